@@ -1,0 +1,95 @@
+"""Everything the package raises on purpose.
+
+::
+
+    EcgTrtError
+    ├── InputError                what the user handed over
+    │   ├── PhotoNotFoundError    no such file, or a directory
+    │   ├── NotAnImageError       bytes that no decoder knows
+    │   ├── TruncatedImageError   an image that ends too early
+    │   ├── PhotoSizeError        too few or too many pixels
+    │   └── OptionError           an argument outside its range
+    ├── PageError                 an image, but no page to be read
+    │   ├── NoEcgFoundError       nothing that looks like ECG paper
+    │   ├── ResolutionError       too few pixels a millimetre
+    │   └── IncompletePageError   the page is cut, or no strip could be traced
+    ├── OutputError               a result that cannot be written
+    └── BackendError              inference
+        ├── BackendUnavailableError   not installed, or no device
+        └── WeightsError              a network missing or altered
+
+Every message says what happened, what was got, what was expected and how to mend it.
+"""
+
+from __future__ import annotations
+
+
+class EcgTrtError(Exception):
+    """Base of all errors of this package.
+
+    Args:
+        what: what could not be done.
+        got: what was found instead.
+        expected: what would have been accepted.
+        mend: what the reader can do about it.
+    """
+
+    def __init__(self, what: str, *, got: str, expected: str, mend: str) -> None:
+        self.what, self.got, self.expected, self.mend = what, got, expected, mend
+        super().__init__(f"{what}: got {got}; expected {expected}. {mend}")
+
+
+class InputError(EcgTrtError):
+    """What the user handed over cannot be used."""
+
+
+class PhotoNotFoundError(InputError):
+    """There is no file at this path, or it is a directory."""
+
+
+class NotAnImageError(InputError):
+    """No decoder knows these bytes."""
+
+
+class TruncatedImageError(InputError):
+    """The image ends before its last pixel."""
+
+
+class PhotoSizeError(InputError):
+    """The image has too few or too many pixels."""
+
+
+class OptionError(InputError, ValueError):
+    """An argument lies outside its range."""
+
+
+class PageError(EcgTrtError):
+    """The image is sound, but holds no page that can be read."""
+
+
+class NoEcgFoundError(PageError):
+    """Nothing in the picture looks like ECG paper."""
+
+
+class ResolutionError(PageError):
+    """The page is there, but with too few pixels a millimetre."""
+
+
+class IncompletePageError(PageError):
+    """The page is cut, or none of its strips could be traced."""
+
+
+class OutputError(EcgTrtError):
+    """A result could not be written."""
+
+
+class BackendError(EcgTrtError):
+    """Inference could not be done."""
+
+
+class BackendUnavailableError(BackendError):
+    """The backend asked for is not installed or has no device."""
+
+
+class WeightsError(BackendError):
+    """A network's file is missing or altered."""

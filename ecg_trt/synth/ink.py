@@ -1,0 +1,146 @@
+"""Letters, pens and stamps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from ecg_trt.types import Array
+
+_HERSHEY = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_PLAIN)
+_WORDS = ("ID:", "Name:", "Age: 57 yrs", "Sex: Female", "Sex: Male", "Height: 172 cm", "Date: 1994-03-08, 11:42:07",
+          "Vent. rate 78 bpm", "PR interval 162 ms", "QRS duration 94 ms", "QT/QTc 392/431 ms", "P-R-T axes 48 12 61",
+          "Normal sinus rhythm", "Unconfirmed", "ECG REPORT", "Technician:", "Room:", "0.05 - 150 Hz", "Filter 50 Hz",
+          "Referred by:", "Abnormal ECG", "HR 64/min", "12SL v239", "Page 1 of 1", "Confirmed by:")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Ink:
+    """A pen: colour (R, G, B) and width in mm."""
+
+    rgb: tuple[int, int, int]
+    width_mm: float
+
+
+@lru_cache(maxsize=1)
+def _truetype_paths() -> tuple[str | None, ...]:
+    """Outline fonts at hand: Pillow's own, and DejaVu where matplotlib is installed."""
+    try:
+        from pathlib import Path
+
+        import matplotlib
+
+        folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+        names = ("DejaVuSans", "DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSansMono")
+        return (None, *(str(folder / f"{name}.ttf") for name in names))
+    except ImportError:
+        return (None,)
+
+
+@lru_cache(maxsize=4096)
+def _glyphs(text: str, height_px: int, face: int) -> Array:
+    """(h, w) uint8 coverage of a line of text, tightly cut."""
+    paths = _truetype_paths()
+    index = face % (len(paths) + len(_HERSHEY))
+    if index < len(paths):
+        from PIL import Image, ImageDraw, ImageFont
+
+        size = max(6.0, height_px * 1.37)  # capitals are 0.73 em high in common faces
+        path = paths[index]
+        font = ImageFont.load_default(size) if path is None else ImageFont.truetype(path, size)
+        left, top, right, bottom = font.getbbox(text)
+        canvas = Image.new("L", (int(right - left) + 4, int(bottom - top) + 4))
+        ImageDraw.Draw(canvas).text((2 - left, 2 - top), text, 255, font=font)
+        return np.asarray(canvas)
+    hershey = _HERSHEY[index - len(paths)]
+    thickness = max(1, round(height_px / 10))
+    scale = cv2.getFontScaleFromHeight(hershey, max(4, height_px), thickness)
+    (w, h), below = cv2.getTextSize(text, hershey, scale, thickness)
+    mask = np.zeros((h + below + 4, w + 4), np.uint8)
+    cv2.putText(mask, text, (2, h + 2), hershey, scale, 255, thickness, cv2.LINE_AA)
+    rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return mask[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+
+
+def draw_text(
+    image: Array, text: str, at_mm: tuple[float, float], size_mm: float, px_per_mm: float, face: int,
+    rgb: tuple[int, int, int],
+) -> tuple[float, float]:  # fmt: skip
+    """Draws text in place, its left edge at `at_mm` and centred on it in height.
+
+    Args:
+        size_mm: height of capitals.
+
+    Returns:
+        Centre of the text, mm.
+    """
+    mask = _glyphs(text, max(4, round(size_mm * px_per_mm)), face)
+    h, w = mask.shape
+    x, y = round(at_mm[0] * px_per_mm), round(at_mm[1] * px_per_mm - h / 2)
+    xa, ya, xb, yb = max(x, 0), max(y, 0), min(x + w, image.shape[1]), min(y + h, image.shape[0])
+    if xa < xb and ya < yb:
+        alpha = mask[ya - y : yb - y, xa - x : xb - x, None].astype(np.float32) / 255
+        part = image[ya:yb, xa:xb]
+        part[:] = (part * (1 - alpha) + np.array(rgb, np.float32) * alpha).astype(np.uint8)
+    return (x + w / 2) / px_per_mm, (y + h / 2) / px_per_mm
+
+
+def random_text(
+    image: Array, rng: np.random.Generator, size_mm: tuple[float, float],
+    grid_mm: tuple[float, float, float, float], px_per_mm: float, face: int, speed: str, gain: str,
+) -> None:  # fmt: skip
+    """Draws header and footer in place: patient lines above, speed and gain mostly below."""
+    tone = (35, 35, 40)
+    size = float(rng.uniform(1.8, 3.2))
+    for column in range(int(rng.integers(0, 4))):
+        x, y = 4 + column * rng.uniform(55, 90), rng.uniform(2.5, 6)
+        for _ in range(int(rng.integers(1, 5))):
+            draw_text(image, str(rng.choice(_WORDS)), (x, y), size, px_per_mm, face, tone)
+            y += size * 1.6
+    if rng.random() < 0.75:
+        y = min(size_mm[1] - 3, grid_mm[3] - rng.uniform(-4, 6)) if rng.random() < 0.8 else rng.uniform(4, 16)
+        x = rng.uniform(5, 90)
+        draw_text(image, speed, (x, y), size, px_per_mm, face, tone)
+        draw_text(image, gain, (x + rng.uniform(22, 50), y), size, px_per_mm, face, tone)
+    if rng.random() < 0.15:
+        cells = (rng.random((21, 21)) < 0.5).astype(np.uint8) * 255
+        side = round(14 * px_per_mm)
+        code = cv2.resize(cells, (side, side), interpolation=cv2.INTER_NEAREST)[..., None]
+        x, y = round((size_mm[0] - 17) * px_per_mm), round(2 * px_per_mm)
+        part = image[y : y + side, x : x + side]
+        part[:] = np.minimum(part, code[: part.shape[0], : part.shape[1]])
+
+
+def _scribble(rng: np.random.Generator, at: tuple[float, float], width: float, height: float) -> Array:
+    """(k, 2) mm: a line that loops like handwriting."""
+    t = np.linspace(0, 1, 160)
+    loops = rng.uniform(4, 12)
+    x = at[0] + width * t + height * 0.4 * np.cos(2 * np.pi * loops * t + rng.uniform(0, 6))
+    tall = 1 + 0.6 * np.sin(2 * np.pi * rng.uniform(1, 4) * t + rng.uniform(0, 6))
+    return np.stack([x, at[1] + height * 0.5 * tall * np.sin(2 * np.pi * loops * t)], -1)
+
+
+def draw_clutter(image: Array, rng: np.random.Generator, size_mm: tuple[float, float], px_per_mm: float,
+                 amount: float) -> None:  # fmt: skip
+    """Draws what people add, in place: handwriting, underlines, stamps, ticks of a pen."""
+    inks = ((30, 40, 140), (25, 25, 30), (170, 30, 40), (40, 110, 60))
+    for _ in range(rng.poisson(1.6 * amount)):
+        at = (rng.uniform(0, 0.8) * size_mm[0], rng.uniform(0.03, 0.97) * size_mm[1])
+        path = _scribble(rng, at, rng.uniform(15, 60), rng.uniform(2, 6))
+        fixed = np.round((path * px_per_mm - 0.5) * 16).astype(np.int32)[None]
+        width = max(1, round(rng.uniform(0.25, 0.6) * px_per_mm))
+        cv2.polylines(image, fixed, False, inks[rng.integers(4)], width, cv2.LINE_AA, 4)
+    if rng.random() < 0.12 * amount:
+        centre = (rng.uniform(0.1, 0.9, 2) * size_mm * px_per_mm).astype(int)
+        axes = (rng.uniform(8, 16, 2) * px_per_mm).astype(int)
+        tone = (150, 40, 110) if rng.random() < 0.5 else (40, 60, 160)
+        cv2.ellipse(image, centre.tolist(), axes.tolist(), float(rng.uniform(-30, 30)), 0, 360, tone,
+                    max(1, round(0.4 * px_per_mm)), cv2.LINE_AA)  # fmt: skip
+        draw_text(image, "RECEIVED", tuple(centre / px_per_mm - (9, 0)), 2.6, px_per_mm, 0, tone)
+    if rng.random() < 0.25 * amount:  # a straight stroke, as of a ruler
+        a, b = rng.uniform(0, 1, (2, 2)) * size_mm
+        fixed = np.round((np.stack([a, b]) * px_per_mm - 0.5) * 16).astype(np.int32)[None]
+        cv2.polylines(image, fixed, False, inks[rng.integers(4)], max(1, round(0.3 * px_per_mm)), cv2.LINE_AA, 4)

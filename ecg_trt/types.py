@@ -1,0 +1,214 @@
+"""What flows from the photo to the record.
+
+Frames: *photo px* are pixels of the upright photo; *page mm* are millimetres on the paper as its own grid counts
+them (5 mm a large box), x to the right, y down, with the origin at the first lattice node of the `GridWarp`;
+*page px* are pixels of the `RectifiedPage`. Points are (x, y), shapes are (H, W), pixel centres lie at integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A decoded picture.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB, upright per EXIF.
+        source: path or description, for messages.
+    """
+
+    image: Array
+    source: str = "<array>"
+
+
+@dataclass(frozen=True, slots=True)
+class PageAlignment:
+    """Where the page lies in the photo, to first order.
+
+    Attributes:
+        page_from_photo: (3, 3) float64 homography, photo px to mm on the flattened page (origin at the top left of
+            the detected area).
+        size_mm: (width, height) of the detected area, mm.
+        keypoints_xy: (K, 2) float64, photo px.
+        score: (K,) float64 in [0, 1].
+        inlier: (K,) bool, keypoints that agree with the homography.
+        residual_mm: (K,) float64, distance of each keypoint from the homography, mm on the page.
+        quarter_turns: how often the photo was turned by 90 degrees clockwise with regard to the page, 0..3.
+    """
+
+    page_from_photo: Array
+    size_mm: tuple[float, float]
+    keypoints_xy: Array
+    score: Array
+    inlier: Array
+    residual_mm: Array
+    quarter_turns: int
+
+
+@dataclass(frozen=True, slots=True)
+class GridWarp:
+    """The paper's 5 mm lattice in the photo.
+
+    Attributes:
+        node_xy: (rows, cols, 2) float32, photo px, NaN = missing. Node (r, c) is at (c, r) * mm_per_cell page mm.
+        mm_per_cell: spacing of the lattice, mm.
+        residual_px: RMS distance of the measured nodes from the fitted surface, photo px.
+        measured: (rows, cols) bool, nodes that were seen and not filled in.
+    """
+
+    node_xy: Array
+    mm_per_cell: float
+    residual_px: float
+    measured: Array
+
+
+@dataclass(frozen=True, slots=True)
+class LabelMark:
+    """A lead name read on the page.
+
+    Attributes:
+        lead: name, one of `layout.LEADS`.
+        xy_mm: centre of the text, page mm.
+        score: in [0, 1].
+    """
+
+    lead: str
+    xy_mm: tuple[float, float]
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The part of a strip that shows one lead.
+
+    Attributes:
+        lead: name, one of `layout.LEADS`.
+        x_mm: (start, end), page mm.
+        start_s: where the segment stands in the record, s.
+    """
+
+    lead: str
+    x_mm: tuple[float, float]
+    start_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """One printed row.
+
+    Attributes:
+        zero_y_mm: height of the zero line, page mm.
+        x_mm: (start, end) of the printed trace, page mm.
+        score: in [0, 1].
+        segments: leads from left to right, empty until named.
+    """
+
+    zero_y_mm: float
+    x_mm: tuple[float, float]
+    score: float
+    segments: tuple[Segment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RectifiedPage:
+    """The page, flat and upright.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB, resampled once from the original photo. Pixel (x, y) lies at
+            page mm origin_mm + (x, y) / px_per_mm.
+        px_per_mm: (x, y).
+        origin_mm: page mm of pixel (0, 0).
+        seen: (H, W) bool, False where the photo shows nothing.
+        photo_px_per_mm: the photo's own resolution on the page, px/mm (median).
+    """
+
+    image: Array
+    px_per_mm: tuple[float, float]
+    origin_mm: tuple[float, float]
+    seen: Array
+    photo_px_per_mm: float
+
+
+@dataclass(frozen=True, slots=True)
+class TraceMap:
+    """Where the pen was.
+
+    Attributes:
+        ridge_row: (strips, W) float32, row of the trace in page px, sub-pixel, NaN where there is none.
+        confidence: (strips, W) float32 in [0, 1].
+    """
+
+    ridge_row: Array
+    confidence: Array
+
+
+@dataclass(frozen=True, slots=True)
+class EcgRecord:
+    """Twelve leads in millivolts.
+
+    Attributes:
+        signal_mv: (12, n) float32 in the order of `lead_names`, mV, NaN where the page prints nothing.
+        fs: samples a second.
+        lead_names: I, II, III, aVR, aVL, aVF, V1 .. V6.
+        layout: for example "3x4+1".
+        paper_speed_mm_per_s: 25 or 50.
+        gain_mm_per_mv: 5, 10 or 20.
+        quality: (12,) float32 in [0, 1], NaN for a lead that is not printed.
+        warnings: sentences for a person.
+        timings_ms: step to milliseconds.
+        backend: what ran the networks.
+        weights: network name to the first 12 hex digits of its sha256.
+        assumed: names of settings that were neither read nor given, but assumed.
+        source: the photo it came from.
+    """
+
+    signal_mv: Array
+    fs: float
+    lead_names: tuple[str, ...]
+    layout: str
+    paper_speed_mm_per_s: float
+    gain_mm_per_mv: float
+    quality: Array
+    warnings: tuple[str, ...] = ()
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+    backend: str = ""
+    weights: Mapping[str, str] = field(default_factory=dict)
+    assumed: tuple[str, ...] = ()
+    source: str = ""
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Writes time_s and one column a lead, mV, blank where NaN. Returns the path."""
+        from ecg_trt.io.csv import write_csv
+
+        return write_csv(self, Path(path))
+
+    def to_json(self, path: str | Path) -> Path:
+        """Writes everything but the samples. Returns the path."""
+        from ecg_trt.io.json import write_json
+
+        return write_json(self, Path(path))
+
+    def to_wfdb(self, path: str | Path) -> Path:
+        """Writes a 16-bit WFDB record (header and .dat) in mV. Returns the header's path."""
+        from ecg_trt.io.wfdb import write_wfdb
+
+        return write_wfdb(self, Path(path))
+
+    def plot(self) -> Figure:
+        """Draws the leads with matplotlib (extra ``plot``)."""
+        from ecg_trt.io.plot import plot_record
+
+        return plot_record(self)

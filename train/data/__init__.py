@@ -1,0 +1,1 @@
+"""Training samples: signals, pages, photographs and the truth of each stage."""

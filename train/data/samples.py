@@ -1,0 +1,233 @@
+"""One training sample for each stage: what the network sees, and the truth in its own frame.
+
+The truth is never measured on pixels: every photo pixel's page coordinate is known, so heatmaps are distances on the paper.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from ecg_trt.layout import LEADS
+from ecg_trt.synth.page import Page, draw_page
+from ecg_trt.synth.plain import draw_plain_page
+from ecg_trt.synth.sheet import bounds
+from ecg_trt.synth.shot import Shot, draw_shot, photograph
+from ecg_trt.types import Array
+from train.data.signals import FS, SignalSource
+
+Sample = dict[str, Array]
+STAGE1_PX_PER_MM = 4.0
+STAGE2_PX_PER_MM = (10.0, 8.0)
+LOG_SCALE_UNIT = np.log(1.5)  # stage 0 predicts log(px per mm) less this
+
+
+def _gaussian(uv: Array, points: Array, sigma_mm: float) -> Array:
+    """(h, w) heatmap of the nearest of the points (k, 2), mm on the paper."""
+    best = np.full(uv.shape[:2], 1e6, np.float32)
+    for x, y in points:
+        np.minimum(best, (uv[..., 0] - x) ** 2 + (uv[..., 1] - y) ** 2, out=best)
+    return np.exp(-best / (2 * sigma_mm**2))
+
+
+def _inside(uv: Array, box: tuple[float, float, float, float]) -> Array:
+    x, y = uv[..., 0], uv[..., 1]
+    return (x >= box[0]) & (y >= box[1]) & (x <= box[2]) & (y <= box[3])
+
+
+def _jacobian(shot: Shot, xy: Array, step: float) -> Array:
+    """(..., 2, 2) d photo px / d page mm at photo points (..., 2), by central differences."""
+    dx = shot.page_from_photo(xy + [step, 0]) - shot.page_from_photo(xy - [step, 0])
+    dy = shot.page_from_photo(xy + [0, step]) - shot.page_from_photo(xy - [0, step])
+    return _inverse(np.stack([dx, dy], -1) / (2 * step))
+
+
+def _inverse(m: Array) -> Array:
+    """(..., 2, 2) inverses; a singular one becomes huge rather than an error."""
+    a, b, c, d = m[..., 0, 0], m[..., 0, 1], m[..., 1, 0], m[..., 1, 1]
+    det = a * d - b * c
+    det = np.where(np.abs(det) < 1e-9, 1e-9, det)
+    return np.stack([np.stack([d, -b], -1), np.stack([-c, a], -1)], -2) / det[..., None, None]
+
+
+def _trace_box(page: Page) -> tuple[float, float, float, float]:
+    """The part of the paper that counts as an ECG page: the lattice, or the strips where none is printed."""
+    if page.has_grid:
+        return page.spec.grid_mm
+    x0, x1 = page.strips[0].x_mm
+    return x0 - 10, page.strips[0].zero_y_mm - 15, x1 + 10, page.strips[-1].zero_y_mm + 15
+
+
+def align_sample(rng: np.random.Generator, source: SignalSource, size: int = 512) -> Sample:
+    """Stage 0: a letterboxed photo (size, size, 3) and page, axes, log_scale at stride 8."""
+    aspect = rng.choice([4 / 3, 16 / 9, 1.0, 3 / 4, 9 / 16, 1.3], p=[0.3, 0.3, 0.05, 0.15, 0.1, 0.1])
+    w, h = (size, round(size / aspect)) if aspect >= 1 else (round(size * aspect), size)
+    plain = rng.random() < 0.1
+    page = None if plain else draw_page(rng, source.draw(rng), FS, px_per_mm=3.0)
+    if page is not None and page.spec.size_mm[0] / page.spec.size_mm[1] > 1.9 and rng.random() < 0.7:
+        w, h = size, int(np.clip(round(size * page.spec.size_mm[1] / page.spec.size_mm[0] * 1.1), 160, size))
+    size_mm = page.spec.size_mm if page else (280.0, 210.0)
+    image = page.image if page else draw_plain_page(rng, size_mm, 3.0)
+    shot = draw_shot(rng, size_mm, (h, w))
+    photo = photograph(image, 3.0, shot, rng)
+    canvas = np.full((size, size, 3), 114, np.uint8)
+    top, left = (size - h) // 2, (size - w) // 2
+    canvas[top : top + h, left : left + w] = photo
+    cells = np.stack(np.meshgrid(np.arange(size // 8), np.arange(size // 8)), -1) * 8 + 3.5 - [left, top]
+    uv = shot.page_from_photo(cells)
+    in_photo = (cells >= 0).all(-1) & (cells[..., 0] < w) & (cells[..., 1] < h)
+    on = in_photo & _inside(uv, _trace_box(page)) if page else np.zeros(uv.shape[:2], bool)
+    jac = _jacobian(shot, cells, 4.0)
+    length = np.linalg.norm(jac, axis=-2).clip(1e-3, 1e3)  # px per mm along the page's x and y
+    axes = jac / length[..., None, :]
+    return {
+        "image": canvas,
+        "page": on[None].astype(np.float32),
+        "axes": np.stack([axes[..., 0, 0], axes[..., 1, 0], axes[..., 0, 1], axes[..., 1, 1]]).astype(np.float32),
+        "log_scale": (np.log(length) - LOG_SCALE_UNIT).transpose(2, 0, 1).astype(np.float32),
+    }
+
+
+def _window(photo_xy: Array, photo_hw: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Smallest (x, y, w, h) window of the photo that holds the points, never empty."""
+    low, high = bounds(photo_xy)
+    low, high = np.floor(low).astype(int) - 3, np.ceil(high).astype(int) + 4
+    low = np.clip(low, 0, [photo_hw[1] - 8, photo_hw[0] - 8])
+    high = np.clip(high, low + 8, [photo_hw[1], photo_hw[0]])
+    return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])
+
+
+def _look(image: Array, px_per_mm: float, shot: Shot, rng: np.random.Generator, photo_xy: Array) -> Array:
+    """What stands at the photo points (h, w, 2): photographs only the window they need."""
+    window = _window(photo_xy, shot.photo_hw)
+    patch = photograph(image, px_per_mm, shot, rng, window=window)
+    where = (photo_xy - np.array(window[:2])).astype(np.float32)
+    return cv2.remap(patch, where, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT, borderValue=(114,) * 3)
+
+
+def _upsample(coarse: Array, hw: tuple[int, int]) -> Array:
+    """Values at every 8th pixel to all (H, W) pixels, straight between them."""
+    x, y = np.meshgrid(np.arange(hw[1], dtype=np.float32) / 8, np.arange(hw[0], dtype=np.float32) / 8)
+    return np.asarray(cv2.remap(coarse.astype(np.float32), x, y, cv2.INTER_LINEAR))
+
+
+def _photo_hw(rng: np.random.Generator, size_mm: tuple[float, float], px_per_mm: float) -> tuple[int, int]:
+    """A frame in which a page that fills it has about the given resolution."""
+    w, h = size_mm[0] * px_per_mm * 1.15, size_mm[1] * px_per_mm * 1.15
+    if rng.random() < 0.5:
+        w, h = max(w, h * 4 / 3), max(h, w * 3 / 4)
+    return round(h), round(w)
+
+
+def rectify_samples(
+    rng: np.random.Generator, source: SignalSource, hw: tuple[int, int] = (384, 384), count: int = 3
+) -> list[Sample]:
+    """Stage 1: parts of a roughly aligned page at about 4 px/mm, and the maps of `STAGES["stage1"]` at stride 4."""
+    ppm = 6.0
+    page = draw_page(rng, source.draw(rng), FS, px_per_mm=ppm) if rng.random() < 0.94 else None
+    size_mm = page.spec.size_mm if page else (280.0, 210.0)
+    image = page.image if page else draw_plain_page(rng, size_mm, ppm)
+    shot = draw_shot(rng, size_mm, _photo_hw(rng, size_mm, float(rng.uniform(3.0, 6.5))))
+    return [_rectify_crop(rng, page, image, ppm, shot, hw) for _ in range(count if page else 1)]
+
+
+def _rectify_crop(rng: np.random.Generator, page: Page | None, image: Array, px_per_mm: float, shot: Shot,
+                  hw: tuple[int, int]) -> Sample:  # fmt: skip
+    scale = STAGE1_PX_PER_MM * np.exp(rng.normal(0, 0.12))
+    turn = np.deg2rad(rng.normal(0, 2.0))
+    shear = rng.normal(0, 0.03, 4)
+    mm_from_px = np.array([[np.cos(turn) + shear[0], -np.sin(turn) + shear[1]],
+                           [np.sin(turn) + shear[2], np.cos(turn) + shear[3]]]) / scale  # fmt: skip
+    reach = mm_from_px @ np.array([hw[1], hw[0]]) / 2 - 12  # a little of what lies beside the page is looked at
+    size = np.array(shot.size_mm)
+    centre = np.clip(rng.uniform(-5, size + 5), np.minimum(reach, size / 2), np.maximum(size - reach, size / 2))
+    coarse = np.stack(np.meshgrid(np.arange(0, hw[1] + 8, 8), np.arange(0, hw[0] + 8, 8)), -1)
+    plane = (coarse - (np.array(hw[::-1]) - 1) / 2) @ mm_from_px.T + centre
+    photo_xy = _upsample(shot.photo_from_plane(plane), hw)
+    sample = {"image": _look(image, px_per_mm, shot, rng, photo_xy)}
+    cells = photo_xy.reshape(hw[0] // 4, 4, hw[1] // 4, 4, 2).mean((1, 3))
+    seen = ((cells >= 0) & (cells <= np.array(shot.photo_hw[::-1]) - 1)).all(-1)
+    sample.update(_page_maps(page, shot.page_from_photo(cells), seen))
+    return sample
+
+
+def _page_maps(page: Page | None, uv: Array, seen: Array) -> Sample:
+    """Stage 1's truth at cells whose page coordinate (h, w, 2), mm, is known."""
+    h, w = uv.shape[:2]
+    maps = {"offset": np.zeros((2, h, w)), "label": np.zeros((12, h, w))}
+    for name in ("node", "zero", "start", "end", "pulse", "paper"):
+        maps[name] = np.zeros((1, h, w))
+    if page is not None:
+        x0, y0, x1, y1 = page.spec.grid_mm
+        if page.has_grid:
+            offset_mm = (np.array([x0, y0]) + 5 * np.round((uv - [x0, y0]) / 5)) - uv
+            inside = _inside(uv + offset_mm, (x0 - 0.1, y0 - 0.1, x1 + 0.1, y1 + 0.1))
+            jac = np.stack([np.gradient(uv, axis=1), np.gradient(uv, axis=0)], -1)  # d mm / d cell
+            maps["offset"] = np.einsum("hwij,hwj->ihw", _inverse(jac), offset_mm).clip(-3, 3)
+            maps["node"][0] = np.exp(-(offset_mm**2).sum(-1) / (2 * 0.6**2)) * inside
+        maps["paper"][0] = _inside(uv, _trace_box(page))
+        for strip in page.strips:
+            flat = np.exp(-((uv[..., 1] - strip.zero_y_mm) ** 2) / (2 * 1.0**2))
+            maps["zero"][0] = np.maximum(
+                maps["zero"][0], flat * (uv[..., 0] >= strip.x_mm[0]) * (uv[..., 0] <= strip.x_mm[1])
+            )
+        starts = np.array([(s.x_mm[0], p.zero_y_mm) for p in page.strips for s in p.segments])
+        maps["start"][0] = _gaussian(uv, starts, 1.2)
+        maps["end"][0] = _gaussian(uv, np.array([(p.x_mm[1], p.zero_y_mm) for p in page.strips]), 1.2)
+        for box in page.pulses_mm:
+            maps["pulse"][0] = np.maximum(maps["pulse"][0], _inside(uv, tuple(box)))
+        for label in page.labels:
+            k = LEADS.index(label.lead)
+            maps["label"][k] = np.maximum(maps["label"][k], _gaussian(uv, np.array([label.xy_mm]), 1.0))
+    return {name: np.where(seen, m, -1.0 if name == "zero" else 0.0).astype(np.float32) for name, m in maps.items()}
+
+
+def _wobble(rng: np.random.Generator, n: int, px_per_mm: float) -> Array:
+    """(n,) mm: what is left of the warp's error along a strip, mostly below 0.1 mm."""
+    x = np.arange(n) / px_per_mm
+    amplitude = float(np.exp(rng.normal(np.log(0.05), 0.6)))
+    waves = [np.sin(2 * np.pi * x / rng.uniform(8, 80) + rng.uniform(0, 6.3)) for _ in range(3)]
+    return amplitude * np.sum(waves, 0)
+
+
+def trace_samples(
+    rng: np.random.Generator, source: SignalSource, hw: tuple[int, int] = (320, 384), count: int = 8
+) -> list[Sample]:
+    """Stage 2: parts of strips of one page, with the pen's row in every column."""
+    ppm = 10.0
+    page = draw_page(rng, source.draw(rng), FS, px_per_mm=ppm)
+    resolution = float(np.clip(np.exp(rng.normal(np.log(8.0), 0.35)), 3.5, 14))
+    shot = draw_shot(rng, page.spec.size_mm, _photo_hw(rng, page.spec.size_mm, resolution))
+    return [_trace_crop(rng, page, shot, int(rng.integers(len(page.strips))), hw) for _ in range(count)]
+
+
+def _trace_crop(rng: np.random.Generator, page: Page, shot: Shot, row: int, hw: tuple[int, int]) -> Sample:
+    ppm_x, ppm_y = STAGE2_PX_PER_MM
+    h, w = hw
+    strip = page.strips[row]
+    left = rng.uniform(strip.x_mm[0] - 12, strip.x_mm[1] + 12 - w / ppm_x)
+    middle = strip.zero_y_mm + rng.normal(0, 1.0)
+    u = left + np.arange(w) / ppm_x + _wobble(rng, w, ppm_x)
+    lift = _wobble(rng, w, ppm_x)
+    coarse = np.arange(0, max(h, w) + 8, 8)
+    cx, cy = coarse[coarse < w + 8], coarse[coarse < h + 8]
+    v = middle + (np.arange(h + 8) - (h - 1) / 2)[:, None] / ppm_y
+    at_u, at_lift = np.interp(cx, np.arange(w), u), np.interp(cx, np.arange(w), lift)
+    uv = np.stack(np.broadcast_arrays(at_u[None], v[cy] + at_lift[None]), -1)
+    photo_xy = _upsample(shot.photo_from_page(uv), hw)
+    image = _look(page.image, page.px_per_mm, shot, rng, photo_xy)
+    pen = np.interp(u, page.pen_x_mm[row], page.pen_y_mm[row])
+    line = (pen - lift - middle) * ppm_y + (h - 1) / 2
+    present = (u >= strip.x_mm[0]) & (u <= strip.x_mm[1])
+    if page.spec.separator == "gap":
+        for segment in strip.segments:
+            present &= ~((u > segment.x_mm[1] - 1.0) & (u < segment.x_mm[1]))
+    on_row = photo_xy[np.clip(np.round(line), 0, h - 1).astype(int), np.arange(w)]
+    seen = ((on_row >= 0) & (on_row <= np.array(shot.photo_hw[::-1]) - 1)).all(-1)
+    judged = ~present | ((line > 1) & (line < h - 2))
+    if rng.random() < 0.5:
+        image, line, present, judged, seen = image[:, ::-1], line[::-1], present[::-1], judged[::-1], seen[::-1]
+    return {
+        "image": np.ascontiguousarray(image), "row": np.ascontiguousarray(line.clip(0, h - 1), np.float32),
+        "present": (present & seen).astype(np.float32), "judged": judged.astype(np.float32),
+    }  # fmt: skip

@@ -1,0 +1,142 @@
+"""A narrow U-Net that starts from folded pixels.
+
+The image is folded 2 x 2 into channels before the first convolution, skips are added rather than concatenated, and the
+decoder stops at the stride its task needs. Batch norm folds into the convolutions at export.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class StageSpec:
+    """A stage's network, by data.
+
+    Attributes:
+        widths: channels at stride 2, 4, 8, ...
+        out_stride: stride of the output with regard to the input; 1 unfolds the pixels again.
+        heads: output name to number of channels.
+        input_hw: (H, W) of the exported network.
+        column_head: name of a head that is pooled over the rows to one value for each column, or "".
+    """
+
+    widths: tuple[int, ...]
+    out_stride: int
+    heads: tuple[tuple[str, int], ...]
+    input_hw: tuple[int, int]
+    column_head: str = ""
+
+
+STAGES = {
+    "stage0": StageSpec((16, 32, 64, 96, 128, 128), 8, (("page", 1), ("axes", 4), ("log_scale", 2)), (512, 512)),
+    "stage1": StageSpec(
+        (16, 48, 64, 96, 128), 4,
+        (("node", 1), ("offset", 2), ("zero", 1), ("start", 1), ("end", 1), ("pulse", 1), ("paper", 1), ("label", 12)),
+        (960, 1216),
+    ),
+    "stage2": StageSpec((16, 32, 48, 96, 128), 1, (("ridge", 1),), (320, 1344), "presence"),
+}  # fmt: skip
+
+
+def _conv(c_in: int, c_out: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU(inplace=True)
+    )
+
+
+class Residual(nn.Module):
+    """Two convolutions and a shortcut."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.a, self.b = _conv(channels, channels), _conv(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.b(self.a(x))
+
+
+class UNet(nn.Module):
+    """(N, H, W, 3) uint8 or float RGB in 0..255 to named maps (N, C, H / stride, W / stride), logits or raw values."""
+
+    def __init__(self, spec: StageSpec) -> None:
+        super().__init__()
+        widths, self.spec = spec.widths, spec
+        self.fold = nn.PixelUnshuffle(2)
+        self.stem = nn.Sequential(_conv(12, widths[0]), _conv(widths[0], widths[0]))
+        self.down = nn.ModuleList(
+            nn.Sequential(_conv(a, b, 2), Residual(b)) for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.last = max(0, spec.out_stride.bit_length() - 2)  # index of the finest decoder level
+        self.lift = nn.ModuleList(
+            nn.Conv2d(widths[i + 1], widths[i], 1) for i in range(self.last, len(widths) - 1)
+        )
+        self.join = nn.ModuleList(
+            nn.Sequential(_conv(widths[i], widths[i]), _conv(widths[i], widths[i]))
+            for i in range(self.last, len(widths) - 1)
+        )
+        fine = widths[self.last]
+        unfold = 4 if spec.out_stride == 1 else 1
+        self.head = nn.Conv2d(fine, unfold * sum(n for _, n in spec.heads), 1)
+        if spec.out_stride > 1:  # heatmaps are empty nearly everywhere: begin there
+            nn.init.constant_(self.head.bias, -3.0)  # type: ignore[arg-type]
+        if unfold == 4:
+            self.unfold = nn.PixelShuffle(2)
+        if spec.column_head:
+            self.column = nn.Sequential(
+                nn.Conv1d(2 * fine + 2 * widths[-1], 32, 5, padding=2), nn.ReLU(), nn.Conv1d(32, 2, 5, padding=2)
+            )
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        x = image.float().permute(0, 3, 1, 2) * (1 / 64) - 2.5
+        x = self.stem(self.fold(x))
+        skips = []
+        for down in self.down:
+            skips.append(x)
+            x = down(x)
+        deep = x
+        for k in range(len(self.lift) - 1, -1, -1):
+            x = nn.functional.interpolate(self.lift[k](x), scale_factor=2.0, mode="nearest")
+            x = self.join[k](x + skips[k + self.last])
+        maps = self.head(x)
+        if self.spec.out_stride == 1:
+            maps = self.unfold(maps)
+        parts = torch.split(maps, [n for _, n in self.spec.heads], dim=1)
+        out = {name: part for (name, _), part in zip(self.spec.heads, parts, strict=True)}
+        if self.spec.column_head:
+            out[self.spec.column_head] = self._columns(x, deep)
+        return out
+
+    def _columns(self, fine: Tensor, deep: Tensor) -> Tensor:
+        """(N, W) logits: does this column show the strip's own trace?"""
+        repeat = 2 ** (len(self.spec.widths) - 1)
+        pooled = [fine.mean(2), fine.amax(2)]
+        for p in (deep.mean(2), deep.amax(2)):
+            pooled.append(nn.functional.interpolate(p, scale_factor=float(repeat), mode="nearest"))
+        pair = self.column(torch.cat(pooled, 1))  # one logit for each of the two folded columns
+        return pair.transpose(1, 2).flatten(1)
+
+
+def build_network(stage: str) -> UNet:
+    """The untrained network of a stage."""
+    return UNet(STAGES[stage])
+
+
+def count_macs(model: UNet, batch: int = 1) -> int:
+    """Multiply-accumulates of the convolutions for `batch` images of the exported size."""
+    total = 0
+
+    def add(module: nn.Module, _: object, out: Tensor) -> None:
+        nonlocal total
+        weight = module.weight
+        total += out.numel() * weight[0].numel()  # type: ignore[union-attr, operator]
+
+    hooks = [m.register_forward_hook(add) for m in model.modules() if isinstance(m, (nn.Conv1d, nn.Conv2d))]
+    with torch.no_grad():
+        model.eval()(torch.zeros(1, *model.spec.input_hw, 3, dtype=torch.uint8))
+    for hook in hooks:
+        hook.remove()
+    return total * batch

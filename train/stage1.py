@@ -1,0 +1,42 @@
+"""Trains the rectify network: `python -m train.stage1 --minutes 60 --signals DIR`."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from train.data.samples import rectify_samples
+from train.loop import Maps, Task, run
+from train.losses import rectify_loss
+
+
+def _peaks(heat: Tensor, threshold: float) -> Tensor:
+    return (heat == F.max_pool2d(heat, 3, 1, 1)) & (heat > threshold)
+
+
+def measure(out: Maps, truth: Maps) -> dict[str, float]:
+    """Node recall and precision, median node error (px at 4 px/mm), label recall and precision."""
+    true_node = _peaks(truth["node"], 0.5)
+    found = _peaks(torch.sigmoid(out["node"]), 0.3)
+    near = F.max_pool2d(found.float(), 3, 1, 1) > 0
+    nearby = truth["node"] > 0.2
+    both = found & nearby
+    error = 4 * (out["offset"] - truth["offset"]).norm(dim=1, keepdim=True)[both]
+    label, said = _peaks(truth["label"], 0.6), _peaks(torch.sigmoid(out["label"]), 0.3)
+    label_near = F.max_pool2d(said.float(), 5, 1, 2) > 0
+    truth_near = F.max_pool2d(label.float(), 5, 1, 2) > 0
+    return {
+        "node_recall": (near & true_node).sum().item() / max(1, true_node.sum().item()),
+        "node_precision": both.sum().item() / max(1, found.sum().item()),
+        "node_err_px": error.median().item() if len(error) else float("nan"),
+        "node_err_p90": error.quantile(0.9).item() if len(error) else float("nan"),
+        "label_recall": (label_near & label).sum().item() / max(1, label.sum().item()),
+        "label_precision": (truth_near & said).sum().item() / max(1, said.sum().item()),
+    }
+
+
+TASK = Task("stage1", rectify_samples, rectify_loss, measure, 8, 2e-3)
+
+if __name__ == "__main__":
+    run(TASK)
