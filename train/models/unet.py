@@ -48,6 +48,9 @@ def _conv(c_in: int, c_out: int, stride: int = 1) -> nn.Sequential:
     )
 
 
+_REGRESSIONS = ("axes", "log_scale", "offset")
+
+
 class Residual(nn.Module):
     """Two convolutions and a shortcut."""
 
@@ -82,7 +85,8 @@ class UNet(nn.Module):
         unfold = 4 if spec.out_stride == 1 else 1
         self.head = nn.Conv2d(fine, unfold * sum(n for _, n in spec.heads), 1)
         if spec.out_stride > 1:  # heatmaps are empty nearly everywhere: begin there
-            nn.init.constant_(self.head.bias, -3.0)  # type: ignore[arg-type]
+            first = [0.0 if name in _REGRESSIONS else -3.0 for name, n in spec.heads for _ in range(n)]
+            self.head.bias = nn.Parameter(torch.tensor(first))
         if unfold == 4:
             self.unfold = nn.PixelShuffle(2)
         if spec.column_head:

@@ -1,0 +1,182 @@
+"""How close the answers come to the truth: `python benchmarks/accuracy.py --manifest ../shared/data/manifest.csv`.
+
+The score is the PhysioNet 2025 digitization metric (`ecg_trt.metrics`). Prints a table for each kind of picture, writes
+JSON, and draws a contact sheet of overlays, because a number alone hides a shifted trace.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.common import write_results
+from ecg_trt.digitizer import Digitizer
+from ecg_trt.errors import EcgTrtError
+from ecg_trt.io.overlay import draw_overlay
+from ecg_trt.layout import LEADS
+from ecg_trt.metrics import Score, score_record, summarise
+from ecg_trt.types import Array
+
+_TILE_W, _TILE_H = 900, 640
+
+
+@dataclass
+class Case:
+    """One picture, and its truth (12, n) in mV where there is one."""
+
+    name: str
+    kind: str
+    source: str | Array
+    truth: Array | None
+    fs: float
+
+
+@dataclass
+class Outcome:
+    """What came of one picture."""
+
+    case: Case
+    score: Score | None
+    layout: str
+    quality: float
+    error: str
+    einthoven: float
+    view: Array | None
+
+
+def read_truth(path: Path) -> Array:
+    """(12, n) float64 mV, NaN where blank."""
+    table = np.genfromtxt(path, delimiter=",", names=True)
+    return np.stack([table[lead] for lead in LEADS])
+
+
+def from_manifest(path: Path, kinds: tuple[str, ...]) -> Iterator[Case]:
+    """The pictures of a manifest."""
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            if row["kind"] in kinds:
+                truth = read_truth(path.parent / row["truth"]) if row["truth"] else None
+                yield Case(row["image"], row["kind"], str(path.parent / row["image"]), truth, float(row["fs"] or 500))
+
+
+def synthetic(count: int, seed: int) -> Iterator[Case]:
+    """Pages of the full family that no training run has seen (their seeds lie beyond those of training)."""
+    from ecg_trt.synth.sample import make_sample
+
+    for k in range(count):
+        image, truth = make_sample(seed + k, kind=None)
+        name = f"{truth.layout} {truth.paper_speed_mm_per_s:g} mm/s {truth.gain_mm_per_mv:g} mm/mV #{k}"
+        yield Case(name, "synthetic", image, truth.signal_mv, truth.fs)
+
+
+def einthoven_residual(signal: Array) -> float:
+    """RMS of I + III - II over the RMS of the three, each less its mean; NaN where they are not printed together."""
+    limb = signal[:3, np.isfinite(signal[:3]).all(0)]
+    if limb.shape[1] < 100:
+        return float("nan")
+    limb = limb - limb.mean(1, keepdims=True)
+    return float(np.sqrt(np.mean((limb[0] + limb[2] - limb[1]) ** 2) / np.mean(limb**2)))
+
+
+def judge(digitizer: Digitizer, case: Case, keep_view: bool) -> Outcome:
+    """Digitizes and scores one picture."""
+    try:
+        reading = digitizer.digitize_with_views(case.source)
+    except EcgTrtError as error:
+        return Outcome(case, None, "", float("nan"), f"{type(error).__name__}: {error.what}", float("nan"), None)
+    record = reading.record
+    score = None if case.truth is None else score_record(case.truth, case.fs, record.signal_mv, record.fs)
+    view = None
+    if keep_view:
+        view = cv2.resize(draw_overlay(reading.page, reading.strips, reading.trace, record), (_TILE_W, _TILE_H),
+                          interpolation=cv2.INTER_AREA)  # fmt: skip
+        text = f"{Path(case.name).name} {'' if score is None else f'{score.snr_db:.1f} dB'}"
+        cv2.putText(view, text, (8, _TILE_H - 10), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (200, 0, 0), 2, cv2.LINE_AA)
+    return Outcome(case, score, record.layout, float(np.nanmean(record.quality)), "",
+                   einthoven_residual(record.signal_mv), view)  # fmt: skip
+
+
+def contact_sheet(views: list[Array], path: Path, columns: int = 3) -> None:
+    """Writes the overlays side by side."""
+    blank = np.zeros((_TILE_H, _TILE_W, 3), np.uint8)
+    views = views + [blank] * (-len(views) % columns)
+    rows = [np.hstack(views[i : i + columns]) for i in range(0, len(views), columns)]
+    cv2.imwrite(str(path), np.vstack(rows)[..., ::-1])
+
+
+def table(outcomes: list[Outcome]) -> dict[str, dict[str, object]]:
+    """Summary of each kind of picture, printed on the way."""
+    out: dict[str, dict[str, object]] = {}
+    print(f"{'kind':<14}{'n':>4}{'answered':>9}{'mean dB':>9}{'median':>8}{'p10':>7}{'comp. dB':>9}"
+          f"{'r':>7}{'RMSE mV':>9}{'Einthoven':>10}")  # fmt: skip
+    for kind in dict.fromkeys(o.case.kind for o in outcomes):
+        mine = [o for o in outcomes if o.case.kind == kind]
+        answered = [o for o in mine if not o.error]
+        row: dict[str, object] = {"images": len(mine), "answered": len(answered)}
+        laws = [o.einthoven for o in answered if np.isfinite(o.einthoven)]
+        row["einthoven_median"] = round(float(np.median(laws)), 3) if laws else None
+        if mine[0].case.truth is not None:
+            s = summarise([o.score for o in mine])
+            scores = [o.score for o in mine if o.score]
+            pearson = np.nanmedian([x.pearson for x in scores], axis=0)
+            rmse = np.nanmedian([x.rmse_mv for x in scores], axis=0)
+            row |= {"mean_db": round(s.mean_db, 2), "median_db": round(s.median_db, 2), "p10_db": round(s.p10_db, 2),
+                    "competition_db": round(s.competition_db, 2),
+                    "pearson": dict(zip(LEADS, pearson.round(4).tolist(), strict=True)),
+                    "rmse_mv": dict(zip(LEADS, rmse.round(4).tolist(), strict=True))}  # fmt: skip
+            figures = (f"{s.mean_db:9.2f}{s.median_db:8.2f}{s.p10_db:7.2f}{s.competition_db:9.2f}"
+                       f"{np.nanmedian(pearson):7.3f}{np.nanmedian(rmse):9.3f}")  # fmt: skip
+        else:
+            figures = f"{'':9}{'':8}{'':7}{'':9}{'':7}{'':9}"
+        law = row["einthoven_median"]
+        print(f"{kind:<14}{len(mine):4d}{len(answered):9d}{figures}{'' if law is None else f'{law:10.3f}'}")
+        out[kind] = row
+    return out
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--manifest", type=Path)
+    parser.add_argument("--kinds", default="photo,scan,render")
+    parser.add_argument("--synthetic", type=int, default=0, help="how many synthetic pages")
+    parser.add_argument("--seed", type=int, default=10_000_000)
+    parser.add_argument("--json", type=Path, default=None, help="default: benchmarks/results/accuracy.json")
+    parser.add_argument("--sheet", type=Path, default=None, help="contact sheet of overlays, .png or .jpg")
+    args = parser.parse_args()
+    cases: list[Iterator[Case]] = []
+    if args.manifest:
+        cases.append(from_manifest(args.manifest, tuple(args.kinds.split(","))))
+    if args.synthetic:
+        cases.append(synthetic(args.synthetic, args.seed))
+    outcomes = []
+    with Digitizer() as digitizer:
+        for source in cases:
+            for case in source:
+                o = judge(digitizer, case, args.sheet is not None)
+                o.case.source = ""  # the pixels are not needed any more
+                outcomes.append(o)
+                snr = f"{o.score.snr_db:6.2f} dB" if o.score else " " * 9
+                print(f"{case.kind:<14}{case.name:<44}{snr}  {o.layout:<14} quality {o.quality:.2f} {o.error}", flush=True)
+    if not outcomes:
+        parser.error("nothing to measure: give --manifest, --synthetic or both")
+    summary = table(outcomes)
+    images = [{"name": o.case.name, "kind": o.case.kind, "snr_db": round(o.score.snr_db, 2) if o.score else None,
+               "layout": o.layout, "quality": None if np.isnan(o.quality) else round(o.quality, 3),
+               "error": o.error} for o in outcomes]  # fmt: skip
+    print("written:", write_results("accuracy", {"summary": summary, "images": images}, args.json))
+    if args.sheet:
+        contact_sheet([o.view for o in outcomes if o.view is not None], args.sheet)
+
+
+if __name__ == "__main__":
+    main()

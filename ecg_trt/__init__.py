@@ -1,0 +1,87 @@
+"""A photo of a paper ECG in, calibrated leads in millivolts out. Research use only, not a medical device.
+
+::
+
+    import ecg_trt
+
+    record = ecg_trt.digitize("photo.jpg")
+    record.to_csv("photo.csv")
+
+Importing the package is light: names are loaded when they are first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ecg_trt.config import Options
+    from ecg_trt.digitizer import Digitizer, digitize
+    from ecg_trt.errors import (
+        BackendError,
+        BackendUnavailableError,
+        EcgTrtError,
+        IncompletePageError,
+        InputError,
+        NoEcgFoundError,
+        NotAnImageError,
+        OptionError,
+        OutputError,
+        PageError,
+        PhotoNotFoundError,
+        PhotoSizeError,
+        ResolutionError,
+        TruncatedImageError,
+        WeightsError,
+    )
+    from ecg_trt.throughput import digitize_many
+    from ecg_trt.types import EcgRecord
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BackendError",
+    "BackendUnavailableError",
+    "Digitizer",
+    "EcgRecord",
+    "EcgTrtError",
+    "IncompletePageError",
+    "InputError",
+    "NoEcgFoundError",
+    "NotAnImageError",
+    "OptionError",
+    "Options",
+    "OutputError",
+    "PageError",
+    "PhotoNotFoundError",
+    "PhotoSizeError",
+    "ResolutionError",
+    "TruncatedImageError",
+    "WeightsError",
+    "__version__",
+    "digitize",
+    "digitize_many",
+]
+
+_HOMES = {
+    "Digitizer": "digitizer",
+    "EcgRecord": "types",
+    "Options": "config",
+    "digitize": "digitizer",
+    "digitize_many": "throughput",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a public name when it is first asked for (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"ecg_trt.{_HOMES.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

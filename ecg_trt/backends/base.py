@@ -1,0 +1,130 @@
+"""The contract of everything that runs a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol
+
+import numpy as np
+
+from ecg_trt.errors import BackendError
+from ecg_trt.types import Array
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One input or output of a network.
+
+    Attributes:
+        name: of the I/O tensor.
+        dtype: numpy name of its type, for example "float32".
+        shape: of each axis the length, or the name of a free length, or None for a free one without a name.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | str | None, ...]
+
+    def __str__(self) -> str:
+        sides = ", ".join("?" if side is None else str(side) for side in self.shape)
+        return f"{self.name} {self.dtype} ({sides})"
+
+
+class Backend(Protocol):
+    """Runs one network; a context manager."""
+
+    @property
+    def name(self) -> str:
+        """Short name, for example "ort"."""
+        ...
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What `infer` must be fed."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What `infer` returns."""
+        ...
+
+    def infer(self, feed: Mapping[str, Array]) -> dict[str, Array]:
+        """Runs the network once.
+
+        Args:
+            feed: an array for each input.
+
+        Returns:
+            An array for each output.
+
+        Raises:
+            BackendError: the feed does not match `inputs`, the network failed, or the backend is closed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Frees the network; more than once is fine."""
+        ...
+
+    def __enter__(self) -> Backend: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Closing:
+    """The context manager's half of a `Backend`."""
+
+    def close(self) -> None:
+        """Frees the network; more than once is fine."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def check_feed(inputs: tuple[TensorSpec, ...], feed: Mapping[str, Array]) -> None:
+    """Compares a feed with the inputs: names, types and shapes; a named free axis has one length throughout.
+
+    Raises:
+        BackendError: the first difference found.
+    """
+    wanted = {spec.name for spec in inputs}
+    if set(feed) != wanted:
+        raise _mismatch(f"inputs {sorted(feed)}", f"inputs {sorted(wanted)}")
+    free: dict[str, int] = {}
+    for spec in inputs:
+        array = feed[spec.name]
+        if not isinstance(array, np.ndarray):
+            raise _mismatch(f"{spec.name} as {type(array).__name__}", f"a numpy array, {spec}")
+        got = f"{spec.name} {array.dtype} {array.shape}"
+        if array.dtype != np.dtype(spec.dtype) or array.ndim != len(spec.shape):
+            raise _mismatch(got, str(spec))
+        for side, length in zip(spec.shape, array.shape, strict=True):
+            if length == 0 or (isinstance(side, int) and side != length):
+                raise _mismatch(got, str(spec))
+            if isinstance(side, str) and free.setdefault(side, length) != length:
+                raise _mismatch(got, f"{spec} with {side} = {free[side]} as in the other axes")
+
+
+def _mismatch(got: str, expected: str) -> BackendError:
+    return BackendError(
+        "The network cannot be run",
+        got=got,
+        expected=expected,
+        mend="Feed the arrays that its inputs describe.",
+    )
+
+
+def closed_error(name: str) -> BackendError:
+    """The error of a backend that is used after `close`."""
+    return BackendError(
+        "The network cannot be run",
+        got=f"a closed {name} backend",
+        expected="an open one",
+        mend="Use it inside its with block.",
+    )

@@ -1,0 +1,129 @@
+"""ONNX Runtime on the CPU: the reference for every other backend."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from ecg_trt.backends.base import Closing, TensorSpec, check_feed, closed_error
+from ecg_trt.errors import BackendError, WeightsError
+from ecg_trt.types import Array
+
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(uint8)": "uint8",
+    "tensor(int8)": "int8",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+    "tensor(bool)": "bool",
+}
+
+
+class OrtBackend(Closing):
+    """One ONNX network on the CPU.
+
+    Args:
+        model: path of an ONNX file, or its bytes.
+        threads: for one operator; 0 for all cores this process may use.
+
+    Raises:
+        WeightsError: the file is missing or is no network that ONNX Runtime can load.
+        BackendError: an I/O tensor of a type that numpy lacks.
+    """
+
+    name = "ort"
+
+    def __init__(self, model: str | Path | bytes, threads: int = 0) -> None:
+        source = f"{len(model)} bytes" if isinstance(model, bytes) else str(model)
+        if not isinstance(model, bytes) and not Path(model).is_file():
+            raise _unusable(source, "no such file")
+        try:
+            self._session: ort.InferenceSession | None = ort.InferenceSession(
+                model if isinstance(model, bytes) else str(model),
+                sess_options=_options(threads or available_cores()),
+                providers=["CPUExecutionProvider"],
+            )
+        except Exception as error:  # ONNX Runtime's errors share no base class
+            raise _unusable(source, _first_line(error)) from error
+        self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
+        self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
+        self._run = ort.RunOptions()
+        self._run.log_severity_level = 3
+        # Scratch memory goes back after each run: three networks, run one after the other, share a budget.
+        self._run.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+
+    def infer(self, feed: Mapping[str, Array]) -> dict[str, Array]:
+        """See `Backend.infer`."""
+        if self._session is None:
+            raise closed_error(self.name)
+        check_feed(self.inputs, feed)
+        names = [spec.name for spec in self.outputs]
+        ready = {name: np.ascontiguousarray(array) for name, array in feed.items()}
+        try:
+            results = self._session.run(names, ready, self._run)
+        except Exception as error:
+            raise BackendError(
+                "The network failed",
+                got=_first_line(error),
+                expected="a run of " + ", ".join(str(spec) for spec in self.inputs),
+                mend="Check the sizes of its inputs, and whether memory is short.",
+            ) from error
+        return dict(zip(names, results, strict=True))
+
+    def close(self) -> None:
+        """Frees the session."""
+        self._session = None
+
+    def __enter__(self) -> OrtBackend:
+        return self
+
+
+def available_cores() -> int:
+    """Cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _options(threads: int) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    # Patterns are planned for one shape; strips and pages come in many.
+    options.enable_mem_pattern = False
+    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
+    return options
+
+
+def _spec(node: ort.NodeArg) -> TensorSpec:
+    if node.type not in _DTYPES:
+        raise BackendError(
+            "The network cannot be used",
+            got=f"I/O tensor {node.name} of type {node.type}",
+            expected=f"one of {sorted(_DTYPES.values())}",
+            mend="Export it with plain numeric inputs and outputs.",
+        )
+    shape = tuple(side if isinstance(side, (int, str)) else None for side in node.shape)
+    return TensorSpec(node.name, _DTYPES[node.type], shape)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _unusable(source: str, why: str) -> WeightsError:
+    return WeightsError(
+        "The network cannot be loaded",
+        got=f"{source} ({why})",
+        expected="an ONNX file of opset 17",
+        mend="Install ecg_trt again; `ecg-trt info` lists its networks.",
+    )

@@ -1,0 +1,319 @@
+"""The command ``ecg-trt``. stdout is data, stderr is log; heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ecg_trt import __version__
+from ecg_trt.config import AUTO, BACKENDS, Options
+from ecg_trt.errors import EcgTrtError, OutputError
+from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, PAPER_SPEEDS_MM_PER_S
+
+if TYPE_CHECKING:
+    from ecg_trt.digitizer import Reading
+    from ecg_trt.types import EcgRecord
+
+NOTICE = "Research use only, not a medical device."
+FORMATS = ("csv", "wfdb", "json")
+EXIT_SOME_FAILED, EXIT_FAILED, EXIT_INTERRUPTED = 1, 2, 130
+
+
+def _auto_or(values: Sequence[float]) -> click.Choice[str]:
+    return click.Choice([AUTO, *(f"{value:g}" for value in values)])
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    help=f"Photos of paper ECGs in, calibrated leads in millivolts out.\n\n{NOTICE}",
+)
+@click.version_option(__version__, prog_name="ecg-trt")
+def main() -> None:
+    """Entry point."""
+
+
+@main.command(
+    short_help="Digitize photos.",
+    help="Digitize PHOTOs (JPEG, PNG, TIFF, BMP, WebP) to DIR/<name>.csv, in mV, with a <name>.json beside "
+    "it that holds layout, speed, gain, quality, warnings and timings.\n\n"
+    "Exit code: 0 all went well, 1 some photos of several failed, 2 a single photo failed or nothing could "
+    f"be done.\n\n{NOTICE}",
+)
+@click.argument("photos", metavar="PHOTO...", nargs=-1, required=True, type=click.Path())
+@click.option("-o", "--output", "folder", metavar="DIR", default=".", help="Made if missing.  [default: .]")
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    default=("csv",),
+    show_default=True,
+    type=click.Choice(FORMATS),
+    help="May be given several times; the JSON is always written.",
+)
+@click.option("--fs", default=500.0, show_default=True, help="Samples a second, 50 to 2000.")
+@click.option("--layout", default=AUTO, show_default=True, type=click.Choice([AUTO, *LAYOUTS]))
+@click.option("--speed", default=AUTO, show_default=True, type=_auto_or(PAPER_SPEEDS_MM_PER_S), help="mm/s.")
+@click.option("--gain", default=AUTO, show_default=True, type=_auto_or(GAINS_MM_PER_MV), help="mm/mV.")
+@click.option("--backend", default=AUTO, show_default=True, type=click.Choice(BACKENDS))
+@click.option("--overlay", is_flag=True, help="Also write <name>.overlay.png: the page with what was read.")
+@click.option("-v", "--verbose", is_flag=True, help="Times of each step; tracebacks of internal errors.")
+def run(
+    photos: tuple[str, ...],
+    folder: str,
+    formats: tuple[str, ...],
+    fs: float,
+    layout: str,
+    speed: str,
+    gain: str,
+    backend: str,
+    overlay: bool,
+    verbose: bool,
+) -> None:
+    """Digitizes photos."""
+    try:
+        options = Options(layout=layout, speed=speed, gain=gain, fs=fs, backend=backend)
+        batch = _Batch(photos, Path(folder), frozenset({*formats, "json"}), options, overlay, verbose)
+        code = batch.run()
+    except EcgTrtError as error:
+        code = _refuse(error, verbose)
+    except KeyboardInterrupt:
+        click.echo("\nInterrupted; what is written is whole.", err=True)
+        code = EXIT_INTERRUPTED
+    click.echo(NOTICE, err=True)
+    sys.exit(code)
+
+
+@main.command(
+    short_help="Show versions, backends and networks.",
+    help=f"Show versions, backends (and why one is not to be had), and the networks' hashes.\n\n{NOTICE}",
+)
+def info() -> None:
+    """Prints what a bug report needs."""
+    import platform
+
+    from ecg_trt.backends.select import available
+    from ecg_trt.io.json import versions
+    from ecg_trt.weights import list_weights, weights_path
+
+    click.echo("versions")
+    system = {"python": platform.python_version(), "system": platform.platform()}
+    for name, number in {**versions(), **system}.items():
+        click.echo(f"  {name:<12} {number}")
+    click.echo("backends")
+    for name, is_available, why in available():
+        state = "available" if is_available else "not available"
+        click.echo(f"  {name:<12} {state}{f': {why}' if why else ''}")
+    click.echo("weights (sha256)")
+    code = 0
+    try:
+        for name, path, digest in list_weights():
+            click.echo(f"  {name:<12} {digest}  {path}")
+            weights_path(name)  # reads the file and compares
+    except EcgTrtError as error:
+        code = _refuse(error, verbose=False)
+    click.echo(NOTICE, err=True)
+    sys.exit(code)
+
+
+@main.command(
+    short_help="Make a synthetic photo with its truth.",
+    help="Make a synthetic photo of a paper ECG, and beside it the truth: OUT.csv and OUT.json.\n\n"
+    f"The same seed gives the same photo.\n\n{NOTICE}",
+)
+@click.argument("out", metavar="OUT.jpg", type=click.Path(path_type=Path))
+@click.option("--seed", type=click.IntRange(min=0), help="Drawn at random, and shown, if not given.")
+def sample(out: Path, seed: int | None) -> None:
+    """Writes a photo whose leads are known."""
+    import secrets
+
+    from ecg_trt.io.atomic import make_folder
+    from ecg_trt.io.overlay import write_image
+    from ecg_trt.synth.sample import make_sample
+
+    seed = secrets.randbelow(2**31) if seed is None else seed
+    try:
+        make_folder(out.parent)
+        image, record = make_sample(seed)
+        record = replace(record, source=out.name)
+        paths = [write_image(image, out)]
+        paths += [record.to_csv(out.with_suffix(".csv")), record.to_json(out.with_suffix(".json"))]
+    except EcgTrtError as error:
+        sys.exit(_refuse(error, verbose=False))
+    for path in paths:
+        click.echo(path)
+    click.echo(f"seed {seed}. {NOTICE}", err=True)
+
+
+def _refuse(error: EcgTrtError, verbose: bool) -> int:
+    """Says what went wrong; the exit code of a failure."""
+    click.secho(f"error: {error}", err=True, fg="red")
+    if verbose and error.__cause__ is not None:
+        click.echo("".join(traceback.format_exception(error.__cause__)), err=True)
+    return EXIT_FAILED
+
+
+@dataclass
+class _Batch:
+    """One call of ``run``."""
+
+    photos: tuple[str, ...]
+    folder: Path
+    formats: frozenset[str]
+    options: Options
+    overlay: bool
+    verbose: bool
+    failures: list[tuple[str, EcgTrtError]] = field(default_factory=list)
+
+    def run(self) -> int:
+        """Digitizes all photos; the exit code."""
+        from PIL import Image
+
+        from ecg_trt.digitizer import Digitizer
+        from ecg_trt.io.atomic import make_folder
+        from ecg_trt.throughput import read_many
+
+        make_folder(self.folder)
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own error says it better
+        stems = self._stems()
+        with contextlib.ExitStack() as stack:
+            digitizer = stack.enter_context(Digitizer(self.options))
+            readings = read_many(self.photos, self.options, digitizer)
+            stack.callback(readings.close)
+            advance = stack.enter_context(self._progress())
+            start = time.perf_counter()
+            for photo, stem, reading in zip(self.photos, stems, readings, strict=True):
+                self._finish(photo, stem, reading, start)
+                advance()
+                start = time.perf_counter()
+        return self._report_failures()
+
+    def _stems(self) -> list[str]:
+        """A name for each photo's files; names that would collide get a number, and a warning says so."""
+        taken: set[str] = set()
+        stems = []
+        for photo in self.photos:
+            stem = wanted = Path(photo).stem or "photo"
+            number = 1
+            while _collision_key(stem) in taken:
+                number += 1
+                stem = f"{wanted}-{number}"
+            if stem != wanted:
+                self._log(f"{photo}: warning: another photo of this batch has this name; written as {stem}")
+            taken.add(_collision_key(stem))
+            stems.append(stem)
+        return stems
+
+    @contextlib.contextmanager
+    def _progress(self) -> Iterator[Callable[[], None]]:
+        """A bar on stderr for several photos, if that is a terminal."""
+        if len(self.photos) < 2 or not _is_terminal():
+            yield lambda: None
+            return
+        with click.progressbar(length=len(self.photos), file=sys.stderr, show_pos=True) as bar:
+            yield lambda: bar.update(1)
+
+    def _finish(self, photo: str, stem: str, reading: Reading | EcgTrtError, start: float) -> None:
+        """Writes what came of one photo and says so."""
+        if not isinstance(reading, EcgTrtError):
+            try:
+                self._write(stem, reading)
+            except EcgTrtError as error:
+                reading = error
+            except Exception as error:
+                reading = OutputError(
+                    f"{stem} could not be written: internal error",
+                    got=f"{type(error).__name__}: {error}",
+                    expected="files",
+                    mend="Please report it with the traceback (-v).",
+                )
+                reading.__cause__ = error
+        if isinstance(reading, EcgTrtError):
+            self.failures.append((photo, reading))
+            return
+        record = reading.record
+        self._clear_line()
+        click.echo(_summary(photo, record, 1e3 * (time.perf_counter() - start)))
+        for sentence in record.warnings:
+            self._log(f"{photo}: warning: {sentence}")
+        if self.verbose:
+            steps = ", ".join(f"{step} {ms:.0f}" for step, ms in record.timings_ms.items())
+            self._log(f"{photo}: ms: {steps} ({record.backend})")
+
+    def _write(self, stem: str, reading: Reading) -> None:
+        """All files of one photo; the JSON last, so that it stands for a finished photo."""
+        record = reading.record
+        if "csv" in self.formats:
+            record.to_csv(self.folder / f"{stem}.csv")
+        if "wfdb" in self.formats:
+            record.to_wfdb(self.folder / f"{stem}.hea")
+        if self.overlay:
+            from ecg_trt.io.overlay import draw_overlay, write_image
+
+            picture = draw_overlay(reading.page, reading.strips, reading.trace, record)
+            write_image(picture, self.folder / f"{stem}.overlay.png")
+        record.to_json(self.folder / f"{stem}.json")
+
+    def _report_failures(self) -> int:
+        """The table of failures; the exit code."""
+        if not self.failures:
+            return 0
+        if len(self.photos) == 1:
+            return _refuse(self.failures[0][1], self.verbose)
+        self._log(f"\n{len(self.failures)} of {len(self.photos)} photos failed:")
+        width = max(len(photo) for photo, _ in self.failures)
+        for photo, error in self.failures:
+            self._log(f"  {photo:<{width}}  {type(error).__name__:<22}  {error}")
+            if self.verbose and error.__cause__ is not None:
+                self._log("".join(traceback.format_exception(error.__cause__)))
+        return EXIT_SOME_FAILED
+
+    def _log(self, text: str) -> None:
+        self._clear_line()
+        click.echo(text, err=True)
+
+    def _clear_line(self) -> None:
+        """Wipes the progress bar, which shares the terminal with everything else."""
+        if len(self.photos) > 1 and _is_terminal():
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def _is_terminal() -> bool:
+    return sys.stderr.isatty()
+
+
+def _collision_key(stem: str) -> str:
+    """Equal for names that would meet on disk: some do not tell a from A, nor WFDB "a b" from "a_b"."""
+    from ecg_trt.io.wfdb import record_name
+
+    return record_name(f"{stem}.hea").lower()
+
+
+def _summary(photo: str, record: EcgRecord, ms: float) -> str:
+    """One line of stdout."""
+    import numpy as np
+
+    from ecg_trt.io.json import mean_quality
+
+    n_leads = int(np.isfinite(record.quality).sum())
+    n_warnings = len(record.warnings)
+    return "  ".join(
+        (
+            photo,
+            record.layout,
+            f"{record.paper_speed_mm_per_s:g} mm/s",
+            f"{record.gain_mm_per_mv:g} mm/mV",
+            f"{n_leads} lead{'s' * (n_leads != 1)}",
+            f"quality {mean_quality(record):.2f}",
+            f"{ms:.0f} ms",
+            f"{n_warnings} warning{'s' * (n_warnings != 1)}",
+        )
+    )

@@ -1,0 +1,104 @@
+"""What can be asked for, checked once at the door."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ecg_trt.errors import OptionError
+from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, PAPER_SPEEDS_MM_PER_S
+
+AUTO = "auto"
+BACKENDS = (AUTO, "ort")
+MIN_FS, MAX_FS = 50.0, 2000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Settings of a digitizer; "auto" means: read it from the page.
+
+    Attributes:
+        layout: "auto" or a name in `layout.LAYOUTS`.
+        speed: paper speed, "auto", 25 or 50 mm/s.
+        gain: "auto", 5, 10 or 20 mm/mV.
+        fs: samples a second of the record, 50 .. 2000 Hz.
+        backend: what runs the networks: "auto" or "ort".
+        min_px_per_mm: photos with fewer pixels a millimetre of paper are refused.
+        min_pixels: photos with fewer pixels are refused.
+        max_pixels: photos with more pixels are refused before they are decoded.
+
+    Raises:
+        OptionError: a value outside its range.
+    """
+
+    layout: str = AUTO
+    speed: str | float = AUTO
+    gain: str | float = AUTO
+    fs: float = 500.0
+    backend: str = AUTO
+    min_px_per_mm: float = 2.0
+    min_pixels: int = 300_000
+    max_pixels: int = 50_000_000
+
+    def __post_init__(self) -> None:
+        """Checks every value and turns "25" into 25.0."""
+        _check_choice("layout", self.layout, (AUTO, *LAYOUTS))
+        _check_choice("backend", self.backend, BACKENDS)
+        object.__setattr__(self, "speed", _auto_or_one_of("speed", self.speed, PAPER_SPEEDS_MM_PER_S, "mm/s"))
+        object.__setattr__(self, "gain", _auto_or_one_of("gain", self.gain, GAINS_MM_PER_MV, "mm/mV"))
+        object.__setattr__(self, "fs", _in_range("fs", self.fs, MIN_FS, MAX_FS, "Hz"))
+        object.__setattr__(
+            self, "min_px_per_mm", _in_range("min_px_per_mm", self.min_px_per_mm, 0.5, 100.0, "px/mm")
+        )
+        if not 0 < self.min_pixels <= self.max_pixels:
+            raise OptionError(
+                "The limits in pixels contradict each other",
+                got=f"min_pixels={self.min_pixels}, max_pixels={self.max_pixels}",
+                expected="0 < min_pixels <= max_pixels",
+                mend="Leave them at 300,000 and 50,000,000.",
+            )
+
+
+def _check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise OptionError(
+            f"Unknown {name}",
+            got=repr(value),
+            expected="one of " + ", ".join(choices),
+            mend=f"Leave {name} at auto if in doubt.",
+        )
+
+
+def _number(value: object) -> float:
+    """The number that a value stands for, NaN if none."""
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _auto_or_one_of(name: str, value: object, choices: Sequence[float], unit: str) -> str | float:
+    if isinstance(value, str) and value == AUTO:
+        return AUTO
+    number = _number(value)
+    if number not in choices:
+        raise OptionError(
+            f"Unknown {name}",
+            got=repr(value),
+            expected=f"auto, or one of {', '.join(f'{choice:g}' for choice in choices)} {unit}",
+            mend=f"Read it off the page's margin, or leave {name} at auto.",
+        )
+    return number
+
+
+def _in_range(name: str, value: object, low: float, high: float, unit: str) -> float:
+    number = _number(value)
+    if not low <= number <= high:
+        raise OptionError(
+            f"{name} is out of range",
+            got=repr(value),
+            expected=f"{low:g} to {high:g} {unit}",
+            mend=f"Leave {name} out to get the default.",
+        )
+    return number

@@ -1,0 +1,256 @@
+"""Photo in, record out: the only place that knows the order of the stages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from ecg_trt.backends.select import open_backend
+from ecg_trt.config import AUTO, Options
+from ecg_trt.errors import IncompletePageError, NoEcgFoundError
+from ecg_trt.geometry.assemble import assemble
+from ecg_trt.geometry.strips import Naming, Pulse, agree_on_span, find_strips, name_strips, read_pulses
+from ecg_trt.io.photo import read_photo
+from ecg_trt.layout import LEADS, RECORD_SECONDS
+from ecg_trt.ops.select import open_ops
+from ecg_trt.stages.align import Align, turned_upside_down
+from ecg_trt.stages.frames import TRACE_PX_PER_MM
+from ecg_trt.stages.rectify import PageMarks, Rectify
+from ecg_trt.stages.trace import Trace
+from ecg_trt.types import (
+    Array,
+    EcgRecord,
+    GridWarp,
+    PageAlignment,
+    Photo,
+    RectifiedPage,
+    Strip,
+    TraceMap,
+)
+from ecg_trt.weights import list_weights
+
+NETWORKS = ("stage0", "stage1", "stage2")
+_DEFAULT_SPEED, _DEFAULT_GAIN = 25.0, 10.0
+_DOUBTFUL_LABELS = 0.35  # below this, the page may be upside down
+_LEAST_LABELS = 0.08  # a page without one legible name and without a lattice is no ECG
+_DOUBTFUL_QUALITY, _LEAST_QUALITY = 0.6, 0.25
+_FINE_PX_PER_MM = 5.0
+_SIDE_MM, _ROW_MM = 12.0, 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A record and everything it was read from."""
+
+    record: EcgRecord
+    alignment: PageAlignment
+    grid: GridWarp
+    marks: PageMarks
+    page: RectifiedPage
+    strips: tuple[Strip, ...]
+    trace: TraceMap
+
+
+class _Clock:
+    """Milliseconds spent in each step."""
+
+    def __init__(self) -> None:
+        self.ms: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.ms[step] = self.ms.get(step, 0.0) + 1000 * (time.perf_counter() - start)
+
+
+class Digitizer:
+    """Turns photos of paper ECGs into records; holds the three networks open until closed.
+
+    Args:
+        options: settings for every photo.
+        threads: CPU threads of the networks, 0 for all cores.
+
+    Raises:
+        BackendError: a network cannot be loaded.
+
+    Example:
+        >>> with Digitizer() as digitizer:  # doctest: +SKIP
+        ...     record = digitizer("photo.jpg")
+    """
+
+    def __init__(self, options: Options | None = None, *, threads: int = 0) -> None:
+        self.options = options or Options()
+        self._open = ExitStack()
+        try:
+            backends = [
+                self._open.enter_context(open_backend(self.options.backend, name, threads=threads))
+                for name in NETWORKS
+            ]
+        except BaseException:
+            self._open.close()
+            raise
+        self.backend_name = backends[0].name
+        self._weights = {name: digest[:12] for name, digest in list_weights().items()}
+        ops = open_ops()
+        self._align = Align(backends[0], ops, self.options.min_px_per_mm)
+        self._rectify, self._trace = Rectify(backends[1], ops), Trace(backends[2])
+
+    def close(self) -> None:
+        """Frees the networks; more than once is fine."""
+        self._open.close()
+
+    def __enter__(self) -> Digitizer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __call__(self, source: str | Path | bytes | Array | Photo) -> EcgRecord:
+        """Digitizes one photo.
+
+        Args:
+            source: a path, the bytes of an image file, a decoded `Photo`, or an (H, W, 3) uint8 RGB array.
+
+        Raises:
+            InputError: the source is no usable image.
+            PageError: the image shows no ECG page that can be read.
+        """
+        return self.digitize_with_views(source).record
+
+    def digitize_with_views(self, source: str | Path | bytes | Array | Photo) -> Reading:
+        """Digitizes one photo and keeps what every stage found. Raises as `__call__` does."""
+        clock = _Clock()
+        with clock("decode"):
+            photo = source if isinstance(source, Photo) else read_photo(
+                source, max_pixels=self.options.max_pixels, min_pixels=self.options.min_pixels
+            )  # fmt: skip
+        with clock("align"):
+            alignment = self._align(photo)
+        alignment, grid, marks, naming = self._locate(photo, alignment, clock)
+        strips = naming.strips
+        with clock("flatten"):
+            page = self._rectify.flatten(photo, grid, TRACE_PX_PER_MM, *_region(strips))
+        with clock("trace"):
+            trace = self._trace(page, strips)
+        with clock("signal"):
+            record = self._record(photo, page, grid, marks, naming, trace)
+        clock.ms["total"] = sum(clock.ms.values())
+        record.timings_ms.update({k: round(v, 1) for k, v in clock.ms.items()})  # type: ignore[attr-defined]
+        return Reading(record, alignment, grid, marks, page, strips, trace)
+
+    def _locate(
+        self, photo: Photo, alignment: PageAlignment, clock: _Clock
+    ) -> tuple[PageAlignment, GridWarp, PageMarks, Naming]:
+        """Lattice and named strips; where no name can be read, the other way up is tried."""
+        tries = []
+        for turn in (alignment, turned_upside_down(alignment)):
+            with clock("rectify"):
+                grid, marks = self._rectify(photo, turn)
+            with clock("layout"):
+                strips = agree_on_span(find_strips(marks.zero), marks.start, marks.end)
+                naming = name_strips(strips, marks.label, marks.start, layout=self.options.layout)
+            if naming is not None and naming.strips:
+                tries.append((turn, grid, marks, naming))
+                if naming.label_score > _DOUBTFUL_LABELS:
+                    break
+        if not tries:
+            raise NoEcgFoundError(
+                f"no strip of an ECG found in {photo.source}",
+                got="a sheet without a trace that goes on for 2 cm",
+                expected="at least one printed strip",
+                mend="Photograph the whole page from above, sharp and in even light.",
+            )
+        best = max(tries, key=lambda t: t[3].label_score)
+        if best[3].label_score < _LEAST_LABELS and not best[1].measured.any():
+            raise NoEcgFoundError(
+                f"no ECG found in {photo.source}",
+                got="a sheet with neither a 5 mm grid nor a lead name that can be read",
+                expected="at least one of the two",
+                mend="Move closer, so that the lead names can be read, or scan the page.",
+            )
+        return best
+
+    def _record(self, photo: Photo, page: RectifiedPage, grid: GridWarp, marks: PageMarks, naming: Naming,
+                trace: TraceMap) -> EcgRecord:  # fmt: skip
+        speed, gain, assumed = self._scales(read_pulses(marks.pulse))
+        signal, quality = assemble(page, naming.strips, trace, speed=speed, gain=gain, fs=self.options.fs)
+        if not np.isfinite(signal).any() or np.nanmean(quality) < _LEAST_QUALITY:
+            raise IncompletePageError(
+                f"the traces in {photo.source} could not be followed",
+                got=f"a mean confidence of {np.nan_to_num(np.nanmean(quality)):.2f}",
+                expected=f"at least {_LEAST_QUALITY}",
+                mend="Take a sharper photo of the whole page, closer and without glare.",
+            )
+        return EcgRecord(
+            signal_mv=signal, fs=self.options.fs, lead_names=LEADS, layout=naming.layout.name,
+            paper_speed_mm_per_s=speed, gain_mm_per_mv=gain, quality=quality,
+            warnings=tuple(_warnings(page, grid, naming, quality, assumed, speed)), timings_ms={},
+            backend=self.backend_name, weights=dict(self._weights), assumed=assumed, source=photo.source,
+        )  # fmt: skip
+
+    def _scales(self, pulse: Pulse) -> tuple[float, float, tuple[str, ...]]:
+        """Speed and gain: the user's word, else the pulse's, else the usual, which is then named as assumed."""
+        assumed = []
+        speed, gain = self.options.speed, self.options.gain
+        if speed == AUTO and pulse.speed_mm_per_s is None:
+            assumed.append("speed")
+        if gain == AUTO and pulse.gain_mm_per_mv is None:
+            assumed.append("gain")
+        speed = (pulse.speed_mm_per_s or _DEFAULT_SPEED) if speed == AUTO else speed
+        gain = (pulse.gain_mm_per_mv or _DEFAULT_GAIN) if gain == AUTO else gain
+        return float(speed), float(gain), tuple(assumed)
+
+
+def _region(strips: tuple[Strip, ...]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Origin and size of the part of the page that holds the strips, mm."""
+    x0, x1 = min(s.x_mm[0] for s in strips) - _SIDE_MM, max(s.x_mm[1] for s in strips) + _SIDE_MM
+    y0, y1 = strips[0].zero_y_mm - _ROW_MM, strips[-1].zero_y_mm + _ROW_MM
+    return (x0, y0), (x1 - x0, y1 - y0)
+
+
+def _warnings(page: RectifiedPage, grid: GridWarp, naming: Naming, quality: Array, assumed: tuple[str, ...],
+              speed: float) -> Iterator[str]:  # fmt: skip
+    """What a reader of the record should know."""
+    if not grid.measured.any():
+        yield "No grid could be followed on the paper: times and amplitudes may be off by several per cent."
+    if page.photo_px_per_mm < _FINE_PX_PER_MM:
+        yield f"The photo is coarse ({page.photo_px_per_mm:.1f} px/mm): small waves may be lost; move closer."
+    if "speed" in assumed:
+        yield f"No calibration pulse was found: a paper speed of {_DEFAULT_SPEED:g} mm/s is assumed."
+    if "gain" in assumed:
+        yield f"No calibration pulse was found: a gain of {_DEFAULT_GAIN:g} mm/mV is assumed."
+    if naming.probability < 0.6 or naming.label_score < _DOUBTFUL_LABELS:
+        yield f"The layout {naming.layout.name} is uncertain, and with it the lead names: compare with the page."
+    if naming.missing:
+        yield f"Not found on the page: {', '.join(naming.missing)}. It may be cut, or hidden."
+    seconds = max((s.x_mm[1] - s.x_mm[0]) / speed for s in naming.strips)
+    if seconds < 0.9 * RECORD_SECONDS:
+        yield f"The longest strip shows {seconds:.1f} s of the record's {RECORD_SECONDS:g} s."
+    poor = [lead for lead, q in zip(LEADS, quality, strict=True) if q < _DOUBTFUL_QUALITY]
+    if poor:
+        yield f"Doubtful, do not rely on: {', '.join(poor)}."
+
+
+def digitize(source: str | Path | bytes | Array, **options: object) -> EcgRecord:
+    """Digitizes one photo; opens and closes the networks for it.
+
+    Args:
+        source: a path, the bytes of an image file, or an (H, W, 3) uint8 RGB array.
+        options: fields of `Options`.
+
+    Raises:
+        EcgTrtError: see `Digitizer`.
+    """
+    with Digitizer(Options(**options)) as digitizer:  # type: ignore[arg-type]
+        return digitizer(source)

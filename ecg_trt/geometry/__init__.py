@@ -1,0 +1,1 @@
+"""Pure functions on arrays: homographies, the paper's lattice, ridges and signals."""

@@ -1,0 +1,76 @@
+"""From rows of pixels to leads in millivolts on one clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ecg_trt.geometry.limb import blend_limb_leads
+from ecg_trt.geometry.signal import fill_gaps, resample
+from ecg_trt.layout import LEADS, RECORD_SECONDS
+from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
+
+SURE = 0.3  # least confidence of a column that counts as seen
+_MAX_GAP_S = 0.04
+
+
+def segment_starts_s(strip: Strip, speed_mm_per_s: float) -> list[float]:
+    """Where each segment of a strip stands on the record's clock: the paper's own time since the strip's beginning."""
+    return [(segment.x_mm[0] - strip.x_mm[0]) / speed_mm_per_s for segment in strip.segments]
+
+
+def _read(page: RectifiedPage, row: Array, confidence: Array, strip: Strip, segment: Segment, speed: float,
+          gain: float) -> tuple[Array, Array, float]:  # fmt: skip
+    """One segment's samples (mV), their times since the segment's start (s), and its quality."""
+    (sx, sy), (ox, oy) = page.px_per_mm, page.origin_mm
+    first = max(0, int(np.ceil((segment.x_mm[0] - ox) * sx - 1e-6)))
+    last = min(len(row), int(np.ceil((segment.x_mm[1] - ox) * sx - 1e-6)))
+    if last - first < 2:
+        return np.empty(0), np.empty(0), 0.0
+    columns = np.arange(first, last)
+    times = ((columns / sx + ox) - segment.x_mm[0]) / speed
+    mv = (strip.zero_y_mm - (row[columns] / sy + oy)) / gain
+    sure = confidence[columns]
+    filled = fill_gaps(mv, sure > SURE, round(_MAX_GAP_S * speed * sx))
+    whole = (segment.x_mm[1] - segment.x_mm[0]) * sx
+    return filled, times, float(np.sum(sure * np.isfinite(filled)) / whole)
+
+
+def assemble(
+    page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, *, speed: float, gain: float, fs: float
+) -> tuple[Array, Array]:
+    """Puts every segment in its place on the record's 10 s and lets the limb leads agree.
+
+    Where a lead is printed twice, the longer print counts and the shorter fills what it lacks.
+
+    Args:
+        page: frame of the trace.
+        strips: named strips.
+        trace: rows of the pen.
+        speed: mm/s.
+        gain: mm/mV.
+        fs: Hz of the result.
+
+    Returns:
+        (12, 10 fs) float32 mV, NaN where nothing is printed or seen, and (12,) float32 quality, NaN for leads that the
+        page does not print.
+    """
+    n = round(RECORD_SECONDS * fs)
+    signal = np.full((len(LEADS), n), np.nan)
+    quality = np.full(len(LEADS), np.nan)
+    pieces = [
+        (segment.x_mm[1] - segment.x_mm[0], strip, segment, start, k)
+        for k, strip in enumerate(strips)
+        for segment, start in zip(strip.segments, segment_starts_s(strip, speed), strict=True)
+    ]
+    for _, strip, segment, start, k in sorted(pieces, key=lambda p: -p[0]):
+        mv, times, good = _read(page, trace.ridge_row[k], trace.confidence[k], strip, segment, speed, gain)
+        lead = LEADS.index(segment.lead)
+        if len(times):
+            placed = resample(mv, times + start, fs, n)
+            signal[lead] = np.where(np.isfinite(signal[lead]), signal[lead], placed)
+        if np.isnan(quality[lead]):
+            quality[lead] = good
+    blended = blend_limb_leads(signal, np.nan_to_num(quality).clip(0, 1) ** 2)
+    return blended.astype(np.float32), quality.clip(0, 1).astype(np.float32)

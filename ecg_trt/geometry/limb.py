@@ -1,0 +1,70 @@
+"""Einthoven's and Goldberger's laws: six limb leads, two degrees of freedom."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from ecg_trt.errors import OptionError
+from ecg_trt.layout import LEADS
+from ecg_trt.types import Array
+
+# From (I, II): III = II - I, aVR = -(I + II) / 2, aVL = I - II / 2, aVF = II - I / 2.
+LIMB_FROM_DIPOLE = np.array([[1, 0], [0, 1], [-1, 1], [-0.5, -0.5], [1, -0.5], [-0.5, 1]], np.float64)
+_LIMB = 6
+
+
+def blend_limb_leads(signal: Array, weight: Array, *, gross_mv: float = 0.25) -> Array:
+    """Moves limb leads that are printed together onto their laws, each as little as its weight demands.
+
+    At every sample the finite limb leads F, if there are three or more, are projected onto the span of the
+    dipole model D_F in the metric of the weights: x' = D_F (D_F' W D_F)^-1 D_F' W x, which equals x - W^-1 A'
+    (A W^-1 A')^-1 A x with A the null space of D_F'. A lead's constant offset is arbitrary, so the median
+    correction over each block (a stretch in which the same leads are finite) is left out, and no lead gets a
+    step. A block in which any lead would move by more than `gross_mv` RMS stays as it is: a lead was misread,
+    and blending would spread the damage.
+
+    Args:
+        signal: (12, n) mV in the order of `LEADS`, NaN = not printed.
+        weight: (12,) trust in each lead, above zero; leads of weight zero or NaN take no part.
+        gross_mv: limit of a block's RMS correction, mV.
+
+    Returns:
+        (12, n), same dtype as the signal (float64 for integers).
+
+    Raises:
+        OptionError: shapes other than (12, n) and (12,).
+    """
+    x = np.asarray(signal)
+    trust = np.asarray(weight, np.float64)
+    if x.ndim != 2 or x.shape[0] != len(LEADS) or trust.shape != (len(LEADS),):
+        raise OptionError(
+            "Limb leads cannot be blended",
+            got=f"signal {x.shape} and weights {trust.shape}",
+            expected="(12, n) and (12,)",
+            mend="Pass twelve leads in the order I II III aVR aVL aVF V1..V6.",
+        )
+    out = x.astype(x.dtype if np.issubdtype(x.dtype, np.floating) else np.float64)
+    limb = x[:_LIMB].astype(np.float64)
+    takes_part = np.isfinite(limb) & (trust[:_LIMB] > 0)[:, None]
+    pattern = (1 << np.arange(_LIMB)) @ takes_part.astype(np.int64)
+    edges = np.concatenate([[0], np.flatnonzero(np.diff(pattern)) + 1, [x.shape[1]]])
+    for start, end in pairwise(edges):
+        if start == end:
+            continue
+        leads = np.flatnonzero(takes_part[:, start])
+        if leads.size < 3:
+            continue
+        correction = _off_model(leads, trust[leads]) @ limb[leads, start:end]
+        correction -= np.median(correction, axis=1, keepdims=True)
+        if np.sqrt(np.mean(correction**2, axis=1)).max() <= gross_mv:
+            out[leads, start:end] = limb[leads, start:end] - correction
+    return out
+
+
+def _off_model(leads: Array, trust: Array) -> Array:
+    """(F, F) projector whose image is what the dipole model cannot explain."""
+    model = LIMB_FROM_DIPOLE[leads]
+    weighted = model.T * (trust / trust.max())
+    return np.asarray(np.eye(len(leads)) - model @ np.linalg.solve(weighted @ model, weighted))

@@ -1,0 +1,205 @@
+"""From a ridge in the picture to samples in time."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+
+from ecg_trt.errors import OptionError
+from ecg_trt.geometry.limb import blend_limb_leads
+from ecg_trt.geometry.pulse import measure_pulse
+from ecg_trt.types import Array
+
+__all__ = ["blend_limb_leads", "decode_ridge", "fill_gaps", "measure_pulse", "resample"]
+
+_HALF_TAPS = 16
+_PHASES = 256
+
+
+def decode_ridge(logits: Array, *, half_window: int = 6) -> tuple[Array, Array]:
+    """Sub-pixel row of the ridge in each column.
+
+    The expectation of the softmax inside a window around its greatest entry, taken relative to the window's
+    centre so that float32 (or less, on other hardware) is enough whatever the height.
+
+    Args:
+        logits: (S, H, W), one map a strip.
+        half_window: rows on either side of the maximum.
+
+    Returns:
+        row (S, W) float32, px, and peak (S, W) float32 in [0, 1], the share of the softmax inside the window.
+
+    Raises:
+        OptionError: not three axes, an empty one, or a negative window.
+    """
+    maps = np.asarray(logits, np.float32)
+    if maps.ndim != 3 or 0 in maps.shape or half_window < 0:
+        raise OptionError(
+            "The ridge cannot be decoded",
+            got=f"maps of shape {maps.shape}, half_window {half_window}",
+            expected="(strips, H, W), none empty, and half_window of 0 or more",
+            mend="Pass the trace network's logits.",
+        )
+    height = maps.shape[1]
+    top = maps.max(axis=1, keepdims=True)
+    centre = np.argmax(maps, axis=1, keepdims=True)
+    total = np.exp(maps - top).sum(axis=1)
+    offset = np.arange(-half_window, half_window + 1)[:, None]
+    rows = centre + offset
+    near = np.take_along_axis(maps, rows.clip(0, height - 1), axis=1)
+    near = np.where((rows >= 0) & (rows < height), np.exp(near - top), np.float32(0))
+    mass = near.sum(axis=1)
+    shift = (near * offset.astype(np.float32)).sum(axis=1) / mass
+    return centre[:, 0].astype(np.float32) + shift, np.minimum(mass / total, np.float32(1))
+
+
+def fill_gaps(y: Array, valid: Array, max_gap: int, *, method: Literal["linear", "cubic"] = "cubic") -> Array:
+    """Bridges short gaps between valid samples.
+
+    Args:
+        y: (n,) samples.
+        valid: (n,) bool; samples that are not finite are not valid either.
+        max_gap: the longest gap that is bridged, samples.
+        method: "linear", or "cubic" for Hermite's cubic between the ends, with the slopes found beside the
+            gap, limited as by Fritsch and Carlson (1980) so that nothing overshoots.
+
+    Returns:
+        (n,) float64, NaN in longer gaps and before the first and after the last valid sample.
+
+    Raises:
+        OptionError: shapes that do not match, or an unknown method.
+    """
+    samples, good = np.asarray(y, np.float64), np.asarray(valid, bool)
+    if samples.ndim != 1 or good.shape != samples.shape or method not in ("linear", "cubic"):
+        raise OptionError(
+            "Gaps cannot be filled",
+            got=f"samples {samples.shape}, valid {good.shape}, method {method!r}",
+            expected='(n,) and (n,), "linear" or "cubic"',
+            mend="Pass one flag a sample.",
+        )
+    good = good & np.isfinite(samples)
+    out = np.where(good, samples, np.nan)
+    held = np.flatnonzero(good)
+    if held.size < 2:
+        return out
+    left, right = held[:-1], held[1:]
+    short = (right - left > 1) & (right - left - 1 <= max_gap)
+    left, right = left[short], right[short]
+    length = right - left - 1
+    gap = np.repeat(np.arange(length.size), length)
+    at = left[gap] + 1 + np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
+    t = (at - left[gap]) / (right - left)[gap]
+    low, high = samples[left], samples[right]
+    if method == "linear":
+        out[at] = low[gap] + (high - low)[gap] * t
+        return out
+    rise = high - low
+    span = (right - left).astype(np.float64)
+    before, after = _side_slopes(samples, good, left, right)
+    m0, m1 = (_limited(slope * span, rise)[gap] for slope in (before, after))
+    out[at] = (
+        low[gap] * (2 * t**3 - 3 * t**2 + 1)
+        + high[gap] * (3 * t**2 - 2 * t**3)
+        + m0 * (t**3 - 2 * t**2 + t)
+        + m1 * (t**3 - t**2)
+    )
+    return out
+
+
+def _side_slopes(y: Array, good: Array, left: Array, right: Array) -> tuple[Array, Array]:
+    """Slope before and after each gap, from the sample next to its end; the chord where that is missing."""
+    chord = (y[right] - y[left]) / (right - left)
+    prev, following = np.maximum(left - 1, 0), np.minimum(right + 1, len(y) - 1)
+    has_prev, has_next = (left > 0) & good[prev], (right < len(y) - 1) & good[following]
+    return np.where(has_prev, y[left] - y[prev], chord), np.where(has_next, y[following] - y[right], chord)
+
+
+def _limited(slope: Array, rise: Array) -> Array:
+    return np.where(slope * rise > 0, np.sign(rise) * np.minimum(np.abs(slope), 3 * np.abs(rise)), 0.0)
+
+
+def resample(y: Array, x_s: Array, fs_out: float, n_out: int) -> Array:
+    """Band-limited resampling to a regular clock that starts at 0 s.
+
+    A polyphase filter with any ratio and any phase: each run of finite samples is continued beyond its ends
+    by reflection through the end point (value and slope go on, so nothing rings), and the output times are
+    read with a Kaiser-windowed sinc of 32 taps that is low-passed at the lower of the two Nyquist
+    frequencies. Positions may drift slowly; the sinc then acts on the samples' own count.
+
+    Args:
+        y: (n,) samples, NaN = missing.
+        x_s: (n,) times, s, increasing.
+        fs_out: samples a second of the result.
+        n_out: number of samples of the result, at k / fs_out.
+
+    Returns:
+        (n_out,) float64, NaN more than half an input sample outside the runs.
+
+    Raises:
+        OptionError: shapes that do not match, times that do not increase, or a rate that is not positive.
+    """
+    samples, times = np.asarray(y, np.float64), np.asarray(x_s, np.float64)
+    if samples.ndim != 1 or times.shape != samples.shape or not fs_out > 0 or n_out < 0:
+        raise _bad_resampling(f"samples {samples.shape}, times {times.shape}, {fs_out} Hz, {n_out} samples")
+    if times.size > 1 and not (np.diff(times) > 0).all():
+        raise _bad_resampling("times that do not increase")
+    out = np.full(n_out, np.nan)
+    finite = np.isfinite(samples)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], finite, [False]]).astype(np.int8)))
+    for start, end in zip(edges[::2], edges[1::2], strict=True):
+        if end - start >= 2:
+            _resample_run(samples[start:end], times[start:end], fs_out, out)
+    return out
+
+
+def _bad_resampling(got: str) -> OptionError:
+    return OptionError(
+        "The trace cannot be resampled",
+        got=got,
+        expected="as many increasing times as samples, a rate above 0 and a count of 0 or more",
+        mend="Pass the time of each sample in seconds.",
+    )
+
+
+def _resample_run(y: Array, x_s: Array, fs_out: float, out: Array) -> None:
+    period = float(np.median(np.diff(x_s)))
+    slack = 0.5 * period + 1e-9
+    first = max(int(np.ceil((x_s[0] - slack) * fs_out)), 0)
+    last = min(int(np.floor((x_s[-1] + slack) * fs_out)), len(out) - 1)
+    if last < first:
+        return
+    t = np.arange(first, last + 1) / fs_out
+    at = np.interp(t, x_s, np.arange(len(y)))
+    at += (np.minimum(t - x_s[0], 0.0) + np.maximum(t - x_s[-1], 0.0)) / period
+    cutoff = min(1.0, fs_out * period)
+    half = int(np.ceil(_HALF_TAPS / cutoff))
+    padded = _reflected(y, half + 1)
+    cell = np.floor(at).astype(np.int64)
+    phase = (at - cell) * _PHASES
+    row = np.minimum(phase.astype(np.int64), _PHASES - 1)
+    blend = (phase - row)[:, None]
+    table = _kernel(half, round(cutoff, 4))
+    weights = table[row] * (1 - blend) + table[row + 1] * blend
+    taps = cell[:, None] + np.arange(2, 2 * half + 2)  # cell - half + 1 .. cell + half, in padded's own count
+    out[first : last + 1] = np.einsum("nk,nk->n", padded[taps], weights)
+
+
+def _reflected(y: Array, pad: int) -> Array:
+    """Samples continued by `pad` samples on both sides, by reflection through its end points."""
+    while pad > 0:
+        step = min(pad, len(y) - 1)
+        before, after = 2 * y[0] - y[step:0:-1], 2 * y[-1] - y[-2 : -step - 2 : -1]
+        y, pad = np.concatenate([before, y, after]), pad - step
+    return y
+
+
+@lru_cache(maxsize=8)
+def _kernel(half: int, cutoff: float, beta: float = 7.0) -> Array:
+    """(phases + 1, 2 half) weights of the taps 1 - half .. half for each fraction; every row sums to 1."""
+    fraction = np.arange(_PHASES + 1)[:, None] / _PHASES
+    distance = fraction - np.arange(1 - half, half + 1)
+    inside = np.sqrt(np.maximum(1 - (distance / half) ** 2, 0.0))
+    weights = np.sinc(cutoff * distance) * np.i0(beta * inside)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))

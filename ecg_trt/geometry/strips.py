@@ -1,0 +1,266 @@
+"""From marks on the flat page to strips with names: pure functions on maps at 1 px/mm.
+
+Maps are (H, W) float32 in [0, 1], pixel (x, y) is page mm (x, y).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, LEADS, PAPER_SPEEDS_MM_PER_S, RECORD_SECONDS, Layout
+from ecg_trt.types import Array, Segment, Strip
+
+_LEAST_STRIP_MM = 20.0
+_LEAST_ROW_PITCH_MM = 7
+_LABEL_REACH_MM = (-9.0, 16.0)  # where a lead name may stand with regard to its segment's start
+_LABEL_RISE_MM = tuple(range(-16, 13))  # and to its zero line, one value for the whole page
+_PULSE_SECONDS = 0.2
+_SKIPPED_STRIP, _SKIPPED_ROW = 0.8, 0.9  # what leaving one out costs in units of a well-read label
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """A layout laid over the strips.
+
+    Attributes:
+        layout: the layout.
+        probability: of this layout among all, by a softmax over their scores.
+        strips: those that belong to it, from the top, with their segments.
+        missing: leads that the layout prints but no strip shows.
+        label_score: mean evidence of the lead names where they are expected, 0..1.
+    """
+
+    layout: Layout
+    probability: float
+    strips: tuple[Strip, ...]
+    missing: tuple[str, ...]
+    label_score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """What the calibration pulses say, None where there are none."""
+
+    speed_mm_per_s: float | None
+    gain_mm_per_mv: float | None
+
+
+def find_strips(zero: Array) -> list[Strip]:
+    """Rows of the map of zero lines that go on for more than 2 cm, from the top."""
+    profile = cv2.GaussianBlur(zero.sum(1)[:, None].astype(np.float32), (1, 0), 0.1, sigmaY=1.0)[:, 0]
+    limit = max(_LEAST_STRIP_MM * 0.5, 0.3 * float(np.sort(profile)[-max(1, len(profile) // 60)]))
+    strips: list[Strip] = []
+    for y in np.argsort(-profile):
+        if profile[y] < limit:
+            break
+        if any(abs(y - s.zero_y_mm) < _LEAST_ROW_PITCH_MM for s in strips):
+            continue
+        span = _extent(zero[max(0, y - 3) : y + 4].max(0))
+        if span is None:
+            continue
+        near = np.arange(max(0, y - 2), min(len(profile), y + 3))
+        middle = float((profile[near] * near).sum() / profile[near].sum())
+        score = float(np.clip(profile[y] / (span[1] - span[0]) / 0.8, 0, 1))
+        strips.append(Strip(middle, span, score))
+    return sorted(strips, key=lambda s: s.zero_y_mm)
+
+
+def _extent(line: Array, gap_mm: int = 30) -> tuple[float, float] | None:
+    """First and last mm of the longest stretch of a line, gaps bridged."""
+    lit = np.flatnonzero(cv2.blur(line[None], (5, 1))[0] > 0.3)
+    if not len(lit):
+        return None
+    runs = np.split(lit, np.flatnonzero(np.diff(lit) > gap_mm) + 1)
+    run = max(runs, key=len)
+    return (float(run[0]), float(run[-1])) if run[-1] - run[0] >= _LEAST_STRIP_MM else None
+
+
+def agree_on_span(strips: Sequence[Strip], start: Array, end: Array) -> list[Strip]:
+    """Lets the strips of a page share their beginning and end where most of them do.
+
+    The zero line fades at its ends; the marks of starts and ends are sharper.
+    """
+    if not strips:
+        return []
+    rows = [round(s.zero_y_mm) for s in strips]
+    edges = []
+    for heat, side in ((start, 0), (end, 1)):
+        guess = float(np.median([s.x_mm[side] for s in strips]))
+        band = sum(heat[max(0, y - 3) : y + 4].max(0) for y in rows)
+        low, high = max(0, int(guess - 14)), int(guess + 15)
+        window = np.asarray(band)[low:high]
+        if len(window) and window.max() > 0.3 * len(strips):
+            k = int(window.argmax())
+            near = np.arange(max(0, k - 2), min(len(window), k + 3))
+            guess = float(low + (window[near] * near).sum() / window[near].sum())
+        edges.append(guess)
+    shared = (edges[0], edges[1])
+    return [
+        replace(s, x_mm=shared) if abs(s.x_mm[0] - shared[0]) < 25 and abs(s.x_mm[1] - shared[1]) < 40 else s
+        for s in strips
+    ]
+
+
+def read_pulses(pulse: Array) -> Pulse:
+    """Speed and gain from the size of the calibration pulses (1 mV, 0.2 s)."""
+    mask = (pulse > 0.5).astype(np.uint8)
+    count, names, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+    heights, widths = [], []
+    for k in range(1, count):
+        area, w, h = (int(stats[k, c]) for c in (cv2.CC_STAT_AREA, cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT))
+        part = pulse * (names == k)
+        if area >= 8 and w >= 2 and h >= 3 and area > 0.6 * w * h:
+            heights.append(float(np.median(part.sum(0)[part.max(0) > 0.5])))
+            widths.append(float(np.median(part.sum(1)[part.max(1) > 0.5])))
+    if not heights:
+        return Pulse(None, None)
+    return Pulse(_nearest(np.median(widths) / _PULSE_SECONDS, PAPER_SPEEDS_MM_PER_S),
+                 _nearest(np.median(heights), GAINS_MM_PER_MV))  # fmt: skip
+
+
+def _nearest(value: float, options: tuple[float, ...]) -> float | None:
+    """The option nearest in ratio, None if none is within a factor of 1.5."""
+    ratio = np.abs(np.log(np.array(options) / max(float(value), 1e-6)))
+    return options[int(ratio.argmin())] if ratio.min() < np.log(1.5) else None
+
+
+def name_strips(
+    strips: Sequence[Strip], label: Array, start: Array, *, layout: str = "auto"
+) -> Naming | None:
+    """Lays every layout over the strips and takes the one that the lead names and segment starts bear out best.
+
+    Strips and rows are matched in order, from the top; either may be left out at a price.
+
+    Args:
+        strips: from `find_strips`.
+        label: (12, H, W) map of lead names.
+        start: (H, W) map of segment starts.
+        layout: name of a layout, or "auto".
+
+    Returns:
+        None if there is no strip.
+    """
+    if not strips:
+        return None
+    evidence = _Evidence(strips, label, start)
+    candidates = [LAYOUTS[layout]] if layout != "auto" else list(LAYOUTS.values())
+    scored = [(candidate, *evidence.match(candidate)) for candidate in candidates]
+    scores = np.array([s for _, s, *_ in scored])
+    best = int(scores.argmax())
+    share = np.exp(2.0 * (scores - scores.max()))
+    chosen, _, pairs, rise = scored[best]
+    named = [_with_segments(strips[i], evidence.leads(chosen, i, j, rise)) for i, j in pairs]
+    shown = {s.lead for strip in named for s in strip.segments}
+    wanted = {lead for row in chosen.rows for lead in row}
+    label_score = float(np.mean([evidence.plain(chosen, i, j, rise) for i, j in pairs])) if pairs else 0.0
+    return Naming(chosen, float(share[best] / share.sum()), tuple(named),
+                  tuple(lead for lead in LEADS if lead in wanted - shown), label_score)  # fmt: skip
+
+
+def _with_segments(strip: Strip, leads: tuple[str, ...]) -> Strip:
+    edges = np.linspace(*strip.x_mm, len(leads) + 1)
+    share = RECORD_SECONDS / len(leads)
+    segments = tuple(
+        Segment(lead, (float(edges[k]), float(edges[k + 1])), k * share) for k, lead in enumerate(leads)
+    )
+    return replace(strip, segments=segments)
+
+
+class _Evidence:
+    """How well each lead's name is seen where a layout would print it."""
+
+    def __init__(self, strips: Sequence[Strip], label: Array, start: Array) -> None:
+        self.strips = strips
+        tall = np.stack([cv2.dilate(plane, np.ones((5, 1), np.uint8)) for plane in label])
+        self.seen = {n: np.stack([self._columns(s, tall, n) for s in strips]) for n in (1, 2, 4)}
+        self.breaks = np.stack([self._quarters(s, start) for s in strips])
+
+    def _columns(self, strip: Strip, tall: Array, n: int) -> Array:
+        """(n, 12, rises): best response near the start of each of n columns."""
+        edges = np.linspace(*strip.x_mm, n + 1)[:n]
+        rows = np.clip(np.round(strip.zero_y_mm + np.array(_LABEL_RISE_MM)), 0, tall.shape[1] - 1).astype(int)
+        out = np.zeros((n, len(LEADS), len(rows)), np.float32)
+        for k, x in enumerate(edges):
+            low, high = (int(np.clip(x + d, 0, tall.shape[2])) for d in _LABEL_REACH_MM)
+            if high > low:
+                out[k] = tall[:, rows, low:high].max(2)
+        return out
+
+    def _quarters(self, strip: Strip, start: Array) -> Array:
+        """(3,): is there a segment start at a quarter, a half and three quarters of the strip?"""
+        y = round(strip.zero_y_mm)
+        band = start[max(0, y - 4) : y + 5].max(0) if 0 <= y < len(start) else np.zeros(start.shape[1])
+        marks = np.linspace(*strip.x_mm, 5)[1:4]
+        return np.array([band[max(0, int(x) - 4) : int(x) + 5].max(initial=0) for x in marks])
+
+    def _row(self, layout: Layout, j: int, rise: int) -> tuple[Array, tuple[str, ...]]:
+        leads = layout.rows[j]
+        return self.seen[len(leads)][:, :, :, rise], leads
+
+    def _rhythm(self, layout: Layout, j: int) -> bool:
+        return j >= len(layout.rows) - layout.rhythm_rows
+
+    def leads(self, layout: Layout, i: int, j: int, rise: int) -> tuple[str, ...]:
+        """Names of a strip's segments; a rhythm strip takes the name that is read there."""
+        seen, leads = self._row(layout, j, rise)
+        if self._rhythm(layout, j) and seen[i, 0].max() > 0.35:
+            return (LEADS[int(seen[i, 0].argmax())],)
+        return leads
+
+    def plain(self, layout: Layout, i: int, j: int, rise: int) -> float:
+        """Mean response to the expected names of strip i as row j."""
+        seen, leads = self._row(layout, j, rise)
+        index = [LEADS.index(lead) for lead in self.leads(layout, i, j, rise)]
+        return float(np.mean([seen[i, k, c] for k, c in enumerate(index[: len(leads)])]))
+
+    def _pair_scores(self, layout: Layout, rise: int) -> Array:
+        """(strips, rows) score of each strip as each row."""
+        out = np.zeros((len(self.strips), len(layout.rows)))
+        for j, leads in enumerate(layout.rows):
+            n = len(leads)
+            seen = self.seen[n][:, :, :, rise]
+            columns, index = np.arange(n), [LEADS.index(lead) for lead in leads]
+            mine = seen[:, columns, index]
+            others = seen.copy()
+            others[:, columns, index] = 0
+            rival = others.max(2)
+            if self._rhythm(layout, j):
+                mine, rival = np.maximum(mine, 0.6 * rival), 0 * rival
+            inner = np.array([n == 4, n in (2, 4), n == 4])
+            structure = np.where(inner, self.breaks - 0.3, 0.3 - self.breaks).mean(1)
+            out[:, j] = (mine - 0.5 * rival).mean(1) + 0.8 * structure
+        return out
+
+    def match(self, layout: Layout) -> tuple[float, list[tuple[int, int]], int]:
+        """Best score over the rises of the names, its pairs (strip, row) and the rise's index."""
+        results = []
+        for rise in range(len(_LABEL_RISE_MM)):
+            score, pairs = _match_in_order(self._pair_scores(layout, rise))
+            results.append((score, pairs, rise))
+        return max(results, key=lambda r: r[0])
+
+
+def _match_in_order(score: Array) -> tuple[float, list[tuple[int, int]]]:
+    """Order-preserving matching of strips and rows with the greatest sum (dynamic programming)."""
+    n, m = score.shape
+    best = np.zeros((n + 1, m + 1))
+    best[:, 0] = -_SKIPPED_STRIP * np.arange(n + 1)
+    best[0] = -_SKIPPED_ROW * np.arange(m + 1)
+    for i in range(n):
+        for j in range(m):
+            best[i + 1, j + 1] = max(best[i, j] + score[i, j], best[i, j + 1] - _SKIPPED_STRIP,
+                                     best[i + 1, j] - _SKIPPED_ROW)  # fmt: skip
+    pairs, i, j = [], n, m
+    while i and j:
+        if best[i, j] == best[i - 1, j - 1] + score[i - 1, j - 1]:
+            pairs.append((i - 1, j - 1))
+            i, j = i - 1, j - 1
+        elif best[i, j] == best[i - 1, j] - _SKIPPED_STRIP:
+            i -= 1
+        else:
+            j -= 1
+    return float(best[n, m]), pairs[::-1]

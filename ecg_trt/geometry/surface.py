@@ -1,0 +1,218 @@
+"""The paper as a surface over its lattice: outliers, holes and margins."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ecg_trt.errors import OptionError, PageError
+from ecg_trt.geometry.energy import GridEnergy, add_bending, add_stretch
+from ecg_trt.geometry.homography import apply_homography
+from ecg_trt.types import Array
+
+_REACH = 2
+_KNOWN = 1e6  # weight that pins a measured node, against a bending weight of 1
+# Predictions of a node from others, each exact for one kind of sheet: [(d_row, d_col, coefficient), ...].
+_CROSS = [(0, 1), (0, -1), (1, 0), (-1, 0)]
+_PREDICTIONS = [
+    *[[(r, c, 0.5), (-r, -c, 0.5)] for r, c in ((0, 1), (1, 0), (1, 1), (1, -1))],
+    *[[(r, c, 2.0), (2 * r, 2 * c, -1.0)] for r, c in _CROSS],
+    *[[(r, 0, 1.0), (0, c, 1.0), (r, c, -1.0)] for r in (-1, 1) for c in (-1, 1)],
+]
+
+
+def fit_surface(
+    node_xy: Array, *, sigmas: float = 4.0, least: float = 0.05, most: float = 0.3, rounds: int = 4
+) -> tuple[Array, float]:
+    """Removes nodes that do not lie on the sheet which their neighbours span.
+
+    Each node is compared with the median of up to twelve predictions from its neighbours: means of opposite
+    ones, straight continuations, and completed parallelograms, some of which hold even next to a crease. The
+    limit is `sigmas` times the local spread of these differences, so that crumpled parts are judged by their
+    own measure. In each round only the worst node of a neighbourhood goes, since it spoils the predictions
+    around it.
+
+    Args:
+        node_xy: (rows, cols, 2) photo px, NaN = missing.
+        sigmas: limit in robust standard deviations of the neighbourhood.
+        least: limit below which no node is removed, in pitches.
+        most: limit above which every node is removed, in pitches.
+        rounds: of removal.
+
+    Returns:
+        (rows, cols, 2) float32 with outliers, and nodes that nothing confirms, set to NaN; and the RMS
+        distance of the others from a smoothing thin plate, photo px (NaN if none is left).
+
+    Raises:
+        OptionError: not a (rows, cols, 2) array.
+    """
+    nodes = _as_nodes(node_xy).copy()
+    pitch = _pitch(nodes)
+    if not np.isfinite(pitch):
+        return np.full_like(nodes, np.nan, np.float32), float("nan")
+    for _ in range(rounds):
+        miss = np.linalg.norm(nodes - _median_prediction(nodes), axis=-1)
+        around = _shifted(miss, _REACH)
+        spread = 1.4826 * _median_of_finite(around.reshape(-1, *miss.shape))
+        limit = np.clip(sigmas * spread, least * pitch, most * pitch)
+        ring = around[1:4, 1:4].reshape(-1, *miss.shape)
+        worst = miss >= np.fmax.reduce(ring, axis=0)
+        wrong = (miss > limit) & worst
+        if not wrong.any():
+            break
+        nodes[wrong] = np.nan
+    nodes[~np.isfinite(miss)] = np.nan
+    return nodes.astype(np.float32), _plate_residual(nodes)
+
+
+def fill_holes(node_xy: Array, margin_cells: int = 0) -> Array:
+    """Completes the lattice, and continues it outwards.
+
+    What departs from the homography that fits the nodes best is filled by a plate under tension: near a
+    measured node it follows the local slope, and it comes back to the homography within some five cells, so
+    that nothing explodes in large holes or in the margin. Measured nodes stay as they are.
+
+    Args:
+        node_xy: (rows, cols, 2) photo px, NaN = missing.
+        margin_cells: cells added on each side.
+
+    Returns:
+        (rows + 2 margin, cols + 2 margin, 2) float32, no NaN. Node (r, c) of the input is at (r + margin, c +
+        margin).
+
+    Raises:
+        OptionError: not a (rows, cols, 2) array, or a negative margin.
+        PageError: fewer than three nodes, or all on one line.
+    """
+    if margin_cells < 0:
+        raise OptionError(
+            "The lattice cannot be continued",
+            got=f"a margin of {margin_cells} cells",
+            expected="zero or more",
+            mend="Pass the number of cells to add on each side.",
+        )
+    pad = [(margin_cells, margin_cells)] * 2 + [(0, 0)]
+    nodes = np.pad(_as_nodes(node_xy), pad, constant_values=np.nan)
+    known = np.asarray(np.isfinite(nodes).all(-1))
+    if known.all():
+        return nodes.astype(np.float32)
+    plane = _plane(nodes, known)
+    energy = GridEnergy(*known.shape, reach=2)
+    add_bending(energy, 1.0)
+    add_stretch(energy, 0.05)
+    departure = np.where(known[..., None], nodes - plane, 0.0)
+    energy.add([(0, 0)], [1.0], np.where(known, _KNOWN, 1e-3), departure)
+    filled = plane + energy.minimise()
+    filled[known] = nodes[known]
+    return filled.astype(np.float32)
+
+
+def _as_nodes(node_xy: Array) -> Array:
+    nodes = np.asarray(node_xy, np.float64)
+    if nodes.ndim != 3 or nodes.shape[2] != 2:
+        raise OptionError(
+            "Not a lattice",
+            got=f"an array of shape {nodes.shape}",
+            expected="(rows, cols, 2)",
+            mend="Pass the nodes' photo px, NaN where a node is missing.",
+        )
+    return np.where(np.isfinite(nodes).all(-1, keepdims=True), nodes, np.nan)
+
+
+def _pitch(nodes: Array) -> float:
+    """Median distance of neighbouring nodes, px; NaN if there are none."""
+    steps = [np.linalg.norm(np.diff(nodes, axis=k), axis=-1).ravel() for k in (0, 1)]
+    lengths = np.concatenate(steps)
+    lengths = lengths[np.isfinite(lengths)]
+    return float(np.median(lengths)) if lengths.size else float("nan")
+
+
+def _shifted(field: Array, reach: int) -> Array:
+    """(2 reach + 1, 2 reach + 1, ...); [reach + r, reach + c] is the field r rows down and c columns on."""
+    pad = [(reach, reach)] * 2 + [(0, 0)] * (field.ndim - 2)
+    padded = np.pad(field, pad, constant_values=np.nan)
+    span = 2 * reach + 1
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (span, span), axis=(0, 1))
+    return np.asarray(np.moveaxis(windows, (-2, -1), (0, 1)))
+
+
+def _median_of_finite(values: Array) -> Array:
+    """Median over the first axis of what is not NaN; NaN where nothing is."""
+    ordered = np.sort(values, axis=0)  # NaN comes last
+    count = np.isfinite(values).sum(axis=0)
+    last = np.maximum(count - 1, 0)
+    low = np.take_along_axis(ordered, (last // 2)[None], axis=0)[0]
+    high = np.take_along_axis(ordered, (count // 2).clip(0, last)[None], axis=0)[0]
+    return np.asarray(0.5 * (low + high))
+
+
+def _median_prediction(nodes: Array) -> Array:
+    near = _shifted(nodes, _REACH)
+    stack = np.stack([sum(k * near[_REACH + r, _REACH + c] for r, c, k in terms) for terms in _PREDICTIONS])
+    return _median_of_finite(stack)
+
+
+def _plate_residual(nodes: Array) -> float:
+    known = np.asarray(np.isfinite(nodes).all(-1))
+    if known.sum() < 4 or min(known.shape) < 2:
+        return 0.0 if known.any() else float("nan")
+    try:
+        plane = _plane(nodes, known)
+    except PageError:
+        return 0.0
+    energy = GridEnergy(*known.shape, reach=2)
+    add_bending(energy, 1.0)
+    departure = np.where(known[..., None], nodes - plane, 0.0)
+    energy.add([(0, 0)], [1.0], np.where(known, 1.0, 1e-6), departure)
+    miss = (departure - energy.minimise())[known]
+    return float(np.sqrt(np.mean(np.sum(miss**2, axis=-1))))
+
+
+def _plane(nodes: Array, known: Array) -> Array:
+    """(rows, cols, 2) px of the homography closest to the known nodes; of an affine map near a horizon."""
+    row, col = np.nonzero(known)
+    index = np.column_stack([col, row]).astype(np.float64)
+    design = np.column_stack([index, np.ones(len(index))])
+    if len(index) < 3 or np.linalg.matrix_rank(design) < 3:
+        raise PageError(
+            "The paper's lattice cannot be completed",
+            got=f"{len(index)} nodes, on one line at most",
+            expected="nodes in at least two rows and two columns",
+            mend="Take the photo from nearer, or in better light.",
+        )
+    cc, rr = np.meshgrid(np.arange(known.shape[1]), np.arange(known.shape[0]))
+    grid = np.stack([cc, rr], axis=-1).astype(np.float64)
+    affine = np.linalg.lstsq(design, nodes[known], rcond=None)[0]
+    flat = np.concatenate([grid, np.ones_like(grid[..., :1])], axis=-1) @ affine
+    tilt = _tilted(index, nodes[known], affine)
+    if tilt is None:
+        return np.asarray(flat)
+    depth = grid @ tilt[2, :2] + tilt[2, 2]
+    # A sheet that reaches the horizon, or nearly, is a bad fit to crumpled paper.
+    if depth.min() < 0.2 * np.median(depth):
+        return np.asarray(flat)
+    return apply_homography(tilt, grid)
+
+
+def _tilted(index: Array, xy: Array, affine: Array) -> Array | None:
+    """(3, 3) least-squares homography by Gauss-Newton from the affine map; None where that strays."""
+    if len(index) < 8:
+        return None
+    centre, scale = index.mean(0), max(float(np.ptp(index)), 1.0)
+    p = (index - centre) / scale
+    ones = np.ones(len(p))
+    h = np.eye(3)
+    h[:2, :2], h[:2, 2] = affine[:2].T * scale, affine[2] + centre @ affine[:2]
+    for _ in range(6):
+        depth = p @ h[2, :2] + 1.0
+        if depth.min() < 0.1:
+            return None
+        q = apply_homography(h, p)
+        base = np.column_stack([p, ones]) / depth[:, None]
+        zero = np.zeros_like(base)
+        slope = -base[:, :2]
+        rows_x = np.hstack([base, zero, slope * q[:, :1]])
+        rows_y = np.hstack([zero, base, slope * q[:, 1:]])
+        step = np.linalg.lstsq(np.vstack([rows_x, rows_y]), (xy - q).T.ravel(), rcond=None)[0]
+        h += np.append(step, 0.0).reshape(3, 3)
+    back = np.array([[1 / scale, 0, -centre[0] / scale], [0, 1 / scale, -centre[1] / scale], [0, 0, 1]])
+    return np.asarray(h @ back)

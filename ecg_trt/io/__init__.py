@@ -1,0 +1,1 @@
+"""Photos in, records out: one decoder and one writer a file."""

@@ -1,0 +1,191 @@
+"""The score of the PhysioNet 2025 digitization challenge, and summaries of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecg_trt.errors import OptionError
+from ecg_trt.geometry.signal import resample
+from ecg_trt.layout import LEADS
+from ecg_trt.types import Array
+
+LABEL_FS = 500.0
+MAX_LAG_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How close one answer comes to its truth.
+
+    Attributes:
+        snr_db: 10 log10(signal_power / noise_power), dB.
+        signal_power: sum of squares of the truth over all printed leads, mV^2.
+        noise_power: sum of squares of the difference after alignment, mV^2.
+        pearson: (12,) correlation after alignment, over samples that were answered; NaN where not printed.
+        rmse_mv: (12,) after alignment, a missing sample counting as 0 mV; NaN where not printed.
+        lag_s: (12,) by which the answer was shifted, s, positive = to the right; NaN where not printed.
+    """
+
+    snr_db: float
+    signal_power: float
+    noise_power: float
+    pearson: Array
+    rmse_mv: Array
+    lag_s: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Scores of many images.
+
+    Attributes:
+        images: how many there were.
+        answered: how many were answered; the others count as 0 dB.
+        mean_db: mean SNR, dB.
+        median_db: median SNR, dB.
+        p10_db: 10th percentile of the SNR, dB.
+        competition_db: 10 log10 of the mean of signal power / noise power, dB.
+    """
+
+    images: int
+    answered: int
+    mean_db: float
+    median_db: float
+    p10_db: float
+    competition_db: float
+
+
+def score_record(truth: Array, fs_truth: float, answer: Array, fs_answer: float) -> Score:
+    """Scores one record by the challenge's rules.
+
+    For each lead, over its printed span: both are centred; the lag of greatest cross-correlation within 0.2 s
+    is taken (the smallest of equals); the answer is shifted by it, and the constant that minimises the
+    squared difference is subtracted; what is missing becomes 0. S = sum y^2 with y as it is, N = sum (y -
+    p)^2, both summed over the leads. A truth below 500 Hz is first brought there by straight lines, as it was
+    drawn.
+
+    Args:
+        truth: (12, n) mV, NaN where the page prints nothing.
+        fs_truth: samples a second.
+        answer: (12, m) mV, NaN where nothing was read; starts when the truth does.
+        fs_answer: samples a second; brought to the truth's if it differs.
+
+    Raises:
+        OptionError: shapes other than (12, n), rates that are not positive, or a truth without any signal.
+    """
+    y, p = np.asarray(truth, np.float64), np.asarray(answer, np.float64)
+    _check(y, fs_truth, p, fs_answer)
+    fs = float(fs_truth)
+    if fs < LABEL_FS:
+        y, fs = _straight_lines(y, fs), LABEL_FS
+    p = _on_clock(p, float(fs_answer), fs, y.shape[1])
+    pearson, rmse, lag = (np.full(len(LEADS), np.nan) for _ in range(3))
+    signal_power = noise_power = 0.0
+    for k in range(len(LEADS)):
+        printed = np.flatnonzero(np.isfinite(y[k]))
+        if not printed.size:
+            continue
+        span = slice(printed[0], printed[-1] + 1)
+        shifted, lag_samples = _align(y[k, span], p[k, span], int(MAX_LAG_S * fs))
+        label = y[k, span]
+        inside = np.isfinite(label)
+        pearson[k] = _pearson(label, shifted)
+        error = label[inside] - np.nan_to_num(shifted[inside])
+        rmse[k], lag[k] = np.sqrt(np.mean(error**2)), lag_samples / fs
+        signal_power += float(np.sum(label[inside] ** 2))
+        noise_power += float(np.sum(error**2))
+    if not signal_power > 0:
+        raise _bad("a truth that is empty or zero throughout", "at least one lead with a signal")
+    with np.errstate(divide="ignore"):
+        snr = float(10 * np.log10(np.divide(signal_power, noise_power)))
+    return Score(snr, signal_power, noise_power, pearson, rmse, lag)
+
+
+def summarise(scores: Sequence[Score | None]) -> Summary:
+    """Mean, median and 10th percentile over images; None is an unanswered image and counts as 0 dB.
+
+    Raises:
+        OptionError: no scores.
+    """
+    if not scores:
+        raise _bad("no scores", "at least one")
+    db = np.array([0.0 if s is None else s.snr_db for s in scores])
+    return Summary(
+        images=len(scores),
+        answered=sum(s is not None for s in scores),
+        mean_db=float(db.mean()),
+        median_db=float(np.median(db)),
+        p10_db=float(np.percentile(db, 10)),
+        competition_db=float(10 * np.log10(np.mean(10 ** (db / 10)))),
+    )
+
+
+def _bad(got: str, expected: str) -> OptionError:
+    return OptionError(
+        "The score cannot be computed", got=got, expected=expected, mend="Check the truth and the answer."
+    )
+
+
+def _check(y: Array, fs_truth: float, p: Array, fs_answer: float) -> None:
+    for name, array in (("truth", y), ("answer", p)):
+        if array.ndim != 2 or array.shape[0] != len(LEADS) or not array.shape[1]:
+            raise _bad(f"{name} of shape {array.shape}", "(12, n)")
+    if not (fs_truth > 0 and fs_answer > 0):
+        raise _bad(f"rates {fs_truth} and {fs_answer} Hz", "rates above 0")
+
+
+def _straight_lines(y: Array, fs: float) -> Array:
+    """(12, n') at `LABEL_FS`; NaN between samples of which one is NaN, and after the last one."""
+    n = y.shape[1]
+    at = np.arange(int(np.ceil(n * LABEL_FS / fs))) * (fs / LABEL_FS)
+    at = np.where(np.abs(at - np.rint(at)) < 1e-9, np.rint(at), at)
+    left = np.minimum(at.astype(np.int64), n - 1)
+    t = at - left
+    right = np.minimum(left + 1, n - 1)
+    line = np.where(t == 0, y[:, left], (1 - t) * y[:, left] + t * y[:, right])
+    line[:, at > n - 1] = np.nan
+    return line
+
+
+def _on_clock(p: Array, fs_answer: float, fs: float, n: int) -> Array:
+    """(12, n) answer at the truth's rate, NaN beyond its end."""
+    if fs_answer != fs:
+        times = np.arange(p.shape[1]) / fs_answer
+        return np.stack([resample(lead, times, fs, n) for lead in p])
+    p = p[:, :n]
+    return np.pad(p, ((0, 0), (0, n - p.shape[1])), constant_values=np.nan)
+
+
+def _align(y: Array, p: Array, max_lag: int) -> tuple[Array, int]:
+    """The answer shifted and levelled, NaN where nothing is, and the lag in samples."""
+    if not np.isfinite(p).any():
+        return p, 0
+    max_lag = min(max_lag, len(y) - 1)
+    centred_y = np.nan_to_num(y - np.nanmean(y))
+    centred_p = np.nan_to_num(p - np.nanmean(p))
+    # Correlation at lag d is sum_t y[t] p[t - d]; np.correlate counts the other way.
+    correlation = np.correlate(np.pad(centred_p, max_lag), centred_y, "valid")[::-1]
+    lags = np.arange(-max_lag, max_lag + 1)
+    best = lags[correlation == correlation.max()]
+    lag = int(best[np.argmin(np.abs(best))])
+    shifted = np.full_like(p, np.nan)
+    if lag >= 0:
+        shifted[lag:] = p[: len(p) - lag]
+    else:
+        shifted[:lag] = p[-lag:]
+    both = np.isfinite(shifted) & np.isfinite(y)
+    if both.any():
+        shifted -= np.mean((shifted - y)[both])
+    return shifted, lag
+
+
+def _pearson(y: Array, p: Array) -> float:
+    both = np.isfinite(y) & np.isfinite(p)
+    if both.sum() < 2:
+        return 0.0
+    a, b = y[both] - y[both].mean(), p[both] - p[both].mean()
+    norm = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / norm if norm > 0 else 0.0

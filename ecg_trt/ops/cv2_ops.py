@@ -1,0 +1,192 @@
+"""The pixel work on the CPU, with OpenCV."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from ecg_trt.errors import OptionError
+from ecg_trt.geometry.homography import jacobian
+from ecg_trt.ops.base import Interpolation
+from ecg_trt.types import Array
+
+_MAX_SIDE = 32766  # OpenCV's warps count in 16 bits
+_FLAGS: dict[str, int] = {
+    "nearest": cv2.INTER_NEAREST,
+    "linear": cv2.INTER_LINEAR,
+    "cubic": cv2.INTER_CUBIC,
+    "lanczos": cv2.INTER_LANCZOS4,
+}
+_NOWHERE = -16.0
+
+
+class Cv2Ops:
+    """`ImageOps` in numpy memory. Sides of more than 32766 px are averaged down or cropped, or refused."""
+
+    def resize_letterbox(
+        self, image: Array, dst_from_src: Array, out_hw: tuple[int, int], *, fill: int = 0
+    ) -> Array:
+        """See `ImageOps.resize_letterbox`."""
+        h = np.asarray(dst_from_src, np.float64)
+        scale = float(h[0, 0])
+        expected = np.array([[scale, 0, h[0, 2]], [0, h[1, 1], h[1, 2]], [0, 0, 1]])
+        if not (np.allclose(h, expected, atol=1e-9) and h[0, 0] > 0 and h[1, 1] > 0):
+            raise _bad(
+                f"the matrix {h.tolist()}", "a scaling and a translation", "Use warp_homography instead."
+            )
+        _check(image, out_hw)
+        while max(h[0, 0], h[1, 1]) <= 0.5 and min(image.shape[:2]) > 1:  # the fast path of averaging
+            image, small_from_src = _reduced(image, 2)
+            h = h @ np.linalg.inv(small_from_src)
+        if min(h[0, 0], h[1, 1]) < 1:
+            src_h, src_w = image.shape[:2]
+            image, small_from_src = _averaged(image, (round(src_h * h[1, 1]), round(src_w * h[0, 0])))
+            h = h @ np.linalg.inv(small_from_src)
+        return _warp(image, h, out_hw, "linear", fill)
+
+    def warp_homography(
+        self,
+        image: Array,
+        dst_from_src: Array,
+        out_hw: tuple[int, int],
+        interpolation: Interpolation = "linear",
+        *,
+        fill: int = 0,
+    ) -> Array:
+        """See `ImageOps.warp_homography`."""
+        h = np.asarray(dst_from_src, np.float64)
+        if h.shape != (3, 3) or not np.isfinite(h).all() or abs(np.linalg.det(h)) < 1e-30:
+            raise _bad(f"the matrix {h.tolist()}", "a (3, 3) matrix with an inverse", "Check the homography.")
+        _check(image, out_hw)
+        src_from_dst = np.linalg.inv(h)
+        w, v = out_hw[1] - 1, out_hw[0] - 1
+        places = np.array([[0, 0], [w, 0], [0, v], [w, v], [w / 2, v / 2]], np.float64)
+        area = np.abs(np.linalg.det(jacobian(src_from_dst, places)))
+        factor = int(np.sqrt(np.nanmedian(area)) + 1e-6)
+        image, small_from_src = _reduced(image, factor)
+        return _warp(image, h @ np.linalg.inv(small_from_src), out_hw, interpolation, fill)
+
+    def remap(
+        self, image: Array, map_xy: Array, interpolation: Interpolation = "cubic", fill: int = 255
+    ) -> tuple[Array, Array]:
+        """See `ImageOps.remap`."""
+        places = np.asarray(map_xy, np.float32)
+        if places.ndim != 3 or places.shape[2] != 2:
+            raise _bad(
+                f"a map of shape {places.shape}", "(h, w, 2)", "Pass the source px of every output pixel."
+            )
+        _check(image, places.shape[:2])
+        src_h, src_w = image.shape[:2]
+        # NaN is in no range.
+        seen = cv2.inRange(places, (-0.5, -0.5), (src_w - 0.5, src_h - 0.5)) > 0
+        image, places = _within_reach(image, places, seen)
+        image, small_from_src = _reduced(image, _shrinkage(places, seen))
+        if small_from_src[0, 0] != 1:
+            places = places * np.float32(small_from_src[0, 0]) + np.float32(small_from_src[0, 2])
+        if max(image.shape[:2]) > _MAX_SIDE:
+            raise _too_large(image.shape[:2])
+        all_seen = bool(seen.all())
+        if not all_seen:
+            places = np.where(seen[..., None], places, np.float32(_NOWHERE))
+        # Replicated borders keep the fill colour out of the rim's pixels.
+        out = cv2.remap(image, places, None, _FLAGS[interpolation], borderMode=cv2.BORDER_REPLICATE)
+        if not all_seen:
+            out[~seen] = fill
+        return np.asarray(out), seen
+
+
+def _bad(got: str, expected: str, mend: str) -> OptionError:
+    return OptionError("The image cannot be resampled", got=got, expected=expected, mend=mend)
+
+
+def _too_large(hw: tuple[int, ...]) -> OptionError:
+    return _bad(
+        f"{hw[1]} x {hw[0]} px", f"sides of at most {_MAX_SIDE} px", "Make the picture smaller first."
+    )
+
+
+def _check(image: Array, out_hw: tuple[int, ...]) -> None:
+    if image.ndim not in (2, 3) or 0 in image.shape or image.dtype not in (np.uint8, np.float32):
+        raise _bad(
+            f"an array {image.shape} of {image.dtype}",
+            "(H, W) or (H, W, C), not empty, uint8 or float32",
+            "Decode the picture with ecg_trt.io.photo.",
+        )
+    if min(out_hw) <= 0 or max(out_hw) > _MAX_SIDE:
+        raise _bad(
+            f"a result of {out_hw[1]} x {out_hw[0]} px",
+            f"sides of 1 to {_MAX_SIDE} px",
+            "Ask for a smaller result.",
+        )
+
+
+def _averaged(image: Array, hw: tuple[int, int]) -> tuple[Array, Array]:
+    """The image averaged down to (at most) a size, and its (3, 3) small_from_src."""
+    src_h, src_w = image.shape[:2]
+    height, width = min(max(hw[0], 1), src_h), min(max(hw[1], 1), src_w)
+    if (height, width) == (src_h, src_w):
+        return image, np.eye(3)
+    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    sx, sy = width / src_w, height / src_h
+    return small, np.array([[sx, 0, 0.5 * sx - 0.5], [0, sy, 0.5 * sy - 0.5], [0, 0, 1]])
+
+
+def _reduced(image: Array, factor: int) -> tuple[Array, Array]:
+    """The image averaged over factor x factor px (a rest at the right and lower rim is left out)."""
+    height, width = (side // max(factor, 1) for side in image.shape[:2])
+    if factor < 2 or min(height, width) < 1:
+        return image, np.eye(3)
+    return _averaged(image[: height * factor, : width * factor], (height, width))
+
+
+def _warp(image: Array, h: Array, out_hw: tuple[int, int], interpolation: Interpolation, fill: int) -> Array:
+    if max(image.shape[:2]) > _MAX_SIDE:
+        raise _too_large(image.shape[:2])
+    size, border = (out_hw[1], out_hw[0]), (float(fill),) * 4
+    flags = _FLAGS[interpolation]
+    if np.allclose(h[2], [0, 0, h[2, 2]], rtol=0, atol=1e-15 * abs(h[2, 2])):
+        affine = h[:2] / h[2, 2]
+        whole = np.rint(affine[:, 2]).astype(int)
+        if np.allclose(affine, np.column_stack([np.eye(2), whole]), rtol=0, atol=1e-6):
+            return _pasted(image, (int(whole[0]), int(whole[1])), out_hw, fill)
+        return np.asarray(cv2.warpAffine(image, affine, size, flags=flags, borderValue=border))
+    return np.asarray(cv2.warpPerspective(image, h, size, flags=flags, borderValue=border))
+
+
+def _pasted(image: Array, shift: tuple[int, int], out_hw: tuple[int, int], fill: int) -> Array:
+    """A shift by whole pixels is a copy."""
+    out = np.full((*out_hw, *image.shape[2:]), fill, image.dtype)
+    (x, y), (height, width) = shift, image.shape[:2]
+    top, left = max(y, 0), max(x, 0)
+    bottom, right = min(y + height, out_hw[0]), min(x + width, out_hw[1])
+    if top < bottom and left < right:
+        out[top:bottom, left:right] = image[top - y : bottom - y, left - x : right - x]
+    return out
+
+
+def _shrinkage(places: Array, seen: Array) -> int:
+    """How many source pixels an output pixel steps over, rounded down; median over a sparse sample."""
+    by = max(1, min(places.shape[:2]) // 64)
+    steps = []
+    for axis in (0, 1):
+        if places.shape[axis] > 1:
+            sparse = [slice(None, None, by)] * 2
+            sparse[axis] = slice(None, -1, by)
+            here = places[tuple(sparse)]
+            ahead = [s if k != axis else slice(1, None, by) for k, s in enumerate(sparse)]
+            there = places[tuple(ahead)]
+            length = np.linalg.norm(there - here, axis=-1)[seen[tuple(sparse)]]
+            steps.append(length[np.isfinite(length)])
+    if not steps or not min(s.size for s in steps):
+        return 1
+    return int(min(np.median(s) for s in steps) + 1e-3)
+
+
+def _within_reach(image: Array, places: Array, seen: Array) -> tuple[Array, Array]:
+    """Crops an image that OpenCV could not address to what the map needs of it."""
+    if max(image.shape[:2]) <= _MAX_SIDE or not seen.any():
+        return image[:_MAX_SIDE, :_MAX_SIDE] if not seen.any() else image, places
+    used = places[seen]
+    low = np.maximum(np.floor(used.min(axis=0)).astype(int) - 8, 0)
+    high = np.ceil(used.max(axis=0)).astype(int) + 9
+    return image[low[1] : high[1], low[0] : high[0]], places - low.astype(np.float32)

@@ -1,0 +1,150 @@
+"""Stage 0: where is the page, which way is up, and at what slant is it seen?
+
+The network looks at the whole photo, letterboxed, and says for each cell whether it lies on ECG paper, which way the
+page's axes point there and how many pixels a millimetre takes along each. These local frames are integrated to page
+coordinates; a homography is fitted to them by RANSAC, so that a fold or a neighbouring sheet does not bend it.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from ecg_trt.backends.base import Backend
+from ecg_trt.errors import NoEcgFoundError, ResolutionError
+from ecg_trt.geometry.frames import integrate_frames
+from ecg_trt.geometry.homography import apply_homography, fit_homography, letterbox
+from ecg_trt.ops.base import ImageOps
+from ecg_trt.stages.frames import ALIGN_INPUT_PX, ALIGN_LOG_SCALE_UNIT, ALIGN_STRIDE, cell_centre
+from ecg_trt.types import Array, PageAlignment, Photo
+
+_PAGE_THRESHOLD = 0.5
+_LEAST_CELLS = 40  # of 4096: a page smaller than a tenth of the frame's side in each direction is no page
+_LEAST_MEAN_SCORE = 0.6
+_RANSAC_MM = 4.0
+
+
+def largest_patch(score: Array, threshold: float = _PAGE_THRESHOLD) -> Array:
+    """(h, w) bool: the connected cells above the threshold with the greatest total score."""
+    count, names = cv2.connectedComponents((score > threshold).astype(np.uint8), connectivity=4)
+    if count < 2:
+        return np.zeros(score.shape, bool)
+    weight = np.bincount(names.ravel(), score.ravel().astype(np.float64), count)
+    weight[0] = 0
+    return np.asarray(names == int(weight.argmax()))
+
+
+def settle_axes(axes: Array, weight: Array) -> tuple[Array, float]:
+    """Makes the cells agree which way is up.
+
+    A cell that sees only the lattice may point the wrong way; the line on which its x axis lies is still right.
+
+    Args:
+        axes: (4, h, w), x axis (x, y) then y axis (x, y).
+        weight: (h, w), 0 off the page.
+
+    Returns:
+        (2, 2, h, w) unit vectors, [axis][component], right-handed in a y-down frame, and the share of votes for the
+        direction chosen, 0.5 to 1.
+    """
+    unit = axes.reshape(2, 2, *axes.shape[1:]).astype(np.float64)
+    unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-6)
+    x_axis, y_axis = unit[0], unit[1]
+    moment = np.einsum("ihw,jhw,hw->ij", x_axis, x_axis, weight)
+    main = np.linalg.eigh(moment)[1][:, 1]
+    along = np.einsum("ihw,i->hw", x_axis, main)
+    votes = float((np.sign(along) * weight).sum() / max(weight.sum(), 1e-9))
+    main_sign = 1.0 if votes >= 0 else -1.0
+    x_axis = x_axis * np.where(along * main_sign < 0, -1.0, 1.0)
+    turned = x_axis[0] * y_axis[1] - x_axis[1] * y_axis[0]
+    y_axis = y_axis * np.where(turned < 0, -1.0, 1.0)
+    return np.stack([x_axis, y_axis]), 0.5 + abs(votes) / 2
+
+
+class Align:
+    """Photo to `PageAlignment`.
+
+    Args:
+        backend: runs the network ``stage0``.
+        ops: pixel work.
+        min_px_per_mm: pages that are seen with fewer pixels a millimetre are refused.
+    """
+
+    def __init__(self, backend: Backend, ops: ImageOps, min_px_per_mm: float) -> None:
+        self.backend, self.ops, self.min_px_per_mm = backend, ops, min_px_per_mm
+
+    def __call__(self, photo: Photo) -> PageAlignment:
+        """Finds the page.
+
+        Raises:
+            NoEcgFoundError: nothing looks like ECG paper.
+            ResolutionError: the page is too small in the photo.
+        """
+        canvas_from_photo = letterbox(photo.image.shape[:2], (ALIGN_INPUT_PX, ALIGN_INPUT_PX))
+        canvas = self.ops.warp_homography(
+            photo.image, canvas_from_photo, (ALIGN_INPUT_PX, ALIGN_INPUT_PX), interpolation="linear", fill=114
+        )
+        out = self.backend.infer({"image": canvas[None]})
+        score = 1 / (1 + np.exp(-out["page"][0, 0].astype(np.float64)))
+        on = largest_patch(score)
+        if on.sum() < _LEAST_CELLS or score[on].mean() < _LEAST_MEAN_SCORE:
+            raise NoEcgFoundError(
+                f"no ECG page found in {photo.source}",
+                got=f"{int(on.sum())} of {on.size} cells that look like ECG paper",
+                expected=f"at least {_LEAST_CELLS}",
+                mend="Photograph the whole page from above, filling the frame, in even light.",
+            )
+        alignment = self._fit(out["axes"][0], out["log_scale"][0], score, on, canvas_from_photo)
+        _check_resolution(alignment, photo, self.min_px_per_mm)
+        return alignment
+
+    def _fit(self, axes: Array, log_scale: Array, score: Array, on: Array, canvas_from_photo: Array) -> PageAlignment:
+        unit, _ = settle_axes(axes, score * on)
+        px_per_mm = np.exp(np.clip(log_scale.astype(np.float64), -3, 3) + ALIGN_LOG_SCALE_UNIT)
+        frame = np.moveaxis(unit * px_per_mm[:, None], (0, 1), (-1, -2))  # d px / d mm, [component, axis]
+        rows, cols = np.mgrid[: on.shape[0], : on.shape[1]]
+        cells = np.stack([cell_centre(cols, ALIGN_STRIDE), cell_centre(rows, ALIGN_STRIDE)], -1).astype(np.float64)
+        frame = np.where(on[..., None, None], frame, np.eye(2))
+        page_mm = integrate_frames(cells, on, np.linalg.inv(frame), score * on)
+        fit = fit_homography(cells[on], page_mm[on], threshold=_RANSAC_MM, weights=score[on])
+        flat = apply_homography(fit.dst_from_src, cells[on])
+        half = ALIGN_STRIDE / 2 / np.median(px_per_mm[:, on])
+        low = np.percentile(flat, 0.5, axis=0) - half
+        high = np.percentile(flat, 99.5, axis=0) + half
+        shift = np.array([[1, 0, -low[0]], [0, 1, -low[1]], [0, 0, 1]])
+        mean_x = unit[0][:, on].mean(1)
+        return PageAlignment(
+            page_from_photo=shift @ fit.dst_from_src @ canvas_from_photo,
+            size_mm=(float(high[0] - low[0]), float(high[1] - low[1])),
+            keypoints_xy=apply_homography(np.linalg.inv(canvas_from_photo), cells[on]),
+            score=score[on],
+            inlier=fit.inlier,
+            residual_mm=fit.residual,
+            quarter_turns=int(np.round(np.arctan2(mean_x[1], mean_x[0]) / (np.pi / 2))) % 4,
+        )
+
+
+def _check_resolution(alignment: PageAlignment, photo: Photo, least: float) -> None:
+    """Refuses a page whose millimetres are smaller than letters and pens need."""
+    middle = np.array(alignment.size_mm) / 2
+    around = apply_homography(
+        np.linalg.inv(alignment.page_from_photo), middle + np.array([[-5.0, 0], [5, 0], [0, -5], [0, 5]])
+    )
+    px_per_mm = float(np.hypot(*(around[1] - around[0])) + np.hypot(*(around[3] - around[2]))) / 20
+    if px_per_mm < least:
+        raise ResolutionError(
+            f"the page in {photo.source} is too small",
+            got=f"{px_per_mm:.1f} px/mm",
+            expected=f"at least {least:g}, better 6",
+            mend="Move closer, or send the photo in its original size.",
+        )
+
+
+def turned_upside_down(alignment: PageAlignment) -> PageAlignment:
+    """The same page read the other way up."""
+    w, h = alignment.size_mm
+    half_turn = np.array([[-1, 0, w], [0, -1, h], [0, 0, 1.0]])
+    return PageAlignment(
+        half_turn @ alignment.page_from_photo, alignment.size_mm, alignment.keypoints_xy, alignment.score,
+        alignment.inlier, alignment.residual_mm, (alignment.quarter_turns + 2) % 4,
+    )  # fmt: skip

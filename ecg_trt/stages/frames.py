@@ -1,0 +1,23 @@
+"""Scales and strides on which networks, training data and decoding agree."""
+
+from __future__ import annotations
+
+import math
+
+ALIGN_INPUT_PX = 512
+ALIGN_STRIDE = 8
+ALIGN_LOG_SCALE_UNIT = math.log(1.5)  # the network predicts log(px per mm) less this
+
+RECTIFY_PX_PER_MM = 4.0
+RECTIFY_STRIDE = 4
+RECTIFY_MAX_PX = 960 * 1216
+
+TRACE_PX_PER_MM = (10.0, 8.0)  # along time, along voltage
+TRACE_TILE_HW = (320, 1344)
+
+LARGE_BOX_MM = 5.0
+
+
+def cell_centre(index: float, stride: int) -> float:
+    """Pixel coordinate of the middle of a network's output cell; pixel centres lie at integers."""
+    return stride * index + (stride - 1) / 2

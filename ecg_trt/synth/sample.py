@@ -1,0 +1,57 @@
+"""A fresh synthetic photo with its truth, from a seed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ecg_trt.layout import LEADS
+from ecg_trt.synth.page import Page, draw_page, draw_spec
+from ecg_trt.synth.shot import draw_shot, photograph
+from ecg_trt.synth.signals import simulate
+from ecg_trt.types import Array, EcgRecord
+
+_FS = 500.0
+_PAGE_PX_PER_MM = 10.0
+
+
+def truth_of(page: Page, source: str) -> EcgRecord:
+    """What a perfect digitizer would answer for a page."""
+    printed = np.isfinite(page.signal_mv).any(1)
+    return EcgRecord(
+        signal_mv=page.signal_mv, fs=page.fs, lead_names=LEADS, layout=page.spec.layout.name,
+        paper_speed_mm_per_s=page.spec.paper_speed_mm_per_s, gain_mm_per_mv=page.spec.gain_mm_per_mv,
+        quality=np.where(printed, 1.0, np.nan).astype(np.float32), backend="truth", source=source,
+    )  # fmt: skip
+
+
+def make_sample(
+    seed: int, *, signal_mv: Array | None = None, width_px: int = 3000, kind: str | None = "photo",
+    severity: float | None = None, **fixed: object,
+) -> tuple[Array, EcgRecord]:  # fmt: skip
+    """Draws a page and takes a picture of it.
+
+    Args:
+        seed: the same seed gives the same picture, given the same fonts.
+        signal_mv: (12, 5000) float32 mV at 500 Hz; simulated if None.
+        width_px: width of a landscape picture.
+        kind: "photo", "scan", "render", or None for any.
+        severity: of folds and crumples, 0..1; drawn by lot if None.
+        fixed: fields of the page that are given, see `synth.page.draw_spec`.
+
+    Returns:
+        (H, W, 3) uint8 RGB and the truth.
+    """
+    rng = np.random.default_rng(seed)
+    signal = simulate(rng, fs=_FS, seconds=10.0) if signal_mv is None else signal_mv
+    page = draw_page(rng, signal, _FS, px_per_mm=_PAGE_PX_PER_MM, spec=draw_spec(rng, **fixed))
+    long, short = width_px, round(width_px * 3 / 4)
+    w, h = page.spec.size_mm
+    if w < h:
+        frame = (long, short)
+    elif kind == "photo" or w / h < 1.6:
+        frame = (short, long)
+    else:
+        frame = (round(width_px * h / w * 1.02), width_px)
+    shot = draw_shot(rng, page.spec.size_mm, frame, kind=kind, severity=severity)
+    image = photograph(page.image, page.px_per_mm, shot, rng)
+    return image, truth_of(page, f"synthetic, seed {seed}")

@@ -1,0 +1,74 @@
+"""The networks the package ships, each named in manifest.json with its sha256."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+
+from ecg_trt.errors import WeightsError
+
+FOLDER = Path(__file__).resolve().parent
+MANIFEST = "manifest.json"
+
+
+def list_weights(folder: Path | None = None) -> dict[str, str]:
+    """Network name to sha256, as the manifest has it; empty if there is no manifest.
+
+    Args:
+        folder: of the networks, the package's own if None.
+
+    Raises:
+        WeightsError: the manifest cannot be read.
+    """
+    return {name: entry["sha256"] for name, entry in _manifest(folder or FOLDER).items()}
+
+
+def weights_path(network: str, folder: Path | None = None) -> Path:
+    """Path of a network's ONNX file, its content checked against the manifest.
+
+    Args:
+        network: for example "stage0".
+        folder: of the networks, the package's own if None.
+
+    Raises:
+        WeightsError: not in the manifest, not on disk, or altered.
+    """
+    folder = folder or FOLDER
+    manifest = _manifest(folder)
+    if network not in manifest:
+        raise _bad(
+            f"{network!r}", f"one of {sorted(manifest)}" if manifest else f"{folder / MANIFEST} to name it"
+        )
+    path = folder / manifest[network]["file"]
+    if not path.is_file():
+        raise _bad(f"no file {path}", f"the network {network!r}")
+    stat, expected = path.stat(), manifest[network]["sha256"]
+    digest = _sha256(path, stat.st_mtime_ns, stat.st_size)
+    if digest != expected:
+        raise _bad(f"{path} with sha256 {digest[:12]}", f"sha256 {expected[:12]}")
+    return path
+
+
+def _manifest(folder: Path) -> dict[str, dict[str, str]]:
+    path = folder / MANIFEST
+    if not path.is_file():
+        return {}
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        return {str(k): {"file": str(v["file"]), "sha256": str(v["sha256"])} for k, v in entries.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _bad(
+            f"{path} ({type(error).__name__}: {error})", '{"stage0": {"file": …, "sha256": …}, …}'
+        ) from error
+
+
+@lru_cache(maxsize=32)
+def _sha256(path: Path, mtime_ns: int, size: int) -> str:
+    """Hex digest; time and size are there so that a changed file is read again."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _bad(got: str, expected: str) -> WeightsError:
+    return WeightsError("A network cannot be used", got=got, expected=expected, mend="Install ecg_trt again.")

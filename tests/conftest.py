@@ -1,0 +1,183 @@
+"""Records, photos and digitizers that many tests share."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from ecg_trt.config import Options
+from ecg_trt.errors import NoEcgFoundError
+from ecg_trt.layout import LAYOUTS, LEADS
+from ecg_trt.types import Array, EcgRecord, Photo, RectifiedPage, Segment, Strip, TraceMap
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the golden files anew")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[Path], bytes]:
+    """The golden bytes that belong to a written file; with --update-golden the file becomes golden."""
+
+    def compare(written: Path) -> bytes:
+        target = GOLDEN / written.name
+        if request.config.getoption("--update-golden"):
+            target.write_bytes(written.read_bytes())
+        return target.read_bytes()
+
+    return compare
+
+
+def make_record(n: int = 20, fs: float = 100.0, **changes: Any) -> EcgRecord:
+    """Waves of known shape; aVR starts late, V5 holds one gap, V6 is not printed."""
+    t = np.arange(n) / fs
+    waves = [0.1 * (row + 1) * np.sin(2 * np.pi * (5 + row) * t) for row in range(12)]
+    signal = np.round(waves, 3).astype(np.float32)  # 3 decimals: golden files must not hang on the last bit
+    signal[3, : n // 4] = np.nan
+    signal[10, n // 2] = np.nan
+    signal[11] = np.nan
+    quality = np.linspace(0.95, 0.4, 12).astype(np.float32)
+    quality[11] = np.nan
+    fields: dict[str, Any] = {
+        "signal_mv": signal,
+        "fs": fs,
+        "lead_names": LEADS,
+        "layout": "3x4+1",
+        "paper_speed_mm_per_s": 25.0,
+        "gain_mm_per_mv": 10.0,
+        "quality": quality,
+        "warnings": ("Lead V6 is not printed.", "Übergröße: 5 µV"),
+        "timings_ms": {"align": 12.34567, "trace": np.float32(2.5)},
+        "backend": "fake",
+        "weights": {"stage0": "0123456789ab"},
+        "assumed": ("gain",),
+        "source": "photo.jpg",
+    }
+    return EcgRecord(**{**fields, **changes})
+
+
+@pytest.fixture
+def record() -> EcgRecord:
+    return make_record()
+
+
+@dataclass(frozen=True)
+class FakeReading:
+    record: EcgRecord
+    page: RectifiedPage
+    strips: tuple[Strip, ...]
+    trace: TraceMap
+
+
+def make_reading(record: EcgRecord) -> FakeReading:
+    """A small 3x4+1 page at 4 px/mm whose traces are sines."""
+    width, height, px_per_mm = 600, 480, 4.0
+    image = np.full((height, width, 3), (255, 240, 238), np.uint8)
+    image[::20] = image[:, ::20] = (240, 160, 150)
+    layout = LAYOUTS["3x4+1"]
+    ridge = np.full((4, width), np.nan, np.float32)
+    confidence = np.full((4, width), 0.9, np.float32)
+    strips = []
+    for row in range(4):
+        zero_y_mm = 20.0 + 26.0 * row
+        x = np.arange(60, 560)
+        ridge[row, x] = zero_y_mm * px_per_mm + 20 * np.sin(x / 15.0)
+        ridge[row, 300:310] = np.nan
+        confidence[row, 400:440] = 0.2
+        spans = layout.spans(row)
+        segments = tuple(Segment(lead, (15 + 12.5 * a, 15 + 12.5 * b), a) for lead, a, b in spans)
+        strips.append(Strip(zero_y_mm, (15.0, 140.0), 0.9, segments))
+        points = np.stack((x, ridge[row, x]), 1)[np.isfinite(ridge[row, x])].round().astype(np.int32)
+        cv2.polylines(image, [points], False, (30, 30, 40), 2)
+    seen = np.ones((height, width), bool)
+    seen[:20, :40] = False
+    page = RectifiedPage(image, (px_per_mm, px_per_mm), (0.0, 0.0), seen, 4.0)
+    return FakeReading(record, page, tuple(strips), TraceMap(ridge, confidence))
+
+
+class FakeDigitizer:
+    """Reads any photo at once, except uniform ones, which hold no ECG."""
+
+    opened = 0
+
+    def __init__(self, options: Options | None = None) -> None:
+        self.options = options or Options()
+
+    def __enter__(self) -> FakeDigitizer:
+        type(self).opened += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        type(self).opened -= 1
+
+    def digitize_with_views(self, source: Photo) -> FakeReading:
+        low, high = source.image.min(), source.image.max()
+        if high == 13:
+            raise ZeroDivisionError("a bug")
+        if low == high:
+            raise NoEcgFoundError("No ECG", got="a uniform picture", expected="ECG paper", mend="Show it.")
+        return make_reading(make_record(n=50, fs=self.options.fs, source=source.source))
+
+
+@pytest.fixture
+def fake_digitizer(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeDigitizer]]:
+    """Puts a digitizer without networks in the place of the real one."""
+    module = types.ModuleType("ecg_trt.digitizer")
+    module.Digitizer = FakeDigitizer  # type: ignore[attr-defined]
+    module.Reading = FakeReading  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "ecg_trt.digitizer", module)
+    monkeypatch.setattr(FakeDigitizer, "opened", 0)
+    yield FakeDigitizer
+    assert FakeDigitizer.opened == 0, "a digitizer was left open"
+
+
+@pytest.fixture(scope="session")
+def digitizer() -> Iterator[Any]:
+    """The real digitizer with the shipped networks."""
+    if importlib.util.find_spec("ecg_trt.digitizer") is None:
+        pytest.skip("no digitizer in this tree")
+    from ecg_trt.digitizer import Digitizer
+
+    with Digitizer() as real:
+        yield real
+
+
+def picture(width: int = 700, height: int = 500, seed: int = 0) -> Array:
+    """(height, width, 3) uint8: soft random colours, no two corners alike."""
+    small = np.random.default_rng(seed).integers(20, 236, (6, 8, 3), np.uint8)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def encode(image: Array | Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    """The picture as a file's bytes."""
+    buffer = BytesIO()
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def photo_path(tmp_path: Path) -> Path:
+    """A sound photo of no ECG, 0.35 megapixels."""
+    path = tmp_path / "in" / "photo.jpg"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(encode(picture(), "JPEG", quality=90))
+    return path
+
+
+@pytest.fixture
+def tools() -> types.SimpleNamespace:
+    """Makers that tests call with arguments of their own."""
+    return types.SimpleNamespace(record=make_record, reading=make_reading, picture=picture, encode=encode)

@@ -1,0 +1,332 @@
+"""Golden files, round trips, and what happens when the disk does not play along."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import math
+import os
+import stat
+import sys
+import time
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from ecg_trt.errors import OutputError
+from ecg_trt.io import atomic
+from ecg_trt.io.csv import csv_text
+from ecg_trt.io.json import mean_quality, record_as_dict
+from ecg_trt.io.overlay import draw_overlay, write_image
+from ecg_trt.io.wfdb import record_name
+from ecg_trt.layout import LEADS
+
+WRITERS = ("to_csv", "to_json", "to_wfdb")
+
+
+@pytest.fixture
+def fixed_versions(monkeypatch):
+    monkeypatch.setattr("ecg_trt.io.json.versions", lambda: {"ecg_trt": "0.0.0", "numpy": "0.0.0"})
+
+
+def test_csv_is_golden(record, tmp_path, golden):
+    path = record.to_csv(tmp_path / "record.csv")
+    assert path.read_bytes() == golden(path)
+
+
+def test_json_is_golden(record, tmp_path, golden, fixed_versions):
+    path = record.to_json(tmp_path / "record.json")
+    assert path.read_bytes() == golden(path)
+
+
+def test_wfdb_is_golden(record, tmp_path, golden):
+    header = record.to_wfdb(tmp_path / "record")
+    assert header == tmp_path / "record.hea"
+    assert header.read_bytes() == golden(header)
+    samples = tmp_path / "record.dat"
+    assert samples.read_bytes() == golden(samples)
+
+
+def test_overlay_is_golden(record, tmp_path, golden, tools, monkeypatch):
+    """Fonts differ between versions of OpenCV, so no text is drawn, and blocks of 8 x 8 px are compared."""
+    monkeypatch.setattr("ecg_trt.io.overlay._text", lambda *_args, **_kwargs: None)
+    view = tools.reading(record)
+    picture = draw_overlay(view.page, view.strips, view.trace, view.record)
+    path = write_image(picture, tmp_path / "overlay.png")
+    want = np.asarray(Image.open(BytesIO(golden(path))), np.float32)
+    assert want.shape == picture.shape
+    rows = picture.shape[0] // 8 * 8
+    blocks = np.abs(picture.astype(np.float32) - want)[:rows].reshape(-1, 8, 75, 8, 3).mean((1, 3))
+    assert blocks.max() < 8.0
+
+
+def test_csv_reads_back(record, tmp_path):
+    with record.to_csv(tmp_path / "a.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["time_s", *LEADS]
+    table = np.array([[float(cell) if cell else np.nan for cell in row] for row in rows])
+    np.testing.assert_allclose(table[:, 0], np.arange(len(rows)) / record.fs, atol=1e-5)
+    np.testing.assert_allclose(table[:, 1:].T, record.signal_mv, atol=5.1e-5)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(width=32), min_size=12, max_size=12))
+def test_csv_of_any_number(values):
+    from tests.conftest import make_record
+
+    record = make_record(n=1, signal_mv=np.array(values, np.float32)[:, None])
+    cells = csv_text(record).splitlines()[1].split(",")[1:]
+    for cell, value in zip(cells, values, strict=True):
+        assert (cell == "") == (not math.isfinite(value))
+        assert cell != "-0.0000"
+        assert not cell or abs(float(cell) - value) <= 5.1e-5 + 1e-6 * abs(value)
+
+
+def test_csv_is_fast(tools):
+    record = tools.record(n=5000, fs=500.0)
+    best = math.inf
+    for _ in range(3):
+        start = time.perf_counter()
+        csv_text(record)
+        best = min(best, time.perf_counter() - start)
+    assert best < 0.25, "60 ms on two idle cores; the rest is room for busy ones"
+
+
+def test_json_is_strict(record, tmp_path):
+    def refuse(word):
+        raise AssertionError(word)
+
+    text = record.to_json(tmp_path / "a.json").read_text("utf-8")
+    document = json.loads(text, parse_constant=refuse)
+    assert document["quality"]["V6"] is None
+    assert document["quality"]["I"] == pytest.approx(0.95)
+    assert list(document["quality"]) == list(LEADS)
+    assert document["timings_ms"]["trace"] == 2.5
+    assert document["warnings"] == list(record.warnings)
+    assert {"ecg_trt", "numpy", "onnxruntime", "opencv"} <= set(document["versions"])
+    assert "not a medical device" in document["notice"]
+
+
+def test_json_of_a_record_without_anything(record, tmp_path):
+    quality = np.full(12, np.nan, np.float32)
+    empty = replace(record, quality=quality, timings_ms={"x": math.inf}, source="a\udcff.jpg")
+    assert math.isnan(mean_quality(empty))
+    document = json.loads(empty.to_json(tmp_path / "a.json").read_text("utf-8"))
+    assert document["mean_quality"] is None
+    assert document["timings_ms"] == {"x": None}
+    assert record_as_dict(empty)["samples"] == 20
+
+
+def test_wfdb_reads_back(record, tmp_path):
+    import wfdb
+
+    record.to_wfdb(tmp_path / "r.hea")
+    back = wfdb.rdrecord(str(tmp_path / "r"))
+    assert back.sig_name == list(LEADS)
+    assert set(back.units) == {"mV"}
+    assert set(back.fmt) == {"16"}
+    assert back.fs == record.fs
+    np.testing.assert_allclose(back.p_signal.T, record.signal_mv, atol=5.1e-4)
+
+
+@pytest.mark.parametrize(
+    ("stem", "name"),
+    [
+        ("photo", "photo"),
+        ("my photo.v2", "my_photo_v2"),
+        ("Übung", "_bung"),
+        ("x.HEA", "x"),
+        ("x.dat", "x"),
+        ("a-b_c", "a-b_c"),
+        ("", "record"),
+    ],
+)
+def test_wfdb_names(stem, name):
+    assert record_name(stem) == name
+
+
+def test_wfdb_of_large_signals(record, tmp_path):
+    import wfdb
+
+    large = replace(record, signal_mv=record.signal_mv * 40, fs=360.5)
+    large.to_wfdb(tmp_path / "large")
+    back = wfdb.rdrecord(str(tmp_path / "large"))
+    np.testing.assert_allclose(back.p_signal.T, large.signal_mv, atol=1.1e-3)
+    with pytest.raises(OutputError, match="peak"):
+        replace(record, signal_mv=record.signal_mv * 1e6).to_wfdb(tmp_path / "huge")
+
+
+def test_wfdb_that_reads_back_otherwise_is_refused(record, tmp_path, monkeypatch):
+    import wfdb
+
+    honest = wfdb.rdrecord
+
+    def forge(*args, **kwargs):
+        back = honest(*args, **kwargs)
+        back.p_signal = back.p_signal + 0.01
+        return back
+
+    monkeypatch.setattr(wfdb, "rdrecord", forge)
+    with pytest.raises(OutputError, match="did not survive"):
+        record.to_wfdb(tmp_path / "r")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_full_disk_leaves_nothing(record, tmp_path, monkeypatch, writer):
+    old = tmp_path / "r.csv"
+    old.write_text("old")
+
+    def full(*_args, **_kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr("wfdb.wrsamp", full)
+    with pytest.raises(OutputError, match=r"no space.*Make room"):
+        getattr(record, writer)(old)
+    assert [path.name for path in tmp_path.iterdir()] == ["r.csv"]
+    assert old.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_missing_folder(record, tmp_path, writer):
+    with pytest.raises(OutputError, match="Make the folder first"):
+        getattr(record, writer)(tmp_path / "no" / "r")
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_parent_is_a_file(record, tmp_path, writer):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="not a directory"):
+        getattr(record, writer)(tmp_path / "file" / "r")
+
+
+def test_target_is_a_folder(record, tmp_path):
+    (tmp_path / "r.csv").mkdir()
+    with pytest.raises(OutputError, match="is a directory"):
+        record.to_csv(tmp_path / "r.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["r.csv"]
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_no_permission(record, tmp_path, monkeypatch, writer):
+    """Root may write anywhere, so the refusal is simulated."""
+
+    def refuse(*_args, **_kwargs):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(atomic.tempfile, "mkdtemp", refuse)
+    with pytest.raises(OutputError, match=r"permission denied.*-o"):
+        getattr(record, writer)(tmp_path / "r")
+
+
+def test_a_failing_body_leaves_nothing(tmp_path):
+    with pytest.raises(ZeroDivisionError), atomic.atomic_path(tmp_path / "a.txt") as path:
+        path.write_text("half")
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_atomic_replaces_and_keeps_usual_permissions(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with atomic.atomic_path(target) as path:
+        path.write_text("new")
+        assert target.read_text() == "old"
+        assert path.parent.parent == tmp_path
+        assert path.suffix == ".txt"
+    assert target.read_text() == "new"
+    assert stat.S_IMODE(target.stat().st_mode) & 0o600 == 0o600
+
+
+def test_make_folder(tmp_path):
+    atomic.make_folder(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+    (tmp_path / "file").write_text("")
+    for bad in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(OutputError):
+            atomic.make_folder(bad)
+
+
+def test_plot(record):
+    figure = record.plot()
+    assert len(figure.axes) == 12
+    for row, panel in enumerate(figure.axes[::2] + figure.axes[1::2]):
+        (line,) = panel.lines
+        np.testing.assert_array_equal(line.get_ydata(), record.signal_mv[row])
+        assert panel.get_title(loc="left").split()[0] == LEADS[row]
+        low, high = panel.get_ylim()
+        assert low <= -1 < 1 <= high
+    assert "not printed" in figure.axes[11].get_title(loc="left")
+
+
+def test_plot_is_written(record, tmp_path):
+    record.plot().savefig(tmp_path / "leads.png", dpi=30)
+    assert (tmp_path / "leads.png").stat().st_size > 1000
+
+
+def test_plot_without_matplotlib(record, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(OutputError, match=r'pip install "ecg-trt\[plot\]"'):
+        record.plot()
+
+
+def test_overlay_shows_trace_gap_and_doubt(record, tools):
+    view = tools.reading(record)
+    picture = draw_overlay(view.page, view.strips, view.trace, view.record)
+    assert picture.dtype == np.uint8
+    caption = picture.shape[0] - view.page.image.shape[0]
+    assert caption > 0
+    page = picture[caption:].astype(int)
+    row = view.trace.ridge_row[0]
+    at = {x: page[round(float(row[x])), x] for x in (100, 420)}
+    assert at[100][2] > at[100][0] + 40, "a sure trace of lead I is blue"
+    assert at[420][0] > at[420][2] + 100, "a doubtful one is orange"
+    lightened = 0.65 * view.page.image[2:12, 50:500] + 0.35 * 255
+    assert np.abs(page[2:12, 50:500] - lightened).max() <= 1, "the page stays"
+    assert (page[:20, :40] == 170).all(), "what the photo does not show is grey"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"warnings": ()},
+        {"warnings": tuple("abcdef"), "assumed": ()},
+        {"quality": np.full(12, np.nan, np.float32)},
+        {"quality": np.full(12, 0.9, np.float32), "gain_mm_per_mv": 20.0},
+    ],
+)
+def test_overlay_of_every_kind(record, tools, changes):
+    view = tools.reading(replace(record, **changes))
+    assert draw_overlay(view.page, view.strips, view.trace, view.record).ndim == 3
+
+
+def test_overlay_of_a_trace_that_leaves_the_page(record, tools):
+    view = tools.reading(record)
+    strips = [
+        replace(strip, segments=tuple(replace(piece, x_mm=(-5.0, 999.0)) for piece in strip.segments))
+        for strip in view.strips
+    ]
+    view.trace.ridge_row[:, :5] = -100.0
+    assert draw_overlay(view.page, strips, view.trace, record).ndim == 3
+    assert draw_overlay(view.page, (), view.trace, record).ndim == 3
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".JPEG"])
+def test_images_keep_their_colours(tmp_path, suffix):
+    picture = np.full((64, 64, 3), (200, 100, 50), np.uint8)
+    path = write_image(picture, tmp_path / f"a{suffix}")
+    assert np.abs(np.asarray(Image.open(path)).astype(int) - picture).max() <= 4
+
+
+def test_images_of_other_suffixes(tmp_path):
+    with pytest.raises(OutputError, match=r"\.gif"):
+        write_image(np.zeros((9, 9, 3), np.uint8), tmp_path / "a.gif")

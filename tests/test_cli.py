@@ -1,0 +1,304 @@
+"""The command through click's runner, with a digitizer that needs no networks."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import types
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from ecg_trt import __version__
+from ecg_trt.cli import main
+from ecg_trt.errors import WeightsError
+from ecg_trt.layout import LAYOUTS, LEADS
+
+NOTICE = "Research use only, not a medical device"
+
+
+@pytest.fixture
+def run(fake_digitizer):
+    def call(*arguments: object):
+        return CliRunner().invoke(main, ["run", *map(str, arguments)])
+
+    return call
+
+
+@pytest.fixture
+def blank(tmp_path, tools):
+    """A picture without an ECG."""
+    path = tmp_path / "in" / "blank.png"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(tools.encode(np.full((500, 700, 3), 200, np.uint8)))
+    return path
+
+
+@pytest.fixture
+def bug(tmp_path, tools):
+    """A picture on which the fake digitizer breaks."""
+    path = tmp_path / "in" / "bug.png"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(tools.encode(np.full((500, 700, 3), 13, np.uint8)))
+    return path
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["info"], ["sample"]])
+def test_help_says_research_use_only(command):
+    result = CliRunner().invoke(main, [*command, "--help"])
+    assert result.exit_code == 0
+    assert NOTICE in result.output
+
+
+def test_version():
+    assert __version__ in CliRunner().invoke(main, ["--version"]).output
+
+
+def test_run_writes_csv_and_json_and_one_line(run, photo_path, tmp_path):
+    out = tmp_path / "new" / "out"
+    result = run(photo_path, "-o", out)
+    assert result.exit_code == 0, result.output
+    assert names(out) == ["photo.csv", "photo.json"]
+    (line,) = result.stdout.splitlines()
+    for words in ("photo.jpg", "3x4+1", "25 mm/s", "10 mm/mV", "11 leads", "quality 0.70", "2 warnings"):
+        assert words in line
+    assert "warning: Lead V6 is not printed." in result.stderr
+    assert result.stderr.rstrip().endswith(f"{NOTICE}.")
+    with (out / "photo.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["time_s", *LEADS]
+    assert rows[2][0] == "0.00200"
+    document = json.loads((out / "photo.json").read_text("utf-8"))
+    assert document["source"] == str(photo_path)
+    assert document["timings_ms"]["decode"] > 0
+
+
+def test_the_default_folder_is_here(run, photo_path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(photo_path).exit_code == 0
+    assert {"photo.csv", "photo.json"} <= set(names(tmp_path))
+
+
+def test_formats_and_overlay(run, photo_path, tmp_path):
+    out = tmp_path / "out"
+    assert run(photo_path, "-o", out, "--format", "wfdb", "--format", "csv", "--overlay").exit_code == 0
+    assert names(out) == ["photo.csv", "photo.dat", "photo.hea", "photo.json", "photo.overlay.png"]
+
+
+def test_json_alone(run, photo_path, tmp_path):
+    assert run(photo_path, "-o", tmp_path / "out", "--format", "json").exit_code == 0
+    assert names(tmp_path / "out") == ["photo.json"]
+
+
+def test_options_reach_the_digitizer(run, fake_digitizer, photo_path, tmp_path, monkeypatch):
+    seen = []
+    honest = fake_digitizer.__init__
+
+    def spy(self, options=None):
+        seen.append(options)
+        honest(self, options)
+
+    monkeypatch.setattr(fake_digitizer, "__init__", spy)
+    settings = ["--fs", 250, "--layout", "6x2", "--speed", 50, "--gain", 5, "--backend", "ort"]
+    result = run(photo_path, "-o", tmp_path, *settings)
+    assert result.exit_code == 0, result.output
+    (got,) = seen
+    assert (got.fs, got.layout, got.speed, got.gain, got.backend) == (250, "6x2", 50, 5, "ort")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--fs", 10],
+        ["--fs", "many"],
+        ["--layout", "5x5"],
+        ["--speed", 30],
+        ["--gain", 7],
+        ["--backend", "cuda"],
+        ["--format", "xml"],
+        ["--unknown"],
+    ],
+)
+def test_wrong_options(run, photo_path, tmp_path, wrong):
+    result = run(photo_path, "-o", tmp_path / "out", *wrong)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_photo():
+    assert CliRunner().invoke(main, ["run"]).exit_code == 2
+
+
+def test_every_layout_may_be_asked_for():
+    text = CliRunner().invoke(main, ["run", "--help"]).output
+    for name in LAYOUTS:
+        assert name in text
+
+
+def test_a_batch_goes_on_and_reports_last(run, photo_path, blank, tmp_path):
+    missing = tmp_path / "missing.jpg"
+    other = photo_path.with_name("other.jpg")
+    other.write_bytes(photo_path.read_bytes())
+    result = run(photo_path, missing, blank, other, "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert names(tmp_path / "out") == ["other.csv", "other.json", "photo.csv", "photo.json"]
+    assert len(result.stdout.splitlines()) == 2
+    table = result.stderr[result.stderr.index("2 of 4 photos failed:") :]
+    assert "PhotoNotFoundError" in table
+    assert "NoEcgFoundError" in table
+    assert "Traceback" not in result.stderr
+    assert NOTICE in table
+
+
+def test_a_batch_that_fails_entirely(run, blank, tmp_path):
+    assert run(blank, tmp_path / "no.jpg", "-o", tmp_path / "out").exit_code == 1
+
+
+def test_a_single_failure(run, blank, tmp_path):
+    result = run(blank, "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: No ECG: got a uniform picture")
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_a_bug_is_an_internal_error(run, bug, photo_path, tmp_path, verbose):
+    flags = ["-v"] if verbose else []
+    for photos, code in (((bug,), 2), ((bug, photo_path), 1)):
+        result = run(*photos, "-o", tmp_path / "out", *flags)
+        assert result.exit_code == code
+        assert "Internal error: got ZeroDivisionError: a bug" in result.stderr
+        assert ("Traceback" in result.stderr) == verbose
+
+
+def test_a_bug_while_writing(run, photo_path, tmp_path, monkeypatch):
+    def fail(*_args):
+        raise KeyError("writer")
+
+    monkeypatch.setattr("ecg_trt.io.csv.csv_text", fail)
+    result = run(photo_path, "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "internal error: got KeyError" in result.stderr
+    assert names(tmp_path / "out") == []
+
+
+def test_verbose_shows_times(run, photo_path, tmp_path):
+    assert "align 12" in run(photo_path, "-o", tmp_path, "-v").stderr
+
+
+def test_equal_names_do_not_overwrite_each_other(run, photo_path, tmp_path):
+    others = [tmp_path / name for name in ("b/photo.jpg", "c/PHOTO.png", "d/a b.jpg", "a_b.jpg")]
+    for other in others:
+        other.parent.mkdir(exist_ok=True)
+        other.write_bytes(photo_path.read_bytes())
+    result = run(photo_path, *others, "-o", tmp_path / "out", "--format", "wfdb")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("another photo of this batch has this name") == 3
+    headers = [name for name in names(tmp_path / "out") if name.endswith(".hea")]
+    assert headers == ["PHOTO-3.hea", "a_b-2.hea", "a_b.hea", "photo-2.hea", "photo.hea"]
+
+
+def test_the_output_folder_is_a_file(run, photo_path, tmp_path):
+    (tmp_path / "file").write_text("")
+    result = run(photo_path, "-o", tmp_path / "file")
+    assert result.exit_code == 2
+    assert "could not be written" in result.stderr
+
+
+def test_missing_networks(run, fake_digitizer, photo_path, tmp_path, monkeypatch):
+    def enter(_self):
+        raise WeightsError("No network", got="nothing", expected="stage0.onnx", mend="Install anew.")
+
+    monkeypatch.setattr(fake_digitizer, "__enter__", enter)
+    result = run(photo_path, photo_path, "-o", tmp_path)
+    assert result.exit_code == 2
+    assert "error: No network" in result.stderr
+
+
+def test_interruption(run, fake_digitizer, photo_path, tmp_path, monkeypatch):
+    def interrupt(_self, _source):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fake_digitizer, "digitize_with_views", interrupt)
+    result = run(photo_path, photo_path, "-o", tmp_path / "out")
+    assert result.exit_code == 130
+    assert "Interrupted" in result.stderr
+    assert names(tmp_path / "out") == []
+
+
+def test_progress_bar_on_a_terminal(run, photo_path, tmp_path, monkeypatch):
+    monkeypatch.setattr("ecg_trt.cli._is_terminal", lambda: True)
+    monkeypatch.setattr("click._termui_impl.isatty", lambda _stream: True)
+    result = run(photo_path, photo_path, "-o", tmp_path / "out")
+    assert result.exit_code == 0
+    assert "2/2" in result.stderr
+    assert "2/2" not in run(photo_path, "-o", tmp_path / "one").stderr
+
+
+@pytest.fixture
+def parts(monkeypatch):
+    """Backends, weights and synthesis of a known kind."""
+    select = types.ModuleType("ecg_trt.backends.select")
+    select.available = lambda: [("ort", True, ""), ("trt", False, "no GPU")]
+    weights = types.ModuleType("ecg_trt.weights")
+    weights.list_weights = lambda: [("stage0", "/x/stage0.onnx", "ab" * 32)]
+    weights.weights_path = lambda name: f"/x/{name}.onnx"
+    monkeypatch.setitem(sys.modules, "ecg_trt.backends.select", select)
+    monkeypatch.setitem(sys.modules, "ecg_trt.weights", weights)
+    return types.SimpleNamespace(select=select, weights=weights)
+
+
+def test_info(parts):
+    result = CliRunner().invoke(main, ["info"])
+    assert result.exit_code == 0, result.output
+    for words in (__version__, "numpy", "onnxruntime", "opencv", "python", "available", "no GPU", "ab" * 32):
+        assert words in result.stdout
+    assert NOTICE in result.stderr
+    assert "not available: no GPU" in result.stdout
+
+
+def test_info_tells_altered_weights(parts):
+    def fail(_name):
+        raise WeightsError("A network is altered", got="this", expected="that", mend="Install anew.")
+
+    parts.weights.weights_path = fail
+    result = CliRunner().invoke(main, ["info"])
+    assert result.exit_code == 2
+    assert "error: A network is altered" in result.stderr
+
+
+@pytest.fixture
+def sample(monkeypatch, tools):
+    module = types.ModuleType("ecg_trt.synth.sample")
+    module.make_sample = lambda seed: (tools.picture(seed=seed), tools.record(source=""))
+    monkeypatch.setitem(sys.modules, "ecg_trt.synth.sample", module)
+
+
+def test_sample(sample, tmp_path):
+    first, second = tmp_path / "new" / "a.jpg", tmp_path / "b.jpg"
+    result = CliRunner().invoke(main, ["sample", str(first), "--seed", "7"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.split() == [str(first.with_suffix(suffix)) for suffix in (".jpg", ".csv", ".json")]
+    assert "seed 7" in result.stderr
+    assert json.loads(first.with_suffix(".json").read_text("utf-8"))["source"] == "a.jpg"
+    CliRunner().invoke(main, ["sample", str(second), "--seed", "7"])
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_sample_draws_a_seed(sample, tmp_path):
+    assert "seed " in CliRunner().invoke(main, ["sample", str(tmp_path / "a.png")]).stderr
+
+
+@pytest.mark.parametrize("out", ["a.gif", "file/a.jpg"])
+def test_sample_that_cannot_be_written(sample, tmp_path, out):
+    (tmp_path / "file").write_text("")
+    result = CliRunner().invoke(main, ["sample", str(tmp_path / out), "--seed", "1"])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: ")
+    assert names(tmp_path) == ["file"]

@@ -1,0 +1,78 @@
+"""What the package promises, and that it costs nothing to import."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+import json
+import subprocess
+import sys
+
+import pytest
+
+import ecg_trt
+from ecg_trt import errors
+
+LIBRARIES = {"torch", "cv2", "scipy", "onnxruntime", "wfdb", "pandas", "matplotlib", "PIL", "tensorrt"}
+
+
+def loaded_after(statement: str) -> set[str]:
+    """The modules that a fresh interpreter holds after a statement."""
+    code = f"import json, sys\n{statement}\nprint(json.dumps(sorted(sys.modules)))"
+    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    return set(json.loads(out.splitlines()[-1]))
+
+
+def test_import_is_light():
+    assert loaded_after("import ecg_trt").isdisjoint(LIBRARIES | {"numpy", "click"})
+
+
+def test_the_command_starts_light():
+    assert loaded_after("import ecg_trt.cli").isdisjoint(LIBRARIES)
+
+
+@pytest.mark.parametrize("module", ["config", "io.photo", "io.csv", "io.json", "io.wfdb", "io.plot"])
+def test_readers_and_writers_load_their_libraries_when_used(module):
+    assert loaded_after(f"import ecg_trt.{module}").isdisjoint(LIBRARIES)
+
+
+def test_all_is_sorted_and_listed():
+    assert ecg_trt.__all__ == sorted(ecg_trt.__all__)
+    assert set(ecg_trt.__all__) <= set(dir(ecg_trt))
+
+
+def test_every_error_is_exported():
+    classes = {name for name, value in vars(errors).items() if inspect.isclass(value)}
+    assert classes <= set(ecg_trt.__all__)
+
+
+def test_every_promise_is_kept():
+    if importlib.util.find_spec("ecg_trt.digitizer") is None:
+        pytest.skip("no digitizer in this tree")
+    for name in ecg_trt.__all__:
+        assert getattr(ecg_trt, name) is not None
+
+
+def test_names_are_remembered():
+    assert ecg_trt.EcgTrtError is errors.EcgTrtError
+    assert "EcgTrtError" in vars(ecg_trt)
+
+
+def test_unknown_names():
+    with pytest.raises(AttributeError, match="has no attribute 'digitise'"):
+        ecg_trt.digitise  # noqa: B018
+    assert not hasattr(ecg_trt, "__path_of_nothing__")
+
+
+def test_version_is_the_installed_one():
+    try:
+        installed = importlib.metadata.version("ecg-trt")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("not installed")
+    assert installed == ecg_trt.__version__
+
+
+def test_messages_say_what_got_expected_and_mend():
+    error = errors.OutputError("It failed", got="this", expected="that", mend="Wait.")
+    assert str(error) == "It failed: got this; expected that. Wait."
+    assert (error.what, error.got, error.expected, error.mend) == ("It failed", "this", "that", "Wait.")

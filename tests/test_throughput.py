@@ -1,0 +1,91 @@
+"""Order, overlap, and one bad photo among good ones."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from ecg_trt.config import Options
+from ecg_trt.errors import EcgTrtError, NoEcgFoundError, NotAnImageError, PhotoNotFoundError
+from ecg_trt.throughput import digitize_many, read_many
+from ecg_trt.types import EcgRecord
+
+
+def test_order_and_bad_photos(fake_digitizer, photo_path, tools, tmp_path):
+    blank = np.full((500, 700, 3), 200, np.uint8)
+    photos = [photo_path, tmp_path / "no.jpg", blank, b"no image", photo_path.read_bytes(), tools.picture()]
+    results = list(digitize_many(photos, Options(fs=250)))
+    kinds = [EcgRecord, PhotoNotFoundError, NoEcgFoundError, NotAnImageError, EcgRecord, EcgRecord]
+    assert [type(result) for result in results] == kinds
+    assert results[0].source == str(photo_path)
+    assert results[0].timings_ms["decode"] > 0
+    assert results[0].fs == 250
+
+
+def test_a_bug_becomes_an_error_with_its_cause(fake_digitizer, tools, monkeypatch):
+    def fail(*_args, **_kwargs):
+        raise RuntimeError("decoder")
+
+    bug = np.full((500, 700, 3), 13, np.uint8)
+    good = tools.picture()
+    first, second = digitize_many([bug, good])
+    assert isinstance(first, EcgTrtError)
+    assert isinstance(first.__cause__, ZeroDivisionError)
+    assert isinstance(second, EcgRecord)
+    monkeypatch.setattr("ecg_trt.throughput.read_photo", fail)
+    (third,) = digitize_many([good])
+    assert isinstance(third.__cause__, RuntimeError)
+
+
+def test_photos_are_taken_one_by_one(fake_digitizer, tools):
+    taken = []
+
+    def photos():
+        for number in range(100):
+            taken.append(number)
+            yield tools.picture()
+
+    results = digitize_many(photos())
+    next(results)
+    assert len(taken) == 2, "one in hand, one ahead"
+    results.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("ecg-trt-decode")]
+
+
+def test_decoding_overlaps_with_reading(fake_digitizer, tools, monkeypatch):
+    """The second photo is decoded while the first is being read: each waits for the other to have started."""
+    from ecg_trt import throughput
+
+    decoding_second = threading.Event()
+    honest, calls = throughput.read_photo, []
+
+    def read_photo(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 2:
+            decoding_second.set()
+        return honest(*args, **kwargs)
+
+    class Waiting(fake_digitizer):
+        def digitize_with_views(self, source):
+            assert decoding_second.wait(10)
+            return super().digitize_with_views(source)
+
+    monkeypatch.setattr(throughput, "read_photo", read_photo)
+    with Waiting() as digitizer:
+        assert len(list(read_many([tools.picture(), tools.picture()], Options(), digitizer))) == 2
+    fake_digitizer.opened = 0  # the subclass kept its own count
+
+
+def test_no_photos(fake_digitizer):
+    assert list(digitize_many([])) == []
+
+
+def test_a_broken_list_of_photos_closes_everything(fake_digitizer, tools):
+    def photos():
+        yield tools.picture()
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        list(digitize_many(photos()))

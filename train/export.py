@@ -1,0 +1,86 @@
+"""Exports the averaged weights of a run to the package: `python -m train.export --runs runs`.
+
+Each network becomes `ecg_trt/weights/stageN.onnx` (opset 17, FP32, uint8 RGB in), compared with PyTorch before it replaces
+the one that is there; `manifest.json` holds the hashes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import nn
+
+from train.models import STAGES, build_network, count_macs
+
+log = logging.getLogger("train.export")
+OPSET = 17
+_TOLERANCE = 2e-3  # logits; the folded batch norms round differently
+
+
+class _Named(nn.Module):
+    """The network with its outputs as a tuple, as the exporter wants them."""
+
+    def __init__(self, model: nn.Module, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.model, self.names = model, names
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        out = self.model(image)
+        return tuple(out[name] for name in self.names)
+
+
+def export(stage: str, checkpoint: Path, target: Path) -> float:
+    """Writes one network; returns the greatest difference from PyTorch on random pixels."""
+    spec = STAGES[stage]
+    model = build_network(stage).eval()
+    model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["ema"])
+    names = tuple(n for n, _ in spec.heads) + ((spec.column_head,) if spec.column_head else ())
+    named = _Named(model, names).eval()
+    image = torch.randint(0, 256, (1, *spec.input_hw, 3), dtype=torch.uint8)
+    free = {0: "n"} | ({1: "h", 2: "w"} if stage == "stage1" else {})
+    part = target.with_suffix(".part")
+    torch.onnx.export(named, (image,), str(part), input_names=["image"], output_names=list(names),
+                      opset_version=OPSET, dynamic_axes={"image": free} | {n: {0: "n"} for n in names},
+                      dynamo=False)  # fmt: skip
+    session = onnxruntime.InferenceSession(str(part), providers=["CPUExecutionProvider"])
+    with torch.no_grad():
+        expected = named(image)
+    got = session.run(list(names), {"image": image.numpy()})
+    worst = max(float(np.abs(g - e.numpy()).max()) for g, e in zip(got, expected, strict=True))
+    if worst > _TOLERANCE:
+        raise RuntimeError(f"{stage}: ONNX Runtime differs from PyTorch by {worst:.2e}, expected {_TOLERANCE:.0e}")
+    part.replace(target)
+    return worst
+
+
+def main() -> None:
+    """Exports every stage that has a checkpoint."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "ecg_trt" / "weights")
+    args = parser.parse_args()
+    index = args.out / "manifest.json"
+    manifest = json.loads(index.read_text()) if index.exists() else {}
+    for stage in STAGES:
+        checkpoint = args.runs / stage / "last.pt"
+        if not checkpoint.exists():
+            continue
+        target = args.out / f"{stage}.onnx"
+        worst = export(stage, checkpoint, target)
+        manifest[stage] = {"file": target.name, "sha256": hashlib.sha256(target.read_bytes()).hexdigest()}
+        model = build_network(stage)
+        log.info("%s: %.2f M parameters, %.2f GMAC an image, differs from PyTorch by %.1e", stage,
+                 sum(p.numel() for p in model.parameters()) / 1e6, count_macs(model) / 1e9, worst)  # fmt: skip
+    index.write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
