@@ -166,7 +166,8 @@ def main() -> None:
                 o.case.source = ""  # the pixels are not needed any more
                 outcomes.append(o)
                 snr = f"{o.score.snr_db:6.2f} dB" if o.score else " " * 9
-                print(f"{case.kind:<14}{case.name:<44}{snr}  {o.layout:<14} quality {o.quality:.2f} {o.error}", flush=True)
+                told = f"{o.layout:<14} quality {o.quality:.2f} {o.error}"
+                print(f"{case.kind:<14}{case.name:<44}{snr}  {told}", flush=True)
     if not outcomes:
         parser.error("nothing to measure: give --manifest, --synthetic or both")
     summary = table(outcomes)

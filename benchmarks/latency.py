@@ -18,7 +18,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.common import spread, write_results
 
-_LOAD = "import time; t = time.perf_counter(); from ecg_trt import Digitizer; d = Digitizer(); print(time.perf_counter() - t)"
+_LOAD = (
+    "import time; t = time.perf_counter(); from ecg_trt import Digitizer; d = Digitizer(); "
+    "print(time.perf_counter() - t)"
+)
 
 
 def load_seconds(repeats: int) -> list[float]:

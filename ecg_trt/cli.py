@@ -115,9 +115,9 @@ def info() -> None:
     click.echo("weights (sha256)")
     code = 0
     try:
-        for name, path, digest in list_weights():
-            click.echo(f"  {name:<12} {digest}  {path}")
-            weights_path(name)  # reads the file and compares
+        for name, digest in list_weights().items():
+            # weights_path reads the file and compares
+            click.echo(f"  {name:<12} {digest}  {weights_path(name)}")
     except EcgTrtError as error:
         code = _refuse(error, verbose=False)
     click.echo(NOTICE, err=True)

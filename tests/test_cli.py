@@ -247,7 +247,7 @@ def parts(monkeypatch):
     select = types.ModuleType("ecg_trt.backends.select")
     select.available = lambda: [("ort", True, ""), ("trt", False, "no GPU")]
     weights = types.ModuleType("ecg_trt.weights")
-    weights.list_weights = lambda: [("stage0", "/x/stage0.onnx", "ab" * 32)]
+    weights.list_weights = lambda: {"stage0": "ab" * 32}
     weights.weights_path = lambda name: f"/x/{name}.onnx"
     monkeypatch.setitem(sys.modules, "ecg_trt.backends.select", select)
     monkeypatch.setitem(sys.modules, "ecg_trt.weights", weights)

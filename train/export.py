@@ -1,7 +1,7 @@
 """Exports the averaged weights of a run to the package: `python -m train.export --runs runs`.
 
-Each network becomes `ecg_trt/weights/stageN.onnx` (opset 17, FP32, uint8 RGB in), compared with PyTorch before it replaces
-the one that is there; `manifest.json` holds the hashes.
+Each network becomes `ecg_trt/weights/stageN.onnx` (opset 17, FP32, uint8 RGB in), compared with PyTorch before it
+replaces the one that is there; `manifest.json` holds the hashes.
 """
 
 from __future__ import annotations

@@ -153,7 +153,8 @@ class Trainer:
     def _rate(self) -> float:
         span = 60 * (self.args.horizon or self.args.minutes)
         done = min(1.0, self.spent / span)
-        return self.task.learning_rate * min(1.0, (self.step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+        warm = min(1.0, (self.step + 1) / 100)
+        return self.task.learning_rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
 
     def train_step(self, image: Tensor, truth: Maps) -> dict[str, float]:
         """One update; returns the parts of the loss."""

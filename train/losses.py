@@ -13,7 +13,8 @@ def focal_heatmap(logit: Tensor, target: Tensor) -> Tensor:
     """Penalty-reduced focal loss of Gaussian heatmaps (Law and Deng, CornerNet, 2018), for soft peaks.
 
     Args:
-        logit, target: same shape; target in [0, 1], negative = not judged.
+        logit: any shape.
+        target: same shape, in [0, 1], negative = not judged.
     """
     judged = target >= 0
     p = torch.sigmoid(logit)
@@ -69,7 +70,9 @@ def trace_loss(out: Maps, truth: Maps, px_per_mm: float = 8.0) -> tuple[Tensor, 
     """Stage 2: cross-entropy of the ridge's row, its expectation, first differences and SNR of the signal itself.
 
     Args:
+        out: ridge (N, 1, H, W) and presence (N, W), logits.
         truth: row (N, W) px, present (N, W) 0/1, judged (N, W) 0/1 (a column whose pen is cut off is not judged).
+        px_per_mm: of the rows, so that errors are weighed in mm.
     """
     logit, row = out["ridge"].squeeze(1), truth["row"]
     on = truth["present"] * truth["judged"]

@@ -8,11 +8,7 @@ from typing import Literal
 import numpy as np
 
 from ecg_trt.errors import OptionError
-from ecg_trt.geometry.limb import blend_limb_leads
-from ecg_trt.geometry.pulse import measure_pulse
 from ecg_trt.types import Array
-
-__all__ = ["blend_limb_leads", "decode_ridge", "fill_gaps", "measure_pulse", "resample"]
 
 _HALF_TAPS = 16
 _PHASES = 256

@@ -19,6 +19,7 @@ _LEAST_ROW_PITCH_MM = 7
 _LABEL_REACH_MM = (-9.0, 16.0)  # where a lead name may stand with regard to its segment's start
 _LABEL_RISE_MM = tuple(range(-16, 13))  # and to its zero line, one value for the whole page
 _PULSE_SECONDS = 0.2
+_LEGIBLE = 0.35  # least response at which a name is taken as read
 _SKIPPED_STRIP, _SKIPPED_ROW = 0.8, 0.9  # what leaving one out costs in units of a well-read label
 
 
@@ -197,64 +198,63 @@ class _Evidence:
         marks = np.linspace(*strip.x_mm, 5)[1:4]
         return np.array([band[max(0, int(x) - 4) : int(x) + 5].max(initial=0) for x in marks])
 
-    def _row(self, layout: Layout, j: int, rise: int) -> tuple[Array, tuple[str, ...]]:
-        leads = layout.rows[j]
-        return self.seen[len(leads)][:, :, :, rise], leads
-
     def _rhythm(self, layout: Layout, j: int) -> bool:
         return j >= len(layout.rows) - layout.rhythm_rows
 
     def leads(self, layout: Layout, i: int, j: int, rise: int) -> tuple[str, ...]:
         """Names of a strip's segments; a rhythm strip takes the name that is read there."""
-        seen, leads = self._row(layout, j, rise)
-        if self._rhythm(layout, j) and seen[i, 0].max() > 0.35:
-            return (LEADS[int(seen[i, 0].argmax())],)
+        leads = layout.rows[j]
+        seen = self.seen[len(leads)][i, :, :, rise]
+        if self._rhythm(layout, j) and seen[0].max() > _LEGIBLE:
+            return (LEADS[int(seen[0].argmax())],)
         return leads
 
     def plain(self, layout: Layout, i: int, j: int, rise: int) -> float:
-        """Mean response to the expected names of strip i as row j."""
-        seen, leads = self._row(layout, j, rise)
-        index = [LEADS.index(lead) for lead in self.leads(layout, i, j, rise)]
-        return float(np.mean([seen[i, k, c] for k, c in enumerate(index[: len(leads)])]))
+        """Mean response to the names of strip i as row j."""
+        leads = self.leads(layout, i, j, rise)
+        return float(np.mean([self.seen[len(leads)][i, k, LEADS.index(lead), rise] for k, lead in enumerate(leads)]))
 
-    def _pair_scores(self, layout: Layout, rise: int) -> Array:
-        """(strips, rows) score of each strip as each row."""
-        out = np.zeros((len(self.strips), len(layout.rows)))
+    def _pair_scores(self, layout: Layout) -> Array:
+        """(rises, strips, rows) score of each strip as each row."""
+        out = np.zeros((len(_LABEL_RISE_MM), len(self.strips), len(layout.rows)))
         for j, leads in enumerate(layout.rows):
             n = len(leads)
-            seen = self.seen[n][:, :, :, rise]
             columns, index = np.arange(n), [LEADS.index(lead) for lead in leads]
-            mine = seen[:, columns, index]
-            others = seen.copy()
+            others = self.seen[n].copy()
+            mine = others[:, columns, index]
             others[:, columns, index] = 0
             rival = others.max(2)
             if self._rhythm(layout, j):
                 mine, rival = np.maximum(mine, 0.6 * rival), 0 * rival
             inner = np.array([n == 4, n in (2, 4), n == 4])
             structure = np.where(inner, self.breaks - 0.3, 0.3 - self.breaks).mean(1)
-            out[:, j] = (mine - 0.5 * rival).mean(1) + 0.8 * structure
+            out[:, :, j] = (mine - 0.5 * rival).mean(1).T + 0.8 * structure
         return out
 
     def match(self, layout: Layout) -> tuple[float, list[tuple[int, int]], int]:
         """Best score over the rises of the names, its pairs (strip, row) and the rise's index."""
-        results = []
-        for rise in range(len(_LABEL_RISE_MM)):
-            score, pairs = _match_in_order(self._pair_scores(layout, rise))
-            results.append((score, pairs, rise))
-        return max(results, key=lambda r: r[0])
+        score = self._pair_scores(layout)
+        best = _best_sums(score)
+        rise = int(best[:, -1, -1].argmax())
+        return float(best[rise, -1, -1]), _pairs(best[rise], score[rise]), rise
 
 
-def _match_in_order(score: Array) -> tuple[float, list[tuple[int, int]]]:
-    """Order-preserving matching of strips and rows with the greatest sum (dynamic programming)."""
-    n, m = score.shape
-    best = np.zeros((n + 1, m + 1))
-    best[:, 0] = -_SKIPPED_STRIP * np.arange(n + 1)
-    best[0] = -_SKIPPED_ROW * np.arange(m + 1)
+def _best_sums(score: Array) -> Array:
+    """(k, n + 1, m + 1): greatest sum of an order-preserving matching of the first i strips and j rows."""
+    k, n, m = score.shape
+    best = np.zeros((k, n + 1, m + 1))
+    best[:, :, 0] = -_SKIPPED_STRIP * np.arange(n + 1)
+    best[:, 0] = -_SKIPPED_ROW * np.arange(m + 1)
     for i in range(n):
         for j in range(m):
-            best[i + 1, j + 1] = max(best[i, j] + score[i, j], best[i, j + 1] - _SKIPPED_STRIP,
-                                     best[i + 1, j] - _SKIPPED_ROW)  # fmt: skip
-    pairs, i, j = [], n, m
+            skipped = np.maximum(best[:, i, j + 1] - _SKIPPED_STRIP, best[:, i + 1, j] - _SKIPPED_ROW)
+            best[:, i + 1, j + 1] = np.maximum(best[:, i, j] + score[:, i, j], skipped)
+    return best
+
+
+def _pairs(best: Array, score: Array) -> list[tuple[int, int]]:
+    """The matching behind `_best_sums` of one score (n, m), from the top."""
+    pairs, (i, j) = [], score.shape
     while i and j:
         if best[i, j] == best[i - 1, j - 1] + score[i - 1, j - 1]:
             pairs.append((i - 1, j - 1))
@@ -263,4 +263,4 @@ def _match_in_order(score: Array) -> tuple[float, list[tuple[int, int]]]:
             i -= 1
         else:
             j -= 1
-    return float(best[n, m]), pairs[::-1]
+    return pairs[::-1]

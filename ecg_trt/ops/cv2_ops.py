@@ -35,13 +35,9 @@ class Cv2Ops:
                 f"the matrix {h.tolist()}", "a scaling and a translation", "Use warp_homography instead."
             )
         _check(image, out_hw)
-        while max(h[0, 0], h[1, 1]) <= 0.5 and min(image.shape[:2]) > 1:  # the fast path of averaging
-            image, small_from_src = _reduced(image, 2)
-            h = h @ np.linalg.inv(small_from_src)
-        if min(h[0, 0], h[1, 1]) < 1:
-            src_h, src_w = image.shape[:2]
-            image, small_from_src = _averaged(image, (round(src_h * h[1, 1]), round(src_w * h[0, 0])))
-            h = h @ np.linalg.inv(small_from_src)
+        # Reading the averaged image bilinearly keeps features centred; averaging by fractions would not.
+        image, small_from_src = _reduced(image, int(1 / max(h[0, 0], h[1, 1]) + 1e-6))
+        h = h @ np.linalg.inv(small_from_src)
         return _warp(image, h, out_hw, "linear", fill)
 
     def warp_homography(
@@ -120,23 +116,16 @@ def _check(image: Array, out_hw: tuple[int, ...]) -> None:
         )
 
 
-def _averaged(image: Array, hw: tuple[int, int]) -> tuple[Array, Array]:
-    """The image averaged down to (at most) a size, and its (3, 3) small_from_src."""
-    src_h, src_w = image.shape[:2]
-    height, width = min(max(hw[0], 1), src_h), min(max(hw[1], 1), src_w)
-    if (height, width) == (src_h, src_w):
-        return image, np.eye(3)
-    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    sx, sy = width / src_w, height / src_h
-    return small, np.array([[sx, 0, 0.5 * sx - 0.5], [0, sy, 0.5 * sy - 0.5], [0, 0, 1]])
-
-
 def _reduced(image: Array, factor: int) -> tuple[Array, Array]:
-    """The image averaged over factor x factor px (a rest at the right and lower rim is left out)."""
+    """The image averaged over factor x factor px (a rest at the rim is left out), and its small_from_src."""
     height, width = (side // max(factor, 1) for side in image.shape[:2])
     if factor < 2 or min(height, width) < 1:
         return image, np.eye(3)
-    return _averaged(image[: height * factor, : width * factor], (height, width))
+    whole = image[: height * factor, : width * factor]
+    small = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
+    scale = 1 / factor
+    shift = 0.5 * scale - 0.5
+    return small, np.array([[scale, 0, shift], [0, scale, shift], [0, 0, 1]])
 
 
 def _warp(image: Array, h: Array, out_hw: tuple[int, int], interpolation: Interpolation, fill: int) -> Array:

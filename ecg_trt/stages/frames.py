@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 ALIGN_INPUT_PX = 512
 ALIGN_STRIDE = 8
@@ -18,6 +19,6 @@ TRACE_TILE_HW = (320, 1344)
 LARGE_BOX_MM = 5.0
 
 
-def cell_centre(index: float, stride: int) -> float:
-    """Pixel coordinate of the middle of a network's output cell; pixel centres lie at integers."""
+def cell_centre(index: Any, stride: int) -> Any:
+    """Pixel coordinate of the middle of output cell `index` (number or array); pixel centres lie at integers."""
     return stride * index + (stride - 1) / 2

@@ -56,6 +56,7 @@ def node_candidates(node: Array, offset: Array, threshold: float = _NODE_THRESHO
     Args:
         node: (h, w) in [0, 1].
         offset: (2, h, w), x and y to the node, cells.
+        threshold: least height of a peak.
 
     Returns:
         (N, 2) canvas px and (N,) score.
@@ -91,11 +92,10 @@ class Rectify:
         nodes, residual = _lattice(xy, score, pitch, expected)
         if nodes is None:
             nodes = _regular_nodes(canvas_from_page, alignment.size_mm)
-            measured = np.zeros(nodes.shape[:2], bool)
+            measured: Array = np.zeros(nodes.shape[:2], bool)
         else:
-            measured = np.isfinite(nodes).all(-1)
+            measured = np.pad(np.isfinite(nodes).all(-1), _BORDER_CELLS)
             nodes = fill_holes(nodes, margin_cells=_BORDER_CELLS)
-            measured = np.pad(measured, _BORDER_CELLS)
         marks = _marks_on_page(heat, nodes)
         photo_from_canvas = np.linalg.inv(canvas_from_photo)
         node_xy = apply_homography(photo_from_canvas, nodes.astype(np.float64)).astype(np.float32)
@@ -145,7 +145,7 @@ def _regular_nodes(canvas_from_page: Array, size_mm: tuple[float, float]) -> Arr
 
 def _marks_on_page(heat: dict[str, Array], nodes: Array) -> PageMarks:
     """Brings the network's maps to page mm through the lattice (rows, cols, 2) in canvas px."""
-    size = tuple(int(LARGE_BOX_MM * (n - 1)) for n in nodes.shape[:2])
+    size = (int(LARGE_BOX_MM * (nodes.shape[0] - 1)), int(LARGE_BOX_MM * (nodes.shape[1] - 1)))
     where = dense_map(nodes, LARGE_BOX_MM, (0.0, 0.0), (1.0, 1.0), size)
     cell = ((where - (RECTIFY_STRIDE - 1) / 2) / RECTIFY_STRIDE).astype(np.float32)
 

@@ -72,7 +72,13 @@ def draw_text(
     """Draws text in place, its left edge at `at_mm` and centred on it in height.
 
     Args:
+        image: (H, W, 3) uint8 RGB.
+        text: one line.
+        at_mm: (x, y).
         size_mm: height of capitals.
+        px_per_mm: of the image.
+        face: index of the font, counted round.
+        rgb: colour.
 
     Returns:
         Centre of the text, mm.
@@ -86,6 +92,13 @@ def draw_text(
         part = image[ya:yb, xa:xb]
         part[:] = (part * (1 - alpha) + np.array(rgb, np.float32) * alpha).astype(np.uint8)
     return (x + w / 2) / px_per_mm, (y + h / 2) / px_per_mm
+
+
+def draw_polyline(image: Array, x_mm: Array, y_mm: Array, px_per_mm: float, ink: Ink) -> None:
+    """Draws an anti-aliased line in place; x, y in mm of the paper."""
+    points = np.stack([x_mm, y_mm], -1) * px_per_mm - 0.5
+    fixed = np.round(points * 16).astype(np.int32)[None]
+    cv2.polylines(image, fixed, False, ink.rgb, max(1, round(ink.width_mm * px_per_mm)), cv2.LINE_AA, 4)
 
 
 def random_text(
@@ -130,9 +143,7 @@ def draw_clutter(image: Array, rng: np.random.Generator, size_mm: tuple[float, f
     for _ in range(rng.poisson(1.6 * amount)):
         at = (rng.uniform(0, 0.8) * size_mm[0], rng.uniform(0.03, 0.97) * size_mm[1])
         path = _scribble(rng, at, rng.uniform(15, 60), rng.uniform(2, 6))
-        fixed = np.round((path * px_per_mm - 0.5) * 16).astype(np.int32)[None]
-        width = max(1, round(rng.uniform(0.25, 0.6) * px_per_mm))
-        cv2.polylines(image, fixed, False, inks[rng.integers(4)], width, cv2.LINE_AA, 4)
+        draw_polyline(image, path[:, 0], path[:, 1], px_per_mm, Ink(inks[rng.integers(4)], rng.uniform(0.25, 0.6)))
     if rng.random() < 0.12 * amount:
         centre = (rng.uniform(0.1, 0.9, 2) * size_mm * px_per_mm).astype(int)
         axes = (rng.uniform(8, 16, 2) * px_per_mm).astype(int)
@@ -142,5 +153,4 @@ def draw_clutter(image: Array, rng: np.random.Generator, size_mm: tuple[float, f
         draw_text(image, "RECEIVED", tuple(centre / px_per_mm - (9, 0)), 2.6, px_per_mm, 0, tone)
     if rng.random() < 0.25 * amount:  # a straight stroke, as of a ruler
         a, b = rng.uniform(0, 1, (2, 2)) * size_mm
-        fixed = np.round((np.stack([a, b]) * px_per_mm - 0.5) * 16).astype(np.int32)[None]
-        cv2.polylines(image, fixed, False, inks[rng.integers(4)], max(1, round(0.3 * px_per_mm)), cv2.LINE_AA, 4)
+        draw_polyline(image, np.array([a[0], b[0]]), np.array([a[1], b[1]]), px_per_mm, Ink(inks[rng.integers(4)], 0.3))

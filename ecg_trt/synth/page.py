@@ -1,7 +1,7 @@
 """A renderer of printed ECG pages: not one device but a family.
 
-A page is drawn in millimetres, anti-aliased, y down, origin at the paper's top left corner. What was drawn where is kept
-as truth: the lattice, every strip with its segments, the pen's height along each strip, pulses and lead names.
+A page is drawn in millimetres, anti-aliased, y down, origin at the paper's top left corner. What was drawn where is
+kept as truth: the lattice, every strip with its segments, the pen's height along each strip, pulses and lead names.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from ecg_trt.layout import LAYOUTS, LEADS, RECORD_SECONDS, Layout
-from ecg_trt.synth.ink import Ink, draw_clutter, draw_text, random_text
+from ecg_trt.synth.ink import Ink, draw_clutter, draw_polyline, draw_text, random_text
 from ecg_trt.types import Array, LabelMark, Segment, Strip
 
 _LAYOUT_WEIGHTS = {
@@ -116,7 +116,7 @@ class Page:
 def _draw_grid_style(rng: np.random.Generator) -> GridStyle:
     ink = [(226, 90, 90), (240, 150, 160), (200, 40, 40), (120, 170, 120), (120, 140, 200), (235, 165, 110),
            (110, 110, 110), (30, 30, 30), (150, 40, 40), (190, 120, 170)][rng.integers(10)]  # fmt: skip
-    ink = tuple(int(np.clip(c + rng.normal(0, 12), 0, 235)) for c in ink)
+    red, green, blue = (int(np.clip(c + rng.normal(0, 12), 0, 235)) for c in ink)
     kind = rng.choice(["both", "coarse", "faint", "dotted", "none"], p=[0.5, 0.27, 0.1, 0.09, 0.04])
     coarse, fine = rng.uniform(0.5, 1.0), rng.uniform(0.2, 0.7)
     if kind == "coarse":
@@ -126,7 +126,7 @@ def _draw_grid_style(rng: np.random.Generator) -> GridStyle:
     elif kind == "none":
         coarse = fine = 0.0
     widths = (float(rng.uniform(0.15, 0.45)), float(rng.uniform(0.08, 0.2)))
-    return GridStyle(ink, (float(coarse), float(min(fine, coarse))), widths, kind == "dotted")  # type: ignore[arg-type]
+    return GridStyle((red, green, blue), (float(coarse), float(min(fine, coarse))), widths, kind == "dotted")
 
 
 def _draw_rows(rng: np.random.Generator, layout: Layout, top: float, pitch: float) -> tuple[float, ...]:
@@ -205,7 +205,7 @@ def _draw_lattice(spec: PageSpec, px_per_mm: float) -> Array:
     x0, y0, x1, y1 = spec.grid_mm
     style = spec.grid
     axes = []
-    for n, a, b, lo, hi in ((w, x0, x1, y0, y1), (h, y0, y1, x0, x1)):
+    for n, a, b in ((w, x0, x1), (h, y0, y1)):
         coarse = _line_profile(n, px_per_mm, a, b, 5.0, style.width_mm[0]) * style.strength[0]
         fine = _line_profile(n, px_per_mm, a, b, 1.0, style.width_mm[1]) * style.strength[1]
         axes.append([np.round(255 * p).astype(np.uint8) for p in (coarse, fine)])
@@ -236,13 +236,6 @@ def _pen_path(spec: PageSpec, row: int, signal: Array, fs: float) -> tuple[Array
         segments.append(Segment(lead, (spec.x0_mm + t0 * spec.paper_speed_mm_per_s,
                                        spec.x0_mm + t1 * spec.paper_speed_mm_per_s), t0))  # fmt: skip
     return np.concatenate(x), np.concatenate(y), tuple(segments)
-
-
-def draw_polyline(image: Array, x_mm: Array, y_mm: Array, px_per_mm: float, ink: Ink) -> None:
-    """Draws an anti-aliased line in place; x, y in mm of the paper."""
-    points = np.stack([x_mm, y_mm], -1) * px_per_mm - 0.5
-    fixed = np.round(points * 16).astype(np.int32)[None]
-    cv2.polylines(image, fixed, False, ink.rgb, max(1, round(ink.width_mm * px_per_mm)), cv2.LINE_AA, 4)
 
 
 def _draw_pulse(image: Array, spec: PageSpec, row: int, px_per_mm: float, width: float) -> tuple[float, ...]:

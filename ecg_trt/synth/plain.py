@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ecg_trt.synth.ink import Ink, draw_clutter, draw_text
+from ecg_trt.synth.ink import Ink, draw_clutter, draw_polyline, draw_text
 from ecg_trt.types import Array
 
 _TEXT = ("the patient was seen on", "blood pressure 130/80", "no known allergies", "Total", "invoice 2291", "dear",
@@ -38,11 +38,9 @@ def draw_plain_page(rng: np.random.Generator, size_mm: tuple[float, float], px_p
             cv2.line(image, (0, int(y * px_per_mm)), (w, int(y * px_per_mm)), (120, 130, 170), 1)
     if kind == "plot":
         for _ in range(int(rng.integers(1, 5))):
-            x = np.linspace(20, size_mm[0] - 20, 80)
-            y = size_mm[1] * rng.uniform(0.2, 0.8) + np.cumsum(rng.normal(0, 2.5, 80))
-            tone = tuple(int(c) for c in rng.integers(0, 160, 3))
-            pen = Ink(tone, 0.5)  # type: ignore[arg-type]
-            fixed = np.round(np.stack([x, y], -1) * px_per_mm * 16).astype(np.int32)[None]
-            cv2.polylines(image, fixed, False, pen.rgb, max(1, round(pen.width_mm * px_per_mm)), cv2.LINE_AA, 4)
+            across = np.linspace(20, size_mm[0] - 20, 80)
+            up = size_mm[1] * rng.uniform(0.2, 0.8) + np.cumsum(rng.normal(0, 2.5, 80))
+            red, green, blue = (int(c) for c in rng.integers(0, 160, 3))
+            draw_polyline(image, across, up, px_per_mm, Ink((red, green, blue), 0.5))
     draw_clutter(image, rng, size_mm, px_per_mm, 0.7)
     return image

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ecg_trt.errors import OptionError
 from ecg_trt.geometry.limb import LIMB_FROM_DIPOLE
-from ecg_trt.geometry.signal import blend_limb_leads, decode_ridge, fill_gaps, measure_pulse, resample
+from ecg_trt.geometry.signal import blend_limb_leads, decode_ridge, fill_gaps, resample
 
 
 def ridge(rows: np.ndarray, height: int, sigma: float = 1.2) -> np.ndarray:
@@ -168,33 +168,3 @@ def test_a_misread_lead_is_not_spread() -> None:
     assert np.array_equal(blend_limb_leads(x, np.ones(12)), x)
     with pytest.raises(OptionError):
         blend_limb_leads(x[:5], np.ones(12))
-
-
-def pulse(height: float, width: float, sx: float, sy: float, n_mm: float = 16) -> np.ndarray:
-    at = np.arange(int(n_mm * sx)) / sx
-    edge = 0.25  # mm, the flank of a pen
-    up = np.clip((at - 4) / edge + 0.5, 0, 1) - np.clip((at - 4 - width) / edge + 0.5, 0, 1)
-    return 200 - up * height * sy
-
-
-@pytest.mark.parametrize(("height", "width"), [(10, 5), (5, 5), (20, 5), (10, 10)])
-def test_pulse_is_measured(height: float, width: float) -> None:
-    rng = np.random.default_rng(0)
-    row = pulse(height, width, 10, 8) + rng.normal(0, 0.3, 160)
-    row[30:32] = np.nan
-    got = measure_pulse(row, (10.0, 8.0))
-    assert got is not None
-    assert got == pytest.approx((height, width), abs=0.12)
-
-
-def test_waves_are_no_pulse() -> None:
-    at = np.arange(160) / 10
-    for up in (
-        10 * np.exp(-0.5 * ((at - 7) / 0.6) ** 2),
-        6 * np.exp(-0.5 * ((at - 7) / 2.0) ** 2),
-        np.where(at < 8, 0, 10.0),
-        np.zeros(160),
-        0.4 * at,
-    ):
-        assert measure_pulse(200 - up * 10, 10.0) is None
-    assert measure_pulse(np.full(100, np.nan), 10.0) is None

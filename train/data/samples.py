@@ -1,6 +1,7 @@
 """One training sample for each stage: what the network sees, and the truth in its own frame.
 
-The truth is never measured on pixels: every photo pixel's page coordinate is known, so heatmaps are distances on the paper.
+The truth is never measured on pixels: every photo pixel's page coordinate is known, so heatmaps are distances on the
+paper.
 """
 
 from __future__ import annotations
@@ -9,6 +10,14 @@ import cv2
 import numpy as np
 
 from ecg_trt.layout import LEADS
+from ecg_trt.stages.frames import (
+    ALIGN_LOG_SCALE_UNIT,
+    ALIGN_STRIDE,
+    RECTIFY_PX_PER_MM,
+    RECTIFY_STRIDE,
+    TRACE_PX_PER_MM,
+    cell_centre,
+)
 from ecg_trt.synth.page import Page, draw_page
 from ecg_trt.synth.plain import draw_plain_page
 from ecg_trt.synth.sheet import bounds
@@ -17,9 +26,9 @@ from ecg_trt.types import Array
 from train.data.signals import FS, SignalSource
 
 Sample = dict[str, Array]
-STAGE1_PX_PER_MM = 4.0
-STAGE2_PX_PER_MM = (10.0, 8.0)
-LOG_SCALE_UNIT = np.log(1.5)  # stage 0 predicts log(px per mm) less this
+
+
+
 
 
 def _gaussian(uv: Array, points: Array, sigma_mm: float) -> Array:
@@ -37,8 +46,9 @@ def _inside(uv: Array, box: tuple[float, float, float, float]) -> Array:
 
 def _jacobian(shot: Shot, xy: Array, step: float) -> Array:
     """(..., 2, 2) d photo px / d page mm at photo points (..., 2), by central differences."""
-    dx = shot.page_from_photo(xy + [step, 0]) - shot.page_from_photo(xy - [step, 0])
-    dy = shot.page_from_photo(xy + [0, step]) - shot.page_from_photo(xy - [0, step])
+    x, y = step * np.eye(2)
+    dx = shot.page_from_photo(xy + x) - shot.page_from_photo(xy - x)
+    dy = shot.page_from_photo(xy + y) - shot.page_from_photo(xy - y)
     return _inverse(np.stack([dx, dy], -1) / (2 * step))
 
 
@@ -73,7 +83,7 @@ def align_sample(rng: np.random.Generator, source: SignalSource, size: int = 512
     canvas = np.full((size, size, 3), 114, np.uint8)
     top, left = (size - h) // 2, (size - w) // 2
     canvas[top : top + h, left : left + w] = photo
-    cells = np.stack(np.meshgrid(np.arange(size // 8), np.arange(size // 8)), -1) * 8 + 3.5 - [left, top]
+    cells = cell_centre(np.stack(np.meshgrid(*2 * [np.arange(size // ALIGN_STRIDE)]), -1), ALIGN_STRIDE) - [left, top]
     uv = shot.page_from_photo(cells)
     in_photo = (cells >= 0).all(-1) & (cells[..., 0] < w) & (cells[..., 1] < h)
     on = in_photo & _inside(uv, _trace_box(page)) if page else np.zeros(uv.shape[:2], bool)
@@ -84,7 +94,7 @@ def align_sample(rng: np.random.Generator, source: SignalSource, size: int = 512
         "image": canvas,
         "page": on[None].astype(np.float32),
         "axes": np.stack([axes[..., 0, 0], axes[..., 1, 0], axes[..., 0, 1], axes[..., 1, 1]]).astype(np.float32),
-        "log_scale": (np.log(length) - LOG_SCALE_UNIT).transpose(2, 0, 1).astype(np.float32),
+        "log_scale": (np.log(length) - ALIGN_LOG_SCALE_UNIT).transpose(2, 0, 1).astype(np.float32),
     }
 
 
@@ -133,7 +143,7 @@ def rectify_samples(
 
 def _rectify_crop(rng: np.random.Generator, page: Page | None, image: Array, px_per_mm: float, shot: Shot,
                   hw: tuple[int, int]) -> Sample:  # fmt: skip
-    scale = STAGE1_PX_PER_MM * np.exp(rng.normal(0, 0.12))
+    scale = RECTIFY_PX_PER_MM * np.exp(rng.normal(0, 0.12))
     turn = np.deg2rad(rng.normal(0, 2.0))
     shear = rng.normal(0, 0.03, 4)
     mm_from_px = np.array([[np.cos(turn) + shear[0], -np.sin(turn) + shear[1]],
@@ -145,7 +155,8 @@ def _rectify_crop(rng: np.random.Generator, page: Page | None, image: Array, px_
     plane = (coarse - (np.array(hw[::-1]) - 1) / 2) @ mm_from_px.T + centre
     photo_xy = _upsample(shot.photo_from_plane(plane), hw)
     sample = {"image": _look(image, px_per_mm, shot, rng, photo_xy)}
-    cells = photo_xy.reshape(hw[0] // 4, 4, hw[1] // 4, 4, 2).mean((1, 3))
+    rows, cols = hw[0] // RECTIFY_STRIDE, hw[1] // RECTIFY_STRIDE
+    cells = photo_xy.reshape(rows, RECTIFY_STRIDE, cols, RECTIFY_STRIDE, 2).mean((1, 3))
     seen = ((cells >= 0) & (cells <= np.array(shot.photo_hw[::-1]) - 1)).all(-1)
     sample.update(_page_maps(page, shot.page_from_photo(cells), seen))
     return sample
@@ -202,7 +213,7 @@ def trace_samples(
 
 
 def _trace_crop(rng: np.random.Generator, page: Page, shot: Shot, row: int, hw: tuple[int, int]) -> Sample:
-    ppm_x, ppm_y = STAGE2_PX_PER_MM
+    ppm_x, ppm_y = TRACE_PX_PER_MM
     h, w = hw
     strip = page.strips[row]
     left = rng.uniform(strip.x_mm[0] - 12, strip.x_mm[1] + 12 - w / ppm_x)

@@ -7,6 +7,7 @@ decoder stops at the stride its task needs. Batch norm folds into the convolutio
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +72,7 @@ class UNet(nn.Module):
         self.fold = nn.PixelUnshuffle(2)
         self.stem = nn.Sequential(_conv(12, widths[0]), _conv(widths[0], widths[0]))
         self.down = nn.ModuleList(
-            nn.Sequential(_conv(a, b, 2), Residual(b)) for a, b in zip(widths, widths[1:], strict=False)
+            nn.Sequential(_conv(a, b, 2), Residual(b)) for a, b in pairwise(widths)
         )
         self.last = max(0, spec.out_stride.bit_length() - 2)  # index of the finest decoder level
         self.lift = nn.ModuleList(
