@@ -1,0 +1,79 @@
+"""Samples of every stage: shapes, truth, and the same seed giving the same sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from train.data.samples import Sample, align_sample, rectify_samples, trace_samples
+from train.data.signals import SignalSource
+
+SOURCE = SignalSource()
+
+
+def _first(make: Callable[..., list[Sample] | Sample], seed: int) -> Sample:
+    made = make(np.random.default_rng(seed), SOURCE)
+    return made[0] if isinstance(made, list) else made
+
+
+@pytest.mark.parametrize("make", [align_sample, rectify_samples, trace_samples])
+def test_same_seed_same_sample(make: Callable[..., list[Sample] | Sample]) -> None:
+    a, b, c = _first(make, 3), _first(make, 3), _first(make, 4)
+    assert all(np.array_equal(a[k], b[k]) for k in a)
+    assert not np.array_equal(a["image"], c["image"])
+
+
+def test_align_sample_points_along_the_page() -> None:
+    sample = _first(align_sample, 11)
+    assert sample["image"].shape == (512, 512, 3) and sample["image"].dtype == np.uint8
+    axes = sample["axes"].reshape(2, 2, 64, 64)
+    np.testing.assert_allclose(np.linalg.norm(axes, axis=1), 1, atol=1e-4)
+    on = sample["page"][0] > 0
+    assert on.any()
+    turned = axes[0, 0] * axes[1, 1] - axes[0, 1] * axes[1, 0]
+    assert (turned[on] > 0.5).all()  # right-handed, y down: no page is ever mirrored
+
+
+def test_some_align_samples_show_no_ecg() -> None:
+    empty = [seed for seed in range(40) if _first(align_sample, seed)["page"].sum() == 0]
+    assert 1 <= len(empty) <= 12
+
+
+def test_rectify_sample_marks_lie_where_they_must() -> None:
+    sample = next(s for s in (_first(rectify_samples, k) for k in range(20, 60)) if s["node"].max() > 0.9)
+    assert sample["image"].shape == (384, 384, 3)
+    assert sample["label"].shape == (12, 96, 96)
+    peak = sample["node"][0] > 0.6
+    assert np.abs(sample["offset"][:, peak]).max() < 1.2  # cells: the node is in the cell or the next one
+    assert set(np.unique(sample["pulse"])) <= {0.0, 1.0}
+
+
+def test_trace_truth_lies_on_ink() -> None:
+    """The pen's row is darker than the rows 1.5 mm above and below it, nearly everywhere."""
+    darker = []
+    for seed in range(6):
+        for sample in trace_samples(np.random.default_rng(seed), SOURCE, count=3):
+            grey = cv2.cvtColor(sample["image"], cv2.COLOR_RGB2GRAY).astype(float)
+            on = np.flatnonzero((sample["present"] > 0) & (sample["judged"] > 0))
+            row = np.round(sample["row"][on]).astype(int)
+            ok = (row > 14) & (row < 305)
+            on, row = on[ok], row[ok]
+            around = np.minimum(grey[row - 12, on], grey[row + 12, on])
+            darker.append(np.mean(grey[row, on] < around + 1))
+    assert np.mean(darker) > 0.75
+
+
+def test_recorded_signals_come_from_a_folder(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    delta = rng.integers(-5, 6, (20, 12, 5000)).astype(np.int16)
+    np.savez(tmp_path / "some.npz", delta_uv=delta)
+    train, held = SignalSource(tmp_path), SignalSource(tmp_path, held_out=True)
+    assert len(train.records) == 18 and len(held.records) == 2
+    np.testing.assert_allclose(train.records[0], np.cumsum(delta[0].astype(np.int32), -1) / 1000, rtol=1e-6)
+    assert train.draw(rng).shape == (12, 5000)
+    with pytest.raises(FileNotFoundError, match="twelve-lead"):
+        SignalSource(tmp_path / "nothing")

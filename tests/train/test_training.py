@@ -1,0 +1,118 @@
+"""Networks, losses, a short run that resumes, and the export."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from train import export, stage0, stage1, stage2  # noqa: E402
+from train.data.signals import SignalSource  # noqa: E402
+from train.loop import Ema, Task, Trainer, _collate, parse, run  # noqa: E402
+from train.losses import expected_row, focal_heatmap, trace_loss  # noqa: E402
+from train.models import STAGES, build_network, count_macs  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # torch's exporter and TensorBoard warn about themselves
+TASKS = {t.stage: t for t in (stage0.TASK, stage1.TASK, stage2.TASK)}
+STRIP_TILES = 8  # a 3x4+1 page: four strips of two tiles
+
+
+def test_cost_stays_small() -> None:
+    tiles = {"stage0": 1, "stage1": 1, "stage2": STRIP_TILES}
+    networks = {stage: build_network(stage) for stage in STAGES}
+    macs = sum(count_macs(m, tiles[stage]) for stage, m in networks.items())
+    parameters = sum(p.numel() for m in networks.values() for p in m.parameters())
+    assert macs <= 45e9
+    assert parameters <= 4e6
+
+
+@pytest.mark.parametrize("stage", list(STAGES))
+def test_outputs_have_the_strides_they_promise(stage: str) -> None:
+    spec = STAGES[stage]
+    out = build_network(stage).eval()(torch.zeros(2, 128, 192, 3, dtype=torch.uint8))
+    for name, channels in spec.heads:
+        assert out[name].shape == (2, channels, 128 // spec.out_stride, 192 // spec.out_stride)
+    if spec.column_head:
+        assert out[spec.column_head].shape == (2, 192)
+
+
+@pytest.mark.parametrize("stage", list(STAGES))
+def test_a_few_steps_lower_the_loss(stage: str) -> None:
+    torch.manual_seed(0)
+    task = TASKS[stage]
+    image, truth = _collate(task.make(np.random.default_rng(5), SignalSource())[:2])
+    model = build_network(stage)
+    optimiser = torch.optim.AdamW(model.parameters(), 3e-3)
+    losses = []
+    for _ in range(8):
+        loss, _ = task.loss(model(image), truth)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.8 * losses[0]
+    assert all(np.isfinite(v) or np.isnan(v) for v in task.measure(model.eval()(image), truth).values())
+
+
+def test_perfect_logits_cost_next_to_nothing() -> None:
+    row = torch.full((1, 64), 20.25)
+    rows = torch.arange(40.0)[None, :, None]
+    logit = -0.5 * (rows - row[:, None]) ** 2
+    ones = torch.ones(1, 64)
+    out = {"ridge": logit[:, None], "presence": torch.full((1, 64), 20.0)}
+    truth = {"row": row, "present": ones, "judged": ones}
+    assert expected_row(logit).sub(row).abs().max() < 1e-3
+    good, parts = trace_loss(out, truth)
+    worse, _ = trace_loss({**out, "ridge": logit.roll(5, 1)[:, None]}, truth)
+    assert parts["l1_px"] < 1e-2 and worse > good + 1
+
+
+def test_focal_loss_prefers_the_peak() -> None:
+    target = torch.zeros(1, 1, 9, 9)
+    target[0, 0, 4, 4] = 1
+    right = torch.full((1, 1, 9, 9), -6.0)
+    right[0, 0, 4, 4] = 6
+    assert focal_heatmap(right, target) < 0.05 * focal_heatmap(-right, target)
+
+
+def test_ema_follows_the_weights() -> None:
+    model = torch.nn.Linear(2, 2)
+    ema = Ema(model, decay=0.5)
+    with torch.no_grad():
+        model.weight.add_(1.0)
+    before = ema.state["weight"].clone()
+    for _ in range(200):
+        ema.update(model)
+    assert (ema.state["weight"] - model.weight).abs().max() < 1e-3 < (before - model.weight).abs().max()
+
+
+def _tiny(task: Task) -> Task:
+    def make(rng: np.random.Generator, source: SignalSource) -> list[dict[str, np.ndarray]]:
+        return task.make(rng, source)[:1]
+
+    return Task(task.stage, make, task.loss, task.measure, 1, task.learning_rate)
+
+
+def test_a_run_resumes_and_exports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorboard")
+    pytest.importorskip("onnx")
+    out = tmp_path / "runs" / "stage0"
+    line = ["x", "--minutes", "0.01", "--out", str(out), "--validation-pages", "1", "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", line)
+    task = _tiny(stage0.TASK)
+    run(task)
+    first = Trainer(task, parse(task)).step
+    assert first >= 1
+    run(task)
+    assert Trainer(task, parse(task)).step > first
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    monkeypatch.setattr(sys, "argv", ["x", "--runs", str(tmp_path / "runs"), "--out", str(weights)])
+    export.main()
+    manifest = json.loads((weights / "manifest.json").read_text())
+    assert set(manifest) == {"stage0"} and (weights / manifest["stage0"]["file"]).stat().st_size > 1e6
