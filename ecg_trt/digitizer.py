@@ -15,6 +15,7 @@ from ecg_trt.backends.select import open_backend
 from ecg_trt.config import AUTO, Options
 from ecg_trt.errors import IncompletePageError, NoEcgFoundError
 from ecg_trt.geometry.assemble import assemble
+from ecg_trt.geometry.refine import refine_lattice
 from ecg_trt.geometry.strips import Naming, Pulse, agree_on_span, find_strips, name_strips, read_pulses
 from ecg_trt.io.photo import read_photo
 from ecg_trt.layout import LEADS, RECORD_SECONDS
@@ -141,6 +142,10 @@ class Digitizer:
         strips = naming.strips
         with clock("flatten"):
             page = self._rectify.flatten(photo, grid, TRACE_PX_PER_MM, *_region(strips))
+        if grid.measured.any():
+            with clock("refine"):
+                grid = refine_lattice(grid, page)
+                page = self._rectify.flatten(photo, grid, TRACE_PX_PER_MM, *_region(strips))
         with clock("trace"):
             trace = self._trace(page, strips)
         with clock("signal"):

@@ -202,7 +202,7 @@ def run(task: Task) -> None:
     args = parse(task)
     trainer = Trainer(task, args)
     fixed = _validation_set(task, args)
-    stream = _Stream(task.make, SignalSource(args.signals), args.seed + 1000 * trainer.step, pool=48)
+    stream = _Stream(task.make, SignalSource(args.signals), args.seed + 1000 * trainer.step, pool=4 * args.batch)
     loader = DataLoader(stream, args.batch, collate_fn=_collate, num_workers=args.workers)
     writer = SummaryWriter(str(args.out / "log"))
     start = last = validated = time.monotonic()

@@ -71,21 +71,23 @@ def trace_loss(out: Maps, truth: Maps, px_per_mm: float = 8.0) -> tuple[Tensor, 
 
     Args:
         out: ridge (N, 1, H, W) and presence (N, W), logits.
-        truth: row (N, W) px, present (N, W) 0/1, judged (N, W) 0/1 (a column whose pen is cut off is not judged).
+        truth: row (N, W) px, present (N, W) 0/1, judged (N, W) 0/1 (a column whose pen is cut off is not
+            judged), weight (N, W) of the columns.
         px_per_mm: of the rows, so that errors are weighed in mm.
     """
     logit, row = out["ridge"].squeeze(1), truth["row"]
-    on = truth["present"] * truth["judged"]
+    on = truth["present"] * truth["judged"] * truth["weight"]
     count = on.sum().clamp(min=1)
     rows = torch.arange(logit.shape[1], device=logit.device, dtype=torch.float32)[None, :, None]
     target = torch.exp(-0.5 * ((rows - row[:, None]) / 1.0) ** 2)
     target = target / target.sum(1, keepdim=True).clamp(min=1e-6)
     ce = (-(target * logit.float().log_softmax(1)).sum(1) * on).sum() / count
-    error = (expected_row(logit) - row) * on
+    error = (expected_row(logit) - row) * (on > 0)
     l1 = (error.abs().clamp(max=40) * on).sum() / count
-    step = (error.diff(dim=1).abs().clamp(max=20) * on[:, 1:] * on[:, :-1]).sum() / count
-    level = (row * on).sum(1, keepdim=True) / on.sum(1, keepdim=True).clamp(min=1)
-    power = (((row - level) * on) ** 2).sum(1) + 100.0
+    pair = torch.minimum(on[:, 1:], on[:, :-1])
+    step = (error.diff(dim=1).abs().clamp(max=20) * pair).sum() / count
+    level = (row * (on > 0)).sum(1, keepdim=True) / (on > 0).sum(1, keepdim=True).clamp(min=1)
+    power = (((row - level) * (on > 0)) ** 2).sum(1) + 100.0
     snr = torch.log10(((error**2).sum(1) + 10.0) / power).mean()
     presence = F.binary_cross_entropy_with_logits(out["presence"], truth["present"], reduction="none")
     presence = (presence * truth["judged"]).mean()

@@ -246,7 +246,7 @@ def _refine(h: Array, src: Array, dst: Array, trust: Array, limit: float) -> tup
         depth = np.abs(src[inside] @ h[2, :2] + h[2, 2])
         scale = np.sqrt(trust[inside]) / np.maximum(depth, 1e-9)
         rows = _equations(src[inside], dst[inside]) * np.tile(scale, 2)[:, None]
-        _, values, vectors = np.linalg.svd(rows, full_matrices=True)
+        _, values, vectors = np.linalg.svd(np.linalg.qr(rows, mode="r"))  # the triangle has the same null space
         if values[7] <= 1e-7 * values[0]:
             raise _degenerate(f"{int(inside.sum())} points nearly on one line")
         h = vectors[8].reshape(3, 3)

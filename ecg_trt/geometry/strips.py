@@ -19,6 +19,8 @@ _LEAST_ROW_PITCH_MM = 7
 _LABEL_REACH_MM = (-9.0, 16.0)  # where a lead name may stand with regard to its segment's start
 _LABEL_RISE_MM = tuple(range(-16, 13))  # and to its zero line, one value for the whole page
 _PULSE_SECONDS = 0.2
+_ROW_LENGTHS_MM = (125.0, 250.0, 500.0)  # 5 or 10 s at 25 or 50 mm/s
+_LENGTH_SLACK = 0.06
 _LEGIBLE = 0.35  # least response at which a name is taken as read
 _SKIPPED_STRIP, _SKIPPED_ROW = 0.8, 0.9  # what leaving one out costs in units of a well-read label
 
@@ -83,26 +85,29 @@ def _extent(line: Array, gap_mm: int = 30) -> tuple[float, float] | None:
 def agree_on_span(strips: Sequence[Strip], start: Array, end: Array) -> list[Strip]:
     """Lets the strips of a page share their beginning and end where most of them do.
 
-    The zero line fades at its ends; the marks of starts and ends are sharper.
+    The zero line fades at its ends; the marks of starts and ends are sharper, those between the columns of a row the
+    sharpest. So a row that is about as long as devices print it is taken to be just that long, and laid where the marks
+    at its ends and at its quarters add up to most.
     """
     if not strips:
         return []
     rows = [round(s.zero_y_mm) for s in strips]
-    edges = []
-    for heat, side in ((start, 0), (end, 1)):
-        guess = float(np.median([s.x_mm[side] for s in strips]))
-        band = sum(heat[max(0, y - 3) : y + 4].max(0) for y in rows)
-        low, high = max(0, int(guess - 14)), int(guess + 15)
-        window = np.asarray(band)[low:high]
-        if len(window) and window.max() > 0.3 * len(strips):
-            k = int(window.argmax())
-            near = np.arange(max(0, k - 2), min(len(window), k + 3))
-            guess = float(low + (window[near] * near).sum() / window[near].sum())
-        edges.append(guess)
-    shared = (edges[0], edges[1])
+    starts, ends = (
+        cv2.GaussianBlur(np.mean([heat[max(0, y - 3) : y + 4].max(0) for y in rows], axis=0)[None], (0, 0), 1.0)[0]
+        for heat in (start, end)
+    )
+    low, high = (float(np.median([s.x_mm[side] for s in strips])) for side in (0, 1))
+    length = min(_ROW_LENGTHS_MM, key=lambda usual: abs(np.log(usual / (high - low))))
+    if abs(length - (high - low)) < _LENGTH_SLACK * length:
+        at = np.arange((low + high - length) / 2 - 10, (low + high - length) / 2 + 10, 0.25)
+        quarters = [np.interp(at + k * length / 4, np.arange(len(starts)), starts, 0, 0) for k in range(4)]
+        total = np.sum(quarters, axis=0) + np.interp(at + length, np.arange(len(ends)), ends, 0, 0)
+        total -= 1e-3 * np.abs(at - at.mean())  # without marks, the middle of what was seen
+        low = float(at[total.argmax()])
+        high = low + length
+    shared = (low, high)
     return [
-        replace(s, x_mm=shared) if abs(s.x_mm[0] - shared[0]) < 25 and abs(s.x_mm[1] - shared[1]) < 40 else s
-        for s in strips
+        replace(s, x_mm=shared) if abs(s.x_mm[0] - low) < 25 and abs(s.x_mm[1] - high) < 40 else s for s in strips
     ]
 
 

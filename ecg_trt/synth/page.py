@@ -59,6 +59,7 @@ class PageSpec:
         font: index of the face.
         pulse: "left", "right" or "none".
         separator: "none", "tick", "line" or "gap".
+        tick_mm: how far a tick reaches above and below the zero line, and its width.
         frame: a line around the lattice.
         clutter: 0..1, how much is written on and beside the lattice.
     """
@@ -79,6 +80,7 @@ class PageSpec:
     font: int
     pulse: str
     separator: str
+    tick_mm: tuple[float, float, float]
     frame: bool
     clutter: float
 
@@ -182,7 +184,8 @@ def draw_spec(rng: np.random.Generator, **fixed: object) -> PageSpec:
         label_offset_mm=(float(rng.uniform(0.5, 4.0)),
                          float(rng.uniform(3.5, 6.5) if below else -rng.uniform(4.0, min(9.0, 0.4 * pitch)))),
         label_size_mm=float(rng.uniform(2.0, 3.6)), font=int(rng.integers(1 << 16)), pulse=pulse,
-        separator=str(fixed.get("separator") or rng.choice(["none", "tick", "line", "gap"], p=[0.35, 0.4, 0.15, 0.1])),
+        separator=str(fixed.get("separator") or rng.choice(["none", "tick", "line", "gap"], p=[0.3, 0.48, 0.13, 0.09])),
+        tick_mm=(float(rng.uniform(1.5, 5)), float(rng.uniform(1.5, 5)), float(rng.uniform(0.4, 1.1))),
         frame=bool(rng.random() < 0.3), clutter=float(fixed.get("clutter", rng.random())),  # type: ignore[arg-type]
     )  # fmt: skip
 
@@ -257,9 +260,9 @@ def _draw_separators(image: Array, spec: PageSpec, strips: tuple[Strip, ...], px
     for strip in strips:
         for segment in strip.segments[1:]:
             x, zero = segment.x_mm[0], strip.zero_y_mm
-            half = 4.0 if spec.separator == "tick" else 12.0
-            heavy = Ink(spec.pen.rgb, spec.pen.width_mm * (2.2 if spec.separator == "tick" else 1.0))
-            draw_polyline(image, np.array([x, x]), np.array([zero - half, zero + half * 0.8]), px_per_mm, heavy)
+            up, down, width = spec.tick_mm if spec.separator == "tick" else (12.0, 10.0, spec.pen.width_mm)
+            ink = Ink(spec.pen.rgb, width)
+            draw_polyline(image, np.array([x, x]), np.array([zero - up, zero + down]), px_per_mm, ink)
 
 
 def draw_page(

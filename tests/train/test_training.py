@@ -65,7 +65,7 @@ def test_perfect_logits_cost_next_to_nothing() -> None:
     logit = -0.5 * (rows - row[:, None]) ** 2
     ones = torch.ones(1, 64)
     out = {"ridge": logit[:, None], "presence": torch.full((1, 64), 20.0)}
-    truth = {"row": row, "present": ones, "judged": ones}
+    truth = {"row": row, "present": ones, "judged": ones, "weight": ones}
     assert expected_row(logit).sub(row).abs().max() < 1e-3
     good, parts = trace_loss(out, truth)
     worse, _ = trace_loss({**out, "ridge": logit.roll(5, 1)[:, None]}, truth)

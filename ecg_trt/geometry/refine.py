@@ -1,0 +1,157 @@
+"""A second look at the lattice: the printed lines themselves, on the page that the first look has flattened.
+
+A line that lies where it should has its darkness at a multiple of 5 mm; where it has not, the distance is what the
+first look got wrong there. Windows along the lines make this far finer than any single crossing.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from ecg_trt.types import Array, GridWarp, RectifiedPage
+
+_REACH_MM = 0.45  # less than half a small box, so that a 1 mm line is never taken for its neighbour
+_WINDOW_MM = 5.0  # length of line that is averaged
+_PAPER_MM = 4.0  # paper brightness is averaged over this
+_PEN = 2.0  # times as dark as most lines in the channel that sees lines least
+_LEAST_BARE = 0.4  # of a window's length that must be free of the pen
+_LEAST_PROMINENCE = 3.0  # peak over the spread of the profile's rest
+_OUTLIER_MM = 0.3
+_WINDOW_SHARES = (0.125, 0.75, 0.125)  # of neighbouring nodes in a window of one cell, straight lines between nodes
+
+
+def _darkness(image: Array, px_per_mm: tuple[float, float], x_mm: Array) -> tuple[Array, Array]:
+    """How much darker than the paper around, and where there is no pen: both (H, W) float32.
+
+    Lines are mostly coloured and pens are not: the brightest of the three channels hardly sees a line.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, the flat page.
+        px_per_mm: (x, y).
+        x_mm: where upright lines are expected, mm from pixel 0.
+    """
+    size = [2 * round(_PAPER_MM * s / 2) + 1 for s in px_per_mm]
+
+    def against_paper(grey: Array) -> Array:
+        return np.asarray(1 - grey / np.maximum(cv2.blur(grey, size), 1))
+
+    dark = against_paper(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32))
+    red, green, blue = cv2.split(image)
+    colourless = against_paper(cv2.max(cv2.max(red, green), blue).astype(np.float32))
+    limit = float(np.percentile(dark[::7, ::7], 85))
+    columns = np.round(x_mm * px_per_mm[0]).astype(int)
+    columns = columns[(columns >= 0) & (columns < image.shape[1])]
+    darkest = cv2.dilate(colourless[::5], np.ones((1, 2 * round(0.3 * px_per_mm[0]) + 1), np.uint8))
+    line = float(np.median(darkest[:, columns])) if len(columns) else 0.0
+    pen = cv2.dilate((colourless > _PEN * max(line, 0.05)).astype(np.uint8), np.ones((5, 5), np.uint8))
+    return np.clip(dark, -2 * limit, 2 * limit + 0.02), (1 - pen).astype(np.float32)
+
+
+def _offsets(
+    dark: Array, bare: Array, along: float, across: float, lines_mm: Array, at_mm: Array
+) -> tuple[Array, Array]:
+    """Offsets of upright lines.
+
+    Args:
+        dark: (H, W), lines upright.
+        bare: (H, W), 0 under the pen, else 1.
+        along: px per mm down the lines.
+        across: px per mm across them.
+        lines_mm: (n,) where lines should be, in mm from pixel 0.
+        at_mm: (m,) heights at which to measure, in mm from pixel 0.
+
+    Returns:
+        (m, n) mm, and prominence, 0 where the line lies outside.
+    """
+    reach = round(2 * _REACH_MM * across)
+    window = (1, 2 * round(_WINDOW_MM * along / 2) + 1)
+    share = cv2.blur(bare, window)
+    mean = cv2.blur(dark * bare, window) / np.maximum(share, 0.1)
+    rows = np.round(at_mm * along).astype(int)
+    columns = lines_mm * across
+    whole = np.round(columns).astype(int)
+    near = whole[:, None] + np.arange(-reach, reach + 1)
+    ok = (rows >= 0) & (rows < dark.shape[0])
+    inside = (near.min(1) >= 0) & (near.max(1) < dark.shape[1])
+    at = np.ix_(np.clip(rows, 0, dark.shape[0] - 1), np.clip(near, 0, dark.shape[1] - 1).ravel())
+    profile, clear = (m[at].reshape(len(rows), *near.shape) for m in (mean, share))
+    middle = slice(reach // 2, reach + 1 + (reach + 1) // 2)
+    k = profile[:, :, middle].argmax(2) + middle.start
+    k = np.clip(k, 1, 2 * reach - 1)
+    pick = np.ix_(range(len(rows)), range(len(columns)))
+    left, top, right = (profile[(*pick, k + d)] for d in (-1, 0, 1))
+    bend = np.minimum(left - 2 * top + right, -1e-9)
+    peak = k + np.clip(0.5 * (left - right) / bend, -0.5, 0.5) - reach
+    rest = np.median(np.abs(profile - np.median(profile, 2, keepdims=True)), 2) + 1e-4
+    prominence = (top - np.median(profile, 2)) / rest
+    return (peak + whole - columns) / across, prominence * (ok[:, None] & inside[None] & (clear.min(2) > _LEAST_BARE))
+
+
+def _settle(offset: Array, prominence: Array) -> tuple[Array, Array]:
+    """Offsets (m, n), those of lines that were not seen or disagree with all around taken from neighbours; and seen."""
+    weight = (prominence > _LEAST_PROMINENCE).astype(np.float32)
+    around = _average(offset, weight, 1.5)
+    weight = weight * (np.abs(offset - around) < _OUTLIER_MM)
+    around = _average(offset, weight, 1.0)
+    return np.where(weight > 0, offset, around), weight > 0
+
+
+def _sharpen(offset: Array) -> Array:
+    """Undoes the window's averaging down the lines (m, n), to first order: the paper moves linearly between nodes."""
+    padded = np.pad(offset, ((1, 1), (0, 0)), mode="edge")
+    a, b, c = _WINDOW_SHARES
+    return 2 * offset - (a * padded[:-2] + b * offset + c * padded[2:])
+
+
+def _average(offset: Array, weight: Array, sigma: float) -> Array:
+    """Weighted Gaussian mean over neighbours; falls to 0 where nothing was seen."""
+    total = cv2.GaussianBlur((offset * weight).astype(np.float32), (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
+    share = cv2.GaussianBlur(weight.astype(np.float32), (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
+    return np.asarray(total / np.maximum(share, 0.05))
+
+
+def _lean_on_neighbours(nodes: Array, frame: Array, unseen: Array) -> Array:
+    """Lays what was not seen of a node between its neighbours, which mostly were.
+
+    Args:
+        nodes: (rows, cols, 2) photo px.
+        frame: (rows, cols, 2, 2) photo px a cell, [component, axis].
+        unseen: (rows, cols, 2) bool, by axis.
+    """
+    inverse = np.linalg.inv(frame)
+    for _ in range(6):
+        middle = nodes.copy()
+        middle[1:-1, 1:-1] = (nodes[1:-1, :-2] + nodes[1:-1, 2:] + nodes[:-2, 1:-1] + nodes[2:, 1:-1]) / 4
+        miss = np.einsum("rcij,rcj->rci", inverse, middle - nodes)
+        nodes = nodes + np.einsum("rcij,rcj->rci", frame, miss * unseen)
+    return nodes
+
+
+def refine_lattice(grid: GridWarp, page: RectifiedPage) -> GridWarp:
+    """Moves the nodes so that the page's lines come to lie on multiples of the lattice.
+
+    Args:
+        grid: the lattice of the first look.
+        page: the page (or part of it) that was flattened with it.
+
+    Returns:
+        The lattice with its nodes moved by at most half a small box; nodes outside `page` follow their neighbours.
+    """
+    rows, cols = grid.node_xy.shape[:2]
+    x_mm = np.arange(cols) * grid.mm_per_cell - page.origin_mm[0]
+    y_mm = np.arange(rows) * grid.mm_per_cell - page.origin_mm[1]
+    dark, bare = _darkness(page.image, page.px_per_mm, x_mm)
+    sx, sy = page.px_per_mm
+    dx, seen_x = _settle(*_offsets(dark, bare, sy, sx, x_mm, y_mm))
+    turned, bare_turned = (np.ascontiguousarray(m.T) for m in (dark, bare))
+    dy, seen_y = _settle(*_offsets(turned, bare_turned, sx, sy, y_mm, x_mm))
+    move = np.stack([_sharpen(dx), _sharpen(dy).T], -1) / grid.mm_per_cell
+    nodes = grid.node_xy.astype(np.float64)
+    per_col, per_row = np.gradient(nodes, axis=1), np.gradient(nodes, axis=0)
+    frame = np.stack([per_col, per_row], -1)
+    nodes = nodes + np.einsum("rcij,rcj->rci", frame, move)
+    inside = np.outer((y_mm > 0) & (y_mm * sy < len(dark)), (x_mm > 0) & (x_mm * sx < dark.shape[1]))
+    unseen = np.stack([~seen_x & inside, ~seen_y.T & inside], -1)
+    nodes = _lean_on_neighbours(nodes, frame, unseen)
+    return GridWarp(nodes.astype(np.float32), grid.mm_per_cell, grid.residual_px, grid.measured)
