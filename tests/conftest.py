@@ -14,12 +14,16 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from ecg_trt.config import Options
 from ecg_trt.errors import NoEcgFoundError
 from ecg_trt.layout import LAYOUTS, LEADS
 from ecg_trt.types import Array, EcgRecord, Photo, RectifiedPage, Segment, Strip, TraceMap
+
+settings.register_profile("seeded", derandomize=True, deadline=None)
+settings.load_profile("seeded")
 
 GOLDEN = Path(__file__).parent / "golden"
 

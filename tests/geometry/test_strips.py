@@ -1,0 +1,88 @@
+"""Strips, layouts and pulses from maps that the generator knows, with noise on them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ecg_trt.geometry.strips import agree_on_span, find_strips, name_strips, read_pulses
+from ecg_trt.layout import LAYOUTS
+from ecg_trt.synth.page import Page, draw_page, draw_spec
+from ecg_trt.synth.signals import simulate
+from ecg_trt.types import Array
+from train.data.samples import _page_maps
+
+
+def _maps(page: Page) -> dict[str, Array]:
+    w, h = (int(side) for side in page.spec.size_mm)
+    uv = np.stack(np.meshgrid(np.arange(w), np.arange(h)), -1).astype(float)
+    return _page_maps(page, uv, np.ones((h, w), bool))
+
+
+def _page(seed: int, **fixed: object) -> Page:
+    rng = np.random.default_rng(seed)
+    return draw_page(rng, simulate(rng), 500.0, px_per_mm=2.0, spec=draw_spec(rng, **fixed))
+
+
+@pytest.mark.parametrize("name", list(LAYOUTS))
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_layout_is_recognised(name: str, seed: int) -> None:
+    page = _page(seed, layout=name)
+    maps = _maps(page)
+    rng = np.random.default_rng(seed)
+    zero, label = (np.clip(0.8 * m + rng.normal(0, 0.05, m.shape), 0, 1).astype(np.float32)
+                   for m in (maps["zero"][0], maps["label"]))  # fmt: skip
+    label *= rng.random((12, 1, 1)) < 0.8  # some names cannot be read at all
+    strips = agree_on_span(find_strips(zero), maps["start"][0], maps["end"][0])
+    naming = name_strips(strips, label, maps["start"][0])
+    assert naming is not None
+    assert naming.layout.name == name
+    assert naming.missing == ()
+    for found, true in zip(naming.strips, page.strips, strict=True):
+        assert found.zero_y_mm == pytest.approx(true.zero_y_mm, abs=0.4)
+        assert found.x_mm == pytest.approx(true.x_mm, abs=1.0)
+        assert [s.lead for s in found.segments] == [s.lead for s in true.segments]
+
+
+def test_a_hidden_row_is_missed_and_named() -> None:
+    page = _page(3, layout="6x2")
+    maps = _maps(page)
+    y = round(page.strips[2].zero_y_mm)
+    for m in maps.values():
+        m[..., y - 6 : y + 7, :] = 0
+    strips = agree_on_span(find_strips(maps["zero"][0]), maps["start"][0], maps["end"][0])
+    naming = name_strips(strips, maps["label"], maps["start"][0], layout="6x2")
+    assert naming is not None and len(naming.strips) == 5
+    assert naming.missing == ("III", "V3")
+
+
+def test_the_users_layout_wins() -> None:
+    page = _page(4, layout="3x4")
+    maps = _maps(page)
+    strips = find_strips(maps["zero"][0])
+    naming = name_strips(strips, maps["label"], maps["start"][0], layout="3x4+1")
+    assert naming is not None and naming.layout.name == "3x4+1"
+
+
+def test_an_empty_page_has_no_strips() -> None:
+    nothing = np.zeros((200, 280), np.float32)
+    assert find_strips(nothing) == []
+    assert agree_on_span([], nothing, nothing) == []
+    assert name_strips([], np.zeros((12, 200, 280), np.float32), nothing) is None
+
+
+@pytest.mark.parametrize("speed", [25.0, 50.0])
+@pytest.mark.parametrize("gain", [5.0, 10.0, 20.0])
+def test_pulses_tell_speed_and_gain(speed: float, gain: float) -> None:
+    page = _page(5, layout="3x4+1", paper_speed_mm_per_s=speed, gain_mm_per_mv=gain, pulse="left")
+    maps = _maps(page)
+    if np.diff([s.zero_y_mm for s in page.strips]).min() < gain + 1:
+        pytest.skip("pulses of neighbouring rows touch")
+    pulse = read_pulses(maps["pulse"][0])
+    assert (pulse.speed_mm_per_s, pulse.gain_mm_per_mv) == (speed, gain)
+
+
+def test_specks_are_no_pulses() -> None:
+    specks = np.zeros((100, 100), np.float32)
+    specks[10, 10], specks[40:42, 50:52] = 0.9, 0.8
+    assert read_pulses(specks).gain_mm_per_mv is None
