@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -16,11 +16,19 @@ from ecg_trt.config import AUTO, Options
 from ecg_trt.errors import IncompletePageError, NoEcgFoundError
 from ecg_trt.geometry.assemble import assemble
 from ecg_trt.geometry.refine import refine_lattice
-from ecg_trt.geometry.strips import Naming, Pulse, agree_on_span, find_strips, name_strips, read_pulses
+from ecg_trt.geometry.strips import (
+    Naming,
+    Pulse,
+    agree_on_span,
+    find_strips,
+    name_strips,
+    read_pulses,
+    usual_row_length,
+)
 from ecg_trt.io.photo import read_photo
 from ecg_trt.layout import LEADS, RECORD_SECONDS
 from ecg_trt.ops.select import open_ops
-from ecg_trt.stages.align import Align, turned_upside_down
+from ecg_trt.stages.align import Align, realigned, turned_upside_down
 from ecg_trt.stages.frames import TRACE_PX_PER_MM
 from ecg_trt.stages.rectify import PageMarks, Rectify
 from ecg_trt.stages.trace import Trace
@@ -151,24 +159,34 @@ class Digitizer:
         with clock("signal"):
             record = self._record(photo, page, grid, marks, naming, trace)
         clock.ms["total"] = sum(clock.ms.values())
-        record.timings_ms.update({k: round(v, 1) for k, v in clock.ms.items()})  # type: ignore[attr-defined]
+        record = replace(record, timings_ms={step: round(ms, 1) for step, ms in clock.ms.items()})
         return Reading(record, alignment, grid, marks, page, strips, trace)
 
     def _locate(
         self, photo: Photo, alignment: PageAlignment, clock: _Clock
     ) -> tuple[PageAlignment, GridWarp, PageMarks, Naming]:
-        """Lattice and named strips; where no name can be read, the other way up is tried."""
-        tries = []
-        for turn in (alignment, turned_upside_down(alignment)):
-            with clock("rectify"):
-                grid, marks = self._rectify(photo, turn)
-            with clock("layout"):
-                strips = agree_on_span(find_strips(marks.zero), marks.start, marks.end)
-                naming = name_strips(strips, marks.label, marks.start, layout=self.options.layout)
-            if naming is not None and naming.strips:
-                tries.append((turn, grid, marks, naming))
-                if naming.label_score > _DOUBTFUL_LABELS:
-                    break
+        """Lattice and named strips.
+
+        Where the lattice, the strips or their names are in doubt, a second look is taken with what the first taught,
+        and if names are still in doubt, a third one the other way up.
+        """
+        tries: list[tuple[PageAlignment, GridWarp, PageMarks, Naming]] = []
+        looks = [alignment]
+        for k in range(3):
+            if k < len(looks):
+                with clock("rectify"):
+                    grid, marks = self._rectify(photo, looks[k])
+                with clock("layout"):
+                    strips = agree_on_span(find_strips(marks.zero), marks.start, marks.end)
+                    naming = name_strips(strips, marks.label, marks.start, layout=self.options.layout)
+                if naming is not None and naming.strips:
+                    tries.append((looks[k], grid, marks, naming))
+                    if _settled(grid, naming):
+                        return tries[-1]
+                    better = realigned(looks[k], grid, strips) if k == 0 else None
+                    looks += [] if better is None else [better]
+                if k < 2 and (naming is None or naming.label_score < _DOUBTFUL_LABELS):
+                    looks.append(turned_upside_down(looks[-1]))
         if not tries:
             raise NoEcgFoundError(
                 f"no strip of an ECG found in {photo.source}",
@@ -176,7 +194,7 @@ class Digitizer:
                 expected="at least one printed strip",
                 mend="Photograph the whole page from above, sharp and in even light.",
             )
-        best = max(tries, key=lambda t: t[3].label_score)
+        best = max(tries, key=lambda t: t[3].label_score + 0.2 * bool(t[1].measured.any()) - 0.1 * len(t[3].missing))
         if best[3].label_score < _LEAST_LABELS and not best[1].measured.any():
             raise NoEcgFoundError(
                 f"no ECG found in {photo.source}",
@@ -200,7 +218,7 @@ class Digitizer:
         return EcgRecord(
             signal_mv=signal, fs=self.options.fs, lead_names=LEADS, layout=naming.layout.name,
             paper_speed_mm_per_s=speed, gain_mm_per_mv=gain, quality=quality,
-            warnings=tuple(_warnings(page, grid, naming, quality, assumed, speed)), timings_ms={},
+            warnings=tuple(_warnings(page, grid, naming, quality, assumed, speed)),
             backend=self.backend_name, weights=dict(self._weights), assumed=assumed, source=photo.source,
         )  # fmt: skip
 
@@ -215,6 +233,12 @@ class Digitizer:
         speed = (pulse.speed_mm_per_s or _DEFAULT_SPEED) if speed == AUTO else speed
         gain = (pulse.gain_mm_per_mv or _DEFAULT_GAIN) if gain == AUTO else gain
         return float(speed), float(gain), tuple(assumed)
+
+
+def _settled(grid: GridWarp, naming: Naming) -> bool:
+    """Whether a first look needs no second."""
+    lengths = [usual_row_length(s.x_mm[1] - s.x_mm[0]) for s in naming.strips]
+    return bool(grid.measured.any()) and naming.label_score > _DOUBTFUL_LABELS and not naming.missing and all(lengths)
 
 
 def _region(strips: tuple[Strip, ...]) -> tuple[tuple[float, float], tuple[float, float]]:

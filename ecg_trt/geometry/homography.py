@@ -70,6 +70,13 @@ def jacobian(dst_from_src: Array, xy: Array) -> Array:
         return np.asarray((h[:2, :2] - mapped[..., :, None] * h[2, :2]) / depth)
 
 
+def turn_about(angle_rad: float, centre_xy: tuple[float, float]) -> Array:
+    """(3, 3) rotation about a point; a positive angle turns x towards y."""
+    c, s = np.cos(angle_rad), np.sin(angle_rad)
+    x, y = centre_xy
+    return np.array([[c, -s, x - c * x + s * y], [s, c, y - s * x - c * y], [0.0, 0.0, 1.0]])
+
+
 def letterbox(src_hw: tuple[int, int], dst_hw: tuple[int, int]) -> Array:
     """Uniform scaling that fits one frame, centred, into another.
 

@@ -20,7 +20,6 @@ _LABEL_REACH_MM = (-9.0, 16.0)  # where a lead name may stand with regard to its
 _LABEL_RISE_MM = tuple(range(-16, 13))  # and to its zero line, one value for the whole page
 _PULSE_SECONDS = 0.2
 _ROW_LENGTHS_MM = (125.0, 250.0, 500.0)  # 5 or 10 s at 25 or 50 mm/s
-_LENGTH_SLACK = 0.06
 _LEGIBLE = 0.35  # least response at which a name is taken as read
 _SKIPPED_STRIP, _SKIPPED_ROW = 0.8, 0.9  # what leaving one out costs in units of a well-read label
 
@@ -82,6 +81,12 @@ def _extent(line: Array, gap_mm: int = 30) -> tuple[float, float] | None:
     return (float(run[0]), float(run[-1])) if run[-1] - run[0] >= _LEAST_STRIP_MM else None
 
 
+def usual_row_length(length_mm: float, slack: float = 0.06) -> float | None:
+    """The length at which devices print rows that is nearest, None if it is off by more than a share of `slack`."""
+    usual = min(_ROW_LENGTHS_MM, key=lambda row: abs(np.log(row / length_mm)))
+    return usual if abs(usual - length_mm) < slack * usual else None
+
+
 def agree_on_span(strips: Sequence[Strip], start: Array, end: Array) -> list[Strip]:
     """Lets the strips of a page share their beginning and end where most of them do.
 
@@ -97,8 +102,8 @@ def agree_on_span(strips: Sequence[Strip], start: Array, end: Array) -> list[Str
         for heat in (start, end)
     )
     low, high = (float(np.median([s.x_mm[side] for s in strips])) for side in (0, 1))
-    length = min(_ROW_LENGTHS_MM, key=lambda usual: abs(np.log(usual / (high - low))))
-    if abs(length - (high - low)) < _LENGTH_SLACK * length:
+    length = usual_row_length(high - low)
+    if length is not None:
         at = np.arange((low + high - length) / 2 - 10, (low + high - length) / 2 + 10, 0.25)
         quarters = [np.interp(at + k * length / 4, np.arange(len(starts)), starts, 0, 0) for k in range(4)]
         total = np.sum(quarters, axis=0) + np.interp(at + length, np.arange(len(ends)), ends, 0, 0)

@@ -7,21 +7,29 @@ coordinates; a homography is fitted to them by RANSAC, so that a fold or a neigh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
 from ecg_trt.backends.base import Backend
 from ecg_trt.errors import NoEcgFoundError, ResolutionError
 from ecg_trt.geometry.frames import integrate_frames
-from ecg_trt.geometry.homography import apply_homography, fit_homography, letterbox
+from ecg_trt.geometry.homography import apply_homography, fit_homography, letterbox, turn_about
+from ecg_trt.geometry.lines import line_angle
+from ecg_trt.geometry.strips import usual_row_length
 from ecg_trt.ops.base import ImageOps
 from ecg_trt.stages.frames import ALIGN_INPUT_PX, ALIGN_LOG_SCALE_UNIT, ALIGN_STRIDE, cell_centre
-from ecg_trt.types import Array, PageAlignment, Photo
+from ecg_trt.types import Array, GridWarp, PageAlignment, Photo, Strip
 
 _PAGE_THRESHOLD = 0.5
 _LEAST_CELLS = 40  # of 4096: a page smaller than a tenth of the frame's side in each direction is no page
 _LEAST_MEAN_SCORE = 0.6
 _RANSAC_MM = 4.0
+_RULING_PX_PER_MM = 3.0
+_ROOM_MM = 22.0  # left around the strips on a second look
+_LEAST_COHERENCE = 0.15
 
 
 def largest_patch(score: Array, threshold: float = _PAGE_THRESHOLD) -> Array:
@@ -95,8 +103,22 @@ class Align:
                 mend="Photograph the whole page from above, filling the frame, in even light.",
             )
         alignment = self._fit(out["axes"][0], out["log_scale"][0], score, on, canvas_from_photo)
+        for _ in range(2):
+            alignment = self._straighten(photo, alignment)
         _check_resolution(alignment, photo, self.min_px_per_mm)
         return alignment
+
+    def _straighten(self, photo: Photo, alignment: PageAlignment) -> PageAlignment:
+        """Turns the page's frame until the ruling of the paper is upright; as it is where no ruling is seen."""
+        w, h = alignment.size_mm
+        scale = np.diag([_RULING_PX_PER_MM, _RULING_PX_PER_MM, 1.0])
+        hw = (round(h * _RULING_PX_PER_MM), round(w * _RULING_PX_PER_MM))
+        flat = self.ops.warp_homography(photo.image, scale @ alignment.page_from_photo, hw, interpolation="linear")
+        angle, coherence = line_angle(cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY))
+        if coherence < _LEAST_COHERENCE:
+            return alignment
+        turn = turn_about(-angle, (w / 2, h / 2))
+        return replace(alignment, page_from_photo=turn @ alignment.page_from_photo)
 
     def _fit(self, axes: Array, log_scale: Array, score: Array, on: Array, canvas_from_photo: Array) -> PageAlignment:
         unit, _ = settle_axes(axes, score * on)
@@ -144,7 +166,53 @@ def turned_upside_down(alignment: PageAlignment) -> PageAlignment:
     """The same page read the other way up."""
     w, h = alignment.size_mm
     half_turn = np.array([[-1, 0, w], [0, -1, h], [0, 0, 1.0]])
-    return PageAlignment(
-        half_turn @ alignment.page_from_photo, alignment.size_mm, alignment.keypoints_xy, alignment.score,
-        alignment.inlier, alignment.residual_mm, (alignment.quarter_turns + 2) % 4,
-    )  # fmt: skip
+    return replace(
+        alignment,
+        page_from_photo=half_turn @ alignment.page_from_photo,
+        quarter_turns=(alignment.quarter_turns + 2) % 4,
+    )
+
+
+def realigned(alignment: PageAlignment, grid: GridWarp, strips: Sequence[Strip]) -> PageAlignment | None:
+    """A better alignment from what the next stage has seen, for a second look.
+
+    With a lattice, the homography of its nodes, and an area with room for whole strips. Without one, the scale at which
+    the rows have the length that devices print.
+
+    Args:
+        alignment: of the first look.
+        grid: lattice of the first look.
+        strips: found with it, at least one.
+
+    Returns:
+        None if there is nothing to go by.
+    """
+    x0, x1 = (float(np.median([s.x_mm[side] for s in strips])) for side in (0, 1))
+    y0, y1 = strips[0].zero_y_mm, strips[-1].zero_y_mm
+    length = usual_row_length(x1 - x0, slack=0.3)
+    if grid.measured.any():
+        rows, cols = np.nonzero(grid.measured)
+        mm = grid.mm_per_cell * np.stack([cols, rows], -1).astype(np.float64)
+        fit = fit_homography(grid.node_xy[rows, cols].astype(np.float64), mm, threshold=_RANSAC_MM)
+        page_from_photo, short = fit.dst_from_src, max(0.0, (length or x1 - x0) - (x1 - x0))
+    elif length is not None:
+        page_from_photo = grid_homography(grid)
+        zoom = length / (x1 - x0)
+        page_from_photo = np.diag([zoom, zoom, 1.0]) @ page_from_photo
+        x0, x1, y0, y1, short = zoom * x0, zoom * x1, zoom * y0, zoom * y1, 0.0
+    else:
+        return None
+    low = np.array([x0 - short - _ROOM_MM, y0 - _ROOM_MM])
+    high = np.array([x1 + short + _ROOM_MM, y1 + _ROOM_MM])
+    shift = np.array([[1, 0, -low[0]], [0, 1, -low[1]], [0, 0, 1.0]])
+    size = high - low
+    return replace(alignment, page_from_photo=shift @ page_from_photo, size_mm=(float(size[0]), float(size[1])))
+
+
+def grid_homography(grid: GridWarp) -> Array:
+    """(3, 3) page mm from photo px of a lattice that is no more than a homography."""
+    rows, cols = grid.node_xy.shape[:2]
+    corners = [(0, 0), (0, cols - 1), (rows - 1, 0), (rows - 1, cols - 1)]
+    photo = np.array([grid.node_xy[c] for c in corners], np.float64)
+    page = grid.mm_per_cell * np.array([(c, r) for r, c in corners], np.float64)
+    return fit_homography(photo, page, threshold=_RANSAC_MM).dst_from_src

@@ -25,6 +25,7 @@ _MARGIN_MM = 10.0
 _NODE_THRESHOLD = 0.3
 _LEAST_NODES = 40
 _LEAST_SHARE = 0.12  # of the nodes that a page of this size would have
+_MOST_RESIDUAL = 0.07  # of a cell; beyond it, other crossings were taken for nodes
 _BORDER_CELLS = 3
 _MARKS = ("zero", "start", "end", "pulse", "paper", "label")
 
@@ -133,6 +134,8 @@ def _lattice(xy: Array, score: Array, pitch: float, expected: float) -> tuple[Ar
     if walk.found.sum() < max(_LEAST_NODES, _LEAST_SHARE * expected):
         return None, float("nan")
     nodes, residual = fit_surface(lattice_to_array(xy, walk))
+    if not residual < _MOST_RESIDUAL * pitch:
+        return None, float("nan")
     return nodes, residual
 
 
