@@ -50,7 +50,7 @@ _DOUBTFUL_LABELS = 0.35  # below this, the page may be upside down
 _LEAST_LABELS = 0.08  # a page without one legible name and without a lattice is no ECG
 _DOUBTFUL_QUALITY, _LEAST_QUALITY = 0.6, 0.25
 _FINE_PX_PER_MM = 5.0
-_SIDE_MM, _ROW_MM = 12.0, 20.0
+_SIDE_MM, _ROW_MM = 12.0, 27.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ def rectify_loss(out: Maps, truth: Maps) -> tuple[Tensor, dict[str, float]]:
         "zero": 2 * soft_bce(out["zero"], truth["zero"]),
         "start": focal_heatmap(out["start"], truth["start"]),
         "end": 0.5 * focal_heatmap(out["end"], truth["end"]),
-        "pulse": 0.5 * soft_bce(out["pulse"], truth["pulse"]),
+        "pulse": 6 * soft_bce(out["pulse"], truth["pulse"]),
         "paper": 0.3 * soft_bce(out["paper"], truth["paper"]),
         "label": focal_heatmap(out["label"], truth["label"]),
     }
@@ -66,7 +66,7 @@ def expected_row(logit: Tensor) -> Tensor:
     return torch.einsum("nhw,h->nw", logit.float().softmax(1), rows) + (h - 1) / 2
 
 
-def trace_loss(out: Maps, truth: Maps, px_per_mm: float = 8.0) -> tuple[Tensor, dict[str, float]]:
+def trace_loss(out: Maps, truth: Maps, px_per_mm: float = 6.0) -> tuple[Tensor, dict[str, float]]:
     """Stage 2: cross-entropy of the ridge's row, its expectation, first differences and SNR of the signal itself.
 
     Args:

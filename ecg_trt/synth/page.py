@@ -58,6 +58,7 @@ class PageSpec:
         label_size_mm: height of capitals.
         font: index of the face.
         pulse: "left", "right" or "none".
+        pulse_gap_mm: between pulse and trace, and the length of the pulse's feet.
         separator: "none", "tick", "line" or "gap".
         tick_mm: how far a tick reaches above and below the zero line, and its width.
         frame: a line around the lattice.
@@ -79,6 +80,7 @@ class PageSpec:
     label_size_mm: float
     font: int
     pulse: str
+    pulse_gap_mm: tuple[float, float]
     separator: str
     tick_mm: tuple[float, float, float]
     frame: bool
@@ -184,6 +186,7 @@ def draw_spec(rng: np.random.Generator, **fixed: object) -> PageSpec:
         label_offset_mm=(float(rng.uniform(0.5, 4.0)),
                          float(rng.uniform(3.5, 6.5) if below else -rng.uniform(4.0, min(9.0, 0.4 * pitch)))),
         label_size_mm=float(rng.uniform(2.0, 3.6)), font=int(rng.integers(1 << 16)), pulse=pulse,
+        pulse_gap_mm=(float(rng.choice([0.0, rng.uniform(0, 2.5)])), float(rng.uniform(0, 1.2))),
         separator=str(fixed.get("separator") or rng.choice(["none", "tick", "line", "gap"], p=[0.3, 0.48, 0.13, 0.09])),
         tick_mm=(float(rng.uniform(1.5, 5)), float(rng.uniform(1.5, 5)), float(rng.uniform(0.4, 1.1))),
         frame=bool(rng.random() < 0.3), clutter=float(fixed.get("clutter", rng.random())),  # type: ignore[arg-type]
@@ -242,13 +245,13 @@ def _pen_path(spec: PageSpec, row: int, signal: Array, fs: float) -> tuple[Array
 
 
 def _draw_pulse(image: Array, spec: PageSpec, row: int, px_per_mm: float, width: float) -> tuple[float, ...]:
-    zero = spec.zero_y_mm[row]
+    zero, (gap, foot) = spec.zero_y_mm[row], spec.pulse_gap_mm
     if spec.pulse == "left":
-        x = spec.x0_mm - width - 1.2
+        x = spec.x0_mm - width - gap - foot
     else:
-        x = spec.x0_mm + spec.row_seconds * spec.paper_speed_mm_per_s + 1.2
+        x = spec.x0_mm + spec.row_seconds * spec.paper_speed_mm_per_s + gap + foot
     top = zero - spec.gain_mm_per_mv
-    xs = np.array([x - 1.0, x, x, x + width, x + width, x + width + 1.0])
+    xs = np.array([x - foot, x, x, x + width, x + width, x + width + foot])
     ys = np.array([zero, zero, top, top, zero, zero])
     draw_polyline(image, xs, ys, px_per_mm, spec.pen)
     return x, top, x + width, zero
