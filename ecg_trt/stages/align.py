@@ -113,8 +113,11 @@ class Align:
         w, h = alignment.size_mm
         scale = np.diag([_RULING_PX_PER_MM, _RULING_PX_PER_MM, 1.0])
         hw = (round(h * _RULING_PX_PER_MM), round(w * _RULING_PX_PER_MM))
-        flat = self.ops.warp_homography(photo.image, scale @ alignment.page_from_photo, hw, interpolation="linear")
-        angle, coherence = line_angle(cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY))
+        view = scale @ alignment.page_from_photo
+        flat = self.ops.warp_homography(photo.image, view, hw, interpolation="linear")
+        back = apply_homography(np.linalg.inv(view), np.stack(np.meshgrid(np.arange(hw[1]), np.arange(hw[0])), -1))
+        seen = ((back >= 0) & (back <= np.array(photo.image.shape[1::-1]) - 1)).all(-1)
+        angle, coherence = line_angle(cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY), seen)
         if coherence < _LEAST_COHERENCE:
             return alignment
         turn = turn_about(-angle, (w / 2, h / 2))

@@ -1,0 +1,54 @@
+"""Benchmarks write what a reader needs to judge a figure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.accuracy import einthoven_residual, from_manifest, read_truth
+from benchmarks.common import RESULTS, spread, write_results
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda p: p.name)
+def test_committed_results_name_machine_and_command(path: Path) -> None:
+    content = json.loads(path.read_text())
+    assert content["benchmark"] in path.name
+    assert {"cpu", "cores", "python", "date", "command", "onnxruntime"} <= set(content["machine"])
+    if content["benchmark"] == "accuracy":
+        for row in content["summary"].values():
+            assert row["answered"] <= row["images"]
+        assert all({"name", "kind", "snr_db", "layout", "error"} <= set(image) for image in content["images"])
+    if content["benchmark"] == "latency":
+        assert {"median", "iqr", "p99"} == set(content["steps_ms"]["file to csv"])
+        assert content["peak_memory_mib"] > 0
+
+
+def test_write_results(tmp_path: Path) -> None:
+    path = write_results("some", {"x": 1}, tmp_path / "deep" / "some.json")
+    assert json.loads(path.read_text())["x"] == 1
+
+
+def test_spread() -> None:
+    assert spread([1.0, 2.0, 3.0, 4.0, 5.0]) == {"median": 3.0, "iqr": 2.0, "p99": 4.96}
+
+
+def test_einthoven_residual() -> None:
+    rng = np.random.default_rng(0)
+    one, three = rng.normal(size=(2, 500))
+    assert einthoven_residual(np.stack([one, one + three, three])) < 1e-9
+    assert einthoven_residual(np.stack([one, three, one])) > 0.5
+    assert np.isnan(einthoven_residual(np.full((3, 500), np.nan)))
+
+
+def test_manifest_and_truth(tmp_path: Path) -> None:
+    leads = "I,II,III,aVR,aVL,aVF,V1,V2,V3,V4,V5,V6"
+    (tmp_path / "t.csv").write_text(leads + "\n" + "0.1,0.2" + "," * 10 + "\n" + ",0.3" + "," * 10 + "\n")
+    rows = ("image,truth,fs,kind,artifacts,ptbxl_ecg_id", "a.jpg,t.csv,250,photo,,", "b.jpg,,,clinical,,")
+    (tmp_path / "m.csv").write_text("\n".join(rows) + "\n")
+    truth = read_truth(tmp_path / "t.csv")
+    assert truth.shape == (12, 2) and truth[1, 1] == 0.3 and np.isnan(truth[0, 1]) and np.isnan(truth[5]).all()
+    (case,) = from_manifest(tmp_path / "m.csv", ("photo",))
+    assert (case.kind, case.fs) == ("photo", 250.0) and case.truth is not None
