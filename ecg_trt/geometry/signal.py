@@ -95,13 +95,14 @@ def fill_gaps(y: Array, valid: Array, max_gap: int, *, method: Literal["linear",
     span = (right - left).astype(np.float64)
     before, after = _side_slopes(samples, good, left, right)
     m0, m1 = (_limited(slope * span, rise)[gap] for slope in (before, after))
-    out[at] = (
-        low[gap] * (2 * t**3 - 3 * t**2 + 1)
-        + high[gap] * (3 * t**2 - 2 * t**3)
-        + m0 * (t**3 - 2 * t**2 + t)
-        + m1 * (t**3 - t**2)
-    )
+    out[at] = _hermite(low[gap], high[gap], m0, m1, t)
     return out
+
+
+def _hermite(low: Array, high: Array, slope_low: Array, slope_high: Array, t: Array) -> Array:
+    """The cubic between two values with the given slopes at its ends, t in 0..1."""
+    ends = low * (2 * t**3 - 3 * t**2 + 1) + high * (3 * t**2 - 2 * t**3)
+    return np.asarray(ends + slope_low * (t**3 - 2 * t**2 + t) + slope_high * (t**3 - t**2))
 
 
 def _side_slopes(y: Array, good: Array, left: Array, right: Array) -> tuple[Array, Array]:

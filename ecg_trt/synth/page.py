@@ -138,6 +138,13 @@ def _draw_rows(rng: np.random.Generator, layout: Layout, top: float, pitch: floa
     return tuple(float(y) for y in zero + rng.normal(0, 0.03 * pitch, len(zero)))
 
 
+def _draw_layout(rng: np.random.Generator, given: object) -> Layout:
+    if isinstance(given, Layout):
+        return given
+    weights = np.array(list(_LAYOUT_WEIGHTS.values()))
+    return LAYOUTS[str(given or rng.choice(list(_LAYOUT_WEIGHTS), p=weights / weights.sum()))]
+
+
 def draw_spec(rng: np.random.Generator, **fixed: object) -> PageSpec:
     """Draws the look of a page by lot.
 
@@ -146,11 +153,7 @@ def draw_spec(rng: np.random.Generator, **fixed: object) -> PageSpec:
         fixed: fields of `PageSpec` that are given; ``layout`` may be a name. Only ``layout``,
             ``paper_speed_mm_per_s``, ``gain_mm_per_mv``, ``pulse``, ``separator``, ``clutter`` and ``grid`` are taken.
     """
-    names = list(_LAYOUT_WEIGHTS)
-    weights = np.array([_LAYOUT_WEIGHTS[n] for n in names])
-    layout = fixed.get("layout") or str(rng.choice(names, p=weights / weights.sum()))
-    layout = LAYOUTS[layout] if isinstance(layout, str) else layout
-    assert isinstance(layout, Layout)
+    layout = _draw_layout(rng, fixed.get("layout"))
     speed = float(fixed.get("paper_speed_mm_per_s") or rng.choice([25.0, 50.0], p=[0.9, 0.1]))  # type: ignore[arg-type]
     gain = float(fixed.get("gain_mm_per_mv") or rng.choice([5.0, 10.0, 20.0], p=[0.07, 0.88, 0.05]))  # type: ignore[arg-type]
     row_seconds = RECORD_SECONDS if speed == 25.0 else 5.0
