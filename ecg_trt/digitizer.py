@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from ecg_trt.backends.select import open_backend
 from ecg_trt.config import AUTO, Options
 from ecg_trt.errors import IncompletePageError, NoEcgFoundError
 from ecg_trt.geometry.assemble import assemble
-from ecg_trt.geometry.refine import refine_lattice
+from ecg_trt.geometry.refine import carried, follow_small_boxes, refine_lattice
 from ecg_trt.geometry.strips import (
     Naming,
     Pulse,
@@ -148,12 +148,11 @@ class Digitizer:
             alignment = self._align(photo)
         alignment, grid, marks, naming = self._locate(photo, alignment, clock)
         strips = naming.strips
+        with clock("refine"):
+            grid, strips = self._refine(photo, grid, strips)
+            naming = replace(naming, strips=strips)
         with clock("flatten"):
-            page = self._rectify.flatten(photo, grid, TRACE_PX_PER_MM, *_region(strips))
-        if grid.measured.any():
-            with clock("refine"):
-                grid = refine_lattice(grid, page)
-                page = self._rectify.flatten(photo, grid, TRACE_PX_PER_MM, *_region(strips))
+            page = self._flatten(photo, grid, strips)
         with clock("trace"):
             trace = self._trace(page, strips)
         with clock("signal"):
@@ -161,6 +160,19 @@ class Digitizer:
         clock.ms["total"] = sum(clock.ms.values())
         record = replace(record, timings_ms={step: round(ms, 1) for step, ms in clock.ms.items()})
         return Reading(record, alignment, grid, marks, page, strips, trace)
+
+    def _flatten(self, photo: Photo, grid: GridWarp, strips: Sequence[Strip]) -> RectifiedPage:
+        return self._rectify.flatten(photo, grid, TRACE_PX_PER_MM, *_region(strips))
+
+    def _refine(self, photo: Photo, grid: GridWarp, strips: tuple[Strip, ...]) -> tuple[GridWarp, tuple[Strip, ...]]:
+        """The lattice after a look at the printed lines themselves, and the strips with it."""
+        page = self._flatten(photo, grid, strips)
+        if grid.measured.any():
+            return refine_lattice(grid, page), strips
+        followed = follow_small_boxes(grid, page)
+        if followed is None:
+            return grid, strips
+        return followed[0], carried(strips, followed[1], grid.mm_per_cell)
 
     def _locate(
         self, photo: Photo, alignment: PageAlignment, clock: _Clock
@@ -183,7 +195,7 @@ class Digitizer:
                     tries.append((looks[k], grid, marks, naming))
                     if _settled(grid, naming):
                         return tries[-1]
-                    better = realigned(looks[k], grid, strips) if k == 0 else None
+                    better = realigned(looks[k], *self._refine(photo, grid, naming.strips)) if k == 0 else None
                     looks += [] if better is None else [better]
                 if k < 2 and (naming is None or naming.label_score < _DOUBTFUL_LABELS):
                     looks.append(turned_upside_down(looks[-1]))
@@ -241,7 +253,7 @@ def _settled(grid: GridWarp, naming: Naming) -> bool:
     return bool(grid.measured.any()) and naming.label_score > _DOUBTFUL_LABELS and not naming.missing and all(lengths)
 
 
-def _region(strips: tuple[Strip, ...]) -> tuple[tuple[float, float], tuple[float, float]]:
+def _region(strips: Sequence[Strip]) -> tuple[tuple[float, float], tuple[float, float]]:
     """Origin and size of the part of the page that holds the strips, mm."""
     x0, x1 = min(s.x_mm[0] for s in strips) - _SIDE_MM, max(s.x_mm[1] for s in strips) + _SIDE_MM
     y0, y1 = strips[0].zero_y_mm - _ROW_MM, strips[-1].zero_y_mm + _ROW_MM

@@ -6,10 +6,14 @@ first look got wrong there. Windows along the lines make this far finer than any
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
-from ecg_trt.types import Array, GridWarp, RectifiedPage
+from ecg_trt.geometry.strips import usual_row_length
+from ecg_trt.types import Array, GridWarp, RectifiedPage, Strip
 
 _REACH_MM = 0.45  # less than half a small box, so that a 1 mm line is never taken for its neighbour
 _WINDOW_MM = 5.0  # length of line that is averaged
@@ -18,6 +22,8 @@ _PEN = 2.0  # times as dark as most lines in the channel that sees lines least
 _LEAST_BARE = 0.4  # of a window's length that must be free of the pen
 _LEAST_PROMINENCE = 3.0  # peak over the spread of the profile's rest
 _OUTLIER_MM = 0.3
+_FINE_WINDOW_MM = 5.0
+_LEAST_FINE = 0.12  # of the darkness that must follow the 1 mm lines
 _WINDOW_SHARES = (0.125, 0.75, 0.125)  # of neighbouring nodes in a window of one cell, straight lines between nodes
 
 
@@ -155,3 +161,88 @@ def refine_lattice(grid: GridWarp, page: RectifiedPage) -> GridWarp:
     unseen = np.stack([~seen_x & inside, ~seen_y.T & inside], -1)
     nodes = _lean_on_neighbours(nodes, frame, unseen)
     return GridWarp(nodes.astype(np.float32), grid.mm_per_cell, grid.residual_px, grid.measured)
+
+
+def follow_small_boxes(grid: GridWarp, page: RectifiedPage) -> tuple[GridWarp, Array] | None:
+    """Lays the lattice along the 1 mm lines where the 5 mm lines cannot be told from them.
+
+    The phase of the darkness at one cycle a millimetre, window by window, is the distance of the lines from whole
+    millimetres; followed from window to window it is the distance from where `grid` expects them, up to a constant.
+
+    Args:
+        grid: a lattice whose scale is right within a few per cent.
+        page: the page (or part of it) that was flattened with it.
+
+    Returns:
+        The lattice with its nodes moved, and the moves (rows, cols, 2) in mm along the page's x and y, their median
+        over the page being less than half a small box; None where no 1 mm lines are seen.
+    """
+    rows, cols = grid.node_xy.shape[:2]
+    x_mm = np.arange(cols) * grid.mm_per_cell - page.origin_mm[0]
+    y_mm = np.arange(rows) * grid.mm_per_cell - page.origin_mm[1]
+    sx, sy = page.px_per_mm
+    dark, bare = _darkness(page.image, page.px_per_mm, x_mm)
+    moves = []
+    dark = dark * bare
+    for plane, along, across, lines, at in ((dark, sy, sx, x_mm, y_mm), (dark.T, sx, sy, y_mm, x_mm)):
+        phase = _fine_phase(np.ascontiguousarray(plane), along, across, lines, at)
+        if phase is None:
+            return None
+        moves.append(phase)
+    move = np.stack([moves[0], moves[1].T], -1)
+    nodes = grid.node_xy.astype(np.float64)
+    frame = np.stack([np.gradient(nodes, axis=1), np.gradient(nodes, axis=0)], -1) / grid.mm_per_cell
+    nodes = nodes + np.einsum("rcij,rcj->rci", frame, move)
+    on_page = np.outer((y_mm > 0) & (y_mm * sy < dark.shape[0]), (x_mm > 0) & (x_mm * sx < dark.shape[1]))
+    return GridWarp(nodes.astype(np.float32), grid.mm_per_cell, grid.residual_px, on_page), move
+
+
+def carried(strips: Sequence[Strip], move: Array, mm_per_cell: float) -> tuple[Strip, ...]:
+    """Strips after the nodes of their lattice have moved.
+
+    Args:
+        strips: in page mm of the old lattice.
+        move: (rows, cols, 2) mm, from `follow_small_boxes`.
+        mm_per_cell: of the lattice.
+    """
+
+    def moved(x: float, y: float) -> tuple[float, float]:
+        r, c = (int(np.clip(round(v / mm_per_cell), 0, n - 1)) for v, n in ((y, move.shape[0]), (x, move.shape[1])))
+        return x - float(move[r, c, 0]), y - float(move[r, c, 1])
+
+    out = []
+    for strip in strips:
+        ends = [moved(x, strip.zero_y_mm)[0] for x in strip.x_mm]
+        middle = moved(sum(strip.x_mm) / 2, strip.zero_y_mm)[1]
+        length = usual_row_length(ends[1] - ends[0])
+        low = ends[0] if length is None else (ends[0] + ends[1] - length) / 2
+        high = ends[1] if length is None else low + length
+        edges = np.linspace(low, high, max(1, len(strip.segments)) + 1)
+        segments = tuple(
+            replace(s, x_mm=(float(edges[k]), float(edges[k + 1]))) for k, s in enumerate(strip.segments)
+        )
+        out.append(replace(strip, zero_y_mm=middle, x_mm=(low, high), segments=segments))
+    return tuple(out)
+
+
+def _fine_phase(dark: Array, along: float, across: float, lines_mm: Array, at_mm: Array) -> Array | None:
+    """(m, n) mm by which upright 1 mm lines lie beyond whole millimetres, near at_mm x lines_mm; None if unseen."""
+    turns = np.exp(-2j * np.pi * np.arange(dark.shape[1]) / across).astype(np.complex64)
+    window = (2 * round(_FINE_WINDOW_MM * across / 2) + 1, 2 * round(_FINE_WINDOW_MM * along / 2) + 1)
+    real, imaginary = (cv2.blur(dark * part, window) for part in (turns.real, turns.imag))
+    strength = cv2.blur(np.abs(dark), window)
+    rows = np.round(at_mm * along).astype(int)
+    columns = np.round(lines_mm * across).astype(int)
+    inside = np.outer((rows >= 0) & (rows < dark.shape[0]), (columns >= 0) & (columns < dark.shape[1]))
+    at = np.ix_(np.clip(rows, 0, dark.shape[0] - 1), np.clip(columns, 0, dark.shape[1] - 1))
+    wave = np.where(inside, real[at] + 1j * imaginary[at], 0)
+    smooth = cv2.GaussianBlur(wave.real, (0, 0), 1.0) + 1j * cv2.GaussianBlur(wave.imag, (0, 0), 1.0)
+    if np.abs(smooth[inside]).mean() < _LEAST_FINE * strength[at][inside].mean():
+        return None
+    row, column = (int(np.median(np.flatnonzero(inside.any(axis)))) for axis in (1, 0))
+    phase = np.unwrap(np.angle(smooth), axis=1)
+    phase += (np.unwrap(np.angle(smooth[:, column])) - phase[:, column])[:, None]
+    ends = np.flatnonzero(inside.any(0))[[0, -1]], np.flatnonzero(inside.any(1))[[0, -1]]
+    phase = phase[:, np.clip(np.arange(len(columns)), *ends[0])][np.clip(np.arange(len(rows)), *ends[1])]
+    offset = -phase / (2 * np.pi)
+    return offset - np.round(offset[row, column])

@@ -116,7 +116,7 @@ class Align:
         view = scale @ alignment.page_from_photo
         flat = self.ops.warp_homography(photo.image, view, hw, interpolation="linear")
         back = apply_homography(np.linalg.inv(view), np.stack(np.meshgrid(np.arange(hw[1]), np.arange(hw[0])), -1))
-        seen = ((back >= 0) & (back <= np.array(photo.image.shape[1::-1]) - 1)).all(-1)
+        seen = np.asarray(((back >= 0) & (back <= np.array(photo.image.shape[1::-1]) - 1)).all(-1))
         angle, coherence = line_angle(cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY), seen)
         if coherence < _LEAST_COHERENCE:
             return alignment

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from ecg_trt.geometry.grid import dense_map
-from ecg_trt.geometry.refine import refine_lattice
+from ecg_trt.geometry.refine import carried, follow_small_boxes, refine_lattice
 from ecg_trt.ops.cv2_ops import Cv2Ops
 from ecg_trt.synth.page import GridStyle, draw_page, draw_spec
 from ecg_trt.synth.signals import simulate
-from ecg_trt.types import GridWarp, RectifiedPage
+from ecg_trt.types import GridWarp, RectifiedPage, Segment, Strip
 
 _PX_PER_MM = (10.0, 8.0)
 
@@ -45,3 +45,43 @@ def test_a_blank_page_moves_nothing() -> None:
     blank = np.full((440, 950, 3), 240, np.uint8)
     page = RectifiedPage(blank, _PX_PER_MM, (0.0, 0.0), np.ones((440, 950), bool), 10.0)
     np.testing.assert_allclose(refine_lattice(grid, page).node_xy, nodes, atol=1e-3)
+
+
+def _fine_paper(x_mm: np.ndarray, y_mm: np.ndarray) -> np.ndarray:
+    """A page on which only 1 mm lines are printed, seen where (x_mm, y_mm) say."""
+    lines = np.maximum(np.cos(2 * np.pi * x_mm) ** 9, np.cos(2 * np.pi * y_mm) ** 9).clip(0, 1)
+    return np.repeat((235 - 70 * lines)[..., None], 3, axis=2).astype(np.uint8)
+
+
+def test_small_boxes_correct_a_scale_that_is_off() -> None:
+    sx, sy = _PX_PER_MM
+    x, y = np.meshgrid(np.arange(1900) / sx, np.arange(900) / sy)
+    # What the page calls x is really 3 % more, and bends a little.
+    image = _fine_paper(1.03 * x + 0.3 * np.sin(y / 20), 0.98 * y)
+    nodes = np.stack(np.meshgrid(50.0 * np.arange(39), 50.0 * np.arange(23)), -1).astype(np.float32)
+    grid = GridWarp(nodes, 5.0, float("nan"), np.zeros(nodes.shape[:2], bool))
+    page = RectifiedPage(image, _PX_PER_MM, (0.0, 0.0), np.ones(image.shape[:2], bool), 10.0)
+    found = follow_small_boxes(grid, page)
+    assert found is not None and found[0].measured.any()
+    columns, rows = found[0].node_xy[4:-4, 4:-4, 0] / 10, found[0].node_xy[4:-4, 4:-4, 1] / 10
+    true_x = 1.03 * columns + 0.3 * np.sin(rows / 20)
+    np.testing.assert_allclose(np.diff(true_x, axis=1), 5.0, atol=0.03)
+    np.testing.assert_allclose(np.diff(0.98 * rows, axis=0), 5.0, atol=0.03)
+
+
+def test_paper_without_small_boxes_is_left_alone() -> None:
+    noise = np.random.default_rng(0).integers(190, 240, (500, 900, 3), np.uint8)
+    nodes = np.stack(np.meshgrid(50.0 * np.arange(19), 50.0 * np.arange(13)), -1).astype(np.float32)
+    grid = GridWarp(nodes, 5.0, float("nan"), np.zeros(nodes.shape[:2], bool))
+    assert follow_small_boxes(grid, RectifiedPage(noise, _PX_PER_MM, (0.0, 0.0), noise[..., 0] > 0, 10.0)) is None
+
+
+def test_strips_are_carried_along() -> None:
+    move = np.zeros((20, 60, 2))
+    move[..., 0], move[..., 1] = 0.04 * 5 * np.arange(60), -1.5
+    strip = Strip(50.0, (10.0, 270.0), 0.8, (Segment("I", (10.0, 140.0), 0.0), Segment("V1", (140.0, 270.0), 5.0)))
+    (found,) = carried([strip], move, 5.0)
+    assert found.zero_y_mm == pytest.approx(51.5)
+    assert found.x_mm[1] - found.x_mm[0] == pytest.approx(250.0)  # 249.6 is a row of 250
+    assert [s.lead for s in found.segments] == ["I", "V1"]
+    assert found.segments[1].x_mm[0] == pytest.approx(sum(found.x_mm) / 2)
