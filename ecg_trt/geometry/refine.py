@@ -18,7 +18,7 @@ from ecg_trt.types import Array, GridWarp, RectifiedPage, Strip
 _REACH_MM = 0.45  # less than half a small box, so that a 1 mm line is never taken for its neighbour
 _WINDOW_MM = 5.0  # length of line that is averaged
 _PAPER_MM = 4.0  # paper brightness is averaged over this
-_PEN = 2.0  # times as dark as most lines in the channel that sees lines least
+_PEN = (1.3, 1.9)  # times as dark as most lines, in the channel that sees lines least: part of a pen, surely a pen
 _LEAST_BARE = 0.4  # of a window's length that must be free of the pen
 _LEAST_PROMINENCE = 3.0  # peak over the spread of the profile's rest
 _OUTLIER_MM = 0.3
@@ -50,8 +50,18 @@ def _darkness(image: Array, px_per_mm: tuple[float, float], x_mm: Array) -> tupl
     columns = columns[(columns >= 0) & (columns < image.shape[1])]
     darkest = cv2.dilate(colourless[::5], np.ones((1, 2 * round(0.3 * px_per_mm[0]) + 1), np.uint8))
     line = float(np.median(darkest[:, columns])) if len(columns) else 0.0
-    pen = cv2.dilate((colourless > _PEN * max(line, 0.05)).astype(np.uint8), np.ones((5, 5), np.uint8))
+    pen = _connected(colourless, *(times * max(line, 0.05) for times in _PEN)).astype(np.uint8)
+    pen = cv2.dilate(pen, np.ones((5, 5), np.uint8))
     return np.clip(dark, -2 * limit, 2 * limit + 0.02), (1 - pen).astype(np.float32)
+
+
+def _connected(value: Array, weak: float, strong: float) -> Array:
+    """(H, W) bool: what is above `weak` and hangs together with something above `strong` (hysteresis)."""
+    count, names = cv2.connectedComponents((value > weak).astype(np.uint8), connectivity=8)
+    sure = np.zeros(count, bool)
+    sure[names[value > strong]] = True
+    sure[0] = False
+    return np.asarray(sure[names])
 
 
 def _offsets(

@@ -12,9 +12,54 @@ from ecg_trt.types import Array
 
 _HALF_TAPS = 16
 _PHASES = 256
+_FLOOR = -12.0  # nats below the best of a column: beyond that, all are equally impossible
+_JUMP_PRICE, _MOST_PRICE = 0.1, 4.0  # nats a row, and at most
 
 
-def decode_ridge(logits: Array, *, half_window: int = 6) -> tuple[Array, Array]:
+def follow_ridge(logits: Array, *, candidates: int = 4) -> Array:
+    """The row of a connected ridge in each column.
+
+    Letters and ticks that stand beside the pen may outshine it for a few columns. Among the highest local maxima of
+    each column, the path is taken whose log-probabilities less the price of its jumps add up to most (Viterbi, 1967).
+
+    Args:
+        logits: (S, H, W), one map a strip.
+        candidates: local maxima looked at in each column.
+
+    Returns:
+        (S, W) int64 rows.
+    """
+    maps = np.asarray(logits, np.float32)
+    padded = np.pad(maps, ((0, 0), (1, 1), (0, 0)), constant_values=-np.inf)
+    peak = np.where((maps >= padded[:, :-2]) & (maps > padded[:, 2:]), maps, -np.inf)
+    out = np.empty((maps.shape[0], maps.shape[2]), np.int64)
+    for strip, plane in enumerate(peak):
+        rows = np.argpartition(plane, -candidates, axis=0)[-candidates:]
+        score = np.maximum(np.take_along_axis(plane, rows, 0) - plane.max(0), _FLOOR)
+        price = np.minimum(_JUMP_PRICE * np.abs(rows[:, None, 1:] - rows[None, :, :-1]), _MOST_PRICE)
+        out[strip] = rows[_best_path(score, price), np.arange(rows.shape[1])]
+    return out
+
+
+def _best_path(score: Array, price: Array) -> Array:
+    """(W,) index of the best candidate in each column; score (K, W), price (K, K, W - 1) to k from j."""
+    steps = np.ascontiguousarray(price.transpose(2, 0, 1))
+    gain = np.ascontiguousarray(score.T)
+    back = np.empty(steps.shape[:2], np.int64)
+    total = gain[0]
+    every = np.arange(len(total))
+    for x, step in enumerate(steps):
+        reach = total - step
+        back[x] = best = reach.argmax(1)
+        total = reach[every, best] + gain[x + 1]
+    path = np.empty(len(gain), np.int64)
+    path[-1] = total.argmax()
+    for x in range(len(steps) - 1, -1, -1):
+        path[x] = back[x, path[x + 1]]
+    return path
+
+
+def decode_ridge(logits: Array, *, half_window: int = 6, centre: Array | None = None) -> tuple[Array, Array]:
     """Sub-pixel row of the ridge in each column.
 
     The expectation of the softmax inside a window around its greatest entry, taken relative to the window's
@@ -22,7 +67,8 @@ def decode_ridge(logits: Array, *, half_window: int = 6) -> tuple[Array, Array]:
 
     Args:
         logits: (S, H, W), one map a strip.
-        half_window: rows on either side of the maximum.
+        half_window: rows on either side of the centre.
+        centre: (S, W) rows around which to look, as from `follow_ridge`; the maxima if None.
 
     Returns:
         row (S, W) float32, px, and peak (S, W) float32 in [0, 1], the share of the softmax inside the window.
@@ -40,7 +86,7 @@ def decode_ridge(logits: Array, *, half_window: int = 6) -> tuple[Array, Array]:
         )
     height = maps.shape[1]
     top = maps.max(axis=1, keepdims=True)
-    centre = np.argmax(maps, axis=1, keepdims=True)
+    centre = np.argmax(maps, axis=1, keepdims=True) if centre is None else centre[:, None]
     total = np.exp(maps - top).sum(axis=1)
     offset = np.arange(-half_window, half_window + 1)[:, None]
     rows = centre + offset

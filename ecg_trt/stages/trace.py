@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ecg_trt.backends.base import Backend
-from ecg_trt.geometry.signal import decode_ridge
+from ecg_trt.geometry.signal import decode_ridge, follow_ridge
 from ecg_trt.stages.frames import TRACE_TILE_HW
 from ecg_trt.types import Array, RectifiedPage, Strip, TraceMap
 
@@ -66,7 +66,8 @@ class Trace:
         top = round((strip.zero_y_mm - oy) * sy - (h - 1) / 2)
         for start in tile_starts(left - _MARGIN_PX, right + _MARGIN_PX, w, _OVERLAP_PX):
             out = self.backend.infer({"image": cut(page.image, top, start, (h, w))[None]})
-            row, peak = decode_ridge(out["ridge"][:, 0])
+            logits = out["ridge"][:, 0]
+            row, peak = decode_ridge(logits, centre=follow_ridge(logits))
             present = 1 / (1 + np.exp(-out["presence"][0]))
             sure = (present * np.sqrt(peak[0])).astype(np.float32)
             # Where tiles overlap, the column farther from a tile's edge counts: it has seen more on both sides.

@@ -186,7 +186,7 @@ def draw_spec(rng: np.random.Generator, **fixed: object) -> PageSpec:
         paper=(white, int(white - tint[1]), int(white - tint[2])),
         grid=fixed.get("grid") or _draw_grid_style(rng),  # type: ignore[arg-type]
         pen=Ink(tone, float(np.clip(rng.lognormal(np.log(0.3), 0.35), 0.14, 0.75))),
-        label_offset_mm=(float(rng.uniform(0.5, 4.0)),
+        label_offset_mm=(float(rng.choice([rng.uniform(0.0, 0.8), rng.uniform(0.5, 4.0)])),
                          float(rng.uniform(3.5, 6.5) if below else -rng.uniform(4.0, min(9.0, 0.4 * pitch)))),
         label_size_mm=float(rng.uniform(2.0, 3.6)), font=int(rng.integers(1 << 16)), pulse=pulse,
         pulse_gap_mm=(float(rng.choice([0.0, rng.uniform(0, 2.5)])), float(rng.uniform(0, 1.2))),
