@@ -21,6 +21,7 @@ from ecg_trt.geometry.strips import (
     Pulse,
     agree_on_span,
     find_strips,
+    name_boxes,
     name_strips,
     read_pulses,
     usual_row_length,
@@ -154,7 +155,7 @@ class Digitizer:
         with clock("flatten"):
             page = self._flatten(photo, grid, strips)
         with clock("trace"):
-            trace = self._trace(page, strips)
+            trace = self._trace(page, strips, name_boxes(marks.label))
         with clock("signal"):
             record = self._record(photo, page, grid, marks, naming, trace)
         clock.ms["total"] = sum(clock.ms.values())

@@ -21,7 +21,7 @@ _PAPER_MM = 4.0  # paper brightness is averaged over this
 _PEN = (1.3, 1.9)  # times as dark as most lines, in the channel that sees lines least: part of a pen, surely a pen
 _LEAST_BARE = 0.4  # of a window's length that must be free of the pen
 _LEAST_PROMINENCE = 3.0  # peak over the spread of the profile's rest
-_OUTLIER_MM = 0.3
+_OUTLIER_MM = 0.2
 _FINE_WINDOW_MM = 5.0
 _LEAST_FINE = 0.12  # of the darkness that must follow the 1 mm lines
 _WINDOW_SHARES = (0.125, 0.75, 0.125)  # of neighbouring nodes in a window of one cell, straight lines between nodes
@@ -107,7 +107,8 @@ def _offsets(
 def _settle(offset: Array, prominence: Array) -> tuple[Array, Array]:
     """Offsets (m, n), those of lines that were not seen or disagree with all around taken from neighbours; and seen."""
     weight = (prominence > _LEAST_PROMINENCE).astype(np.float32)
-    around = _average(offset, weight, 1.5)
+    filled = np.where(weight > 0, offset, _average(offset, weight, 1.5)).astype(np.float32)
+    around = cv2.medianBlur(filled, 5)
     weight = weight * (np.abs(offset - around) < _OUTLIER_MM)
     around = _average(offset, weight, 1.0)
     return np.where(weight > 0, offset, around), weight > 0

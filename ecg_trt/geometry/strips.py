@@ -19,6 +19,7 @@ _LEAST_ROW_PITCH_MM = 7
 _LABEL_REACH_MM = (-9.0, 16.0)  # where a lead name may stand with regard to its segment's start
 _LABEL_RISE_MM = tuple(range(-16, 13))  # and to its zero line, one value for the whole page
 _PULSE_SECONDS = 0.2
+_NAME_SEEN, _NAME_BOX_MM = 0.25, (3, 5)  # response in the middle of a name; height and width added around it
 _ROW_LENGTHS_MM = (125.0, 250.0, 500.0)  # 5 or 10 s at 25 or 50 mm/s
 _LEGIBLE = 0.35  # least response at which a name is taken as read
 _SKIPPED_STRIP, _SKIPPED_ROW = 0.8, 0.9  # what leaving one out costs in units of a well-read label
@@ -114,6 +115,12 @@ def agree_on_span(strips: Sequence[Strip], start: Array, end: Array) -> list[Str
     return [
         replace(s, x_mm=shared) if abs(s.x_mm[0] - low) < 25 and abs(s.x_mm[1] - high) < 40 else s for s in strips
     ]
+
+
+def name_boxes(label: Array) -> Array:
+    """(H, W) bool: where the letters of lead names stand, by the map of their middles (12, H, W)."""
+    middles = (label.max(0) > _NAME_SEEN).astype(np.uint8)
+    return np.asarray(cv2.dilate(middles, np.ones(_NAME_BOX_MM, np.uint8)) > 0)
 
 
 def read_pulses(pulse: Array) -> Pulse:

@@ -19,6 +19,7 @@ from ecg_trt.types import Array, RectifiedPage, Strip, TraceMap
 _OVERLAP_PX = 48
 _MARGIN_PX = 24
 _PAPER_GREY = 114
+_LETTER_PRICE = 3.0  # nats a column, for a ridge that runs along a letter
 
 
 def tile_starts(left: int, right: int, tile: int, overlap: int) -> list[int]:
@@ -40,6 +41,14 @@ def cut(image: Array, top: int, left: int, hw: tuple[int, int]) -> Array:
     return out
 
 
+def _on_tile(letters: Array, page: RectifiedPage, top: int, left: int, hw: tuple[int, int]) -> Array:
+    """(H, W) float32, 1 where a tile's pixels lie on letters."""
+    (sx, sy), (ox, oy) = page.px_per_mm, page.origin_mm
+    y = np.round((top + np.arange(hw[0])) / sy + oy).astype(int).clip(0, letters.shape[0] - 1)
+    x = np.round((left + np.arange(hw[1])) / sx + ox).astype(int).clip(0, letters.shape[1] - 1)
+    return letters[np.ix_(y, x)].astype(np.float32)
+
+
 class Trace:
     """Flat page and strips to `TraceMap`.
 
@@ -50,16 +59,27 @@ class Trace:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
 
-    def __call__(self, page: RectifiedPage, strips: Sequence[Strip]) -> TraceMap:
-        """Traces the strips; rows are in page px, NaN outside the printed span."""
+    def __call__(self, page: RectifiedPage, strips: Sequence[Strip], letters: Array | None = None) -> TraceMap:
+        """Traces the strips.
+
+        Args:
+            page: the flat page.
+            strips: its rows.
+            letters: (H, W) bool at 1 px/mm of page mm, where lead names stand; a V must not be taken for an S wave.
+
+        Returns:
+            Rows in page px, NaN outside the printed span.
+        """
         width = page.image.shape[1]
         ridge = np.full((len(strips), width), np.nan, np.float32)
         confidence = np.zeros((len(strips), width), np.float32)
         for k, strip in enumerate(strips):
-            self._trace(page, strip, ridge[k], confidence[k])
+            self._trace(page, strip, letters, ridge[k], confidence[k])
         return TraceMap(ridge, confidence)
 
-    def _trace(self, page: RectifiedPage, strip: Strip, ridge: Array, confidence: Array) -> None:
+    def _trace(
+        self, page: RectifiedPage, strip: Strip, letters: Array | None, ridge: Array, confidence: Array
+    ) -> None:
         h, w = TRACE_TILE_HW
         (sx, sy), (ox, oy) = page.px_per_mm, page.origin_mm
         left, right = (round((x - ox) * sx) for x in strip.x_mm)
@@ -67,7 +87,9 @@ class Trace:
         for start in tile_starts(left - _MARGIN_PX, right + _MARGIN_PX, w, _OVERLAP_PX):
             out = self.backend.infer({"image": cut(page.image, top, start, (h, w))[None]})
             logits = out["ridge"][:, 0]
-            row, peak = decode_ridge(logits, centre=follow_ridge(logits))
+            covered = None if letters is None else _on_tile(letters, page, top, start, (h, w))
+            centre = follow_ridge(logits if covered is None else logits - _LETTER_PRICE * covered)
+            row, peak = decode_ridge(logits, centre=centre)
             present = 1 / (1 + np.exp(-out["presence"][0]))
             sure = (present * np.sqrt(peak[0])).astype(np.float32)
             # Where tiles overlap, the column farther from a tile's edge counts: it has seen more on both sides.
