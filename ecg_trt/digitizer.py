@@ -29,7 +29,7 @@ from ecg_trt.geometry.strips import (
 from ecg_trt.io.photo import read_photo
 from ecg_trt.layout import LEADS, RECORD_SECONDS
 from ecg_trt.ops.select import open_ops
-from ecg_trt.stages.align import Align, realigned, turned_upside_down
+from ecg_trt.stages.align import Align, realigned, turned
 from ecg_trt.stages.frames import TRACE_PX_PER_MM
 from ecg_trt.stages.rectify import PageMarks, Rectify
 from ecg_trt.stages.trace import Trace
@@ -47,7 +47,7 @@ from ecg_trt.weights import list_weights
 
 NETWORKS = ("stage0", "stage1", "stage2")
 _DEFAULT_SPEED, _DEFAULT_GAIN = 25.0, 10.0
-_DOUBTFUL_LABELS = 0.35  # below this, the page may be upside down
+_DOUBTFUL_LABELS = 0.15  # names read the right way up score 0.2 and more, the wrong way up 0.1 and less
 _LEAST_LABELS = 0.08  # a page without one legible name and without a lattice is no ECG
 _DOUBTFUL_QUALITY, _LEAST_QUALITY = 0.6, 0.25
 _FINE_PX_PER_MM = 5.0
@@ -65,6 +65,36 @@ class Reading:
     page: RectifiedPage
     strips: tuple[Strip, ...]
     trace: TraceMap
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one alignment shows; `naming` is None where no strip is seen."""
+
+    alignment: PageAlignment
+    grid: GridWarp
+    marks: PageMarks
+    naming: Naming | None
+
+    @property
+    def label_score(self) -> float:
+        """How well lead names are read, 0..1."""
+        return self.naming.label_score if self.naming else 0.0
+
+    @property
+    def worth(self) -> float:
+        """Looks at one photo are compared by this."""
+        if self.naming is None:
+            return -1.0
+        return self.label_score + 0.1 * bool(self.grid.measured.any()) - 0.05 * len(self.naming.missing)
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is in doubt."""
+        if self.naming is None or self.naming.missing or self.label_score < _DOUBTFUL_LABELS:
+            return False
+        lengths = [usual_row_length(s.x_mm[1] - s.x_mm[0]) for s in self.naming.strips]
+        return bool(self.grid.measured.any()) and all(lengths)
 
 
 class _Clock:
@@ -147,20 +177,20 @@ class Digitizer:
             )  # fmt: skip
         with clock("align"):
             alignment = self._align(photo)
-        alignment, grid, marks, naming = self._locate(photo, alignment, clock)
-        strips = naming.strips
+        look = self._locate(photo, alignment, clock)
+        assert look.naming is not None
         with clock("refine"):
-            grid, strips = self._refine(photo, grid, strips)
-            naming = replace(naming, strips=strips)
+            grid, strips = self._refine(photo, look.grid, look.naming.strips)
+            naming = replace(look.naming, strips=strips)
         with clock("flatten"):
             page = self._flatten(photo, grid, strips)
         with clock("trace"):
-            trace = self._trace(page, strips, name_boxes(marks.label))
+            trace = self._trace(page, strips, name_boxes(look.marks.label))
         with clock("signal"):
-            record = self._record(photo, page, grid, marks, naming, trace)
+            record = self._record(photo, page, grid, look.marks, naming, trace)
         clock.ms["total"] = sum(clock.ms.values())
         record = replace(record, timings_ms={step: round(ms, 1) for step, ms in clock.ms.items()})
-        return Reading(record, alignment, grid, marks, page, strips, trace)
+        return Reading(record, look.alignment, grid, look.marks, page, strips, trace)
 
     def _flatten(self, photo: Photo, grid: GridWarp, strips: Sequence[Strip]) -> RectifiedPage:
         return self._rectify.flatten(photo, grid, TRACE_PX_PER_MM, *_region(strips))
@@ -175,40 +205,38 @@ class Digitizer:
             return grid, strips
         return followed[0], carried(strips, followed[1], grid.mm_per_cell)
 
-    def _locate(
-        self, photo: Photo, alignment: PageAlignment, clock: _Clock
-    ) -> tuple[PageAlignment, GridWarp, PageMarks, Naming]:
-        """Lattice and named strips.
+    def _look(self, photo: Photo, alignment: PageAlignment, clock: _Clock) -> _Look:
+        """Lattice, marks and named strips, as one alignment shows them."""
+        with clock("rectify"):
+            grid, marks = self._rectify(photo, alignment)
+        with clock("layout"):
+            strips = agree_on_span(find_strips(marks.zero), marks.start, marks.end)
+            naming = name_strips(strips, marks.label, marks.start, layout=self.options.layout)
+        return _Look(alignment, grid, marks, naming)
 
-        Where the lattice, the strips or their names are in doubt, a second look is taken with what the first taught,
-        and if names are still in doubt, a third one the other way up.
+    def _locate(self, photo: Photo, alignment: PageAlignment, clock: _Clock) -> _Look:
+        """The look that shows the page best.
+
+        Where lead names cannot be read, the page is turned; where lattice, strips or names are still in doubt, a last
+        look is taken with what the best one taught.
         """
-        tries: list[tuple[PageAlignment, GridWarp, PageMarks, Naming]] = []
-        looks = [alignment]
-        for k in range(3):
-            if k < len(looks):
-                with clock("rectify"):
-                    grid, marks = self._rectify(photo, looks[k])
-                with clock("layout"):
-                    strips = agree_on_span(find_strips(marks.zero), marks.start, marks.end)
-                    naming = name_strips(strips, marks.label, marks.start, layout=self.options.layout)
-                if naming is not None and naming.strips:
-                    tries.append((looks[k], grid, marks, naming))
-                    if _settled(grid, naming):
-                        return tries[-1]
-                    better = realigned(looks[k], *self._refine(photo, grid, naming.strips)) if k == 0 else None
-                    looks += [] if better is None else [better]
-                if k < 2 and (naming is None or naming.label_score < _DOUBTFUL_LABELS):
-                    looks.append(turned_upside_down(looks[-1]))
-        if not tries:
+        best = self._look(photo, alignment, clock)
+        for quarters in (2, 1, 3):
+            if best.label_score > _DOUBTFUL_LABELS:
+                break
+            best = max(best, self._look(photo, turned(alignment, quarters), clock), key=lambda look: look.worth)
+        if best.naming is not None and not best.settled:
+            better = realigned(best.alignment, *self._refine(photo, best.grid, best.naming.strips))
+            if better is not None:
+                best = max(best, self._look(photo, better, clock), key=lambda look: look.worth)
+        if best.naming is None:
             raise NoEcgFoundError(
                 f"no strip of an ECG found in {photo.source}",
                 got="a sheet without a trace that goes on for 2 cm",
                 expected="at least one printed strip",
                 mend="Photograph the whole page from above, sharp and in even light.",
             )
-        best = max(tries, key=lambda t: t[3].label_score + 0.2 * bool(t[1].measured.any()) - 0.1 * len(t[3].missing))
-        if best[3].label_score < _LEAST_LABELS and not best[1].measured.any():
+        if best.label_score < _LEAST_LABELS and not best.grid.measured.any():
             raise NoEcgFoundError(
                 f"no ECG found in {photo.source}",
                 got="a sheet with neither a 5 mm grid nor a lead name that can be read",
@@ -246,12 +274,6 @@ class Digitizer:
         speed = (pulse.speed_mm_per_s or _DEFAULT_SPEED) if speed == AUTO else speed
         gain = (pulse.gain_mm_per_mv or _DEFAULT_GAIN) if gain == AUTO else gain
         return float(speed), float(gain), tuple(assumed)
-
-
-def _settled(grid: GridWarp, naming: Naming) -> bool:
-    """Whether a first look needs no second."""
-    lengths = [usual_row_length(s.x_mm[1] - s.x_mm[0]) for s in naming.strips]
-    return bool(grid.measured.any()) and naming.label_score > _DOUBTFUL_LABELS and not naming.missing and all(lengths)
 
 
 def _region(strips: Sequence[Strip]) -> tuple[tuple[float, float], tuple[float, float]]:

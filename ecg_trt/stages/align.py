@@ -25,7 +25,6 @@ from ecg_trt.types import Array, GridWarp, PageAlignment, Photo, Strip
 
 _PAGE_THRESHOLD = 0.5
 _LEAST_CELLS = 40  # of 4096: a page smaller than a tenth of the frame's side in each direction is no page
-_LEAST_MEAN_SCORE = 0.6
 _RANSAC_MM = 4.0
 _RULING_PX_PER_MM = 3.0
 _ROOM_MM = 22.0  # left around the strips on a second look
@@ -95,7 +94,7 @@ class Align:
         out = self.backend.infer({"image": canvas[None]})
         score = 1 / (1 + np.exp(-out["page"][0, 0].astype(np.float64)))
         on = largest_patch(score)
-        if on.sum() < _LEAST_CELLS or score[on].mean() < _LEAST_MEAN_SCORE:
+        if on.sum() < _LEAST_CELLS:
             raise NoEcgFoundError(
                 f"no ECG page found in {photo.source}",
                 got=f"{int(on.sum())} of {on.size} cells that look like ECG paper",
@@ -165,15 +164,16 @@ def _check_resolution(alignment: PageAlignment, photo: Photo, least: float) -> N
         )
 
 
-def turned_upside_down(alignment: PageAlignment) -> PageAlignment:
-    """The same page read the other way up."""
-    w, h = alignment.size_mm
-    half_turn = np.array([[-1, 0, w], [0, -1, h], [0, 0, 1.0]])
+def turned(alignment: PageAlignment, quarters: int) -> PageAlignment:
+    """The same page read after turning it clockwise by quarter turns."""
+    page_from_photo, (w, h) = alignment.page_from_photo, alignment.size_mm
+    for _ in range(quarters % 4):
+        page_from_photo = np.array([[0, -1, h], [1, 0, 0], [0, 0, 1.0]]) @ page_from_photo
+        w, h = h, w
     return replace(
-        alignment,
-        page_from_photo=half_turn @ alignment.page_from_photo,
-        quarter_turns=(alignment.quarter_turns + 2) % 4,
-    )
+        alignment, page_from_photo=page_from_photo, size_mm=(w, h),
+        quarter_turns=(alignment.quarter_turns - quarters) % 4,
+    )  # fmt: skip
 
 
 def realigned(alignment: PageAlignment, grid: GridWarp, strips: Sequence[Strip]) -> PageAlignment | None:

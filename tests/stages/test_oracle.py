@@ -11,7 +11,7 @@ from ecg_trt.backends.fake import FakeBackend
 from ecg_trt.geometry.grid import dense_map
 from ecg_trt.geometry.homography import apply_homography, letterbox
 from ecg_trt.ops.select import open_ops
-from ecg_trt.stages.align import Align, largest_patch, settle_axes, turned_upside_down
+from ecg_trt.stages.align import Align, largest_patch, settle_axes, turned
 from ecg_trt.stages.rectify import Rectify, node_candidates
 from ecg_trt.stages.trace import Trace, cut, tile_starts
 from ecg_trt.synth.page import Page, draw_page, draw_spec
@@ -66,12 +66,17 @@ def test_align_recovers_a_flat_pages_homography(seed: int) -> None:
     assert found.inlier.mean() > 0.9
 
 
-def test_align_of_a_page_read_upside_down_twice_is_the_same() -> None:
+def test_four_quarter_turns_are_none() -> None:
     page, shot, photo = _scene(1, 0.0)
     found = Align(_align_network(page, shot), open_ops(), 1.0)(photo)
-    again = turned_upside_down(turned_upside_down(found))
+    w, h = found.size_mm
+    once = turned(found, 1)
+    assert once.size_mm == (h, w)
+    corner = apply_homography(np.linalg.inv(found.page_from_photo), np.array([[0.0, 0.0]]))
+    np.testing.assert_allclose(apply_homography(once.page_from_photo, corner), [[h, 0.0]], atol=1e-6)
+    again = turned(once, 3)
     np.testing.assert_allclose(again.page_from_photo, found.page_from_photo, atol=1e-9)
-    assert turned_upside_down(found).quarter_turns == (found.quarter_turns + 2) % 4
+    assert again.quarter_turns == found.quarter_turns == (turned(found, 2).quarter_turns + 2) % 4
 
 
 def test_settle_axes_lets_the_majority_decide() -> None:
