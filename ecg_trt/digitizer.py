@@ -48,10 +48,10 @@ from ecg_trt.weights import list_weights
 NETWORKS = ("stage0", "stage1", "stage2")
 _DEFAULT_SPEED, _DEFAULT_GAIN = 25.0, 10.0
 _DOUBTFUL_LABELS = 0.15  # names read the right way up score 0.2 and more, the wrong way up 0.1 and less
-_LEAST_LABELS = 0.08  # a page without one legible name and without a lattice is no ECG
 _DOUBTFUL_QUALITY, _LEAST_QUALITY = 0.6, 0.25
 _FINE_PX_PER_MM = 5.0
 _SIDE_MM, _ROW_MM = 12.0, 27.0
+_BEYOND_MM = 4.0  # by which a strip may reach beyond the lattice that was seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +93,11 @@ class _Look:
         """Whether nothing is in doubt."""
         if self.naming is None or self.naming.missing or self.label_score < _DOUBTFUL_LABELS:
             return False
-        lengths = [usual_row_length(s.x_mm[1] - s.x_mm[0]) for s in self.naming.strips]
-        return bool(self.grid.measured.any()) and all(lengths)
+        seen = np.flatnonzero(self.grid.measured.any(0)) * self.grid.mm_per_cell
+        spans = [s.x_mm for s in self.naming.strips]
+        return bool(len(seen)) and all(
+            usual_row_length(b - a) is not None and max(seen[0] - a, b - seen[-1]) < _BEYOND_MM for a, b in spans
+        )
 
 
 class _Clock:
@@ -236,7 +239,7 @@ class Digitizer:
                 expected="at least one printed strip",
                 mend="Photograph the whole page from above, sharp and in even light.",
             )
-        if best.label_score < _LEAST_LABELS and not best.grid.measured.any():
+        if best.label_score < _DOUBTFUL_LABELS and not best.grid.measured.any():
             raise NoEcgFoundError(
                 f"no ECG found in {photo.source}",
                 got="a sheet with neither a 5 mm grid nor a lead name that can be read",

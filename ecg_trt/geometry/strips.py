@@ -23,6 +23,7 @@ _NAME_SEEN, _NAME_BOX_MM = 0.25, (3, 5)  # response in the middle of a name; hei
 _ROW_LENGTHS_MM = (125.0, 250.0, 500.0)  # 5 or 10 s at 25 or 50 mm/s
 _LEGIBLE = 0.35  # least response at which a name is taken as read
 _SKIPPED_STRIP, _SKIPPED_ROW = 0.8, 0.9  # what leaving one out costs in units of a well-read label
+_SURE_STRIP = 0.7  # score of a strip that is surely one: a dark line of the grid scores less and costs less
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,38 +246,44 @@ class _Evidence:
                 mine, rival = np.maximum(mine, 0.6 * rival), 0 * rival
             inner = np.array([n == 4, n in (2, 4), n == 4])
             structure = np.where(inner, self.breaks - 0.3, 0.3 - self.breaks).mean(1)
-            out[:, :, j] = (mine - 0.5 * rival).mean(1).T + 0.8 * structure
+            out[:, :, j] = 1.5 * (mine - 0.5 * rival).mean(1).T + 0.8 * structure
         return out
 
     def match(self, layout: Layout) -> tuple[float, list[tuple[int, int]], int]:
         """Best score over the rises of the names, its pairs (strip, row) and the rise's index."""
         score = self._pair_scores(layout)
-        best = _best_sums(score)
+        price = _SKIPPED_STRIP * np.minimum(1, np.array([s.score for s in self.strips]) / _SURE_STRIP) ** 3
+        best = _best_sums(score, price)
         rise = int(best[:, -1, -1].argmax())
-        return float(best[rise, -1, -1]), _pairs(best[rise], score[rise]), rise
+        return float(best[rise, -1, -1]), _pairs(best[rise], score[rise], price), rise
 
 
-def _best_sums(score: Array) -> Array:
-    """(k, n + 1, m + 1): greatest sum of an order-preserving matching of the first i strips and j rows."""
+def _best_sums(score: Array, price: Array) -> Array:
+    """(k, n + 1, m + 1): greatest sum of an order-preserving matching of the first i strips and j rows.
+
+    Args:
+        score: (k, n, m) of each strip as each row.
+        price: (n,) of leaving a strip out.
+    """
     k, n, m = score.shape
     best = np.zeros((k, n + 1, m + 1))
-    best[:, :, 0] = -_SKIPPED_STRIP * np.arange(n + 1)
+    best[:, 1:, 0] = -np.cumsum(price)
     best[:, 0] = -_SKIPPED_ROW * np.arange(m + 1)
     for i in range(n):
         for j in range(m):
-            skipped = np.maximum(best[:, i, j + 1] - _SKIPPED_STRIP, best[:, i + 1, j] - _SKIPPED_ROW)
+            skipped = np.maximum(best[:, i, j + 1] - price[i], best[:, i + 1, j] - _SKIPPED_ROW)
             best[:, i + 1, j + 1] = np.maximum(best[:, i, j] + score[:, i, j], skipped)
     return best
 
 
-def _pairs(best: Array, score: Array) -> list[tuple[int, int]]:
+def _pairs(best: Array, score: Array, price: Array) -> list[tuple[int, int]]:
     """The matching behind `_best_sums` of one score (n, m), from the top."""
     pairs, (i, j) = [], score.shape
     while i and j:
         if best[i, j] == best[i - 1, j - 1] + score[i - 1, j - 1]:
             pairs.append((i - 1, j - 1))
             i, j = i - 1, j - 1
-        elif best[i, j] == best[i - 1, j] - _SKIPPED_STRIP:
+        elif best[i, j] == best[i - 1, j] - price[i - 1]:
             i -= 1
         else:
             j -= 1
