@@ -188,7 +188,7 @@ class Digitizer:
         with clock("flatten"):
             page = self._flatten(photo, grid, strips)
         with clock("trace"):
-            trace = self._trace(page, strips, name_boxes(look.marks.label))
+            trace = self._trace(page, strips, name_boxes(look.naming.strips, look.marks.label))
         with clock("signal"):
             record = self._record(photo, page, grid, look.marks, naming, trace)
         clock.ms["total"] = sum(clock.ms.values())

@@ -19,7 +19,8 @@ _LEAST_ROW_PITCH_MM = 7
 _LABEL_REACH_MM = (-9.0, 16.0)  # where a lead name may stand with regard to its segment's start
 _LABEL_RISE_MM = tuple(range(-16, 13))  # and to its zero line, one value for the whole page
 _PULSE_SECONDS = 0.2
-_NAME_SEEN, _NAME_BOX_MM = 0.25, (3, 5)  # response in the middle of a name; height and width added around it
+_NAME_SEEN, _ENOUGH_NAMES = 0.25, 3  # response in the middle of a name; how many tell where the others are
+_NAME_HALF_MM = (3.5, 2.0)  # half the width and height of a name
 _ROW_LENGTHS_MM = (125.0, 250.0, 500.0)  # 5 or 10 s at 25 or 50 mm/s
 _LEGIBLE = 0.35  # least response at which a name is taken as read
 _SKIPPED_STRIP, _SKIPPED_ROW = 0.8, 0.9  # what leaving one out costs in units of a well-read label
@@ -118,10 +119,39 @@ def agree_on_span(strips: Sequence[Strip], start: Array, end: Array) -> list[Str
     ]
 
 
-def name_boxes(label: Array) -> Array:
-    """(H, W) bool: where the letters of lead names stand, by the map of their middles (12, H, W)."""
-    middles = (label.max(0) > _NAME_SEEN).astype(np.uint8)
-    return np.asarray(cv2.dilate(middles, np.ones(_NAME_BOX_MM, np.uint8)) > 0)
+def name_boxes(strips: Sequence[Strip], label: Array) -> Array:
+    """Where the letters of lead names stand.
+
+    A device prints all names at the same distance from their segments: what most of them say holds for those that
+    cannot be read.
+
+    Args:
+        strips: named strips.
+        label: (12, H, W) map of lead names.
+
+    Returns:
+        (H, W) bool.
+    """
+    any_name = label.max(0)
+    height, width = any_name.shape
+    corners = [(s.x_mm[0], strip.zero_y_mm) for strip in strips for s in strip.segments]
+    seen = []
+    for x, y in corners:
+        left, top = (int(max(0, v + d)) for v, d in ((x, _LABEL_REACH_MM[0]), (y, _LABEL_RISE_MM[0])))
+        window = any_name[top : int(y + _LABEL_RISE_MM[-1] + 1), left : int(x + _LABEL_REACH_MM[1])]
+        row, column = divmod(int(window.argmax()), window.shape[1]) if window.size else (0, 0)
+        found = window.size > 0 and window[row, column] > _NAME_SEEN
+        seen.append((left + column - x, top + row - y) if found else (np.nan, np.nan))
+    offsets = np.array(seen).reshape(-1, 2)
+    usual = np.nanmedian(offsets, 0) if np.isfinite(offsets[:, 0]).sum() >= _ENOUGH_NAMES else np.full(2, np.nan)
+    boxes = np.zeros((height, width), bool)
+    for (x, y), offset in zip(corners, offsets, strict=True):
+        dx, dy = offset if np.isfinite(offset).all() else usual
+        if np.isfinite(dx):
+            rows, columns = (slice(max(0, round(v - r)), max(0, round(v + r) + 1))
+                             for v, r in ((y + dy, _NAME_HALF_MM[1]), (x + dx, _NAME_HALF_MM[0])))  # fmt: skip
+            boxes[rows, columns] = True
+    return boxes
 
 
 def read_pulses(pulse: Array) -> Pulse:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ecg_trt.geometry.strips import agree_on_span, find_strips, name_strips, read_pulses
-from ecg_trt.layout import LAYOUTS
+from ecg_trt.geometry.strips import agree_on_span, find_strips, name_boxes, name_strips, read_pulses
+from ecg_trt.layout import LAYOUTS, LEADS
 from ecg_trt.synth.page import Page, draw_page, draw_spec
 from ecg_trt.synth.signals import simulate
 from ecg_trt.types import Array
@@ -86,3 +86,16 @@ def test_specks_are_no_pulses() -> None:
     specks = np.zeros((100, 100), np.float32)
     specks[10, 10], specks[40:42, 50:52] = 0.9, 0.8
     assert read_pulses(specks).gain_mm_per_mv is None
+
+
+def test_names_that_cannot_be_read_stand_where_the_others_do() -> None:
+    page = _page(6, layout="3x4", clutter=0.0)
+    label = _maps(page)["label"]
+    hidden = page.labels[5]
+    label[LEADS.index(hidden.lead)] = 0
+    boxes = name_boxes(page.strips, label)
+    for mark in page.labels:
+        x, y = (round(v) for v in mark.xy_mm)
+        assert boxes[y, x], mark.lead
+    assert boxes.mean() < 0.02
+    assert not name_boxes(page.strips, np.zeros_like(label)).any()
