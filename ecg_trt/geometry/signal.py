@@ -13,7 +13,7 @@ from ecg_trt.types import Array
 _HALF_TAPS = 16
 _PHASES = 256
 _FLOOR = -12.0  # nats below the best of a column: beyond that, all are equally impossible
-_JUMP_PRICE, _MOST_PRICE = 0.2, 8.0  # nats a row, and at most
+_JUMP_PRICE, _MOST_PRICE = 0.1, 4.0  # nats a row, and at most
 
 
 def follow_ridge(logits: Array, *, candidates: int = 4) -> Array:

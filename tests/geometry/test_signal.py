@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ecg_trt.errors import OptionError
 from ecg_trt.geometry.limb import LIMB_FROM_DIPOLE, blend_limb_leads
-from ecg_trt.geometry.signal import decode_ridge, fill_gaps, resample
+from ecg_trt.geometry.signal import decode_ridge, fill_gaps, follow_ridge, resample
 
 
 def ridge(rows: np.ndarray, height: int, sigma: float = 1.2) -> np.ndarray:
@@ -168,3 +168,37 @@ def test_a_misread_lead_is_not_spread() -> None:
     assert np.array_equal(blend_limb_leads(x, np.ones(12)), x)
     with pytest.raises(OptionError):
         blend_limb_leads(x[:5], np.ones(12))
+
+
+def _ridge(pen: np.ndarray, height: int, strength: float = 1.0) -> np.ndarray:
+    return strength * np.maximum(-0.5 * (np.arange(height)[:, None] - pen) ** 2, -14.0)
+
+
+def test_a_brighter_letter_beside_the_pen_is_passed_by() -> None:
+    pen = np.full(200, 60.0)
+    logits = _ridge(pen, 120)
+    letter = slice(90, 100)
+    logits[85:89, letter] = 0.3  # outshines the pen for ten columns
+    assert (np.argmax(logits[:, letter], 0) > 80).all()
+    path = follow_ridge(logits[None])[0]
+    np.testing.assert_array_equal(path, 60)
+    row, _ = decode_ridge(logits[None], centre=path[None])
+    np.testing.assert_allclose(row[0], 60, atol=0.05)
+
+
+def test_a_steep_wave_is_followed() -> None:
+    x = np.arange(200)
+    pen = 90 - 70 * np.exp(-0.5 * ((x - 100) / 2.5) ** 2)
+    path = follow_ridge(_ridge(pen, 120)[None])[0]
+    assert np.abs(path - pen).max() <= 0.5
+
+
+@given(st.integers(0, 10_000))
+def test_followed_rows_are_among_the_maxima(seed: int) -> None:
+    logits = np.random.default_rng(seed).normal(size=(2, 20, 30)).astype(np.float32)
+    path = follow_ridge(logits, candidates=20)
+    value = np.take_along_axis(logits, path[:, None], 1)[:, 0]
+    padded = np.pad(logits, ((0, 0), (1, 1), (0, 0)), constant_values=-np.inf)
+    above = np.take_along_axis(padded, path[:, None], 1)[:, 0]
+    below = np.take_along_axis(padded, path[:, None] + 2, 1)[:, 0]
+    assert ((value >= above) & (value >= below)).all()
