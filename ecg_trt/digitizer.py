@@ -15,7 +15,7 @@ from ecg_trt.backends.select import open_backend
 from ecg_trt.config import AUTO, Options
 from ecg_trt.errors import IncompletePageError, NoEcgFoundError
 from ecg_trt.geometry.assemble import assemble
-from ecg_trt.geometry.refine import carried, follow_small_boxes, refine_lattice
+from ecg_trt.geometry.refine import carried, follow_small_boxes, refine_lattice, smooth_if_flat
 from ecg_trt.geometry.strips import (
     Naming,
     Pulse,
@@ -24,6 +24,7 @@ from ecg_trt.geometry.strips import (
     name_boxes,
     name_strips,
     read_pulses,
+    shift_to_pen,
     usual_row_length,
 )
 from ecg_trt.io.photo import read_photo
@@ -32,7 +33,7 @@ from ecg_trt.ops.select import open_ops
 from ecg_trt.stages.align import Align, realigned, turned
 from ecg_trt.stages.frames import TRACE_PX_PER_MM
 from ecg_trt.stages.rectify import PageMarks, Rectify
-from ecg_trt.stages.trace import Trace
+from ecg_trt.stages.trace import BEYOND_MM, Trace
 from ecg_trt.types import (
     Array,
     EcgRecord,
@@ -184,13 +185,13 @@ class Digitizer:
         assert look.naming is not None
         with clock("refine"):
             grid, strips = self._refine(photo, look.grid, look.naming.strips)
-            naming = replace(look.naming, strips=strips)
         with clock("flatten"):
             page = self._flatten(photo, grid, strips)
         with clock("trace"):
             trace = self._trace(page, strips, name_boxes(look.naming.strips, look.marks.label))
+            strips = shift_to_pen(strips, trace.confidence, page.origin_mm[0], page.px_per_mm[0], BEYOND_MM)
         with clock("signal"):
-            record = self._record(photo, page, grid, look.marks, naming, trace)
+            record = self._record(photo, page, grid, look.marks, replace(look.naming, strips=strips), trace)
         clock.ms["total"] = sum(clock.ms.values())
         record = replace(record, timings_ms={step: round(ms, 1) for step, ms in clock.ms.items()})
         return Reading(record, look.alignment, grid, look.marks, page, strips, trace)
@@ -202,11 +203,11 @@ class Digitizer:
         """The lattice after a look at the printed lines themselves, and the strips with it."""
         page = self._flatten(photo, grid, strips)
         if grid.measured.any():
-            return refine_lattice(grid, page), strips
+            return smooth_if_flat(refine_lattice(grid, page)), strips
         followed = follow_small_boxes(grid, page)
         if followed is None:
             return grid, strips
-        return followed[0], carried(strips, followed[1], grid.mm_per_cell)
+        return smooth_if_flat(followed[0]), carried(strips, followed[1], grid.mm_per_cell)
 
     def _look(self, photo: Photo, alignment: PageAlignment, clock: _Clock) -> _Look:
         """Lattice, marks and named strips, as one alignment shows them."""

@@ -22,6 +22,8 @@ _PEN = (1.3, 1.9)  # times as dark as most lines, in the channel that sees lines
 _LEAST_BARE = 0.4  # of a window's length that must be free of the pen
 _LEAST_PROMINENCE = 3.0  # peak over the spread of the profile's rest
 _OUTLIER_MM = 0.2
+_FLAT_MM = 0.06  # distance from a cubic at which paper still counts as flat
+_CUBIC_TERMS = 10
 _FINE_WINDOW_MM = 5.0
 _LEAST_FINE = 0.12  # of the darkness that must follow the 1 mm lines
 _WINDOW_SHARES = (0.125, 0.75, 0.125)  # of neighbouring nodes in a window of one cell, straight lines between nodes
@@ -171,6 +173,41 @@ def refine_lattice(grid: GridWarp, page: RectifiedPage) -> GridWarp:
     inside = np.outer((y_mm > 0) & (y_mm * sy < len(dark)), (x_mm > 0) & (x_mm * sx < dark.shape[1]))
     unseen = np.stack([~seen_x & inside, ~seen_y.T & inside], -1)
     nodes = _lean_on_neighbours(nodes, frame, unseen)
+    return GridWarp(nodes.astype(np.float32), grid.mm_per_cell, grid.residual_px, grid.measured)
+
+
+def smooth_if_flat(grid: GridWarp) -> GridWarp:
+    """Lays the nodes on a smooth surface where the paper is flat, as in scans.
+
+    A cubic in the lattice's coordinates, fitted robustly, follows perspective and lens but no fold. Where most nodes
+    lie on it within some hundredths of a millimetre, those that do not are errors and not paper.
+
+    Args:
+        grid: a refined lattice.
+
+    Returns:
+        The lattice with its nodes on the surface, or as it was where the paper is not flat.
+    """
+    rows, cols = np.nonzero(grid.measured)
+    if len(rows) < 10 * _CUBIC_TERMS:
+        return grid
+    nodes = grid.node_xy.astype(np.float64)
+    pitch = float(np.median(np.linalg.norm(np.diff(nodes, axis=1), axis=-1)))
+    row, col = np.mgrid[: nodes.shape[0], : nodes.shape[1]]
+    u, v = (2 * (a - b.mean()) / np.ptp(b) for a, b in ((col, cols), (row, rows)))
+    terms = np.stack([u**i * v**j for i in range(4) for j in range(4 - i)], -1)
+    seen, wanted = terms[grid.measured], nodes[grid.measured]
+    weight = np.ones(len(seen))
+    for _ in range(8):
+        root = np.sqrt(weight)[:, None]
+        factors = np.linalg.lstsq(seen * root, wanted * root, rcond=None)[0]
+        miss = np.linalg.norm(seen @ factors - wanted, axis=1) * grid.mm_per_cell / pitch
+        weight = 1 / (1 + (miss / _FLAT_MM) ** 2)  # Cauchy's
+    if np.median(miss) > _FLAT_MM:
+        return grid
+    inside = np.zeros(nodes.shape[:2], bool)
+    inside[max(0, rows.min() - 1) : rows.max() + 2, max(0, cols.min() - 1) : cols.max() + 2] = True
+    nodes = np.where(inside[..., None], terms @ factors, nodes)
     return GridWarp(nodes.astype(np.float32), grid.mm_per_cell, grid.residual_px, grid.measured)
 
 

@@ -154,6 +154,43 @@ def name_boxes(strips: Sequence[Strip], label: Array) -> Array:
     return boxes
 
 
+def shift_to_pen(strips: Sequence[Strip], confidence: Array, origin_x_mm: float, px_per_mm: float,
+                 reach_mm: float) -> tuple[Strip, ...]:  # fmt: skip
+    """Lays the strips of a page where the pen begins and ends, all by one distance.
+
+    Args:
+        strips: named strips.
+        confidence: (strips, W) that a column shows the strip's pen.
+        origin_x_mm: page mm of column 0.
+        px_per_mm: of the columns.
+        reach_mm: greatest shift.
+
+    Returns:
+        The strips, moved by the median of what their ends say; as they were where fewer than half of them say anything.
+    """
+    reach = round(reach_mm * px_per_mm)
+    said = []
+    for strip, sure in zip(strips, confidence, strict=True):
+        for x, rising in zip(strip.x_mm, (True, False), strict=True):
+            edge = round((x - origin_x_mm) * px_per_mm)
+            on = sure[max(0, edge - reach) : edge + reach + 1] > 0.5
+            steps = np.flatnonzero(on[1:] != on[:-1])
+            steps = steps[on[steps + 1] == rising] + max(0, edge - reach) + 0.5
+            if len(steps):
+                nearest = float(steps[np.abs(steps - edge).argmin()])
+                said.append(nearest / px_per_mm + origin_x_mm - x)
+    if len(said) < len(strips):
+        return tuple(strips)
+    shift = float(np.median(said))
+    return tuple(
+        replace(
+            s, x_mm=(s.x_mm[0] + shift, s.x_mm[1] + shift),
+            segments=tuple(replace(g, x_mm=(g.x_mm[0] + shift, g.x_mm[1] + shift)) for g in s.segments),
+        )
+        for s in strips
+    )  # fmt: skip
+
+
 def read_pulses(pulse: Array) -> Pulse:
     """Speed and gain from the size of the calibration pulses (1 mV, 0.2 s)."""
     mask = (pulse > 0.5).astype(np.uint8)

@@ -16,6 +16,7 @@ from ecg_trt.geometry.signal import decode_ridge, follow_ridge
 from ecg_trt.stages.frames import TRACE_TILE_HW
 from ecg_trt.types import Array, RectifiedPage, Strip, TraceMap
 
+BEYOND_MM = 1.5  # looked at on both sides of a strip, as its ends are known less well than its columns
 _OVERLAP_PX = 48
 _MARGIN_PX = 24
 _PAPER_GREY = 114
@@ -68,7 +69,7 @@ class Trace:
             letters: (H, W) bool at 1 px/mm of page mm, where lead names stand; a V must not be taken for an S wave.
 
         Returns:
-            Rows in page px, NaN outside the printed span.
+            Rows in page px, NaN more than `BEYOND_MM` outside the printed span.
         """
         width = page.image.shape[1]
         ridge = np.full((len(strips), width), np.nan, np.float32)
@@ -82,7 +83,7 @@ class Trace:
     ) -> None:
         h, w = TRACE_TILE_HW
         (sx, sy), (ox, oy) = page.px_per_mm, page.origin_mm
-        left, right = (round((x - ox) * sx) for x in strip.x_mm)
+        left, right = (round((x + d - ox) * sx) for x, d in zip(strip.x_mm, (-BEYOND_MM, BEYOND_MM), strict=True))
         top = round((strip.zero_y_mm - oy) * sy - (h - 1) / 2)
         for start in tile_starts(left - _MARGIN_PX, right + _MARGIN_PX, w, _OVERLAP_PX):
             out = self.backend.infer({"image": cut(page.image, top, start, (h, w))[None]})

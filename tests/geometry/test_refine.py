@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ecg_trt.geometry.grid import dense_map
-from ecg_trt.geometry.refine import carried, follow_small_boxes, refine_lattice
+from ecg_trt.geometry.refine import carried, follow_small_boxes, refine_lattice, smooth_if_flat
 from ecg_trt.ops.cv2_ops import Cv2Ops
 from ecg_trt.synth.page import GridStyle, draw_page, draw_spec
 from ecg_trt.synth.signals import simulate
@@ -85,3 +85,19 @@ def test_strips_are_carried_along() -> None:
     assert found.x_mm[1] - found.x_mm[0] == pytest.approx(250.0)  # 249.6 is a row of 250
     assert [s.lead for s in found.segments] == ["I", "V1"]
     assert found.segments[1].x_mm[0] == pytest.approx(sum(found.x_mm) / 2)
+
+
+def _nodes(bend_px: float, noise_px: float) -> tuple[np.ndarray, GridWarp]:
+    rng = np.random.default_rng(1)
+    x, y = np.meshgrid(50.0 * np.arange(40), 50.0 * np.arange(28))
+    true = np.stack([x + 1e-5 * x * y, y + bend_px * np.abs(np.sin(x / 150))], -1)
+    noisy = true + rng.normal(0, noise_px, true.shape)
+    noisy[10:14, 20] += 4.0  # a pen was taken for a line
+    return true, GridWarp(noisy.astype(np.float32), 5.0, 0.1, np.ones(x.shape, bool))
+
+
+def test_flat_paper_is_smoothed_and_folded_paper_is_not() -> None:
+    true, grid = _nodes(0.0, 0.2)
+    assert np.abs(smooth_if_flat(grid).node_xy - true).max() < 0.2
+    _, folded = _nodes(8.0, 0.2)
+    assert smooth_if_flat(folded) is folded

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ecg_trt.geometry.strips import agree_on_span, find_strips, name_boxes, name_strips, read_pulses
+from ecg_trt.geometry.strips import agree_on_span, find_strips, name_boxes, name_strips, read_pulses, shift_to_pen
 from ecg_trt.layout import LAYOUTS, LEADS
 from ecg_trt.synth.page import Page, draw_page, draw_spec
 from ecg_trt.synth.signals import simulate
-from ecg_trt.types import Array
+from ecg_trt.types import Array, Segment, Strip
 from train.data.samples import _page_maps
 
 
@@ -99,3 +99,14 @@ def test_names_that_cannot_be_read_stand_where_the_others_do() -> None:
         assert boxes[y, x], mark.lead
     assert boxes.mean() < 0.02
     assert not name_boxes(page.strips, np.zeros_like(label)).any()
+
+
+def test_strips_are_shifted_to_where_the_pen_begins_and_ends() -> None:
+    strips = [Strip(y, (20.0, 270.0), 1.0, (Segment("II", (20.0, 270.0), 0.0),)) for y in (30.0, 60.0, 90.0)]
+    sure = np.zeros((3, 2800), np.float32)
+    sure[:, 155:2655] = 0.9  # 0.5 mm further right, counted from 5 mm
+    sure[1, 150:160] = 0.9  # one strip begins in a calibration pulse
+    moved = shift_to_pen(strips, sure, 5.0, 10.0, 1.5)
+    assert [s.x_mm[0] for s in moved] == pytest.approx([20.45] * 3, abs=0.051)
+    assert moved[0].segments[0].x_mm == moved[0].x_mm
+    assert shift_to_pen(strips, np.ones_like(sure), 5.0, 10.0, 1.5) == tuple(strips)
