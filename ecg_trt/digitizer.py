@@ -30,7 +30,7 @@ from ecg_trt.geometry.strips import (
 from ecg_trt.io.photo import read_photo
 from ecg_trt.layout import LEADS, RECORD_SECONDS
 from ecg_trt.ops.select import open_ops
-from ecg_trt.stages.align import Align, realigned, turned
+from ecg_trt.stages.align import Align, realigned, turned, zoomed
 from ecg_trt.stages.frames import TRACE_PX_PER_MM
 from ecg_trt.stages.rectify import PageMarks, Rectify
 from ecg_trt.stages.trace import BEYOND_MM, Trace
@@ -51,6 +51,7 @@ _DEFAULT_SPEED, _DEFAULT_GAIN = 25.0, 10.0
 _DOUBTFUL_LABELS = 0.15  # names read the right way up score 0.2 and more, the wrong way up 0.1 and less
 _DOUBTFUL_QUALITY, _LEAST_QUALITY = 0.6, 0.25
 _FINE_PX_PER_MM = 5.0
+_OTHER_SCALES = (0.8, 0.64, 1.25)
 _SIDE_MM, _ROW_MM = 12.0, 27.0
 _BEYOND_MM = 4.0  # by which a strip may reach beyond the lattice that was seen
 
@@ -221,14 +222,21 @@ class Digitizer:
     def _locate(self, photo: Photo, alignment: PageAlignment, clock: _Clock) -> _Look:
         """The look that shows the page best.
 
-        Where lead names cannot be read, the page is turned; where lattice, strips or names are still in doubt, a last
-        look is taken with what the best one taught.
+        Where lead names cannot be read, the page is turned; where no lattice is seen, other scales are tried; where
+        lattice, strips or names are still in doubt, a last look is taken with what the best one taught.
         """
         best = self._look(photo, alignment, clock)
         for quarters in (2, 1, 3):
             if best.label_score > _DOUBTFUL_LABELS:
                 break
             best = max(best, self._look(photo, turned(alignment, quarters), clock), key=lambda look: look.worth)
+        first = best
+        for factor in _OTHER_SCALES:
+            if best.grid.measured.any():
+                break
+            look = self._look(photo, zoomed(first.alignment, factor), clock)
+            if look.grid.measured.any() and look.label_score > 0.5 * first.label_score:
+                best = look
         if best.naming is not None and not best.settled:
             better = realigned(best.alignment, *self._refine(photo, best.grid, best.naming.strips))
             if better is not None:

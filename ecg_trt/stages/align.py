@@ -124,7 +124,10 @@ class Align:
 
     def _fit(self, axes: Array, log_scale: Array, score: Array, on: Array, canvas_from_photo: Array) -> PageAlignment:
         unit, _ = settle_axes(axes, score * on)
-        px_per_mm = np.exp(np.clip(log_scale.astype(np.float64), -3, 3) + ALIGN_LOG_SCALE_UNIT)
+        # One scale for both axes: a slant of 30 degrees squeezes a page by 13 %, and the network's scales for the two
+        # may differ by more than that.
+        both = np.clip(log_scale.astype(np.float64), -3, 3).mean(0)
+        px_per_mm = np.broadcast_to(np.exp(both + ALIGN_LOG_SCALE_UNIT), log_scale.shape)
         frame = np.moveaxis(unit * px_per_mm[:, None], (0, 1), (-1, -2))  # d px / d mm, [component, axis]
         rows, cols = np.mgrid[: on.shape[0], : on.shape[1]]
         cells = np.stack([cell_centre(cols, ALIGN_STRIDE), cell_centre(rows, ALIGN_STRIDE)], -1).astype(np.float64)
@@ -176,6 +179,13 @@ def turned(alignment: PageAlignment, quarters: int) -> PageAlignment:
     )  # fmt: skip
 
 
+def zoomed(alignment: PageAlignment, factor: float) -> PageAlignment:
+    """The same page taken to be `factor` times as large."""
+    w, h = alignment.size_mm
+    larger = np.diag([factor, factor, 1.0]) @ alignment.page_from_photo
+    return replace(alignment, page_from_photo=larger, size_mm=(factor * w, factor * h))
+
+
 def realigned(alignment: PageAlignment, grid: GridWarp, strips: Sequence[Strip]) -> PageAlignment | None:
     """A better alignment from what the next stage has seen, for a second look.
 
@@ -192,7 +202,7 @@ def realigned(alignment: PageAlignment, grid: GridWarp, strips: Sequence[Strip])
     """
     x0, x1 = (float(np.median([s.x_mm[side] for s in strips])) for side in (0, 1))
     y0, y1 = strips[0].zero_y_mm, strips[-1].zero_y_mm
-    length = usual_row_length(x1 - x0, slack=0.3)
+    length = usual_row_length(x1 - x0, slack=0.25)
     if grid.measured.any():
         rows, cols = np.nonzero(grid.measured)
         mm = grid.mm_per_cell * np.stack([cols, rows], -1).astype(np.float64)
