@@ -26,8 +26,9 @@ def machine() -> dict[str, object]:
         cpu = names[0] if names else cpu
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     packages = {name: version(name) for name in ("numpy", "onnxruntime", "opencv-python-headless")}
+    command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
     return {"cpu": cpu, "cores": cores, "python": platform.python_version(), "system": platform.system(),
-            "date": time.strftime("%Y-%m-%d"), "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]), **packages}  # fmt: skip
+            "date": time.strftime("%Y-%m-%d"), "command": command, **packages}  # fmt: skip
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
