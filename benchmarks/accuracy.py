@@ -78,15 +78,6 @@ def synthetic(count: int, seed: int) -> Iterator[Case]:
         yield Case(name, "synthetic", image, truth.signal_mv, truth.fs)
 
 
-def einthoven_residual(signal: Array) -> float:
-    """RMS of I + III - II over the RMS of the three, each less its mean; NaN where they are not printed together."""
-    limb = signal[:3, np.isfinite(signal[:3]).all(0)]
-    if limb.shape[1] < 100:
-        return float("nan")
-    limb = limb - limb.mean(1, keepdims=True)
-    return float(np.sqrt(np.mean((limb[0] + limb[2] - limb[1]) ** 2) / np.mean(limb**2)))
-
-
 def judge(digitizer: Digitizer, case: Case, keep_view: bool) -> Outcome:
     """Digitizes and scores one picture."""
     try:
@@ -102,7 +93,7 @@ def judge(digitizer: Digitizer, case: Case, keep_view: bool) -> Outcome:
         text = f"{Path(case.name).name} {'' if score is None else f'{score.snr_db:.1f} dB'}"
         cv2.putText(view, text, (8, _TILE_H - 10), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (200, 0, 0), 2, cv2.LINE_AA)
     return Outcome(case, score, record.layout, float(np.nanmean(record.quality)), "",
-                   einthoven_residual(record.signal_mv), view)  # fmt: skip
+                   reading.limb_residual, view)  # fmt: skip
 
 
 def contact_sheet(views: list[Array], path: Path, columns: int = 3) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from ecg_trt.backends.select import open_backend
 from ecg_trt.config import AUTO, Options
 from ecg_trt.errors import IncompletePageError, NoEcgFoundError
-from ecg_trt.geometry.assemble import assemble
+from ecg_trt.geometry.assemble import MOST_LIMB_RESIDUAL, assemble
 from ecg_trt.geometry.refine import carried, follow_small_boxes, refine_lattice, smooth_if_flat
 from ecg_trt.geometry.strips import (
     Naming,
@@ -58,7 +58,7 @@ _BEYOND_MM = 4.0  # by which a strip may reach beyond the lattice that was seen
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A record and everything it was read from."""
+    """A record and everything it was read from; `limb_residual` is that of the leads before they were blended."""
 
     record: EcgRecord
     alignment: PageAlignment
@@ -67,6 +67,7 @@ class Reading:
     page: RectifiedPage
     strips: tuple[Strip, ...]
     trace: TraceMap
+    limb_residual: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,10 +193,10 @@ class Digitizer:
             trace = self._trace(page, strips, name_boxes(look.naming.strips, look.marks.label))
             strips = shift_to_pen(strips, trace.confidence, page.origin_mm[0], page.px_per_mm[0], BEYOND_MM)
         with clock("signal"):
-            record = self._record(photo, page, grid, look.marks, replace(look.naming, strips=strips), trace)
+            record, residual = self._record(photo, page, grid, look.marks, replace(look.naming, strips=strips), trace)
         clock.ms["total"] = sum(clock.ms.values())
         record = replace(record, timings_ms={step: round(ms, 1) for step, ms in clock.ms.items()})
-        return Reading(record, look.alignment, grid, look.marks, page, strips, trace)
+        return Reading(record, look.alignment, grid, look.marks, page, strips, trace, residual)
 
     def _flatten(self, photo: Photo, grid: GridWarp, strips: Sequence[Strip]) -> RectifiedPage:
         return self._rectify.flatten(photo, grid, TRACE_PX_PER_MM, *_region(strips))
@@ -258,9 +259,9 @@ class Digitizer:
         return best
 
     def _record(self, photo: Photo, page: RectifiedPage, grid: GridWarp, marks: PageMarks, naming: Naming,
-                trace: TraceMap) -> EcgRecord:  # fmt: skip
-        speed, gain, assumed = self._scales(read_pulses(marks.pulse))
-        signal, quality = assemble(page, naming.strips, trace, speed=speed, gain=gain, fs=self.options.fs)
+                trace: TraceMap) -> tuple[EcgRecord, float]:  # fmt: skip
+        speed, gain, assumed = self._scales(read_pulses(marks.pulse, naming.strips))
+        signal, quality, residual = assemble(page, naming.strips, trace, speed=speed, gain=gain, fs=self.options.fs)
         if not np.isfinite(signal).any() or np.nanmean(quality) < _LEAST_QUALITY:
             raise IncompletePageError(
                 f"the traces in {photo.source} could not be followed",
@@ -268,12 +269,13 @@ class Digitizer:
                 expected=f"at least {_LEAST_QUALITY}",
                 mend="Take a sharper photo of the whole page, closer and without glare.",
             )
-        return EcgRecord(
+        record = EcgRecord(
             signal_mv=signal, fs=self.options.fs, lead_names=LEADS, layout=naming.layout.name,
             paper_speed_mm_per_s=speed, gain_mm_per_mv=gain, quality=quality,
-            warnings=tuple(_warnings(page, grid, naming, quality, assumed, speed)),
+            warnings=tuple(_warnings(page, grid, naming, quality, assumed, speed, residual)),
             backend=self.backend_name, weights=dict(self._weights), assumed=assumed, source=photo.source,
         )  # fmt: skip
+        return record, residual
 
     def _scales(self, pulse: Pulse) -> tuple[float, float, tuple[str, ...]]:
         """Speed and gain: the user's word, else the pulse's, else the usual, which is then named as assumed."""
@@ -296,7 +298,7 @@ def _region(strips: Sequence[Strip]) -> tuple[tuple[float, float], tuple[float, 
 
 
 def _warnings(page: RectifiedPage, grid: GridWarp, naming: Naming, quality: Array, assumed: tuple[str, ...],
-              speed: float) -> Iterator[str]:  # fmt: skip
+              speed: float, residual: float) -> Iterator[str]:  # fmt: skip
     """What a reader of the record should know."""
     if not grid.measured.any():
         yield "No grid could be followed on the paper: times and amplitudes may be off by several per cent."
@@ -313,6 +315,8 @@ def _warnings(page: RectifiedPage, grid: GridWarp, naming: Naming, quality: Arra
     seconds = max((s.x_mm[1] - s.x_mm[0]) / speed for s in naming.strips)
     if seconds < 0.9 * RECORD_SECONDS:
         yield f"The longest strip shows {seconds:.1f} s of the record's {RECORD_SECONDS:g} s."
+    if residual > MOST_LIMB_RESIDUAL:
+        yield f"I + III differs from II by {100 * residual:.0f} %: a limb lead is misread, or named wrongly."
     poor = [lead for lead, q in zip(LEADS, quality, strict=True) if q < _DOUBTFUL_QUALITY]
     if poor:
         yield f"Doubtful, do not rely on: {', '.join(poor)}."

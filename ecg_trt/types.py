@@ -96,12 +96,10 @@ class Segment:
     Attributes:
         lead: name, one of `layout.LEADS`.
         x_mm: (start, end), page mm.
-        start_s: where the segment stands in the record, s.
     """
 
     lead: str
     x_mm: tuple[float, float]
-    start_s: float
 
 
 @dataclass(frozen=True, slots=True)

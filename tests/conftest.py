@@ -102,7 +102,7 @@ def make_reading(record: EcgRecord) -> FakeReading:
         ridge[row, 300:310] = np.nan
         confidence[row, 400:440] = 0.2
         spans = layout.spans(row)
-        segments = tuple(Segment(lead, (15 + 12.5 * a, 15 + 12.5 * b), a) for lead, a, b in spans)
+        segments = tuple(Segment(lead, (15 + 12.5 * a, 15 + 12.5 * b)) for lead, a, b in spans)
         strips.append(Strip(zero_y_mm, (15.0, 140.0), 0.9, segments))
         points = np.stack((x, ridge[row, x]), 1)[np.isfinite(ridge[row, x])].round().astype(np.int32)
         cv2.polylines(image, [points], False, (30, 30, 40), 2)

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ecg_trt.stages.frames import TRACE_PX_PER_MM
+
 Maps = dict[str, Tensor]
 
 
@@ -66,16 +68,16 @@ def expected_row(logit: Tensor) -> Tensor:
     return torch.einsum("nhw,h->nw", logit.float().softmax(1), rows) + (h - 1) / 2
 
 
-def trace_loss(out: Maps, truth: Maps, px_per_mm: float = 6.0) -> tuple[Tensor, dict[str, float]]:
+def trace_loss(out: Maps, truth: Maps) -> tuple[Tensor, dict[str, float]]:
     """Stage 2: cross-entropy of the ridge's row, its expectation, first differences and SNR of the signal itself.
 
     Args:
         out: ridge (N, 1, H, W) and presence (N, W), logits.
         truth: row (N, W) px, present (N, W) 0/1, judged (N, W) 0/1 (a column whose pen is cut off is not
             judged), weight (N, W) of the columns.
-        px_per_mm: of the rows, so that errors are weighed in mm.
     """
     logit, row = out["ridge"].squeeze(1), truth["row"]
+    px_per_mm = TRACE_PX_PER_MM[1]  # so that errors are weighed in mm
     on = truth["present"] * truth["judged"] * truth["weight"]
     count = on.sum().clamp(min=1)
     rows = torch.arange(logit.shape[1], device=logit.device, dtype=torch.float32)[None, :, None]
@@ -91,6 +93,6 @@ def trace_loss(out: Maps, truth: Maps, px_per_mm: float = 6.0) -> tuple[Tensor, 
     snr = torch.log10(((error**2).sum(1) + 10.0) / power).mean()
     presence = F.binary_cross_entropy_with_logits(out["presence"], truth["present"], reduction="none")
     presence = (presence * truth["judged"]).mean()
-    loss = ce + 0.5 * l1 / px_per_mm + 0.5 * step / px_per_mm + 0.1 * snr + presence
+    loss = ce + 0.5 * l1 / px_per_mm + 0.5 * step / px_per_mm + 0.25 * snr + presence
     return loss, {"ce": ce.item(), "l1_px": l1.item(), "step_px": step.item(), "snr": -10 * snr.item(),
                   "presence": presence.item()}  # fmt: skip

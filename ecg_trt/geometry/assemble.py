@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ecg_trt.geometry.limb import blend_limb_leads
+from ecg_trt.geometry.limb import blend_limb_leads, limb_residual
 from ecg_trt.geometry.signal import fill_gaps, resample
 from ecg_trt.layout import LEADS, RECORD_SECONDS
 from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
 
+MOST_LIMB_RESIDUAL = 0.5  # beyond it, one of the limb leads was misread or is named wrongly
 SURE = 0.3  # least confidence of a column that counts as seen
 _MAX_GAP_S = 0.04
 
@@ -39,7 +40,7 @@ def _read(page: RectifiedPage, row: Array, confidence: Array, strip: Strip, segm
 
 def assemble(
     page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, *, speed: float, gain: float, fs: float
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, float]:
     """Puts every segment in its place on the record's 10 s and lets the limb leads agree.
 
     Where a lead is printed twice, the longer print counts and the shorter fills what it lacks.
@@ -53,8 +54,9 @@ def assemble(
         fs: Hz of the result.
 
     Returns:
-        (12, 10 fs) float32 mV, NaN where nothing is printed or seen, and (12,) float32 quality, NaN for leads that the
-        page does not print.
+        (12, 10 fs) float32 mV, NaN where nothing is printed or seen; (12,) float32 quality, NaN for leads that the
+        page does not print, less for limb leads that contradict each other; and the `limb_residual` of the leads
+        before they were blended.
     """
     n = round(RECORD_SECONDS * fs)
     signal = np.full((len(LEADS), n), np.nan)
@@ -73,4 +75,7 @@ def assemble(
         if np.isnan(quality[lead]):
             quality[lead] = good
     blended = blend_limb_leads(signal, np.nan_to_num(quality).clip(0, 1) ** 2)
-    return blended.astype(np.float32), quality.clip(0, 1).astype(np.float32)
+    residual = limb_residual(signal)
+    if residual > MOST_LIMB_RESIDUAL:
+        quality[:6] *= MOST_LIMB_RESIDUAL / residual
+    return blended.astype(np.float32), quality.clip(0, 1).astype(np.float32), residual

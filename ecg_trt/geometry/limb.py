@@ -13,6 +13,24 @@ from ecg_trt.types import Array
 # From (I, II): III = II - I, aVR = -(I + II) / 2, aVL = I - II / 2, aVF = II - I / 2.
 LIMB_FROM_DIPOLE = np.array([[1, 0], [0, 1], [-1, 1], [-0.5, -0.5], [1, -0.5], [-0.5, 1]], np.float64)
 _LIMB = 6
+_LEAST_SAMPLES = 100
+
+
+def limb_residual(signal: Array) -> float:
+    """How far leads I, II and III are from Einthoven's law where the page prints them together.
+
+    Args:
+        signal: (12, n) mV in the order of `LEADS`, NaN = not printed; not yet blended, or it is zero by construction.
+
+    Returns:
+        RMS of I + III - II over the RMS of the three, each less its mean; NaN where fewer than 100 samples are shared.
+    """
+    limb = np.asarray(signal[:3], np.float64)
+    limb = limb[:, np.isfinite(limb).all(0)]
+    if limb.shape[1] < _LEAST_SAMPLES:
+        return float("nan")
+    limb = limb - limb.mean(1, keepdims=True)
+    return float(np.sqrt(np.mean((limb[0] + limb[2] - limb[1]) ** 2) / max(float(np.mean(limb**2)), 1e-12)))
 
 
 def blend_limb_leads(signal: Array, weight: Array, *, gross_mv: float = 0.25) -> Array:

@@ -19,7 +19,8 @@ _REACH_MM = 0.45  # less than half a small box, so that a 1 mm line is never tak
 _WINDOW_MM = 5.0  # length of line that is averaged
 _PAPER_MM = 4.0  # paper brightness is averaged over this
 _PEN = (1.3, 1.9)  # times as dark as most lines, in the channel that sees lines least: part of a pen, surely a pen
-_LEAST_BARE = 0.4  # of a window's length that must be free of the pen
+_PEN_HALO = (5, 5)
+_LEAST_BARE = 0.25  # of a window's length that must be free of the pen
 _LEAST_PROMINENCE = 3.0  # peak over the spread of the profile's rest
 _OUTLIER_MM = 0.2
 _FLAT_MM = 0.06  # distance from a cubic at which paper still counts as flat
@@ -53,7 +54,7 @@ def _darkness(image: Array, px_per_mm: tuple[float, float], x_mm: Array) -> tupl
     darkest = cv2.dilate(colourless[::5], np.ones((1, 2 * round(0.3 * px_per_mm[0]) + 1), np.uint8))
     line = float(np.median(darkest[:, columns])) if len(columns) else 0.0
     pen = _connected(colourless, *(times * max(line, 0.05) for times in _PEN)).astype(np.uint8)
-    pen = cv2.dilate(pen, np.ones((5, 5), np.uint8))
+    pen = cv2.dilate(pen, np.ones(_PEN_HALO, np.uint8))
     return np.clip(dark, -2 * limit, 2 * limit + 0.02), (1 - pen).astype(np.float32)
 
 

@@ -13,10 +13,11 @@ from ecg_trt.types import Array
 _HALF_TAPS = 16
 _PHASES = 256
 _FLOOR = -12.0  # nats below the best of a column: beyond that, all are equally impossible
-_JUMP_PRICE, _MOST_PRICE = 0.1, 4.0  # nats a row, and at most
+_FREE_ROWS = 18  # a steep wave climbs 4 mm from one column to the next; letters are mostly farther off
+_JUMP_PRICE, _MOST_PRICE = 0.5, 8.0  # nats for each row beyond, and at most
 
 
-def follow_ridge(logits: Array, *, candidates: int = 4) -> Array:
+def follow_ridge(logits: Array, *, candidates: int = 6) -> Array:
     """The row of a connected ridge in each column.
 
     Letters and ticks that stand beside the pen may outshine it for a few columns. Among the highest local maxima of
@@ -36,7 +37,8 @@ def follow_ridge(logits: Array, *, candidates: int = 4) -> Array:
     for strip, plane in enumerate(peak):
         rows = np.argpartition(plane, -candidates, axis=0)[-candidates:]
         score = np.maximum(np.take_along_axis(plane, rows, 0) - plane.max(0), _FLOOR)
-        price = np.minimum(_JUMP_PRICE * np.abs(rows[:, None, 1:] - rows[None, :, :-1]), _MOST_PRICE)
+        jump = np.abs(rows[:, None, 1:] - rows[None, :, :-1])
+        price = np.minimum(_JUMP_PRICE * np.maximum(jump - _FREE_ROWS, 0), _MOST_PRICE)
         out[strip] = rows[_best_path(score, price), np.arange(rows.shape[1])]
     return out
 
@@ -59,7 +61,7 @@ def _best_path(score: Array, price: Array) -> Array:
     return path
 
 
-def decode_ridge(logits: Array, *, half_window: int = 6, centre: Array | None = None) -> tuple[Array, Array]:
+def decode_ridge(logits: Array, *, half_window: int = 18, centre: Array | None = None) -> tuple[Array, Array]:
     """Sub-pixel row of the ridge in each column.
 
     The expectation of the softmax inside a window around its greatest entry, taken relative to the window's

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, LEADS, PAPER_SPEEDS_MM_PER_S, RECORD_SECONDS, Layout
+from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, LEADS, PAPER_SPEEDS_MM_PER_S, Layout
 from ecg_trt.types import Array, Segment, Strip
 
 _LEAST_STRIP_MM = 20.0
@@ -19,11 +19,14 @@ _LEAST_ROW_PITCH_MM = 7
 _LABEL_REACH_MM = (-9.0, 16.0)  # where a lead name may stand with regard to its segment's start
 _LABEL_RISE_MM = tuple(range(-16, 13))  # and to its zero line, one value for the whole page
 _PULSE_SECONDS = 0.2
+_PULSE_SEEN = 0.3
+_PULSE_REACH_MM, _PULSE_SLACK_MM, _PULSE_FEET_MM = 25, 3, 5
 _NAME_SEEN, _ENOUGH_NAMES = 0.25, 3  # response in the middle of a name; how many tell where the others are
 _NAME_HALF_MM = (3.5, 2.0)  # half the width and height of a name
 _ROW_LENGTHS_MM = (125.0, 250.0, 500.0)  # 5 or 10 s at 25 or 50 mm/s
 _LEGIBLE = 0.35  # least response at which a name is taken as read
 _SKIPPED_STRIP, _SKIPPED_ROW = 0.8, 0.9  # what leaving one out costs in units of a well-read label
+_FAINT_RHYTHM = 0.8  # what a rhythm strip loses that is hardly seen
 _SURE_STRIP = 0.7  # score of a strip that is surely one: a dark line of the grid scores less and costs less
 
 
@@ -191,21 +194,38 @@ def shift_to_pen(strips: Sequence[Strip], confidence: Array, origin_x_mm: float,
     )  # fmt: skip
 
 
-def read_pulses(pulse: Array) -> Pulse:
-    """Speed and gain from the size of the calibration pulses (1 mV, 0.2 s)."""
-    mask = (pulse > 0.5).astype(np.uint8)
-    count, names, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
-    heights, widths = [], []
-    for k in range(1, count):
-        area, w, h = (int(stats[k, c]) for c in (cv2.CC_STAT_AREA, cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT))
-        part = pulse * (names == k)
-        if area >= 8 and w >= 2 and h >= 3 and area > 0.6 * w * h:
-            heights.append(float(np.median(part.sum(0)[part.max(0) > 0.5])))
-            widths.append(float(np.median(part.sum(1)[part.max(1) > 0.5])))
-    if not heights:
+def read_pulses(pulse: Array, strips: Sequence[Strip]) -> Pulse:
+    """Speed and gain from the size of the calibration pulses (1 mV, 0.2 s) that stand at the ends of the strips.
+
+    Args:
+        pulse: (H, W) map of the insides of pulses.
+        strips: rows of the page; a pulse stands on a row's zero line, before its beginning or behind its end.
+    """
+    sizes = []
+    for strip in strips:
+        zero = round(strip.zero_y_mm)
+        top = max(0, zero - round(max(GAINS_MM_PER_MV)) - 2)
+        for left in (strip.x_mm[0] - _PULSE_REACH_MM, strip.x_mm[1] - _PULSE_SLACK_MM):
+            right = max(0, round(left) + _PULSE_REACH_MM + _PULSE_SLACK_MM)
+            sizes.append(_standing(pulse[top : zero + _PULSE_SLACK_MM, max(0, round(left)) : right], zero - top))
+    seen = [size for size in sizes if size is not None]
+    if not seen:
         return Pulse(None, None)
-    return Pulse(_nearest(np.median(widths) / _PULSE_SECONDS, PAPER_SPEEDS_MM_PER_S),
-                 _nearest(np.median(heights), GAINS_MM_PER_MV))  # fmt: skip
+    width, height = np.median(seen, axis=0)
+    return Pulse(_nearest(width / _PULSE_SECONDS, PAPER_SPEEDS_MM_PER_S), _nearest(height, GAINS_MM_PER_MV))
+
+
+def _standing(window: Array, zero: int) -> tuple[int, int] | None:
+    """Width of the largest patch of a window, and how far it reaches above row `zero`, mm; None if it is no pulse."""
+    if not window.size:
+        return None
+    stats = cv2.connectedComponentsWithStats((window > _PULSE_SEEN).astype(np.uint8), connectivity=4)[2][1:]
+    if not len(stats):
+        return None
+    _, y, w, h, area = (int(v) for v in stats[stats[:, cv2.CC_STAT_AREA].argmax()])
+    # Feet are often hidden by the trace's beginning, heads are not.
+    whole = area >= 8 and w >= 2 and h >= 3 and area > 0.5 * w * h and abs(y + h - zero) <= _PULSE_FEET_MM
+    return (w, zero - y) if whole else None
 
 
 def _nearest(value: float, options: tuple[float, ...]) -> float | None:
@@ -249,10 +269,7 @@ def name_strips(
 
 def _with_segments(strip: Strip, leads: tuple[str, ...]) -> Strip:
     edges = np.linspace(*strip.x_mm, len(leads) + 1)
-    share = RECORD_SECONDS / len(leads)
-    segments = tuple(
-        Segment(lead, (float(edges[k]), float(edges[k + 1])), k * share) for k, lead in enumerate(leads)
-    )
+    segments = tuple(Segment(lead, (float(edges[k]), float(edges[k + 1]))) for k, lead in enumerate(leads))
     return replace(strip, segments=segments)
 
 
@@ -261,6 +278,7 @@ class _Evidence:
 
     def __init__(self, strips: Sequence[Strip], label: Array, start: Array) -> None:
         self.strips = strips
+        self.sure = np.minimum(1, np.array([s.score for s in strips]) / _SURE_STRIP)
         tall = np.stack([cv2.dilate(plane, np.ones((5, 1), np.uint8)) for plane in label])
         self.seen = {n: np.stack([self._columns(s, tall, n) for s in strips]) for n in (1, 2, 4)}
         self.breaks = np.stack([self._quarters(s, start) for s in strips])
@@ -314,12 +332,14 @@ class _Evidence:
             inner = np.array([n == 4, n in (2, 4), n == 4])
             structure = np.where(inner, self.breaks - 0.3, 0.3 - self.breaks).mean(1)
             out[:, :, j] = 1.5 * (mine - 0.5 * rival).mean(1).T + 0.8 * structure
+            if self._rhythm(layout, j):  # what is written under the leads must not be taken for one
+                out[:, :, j] -= _FAINT_RHYTHM * (1 - self.sure)
         return out
 
     def match(self, layout: Layout) -> tuple[float, list[tuple[int, int]], int]:
         """Best score over the rises of the names, its pairs (strip, row) and the rise's index."""
         score = self._pair_scores(layout)
-        price = _SKIPPED_STRIP * np.minimum(1, np.array([s.score for s in self.strips]) / _SURE_STRIP) ** 3
+        price = _SKIPPED_STRIP * self.sure**3
         best = _best_sums(score, price)
         rise = int(best[:, -1, -1].argmax())
         return float(best[rise, -1, -1]), _pairs(best[rise], score[rise], price), rise

@@ -17,22 +17,6 @@ class ImageOps(Protocol):
     nothing aliases.
     """
 
-    def resize_letterbox(
-        self, image: Array, dst_from_src: Array, out_hw: tuple[int, int], *, fill: int = 0
-    ) -> Array:
-        """Scales and shifts an image into a frame.
-
-        Args:
-            image: (H, W) or (H, W, C), uint8 or float32.
-            dst_from_src: (3, 3), scaling and translation only, as from `geometry.homography.letterbox`.
-            out_hw: (height, width) of the result.
-            fill: value of pixels outside the source.
-
-        Raises:
-            OptionError: the matrix turns or tilts, or a size is not workable.
-        """
-        ...
-
     def warp_homography(
         self,
         image: Array,

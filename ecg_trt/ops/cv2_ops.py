@@ -23,23 +23,6 @@ _NOWHERE = -16.0
 class Cv2Ops:
     """`ImageOps` in numpy memory. Sides of more than 32766 px are averaged down or cropped, or refused."""
 
-    def resize_letterbox(
-        self, image: Array, dst_from_src: Array, out_hw: tuple[int, int], *, fill: int = 0
-    ) -> Array:
-        """See `ImageOps.resize_letterbox`."""
-        h = np.asarray(dst_from_src, np.float64)
-        scale = float(h[0, 0])
-        expected = np.array([[scale, 0, h[0, 2]], [0, h[1, 1], h[1, 2]], [0, 0, 1]])
-        if not (np.allclose(h, expected, atol=1e-9) and h[0, 0] > 0 and h[1, 1] > 0):
-            raise _bad(
-                f"the matrix {h.tolist()}", "a scaling and a translation", "Use warp_homography instead."
-            )
-        _check(image, out_hw)
-        # Reading the averaged image bilinearly keeps features centred; averaging by fractions would not.
-        image, small_from_src = _reduced(image, int(1 / max(h[0, 0], h[1, 1]) + 1e-6))
-        h = h @ np.linalg.inv(small_from_src)
-        return _warp(image, h, out_hw, "linear", fill)
-
     def warp_homography(
         self,
         image: Array,

@@ -13,7 +13,7 @@ RECTIFY_PX_PER_MM = 4.0
 RECTIFY_STRIDE = 4
 RECTIFY_MAX_PX = 960 * 1216
 
-TRACE_PX_PER_MM = (10.0, 6.0)  # along time, along voltage: a tile reaches 2.6 mV up and down at 10 mm/mV
+TRACE_PX_PER_MM = (10.0, 4.5)  # along time, along voltage: a tile reaches 3.5 mV up and down at 10 mm/mV
 TRACE_TILE_HW = (320, 1344)
 
 LARGE_BOX_MM = 5.0

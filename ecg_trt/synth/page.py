@@ -243,7 +243,7 @@ def _pen_path(spec: PageSpec, row: int, signal: Array, fs: float) -> tuple[Array
         x.append(xs)
         y.append(spec.zero_y_mm[row] - signal[LEADS.index(lead), i] * spec.gain_mm_per_mv)
         segments.append(Segment(lead, (spec.x0_mm + t0 * spec.paper_speed_mm_per_s,
-                                       spec.x0_mm + t1 * spec.paper_speed_mm_per_s), t0))  # fmt: skip
+                                       spec.x0_mm + t1 * spec.paper_speed_mm_per_s)))  # fmt: skip
     return np.concatenate(x), np.concatenate(y), tuple(segments)
 
 

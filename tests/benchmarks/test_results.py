@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.accuracy import einthoven_residual, from_manifest, read_truth
+from benchmarks.accuracy import from_manifest, read_truth
 from benchmarks.common import RESULTS, spread, write_results
 
 
@@ -33,14 +33,6 @@ def test_write_results(tmp_path: Path) -> None:
 
 def test_spread() -> None:
     assert spread([1.0, 2.0, 3.0, 4.0, 5.0]) == {"median": 3.0, "iqr": 2.0, "p99": 4.96}
-
-
-def test_einthoven_residual() -> None:
-    rng = np.random.default_rng(0)
-    one, three = rng.normal(size=(2, 500))
-    assert einthoven_residual(np.stack([one, one + three, three])) < 1e-9
-    assert einthoven_residual(np.stack([one, three, one])) > 0.5
-    assert np.isnan(einthoven_residual(np.full((3, 500), np.nan)))
 
 
 def test_manifest_and_truth(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_paper_without_small_boxes_is_left_alone() -> None:
 def test_strips_are_carried_along() -> None:
     move = np.zeros((20, 60, 2))
     move[..., 0], move[..., 1] = 0.04 * 5 * np.arange(60), -1.5
-    strip = Strip(50.0, (10.0, 270.0), 0.8, (Segment("I", (10.0, 140.0), 0.0), Segment("V1", (140.0, 270.0), 5.0)))
+    strip = Strip(50.0, (10.0, 270.0), 0.8, (Segment("I", (10.0, 140.0)), Segment("V1", (140.0, 270.0))))
     (found,) = carried([strip], move, 5.0)
     assert found.zero_y_mm == pytest.approx(51.5)
     assert found.x_mm[1] - found.x_mm[0] == pytest.approx(250.0)  # 249.6 is a row of 250

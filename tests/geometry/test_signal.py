@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecg_trt.errors import OptionError
-from ecg_trt.geometry.limb import LIMB_FROM_DIPOLE, blend_limb_leads
+from ecg_trt.geometry.limb import LIMB_FROM_DIPOLE, blend_limb_leads, limb_residual
 from ecg_trt.geometry.signal import decode_ridge, fill_gaps, follow_ridge, resample
 
 
@@ -168,6 +168,15 @@ def test_a_misread_lead_is_not_spread() -> None:
     assert np.array_equal(blend_limb_leads(x, np.ones(12)), x)
     with pytest.raises(OptionError):
         blend_limb_leads(x[:5], np.ones(12))
+
+
+def test_limb_residual() -> None:
+    x = limb_record()
+    assert limb_residual(x) < 1e-9
+    x[2] = -x[2]
+    assert limb_residual(x) > 0.5
+    x[0] = np.nan
+    assert np.isnan(limb_residual(x))
 
 
 def _ridge(pen: np.ndarray, height: int, strength: float = 1.0) -> np.ndarray:

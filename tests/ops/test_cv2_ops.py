@@ -28,14 +28,14 @@ def test_letterbox_has_the_named_convention(scale: float) -> None:
     image = smooth(300, 420)
     out_hw = (round(300 * scale), round(420 * scale))
     matrix = letterbox((300, 420), out_hw)
-    out = OPS.resize_letterbox(image, matrix, out_hw)
+    out = OPS.warp_homography(image, matrix, out_hw)
     assert out.dtype == np.float32
     assert np.abs(out - smooth(*out_hw, 1 / scale))[3:-3, 3:-3].max() < 0.012
 
 
 def test_letterbox_fills_around_and_averages_stripes() -> None:
     image = np.tile(np.array([[0, 255]], np.uint8), (400, 200))[..., None].repeat(3, 2)
-    out = OPS.resize_letterbox(image, letterbox((400, 400), (100, 150)), (100, 150), fill=9)
+    out = OPS.warp_homography(image, letterbox((400, 400), (100, 150)), (100, 150), fill=9)
     assert out.dtype == np.uint8
     assert (out[:, :25] == 9).all()
     assert (out[:, 125:] == 9).all()
@@ -44,7 +44,7 @@ def test_letterbox_fills_around_and_averages_stripes() -> None:
 
 def test_unit_letterbox_is_a_copy() -> None:
     image = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
-    out = OPS.resize_letterbox(image, letterbox((20, 30), (26, 30)), (26, 30))
+    out = OPS.warp_homography(image, letterbox((20, 30), (26, 30)), (26, 30))
     assert np.array_equal(out[3:23], image)
     assert not np.shares_memory(out, image)
 
@@ -111,18 +111,16 @@ def test_very_long_images() -> None:
     assert seen.all()
     assert np.abs(out - at[..., 0]).max() < 0.05
     long = np.zeros((200, 40_000), np.uint8)
-    assert OPS.resize_letterbox(long, letterbox((200, 40_000), (4, 400)), (4, 400)).shape == (4, 400)
+    assert OPS.warp_homography(long, letterbox((200, 40_000), (4, 400)), (4, 400)).shape == (4, 400)
     with pytest.raises(OptionError, match="40000"):
         OPS.warp_homography(image, np.eye(3), (4, 400))
 
 
 def test_bad_arguments() -> None:
     image = np.zeros((5, 5), np.uint8)
-    turn = np.array([[0, -1, 4], [1, 0, 0], [0, 0, 1.0]])
     for call in (
-        lambda: OPS.resize_letterbox(image, turn, (5, 5)),
-        lambda: OPS.resize_letterbox(image.astype(np.int64), np.eye(3), (5, 5)),
-        lambda: OPS.resize_letterbox(image, np.eye(3), (0, 5)),
+        lambda: OPS.warp_homography(image.astype(np.int64), np.eye(3), (5, 5)),
+        lambda: OPS.warp_homography(image, np.eye(3), (0, 5)),
         lambda: OPS.warp_homography(image, np.zeros((3, 3)), (5, 5)),
         lambda: OPS.warp_homography(image, np.eye(3), (5, 50_000)),
         lambda: OPS.remap(image, np.zeros((5, 5, 3), np.float32)),

@@ -206,7 +206,8 @@ def trace_samples(
 ) -> list[Sample]:
     """Stage 2: parts of strips of one page, with the pen's row in every column."""
     ppm = 10.0
-    page = draw_page(rng, source.draw(rng), FS, px_per_mm=ppm)
+    voltage = float(np.clip(np.exp(rng.normal(0.15, 0.35)), 0.5, 2.5))  # tall waves are rare, and most of the power
+    page = draw_page(rng, voltage * source.draw(rng), FS, px_per_mm=ppm)
     resolution = float(np.clip(np.exp(rng.normal(np.log(8.0), 0.35)), 3.5, 14))
     shot = draw_shot(rng, page.spec.size_mm, _photo_hw(rng, page.spec.size_mm, resolution))
     return [_trace_crop(rng, page, shot, int(rng.integers(len(page.strips))), hw) for _ in range(count)]
@@ -237,7 +238,7 @@ def _trace_crop(rng: np.random.Generator, page: Page, shot: Shot, row: int, hw: 
     seen = ((on_row >= 0) & (on_row <= np.array(shot.photo_hw[::-1]) - 1)).all(-1)
     judged = ~present | ((line > 1) & (line < h - 2))
     # Most of a signal's power lies in a few steep columns, and separators stand on the first ones of a segment.
-    weight = 1 + np.minimum(0.5 * np.abs(np.gradient(line)), 3.0)
+    weight = 1 + np.minimum(3.0 / ppm_y * np.abs(np.gradient(line)), 3.0)
     for segment in strip.segments:
         weight = weight + 3.0 * (np.abs(u - segment.x_mm[0]) < 1.0)
     if rng.random() < 0.5:
