@@ -1,6 +1,6 @@
 """`Driver` by pycuda, in the primary context: no ``autoinit``, no context of its own. It has no graphs.
 
-pycuda's objects live in a table here until they are destroyed, since they know no other way to be named than themselves.
+pycuda's objects live in a table here until they are destroyed, since most of them have no name but themselves.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class PycudaDriver:
         self.device = device
         self._drv: Any = driver
         self._held: dict[int, Any] = {}
+        self._functions: dict[int, list[int]] = {}
         self._thread = threading.get_ident()
         self._context: Any = None
         self._context = self._call(self._primary_context, device.ordinal)
@@ -80,11 +81,15 @@ class PycudaDriver:
 
     def unload_module(self, module: int) -> None:
         """Lets go of the module and its functions; pycuda unloads it with the last of them."""
+        for function in self._functions.pop(module, ()):
+            del self._held[function]
         del self._held[module]
 
     def get_function(self, module: int, name: str) -> int:
         """See `Driver.get_function`."""
-        return self._hold(self._call(self._held[module].get_function, name))
+        function = self._hold(self._call(self._held[module].get_function, name))
+        self._functions.setdefault(module, []).append(function)
+        return function
 
     def launch(
         self, function: int, grid: Extent, block: Extent, arguments: Sequence[np.generic], stream: int
