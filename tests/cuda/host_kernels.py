@@ -29,9 +29,8 @@ def _compiled() -> Path | None:
     for file in kernel_files():
         lines += [f'#include "{file}.cu"', *(f"HOST_KERNEL({name})" for name in kernels_of(file))]
     source.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    run = subprocess.run(
-        [compiler, *_FLAGS, f"-I{SOURCES}", str(source), "-o", str(library)], capture_output=True, text=True, check=False
-    )
+    command = [compiler, *_FLAGS, f"-I{SOURCES}", str(source), "-o", str(library)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     return library
 
