@@ -42,7 +42,7 @@ class PycudaDriver:
         self._held: dict[int, Any] = {}
         self._functions: dict[int, list[int]] = {}
         self._thread = threading.get_ident()
-        self._context: Any = None
+        self._closed = False
         self._context = self._call(self._primary_context, device.ordinal)
 
     def _primary_context(self, ordinal: int) -> Any:
@@ -53,13 +53,15 @@ class PycudaDriver:
 
     def close(self) -> None:
         """Lets go of the primary context."""
-        context, self._context = self._context, None
-        self._held.clear()
-        if context is not None:
-            context.pop()
-            context.detach()
+        if not self._closed:
+            self._closed = True
+            self._held.clear()
+            self._context.pop()
+            self._context.detach()
 
     def _call(self, function: Callable[..., Any], *arguments: object) -> Any:
+        if self._closed:
+            raise device_error("a closed driver", "DEINITIALIZED")
         if threading.get_ident() != self._thread:
             raise device_error("another thread", "INVALID_CONTEXT")
         try:

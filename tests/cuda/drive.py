@@ -79,7 +79,11 @@ def main(name: str) -> None:
     found["too much"] = refused(driver.malloc, 1 << 40)
     found["no cubin"] = refused(driver.load_module, b"nonsense, and nothing more than that")
     threads: list[str] = []
-    thread = threading.Thread(target=lambda: threads.append(refused(driver.create_event)))
+
+    def event() -> None:
+        driver.destroy_event(driver.create_event())
+
+    thread = threading.Thread(target=lambda: threads.append(refused(event)))
     thread.start()
     thread.join()
     found["another thread"] = threads[0]

@@ -78,23 +78,36 @@ API cuModuleLoadData(void** module, const void* image) {
 }
 API cuModuleLoadDataEx(void** module, const void* image, unsigned, void*, void**) { return cuModuleLoadData(module, image); }
 API cuModuleUnload(void* module) { delete static_cast<int*>(module); --live; return SUCCESS; }
+struct Function {
+    void (*launch)(const unsigned*, const unsigned*, void**);
+    void (*unpack)(char*, void**);
+};
+
 API cuModuleGetFunction(void** function, void*, const char* name) {
     static void* kernels = dlopen(std::getenv("HOST_KERNELS"), RTLD_NOW);
-    *function = dlsym(kernels, ("launch_" + std::string(name)).c_str());
-    return *function ? SUCCESS : NOT_FOUND;
+    void* launch = dlsym(kernels, ("launch_" + std::string(name)).c_str());
+    void* unpack = dlsym(kernels, ("unpack_" + std::string(name)).c_str());
+    *function = new Function{reinterpret_cast<decltype(Function::launch)>(launch),
+                             reinterpret_cast<decltype(Function::unpack)>(unpack)};
+    return launch && unpack ? SUCCESS : NOT_FOUND;
 }
 
-// The sizes of a kernel's parameters are not known here, so their values are not kept: a launch in a graph
-// would need them, and is refused.
+// Arguments come as one address each, or in a buffer: {1, buffer, 2, its size, 0}. They are not kept for a graph:
+// a launch in a capture is refused.
 API cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned,
                    void*, void** parameters, void** extra) {
-    using Kernel = void (*)(const unsigned*, const unsigned*, void**);
-    if (capturing || (!parameters && !extra)) return INVALID_VALUE;
+    if (capturing) return INVALID_VALUE;
     const unsigned grid[3] = {gx, gy, gz}, block[3] = {bx, by, bz};
-    if (!parameters) return INVALID_VALUE;
-    reinterpret_cast<Kernel>(function)(grid, block, parameters);
+    void* addresses[64];
+    if (!parameters) {
+        if (!extra || extra[0] != reinterpret_cast<void*>(1)) return INVALID_VALUE;
+        static_cast<Function*>(function)->unpack(static_cast<char*>(extra[1]), addresses);
+        parameters = addresses;
+    }
+    static_cast<Function*>(function)->launch(grid, block, parameters);
     return SUCCESS;
 }
+API cuFuncSetBlockShape(void*, int, int, int) { return SUCCESS; }
 
 API cuMemAlloc_v2(std::uint64_t* address, std::size_t bytes) {
     if (bytes > (8ull << 30)) return OUT_OF_MEMORY;

@@ -52,7 +52,7 @@ TOLERANCES = {
     "linear": Tolerance(10, 1.0, _FRACTIONS),
     "cubic": Tolerance(10, 1.2, _FRACTIONS),
     "lanczos": Tolerance(10, 1.3, _FRACTIONS),
-    "nearest": Tolerance(255, 0.5, "a position beside the border between two pixels may fall on either"),
+    "nearest": Tolerance(255, 1.0, "a position beside the border between two pixels may fall on either"),
     "map": Tolerance(2e-3, 2e-4, "px of a photo 4000 px wide; weights and nodes in float32 instead of float64"),
     "flatten": Tolerance(10, 1.2, _FRACTIONS),
     "grey": Tolerance(0, 0, "integers in both"),

@@ -53,12 +53,22 @@ void launch(void (*kernel)(Parameters...), const unsigned* grid, const unsigned*
                             kernel(*static_cast<std::remove_const_t<Parameters>*>(arguments[k])...);
 }
 
-#define HOST_KERNEL(name)                                                                        \
-    extern "C" void launch_##name(const unsigned* grid, const unsigned* block, void** arguments) { \
-        launch_all(name, grid, block, arguments);                                                \
-    }
-
 template <class... Parameters>
-void launch_all(void (*kernel)(Parameters...), const unsigned* grid, const unsigned* block, void** arguments) {
+void launch(void (*kernel)(Parameters...), const unsigned* grid, const unsigned* block, void** arguments) {
     launch(kernel, grid, block, arguments, std::index_sequence_for<Parameters...>{});
 }
+
+// Finds the values in a buffer that holds them one behind the other, as CUDA's other way of launching has them.
+template <class... Parameters>
+void unpack(void (*)(Parameters...), char* buffer, void** arguments) {
+    std::size_t at = 0;
+    ((at = (at + alignof(Parameters) - 1) / alignof(Parameters) * alignof(Parameters), *arguments++ = buffer + at,
+      at += sizeof(Parameters)),
+     ...);
+}
+
+#define HOST_KERNEL(name)                                                                          \
+    extern "C" void launch_##name(const unsigned* grid, const unsigned* block, void** arguments) { \
+        launch(name, grid, block, arguments);                                                      \
+    }                                                                                              \
+    extern "C" void unpack_##name(char* buffer, void** arguments) { unpack(name, buffer, arguments); }
