@@ -24,11 +24,9 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
 
-def installed(package: str) -> bool:
-    try:
-        return importlib.util.find_spec(package) is not None
-    except ModuleNotFoundError:
-        return False
+def installed(*packages: str) -> bool:
+    """Parents first."""
+    return all(importlib.util.find_spec(package) for package in packages)
 
 
 def unwrapped_symbols(package: str, library: Path) -> str:
@@ -85,7 +83,7 @@ def check(found: dict[str, Any]) -> None:
     assert np.abs(np.array(found["pixels"]) - expected).max() <= 10  # as in the table of tests/ops/test_cuda_ops.py
 
 
-@pytest.mark.skipif(not installed("cuda.core"), reason='needs pip install "ecg-trt[cuda]"')
+@pytest.mark.skipif(not installed("cuda", "cuda.bindings", "cuda.core"), reason='needs pip install "ecg-trt[cuda]"')
 def test_cuda_core(stand_in: Path) -> None:
     run = in_a_process(stand_in, str(HERE / "drive.py"), "cuda-core")
     assert run.returncode == 0, run.stderr
