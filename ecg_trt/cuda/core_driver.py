@@ -39,7 +39,7 @@ class CudaCoreDriver:
             raise missing_package("cuda-core", "cuda", error) from error
         self.device = device
         self._cu: Any = driver
-        self._make_current: Callable[[], object] | None = Device(device.ordinal).set_current
+        self._make_current: Callable[[], object] | None = lambda: Device(device.ordinal).set_current()
         self._here = threading.local()
         self._enter()
 

@@ -138,7 +138,7 @@ class Driver(Protocol):
         ...
 
     def end_capture(self, stream: int) -> int:
-        """The graph; 0 if what was queued made it void."""
+        """The graph; fails, and ends the capture all the same, if work that cannot be captured made it void."""
         ...
 
     def destroy_graph(self, graph: int) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ecg_trt.cuda.driver import Driver, device_error
 from ecg_trt.cuda.owner import Owner
 from ecg_trt.cuda.stream import Stream
+from ecg_trt.errors import DeviceError
 
 
 class Graph:
@@ -43,7 +44,8 @@ class Graph:
         try:
             yield
         except BaseException:
-            self._end().close()
+            with suppress(DeviceError):  # work that cannot be captured voids the graph: the first error counts
+                self._end().close()
             raise
         with self._end() as graph:
             executable = self._driver.instantiate(graph.handle)

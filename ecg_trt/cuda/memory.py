@@ -14,6 +14,7 @@ import numpy as np
 from ecg_trt.cuda.driver import Driver
 from ecg_trt.cuda.owner import Owner
 from ecg_trt.cuda.stream import Event, Stream
+from ecg_trt.errors import OptionError
 from ecg_trt.types import Array
 
 _log = logging.getLogger(__name__)
@@ -67,10 +68,15 @@ class DeviceArray:
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
     def reshaped(self, *shape: int) -> DeviceArray:
-        """The same elements under another shape of as many."""
+        """The same elements under another shape. Raises `OptionError` if it has not as many."""
         other = DeviceArray(self.address, shape, self.dtype, self.owner)
         if other.nbytes != self.nbytes:
-            raise ValueError(f"{self.shape} cannot be seen as {shape}")
+            raise OptionError(
+                "A device array cannot be reshaped",
+                got=f"{shape}",
+                expected=f"as many elements as in {self.shape}",
+                mend="Check the shape.",
+            )
         return other
 
 

@@ -49,6 +49,7 @@ class FakeDriver:
         self._things: dict[int, Any] = {}
         self._queue: list[Callable[[], None]] = []
         self._capturing: list[Callable[[], None]] | None = None
+        self._void = False
         self._next = 1 << 60
 
     def _call(self, name: str) -> None:
@@ -60,6 +61,7 @@ class FakeDriver:
         """A call that may not be captured."""
         self._call(name)
         if self._capturing is not None:
+            self._void = True
             raise device_error(name, "STREAM_CAPTURE_UNSUPPORTED")
 
     def _make(self, kind: str, thing: Any, handle: int = 0) -> int:
@@ -217,11 +219,13 @@ class FakeDriver:
     def begin_capture(self, stream: int) -> None:
         self._waits("begin_capture")
         self._use("stream", stream)
-        self._capturing = []
+        self._capturing, self._void = [], False
 
     def end_capture(self, stream: int) -> int:
         work, self._capturing = self._capturing, None  # a capture that fails to end has ended all the same
         self._call("end_capture")
+        if self._void:
+            raise device_error("end_capture", "STREAM_CAPTURE_INVALIDATED")
         return self._make("graph", work)
 
     def destroy_graph(self, graph: int) -> None:

@@ -11,7 +11,6 @@ import pytest
 from ecg_trt.cuda import compile as room
 from ecg_trt.errors import BackendUnavailableError, DriverError
 
-
 needs_nvrtc = pytest.mark.skipif(
     not (find_spec("cuda") and find_spec("cuda.core") and find_spec("cuda.bindings")),
     reason='needs pip install "ecg-trt[cuda]"',
