@@ -67,6 +67,10 @@ class DeviceArray:
         """Size in bytes."""
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
+    def part(self, byte: int, shape: tuple[int, ...], dtype: Any) -> DeviceArray:
+        """An array that begins at one of its bytes, and lies within it."""
+        return DeviceArray(self.address + byte, shape, np.dtype(dtype), self.owner)
+
     def reshaped(self, *shape: int) -> DeviceArray:
         """The same elements under another shape. Raises `OptionError` if it has not as many."""
         other = DeviceArray(self.address, shape, self.dtype, self.owner)
@@ -178,8 +182,7 @@ class Workspace:
             np.copyto(staging[start : start + array.nbytes].view(array.dtype).reshape(array.shape), array)
         whole = self.upload(name, staging)
         return tuple(
-            DeviceArray(whole.address + start, array.shape, array.dtype, self)
-            for array, start in zip(arrays, starts, strict=True)
+            whole.part(start, array.shape, array.dtype) for array, start in zip(arrays, starts, strict=True)
         )
 
     def download(self, *arrays: DeviceArray) -> tuple[Array, ...]:

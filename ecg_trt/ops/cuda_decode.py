@@ -11,7 +11,8 @@ from ecg_trt.cuda.memory import DeviceArray
 from ecg_trt.cuda.module import ROW_BLOCK
 from ecg_trt.geometry.grid import lattice_taps
 from ecg_trt.geometry.signal import RidgeCandidates
-from ecg_trt.ops.cuda_work import CANDIDATES, CHUNK_ROWS, AnyArray, CudaWork
+from ecg_trt.ops.cuda_work import CANDIDATES, CHUNK_ROWS, AnyArray, Argument, CudaWork
+from ecg_trt.ops.scale import bad
 from ecg_trt.types import Array
 
 _MOST_MOVE = 1.5  # cells, by which an offset may move a node
@@ -54,7 +55,7 @@ class CudaDecoding(CudaWork):
         maps = self.floats("ridge logits", logits, 3)
         n, height, width = maps.shape
         chunks = -(-height // CHUNK_ROWS)
-        masked = self._letters(letters)
+        masked = self._letters(letters, maps.shape)
         value = self.memory.array("chunk value", (n, chunks, CANDIDATES, width), np.float32)
         row = self.memory.array("chunk row", (n, chunks, CANDIDATES, width), np.int32)
         mass = self.memory.array("chunk mass", (n, chunks, 2, width), np.float32)
@@ -65,8 +66,8 @@ class CudaDecoding(CudaWork):
         shape = (n, CANDIDATES, width)
         count = n * CANDIDATES * width
         whole = self.memory.array("ridge", (14 * count,), np.uint8)
-        floats = [DeviceArray(whole.address + 4 * k * count, shape, np.dtype(np.float32), whole) for k in range(3)]
-        rows = DeviceArray(whole.address + 12 * count, shape, np.dtype(np.int16), whole)
+        floats = [whole.part(4 * k * count, shape, np.float32) for k in range(3)]
+        rows = whole.part(12 * count, shape, np.int16)
         self.run(
             "ridge_merge", (width, n), maps, height, width, chunks, half_window, value, row, mass, rows, *floats,
             block=ROW_BLOCK,
@@ -93,6 +94,8 @@ class CudaDecoding(CudaWork):
         """
         heat, move = self.floats("node logits", logit, 2), self.floats("node offsets", offset, 3)
         height, width = heat.shape
+        if move.shape != (2, height, width):
+            raise bad(f"offsets {move.shape}", f"(2, {height}, {width})", "Pass the output that goes with the heatmap.")
         count = self.memory.array("peak count", (1,), np.int32)
         index = self.memory.array("peak index", (height * width,), np.int32)
         found = self.memory.array("peak", (height * width, 3), np.float32)
@@ -104,9 +107,7 @@ class CudaDecoding(CudaWork):
         n = int(self.download(count)[0][0])
         if not n:
             return np.zeros((0, 2)), np.zeros(0)
-        where, peaks = self.download(
-            DeviceArray(index.address, (n,), index.dtype, index), DeviceArray(found.address, (n, 3), found.dtype, found)
-        )
+        where, peaks = self.download(index.part(0, (n,), np.int32), found.part(0, (n, 3), np.float32))
         peaks = peaks[where.argsort()].astype(np.float64)
         return stride * peaks[:, :2] + (stride - 1) / 2, peaks[:, 2]
 
@@ -131,10 +132,11 @@ class CudaDecoding(CudaWork):
         lattice = self.lattice(lattice_taps(node_xy, mm_per_cell, (0.0, 0.0), (1.0, 1.0), hw))
         maps = {name: self.floats(f"{name} logits", a, 3) for name, a in logits.items()}
         whole = self.memory.array("marks", (sum(m.shape[0] for m in maps.values()), *hw), np.uint8)
-        out, done = {}, 0
+        out: dict[str, DeviceArray] = {}
+        done = 0
         for name, plane in maps.items():
             shape = (plane.shape[0], *hw)
-            out[name] = DeviceArray(whole.address + done * hw[0] * hw[1], shape, whole.dtype, whole)
+            out[name] = whole.part(done * hw[0] * hw[1], shape, np.uint8)
             self.run(
                 "marks", (hw[1], hw[0]), *lattice, plane, *plane.shape, np.float32(stride),
                 np.float32((stride - 1) / 2), out[name], *hw,
@@ -142,12 +144,25 @@ class CudaDecoding(CudaWork):
             done += plane.shape[0]
         return dict(zip(out, self.download(*out.values()), strict=True))
 
-    def _letters(self, letters: Letters | None) -> tuple[DeviceArray | np.generic | int | None, ...]:
+    def _letters(self, letters: Letters | None, shape: tuple[int, ...]) -> tuple[Argument, ...]:
         """The arguments that `ridge_chunks` takes of letters."""
         if letters is None:
             return None, 0, None, None, np.float32(0)
+        _check_letters(letters, shape)
         mask, row, column = self.memory.upload_all(
             "letters", np.asarray(letters.mask, np.uint8), np.asarray(letters.row, np.int32),
             np.asarray(letters.column, np.int32),
         )  # fmt: skip
         return mask, mask.shape[1], row, column, np.float32(letters.price)
+
+
+def _check_letters(letters: Letters, shape: tuple[int, ...]) -> None:
+    """The GPU reads wherever it is sent: nothing may point outside the mask."""
+    n, height, width = shape
+    places = ((letters.row, (n, height)), (letters.column, (n, width)))
+    for (at, wanted), side in zip(places, letters.mask.shape, strict=True):
+        if at.shape != wanted or at.min() < 0 or at.max() >= side:
+            raise bad(
+                f"letters at {at.shape} places, {at.min()} to {at.max()}", f"{wanted} places, 0 to {side - 1}",
+                "Pass the mask's row and column of every row and column of every tile.",
+            )  # fmt: skip

@@ -9,7 +9,7 @@ from ecg_trt.cuda.module import ROW_BLOCK
 from ecg_trt.geometry.grid import lattice_taps
 from ecg_trt.ops.base import Interpolation
 from ecg_trt.ops.cuda_decode import CudaDecoding
-from ecg_trt.ops.cuda_work import AnyArray, check_image
+from ecg_trt.ops.cuda_work import AnyArray, Argument, check_image
 from ecg_trt.ops.scale import (
     as_map,
     averaged,
@@ -188,7 +188,7 @@ class CudaOps(CudaDecoding):
         return small, factor
 
 
-def _source(image: DeviceArray, photo: DeviceArray, factor: int) -> tuple[DeviceArray | np.generic | int, ...]:
+def _source(image: DeviceArray, photo: DeviceArray, factor: int) -> tuple[Argument, ...]:
     """The arguments that kernels take of a photo: itself or an average of it, and where its pixels lie in that."""
     small = averaged(factor)
     return image, *image.shape[:2], *photo.shape[:2], np.float32(small[0, 0]), np.float32(small[0, 2])

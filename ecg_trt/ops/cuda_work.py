@@ -18,6 +18,7 @@ from ecg_trt.ops.scale import bad
 from ecg_trt.types import Array
 
 AnyArray: TypeAlias = "Array | DeviceArray"
+Argument: TypeAlias = "DeviceArray | np.generic | int | None"
 CANDIDATES = 4  # kCandidates in ridge.cu
 CHUNK_ROWS = 40  # of a column, that one thread looks at
 _Self = TypeVar("_Self", bound="CudaWork")
@@ -116,7 +117,7 @@ class CudaWork:
         return self.memory.download(*arrays)
 
     def run(
-        self, kernel: str, extent: tuple[int, ...], *arguments: DeviceArray | np.generic | int | None,
+        self, kernel: str, extent: tuple[int, ...], *arguments: Argument,
         block: tuple[int, int, int] = BLOCK,
     ) -> None:  # fmt: skip
         """Queues a kernel; arrays become their addresses, None no address, and ints int32."""
@@ -134,7 +135,7 @@ class CudaWork:
             raise bad(f"{name} {array.shape} of {array.dtype}", f"{ndim} axes of float32", "Pass the network's output.")
         return array if isinstance(array, DeviceArray) else self.memory.upload(name, array)
 
-    def lattice(self, taps: LatticeTaps) -> tuple[DeviceArray | int, ...]:
+    def lattice(self, taps: LatticeTaps) -> tuple[Argument, ...]:
         """The arguments that kernels take of a lattice."""
         rows, cols = taps.node_xy.shape[:2]
         spare = ((0, max(0, 4 - rows)), (0, max(0, 4 - cols)), (0, 0))  # the weights of these are 0

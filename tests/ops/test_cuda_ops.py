@@ -10,6 +10,7 @@ from ecg_trt.errors import OptionError
 from ecg_trt.geometry.grid import dense_map
 from ecg_trt.geometry.homography import apply_homography, letterbox
 from ecg_trt.ops.base import Interpolation
+from ecg_trt.ops.cuda_decode import Letters
 from ecg_trt.ops.cuda_ops import CudaOps
 from ecg_trt.ops.cv2_ops import Cv2Ops
 from ecg_trt.stages.trace import cut
@@ -179,7 +180,7 @@ def test_grey(gpu: CudaOps) -> None:
 
 def test_what_cannot_be_done_is_refused(gpu: CudaOps) -> None:
     image, page = noise(5, 5, 3), gpu.upload(noise(8, 8, 3))
-    nodes = bent_nodes(3, 3, 9.0)
+    nodes, logits, mask = bent_nodes(3, 3, 9.0), np.zeros((1, 9, 5), np.float32), np.ones((2, 3), bool)
     for call in (
         lambda: gpu.upload(noise(5, 5)),
         lambda: gpu.upload(image.astype(np.float32)),
@@ -195,6 +196,9 @@ def test_what_cannot_be_done_is_refused(gpu: CudaOps) -> None:
         lambda: gpu.ridge(np.zeros((4, 5), np.float32)),
         lambda: gpu.ridge(np.zeros((1, 4, 5))),
         lambda: gpu.node_candidates(np.zeros((0, 5), np.float32), np.zeros((2, 0, 5), np.float32), 0.3, 4),
+        lambda: gpu.node_candidates(np.zeros((4, 5), np.float32), np.zeros((2, 5, 5), np.float32), 0.3, 4),
+        lambda: gpu.ridge(logits, Letters(mask, np.zeros((1, 6), int), np.zeros((1, 5), int), 3.0)),
+        lambda: gpu.ridge(logits, Letters(mask, np.zeros((1, 9), int), np.full((1, 5), 3), 3.0)),
     ):
         with pytest.raises(OptionError):
             call()
