@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from ecg_trt.errors import (
         BackendError,
         BackendUnavailableError,
+        DeviceError,
+        DeviceFaultError,
+        DeviceMemoryError,
+        DriverError,
         EcgTrtError,
         IncompletePageError,
         InputError,
@@ -43,7 +47,11 @@ __version__ = "0.1.0"
 __all__ = [
     "BackendError",
     "BackendUnavailableError",
+    "DeviceError",
+    "DeviceFaultError",
+    "DeviceMemoryError",
     "Digitizer",
+    "DriverError",
     "EcgRecord",
     "EcgTrtError",
     "IncompletePageError",

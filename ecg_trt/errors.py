@@ -16,7 +16,11 @@
     ├── OutputError               a result that cannot be written
     └── BackendError              inference
         ├── BackendUnavailableError   not installed, or no device
-        └── WeightsError              a network missing or altered
+        ├── WeightsError              a network missing or altered
+        └── DeviceError               the GPU
+            ├── DriverError           no driver, one too old, or a GPU that it cannot serve
+            ├── DeviceMemoryError     too little memory on the GPU, or too little to pin
+            └── DeviceFaultError      an error in mid-run
 
 Every message says what happened, what was got, what was expected and how to mend it.
 """
@@ -93,3 +97,19 @@ class BackendUnavailableError(BackendError):
 
 class WeightsError(BackendError):
     """A network's file is missing or altered."""
+
+
+class DeviceError(BackendError):
+    """The GPU cannot be used, or failed."""
+
+
+class DriverError(DeviceError):
+    """There is no NVIDIA driver, it is too old, or no GPU of the kind that is needed."""
+
+
+class DeviceMemoryError(DeviceError):
+    """The GPU's memory, or memory that it can read from the host, is used up."""
+
+
+class DeviceFaultError(DeviceError):
+    """A call to the GPU failed in mid-run."""

@@ -12,19 +12,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "ecg_trt"
-HEAVY = {"torch", "scipy", "wfdb", "matplotlib", "PIL", "onnxruntime", "onnx", "tensorrt", "pandas"}
+HEAVY = {"torch", "scipy", "wfdb", "matplotlib", "PIL", "onnxruntime", "onnx", "tensorrt", "pandas", "cuda", "pycuda"}
 # A module may import, when it is itself imported, only what stands on its own level or below.
 LEVELS = [
     {"errors", "types", "layout"},
     {"geometry", "io", "config", "weights"},
-    {"metrics", "synth", "ops.base", "backends.base", "engines"},
+    {"metrics", "synth", "ops.base", "backends.base", "engines", "cuda"},
     {"inference", "ops", "backends"},
     {"stages"},
     {"digitizer"},
     {"throughput"},
     {"cli", "__main__"},
 ]
-CONCRETE = {"backends.ort", "backends.fake", "ops.cv2_ops"}
+CONCRETE = {"backends.ort", "backends.fake", "ops.cv2_ops", "ops.cuda_ops", "cuda.core_driver", "cuda.pycuda_driver"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -92,7 +92,7 @@ def test_nobody_reaches_outside(path: Path) -> None:
     tops = {name.split(".")[0] for name in everything}
     assert not tops & {"torch", "train", "benchmarks", "tests"}
     assert "build_engines" not in tops or name_of(path) == "cli"
-    if name_of(path) not in CONCRETE | {"backends.select", "ops.select"}:
+    if name_of(path) not in CONCRETE | {"backends.select", "ops.select", "cuda.driver"}:
         assert not inside(everything) & CONCRETE
 
 

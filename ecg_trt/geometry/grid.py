@@ -5,6 +5,8 @@ Page mm and lattice agree by (col, row) * mm_per_cell; page px (x, y) lies at or
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ecg_trt.errors import OptionError, PageError
@@ -12,7 +14,103 @@ from ecg_trt.geometry.surface import fill_holes, fit_surface
 from ecg_trt.geometry.walk import LatticeWalk, lattice_to_array, walk_lattice
 from ecg_trt.types import Array
 
-__all__ = ["LatticeWalk", "dense_map", "fill_holes", "fit_surface", "lattice_to_array", "walk_lattice"]
+__all__ = [
+    "AxisTaps",
+    "LatticeTaps",
+    "LatticeWalk",
+    "axis_taps",
+    "dense_map",
+    "fill_holes",
+    "fit_surface",
+    "lattice_taps",
+    "lattice_to_array",
+    "walk_lattice",
+]
+_SLACK = 1e-6  # of a cell, by which a page's rim may lie beyond the lattice
+
+
+@dataclass(frozen=True, slots=True)
+class AxisTaps:
+    """Which nodes make each pixel of one axis of the page, and with what weights.
+
+    Attributes:
+        first: (m,) int32, the first of four nodes that follow one another.
+        weight: (m, 4) float64; 0 for nodes that do not exist, where an axis has fewer than four.
+        cell: (m,) int32, the cell in which the pixel lies, -1 outside the lattice.
+    """
+
+    first: Array
+    weight: Array
+    cell: Array
+
+
+@dataclass(frozen=True, slots=True)
+class LatticeTaps:
+    """A lattice laid out for the page's pixels: node_xy[y.first + i, x.first + j] with y.weight[i] * x.weight[j].
+
+    Attributes:
+        node_xy: (rows, cols, 2) float64 photo px, none missing.
+        blank: (rows - 1, cols - 1) bool, cells that had a missing corner.
+        x: for each column of the page.
+        y: for each row.
+    """
+
+    node_xy: Array
+    blank: Array
+    x: AxisTaps
+    y: AxisTaps
+
+    def places(self, rows: Array, columns: Array) -> Array:
+        """(len(rows), len(columns), 2) float32 photo px of some of the page's pixels, NaN where there is no lattice."""
+        row, column = self.y.first[rows, None] + np.arange(4), self.x.first[columns, None] + np.arange(4)
+        r, c = (at.clip(0, n - 1) for at, n in zip((row, column), self.node_xy.shape[:2], strict=True))
+        near = self.node_xy[r[:, :, None, None], c[None, None]]
+        out = np.einsum("yi,xj,yixjk->yxk", self.y.weight[rows], self.x.weight[columns], near).astype(np.float32)
+        return self._blanked(out, self.y.cell[rows], self.x.cell[columns])
+
+    def blanked(self, out: Array) -> Array:
+        """The map of all of the page's pixels (H, W, 2), with NaN written where there is no lattice."""
+        return self._blanked(out, self.y.cell, self.x.cell)
+
+    def _blanked(self, out: Array, row: Array, column: Array) -> Array:
+        out[row < 0] = np.nan
+        out[:, column < 0] = np.nan
+        if self.blank.any():
+            out[self.blank[row][:, column]] = np.nan
+        return out
+
+
+def axis_taps(at: Array, n: int) -> AxisTaps:
+    """Bicubic interpolation (Keys, 1981, a = -1/2) along one axis.
+
+    Args:
+        at: (m,) positions, in nodes.
+        n: number of nodes, 2 or more. One beyond each end is continued from the three next to it (two, where there
+            are no more).
+    """
+    cell = np.clip(np.floor(at), 0, n - 2).astype(np.int32)
+    t = np.asarray(at - cell)[:, None]
+    wide = np.hstack(
+        [
+            -0.5 * t + t**2 - 0.5 * t**3,
+            1 - 2.5 * t**2 + 1.5 * t**3,
+            0.5 * t + 2 * t**2 - 1.5 * t**3,
+            -0.5 * t**2 + 0.5 * t**3,
+        ]
+    )
+    first = np.clip(cell - 1, 0, max(n - 4, 0)).astype(np.int32)
+    ghost = np.array([3.0, -3.0, 1.0]) if n > 2 else np.array([2.0, -1.0])
+    weight = np.zeros((len(cell), 4))
+    every = np.arange(len(cell))
+    for k in range(4):
+        node = cell - 1 + k
+        real = (node >= 0) & (node < n)
+        weight[every[real], (node - first)[real]] += wide[real, k]
+        for step, share in enumerate(ghost):
+            weight[node < 0, step] += share * wide[node < 0, k]
+            beyond = node >= n
+            weight[every[beyond], (n - 1 - step - first)[beyond]] += share * wide[beyond, k]
+    return AxisTaps(first, weight, np.where((at < -_SLACK) | (at > n - 1 + _SLACK), -1, cell).astype(np.int32))
 
 
 def dense_map(
@@ -41,6 +139,23 @@ def dense_map(
     Raises:
         OptionError: fewer than 2 x 2 nodes, or sizes that are not positive.
     """
+    taps = lattice_taps(node_xy, mm_per_cell, origin_mm, px_per_mm, out_hw)
+    nodes, (height, width) = taps.node_xy, out_hw
+    rows, cols = nodes.shape[:2]
+    along = nodes.transpose(0, 2, 1) @ _matrix(taps.x, cols).T
+    lines = np.ascontiguousarray(along.transpose(0, 2, 1).reshape(rows, -1), np.float32)
+    out = _columns(_matrix(taps.y, rows).astype(np.float32), lines, taps.y.first).reshape(height, width, 2)
+    return taps.blanked(out)
+
+
+def lattice_taps(
+    node_xy: Array,
+    mm_per_cell: float,
+    origin_mm: tuple[float, float],
+    px_per_mm: tuple[float, float],
+    out_hw: tuple[int, int],
+) -> LatticeTaps:
+    """What `dense_map` computes with; arguments and errors are its."""
     nodes = np.asarray(node_xy, np.float64)
     if nodes.ndim != 3 or nodes.shape[2] != 2 or min(nodes.shape[:2]) < 2:
         raise _bad(
@@ -52,19 +167,15 @@ def dense_map(
             f"{mm_per_cell} mm a cell, {px_per_mm} px/mm, page {out_hw}",
             "numbers above zero",
         )
-    rows, cols = nodes.shape[:2]
     col = (origin_mm[0] + np.arange(out_hw[1]) / px_per_mm[0]) / mm_per_cell
     row = (origin_mm[1] + np.arange(out_hw[0]) / px_per_mm[1]) / mm_per_cell
     missing = np.asarray(~np.isfinite(nodes).all(-1))
-    if missing.any():
-        if missing.all():
-            return np.full((*out_hw, 2), np.nan, np.float32)
+    if missing.all():
+        nodes = np.zeros_like(nodes)
+    elif missing.any():
         nodes = _stand_ins(nodes, missing)
-    along = nodes.transpose(0, 2, 1) @ _cubic(col, cols).T
-    lines = np.ascontiguousarray(along.transpose(0, 2, 1).reshape(rows, -1), np.float32)
-    out = _columns(_cubic(row, rows).astype(np.float32), lines, _cell_of(row, rows)).reshape(*out_hw, 2)
-    _blank(out, row, col, missing)
-    return out
+    blank = missing[:-1, :-1] | missing[1:, :-1] | missing[:-1, 1:] | missing[1:, 1:]
+    return LatticeTaps(nodes, blank, axis_taps(col, nodes.shape[1]), axis_taps(row, nodes.shape[0]))
 
 
 def _bad(what: str, got: str, expected: str) -> OptionError:
@@ -79,51 +190,20 @@ def _stand_ins(nodes: Array, missing: Array) -> Array:
         return np.where(missing[..., None], np.nanmean(nodes[~missing], axis=0), nodes)
 
 
-def _cell_of(at: Array, n: int) -> Array:
-    return np.asarray(np.clip(np.floor(at), 0, n - 2).astype(np.int64))
+def _matrix(taps: AxisTaps, n: int) -> Array:
+    """(m, n) weights of all nodes."""
+    out = np.zeros((len(taps.first), n + 3))
+    np.put_along_axis(out, taps.first[:, None] + np.arange(4), taps.weight, axis=1)
+    return out[:, :n]
 
 
-def _cubic(at: Array, n: int) -> Array:
-    """(len(at), n) weights of n samples at integers for values at fractional positions."""
-    cell = _cell_of(at, n)
-    t = (at - cell)[:, None]
-    taps = np.hstack(
-        [
-            -0.5 * t + t**2 - 0.5 * t**3,
-            1 - 2.5 * t**2 + 1.5 * t**3,
-            0.5 * t + 2 * t**2 - 1.5 * t**3,
-            -0.5 * t**2 + 0.5 * t**3,
-        ]
-    )
-    # One sample beyond each end, continued from the three next to it (two, where there are no more).
-    wide = np.zeros((len(at), n + 2))
-    np.put_along_axis(wide, cell[:, None] + np.arange(4), taps, axis=1)
-    ghost = np.array([3.0, -3.0, 1.0]) if n > 2 else np.array([2.0, -1.0])
-    inner = wide[:, 1:-1].copy()
-    inner[:, : len(ghost)] += wide[:, :1] * ghost
-    inner[:, n - len(ghost) :] += wide[:, -1:] * ghost[::-1]
-    return inner
-
-
-def _columns(weights: Array, lines: Array, cell: Array) -> Array:
-    """Weights (H, n) @ lines (n, W), a cell's rows at a time, since most weights are zero."""
+def _columns(weights: Array, lines: Array, first: Array) -> Array:
+    """Weights (H, n) @ lines (n, W), rows with the same taps at a time, since most weights are zero."""
     out = np.empty((len(weights), lines.shape[1]), np.float32)
-    ends = np.append(np.flatnonzero(np.diff(cell)) + 1, len(cell))
+    ends = np.append(np.flatnonzero(np.diff(first)) + 1, len(first))
     start = 0
     for end in ends:
-        # At the rim, the three samples next to it stand in for the one beyond.
-        low, high = max(int(cell[start]) - 2, 0), min(int(cell[start]) + 4, len(lines))
+        low, high = int(first[start]), min(int(first[start]) + 4, len(lines))
         np.matmul(weights[start:end, low:high], lines[low:high], out=out[start:end])
         start = end
     return out
-
-
-def _blank(out: Array, row: Array, col: Array, missing: Array) -> None:
-    """Sets to NaN what lies outside the lattice or in a cell with a missing corner."""
-    rows, cols = missing.shape
-    slack = 1e-6
-    out[(row < -slack) | (row > rows - 1 + slack)] = np.nan
-    out[:, (col < -slack) | (col > cols - 1 + slack)] = np.nan
-    if missing.any():
-        cell = missing[:-1, :-1] | missing[1:, :-1] | missing[:-1, 1:] | missing[1:, 1:]
-        out[cell[_cell_of(row, rows)][:, _cell_of(col, cols)]] = np.nan

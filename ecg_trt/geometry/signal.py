@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
@@ -10,6 +11,7 @@ import numpy as np
 from ecg_trt.errors import OptionError
 from ecg_trt.types import Array
 
+RIDGE_CANDIDATES, RIDGE_HALF_WINDOW = 6, 18  # rows of a column that are looked at, and rows around each
 _HALF_TAPS = 16
 _PHASES = 256
 _FLOOR = -12.0  # nats below the best of a column: beyond that, all are equally impossible
@@ -17,11 +19,74 @@ _FREE_ROWS = 18  # a steep wave climbs 4 mm from one column to the next; letters
 _JUMP_PRICE, _MOST_PRICE = 0.5, 8.0  # nats for each row beyond, and at most
 
 
-def follow_ridge(logits: Array, *, candidates: int = 6) -> Array:
+@dataclass(frozen=True, slots=True)
+class RidgeCandidates:
+    """The few rows of each column where the ridge may be; what is left of a trace network's logits to think about.
+
+    Attributes:
+        row: (S, K, W) whole rows, local maxima of the column.
+        score: (S, K, W) float32, nats relative to the column's best, -inf where there are fewer than K.
+        position: (S, K, W) float32, px, expectation of the softmax in the window around the row.
+        share: (S, K, W) float32 in [0, 1], the window's share of the column's softmax.
+    """
+
+    row: Array
+    score: Array
+    position: Array
+    share: Array
+
+    def followed(self) -> tuple[Array, Array]:
+        """Position (S, W) and share (S, W), float32, of the candidates on the connected path, as from `ridge_path`."""
+        chosen = ridge_path(self.row, self.score)[:, None]
+        position, share = (np.take_along_axis(a, chosen, 1)[:, 0] for a in (self.position, self.share))
+        return position, share
+
+
+def ridge_maxima(logits: Array, candidates: int = RIDGE_CANDIDATES) -> tuple[Array, Array]:
+    """The highest local maxima of each column.
+
+    Args:
+        logits: (S, H, W), one map a strip.
+        candidates: K, how many; H at most.
+
+    Returns:
+        row (S, K, W) int64, and score (S, K, W) float32, nats relative to the column's best, -inf where there are
+        fewer.
+    """
+    maps = np.asarray(logits, np.float32)
+    padded = np.pad(maps, ((0, 0), (1, 1), (0, 0)), constant_values=-np.inf)
+    peak = np.where((maps >= padded[:, :-2]) & (maps > padded[:, 2:]), maps, -np.inf)
+    row = np.argpartition(peak, -candidates, axis=1)[:, -candidates:]
+    return row, np.take_along_axis(peak, row, 1) - peak.max(1, keepdims=True)
+
+
+def ridge_path(row: Array, score: Array) -> Array:
+    """The connected path through the candidates of each column.
+
+    The path whose log-probabilities less the price of its jumps add up to most (Viterbi, 1967).
+
+    Args:
+        row: (S, K, W).
+        score: (S, K, W), nats relative to the column's best; very low ones are all equally impossible.
+
+    Returns:
+        (S, W) int64, which of the K.
+    """
+    rows = np.asarray(row, np.int64)
+    gain = np.maximum(score, np.float32(_FLOOR))
+    out = np.empty((rows.shape[0], rows.shape[2]), np.int64)
+    for strip, at in enumerate(rows):
+        jump = np.abs(at[:, None, 1:] - at[None, :, :-1])
+        price = np.minimum(_JUMP_PRICE * np.maximum(jump - _FREE_ROWS, 0), _MOST_PRICE)
+        out[strip] = _best_path(gain[strip], price)
+    return out
+
+
+def follow_ridge(logits: Array, *, candidates: int = RIDGE_CANDIDATES) -> Array:
     """The row of a connected ridge in each column.
 
-    Letters and ticks that stand beside the pen may outshine it for a few columns. Among the highest local maxima of
-    each column, the path is taken whose log-probabilities less the price of its jumps add up to most (Viterbi, 1967).
+    Letters and ticks that stand beside the pen may outshine it for a few columns: the path is `ridge_path`'s, among
+    the `ridge_maxima` of each column.
 
     Args:
         logits: (S, H, W), one map a strip.
@@ -30,17 +95,8 @@ def follow_ridge(logits: Array, *, candidates: int = 6) -> Array:
     Returns:
         (S, W) int64 rows.
     """
-    maps = np.asarray(logits, np.float32)
-    padded = np.pad(maps, ((0, 0), (1, 1), (0, 0)), constant_values=-np.inf)
-    peak = np.where((maps >= padded[:, :-2]) & (maps > padded[:, 2:]), maps, -np.inf)
-    out = np.empty((maps.shape[0], maps.shape[2]), np.int64)
-    for strip, plane in enumerate(peak):
-        rows = np.argpartition(plane, -candidates, axis=0)[-candidates:]
-        score = np.maximum(np.take_along_axis(plane, rows, 0) - plane.max(0), _FLOOR)
-        jump = np.abs(rows[:, None, 1:] - rows[None, :, :-1])
-        price = np.minimum(_JUMP_PRICE * np.maximum(jump - _FREE_ROWS, 0), _MOST_PRICE)
-        out[strip] = rows[_best_path(score, price), np.arange(rows.shape[1])]
-    return out
+    row, score = ridge_maxima(logits, candidates)
+    return np.asarray(np.take_along_axis(row, ridge_path(row, score)[:, None], 1)[:, 0])
 
 
 def _best_path(score: Array, price: Array) -> Array:
@@ -61,7 +117,9 @@ def _best_path(score: Array, price: Array) -> Array:
     return path
 
 
-def decode_ridge(logits: Array, *, half_window: int = 18, centre: Array | None = None) -> tuple[Array, Array]:
+def decode_ridge(
+    logits: Array, *, half_window: int = RIDGE_HALF_WINDOW, centre: Array | None = None
+) -> tuple[Array, Array]:
     """Sub-pixel row of the ridge in each column.
 
     The expectation of the softmax inside a window around its greatest entry, taken relative to the window's

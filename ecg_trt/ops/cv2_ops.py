@@ -6,8 +6,15 @@ import cv2
 import numpy as np
 
 from ecg_trt.errors import OptionError
-from ecg_trt.geometry.homography import jacobian
 from ecg_trt.ops.base import Interpolation
+from ecg_trt.ops.scale import (
+    as_map,
+    averaged,
+    bad,
+    invertible,
+    reduction_of_homography,
+    reduction_of_map,
+)
 from ecg_trt.types import Array
 
 _MAX_SIDE = 32766  # OpenCV's warps count in 16 bits
@@ -33,33 +40,22 @@ class Cv2Ops:
         fill: int = 0,
     ) -> Array:
         """See `ImageOps.warp_homography`."""
-        h = np.asarray(dst_from_src, np.float64)
-        if h.shape != (3, 3) or not np.isfinite(h).all() or abs(np.linalg.det(h)) < 1e-30:
-            raise _bad(f"the matrix {h.tolist()}", "a (3, 3) matrix with an inverse", "Check the homography.")
+        h = invertible(dst_from_src)
         _check(image, out_hw)
-        src_from_dst = np.linalg.inv(h)
-        w, v = out_hw[1] - 1, out_hw[0] - 1
-        places = np.array([[0, 0], [w, 0], [0, v], [w, v], [w / 2, v / 2]], np.float64)
-        area = np.abs(np.linalg.det(jacobian(src_from_dst, places)))
-        factor = int(np.sqrt(np.nanmedian(area)) + 1e-6)
-        image, small_from_src = _reduced(image, factor)
+        image, small_from_src = _reduced(image, reduction_of_homography(h, out_hw))
         return _warp(image, h @ np.linalg.inv(small_from_src), out_hw, interpolation, fill)
 
     def remap(
         self, image: Array, map_xy: Array, interpolation: Interpolation = "cubic", fill: int = 255
     ) -> tuple[Array, Array]:
         """See `ImageOps.remap`."""
-        places = np.asarray(map_xy, np.float32)
-        if places.ndim != 3 or places.shape[2] != 2:
-            raise _bad(
-                f"a map of shape {places.shape}", "(h, w, 2)", "Pass the source px of every output pixel."
-            )
+        places = as_map(map_xy)
         _check(image, places.shape[:2])
         src_h, src_w = image.shape[:2]
         # NaN is in no range.
         seen = cv2.inRange(places, (-0.5, -0.5), (src_w - 0.5, src_h - 0.5)) > 0
         image, places = _within_reach(image, places, seen)
-        image, small_from_src = _reduced(image, _shrinkage(places, seen))
+        image, small_from_src = _reduced(image, reduction_of_map(places, seen))
         if small_from_src[0, 0] != 1:
             places = places * np.float32(small_from_src[0, 0]) + np.float32(small_from_src[0, 2])
         if max(image.shape[:2]) > _MAX_SIDE:
@@ -74,25 +70,21 @@ class Cv2Ops:
         return np.asarray(out), seen
 
 
-def _bad(got: str, expected: str, mend: str) -> OptionError:
-    return OptionError("The image cannot be resampled", got=got, expected=expected, mend=mend)
-
-
 def _too_large(hw: tuple[int, ...]) -> OptionError:
-    return _bad(
+    return bad(
         f"{hw[1]} x {hw[0]} px", f"sides of at most {_MAX_SIDE} px", "Make the picture smaller first."
     )
 
 
 def _check(image: Array, out_hw: tuple[int, ...]) -> None:
     if image.ndim not in (2, 3) or 0 in image.shape or image.dtype not in (np.uint8, np.float32):
-        raise _bad(
+        raise bad(
             f"an array {image.shape} of {image.dtype}",
             "(H, W) or (H, W, C), not empty, uint8 or float32",
             "Decode the picture with ecg_trt.io.photo.",
         )
     if min(out_hw) <= 0 or max(out_hw) > _MAX_SIDE:
-        raise _bad(
+        raise bad(
             f"a result of {out_hw[1]} x {out_hw[0]} px",
             f"sides of 1 to {_MAX_SIDE} px",
             "Ask for a smaller result.",
@@ -106,9 +98,7 @@ def _reduced(image: Array, factor: int) -> tuple[Array, Array]:
         return image, np.eye(3)
     whole = image[: height * factor, : width * factor]
     small = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
-    scale = 1 / factor
-    shift = 0.5 * scale - 0.5
-    return small, np.array([[scale, 0, shift], [0, scale, shift], [0, 0, 1]])
+    return small, averaged(factor)
 
 
 def _warp(image: Array, h: Array, out_hw: tuple[int, int], interpolation: Interpolation, fill: int) -> Array:
@@ -134,24 +124,6 @@ def _pasted(image: Array, shift: tuple[int, int], out_hw: tuple[int, int], fill:
     if top < bottom and left < right:
         out[top:bottom, left:right] = image[top - y : bottom - y, left - x : right - x]
     return out
-
-
-def _shrinkage(places: Array, seen: Array) -> int:
-    """How many source pixels an output pixel steps over, rounded down; median over a sparse sample."""
-    by = max(1, min(places.shape[:2]) // 64)
-    steps = []
-    for axis in (0, 1):
-        if places.shape[axis] > 1:
-            sparse = [slice(None, None, by)] * 2
-            sparse[axis] = slice(None, -1, by)
-            here = places[tuple(sparse)]
-            ahead = [s if k != axis else slice(1, None, by) for k, s in enumerate(sparse)]
-            there = places[tuple(ahead)]
-            length = np.linalg.norm(there - here, axis=-1)[seen[tuple(sparse)]]
-            steps.append(length[np.isfinite(length)])
-    if not steps or not min(s.size for s in steps):
-        return 1
-    return int(min(np.median(s) for s in steps) + 1e-3)
 
 
 def _within_reach(image: Array, places: Array, seen: Array) -> tuple[Array, Array]:

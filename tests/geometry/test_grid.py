@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecg_trt.errors import OptionError, PageError
-from ecg_trt.geometry.grid import dense_map, fill_holes, fit_surface, lattice_to_array, walk_lattice
+from ecg_trt.geometry.grid import (
+    dense_map,
+    fill_holes,
+    fit_surface,
+    lattice_taps,
+    lattice_to_array,
+    walk_lattice,
+)
 from ecg_trt.geometry.homography import apply_homography, jacobian
 
 
@@ -204,3 +211,14 @@ def test_dense_map_refuses_nonsense() -> None:
         dense_map(np.zeros((1, 5, 2)), 5, (0, 0), (1, 1), (4, 4))
     with pytest.raises(OptionError):
         dense_map(np.zeros((5, 5, 2)), 0, (0, 0), (1, 1), (4, 4))
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (3, 5), (12, 9)], ids=str)
+def test_some_places_of_the_map_are_those_of_the_whole(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    nodes = 8 * lattice(*shape) + rng.normal(0, 2, (*shape, 2))
+    nodes[rng.random(shape) < 0.1] = np.nan
+    frame = (5.0, (-3.0, -2.0), (3.0, 2.0), (shape[0] * 11, shape[1] * 16))
+    rows, columns = np.arange(0, shape[0] * 11, 4), np.arange(1, shape[1] * 16, 3)
+    some, whole = lattice_taps(nodes, *frame).places(rows, columns), dense_map(nodes, *frame)
+    assert np.allclose(some, whole[np.ix_(rows, columns)], atol=1e-3, equal_nan=True)

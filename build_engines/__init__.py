@@ -1,0 +1,1 @@
+"""From a network to plans, and from kernels to cubins."""

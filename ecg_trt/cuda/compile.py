@@ -1,0 +1,138 @@
+"""CUDA C++ to cubins, by NVRTC, kept on disk. Neither a GPU nor a driver is needed."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ecg_trt.cuda.driver import missing_package
+from ecg_trt.errors import DriverError
+
+_log = logging.getLogger(__name__)
+SOURCES = Path(__file__).with_name("kernels")
+CAPABILITIES = ((7, 5), (8, 0), (8, 6), (8, 7), (8, 9), (9, 0), (12, 0))
+_OPTIONS = ("--std=c++17",)
+_KERNEL = re.compile(r'extern "C" __global__ void (\w+)\(')
+_VARIANT = re.compile(r"^[A-Z]+\((\w+), \w+\)$", re.MULTILINE)
+
+
+def kernel_files() -> tuple[str, ...]:
+    """Names of the kernel files, without ``.cu``."""
+    return tuple(sorted(path.stem for path in SOURCES.glob("*.cu")))
+
+
+@cache
+def kernels_of(file: str) -> tuple[str, ...]:
+    """Names of the kernels in a file: written out, or made by its macro for each interpolation."""
+    source = (SOURCES / f"{file}.cu").read_text(encoding="utf-8")
+    plain = [name for name in _KERNEL.findall(source) if name != "name"]
+    return (*plain, *_VARIANT.findall(source))
+
+
+def target_of(capability: tuple[int, int]) -> tuple[int, int]:
+    """The capability whose cubins run on a GPU: the highest one made beforehand of its own generation, else its own."""
+    major, minor = capability
+    return max((c for c in CAPABILITIES if c[0] == major and c[1] <= minor), default=(major, minor))
+
+
+def cubin_folder() -> Path:
+    """Where cubins are kept: under ``$ECG_TRT_HOME``, else in the platform's cache folder."""
+    home = os.environ.get("ECG_TRT_HOME")
+    if home:
+        return Path(home) / "cubins"
+    if sys.platform == "win32":
+        cache = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        cache = Path.home() / "Library" / "Caches"
+    else:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "ecg_trt" / "cubins"
+
+
+def cubin_path(file: str, capability: tuple[int, int], folder: Path | None = None) -> Path:
+    """Where the cubin of a kernel file lies, whether or not it does; the name changes with the source."""
+    digest = hashlib.sha256(" ".join(_OPTIONS).encode())
+    for path in (*sorted(SOURCES.glob("*.cuh")), SOURCES / f"{file}.cu"):
+        digest.update(path.read_bytes())
+    major, minor = capability
+    return (folder or cubin_folder()) / f"{file}.sm_{major}{minor}.{digest.hexdigest()[:16]}.cubin"
+
+
+def cubin(file: str, capability: tuple[int, int], folder: Path | None = None) -> bytes:
+    """The compiled kernels of a file: from disk, else compiled and, where the folder can be written, kept.
+
+    Args:
+        file: one of `kernel_files`.
+        capability: compute capability, (major, minor).
+        folder: in place of `cubin_folder()`.
+
+    Raises:
+        BackendUnavailableError: it has to be compiled, and NVRTC is not installed.
+        DriverError: NVRTC does not know this capability, or refuses the source.
+    """
+    path = cubin_path(file, capability, folder)
+    try:
+        kept = path.read_bytes()
+    except OSError:
+        kept = b""
+    if kept.startswith(b"\x7fELF"):
+        return kept
+    made = compile_file(file, capability)
+    try:
+        _keep(path, made)
+    except OSError as error:
+        _log.info("compiled kernels are not kept: %s", error)
+    return made
+
+
+def _keep(path: Path, data: bytes) -> None:
+    """Writes a file that appears whole or not at all, whoever else writes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, scratch = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            out.write(data)
+        os.replace(scratch, path)
+    except BaseException:
+        Path(scratch).unlink(missing_ok=True)
+        raise
+
+
+def compile_file(file: str, capability: tuple[int, int]) -> bytes:
+    """Compiles a kernel file; raises as `cubin` does."""
+    try:
+        from cuda.core import Program, ProgramOptions
+    except ImportError as error:
+        raise missing_package("cuda-core", "cuda", error) from error
+    major, minor = capability
+    try:
+        options = ProgramOptions(
+            std="c++17", arch=f"sm_{major}{minor}", include_path=str(SOURCES), name=f"{file}.cu"
+        )
+        program = Program((SOURCES / f"{file}.cu").read_text(encoding="utf-8"), "c++", options)
+    except Exception as error:
+        raise _refused(file, capability, error) from error
+    try:
+        result: Any = program.compile("cubin")
+        return bytes(result.code)
+    except Exception as error:  # NVRTC's errors, cuda-core's, and the loader's, share no base class
+        raise _refused(file, capability, error) from error
+    finally:
+        program.close()
+
+
+def _refused(file: str, capability: tuple[int, int], error: Exception) -> DriverError:
+    major, minor = capability
+    return DriverError(
+        f"The kernels of {file}.cu cannot be compiled for sm_{major}{minor}",
+        got=" ".join(str(error).split())[:500] or type(error).__name__,
+        expected="NVRTC of CUDA 12.8 or later, and a capability that it knows",
+        mend='Run: pip install -U "ecg-trt[cuda]"',
+    )

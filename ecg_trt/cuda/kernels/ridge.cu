@@ -1,0 +1,128 @@
+// From the logits of the trace network (n, H, W) to the few rows of each column where the pen may be.
+//
+// Two passes, so that no thread waits for another: the first looks at a chunk of rows of a column, the second brings the
+// chunks of a column together. Threads of a warp stand side by side in x and read neighbouring columns.
+
+static constexpr int kCandidates = 6;  // RIDGE_CANDIDATES in geometry/signal.py
+
+static __device__ float lowest() { return __int_as_float(0xff800000); }  // minus infinity
+
+// Puts a value into a list of the highest, best first; of equals, the upper row stays in front.
+static __device__ void insert(float* value, int* row, float new_value, int new_row) {
+    if (!(new_value > value[kCandidates - 1])) return;
+    int k = kCandidates - 1;
+    for (; k > 0 && new_value > value[k - 1]; --k) {
+        value[k] = value[k - 1];
+        row[k] = row[k - 1];
+    }
+    value[k] = new_value;
+    row[k] = new_row;
+}
+
+// Logits of one column of one tile, less the price of letters.
+struct Column {
+    const float* logit;
+    int height, stride;
+    const unsigned char* mask;  // at the column's own column, or null
+    const int* mask_row;
+    int mask_width;
+    float price;
+
+    __device__ float priced(int row) const {
+        if (row < 0 || row >= height) return lowest();
+        const float value = logit[static_cast<size_t>(row) * stride];
+        return mask && mask[mask_row[row] * mask_width] ? value - price : value;
+    }
+};
+
+// Each chunk's highest local maxima (n, chunks, K, W), and (n, chunks, 2, W): its greatest logit and the sum of
+// exp(logit - greatest). `mask` may be null.
+extern "C" __global__ void ridge_chunks(
+    const float* __restrict__ logits, int height, int width, int chunk_rows, const unsigned char* __restrict__ mask,
+    int mask_width, const int* __restrict__ mask_row, const int* __restrict__ mask_column, float price,
+    float* __restrict__ value, int* __restrict__ row, float* __restrict__ mass) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x, chunk = blockIdx.y, tile = blockIdx.z;
+    if (x >= width) return;
+    const float* logit = logits + static_cast<size_t>(tile) * height * width + x;
+    const Column column{logit, height, width, mask ? mask + mask_column[tile * width + x] : nullptr,
+                        mask_row + tile * height, mask_width, price};
+    float best[kCandidates];
+    int where[kCandidates];
+    for (int k = 0; k < kCandidates; ++k) {
+        best[k] = lowest();
+        where[k] = 0;
+    }
+    const int start = chunk * chunk_rows, end = min(start + chunk_rows, height);
+    float before = column.priced(start - 1), here = column.priced(start);
+    float top = lowest(), sum = 0.0f;
+    for (int y = start; y < end; ++y) {
+        const float after = column.priced(y + 1);
+        if (here >= before && here > after) insert(best, where, here, y);
+        const float raw = logit[static_cast<size_t>(y) * width];
+        if (raw > top) {
+            sum *= expf(top - raw);
+            top = raw;
+        }
+        sum += expf(raw - top);
+        before = here;
+        here = after;
+    }
+    const size_t slot = static_cast<size_t>(tile) * gridDim.y + chunk;
+    for (int k = 0; k < kCandidates; ++k) {
+        value[(slot * kCandidates + k) * width + x] = best[k];
+        row[(slot * kCandidates + k) * width + x] = where[k];
+    }
+    mass[slot * 2 * width + x] = top;
+    mass[(slot * 2 + 1) * width + x] = sum;
+}
+
+// For each candidate (n, K, W): its row; its height relative to the column's best, minus infinity where there are
+// fewer; the expectation of the softmax in the window around it, relative to its row; and the window's share of the
+// column's softmax. Letters have no price here.
+extern "C" __global__ void ridge_merge(
+    const float* __restrict__ logits, int height, int width, int chunks, int half_window,
+    const float* __restrict__ value, const int* __restrict__ row, const float* __restrict__ mass,
+    short* __restrict__ out_row, float* __restrict__ out_score, float* __restrict__ out_shift,
+    float* __restrict__ out_share) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x, tile = blockIdx.y;
+    if (x >= width) return;
+    float best[kCandidates];
+    int where[kCandidates];
+    for (int k = 0; k < kCandidates; ++k) {
+        best[k] = lowest();
+        where[k] = 0;
+    }
+    float top = lowest();
+    for (int chunk = 0; chunk < chunks; ++chunk) {
+        const size_t slot = static_cast<size_t>(tile) * chunks + chunk;
+        for (int k = 0; k < kCandidates; ++k) {
+            const size_t at = (slot * kCandidates + k) * width + x;
+            insert(best, where, value[at], row[at]);
+        }
+        top = fmaxf(top, mass[slot * 2 * width + x]);
+    }
+    float total = 0.0f;
+    for (int chunk = 0; chunk < chunks; ++chunk) {
+        const size_t slot = static_cast<size_t>(tile) * chunks + chunk;
+        total += mass[(slot * 2 + 1) * width + x] * expf(mass[slot * 2 * width + x] - top);
+    }
+    const float* logit = logits + static_cast<size_t>(tile) * height * width + x;
+    for (int k = 0; k < kCandidates; ++k) {
+        const bool there = best[k] > lowest();
+        const int centre = there ? where[k] : where[0];
+        const int start = max(centre - half_window, 0), end = min(centre + half_window, height - 1);
+        float highest = lowest();
+        for (int y = start; y <= end; ++y) highest = fmaxf(highest, logit[static_cast<size_t>(y) * width]);
+        float near = 0.0f, moment = 0.0f;
+        for (int y = start; y <= end; ++y) {
+            const float weight = expf(logit[static_cast<size_t>(y) * width] - highest);
+            near += weight;
+            moment += weight * (y - centre);
+        }
+        const size_t at = (static_cast<size_t>(tile) * kCandidates + k) * width + x;
+        out_row[at] = static_cast<short>(centre);
+        out_score[at] = there ? best[k] - best[0] : lowest();
+        out_shift[at] = moment / near;
+        out_share[at] = fminf(near * expf(highest - top) / total, 1.0f);
+    }
+}

@@ -1,0 +1,42 @@
+"""Streams and events."""
+
+from __future__ import annotations
+
+from ecg_trt.cuda.driver import Driver
+from ecg_trt.cuda.owner import Owner
+
+
+class Stream(Owner):
+    """A queue of work on the GPU that does not wait for the default stream."""
+
+    def __init__(self, driver: Driver) -> None:
+        super().__init__("stream", driver.create_stream(), driver.destroy_stream)
+        self._driver = driver
+
+    def sync(self) -> None:
+        """Waits until all that is queued is done. Raises `DeviceError` if any of it failed."""
+        self._driver.sync_stream(self.handle)
+
+    def wait(self, event: Event) -> None:
+        """Lets what is queued from here on wait for an event of another stream."""
+        self._driver.wait_event(self.handle, event.handle)
+
+
+class Event(Owner):
+    """A mark in a stream, with its time."""
+
+    def __init__(self, driver: Driver) -> None:
+        super().__init__("event", driver.create_event(), driver.destroy_event)
+        self._driver = driver
+
+    def record(self, stream: Stream) -> None:
+        """Sets the mark behind all that is queued."""
+        self._driver.record_event(self.handle, stream.handle)
+
+    def sync(self) -> None:
+        """Waits until the stream has reached the mark."""
+        self._driver.sync_event(self.handle)
+
+    def ms_since(self, start: Event) -> float:
+        """Milliseconds of GPU time between two marks that have been reached."""
+        return self._driver.elapsed_ms(start.handle, self.handle)

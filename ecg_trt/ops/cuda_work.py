@@ -1,0 +1,152 @@
+"""What all work on the GPU shares: a stream, the kernels, named memory, and how arguments become a kernel's."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+
+from ecg_trt.cuda.driver import Driver
+from ecg_trt.cuda.memory import DeviceArray, Workspace
+from ecg_trt.cuda.module import BLOCK, Kernels
+from ecg_trt.cuda.stream import Stream
+from ecg_trt.geometry.grid import LatticeTaps
+from ecg_trt.geometry.signal import RIDGE_CANDIDATES
+from ecg_trt.ops.scale import bad
+from ecg_trt.types import Array
+
+AnyArray: TypeAlias = "Array | DeviceArray"
+Argument: TypeAlias = "DeviceArray | np.generic | int | None"
+CHUNK_ROWS = 40  # of a column, that one thread looks at
+_Self = TypeVar("_Self", bound="CudaWork")
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What is allocated at the start; more is allocated when it is needed, and the log says so.
+
+    Attributes:
+        photo_px: pixels of the largest usual photo.
+        view_px: of the largest warped view.
+        page_px: of the flat page.
+        tiles: strips' tiles traced at a time.
+        tile_hw: their height and width.
+        heat_cells: cells of a heatmap.
+        marks_bytes: heatmaps on the page, all planes.
+    """
+
+    photo_px: int = 12_600_000
+    view_px: int = 1_400_000
+    page_px: int = 4_000_000
+    tiles: int = 16
+    tile_hw: tuple[int, int] = (320, 1344)
+    heat_cells: int = 80_000
+    marks_bytes: int = 2_000_000
+
+    def device(self) -> dict[str, int]:
+        """Bytes of device memory by name."""
+        height, width = self.tile_hw
+        column = self.tiles * width
+        chunks = -(-height // CHUNK_ROWS)
+        return {
+            "photo": 3 * self.photo_px, "reduced": 3 * self.photo_px // 4, "warped": 3 * self.view_px,
+            "grey": self.view_px, "page": 3 * self.page_px, "seen": self.page_px, "lattice": 1 << 19,
+            "tiles": 3 * self.tiles * height * width, "corners": 4096, "letters": 1 << 20,
+            "chunk value": 4 * chunks * RIDGE_CANDIDATES * column, "chunk row": 4 * chunks * RIDGE_CANDIDATES * column,
+            "chunk mass": 8 * chunks * column, "ridge": 14 * RIDGE_CANDIDATES * column, "peak count": 4,
+            "peak index": 4 * self.heat_cells, "peak": 12 * self.heat_cells, "marks": self.marks_bytes,
+        }  # fmt: skip
+
+    def pinned(self) -> dict[str, int]:
+        """Bytes of pinned memory by name."""
+        return {
+            "photo": 3 * self.photo_px, "lattice": 1 << 19, "corners": 4096, "letters": 1 << 20,
+            "download": max(4 * self.page_px, self.marks_bytes),
+        }  # fmt: skip
+
+
+class CudaWork:
+    """A stream of work on one GPU.
+
+    Args:
+        driver: of the GPU; stays open when this is closed.
+        kernels: of the driver, shared with others; loaded and owned here if None.
+        sizes: of what is allocated at the start.
+
+    Raises:
+        BackendUnavailableError: the kernels are not compiled, and NVRTC is not installed.
+        DeviceError: the GPU cannot serve; nothing stays allocated.
+    """
+
+    def __init__(self, driver: Driver, kernels: Kernels | None = None, sizes: Sizes | None = None) -> None:
+        sizes = sizes or Sizes()
+        self.driver = driver
+        with ExitStack() as stack:
+            self.stream = stack.enter_context(Stream(driver))
+            self._kernels = kernels or stack.enter_context(Kernels(driver))
+            self.memory = Workspace(driver, self.stream, sizes.device(), sizes.pinned())
+            stack.callback(self.memory.close)
+            self._stack = stack.pop_all()
+
+    def close(self) -> None:
+        """Gives everything back; more than once is fine."""
+        self._stack.close()
+
+    def __enter__(self: _Self) -> _Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def photo_memory(self, height: int, width: int) -> Array:
+        """(height, width, 3) uint8 pinned memory to decode a photo into; `upload` then copies it straight."""
+        return self.memory.pinned("photo", (height, width, 3), np.uint8)
+
+    def upload(self, image: AnyArray) -> DeviceArray:
+        """A photo (H, W, 3) uint8 on the GPU."""
+        check_image(image)
+        return image if isinstance(image, DeviceArray) else self.memory.upload("photo", image)
+
+    def download(self, *arrays: DeviceArray) -> tuple[Array, ...]:
+        """Waits for all that is queued and returns host copies."""
+        return self.memory.download(*arrays)
+
+    def run(
+        self, kernel: str, extent: tuple[int, ...], *arguments: Argument,
+        block: tuple[int, int, int] = BLOCK,
+    ) -> None:  # fmt: skip
+        """Queues a kernel; arrays become their addresses, None no address, and ints int32."""
+        ready: list[np.generic[Any]] = []
+        for value in arguments:
+            if isinstance(value, DeviceArray) or value is None:
+                ready.append(np.uint64(0 if value is None else value.address))
+            else:
+                ready.append(value if isinstance(value, np.generic) else np.int32(value))
+        self._kernels.launch(kernel, extent, self.stream, *ready, block=block)
+
+    def floats(self, name: str, array: AnyArray, ndim: int) -> DeviceArray:
+        """A network's output (float32, `ndim` axes) on the GPU. Raises `OptionError` if it is something else."""
+        if array.ndim != ndim or 0 in array.shape or array.dtype != np.float32:
+            raise bad(f"{name} {array.shape} of {array.dtype}", f"{ndim} axes of float32", "Pass the network's output.")
+        return array if isinstance(array, DeviceArray) else self.memory.upload(name, array)
+
+    def lattice(self, taps: LatticeTaps) -> tuple[Argument, ...]:
+        """The arguments that kernels take of a lattice."""
+        rows, cols = taps.node_xy.shape[:2]
+        spare = ((0, max(0, 4 - rows)), (0, max(0, 4 - cols)), (0, 0))  # the weights of these are 0
+        node = np.pad(taps.node_xy, spare, mode="edge").astype(np.float32)
+        axes = [a for t in (taps.x, taps.y) for a in (t.first, t.cell, t.weight.astype(np.float32))]
+        node_there, blank, *there = self.memory.upload_all("lattice", node, taps.blank.astype(np.uint8), *axes)
+        return node_there, blank, node.shape[1], taps.blank.shape[1], *there
+
+
+def check_image(image: AnyArray) -> None:
+    """Raises `OptionError` unless it is (H, W, 3) uint8."""
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape or image.dtype != np.uint8:
+        got = f"an array {image.shape} of {image.dtype}"
+        raise bad(got, "(H, W, 3), not empty, uint8", "Decode the picture first.")

@@ -1,0 +1,97 @@
+"""What every implementation of the pixel work decides on the host: what it accepts, and what is averaged first."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ecg_trt.errors import OptionError
+from ecg_trt.geometry.grid import LatticeTaps
+from ecg_trt.geometry.homography import jacobian
+from ecg_trt.types import Array
+
+
+def bad(got: str, expected: str, mend: str) -> OptionError:
+    """The error of pixel work that cannot be done."""
+    return OptionError("The image cannot be resampled", got=got, expected=expected, mend=mend)
+
+
+def invertible(dst_from_src: Array) -> Array:
+    """(3, 3) float64. Raises `OptionError` if it has no inverse."""
+    h = np.asarray(dst_from_src, np.float64)
+    if h.shape != (3, 3) or not np.isfinite(h).all() or abs(np.linalg.det(h)) < 1e-30:
+        raise bad(f"the matrix {h.tolist()}", "a (3, 3) matrix with an inverse", "Check the homography.")
+    return h
+
+
+def as_map(map_xy: Array) -> Array:
+    """(h, w, 2) float32. Raises `OptionError` if it has another shape."""
+    places = np.asarray(map_xy, np.float32)
+    if places.ndim != 3 or places.shape[2] != 2:
+        raise bad(f"a map of shape {places.shape}", "(h, w, 2)", "Pass the source px of every output pixel.")
+    return places
+
+
+def averaged(factor: int) -> Array:
+    """(3, 3) small_from_src of an image averaged over factor x factor px."""
+    scale = 1 / factor
+    shift = 0.5 * scale - 0.5
+    return np.array([[scale, 0, shift], [0, scale, shift], [0, 0, 1]])
+
+
+def reduction_of_homography(dst_from_src: Array, out_hw: tuple[int, int]) -> int:
+    """How many source pixels an output pixel steps over, rounded down; median of the corners and the middle."""
+    w, v = out_hw[1] - 1, out_hw[0] - 1
+    places = np.array([[0, 0], [w, 0], [0, v], [w, v], [w / 2, v / 2]], np.float64)
+    area = np.abs(np.linalg.det(jacobian(np.linalg.inv(dst_from_src), places)))
+    return int(np.sqrt(np.nanmedian(area)) + 1e-6)
+
+
+def sparse_step(out_hw: tuple[int, ...]) -> int:
+    """Every how many pixels of a map `reduction_of_map` looks."""
+    return max(1, min(out_hw) // 64)
+
+
+def reduction_of_map(places: Array, seen: Array) -> int:
+    """How many source pixels an output pixel steps over, rounded down; median over a sparse sample.
+
+    Args:
+        places: (h, w, 2) source px.
+        seen: (h, w) bool.
+    """
+    by = sparse_step(places.shape[:2])
+    steps = []
+    for axis in (0, 1):
+        if places.shape[axis] > 1:
+            sparse = [slice(None, None, by)] * 2
+            sparse[axis] = slice(None, -1, by)
+            here = places[tuple(sparse)]
+            ahead = [s if k != axis else slice(1, None, by) for k, s in enumerate(sparse)]
+            steps.append(_lengths(here, places[tuple(ahead)], seen[tuple(sparse)]))
+    return _whole(steps)
+
+
+def _lengths(here: Array, ahead: Array, seen: Array) -> Array:
+    length = np.linalg.norm(ahead - here, axis=-1)[seen]
+    return np.asarray(length[np.isfinite(length)])
+
+
+def _whole(steps: list[Array]) -> int:
+    if not steps or not min(s.size for s in steps):
+        return 1
+    return int(min(np.median(s) for s in steps) + 1e-3)
+
+
+def reduction_of_lattice(taps: LatticeTaps, photo_hw: tuple[int, ...]) -> int:
+    """`reduction_of_map` of the map that a lattice makes, from the pixels it looks at alone."""
+    height, width = len(taps.y.first), len(taps.x.first)
+    by = sparse_step((height, width))
+    rows, columns = np.arange(0, height, by), np.arange(0, width, by)
+    steps = []
+    for axis, n in ((0, height), (1, width)):
+        if n > 1:
+            r, c = rows[rows < n - 1] if axis == 0 else rows, columns[columns < n - 1] if axis == 1 else columns
+            here = taps.places(r, c)
+            ahead = taps.places(r + (axis == 0), c + (axis == 1))
+            inside = (here >= -0.5) & (here <= np.array(photo_hw[1::-1]) - 0.5)
+            steps.append(_lengths(here, ahead, np.asarray(inside.all(-1))))
+    return _whole(steps)

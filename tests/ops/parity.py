@@ -1,0 +1,87 @@
+"""How far the GPU's work may lie from its reference, and what both are tried on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecg_trt.ops.cuda_work import Sizes
+from ecg_trt.types import Array
+
+SMALL = Sizes(photo_px=64, view_px=64, page_px=64, tiles=1, tile_hw=(8, 8), heat_cells=64, marks_bytes=64)
+
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a kernel may lie from its reference, and why it may.
+
+    Attributes:
+        greatest: of all differences, in the result's unit.
+        mean: of all differences.
+        cause: of the difference.
+    """
+
+    greatest: float
+    mean: float
+    cause: str
+
+
+_FRACTIONS = "OpenCV before 5 rounds positions to 1/32 px (Lanczos: still); between black and white that is 8 levels"
+TOLERANCES = {
+    "reduce": Tolerance(1, 0.5, "halves are rounded up here, to even there"),
+    "exact": Tolerance(1, 0.01, "positions in float32, so that a value beside a half may be rounded the other way"),
+    "linear": Tolerance(10, 1.0, _FRACTIONS),
+    "cubic": Tolerance(10, 1.2, _FRACTIONS),
+    "lanczos": Tolerance(10, 1.3, _FRACTIONS),
+    "nearest": Tolerance(255, 1.0, "a position beside the border between two pixels may fall on either"),
+    "map": Tolerance(2e-3, 2e-4, "px of a photo 4000 px wide; weights and nodes in float32 instead of float64"),
+    "flatten": Tolerance(10, 1.2, _FRACTIONS),
+    "grey": Tolerance(0, 0, "integers in both"),
+    "cut": Tolerance(0, 0, "a copy"),
+    "row": Tolerance(2e-4, 1e-5, "px; sums in float32 in another order"),
+    "share": Tolerance(2e-5, 1e-6, "sums in float32 in another order"),
+    "node": Tolerance(1e-4, 1e-5, "px; expf and float32 positions"),
+    "mark": Tolerance(0.035, 0.008, "1/510 of uint8, and OpenCV's 1/32 px in a heatmap that jumps from 0 to 1"),
+}
+
+
+def agree(name: str, got: Array, expected: Array) -> None:
+    tolerance = TOLERANCES[name]
+    assert got.shape == expected.shape
+    error = np.abs(got.astype(np.float64) - expected.astype(np.float64))
+    assert error.max(initial=0) <= tolerance.greatest, f"{name}: {error.max()} ({tolerance.cause})"
+    assert error.mean() <= tolerance.mean, f"{name}: {error.mean()} on average ({tolerance.cause})"
+
+
+def noise(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def wavy_map(hw: tuple[int, int], step: float) -> Array:
+    y, x = np.mgrid[: hw[0], : hw[1]]
+    places = np.stack([x * step + 3 * np.sin(y / 9) - 4, y * step + 2 * np.cos(x / 13) - 3], -1).astype(np.float32)
+    places[3:7, 5] = np.nan
+    places[9, 9] = [-0.5, 3]
+    return places
+
+
+def bent_nodes(rows: int, cols: int, pitch: float, holes: float = 0.0) -> Array:
+    rng = np.random.default_rng(rows + cols)
+    nodes = pitch * np.stack(np.meshgrid(np.arange(cols), np.arange(rows)), -1)
+    nodes = nodes + rng.normal(0, pitch / 20, (rows, cols, 2))
+    nodes[rng.random((rows, cols)) < holes] = np.nan
+    return nodes.astype(np.float32)
+
+
+def ridge_logits(n: int, height: int, width: int) -> Array:
+    """A pen's Gaussian, a letter that outshines it for a while, and noise."""
+    rng = np.random.default_rng(n * height + width)
+    at, x = np.arange(height)[:, None], np.arange(width)
+    maps = []
+    for _ in range(n):
+        pen = height * (0.5 + 0.3 * np.sin(x / 9 + rng.random()))
+        letter = np.where((x > width // 3) & (x < width // 3 + 9), 12.0, -40) - 0.4 * (at - height // 5) ** 2
+        maps.append(np.maximum(8 - 0.4 * (at - pen) ** 2, letter).clip(-6) + rng.normal(0, 0.8, (height, width)))
+    return np.stack(maps).astype(np.float32)

@@ -1,0 +1,84 @@
+"""The decoding on the GPU against the CPU's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ecg_trt.errors import OptionError
+from ecg_trt.geometry.signal import RIDGE_CANDIDATES, decode_ridge, follow_ridge
+from ecg_trt.ops.cuda_decode import Letters
+from ecg_trt.ops.cuda_ops import CudaOps
+from ecg_trt.stages.rectify import _marks_on_page, node_candidates
+from tests.ops.parity import agree, bent_nodes, ridge_logits
+
+
+@pytest.mark.parametrize("shape", [(3, 97, 61), (1, 40, 5), (2, 320, 33), (1, 6, 7), (1, 81, 1)], ids=str)
+@pytest.mark.parametrize("priced", [False, True])
+def test_ridge(gpu: CudaOps, shape: tuple[int, int, int], priced: bool) -> None:
+    logits, letters, less = ridge_logits(*shape), None, np.float32(0)
+    if priced:
+        rng = np.random.default_rng(1)
+        mask = rng.random((9, 12)) < 0.3
+        row, column = rng.integers(0, 9, shape[:2]), rng.integers(0, 12, (shape[0], shape[2]))
+        letters = Letters(mask, row, column, 3.0)
+        less = np.float32(3) * mask[row[:, :, None], column[:, None, :]].astype(np.float32)
+    found = gpu.ridge(logits, letters)
+    centre = follow_ridge(logits - less)
+    expected_row, expected_share = decode_ridge(logits, centre=centre)
+    row_px, share = found.followed()
+    assert found.row.shape == (shape[0], RIDGE_CANDIDATES, shape[2])
+    agree("row", row_px, expected_row)
+    agree("share", share, expected_share)
+    assert (found.score[:, 0] == 0).all()
+    assert (np.diff(found.score.clip(-1e3), axis=1) <= 0).all()
+
+
+def test_ridge_of_flat_and_steep_columns(gpu: CudaOps) -> None:
+    flat = np.zeros((1, 100, 3), np.float32)  # the last row of a plateau is its maximum, as on the CPU
+    assert np.array_equal(gpu.ridge(flat).row[0, 0], follow_ridge(flat)[0])
+    steep = np.full((1, 50, 2), -3e4, np.float32)
+    steep[0, 20:23, 0], steep[0, 30, 1] = [0, 100, 3e4], 5
+    position, share = gpu.ridge(steep).followed()
+    assert np.allclose(position, [[22, 30]])
+    assert np.allclose(share, 1)
+
+
+def test_node_candidates(gpu: CudaOps) -> None:
+    rng = np.random.default_rng(3)
+    for hw in ((37, 53), (1, 1), (1, 8), (64, 64)):
+        logit = rng.normal(-1, 2, hw).astype(np.float32)
+        offset = rng.normal(0, 1, (2, *hw)).astype(np.float32)
+        xy, score = gpu.node_candidates(logit, offset, 0.3, 4)
+        heat = 1 / (1 + np.exp(-logit))
+        assert np.abs(heat - 0.3).min() > 1e-6  # no cell so near the threshold that it may fall on either side
+        expected_xy, expected_score = node_candidates(heat, offset)
+        agree("node", xy, expected_xy)
+        agree("node", score, expected_score)
+    xy, score = gpu.node_candidates(np.full((5, 5), -9, np.float32), np.zeros((2, 5, 5), np.float32), 0.3, 4)
+    assert xy.shape == (0, 2)
+    assert score.shape == (0,)
+    xy, _ = gpu.node_candidates(np.full((9, 9), 2, np.float32), np.zeros((2, 9, 9), np.float32), 0.3, 4)
+    assert len(xy) == 81  # a plateau is all peaks, as on the CPU
+
+
+@pytest.mark.parametrize("holes", [0.0, 0.1])
+def test_marks(gpu: CudaOps, holes: float) -> None:
+    rng = np.random.default_rng(5)
+    planes = {"zero": 1, "start": 1, "end": 1, "pulse": 1, "paper": 1, "label": 12}
+    logits = {name: rng.normal(0, 2, (n, 40, 45)).astype(np.float32) for name, n in planes.items()}
+    nodes = bent_nodes(9, 10, 20.0, holes) - 8  # some lie outside the canvas
+    expected = _marks_on_page({name: 1 / (1 + np.exp(-m)) for name, m in logits.items()}, nodes)
+    got = gpu.marks(logits, nodes, 5.0, 4)
+    for name in planes:
+        wanted = np.nan_to_num(getattr(expected, name))  # OpenCV 5 has NaN where a lattice has a hole
+        agree("mark", got[name] / 255, wanted if name == "label" else wanted[None])
+    assert got["label"].shape == (12, 40, 45)
+
+
+def test_results_of_the_networks_stay_where_they_are(gpu: CudaOps) -> None:
+    output = gpu.memory.upload("output", ridge_logits(2, 30, 8)[:, None])
+    found = gpu.ridge(output.reshaped(2, 30, 8))
+    assert np.array_equal(found.row, gpu.ridge(ridge_logits(2, 30, 8)).row)
+    with pytest.raises(OptionError, match="cannot be reshaped"):
+        output.reshaped(2, 31, 8)

@@ -1,0 +1,108 @@
+"""Memory, slots and errors of the pixel work on the GPU."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+
+from ecg_trt.cuda.compile import kernel_files
+from ecg_trt.cuda.module import Kernels
+from ecg_trt.errors import DeviceError, DeviceFaultError, DeviceMemoryError, DriverError
+from ecg_trt.ops.cuda_decode import Letters
+from ecg_trt.ops.cuda_ops import CudaOps
+from ecg_trt.ops.select import open_cuda_ops
+from ecg_trt.types import Array
+from tests.cuda.fake_driver import FakeDriver
+from tests.cuda.host_kernels import host_kernels
+from tests.ops.parity import SMALL, bent_nodes, noise, ridge_logits, wavy_map
+
+
+def test_a_larger_photo_makes_room_and_says_so(gpu: CudaOps, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "ecg_trt.cuda.memory"):
+        small = gpu.upload(noise(4, 4, 3))
+        assert gpu.memory.generation == 0
+        assert not caplog.records
+        held = gpu.memory.device_bytes
+        gpu.upload(noise(40, 50, 3))
+    assert gpu.memory.generation == 1
+    assert gpu.memory.device_bytes == held - 192 + 6000
+    assert "memory photo: from 192 to 6000 bytes" in caplog.text
+    image = noise(30, 20, 3, seed=4)
+    there = gpu.upload(image)
+    image[:] = 0  # the caller may do so at once
+    assert there.address == gpu.upload(noise(5, 5, 3)).address != small.address
+    assert gpu.memory.generation == 1
+
+
+def test_a_photo_decoded_into_pinned_memory_is_not_copied_twice(gpu: CudaOps) -> None:
+    memory = gpu.photo_memory(4, 5)
+    memory[:] = noise(4, 5, 3)
+    there = gpu.upload(memory)
+    assert np.array_equal(gpu.download(there)[0], noise(4, 5, 3))
+    gpu.photo_memory(4, 5)[:] = 0  # waits for the copy
+    assert np.array_equal(gpu.download(there)[0], noise(4, 5, 3))
+
+
+def everything(driver: FakeDriver) -> list[Array]:
+    """One pass through all that `CudaOps` does, in memory that has to grow."""
+    logits, nodes = ridge_logits(1, 50, 12), bent_nodes(4, 4, 12.0)
+    with CudaOps(driver, sizes=SMALL) as gpu:
+        photo = gpu.upload(noise(40, 41, 3))
+        out = list(gpu.download(gpu.warp_homography(photo, np.diag([0.4, 0.4, 1.0]), (16, 16)), gpu.grey(photo)))
+        page, seen = gpu.flatten(photo, nodes, 5.0, (0.0, 0.0), (3.0, 3.0), (40, 40))
+        out += gpu.download(page, seen, gpu.cut(page, np.array([[3, 4]]), (8, 8)))
+        out += gpu.download(*gpu.remap(photo, wavy_map((20, 20), 1.0)))
+        out += gpu.ridge(logits, Letters(np.eye(3), np.zeros((1, 50)), np.zeros((1, 12)), 3.0)).followed()
+        out += gpu.node_candidates(logits[0], np.zeros((2, 50, 12), np.float32), 0.3, 4)
+        out += gpu.marks({"label": logits}, nodes, 5.0, 4).values()
+    gpu.close()
+    return out
+
+
+@pytest.mark.usefixtures("any_cubin")
+@pytest.mark.parametrize(
+    ("code", "error", "every"),
+    [
+        ("ILLEGAL_ADDRESS", DeviceFaultError, 1),
+        ("OUT_OF_MEMORY", DeviceMemoryError, 7),
+        ("NO_BINARY_FOR_GPU", DriverError, 11),
+    ],
+)
+def test_whichever_call_fails_nothing_is_left_behind(
+    code: str, error: type[DeviceError], every: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = FakeDriver()
+    everything(whole)
+    assert whole.live == {}
+    assert whole.faults == []
+    ends = {"unload_module", "free", "free_host", "destroy_stream", "destroy_event"}
+    assert ends < set(whole.calls)
+    for k, name in list(enumerate(whole.calls, 1))[::every]:
+        driver = FakeDriver(fail_at=k, code=code)
+        caplog.clear()
+        if name in ends:  # giving back fails: told, and the rest is given back all the same
+            everything(driver)
+            assert "not given back" in caplog.text
+        else:
+            with pytest.raises(error, match=f"CUDA_ERROR_{code} from {name}"):
+                everything(driver)
+        assert driver.live == {}, f"after {name} failed"
+        assert driver.faults == []
+
+
+@pytest.mark.usefixtures("any_cubin")
+def test_slots_share_kernels_and_nothing_else() -> None:
+    driver = FakeDriver(host_kernels())
+    with (
+        Kernels(driver) as kernels,
+        CudaOps(driver, kernels, SMALL) as one,
+        open_cuda_ops(driver, kernels, SMALL) as two,
+    ):
+        first, second = one.upload(noise(4, 4, 3)), two.upload(noise(4, 4, 3, seed=1))
+        assert one.stream.handle != two.stream.handle
+        assert np.array_equal(one.download(first)[0], noise(4, 4, 3))
+        assert np.array_equal(two.download(second)[0], noise(4, 4, 3, seed=1))
+        assert driver.calls.count("load_module") == len(kernel_files())
+    assert driver.live == {}
