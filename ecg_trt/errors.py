@@ -16,7 +16,12 @@
     ├── OutputError               a result that cannot be written
     └── BackendError              inference
         ├── BackendUnavailableError   not installed, or no device
-        └── WeightsError              a network missing or altered
+        ├── WeightsError              a network missing or altered
+        ├── BuildError                a plan that cannot be built
+        └── PlanError                 a plan that cannot be used
+            ├── PlanMissingError      none was built
+            ├── PlanMismatchError     built for something else
+            └── PlanCorruptError      no plan, truncated or altered
 
 Every message says what happened, what was got, what was expected and how to mend it.
 """
@@ -93,3 +98,23 @@ class BackendUnavailableError(BackendError):
 
 class WeightsError(BackendError):
     """A network's file is missing or altered."""
+
+
+class BuildError(BackendError):
+    """A plan cannot be built from this network, or not here."""
+
+
+class PlanError(BackendError):
+    """A plan cannot be used."""
+
+
+class PlanMissingError(PlanError):
+    """No plan was built for this."""
+
+
+class PlanMismatchError(PlanError):
+    """The plan was built for another flavour, version, GPU, precision or network."""
+
+
+class PlanCorruptError(PlanError):
+    """The file is no plan, is truncated or altered, or its manifest cannot be read."""
