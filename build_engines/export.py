@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 
 import onnx
-from onnx import ModelProto, TensorProto, ValueInfoProto
+from onnx import ModelProto, ValueInfoProto
 
 from build_engines.precision import to_float16
 from build_engines.profile import Shape
@@ -113,7 +113,7 @@ def _checked(model: ModelProto) -> ModelProto:
 
 def _spec(value: ValueInfoProto) -> TensorSpec:
     kind = value.type.tensor_type
-    dtype = "float32" if kind.elem_type == TensorProto.FLOAT else str(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+    dtype = str(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
     sides = tuple(side.dim_value if side.HasField("dim_value") else side.dim_param or None for side in kind.shape.dim)
     return TensorSpec(value.name, dtype, sides)
 

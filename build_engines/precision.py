@@ -1,13 +1,15 @@
 """FP32 ONNX to FP16 ONNX in which every type is written down, as strongly typed TensorRT wants it.
 
-onnxruntime's and onnxconverter-common's converters were tried first: they leave the nodes of these networks out of order
-(the scales of a Resize are cast after their use), which TensorRT's parser refuses, and they clip weights that FP16 cannot
-hold without a word. The rules are few enough to be written out here:
+ONNX Runtime's converter was tried first: it leaves the nodes of these networks out of order (the scales of a Resize are
+cast after their use), which the ONNX checker refuses, and it clips weights that FP16 cannot hold without a word. The
+rules are few enough to be written out here:
 
 - weights and activations are FP16; graph inputs and outputs keep their types, so users of a plan feed and get FP32;
 - an input that the operator's schema allows no FP16 for (the scales of a Resize) stays FP32;
-- sums over many terms (`KEPT_FP32`) are done in FP32, as FP16 loses what is small against the sum and ends at 65504. Greatest
-  values are exact in FP16. The soft-argmax that decides a coordinate stands outside the networks, in FP32;
+- sums over many terms (`KEPT_FP32`) are done in FP32, as FP16 loses what is small against the sum and ends at 65504.
+  Greatest values are exact in FP16. The soft-argmax that decides a coordinate stands outside the networks, in FP32;
+- so is the layer that makes each output: rounded to FP16, neighbouring peaks of a heatmap tie, and the node that was
+  found wanders from one to the other;
 - pixels and other small integers are cast straight to FP16, in which they are exact.
 """
 
@@ -24,12 +26,15 @@ from ecg_trt.errors import BuildError
 FP16_MAX = 65504.0
 KEPT_FP32 = frozenset(
     {
-        "CumSum", "GlobalAveragePool", "GroupNormalization", "InstanceNormalization", "LayerNormalization", "LogSoftmax",
-        "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMean", "ReduceProd", "ReduceSum",
-        "ReduceSumSquare", "Softmax",
+        "CumSum", "GlobalAveragePool", "GroupNormalization", "InstanceNormalization", "LayerNormalization",
+        "LogSoftmax", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMean", "ReduceProd",
+        "ReduceSum", "ReduceSumSquare", "Softmax",
     }
 )  # fmt: skip
-_FP32, _FP16 = TensorProto.FLOAT, TensorProto.FLOAT16
+_FP32, _FP16 = int(TensorProto.FLOAT), int(TensorProto.FLOAT16)
+_MOVING = frozenset(
+    {"DepthToSpace", "Flatten", "Identity", "Reshape", "Slice", "SpaceToDepth", "Split", "Squeeze", "Transpose", "Unsqueeze"}
+)
 _SUFFIX = {_FP32: "_as_fp32", _FP16: "_as_fp16"}
 _EXACT_IN_FP16 = frozenset({TensorProto.UINT8, TensorProto.INT8, TensorProto.BOOL})
 
@@ -58,13 +63,14 @@ def to_float16(model: ModelProto) -> ModelProto:
 
 
 class _Rewriter:
-    """Rewrites nodes one by one; knows under which name each FP32 tensor of the old graph is to be had in either type."""
+    """Rewrites nodes one by one; knows under which name an FP32 tensor of the old graph is to be had in either type."""
 
     def __init__(self, model: ModelProto) -> None:
         graph = model.graph
         self.opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
         self.type_of = _types(model)
         self.ends = [value.name for value in graph.output]
+        self.heads = _heads(graph)
         self.have = {(v.name, _FP32): v.name for v in graph.input if self.type_of[v.name] == _FP32}
         self.values = {w.name: numpy_helper.to_array(w) for w in graph.initializer if w.data_type == _FP32}
         self.constants: list[TensorProto] = []
@@ -127,7 +133,8 @@ class _Rewriter:
         allowed = {c.type_param_str: c.allowed_type_strs for c in schema.type_constraints}
 
         def halved(parameter: str) -> bool:
-            return node.op_type not in KEPT_FP32 and "tensor(float16)" in allowed.get(parameter, ())
+            is_kept = node.op_type in KEPT_FP32 or node.output[0] in self.heads
+            return not is_kept and "tensor(float16)" in allowed.get(parameter, ())
 
         inputs = [schema.inputs[min(k, len(schema.inputs) - 1)].type_str for k in range(len(node.input))]
         outputs = [schema.outputs[min(k, len(schema.outputs) - 1)].type_str for k in range(len(node.output))]
@@ -144,6 +151,20 @@ class _Rewriter:
         if to.i == _FP32 and self.type_of[source] in _EXACT_IN_FP16:
             to.i = target = _FP16
         return {"in0": there, "out0": target}
+
+
+def _heads(graph: GraphProto) -> set[str]:
+    """Tensors from the graph's outputs back to the layers that compute them; moving numbers about is no computing."""
+    maker = {name: node for node in graph.node for name in node.output}
+    pending, found = [value.name for value in graph.output], set[str]()
+    while pending:
+        node = maker.get(pending.pop())
+        if node is None or node.output[0] in found:
+            continue
+        found |= set(node.output)
+        if node.op_type in _MOVING:
+            pending.append(node.input[0])
+    return found
 
 
 def _types(model: ModelProto) -> dict[str, int]:

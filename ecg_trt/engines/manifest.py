@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from enum import Enum
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ecg_trt.backends.base import TensorSpec
@@ -32,6 +34,14 @@ class Flavour(str, Enum):
     def magic(self) -> bytes:
         """The first bytes of its plans."""
         return {"trt": b"ftrt", "rtx": b"vtrt"}[self.value]
+
+    def installed_version(self) -> str | None:
+        """Version of the installed distribution, None if there is none; nothing is imported."""
+        name = self.module.replace("_", "-")
+        for distribution in (name, f"{name}-cu13", f"{name}-cu12"):
+            with suppress(PackageNotFoundError):
+                return version(distribution)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +120,7 @@ class Manifest:
             content = json.loads(text)
             if content.pop("format") != FORMAT:
                 raise ValueError("another format")
-            content["key"] = PlanKey(**_strings(PlanKey, {**content["key"], "flavour": Flavour(content["key"]["flavour"])}))
+            content["key"] = _key(content["key"])
             for ends in ("inputs", "outputs"):
                 content[ends] = tuple(_tensor(entry) for entry in content[ends])
             content["options"] = {str(name): str(value) for name, value in content["options"].items()}
@@ -120,12 +130,10 @@ class Manifest:
             raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
-def _strings(kind: type, content: Mapping[str, Any]) -> dict[str, str]:
-    """The fields of a dataclass of strings, each checked."""
-    for field in fields(kind):
-        if not isinstance(content[field.name], str):
-            raise TypeError(f"{field.name} is no text")
-    return dict(content)
+def _key(content: Mapping[str, Any]) -> PlanKey:
+    if not all(isinstance(value, str) for value in content.values()):
+        raise TypeError("a key of other things than texts")
+    return PlanKey(**{**content, "flavour": Flavour(content["flavour"])})
 
 
 def _tensor(entry: Mapping[str, Any]) -> TensorSpec:

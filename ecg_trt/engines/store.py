@@ -101,7 +101,7 @@ class PlanStore:
         names = [self.path(key)] + [self.path(general)] * may_be_general
         return next((path for path in names if path.is_file()), None)
 
-    def list(self) -> list[StoredPlan]:
+    def plans(self) -> list[StoredPlan]:
         """All plans, by name; the plans themselves are not read."""
         found = []
         for path in sorted(self.root.glob("*.plan")):
@@ -113,7 +113,7 @@ class PlanStore:
 
     def verify(self) -> Iterator[StoredPlan]:
         """Reads every plan and says of each whether it can be trusted."""
-        for plan in self.list():
+        for plan in self.plans():
             fault = plan.fault
             if plan.manifest is not None:
                 try:
@@ -156,7 +156,7 @@ class PlanStore:
 
     def _missing(self, key: PlanKey) -> PlanError:
         """Says which plan comes nearest, if any does."""
-        others = [plan.manifest.key for plan in self.list() if plan.manifest and plan.manifest.key.stage == key.stage]
+        others = [plan.manifest.key for plan in self.plans() if plan.manifest and plan.manifest.key.stage == key.stage]
         if not others:
             return PlanMissingError(
                 f"There is no plan for {key.stage}",
