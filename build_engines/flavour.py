@@ -50,7 +50,7 @@ def open_flavour(name: str) -> tuple[Flavour, ModuleType]:
             return flavour, _import(flavour)
         except BackendUnavailableError as error:
             refused.append(error.got)
-    raise _unavailable("; ".join(refused), Flavour.RTX)
+    raise _unavailable("; ".join(refused), _pip(Flavour.RTX))
 
 
 def capabilities(flavour: Flavour, named: str | None, trt: ModuleType) -> tuple[str, ...]:
@@ -81,22 +81,26 @@ def capabilities(flavour: Flavour, named: str | None, trt: ModuleType) -> tuple[
 
 def _import(flavour: Flavour) -> ModuleType:
     if flavour is Flavour.TRT and gpu_capability() is None:
-        raise _unavailable("trt: no NVIDIA driver with a GPU, and a plan is built on the GPU that runs it", flavour)
+        raise _unavailable("trt: no NVIDIA driver with a GPU", "Install NVIDIA's driver, or build with --flavour rtx.")
     try:
         module = import_module(flavour.module)
         module.Builder  # noqa: B018 - a stub from PyPI imports, but holds nothing
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
         why = (str(error).splitlines() or [type(error).__name__])[0]
-        raise _unavailable(f"{flavour}: {flavour.module} cannot be imported ({why})", flavour) from error
+        raise _unavailable(f"{flavour}: {flavour.module} cannot be imported ({why})", _pip(flavour)) from error
     return module
 
 
-def _unavailable(got: str, flavour: Flavour) -> BackendUnavailableError:
+def _pip(flavour: Flavour) -> str:
+    return f'Run: pip install "ecg-trt[{flavour},build]"'
+
+
+def _unavailable(got: str, mend: str) -> BackendUnavailableError:
     return BackendUnavailableError(
         "TensorRT cannot be used",
         got=got,
-        expected="TensorRT with a GPU (--flavour trt), or TensorRT for RTX (--flavour rtx), which needs none to build",
-        mend=f'Run: pip install "ecg-trt[{flavour},build]"',
+        expected="TensorRT and the GPU that will run the plan (trt), or TensorRT for RTX, which needs none (rtx)",
+        mend=mend,
     )
 
 

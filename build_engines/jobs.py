@@ -21,6 +21,8 @@ from ecg_trt.engines.store import PlanStore, checked_plan
 from ecg_trt.errors import EcgTrtError, PlanError
 from ecg_trt.weights import list_weights, weights_path
 
+_CREATED_BY = f"ecg_trt {__version__}"
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -120,7 +122,7 @@ def _build_one(request: Request, source: _Source, key: PlanKey, progress: Progre
         plan = plan_from_exported(program, source.path, inputs, outputs, request.workspace_mib)
     progress(1.0)
     manifest = Manifest(
-        key, inputs, outputs, request.options, hashlib.sha256(plan).hexdigest(), len(plan), f"ecg_trt {__version__}"
+        key, inputs, outputs, request.options, hashlib.sha256(plan).hexdigest(), len(plan), _CREATED_BY
     )
     request.store.save(manifest, plan)
     return Outcome(key, len(plan), time.perf_counter() - begin, True, comparison)
@@ -133,7 +135,7 @@ def _current(request: Request, spec: NetworkSpec, key: PlanKey) -> Manifest | No
     except PlanError:
         return None
     is_same = manifest.profile == dict(spec.shapes) and dict(manifest.options) == request.options
-    return manifest if is_same else None
+    return manifest if is_same and manifest.created_by == _CREATED_BY else None
 
 
 class _Source:

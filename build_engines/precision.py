@@ -33,8 +33,11 @@ KEPT_FP32 = frozenset(
 )  # fmt: skip
 _FP32, _FP16 = int(TensorProto.FLOAT), int(TensorProto.FLOAT16)
 _MOVING = frozenset(
-    {"DepthToSpace", "Flatten", "Identity", "Reshape", "Slice", "SpaceToDepth", "Split", "Squeeze", "Transpose", "Unsqueeze"}
-)
+    {
+        "DepthToSpace", "Flatten", "Identity", "Reshape", "Slice", "SpaceToDepth", "Split", "Squeeze", "Transpose",
+        "Unsqueeze",
+    }
+)  # fmt: skip
 _SUFFIX = {_FP32: "_as_fp32", _FP16: "_as_fp16"}
 _EXACT_IN_FP16 = frozenset({TensorProto.UINT8, TensorProto.INT8, TensorProto.BOOL})
 
@@ -169,13 +172,17 @@ def _heads(graph: GraphProto) -> set[str]:
 
 def _types(model: ModelProto) -> dict[str, int]:
     """Tensor name to element type, of everything in the graph."""
-    graph: GraphProto = onnx.shape_inference.infer_shapes(model, check_type=True).graph
+    expected = "a network of standard operators, whose types can be inferred"
+    try:
+        graph: GraphProto = onnx.shape_inference.infer_shapes(model, check_type=True).graph
+    except onnx.shape_inference.InferenceError as error:
+        raise _unfit(" ".join(str(error).split()), expected) from error
     values = [*graph.input, *graph.value_info, *graph.output]
     found = {value.name: value.type.tensor_type.elem_type for value in values}
     found |= {weight.name: weight.data_type for weight in graph.initializer}
     unknown = [name for node in graph.node for name in node.output if name and not found.get(name)]
     if unknown:
-        raise _unfit(f"no type for {unknown[0]!r}", "a network of standard operators, whose types can be inferred")
+        raise _unfit(f"no type for {unknown[0]!r}", expected)
     return found
 
 

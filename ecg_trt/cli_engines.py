@@ -15,6 +15,7 @@ from ecg_trt.errors import BackendUnavailableError, BuildError, EcgTrtError
 
 if TYPE_CHECKING:
     from build_engines.jobs import Outcome, Request
+    from build_engines.verify import Difference
     from ecg_trt.engines.manifest import PlanKey
 
 _MIB = 1 << 20
@@ -156,8 +157,9 @@ def _bar(bars: ExitStack, label: str) -> Callable[[float], None]:
 
 def _print_table(outcomes: Sequence[Outcome]) -> None:
     rows: list[tuple[str, ...]] = [
-        ("network", "GPU", "precision", "MiB", "s", "state", "worst output", "max", "mean", "median", "signal, mV")
-    ]
+        ("network", "GPU", "precision", "MiB", "s", "state", "worst output", "max", "mean", "median",
+         "mV: max / mean / median")
+    ]  # fmt: skip
     for outcome in outcomes:
         key, compared = outcome.key, outcome.comparison
         state = "failed" if outcome.error else "built" if outcome.is_new else "current"
@@ -167,10 +169,13 @@ def _print_table(outcomes: Sequence[Outcome]) -> None:
             rows.append((*row, *"-----"))
             continue
         worst, signal = compared.worst, compared.signal_mv
-        numbers = (f"{value:.1e}" for value in (worst.max, worst.mean, worst.median))
-        in_mv = f"max {signal.max:.4f} mean {signal.mean:.6f} median {signal.median:.6f}" if signal else "-"
-        rows.append((*row, worst.name, *numbers, in_mv))
+        in_mv = " / ".join(_numbers(signal)) if signal else "-"
+        rows.append((*row, worst.name, *_numbers(worst), in_mv))
     _print_columns(rows)
+
+
+def _numbers(difference: Difference) -> tuple[str, ...]:
+    return tuple(f"{value:.1e}" for value in (difference.max, difference.mean, difference.median))
 
 
 def _print_columns(rows: Sequence[Sequence[str]]) -> None:

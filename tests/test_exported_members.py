@@ -13,7 +13,7 @@ import pytest
 import ecg_trt
 from ecg_trt import errors
 
-LIBRARIES = {"torch", "cv2", "scipy", "onnxruntime", "wfdb", "pandas", "matplotlib", "PIL", "tensorrt"}
+LIBRARIES = {"torch", "cv2", "scipy", "onnxruntime", "wfdb", "pandas", "matplotlib", "PIL", "tensorrt", "tensorrt_rtx", "onnx"}
 
 
 def loaded_after(statement: str) -> set[str]:
