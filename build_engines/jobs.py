@@ -16,6 +16,7 @@ from build_engines.plan_from_onnx import BuildOptions, Progress, build_plan
 from build_engines.profile import NetworkSpec
 from build_engines.verify import Comparison, compare, draw_feed
 from ecg_trt import __version__
+from ecg_trt.backends.base import Backend
 from ecg_trt.engines.manifest import Flavour, Manifest, PlanKey
 from ecg_trt.engines.store import PlanStore, checked_plan
 from ecg_trt.errors import EcgTrtError, PlanError
@@ -38,7 +39,10 @@ class Request:
         workspace_mib: most scratch memory of a tactic, MiB; None for all there is.
         timing_cache: TensorRT's memory of measured tactics; None for none.
         exported: folder of exported programs to build from, instead of the ONNX; None for the ONNX.
-        is_verified: whether the networks are compared with ONNX Runtime before they are built.
+        is_verified: whether all is compared with the FP32 network on ONNX Runtime: the network before it is built, the
+            plan before it is kept.
+        open_engine: opens a plan on the GPU at hand, or answers None where that GPU cannot run it; None if there is no
+            way to run plans here.
     """
 
     specs: tuple[NetworkSpec, ...]
@@ -51,6 +55,7 @@ class Request:
     timing_cache: Path | None = None
     exported: Path | None = None
     is_verified: bool = True
+    open_engine: Callable[[bytes, Manifest], Backend | None] | None = None
 
     @property
     def options(self) -> dict[str, str]:
@@ -68,7 +73,8 @@ class Outcome:
         plan_bytes: its size, 0 if there is none.
         seconds: that building took, 0 if it was current.
         is_new: whether it was built now.
-        comparison: of its network with the FP32 one, if that was asked for and the plan is new.
+        comparison: with the FP32 network, if that was asked for and the plan is new.
+        compared: what was compared, "plan" or "ONNX", "" if nothing was.
         error: why there is no plan.
     """
 
@@ -77,6 +83,7 @@ class Outcome:
     seconds: float = 0.0
     is_new: bool = False
     comparison: Comparison | None = None
+    compared: str = ""
     error: EcgTrtError | None = None
 
 
@@ -106,7 +113,7 @@ def build(request: Request, start: Callable[[PlanKey], Progress]) -> Iterator[Ou
 
 
 def _build_one(request: Request, source: _Source, key: PlanKey, progress: Progress) -> Outcome:
-    comparison = source.comparison if request.is_verified else None
+    comparison, compared = (source.comparison, "ONNX") if request.is_verified else (None, "")
     begin = time.perf_counter()
     inputs, outputs = io_specs(source.onnx)
     if request.exported is None:
@@ -124,8 +131,13 @@ def _build_one(request: Request, source: _Source, key: PlanKey, progress: Progre
     manifest = Manifest(
         key, inputs, outputs, request.options, hashlib.sha256(plan).hexdigest(), len(plan), _CREATED_BY
     )
+    seconds = time.perf_counter() - begin
+    engine = request.open_engine(plan, manifest) if request.is_verified and request.open_engine else None
+    if engine is not None:
+        with engine:
+            comparison, compared = source.compare(engine), "plan"
     request.store.save(manifest, plan)
-    return Outcome(key, len(plan), time.perf_counter() - begin, True, comparison)
+    return Outcome(key, len(plan), seconds, True, comparison, compared)
 
 
 def _current(request: Request, spec: NetworkSpec, key: PlanKey) -> Manifest | None:
@@ -152,5 +164,12 @@ class _Source:
     def comparison(self) -> Comparison:
         from ecg_trt.backends.ort import OrtBackend
 
-        with OrtBackend(self.path) as reference, OrtBackend(self.onnx) as candidate:
+        with OrtBackend(self.onnx) as candidate:
+            return self.compare(candidate)
+
+    def compare(self, candidate: Backend) -> Comparison:
+        """The candidate beside the FP32 network."""
+        from ecg_trt.backends.ort import OrtBackend
+
+        with OrtBackend(self.path) as reference:
             return compare(reference, candidate, draw_feed(self.spec), self.spec)

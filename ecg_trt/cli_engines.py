@@ -157,7 +157,7 @@ def _bar(bars: ExitStack, label: str) -> Callable[[float], None]:
 
 def _print_table(outcomes: Sequence[Outcome]) -> None:
     rows: list[tuple[str, ...]] = [
-        ("network", "GPU", "precision", "MiB", "s", "state", "worst output", "max", "mean", "median",
+        ("network", "GPU", "precision", "MiB", "s", "state", "compared", "worst output", "max", "mean", "median",
          "mV: max / mean / median")
     ]  # fmt: skip
     for outcome in outcomes:
@@ -166,11 +166,11 @@ def _print_table(outcomes: Sequence[Outcome]) -> None:
         row = (key.stage, f"{key.flavour} {key.capability}", key.precision, f"{outcome.plan_bytes / _MIB:.1f}",
                f"{outcome.seconds:.1f}", state)  # fmt: skip
         if compared is None:
-            rows.append((*row, *"-----"))
+            rows.append((*row, *"------"))
             continue
         worst, signal = compared.worst, compared.signal_mv
         in_mv = " / ".join(_numbers(signal)) if signal else "-"
-        rows.append((*row, worst.name, *_numbers(worst), in_mv))
+        rows.append((*row, outcome.compared, worst.name, *_numbers(worst), in_mv))
     _print_columns(rows)
 
 

@@ -78,6 +78,6 @@ def test_what_is_no_onnx(content: bytes, tmp_path: Path) -> None:
 def test_no_such_file_and_no_such_stage(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match=r"none\.onnx"):
         export(tmp_path / "none.onnx", Precision.FP32)
-    with pytest.raises(BuildError, match="'stage9'.*stage0, stage1, stage2"):
+    with pytest.raises(BuildError, match=r"'stage9'.*stage0, stage1, stage2"):
         spec_of("stage9")
     assert spec_of("stage1") is SPECS["stage1"]

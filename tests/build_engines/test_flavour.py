@@ -78,7 +78,7 @@ def test_nothing_installed(monkeypatch: pytest.MonkeyPatch, stub: types.ModuleTy
         open_flavour("trt")
     with pytest.raises(BackendUnavailableError, match=r"ecg-trt\[rtx,build\]"):
         open_flavour("rtx")
-    with pytest.raises(BackendUnavailableError, match="trt: tensorrt cannot be imported.*rtx: tensorrt_rtx cannot"):
+    with pytest.raises(BackendUnavailableError, match=r"trt: tensorrt cannot be imported.*rtx: tensorrt_rtx cannot"):
         open_flavour("auto")
 
 

@@ -133,8 +133,11 @@ def test_whole_numbers_and_attributes_keep_their_types() -> None:
 
 
 def test_a_constant_may_be_an_output() -> None:
-    nodes = [helper.make_node("Constant", [], ["c"], value_floats=[1.0, 2.0]), helper.make_node("Add", ["x", "c"], ["a"]),
-             helper.make_node("Relu", ["a"], ["y"])]  # fmt: skip
+    nodes = [
+        helper.make_node("Constant", [], ["c"], value_floats=[1.0, 2.0]),
+        helper.make_node("Add", ["x", "c"], ["a"]),
+        helper.make_node("Relu", ["a"], ["y"]),
+    ]
     made = to_float16(model(nodes, [("x", FP32, [2])], [("c", FP32, [2]), ("y", FP32, [2])]))
     assert run(made, x=np.float32([1, -4]))["c"].tolist() == [1, 2]
 
@@ -149,7 +152,8 @@ def test_a_weight_that_fp16_cannot_hold_is_named(worst: float) -> None:
 
 
 def test_control_flow_and_foreign_operators_are_refused() -> None:
-    branch = helper.make_graph([helper.make_node("Relu", ["x"], ["r"])], "b", [], [helper.make_tensor_value_info("r", FP32, [2])])
+    result = helper.make_tensor_value_info("r", FP32, [2])
+    branch = helper.make_graph([helper.make_node("Relu", ["x"], ["r"])], "b", [], [result])
     choice = helper.make_node("If", ["flag"], ["y"], then_branch=branch, else_branch=branch)
     inputs = [("x", FP32, [2]), ("flag", TensorProto.BOOL, [])]
     with pytest.raises(BuildError, match="without control flow"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shlex
 import sys
 from dataclasses import replace
@@ -54,7 +55,8 @@ def test_a_plan_comes_back(store: PlanStore, path: Path) -> None:
 
 
 def test_missing(store: PlanStore) -> None:
-    with pytest.raises(PlanMissingError, match="--flavour rtx --precision fp16 --stage stage0 --compute-capability 8.6"):
+    line = "ecg-trt build --flavour rtx --precision fp16 --stage stage0 --compute-capability 8.6"
+    with pytest.raises(PlanMissingError, match=f"{re.escape(line)}$"):
         store.load(KEY)
     with pytest.raises(PlanMissingError, match="No such file"):
         checked_plan(store.path(KEY), KEY)
@@ -105,7 +107,7 @@ def test_a_manifest_of_strange_fields_is_not_read() -> None:
     [
         ({"flavour": Flavour.TRT}, "another flavour: got flavour rtx; expected flavour trt"),
         ({"version": "1.8.0"}, "another TensorRT version: got TensorRT version 1.7.1; expected TensorRT version 1.8.0"),
-        ({"capability": "8.9"}, "another compute capability: got compute capability 8.6; expected compute capability 8.9"),
+        ({"capability": "8.9"}, "another compute capability: got .* 8.6; expected compute capability 8.9"),
         ({"onnx_sha256": "cd" * 32}, "another ONNX: got ONNX abababababab; expected ONNX cdcdcdcdcdcd"),
         ({"precision": "fp32"}, "another precision: got precision fp16; expected precision fp32"),
         ({"flavour": Flavour.TRT, "version": "10.13", "onnx_sha256": "cd" * 32}, "another flavour"),
@@ -146,7 +148,7 @@ def test_a_plan_for_any_gpu_serves_where_there_is_none_for_this_one(store: PlanS
     store.save(manifest_of(general, plan), plan)
     assert store.load(KEY)[0] == plan
     assert store.load(replace(KEY, capability="9.0"))[0] == plan
-    with pytest.raises(PlanMismatchError, match="compute capability any; expected compute capability 7.5"):
+    with pytest.raises(PlanMismatchError, match=r"compute capability any; expected compute capability 7\.5"):
         store.load(replace(KEY, capability="7.5"))
     store.save(manifest_of(KEY, PLAN), PLAN)
     assert store.load(KEY)[0] == PLAN
@@ -191,7 +193,7 @@ def test_prune(store: PlanStore, path: Path) -> None:
     told = store.prune(*arguments, dry_run=True)
     assert orphan.is_file() and len(store.plans()) == 5
     assert store.prune(*arguments) == told
-    reasons = {gone: why for gone, why in told}
+    reasons = dict(told)
     assert reasons[paths["old network"]] == "its network is no longer in use"
     assert reasons[paths["old version"]] == "rtx 1.7.1 is installed"
     assert reasons[paths["corrupt"]] == "PlanCorruptError"
