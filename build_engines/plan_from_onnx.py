@@ -12,6 +12,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,6 +61,7 @@ def build_plan(onnx: bytes, trt: ModuleType, options: BuildOptions, progress: Pr
 
     Raises:
         BuildError: the parser or the builder refuses; the message has their own words.
+        KeyboardInterrupt: the user's, at the end of a step of the builder.
         OutputError: the timing cache could not be written.
     """
     logger = _make_logger(trt)
@@ -73,10 +76,11 @@ def build_plan(onnx: bytes, trt: ModuleType, options: BuildOptions, progress: Pr
         raise _refused("an ONNX that it cannot parse", words, "operators and types that it knows")
     config = builder.create_builder_config()
     _configure(config, trt, options)
-    monitor = _set_monitor(config, trt, progress) if progress else None
-    with _timing_cache(config, trt, options.timing_cache):
+    with _interrupt_later() as pressed, _timing_cache(config, trt, options.timing_cache):
+        if hasattr(trt, "IProgressMonitor"):
+            config.progress_monitor = _make_monitor(trt, progress or (lambda share: None), pressed)
         plan = builder.build_serialized_network(network, config)
-        if monitor is not None and monitor.interrupted:
+        if pressed.is_set():
             raise KeyboardInterrupt
         if plan is None:
             raise _refused("a network that it cannot build", logger.words, "a plan")
@@ -84,13 +88,11 @@ def build_plan(onnx: bytes, trt: ModuleType, options: BuildOptions, progress: Pr
 
 
 def _network_flags(trt: ModuleType) -> int:
-    flags = 0
-    if _major(trt) < 10 and not _is_rtx(trt):
-        flags |= 1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH)
-    typed = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
-    if typed is not None and not _is_rtx(trt):
-        flags |= 1 << int(typed)
-    return flags
+    wanted = ["STRONGLY_TYPED"] + ["EXPLICIT_BATCH"] * (_major(trt) < 10)
+    if _is_rtx(trt):
+        wanted = []
+    kinds = getattr(trt, "NetworkDefinitionCreationFlag", None)
+    return sum(1 << int(getattr(kinds, name)) for name in wanted if hasattr(kinds, name))
 
 
 def _configure(config: Any, trt: ModuleType, options: BuildOptions) -> None:
@@ -99,9 +101,9 @@ def _configure(config: Any, trt: ModuleType, options: BuildOptions) -> None:
     flag = trt.BuilderFlag
     if hasattr(flag, "TF32"):  # on by default: FP32 shall mean FP32
         config.clear_flag(flag.TF32)
-    if not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED") and hasattr(flag, "FP16") and options.is_fp16:
-        config.set_flag(flag.FP16)
     if _major(trt) < 10 and not _is_rtx(trt):
+        if options.is_fp16 and not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
+            config.set_flag(flag.FP16)
         config.set_tactic_sources(sum(1 << int(getattr(trt.TacticSource, name)) for name in _OWN_TACTICS))
     if options.capability not in (None, ANY_CAPABILITY):
         config.num_compute_capabilities = 1
@@ -142,17 +144,28 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _set_monitor(config: Any, trt: ModuleType, progress: Progress) -> Any:
-    """Has the builder tell its progress; the monitor, None where the version is silent."""
-    if not hasattr(trt, "IProgressMonitor"):
-        return None
+@contextmanager
+def _interrupt_later() -> Iterator[threading.Event]:
+    """Control-C only sets the event: an exception must not travel through the builder."""
+    pressed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.set())
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _make_monitor(trt: ModuleType, progress: Progress, pressed: threading.Event) -> Any:
+    """What the builder tells its steps to, and asks whether to go on."""
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
         """Phases are nested: a phase's step counts by the share of it that its own phases have done."""
 
         def __init__(self) -> None:
             super().__init__()
-            self.interrupted = False
             self.stack: list[tuple[str, int, int]] = []  # name, steps done, steps
             self.best = 0.0
 
@@ -165,18 +178,13 @@ def _set_monitor(config: Any, trt: ModuleType, progress: Progress) -> Any:
             for _, done, of in self.stack:
                 share, weight = share + weight * min(done, of) / of, weight / of
             self.best = max(self.best, min(share, 1.0))
-            try:
-                progress(self.best)
-            except KeyboardInterrupt:  # must not travel through the builder
-                self.interrupted = True
-            return not self.interrupted
+            progress(self.best)
+            return not pressed.is_set()
 
         def phase_finish(self, phase_name: str) -> None:
             self.stack = [entry for entry in self.stack if entry[0] != phase_name]
 
-    monitor = Monitor()
-    config.progress_monitor = monitor
-    return monitor
+    return Monitor()
 
 
 def _make_logger(trt: ModuleType) -> Any:

@@ -85,9 +85,7 @@ def _request(
     verify: bool,
 ) -> Request:
     """The command line, checked."""
-    from ecg_trt.engines.manifest import Flavour
-    from ecg_trt.engines.store import PlanStore, home
-
+    _check_frontend(frontend, exported, flavour)
     try:
         from build_engines.export import Precision
         from build_engines.flavour import capabilities, open_flavour
@@ -100,6 +98,20 @@ def _request(
             expected="what building needs",
             mend='Run: pip install "ecg-trt[rtx,build]", or [trt,build]',
         ) from error
+    from ecg_trt.engines.manifest import Flavour
+    from ecg_trt.engines.store import PlanStore, home
+
+    chosen, trt = open_flavour("trt" if frontend == "torch" else flavour)
+    specs = tuple(map(spec_of, dict.fromkeys(stages) or SPECS))
+    targets = capabilities(chosen, capability, trt)
+    if chosen is Flavour.TRT and timing_cache is None:
+        timing_cache = home() / f"timing_{trt.__version__}_sm{targets[0].replace('.', '')}.cache"
+    return Request(specs, chosen, trt, targets, Precision(precision), PlanStore(out), workspace, timing_cache, exported,
+                   verify)  # fmt: skip
+
+
+def _check_frontend(frontend: str, exported: Path | None, flavour: str) -> None:
+    """Whether the front end, its source and the flavour belong together."""
     if (frontend == "torch") != (exported is not None):
         raise BuildError(
             "The front end and its source do not belong together",
@@ -107,16 +119,13 @@ def _request(
             expected="--exported DIR with --frontend torch, and only there",
             mend="Make the programs with `python -m train.export --exported DIR`, or use --frontend onnx.",
         )
-    chosen, trt = open_flavour("trt" if frontend == "torch" and flavour == "auto" else flavour)
-    if frontend == "torch" and chosen is not Flavour.TRT:
-        raise BuildError("torch-tensorrt cannot build this", got=f"--flavour {chosen}", expected="--flavour trt",
-                         mend="Use --frontend onnx.")  # fmt: skip
-    names = tuple(dict.fromkeys(stages)) or tuple(SPECS)
-    specs, targets = tuple(map(spec_of, names)), capabilities(chosen, capability, trt)
-    if chosen is Flavour.TRT and timing_cache is None:
-        timing_cache = home() / f"timing_{trt.__version__}_sm{targets[0].replace('.', '')}.cache"
-    return Request(specs, chosen, trt, targets, Precision(precision), PlanStore(out), workspace, timing_cache, exported,
-                   verify)  # fmt: skip
+    if frontend == "torch" and flavour == "rtx":
+        raise BuildError(
+            "torch-tensorrt builds no plan of this flavour",
+            got="--flavour rtx",
+            expected="--flavour trt",
+            mend="Use --frontend onnx.",
+        )
 
 
 def _build(request: Request, verbose: bool) -> int:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ecg_trt.engines.manifest import ANY_CAPABILITY, Flavour, Manifest, PlanKey
@@ -96,10 +96,10 @@ class PlanStore:
 
     def find(self, key: PlanKey) -> Path | None:
         """The file that `load` would read; nothing but its name is looked at."""
-        general = PlanKey(key.stage, key.flavour, key.version, ANY_CAPABILITY, key.precision, key.onnx_sha256)
-        may_be_general = key.flavour is Flavour.RTX and _number(key.capability) >= 8.0
-        names = [self.path(key)] + [self.path(general)] * may_be_general
-        return next((path for path in names if path.is_file()), None)
+        keys = [key]
+        if _is_served_by_any(key):
+            keys.append(replace(key, capability=ANY_CAPABILITY))
+        return next((path for path in map(self.path, keys) if path.is_file()), None)
 
     def plans(self) -> list[StoredPlan]:
         """All plans, by name; the plans themselves are not read."""
@@ -204,22 +204,16 @@ def checked_plan(path: Path, key: PlanKey) -> tuple[bytes, Manifest]:
 
 def _differences(built: PlanKey, wanted: PlanKey) -> list[str]:
     """Names of the fields that keep a plan from being used, in the order in which they are told."""
-    names = {field.name for field in fields(PlanKey)}
-    assert names == set(_SAY)
-    general = built.capability == ANY_CAPABILITY and built.flavour is Flavour.RTX and _number(wanted.capability) >= 8.0
-    return [
-        name
-        for name in _SAY
-        if getattr(built, name) != getattr(wanted, name) and not (name == "capability" and general)
-    ]
+    found = [name for name in _SAY if getattr(built, name) != getattr(wanted, name)]
+    if built.capability == ANY_CAPABILITY and _is_served_by_any(wanted) and "capability" in found:
+        found.remove("capability")
+    return found
 
 
-def _number(capability: str) -> float:
-    """8.6 of "8.6", 0 of what is no number."""
-    try:
-        return float(capability)
-    except ValueError:
-        return 0.0
+def _is_served_by_any(key: PlanKey) -> bool:
+    """Whether a plan for `ANY_CAPABILITY` would do: TensorRT for RTX, on a GPU from 8.0 on."""
+    major = key.capability.split(".")[0]
+    return key.flavour is Flavour.RTX and major.isdecimal() and int(major) >= 8
 
 
 def _manifest_path(plan: Path) -> Path:

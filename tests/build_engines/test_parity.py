@@ -2,8 +2,8 @@
 
 Nearly every sample agrees far better than 40 dB. But the digitizer decides: which of two peaks in a steep stroke is the
 pen, which of two crossings is a node. Where a decision hangs by a thousandth, FP16 tips it, as does one grey level of
-noise in the photo, and one such column in a QRS complex costs a whole photo 30 dB. So each photo must reach 40 dB without
-the hundredth of its samples that differ most, and the median photo with them.
+noise in the photo, and one such column in a QRS complex costs a whole photo 30 dB. So each photo must reach 40 dB
+without the hundredth of its samples that differ most, and the median photo with them.
 """
 
 from __future__ import annotations

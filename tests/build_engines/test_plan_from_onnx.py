@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -89,12 +91,18 @@ def test_progress_is_told_where_the_version_has_it(version: str) -> None:
 def test_an_interrupt_ends_the_build_between_two_steps() -> None:
     def progress(share: float) -> None:
         if share == 0.5:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     trt = make_tensorrt("10.13.0", "interrupt")
     with pytest.raises(KeyboardInterrupt):
         build_plan(b"onnx", trt, BuildOptions(), progress)
     assert trt.seen["steps"] == [True, False, False, False]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_build_in_another_thread_leaves_signals_alone() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(build_plan, b"onnx", make_tensorrt("10.13.0"), BuildOptions()).result() == PLAN
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -7,7 +7,7 @@ import json
 import re
 import shlex
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -225,3 +225,10 @@ def test_home(
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     assert home() == Path(expected.replace("HOME", str(tmp_path)) if expected.startswith("HOME") else expected)
     assert PlanStore().root == home() / "plans"
+
+
+def test_every_part_of_a_key_is_compared(store: PlanStore, path: Path) -> None:
+    for field in fields(PlanKey):
+        other = Flavour.TRT if field.name == "flavour" else "9.9"
+        with pytest.raises(PlanMismatchError, match=re.escape(path.name)):
+            checked_plan(path, replace(KEY, **{field.name: other}))
