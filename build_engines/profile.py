@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ecg_trt.errors import BuildError
+from ecg_trt.stages.frames import ALIGN_INPUT_PX, RECTIFY_PX_PER_MM, TRACE_PX_PER_MM, TRACE_TILE_HW
 
 Shape = tuple[int, ...]
 
@@ -35,11 +36,11 @@ class NetworkSpec:
 SPECS = {
     spec.stage: spec
     for spec in (
-        NetworkSpec("stage0", {"image": (1, 512, 512, 3)}, px_per_mm=(1.7, 1.7)),
-        # The largest canvas of a landscape page; smaller ones are laid on grey.
-        NetworkSpec("stage1", {"image": (1, 960, 1216, 3)}, px_per_mm=(4.0, 4.0)),
+        NetworkSpec("stage0", {"image": (1, ALIGN_INPUT_PX, ALIGN_INPUT_PX, 3)}, px_per_mm=(1.7, 1.7)),
+        # A landscape page on the largest canvas.
+        NetworkSpec("stage1", {"image": (1, 960, 1216, 3)}, px_per_mm=(RECTIFY_PX_PER_MM, RECTIFY_PX_PER_MM)),
         # A 3x4+1 page has four strips of two tiles.
-        NetworkSpec("stage2", {"image": (8, 320, 1344, 3)}, px_per_mm=(10.0, 6.0), ridge="ridge", presence="presence"),
+        NetworkSpec("stage2", {"image": (8, *TRACE_TILE_HW, 3)}, TRACE_PX_PER_MM, ridge="ridge", presence="presence"),
     )
 }
 
