@@ -22,7 +22,7 @@ from ecg_trt.types import Array
 _GAIN_MM_PER_MV = 10.0
 _PAGE_PX_PER_MM = 10.0
 _MOST_RELATIVE = 0.02  # FP16 keeps 11 bits; some dozens of layers made of it less than 0.002
-_MOST_MEDIAN_MV = 0.002  # a tenth of a pixel is 0.0017 mV
+_MOST_MEDIAN_MV = 0.002  # about a tenth of a pixel
 
 
 @dataclass(frozen=True, slots=True)
