@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ecg_trt import __version__
+from ecg_trt.cli_common import EXIT_INTERRUPTED, EXIT_SOME_FAILED, NOTICE, refuse
+from ecg_trt.cli_engines import build, engine_lines, engines
 from ecg_trt.config import AUTO, BACKENDS, Options
 from ecg_trt.errors import EcgTrtError, OutputError
 from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, PAPER_SPEEDS_MM_PER_S
@@ -23,9 +25,7 @@ if TYPE_CHECKING:
     from ecg_trt.digitizer import Reading
     from ecg_trt.types import EcgRecord
 
-NOTICE = "Research use only, not a medical device."
 FORMATS = ("csv", "wfdb", "json")
-EXIT_SOME_FAILED, EXIT_FAILED, EXIT_INTERRUPTED = 1, 2, 130
 
 
 def _auto_or(values: Sequence[float]) -> click.Choice[str]:
@@ -39,6 +39,10 @@ def _auto_or(values: Sequence[float]) -> click.Choice[str]:
 @click.version_option(__version__, prog_name="ecg-trt")
 def main() -> None:
     """Entry point."""
+
+
+main.add_command(build)
+main.add_command(engines)
 
 
 @main.command(
@@ -84,7 +88,7 @@ def run(
         batch = _Batch(photos, Path(folder), frozenset({*formats, "json"}), options, overlay, verbose)
         code = batch.run()
     except EcgTrtError as error:
-        code = _refuse(error, verbose)
+        code = refuse(error, verbose)
     except KeyboardInterrupt:
         click.echo("\nInterrupted; what is written is whole.", err=True)
         code = EXIT_INTERRUPTED
@@ -93,8 +97,9 @@ def run(
 
 
 @main.command(
-    short_help="Show versions, backends and networks.",
-    help=f"Show versions, backends (and why one is not to be had), and the networks' hashes.\n\n{NOTICE}",
+    short_help="Show versions, backends, plans and networks.",
+    help="Show versions, backends (and why one is not to be had), TensorRT's plans, and the networks' hashes.\n\n"
+    f"{NOTICE}",
 )
 def info() -> None:
     """Prints what a bug report needs."""
@@ -112,6 +117,9 @@ def info() -> None:
     for name, is_available, why in available():
         state = "available" if is_available else "not available"
         click.echo(f"  {name:<12} {state}{f': {why}' if why else ''}")
+    click.echo("tensorrt")
+    for line in engine_lines():
+        click.echo(f"  {line}")
     click.echo("weights (sha256)")
     code = 0
     try:
@@ -119,7 +127,7 @@ def info() -> None:
             # weights_path reads the file and compares
             click.echo(f"  {name:<12} {digest}  {weights_path(name)}")
     except EcgTrtError as error:
-        code = _refuse(error, verbose=False)
+        code = refuse(error)
     click.echo(NOTICE, err=True)
     sys.exit(code)
 
@@ -147,18 +155,10 @@ def sample(out: Path, seed: int | None) -> None:
         paths = [write_image(image, out)]
         paths += [record.to_csv(out.with_suffix(".csv")), record.to_json(out.with_suffix(".json"))]
     except EcgTrtError as error:
-        sys.exit(_refuse(error, verbose=False))
+        sys.exit(refuse(error))
     for path in paths:
         click.echo(path)
     click.echo(f"seed {seed}. {NOTICE}", err=True)
-
-
-def _refuse(error: EcgTrtError, verbose: bool) -> int:
-    """Says what went wrong; the exit code of a failure."""
-    click.secho(f"error: {error}", err=True, fg="red")
-    if verbose and error.__cause__ is not None:
-        click.echo("".join(traceback.format_exception(error.__cause__)), err=True)
-    return EXIT_FAILED
 
 
 @dataclass
@@ -267,7 +267,7 @@ class _Batch:
         if not self.failures:
             return 0
         if len(self.photos) == 1:
-            return _refuse(self.failures[0][1], self.verbose)
+            return refuse(self.failures[0][1], self.verbose)
         self._log(f"\n{len(self.failures)} of {len(self.photos)} photos failed:")
         width = max(len(photo) for photo, _ in self.failures)
         for photo, error in self.failures:

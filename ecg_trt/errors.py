@@ -17,6 +17,11 @@
     └── BackendError              inference
         ├── BackendUnavailableError   not installed, or no device
         ├── WeightsError              a network missing or altered
+        ├── BuildError                a plan that cannot be built
+        ├── PlanError                 a plan that cannot be used
+        │   ├── PlanMissingError      none was built
+        │   ├── PlanMismatchError     built for something else
+        │   └── PlanCorruptError      no plan, truncated or altered
         └── DeviceError               the GPU
             ├── DriverError           no driver, one too old, or a GPU that it cannot serve
             ├── DeviceMemoryError     too little memory on the GPU, or too little to pin
@@ -113,3 +118,23 @@ class DeviceMemoryError(DeviceError):
 
 class DeviceFaultError(DeviceError):
     """A call to the GPU failed in mid-run."""
+
+
+class BuildError(BackendError):
+    """A plan cannot be built from this network, or not here."""
+
+
+class PlanError(BackendError):
+    """A plan cannot be used."""
+
+
+class PlanMissingError(PlanError):
+    """No plan was built for this."""
+
+
+class PlanMismatchError(PlanError):
+    """The plan was built for another flavour, version, GPU, precision or network."""
+
+
+class PlanCorruptError(PlanError):
+    """The file is no plan, is truncated or altered, or its manifest cannot be read."""

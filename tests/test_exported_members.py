@@ -13,7 +13,8 @@ import pytest
 import ecg_trt
 from ecg_trt import errors
 
-LIBRARIES = {"torch", "cv2", "scipy", "onnxruntime", "wfdb", "pandas", "matplotlib", "PIL", "tensorrt"}
+LIBRARIES = {"torch", "cv2", "scipy", "onnxruntime", "wfdb", "pandas", "matplotlib", "PIL", "onnx", "tensorrt"}
+LIBRARIES |= {"tensorrt_rtx"}
 
 
 def loaded_after(statement: str) -> set[str]:

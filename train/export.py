@@ -1,13 +1,15 @@
 """Exports the averaged weights of a run to the package: `python -m train.export --runs runs`.
 
 Each network becomes `ecg_trt/weights/stageN.onnx` (opset 17, FP32, uint8 RGB in), compared with PyTorch before it
-replaces the one that is there; `manifest.json` holds the hashes.
+replaces the one that is there; `manifest.json` holds the hashes. `--exported DIR` writes exported programs instead, in
+FP32 and FP16, for `ecg-trt build --frontend torch`.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import logging
 from pathlib import Path
@@ -17,7 +19,7 @@ import onnxruntime
 import torch
 from torch import nn
 
-from train.models import STAGES, build_network, count_macs
+from train.models import STAGES, UNet, build_network, count_macs
 
 log = logging.getLogger("train.export")
 OPSET = 17
@@ -36,14 +38,18 @@ class _Named(nn.Module):
         return tuple(out[name] for name in self.names)
 
 
+def _load(stage: str, checkpoint: Path) -> tuple[UNet, tuple[str, ...]]:
+    """The averaged network of a run, and its outputs' names."""
+    spec, model = STAGES[stage], build_network(stage).eval()
+    model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["ema"])
+    return model, tuple(n for n, _ in spec.heads) + ((spec.column_head,) if spec.column_head else ())
+
+
 def export(stage: str, checkpoint: Path, target: Path) -> float:
     """Writes one network; returns the greatest difference from PyTorch on random pixels."""
-    spec = STAGES[stage]
-    model = build_network(stage).eval()
-    model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["ema"])
-    names = tuple(n for n, _ in spec.heads) + ((spec.column_head,) if spec.column_head else ())
+    model, names = _load(stage, checkpoint)
     named = _Named(model, names).eval()
-    image = torch.randint(0, 256, (1, *spec.input_hw, 3), dtype=torch.uint8)
+    image = torch.randint(0, 256, (1, *STAGES[stage].input_hw, 3), dtype=torch.uint8)
     free = {0: "n"} | ({1: "h", 2: "w"} if stage == "stage1" else {})
     part = target.with_suffix(".part")
     torch.onnx.export(named, (image,), str(part), input_names=["image"], output_names=list(names),
@@ -60,13 +66,42 @@ def export(stage: str, checkpoint: Path, target: Path) -> float:
     return worst
 
 
+def export_program(stage: str, checkpoint: Path, folder: Path, precision: str) -> Path:
+    """Writes one network as an exported program of the plan's shapes; returns its path."""
+    from build_engines.profile import SPECS
+
+    model, names = _load(stage, checkpoint)
+    if precision == "fp16":
+        _halve(model)
+    image = torch.zeros(SPECS[stage].shapes["image"], dtype=torch.uint8)
+    target = folder / f"{stage}.{precision}.pt2"
+    torch.export.save(torch.export.export(_Named(model, names).eval(), (image,)), target)
+    return target
+
+
+def _halve(model: UNet) -> None:
+    """FP16 within, FP32 at both ends: a heatmap rounded to FP16 has ties."""
+    model.half()
+    model.fold.register_forward_pre_hook(lambda _, args: (args[0].half(),))
+    for head in (model.head, *([model.column] if model.spec.column_head else [])):
+        head.float()
+        head.register_forward_pre_hook(lambda _, args: (args[0].float(),))
+
+
 def main() -> None:
     """Exports every stage that has a checkpoint."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "ecg_trt" / "weights")
+    parser.add_argument("--exported", type=Path, metavar="DIR", help="write exported programs there, and no ONNX")
     args = parser.parse_args()
+    if args.exported:
+        args.exported.mkdir(parents=True, exist_ok=True)
+        found = [stage for stage in STAGES if (args.runs / stage / "last.pt").exists()]
+        for stage, precision in itertools.product(found, ("fp32", "fp16")):
+            log.info("%s", export_program(stage, args.runs / stage / "last.pt", args.exported, precision))
+        return
     index = args.out / "manifest.json"
     manifest = json.loads(index.read_text()) if index.exists() else {}
     for stage in STAGES:

@@ -116,3 +116,22 @@ def test_a_run_resumes_and_exports(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     export.main()
     manifest = json.loads((weights / "manifest.json").read_text())
     assert set(manifest) == {"stage0"} and (weights / manifest["stage0"]["file"]).stat().st_size > 1e6
+
+
+@pytest.mark.parametrize("stage", list(STAGES))
+def test_exported_programs_are_the_network(stage: str, tmp_path: Path) -> None:
+    from build_engines.export import Precision, io_specs
+    from build_engines.export import export as to_precision
+    from build_engines.plan_from_exported import check_program
+    from build_engines.profile import SPECS
+
+    torch.manual_seed(1)
+    torch.save({"ema": build_network(stage).state_dict()}, tmp_path / "last.pt")
+    export.export(stage, tmp_path / "last.pt", tmp_path / "network.onnx")
+    inputs, _ = io_specs(to_precision(tmp_path / "network.onnx", Precision.FP16, SPECS[stage].shapes))
+    for precision in Precision:
+        path = export.export_program(stage, tmp_path / "last.pt", tmp_path, precision.value)
+        program = torch.export.load(path)
+        kinds = {parameter.dtype for parameter in program.parameters()}
+        assert kinds == ({torch.float32} if precision is Precision.FP32 else {torch.float16, torch.float32})
+        check_program(program.module(), tmp_path / "network.onnx", inputs, path)

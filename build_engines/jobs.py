@@ -1,0 +1,175 @@
+"""What `ecg-trt build` does: one job a plan; what is current is left alone."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+
+from build_engines.export import Precision, export, io_specs
+from build_engines.plan_from_exported import plan_from_exported
+from build_engines.plan_from_onnx import BuildOptions, Progress, build_plan
+from build_engines.profile import NetworkSpec
+from build_engines.verify import Comparison, compare, draw_feed
+from ecg_trt import __version__
+from ecg_trt.backends.base import Backend
+from ecg_trt.engines.manifest import Flavour, Manifest, PlanKey
+from ecg_trt.engines.store import PlanStore, checked_plan
+from ecg_trt.errors import EcgTrtError, PlanError
+from ecg_trt.weights import list_weights, weights_path
+
+_CREATED_BY = f"ecg_trt {__version__}"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Everything that shall be built.
+
+    Attributes:
+        specs: the networks.
+        flavour: of TensorRT.
+        trt: its module.
+        capabilities: a plan of each network for each.
+        precision: of all.
+        store: where plans go.
+        workspace_mib: most scratch memory of a tactic, MiB; None for all there is.
+        timing_cache: TensorRT's memory of measured tactics; None for none.
+        exported: folder of exported programs to build from, instead of the ONNX; None for the ONNX.
+        is_verified: whether all is compared with the FP32 network on ONNX Runtime: the network before it is built, the
+            plan before it is kept.
+        open_engine: opens a plan on the GPU at hand, or answers None where that GPU cannot run it; None if there is no
+            way to run plans here.
+    """
+
+    specs: tuple[NetworkSpec, ...]
+    flavour: Flavour
+    trt: ModuleType
+    capabilities: tuple[str, ...]
+    precision: Precision
+    store: PlanStore
+    workspace_mib: int | None = None
+    timing_cache: Path | None = None
+    exported: Path | None = None
+    is_verified: bool = True
+    open_engine: Callable[[bytes, Manifest], Backend | None] | None = None
+
+    @property
+    def options(self) -> dict[str, str]:
+        """What changes a plan beside its key and its shapes."""
+        workspace = "all" if self.workspace_mib is None else str(self.workspace_mib)
+        return {"frontend": "torch" if self.exported else "onnx", "workspace_mib": workspace}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one job.
+
+    Attributes:
+        key: of the plan.
+        plan_bytes: its size, 0 if there is none.
+        seconds: that building took, 0 if it was current.
+        is_new: whether it was built now.
+        comparison: with the FP32 network, if that was asked for and the plan is new.
+        compared: what was compared, "plan" or "ONNX", "" if nothing was.
+        error: why there is no plan.
+    """
+
+    key: PlanKey
+    plan_bytes: int = 0
+    seconds: float = 0.0
+    is_new: bool = False
+    comparison: Comparison | None = None
+    compared: str = ""
+    error: EcgTrtError | None = None
+
+
+def build(request: Request, start: Callable[[PlanKey], Progress]) -> Iterator[Outcome]:
+    """Builds what is not current, network by network; one that fails harms no other.
+
+    Args:
+        request: what.
+        start: called before each plan that is built; what it returns is told the progress.
+
+    Raises:
+        WeightsError: a network of the package is missing or altered.
+    """
+    for spec in request.specs:
+        source = _Source(weights_path(spec.stage), spec, request)
+        for capability in request.capabilities:
+            key = PlanKey(spec.stage, request.flavour, str(request.trt.__version__), capability,
+                          request.precision.value, list_weights()[spec.stage])  # fmt: skip
+            current = _current(request, spec, key)
+            if current is not None:
+                yield Outcome(key, current.plan_bytes)
+                continue
+            try:
+                yield _build_one(request, source, key, start(key))
+            except EcgTrtError as error:
+                yield Outcome(key, error=error)
+
+
+def _build_one(request: Request, source: _Source, key: PlanKey, progress: Progress) -> Outcome:
+    comparison, compared = (source.comparison, "ONNX") if request.is_verified else (None, "")
+    begin = time.perf_counter()
+    inputs, outputs = io_specs(source.onnx)
+    if request.exported is None:
+        options = BuildOptions(
+            capability=key.capability if request.flavour is Flavour.RTX else None,
+            workspace_mib=request.workspace_mib,
+            timing_cache=request.timing_cache,
+            is_fp16=request.precision is Precision.FP16,
+        )
+        plan = build_plan(source.onnx, request.trt, options, progress)
+    else:
+        program = request.exported / f"{key.stage}.{key.precision}.pt2"
+        plan = plan_from_exported(program, source.path, inputs, outputs, request.workspace_mib)
+    progress(1.0)
+    manifest = Manifest(
+        key, inputs, outputs, request.options, hashlib.sha256(plan).hexdigest(), len(plan), _CREATED_BY
+    )
+    seconds = time.perf_counter() - begin
+    engine = request.open_engine(plan, manifest) if request.is_verified and request.open_engine else None
+    if engine is not None:
+        with engine:
+            comparison, compared = source.compare(engine), "plan"
+    request.store.save(manifest, plan)
+    return Outcome(key, len(plan), seconds, True, comparison, compared)
+
+
+def _current(request: Request, spec: NetworkSpec, key: PlanKey) -> Manifest | None:
+    """The manifest of the plan that is there, if nothing has changed since it was built."""
+    try:
+        _, manifest = checked_plan(request.store.path(key), key)
+    except PlanError:
+        return None
+    is_same = manifest.profile == dict(spec.shapes) and dict(manifest.options) == request.options
+    return manifest if is_same and manifest.created_by == _CREATED_BY else None
+
+
+class _Source:
+    """One network: its ONNX in the asked-for precision, and how that compares; each made once, if it is needed."""
+
+    def __init__(self, path: Path, spec: NetworkSpec, request: Request) -> None:
+        self.path, self.spec, self.request = path, spec, request
+
+    @cached_property
+    def onnx(self) -> bytes:
+        return export(self.path, self.request.precision, self.spec.shapes)
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        from ecg_trt.backends.ort import OrtBackend
+
+        with OrtBackend(self.onnx) as candidate:
+            return self.compare(candidate)
+
+    def compare(self, candidate: Backend) -> Comparison:
+        """The candidate beside the FP32 network."""
+        from ecg_trt.backends.ort import OrtBackend
+
+        with OrtBackend(self.path) as reference:
+            return compare(reference, candidate, draw_feed(self.spec), self.spec)

@@ -1,0 +1,234 @@
+"""ONNX to a plan: one path for TensorRT 8.6, 10.x, 11.x and TensorRT for RTX; what a version has is probed.
+
+| | 8.6 | 10.x | 11.x | RTX 1.4 and later |
+|---|---|---|---|---|
+| explicit batch | flag | always | always | always |
+| types as in the graph | the FP16 flag comes nearest | flag | always | always |
+| timing cache | yes | yes | yes | none: nothing is timed |
+| progress | none | yes | yes | yes |
+| cuBLAS, cuDNN tactics | switched off here | off | gone | gone |
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ecg_trt.engines.manifest import ANY_CAPABILITY
+from ecg_trt.errors import BackendUnavailableError, BuildError
+from ecg_trt.io.atomic import atomic_path, make_folder
+
+_log = logging.getLogger(__name__)
+Progress = Callable[[float], None]
+_OWN_TACTICS = ("EDGE_MASK_CONVOLUTIONS", "JIT_CONVOLUTIONS")  # neither needs a library at run time
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """How one plan is built.
+
+    Attributes:
+        capability: compute capability to build for, RTX only; None for the GPU at hand.
+        workspace_mib: most scratch memory a tactic may use, MiB; None for the GPU's whole memory.
+        timing_cache: a file that remembers measured tactics; made if missing, locked while in use.
+        is_fp16: whether the graph holds FP16.
+    """
+
+    capability: str | None = None
+    workspace_mib: int | None = None
+    timing_cache: Path | None = None
+    is_fp16: bool = True
+
+
+def build_plan(onnx: bytes, trt: ModuleType, options: BuildOptions, progress: Progress | None = None) -> bytes:
+    """Builds one plan.
+
+    Args:
+        onnx: a network of static shapes and written-down types.
+        trt: `tensorrt` or `tensorrt_rtx`; for the former, a driver and a GPU are there.
+        options: how.
+        progress: told the share of the work that is done, 0..1, as far as the version tells it.
+
+    Returns:
+        The plan.
+
+    Raises:
+        BuildError: the parser or the builder refuses; the message has their own words.
+        KeyboardInterrupt: the user's, at the end of a step of the builder.
+        OutputError: the timing cache could not be written.
+    """
+    logger = _make_logger(trt)
+    builder = trt.Builder(logger)
+    if not builder:
+        raise _refused("a builder that could not be made", logger.words, "a driver that this version knows")
+    network = builder.create_network(_network_flags(trt))
+    parser = trt.OnnxParser(network, logger)
+    # The RTX parser takes bytes that are no ONNX for an empty network.
+    if not parser.parse(onnx) or not network.num_outputs:
+        words = _parser_words(parser) + logger.words or ["there is no network in it"]
+        raise _refused("an ONNX that it cannot parse", words, "operators and types that it knows")
+    config = builder.create_builder_config()
+    _configure(config, trt, options)
+    with _interrupt_later() as pressed, _timing_cache(config, trt, options.timing_cache):
+        if hasattr(trt, "IProgressMonitor"):
+            config.progress_monitor = _make_monitor(trt, progress or (lambda share: None), pressed)
+        plan = builder.build_serialized_network(network, config)
+        if pressed.is_set():
+            raise KeyboardInterrupt
+        if plan is None:
+            raise _refused("a network that it cannot build", logger.words, "a plan")
+    return bytes(plan)
+
+
+def _network_flags(trt: ModuleType) -> int:
+    wanted = ["STRONGLY_TYPED"] + ["EXPLICIT_BATCH"] * (_major(trt) < 10)
+    if _is_rtx(trt):
+        wanted = []
+    kinds = getattr(trt, "NetworkDefinitionCreationFlag", None)
+    return sum(1 << int(getattr(kinds, name)) for name in wanted if hasattr(kinds, name))
+
+
+def _configure(config: Any, trt: ModuleType, options: BuildOptions) -> None:
+    if options.workspace_mib is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
+    flag = trt.BuilderFlag
+    if hasattr(flag, "TF32"):  # on by default: FP32 shall mean FP32
+        config.clear_flag(flag.TF32)
+    if _major(trt) < 10 and not _is_rtx(trt):
+        if options.is_fp16 and not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
+            config.set_flag(flag.FP16)
+        config.set_tactic_sources(sum(1 << int(getattr(trt.TacticSource, name)) for name in _OWN_TACTICS))
+    if options.capability not in (None, ANY_CAPABILITY):
+        config.num_compute_capabilities = 1
+        name = f"SM{str(options.capability).replace('.', '')}"
+        config.set_compute_capability(getattr(trt.ComputeCapability, name), 0)
+
+
+@contextmanager
+def _timing_cache(config: Any, trt: ModuleType, path: Path | None) -> Iterator[None]:
+    """Lends the cache on disk to the builder, locked as long as the build lasts, and keeps what it learned."""
+    if path is None or _is_rtx(trt):
+        yield
+        return
+    make_folder(path.parent)
+    with _locked(path):
+        known = path.read_bytes() if path.is_file() else b""
+        cache = config.create_timing_cache(known)
+        if not cache or not config.set_timing_cache(cache, False):
+            _log.warning("%s is no timing cache of this TensorRT and GPU: it starts anew", path)
+            config.set_timing_cache(config.create_timing_cache(b""), False)
+        yield
+        with atomic_path(path) as part:
+            part.write_bytes(bytes(config.get_timing_cache().serialize()))
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    try:
+        from filelock import FileLock
+    except ImportError as error:
+        raise BackendUnavailableError(
+            "The timing cache cannot be locked",
+            got="filelock is not installed",
+            expected="what building needs",
+            mend='Run: pip install "ecg-trt[build]"',
+        ) from error
+    with FileLock(f"{path}.lock"):
+        yield
+
+
+@contextmanager
+def _interrupt_later() -> Iterator[threading.Event]:
+    """Control-C only sets the event: an exception must not travel through the builder."""
+    pressed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.set())
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _make_monitor(trt: ModuleType, progress: Progress, pressed: threading.Event) -> Any:
+    """What the builder tells its steps to, and asks whether to go on."""
+
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
+        """Phases are nested: a phase's step counts by the share of it that its own phases have done."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.stack: list[tuple[str, int, int]] = []  # name, steps done, steps
+            self.best = 0.0
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            self.stack.append((phase_name, 0, max(num_steps, 1)))
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            self.stack = [(n, step + 1, of) if n == phase_name else (n, k, of) for n, k, of in self.stack]
+            share, weight = 0.0, 1.0
+            for _, done, of in self.stack:
+                share, weight = share + weight * min(done, of) / of, weight / of
+            self.best = max(self.best, min(share, 1.0))
+            progress(self.best)
+            return not pressed.is_set()
+
+        def phase_finish(self, phase_name: str) -> None:
+            self.stack = [entry for entry in self.stack if entry[0] != phase_name]
+
+    return Monitor()
+
+
+def _make_logger(trt: ModuleType) -> Any:
+    """A logger that hands everything to `logging` and remembers the errors."""
+    levels = {
+        trt.ILogger.INTERNAL_ERROR: logging.ERROR,
+        trt.ILogger.ERROR: logging.ERROR,
+        trt.ILogger.WARNING: logging.WARNING,
+        trt.ILogger.INFO: logging.DEBUG,
+    }
+
+    class Logger(trt.ILogger):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.words: list[str] = []
+
+        def log(self, severity: Any, text: str) -> None:
+            level = levels.get(severity)
+            if level is None:  # thousands of lines on every layer
+                return
+            if level == logging.ERROR:
+                self.words.append(text)
+            _log.log(min(level, logging.INFO), "%s", text)  # errors are raised with their words
+
+    return Logger()
+
+
+def _parser_words(parser: Any) -> list[str]:
+    return [parser.get_error(k).desc() for k in range(parser.num_errors)]
+
+
+def _is_rtx(trt: ModuleType) -> bool:
+    return trt.__name__ == "tensorrt_rtx"
+
+
+def _major(trt: ModuleType) -> int:
+    return int(trt.__version__.split(".")[0])
+
+
+def _refused(what: str, words: list[str], expected: str) -> BuildError:
+    said = "; ".join(dict.fromkeys(" ".join(line.split()) for line in words)) or "it gives no reason"
+    return BuildError(
+        "TensorRT cannot build the plan",
+        got=f"{what}: {said}",
+        expected=expected,
+        mend="Check the network with ONNX Runtime first, then the driver and the version of TensorRT.",
+    )

@@ -1,0 +1,128 @@
+"""A builder's side of `tensorrt`, in the shapes that its API has had; it writes down what is done to it."""
+
+from __future__ import annotations
+
+import types
+from enum import IntEnum
+from typing import Any
+
+PLAN = b"ftrt a plan"
+CACHE = b"measured"
+_MEMBERS = {
+    8: {
+        "NetworkDefinitionCreationFlag": ["EXPLICIT_BATCH"],
+        "BuilderFlag": ["FP16", "TF32"],
+        "TacticSource": ["CUBLAS", "CUDNN", "EDGE_MASK_CONVOLUTIONS", "JIT_CONVOLUTIONS"],
+    },
+    10: {
+        "NetworkDefinitionCreationFlag": ["EXPLICIT_BATCH", "STRONGLY_TYPED"],
+        "BuilderFlag": ["FP16", "TF32"],
+        "TacticSource": ["CUBLAS", "CUDNN", "EDGE_MASK_CONVOLUTIONS", "JIT_CONVOLUTIONS"],
+    },
+    11: {"NetworkDefinitionCreationFlag": [], "BuilderFlag": ["TF32"], "TacticSource": ["JIT_CONVOLUTIONS"]},
+}
+
+
+class _Cache:
+    def __init__(self, known: bytes) -> None:
+        self.known = known
+
+    def serialize(self) -> bytes:
+        return self.known + CACHE
+
+
+def make_tensorrt(version: str, fault: str = "", *, name: str = "tensorrt") -> Any:
+    """A module like `tensorrt` of a version.
+
+    Args:
+        version: "8.6.0", "10.13.0" or "11.1.0"; a majority of its members follows from it.
+        fault: "builder", "parse", "build", "cache" or "interrupt": what goes wrong.
+        name: of the module.
+    """
+    trt = types.ModuleType(name)
+    trt.__version__ = version  # type: ignore[attr-defined]
+    trt.seen = seen = {"flags": set(), "tactics": None, "pool": {}, "steps": []}  # type: ignore[attr-defined]
+    major = int(version.split(".")[0])
+    for enum, members in _MEMBERS[major].items():
+        setattr(trt, enum, IntEnum(enum, members, start=0))
+    trt.MemoryPoolType = types.SimpleNamespace(WORKSPACE="workspace")  # type: ignore[attr-defined]
+
+    class ILogger:
+        INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = range(5)
+
+    class IProgressMonitor:
+        pass
+
+    class Config:
+        progress_monitor: Any = None
+
+        def set_memory_pool_limit(self, pool: str, limit: int) -> None:
+            seen["pool"][pool] = limit
+
+        def set_flag(self, flag: IntEnum) -> None:
+            seen["flags"].add(flag.name)
+
+        def clear_flag(self, flag: IntEnum) -> None:
+            seen["flags"].discard(flag.name)
+            seen["flags"].add(f"no {flag.name}")
+
+        def set_tactic_sources(self, sources: int) -> None:
+            seen["tactics"] = sources
+
+        def create_timing_cache(self, known: bytes) -> _Cache | None:
+            return None if fault == "cache" and known else _Cache(known)
+
+        def set_timing_cache(self, cache: _Cache, ignore_mismatch: bool) -> bool:
+            assert not ignore_mismatch
+            self.cache = cache
+            return True
+
+        def get_timing_cache(self) -> _Cache:
+            return self.cache
+
+    class Builder:
+        def __init__(self, logger: Any) -> None:
+            self.logger = logger
+
+        def __bool__(self) -> bool:
+            return fault != "builder"
+
+        def create_network(self, flags: int) -> Any:
+            kinds = trt.NetworkDefinitionCreationFlag  # type: ignore[attr-defined]
+            seen["network"] = {kind.name for kind in kinds if flags >> int(kind) & 1}
+            return types.SimpleNamespace(num_outputs=1)
+
+        def create_builder_config(self) -> Config:
+            return Config()
+
+        def build_serialized_network(self, network: Any, config: Config) -> bytes | None:
+            seen["on_build"] = seen["while_building"]() if "while_building" in seen else None
+            monitor = config.progress_monitor
+            if monitor is not None:
+                monitor.phase_start("all", None, 2)
+                monitor.phase_start("half", "all", 2)
+                seen["steps"] += [monitor.step_complete("half", 0), monitor.step_complete("half", 1)]
+                monitor.phase_finish("half")
+                seen["steps"] += [monitor.step_complete("all", 0), monitor.step_complete("all", 1)]
+                monitor.phase_finish("all")
+            if fault == "build":
+                self.logger.log(ILogger.WARNING, "never mind")
+                self.logger.log(ILogger.ERROR, "no tactic\n for  node 7")
+            return None if fault in ("build", "interrupt") else PLAN
+
+    class OnnxParser:
+        num_errors = 1
+
+        def __init__(self, network: Any, logger: Any) -> None:
+            logger.log(ILogger.VERBOSE, "a word on every layer")
+
+        def parse(self, onnx: bytes) -> bool:
+            return fault != "parse"
+
+        def get_error(self, k: int) -> Any:
+            return types.SimpleNamespace(desc=lambda: "no importer for Nonsense")
+
+    kinds: list[Any] = [ILogger, Builder, OnnxParser] + [IProgressMonitor] * (major > 8)
+    for kind in kinds:
+        setattr(trt, kind.__name__, kind)
+    return trt

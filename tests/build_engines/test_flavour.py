@@ -1,0 +1,109 @@
+"""Which TensorRT and which GPU: asked of the driver, before TensorRT is touched."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import types
+from typing import Any
+
+import pytest
+
+from build_engines import flavour as module
+from build_engines.flavour import capabilities, gpu_capability, open_flavour
+from ecg_trt.engines.manifest import Flavour
+from ecg_trt.errors import BackendUnavailableError, BuildError
+from tests.build_engines.fake_builder import make_tensorrt
+
+RTX = types.SimpleNamespace(ComputeCapability=types.SimpleNamespace(SM86=0, SM89=1, SM120=2, NONE=3, CURRENT=4))
+
+
+class FakeDriver:
+    """`libcuda` with one GPU; each call can be made to fail."""
+
+    def __init__(self, capability: tuple[int, int] = (8, 9), fault: str = "") -> None:
+        self.capability, self.fault = capability, fault
+
+    def cuInit(self, flags: int) -> int:
+        return 100 if self.fault == "init" else 0
+
+    def cuDeviceGet(self, device: Any, ordinal: int) -> int:
+        return 101 if self.fault == "device" else 0
+
+    def cuDeviceGetAttribute(self, value: Any, attribute: int, device: Any) -> int:
+        value._obj.value = self.capability[attribute - 75]
+        return 1 if self.fault == "attribute" else 0
+
+
+def use_driver(monkeypatch: pytest.MonkeyPatch, driver: FakeDriver | None) -> None:
+    def load(name: str) -> FakeDriver:
+        if driver is None:
+            raise OSError(f"{name}: cannot open shared object file")
+        return driver
+
+    monkeypatch.setattr(ctypes, "CDLL", load)
+
+
+@pytest.mark.parametrize("capability", [(8, 6), (12, 0)])
+def test_the_driver_is_asked(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int]) -> None:
+    use_driver(monkeypatch, FakeDriver(capability))
+    assert gpu_capability() == f"{capability[0]}.{capability[1]}"
+
+
+@pytest.mark.parametrize("driver", [None, *(FakeDriver(fault=f) for f in ("init", "device", "attribute"))])
+def test_no_driver_no_gpu(monkeypatch: pytest.MonkeyPatch, driver: FakeDriver | None) -> None:
+    use_driver(monkeypatch, driver)
+    monkeypatch.setitem(sys.modules, "tensorrt", make_tensorrt("10.13.0", "builder"))
+    assert gpu_capability() is None
+    with pytest.raises(BackendUnavailableError, match=r"no NVIDIA driver.*--flavour rtx"):
+        open_flavour("trt")
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", make_tensorrt("11.1.0", name="tensorrt_rtx"))
+    assert open_flavour("auto")[0] is Flavour.RTX
+
+
+def test_auto_prefers_the_gpu_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_driver(monkeypatch, FakeDriver())
+    trt = make_tensorrt("10.13.0")
+    monkeypatch.setitem(sys.modules, "tensorrt", trt)
+    assert open_flavour("auto") == (Flavour.TRT, trt)
+    assert open_flavour("trt") == (Flavour.TRT, trt)
+
+
+@pytest.mark.parametrize("stub", [None, types.ModuleType("tensorrt")])
+def test_nothing_installed(monkeypatch: pytest.MonkeyPatch, stub: types.ModuleType | None) -> None:
+    use_driver(monkeypatch, FakeDriver())
+    monkeypatch.setitem(sys.modules, "tensorrt", stub)
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
+    with pytest.raises(BackendUnavailableError, match=r"ecg-trt\[trt,build\]"):
+        open_flavour("trt")
+    with pytest.raises(BackendUnavailableError, match=r"ecg-trt\[rtx,build\]"):
+        open_flavour("rtx")
+    with pytest.raises(BackendUnavailableError, match=r"trt: tensorrt cannot be imported.*rtx: tensorrt_rtx cannot"):
+        open_flavour("auto")
+
+
+@pytest.mark.parametrize(
+    ("here", "named", "expected"),
+    [
+        (None, None, ("8.6", "8.9", "12.0")),
+        ("8.9", None, ("8.9",)),
+        ("9.0", None, ("8.6", "8.9", "12.0")),
+        ("8.9", " 12.0, 8.6,12.0", ("12.0", "8.6")),
+        (None, "any", ("any",)),
+    ],
+)
+def test_capabilities_of_rtx(
+    monkeypatch: pytest.MonkeyPatch, here: str | None, named: str | None, expected: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(module, "gpu_capability", lambda: here)
+    assert capabilities(Flavour.RTX, named, RTX) == expected
+
+
+def test_capabilities_that_cannot_be_built_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "gpu_capability", lambda: "9.0")
+    for named in ("9.0", "8.6,x", "", ","):
+        with pytest.raises(BuildError, match=r"12\.0, 8\.6, 8\.9, any"):
+            capabilities(Flavour.RTX, named, RTX)
+    assert capabilities(Flavour.TRT, None, RTX) == capabilities(Flavour.TRT, "9.0", RTX) == ("9.0",)
+    with pytest.raises(BuildError, match=r"8\.6; expected 9\.0"):
+        capabilities(Flavour.TRT, "8.6", RTX)

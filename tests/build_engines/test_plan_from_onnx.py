@@ -1,0 +1,120 @@
+"""The one path for all versions, against modules of their shapes."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from filelock import FileLock, Timeout
+
+from build_engines.plan_from_onnx import BuildOptions, build_plan
+from ecg_trt.errors import BuildError
+from tests.build_engines.fake_builder import CACHE, PLAN, make_tensorrt
+
+VERSIONS = ("8.6.0", "10.13.0", "11.1.0")
+
+
+@pytest.mark.parametrize(
+    ("version", "network", "flags", "has_tactics"),
+    [
+        ("8.6.0", {"EXPLICIT_BATCH"}, {"FP16", "no TF32"}, True),
+        ("10.13.0", {"STRONGLY_TYPED"}, {"no TF32"}, False),
+        ("11.1.0", set(), {"no TF32"}, False),
+    ],
+)
+def test_each_version_gets_the_flags_it_has(version, network, flags, has_tactics) -> None:
+    trt = make_tensorrt(version)
+    assert build_plan(b"onnx", trt, BuildOptions(workspace_mib=64)) == PLAN
+    assert trt.seen["network"] == network
+    assert trt.seen["flags"] == flags
+    assert trt.seen["pool"] == {"workspace": 64 << 20}
+    own = (1 << trt.TacticSource.JIT_CONVOLUTIONS) | (1 << getattr(trt.TacticSource, "EDGE_MASK_CONVOLUTIONS", 0))
+    assert trt.seen["tactics"] == (own if has_tactics else None)
+
+
+def test_fp32_is_fp32_everywhere() -> None:
+    trt = make_tensorrt("8.6.0")
+    build_plan(b"onnx", trt, BuildOptions(is_fp16=False))
+    assert trt.seen["flags"] == {"no TF32"}
+    assert trt.seen["pool"] == {}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_timing_cache_is_kept_and_locked(version: str, tmp_path: Path) -> None:
+    path, trt = tmp_path / "new" / "timing.cache", make_tensorrt(version)
+
+    def is_locked() -> bool:
+        try:
+            FileLock(f"{path}.lock", timeout=0).acquire()
+        except Timeout:
+            return True
+        return False
+
+    trt.seen["while_building"] = is_locked
+    build_plan(b"onnx", trt, BuildOptions(timing_cache=path))
+    assert trt.seen["on_build"] is True
+    assert path.read_bytes() == CACHE
+    build_plan(b"onnx", trt, BuildOptions(timing_cache=path))
+    assert path.read_bytes() == CACHE + CACHE
+    assert not is_locked()
+
+
+def test_a_strange_timing_cache_starts_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "timing.cache"
+    path.write_bytes(b"of another GPU")
+    with caplog.at_level(logging.WARNING, "build_engines"):
+        build_plan(b"onnx", make_tensorrt("10.13.0", "cache"), BuildOptions(timing_cache=path))
+    assert "starts anew" in caplog.text
+    assert path.read_bytes() == CACHE
+
+
+def test_the_old_timing_cache_outlives_a_failed_build(tmp_path: Path) -> None:
+    path = tmp_path / "timing.cache"
+    path.write_bytes(b"old")
+    with pytest.raises(BuildError):
+        build_plan(b"onnx", make_tensorrt("10.13.0", "build"), BuildOptions(timing_cache=path))
+    assert path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_progress_is_told_where_the_version_has_it(version: str) -> None:
+    shares: list[float] = []
+    trt = make_tensorrt(version)
+    build_plan(b"onnx", trt, BuildOptions(), shares.append)
+    assert shares == ([] if version == "8.6.0" else [0.25, 0.5, 0.5, 1.0])
+    assert all(trt.seen["steps"])
+
+
+def test_an_interrupt_ends_the_build_between_two_steps() -> None:
+    def progress(share: float) -> None:
+        if share == 0.5:
+            signal.raise_signal(signal.SIGINT)
+
+    trt = make_tensorrt("10.13.0", "interrupt")
+    with pytest.raises(KeyboardInterrupt):
+        build_plan(b"onnx", trt, BuildOptions(), progress)
+    assert trt.seen["steps"] == [True, False, False, False]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_build_in_another_thread_leaves_signals_alone() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(build_plan, b"onnx", make_tensorrt("10.13.0"), BuildOptions()).result() == PLAN
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("builder", "a builder that could not be made"),
+        ("parse", "cannot parse: no importer for Nonsense"),
+        ("build", "cannot build: no tactic for node 7;"),
+    ],
+)
+def test_refusals_come_in_its_own_words(version: str, fault: str, words: str) -> None:
+    with pytest.raises(BuildError, match=words) as caught:
+        build_plan(b"onnx", make_tensorrt(version, fault), BuildOptions())
+    assert "never mind" not in str(caught.value)

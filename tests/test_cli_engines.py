@@ -1,0 +1,210 @@
+"""`ecg-trt build` and `ecg-trt engines`, through click's runner, in a store of their own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import build_engines.jobs as jobs
+import ecg_trt.weights as weights
+from build_engines.profile import SPECS
+from ecg_trt.cli import main
+from ecg_trt.errors import BuildError
+from tests.build_engines.fake_builder import make_tensorrt
+
+NOTICE = "Research use only, not a medical device"
+Run = Callable[..., Result]
+ONE = ("--flavour", "rtx", "--stage", "stage0", "--compute-capability", "8.6", "--no-verify")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture
+def run(home: Path) -> Run:
+    return lambda *words: CliRunner(env={"ECG_TRT_HOME": str(home)}).invoke(main, list(map(str, words)))
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Run:
+    return lambda *words: CliRunner(env={"ECG_TRT_HOME": str(tmp_path)}).invoke(main, list(map(str, words)))
+
+
+def table(result: Result) -> list[dict[str, str]]:
+    """The rows of the table that `build` prints; its columns stand at least two spaces apart."""
+    head, *rows = ([cell.strip() for cell in line.split("  ") if cell.strip()] for line in result.stdout.splitlines())
+    return [dict(zip(head, row, strict=True)) for row in rows]
+
+
+@pytest.fixture(scope="module")
+def built(home: Path) -> Result:
+    pytest.importorskip("tensorrt_rtx")
+    command = ["build", "--flavour", "rtx", "--compute-capability", "8.6,8.9,12.0"]
+    return CliRunner(env={"ECG_TRT_HOME": str(home)}).invoke(main, command)
+
+
+@pytest.mark.parametrize("command", [["build"], ["engines"], *(["engines", c] for c in ("list", "verify", "prune"))])
+def test_help_says_research_use_only(command: list[str]) -> None:
+    result = CliRunner().invoke(main, [*command, "--help"])
+    assert result.exit_code == 0
+    assert NOTICE in result.output
+
+
+def test_build_makes_and_compares_every_plan(built: Result, home: Path) -> None:
+    assert built.exit_code == 0, built.output
+    rows = table(built)
+    assert [(row["network"], row["GPU"]) for row in rows] == [
+        (stage, f"rtx {capability}") for stage in SPECS for capability in ("8.6", "8.9", "12.0")
+    ]
+    assert {row["state"] for row in rows} == {"built"}
+    assert {row["compared"] for row in rows} == {"ONNX"}
+    for row in rows:
+        assert 1 < float(row["MiB"]) < 20
+        assert 0 < float(row["median"]) <= float(row["mean"]) <= float(row["max"]) < 0.2
+        in_mv = row["mV: max / mean / median"]
+        assert (in_mv != "-") == (row["network"] == "stage2")
+        if in_mv != "-":
+            assert float(in_mv.split(" / ")[2]) < 1e-4
+    assert NOTICE in built.stderr
+    plans = sorted((home / "plans").glob("*.plan"))
+    assert len(plans) == 9
+    assert all(plan.read_bytes().startswith(b"vtrt") for plan in plans)
+    manifest = json.loads((plans[0].with_name(f"{plans[0].name}.json")).read_text())
+    assert manifest["key"]["onnx_sha256"] == weights.list_weights()["stage0"]
+    assert manifest["inputs"] == [{"name": "image", "dtype": "uint8", "shape": [1, 512, 512, 3]}]
+
+
+def test_a_second_run_does_nothing_and_says_so(built: Result, run: Run, home: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (home / "plans").iterdir()}
+    again = run("build", "--flavour", "rtx", "--compute-capability", "8.6,8.9,12.0")
+    assert again.exit_code == 0
+    assert {row["state"] for row in table(again)} == {"current"}
+    assert "Nothing to do: all 9 plans" in again.stderr
+    assert before == {path: path.stat().st_mtime_ns for path in (home / "plans").iterdir()}
+
+
+def test_list_verify_info(built: Result, run: Run, home: Path) -> None:
+    listed = run("engines", "list")
+    assert listed.exit_code == 0 and len(listed.stdout.splitlines()) == 10
+    assert listed.stdout.count("  shipped  ") == 9
+    verified = run("engines", "verify")
+    assert verified.exit_code == 0 and verified.stdout.count("  sound") == 9
+    assert "9 files" not in run("engines", "prune", "--dry-run").output
+    shown = run("info").stdout
+    assert f"9 in {home / 'plans'}" in shown and "rtx " in shown
+
+
+def test_what_was_altered_is_found_built_again_and_pruned(fresh: Run, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    assert fresh("build", *ONE).exit_code == 0
+    (plan,) = (tmp_path / "plans").glob("*.plan")
+    sound = plan.read_bytes()
+    plan.write_bytes(sound[:-1])
+    verified = fresh("engines", "verify")
+    assert verified.exit_code == 2 and "not to be trusted" in verified.stdout and "ecg-trt build" in verified.stderr
+    again = fresh("build", *ONE)
+    assert [row["state"] for row in table(again)] == ["built"] and plan.read_bytes() == sound
+    plan.write_bytes(b"no plan")
+    assert f"{plan.name}  PlanCorruptError" in fresh("engines", "prune").stdout
+    assert not list((tmp_path / "plans").iterdir())
+    assert "0 plans" in fresh("engines", "list").stderr
+
+
+@pytest.mark.parametrize("change", [("--workspace", "64"), ("--precision", "fp32")])
+def test_what_changed_is_built_again(fresh: Run, tmp_path: Path, change: tuple[str, ...]) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    out = ("--out", tmp_path / "mine")
+    assert fresh("build", *ONE, *out).exit_code == 0
+    for state in ("built", "current"):
+        assert [row["state"] for row in table(fresh("build", *ONE, *out, *change))] == [state]
+    assert not (tmp_path / "plans").exists()
+    assert len(fresh("engines", "list", "--dir", tmp_path / "mine").stdout.splitlines()) == 2 + ("fp32" in change)
+
+
+def test_another_release_builds_again(fresh: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    fresh("build", *ONE)
+    monkeypatch.setattr(jobs, "_CREATED_BY", "ecg_trt 99")
+    assert [row["state"] for row in table(fresh("build", *ONE))] == ["built"]
+
+
+def test_trt_on_the_gpu_at_hand(fresh: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", make_tensorrt("10.13.0"))
+    monkeypatch.setattr("build_engines.flavour.gpu_capability", lambda: "9.0")
+    result = fresh("build", "--no-verify")
+    assert result.exit_code == 0, result.output
+    assert {row["GPU"] for row in table(result)} == {"trt 9.0"}
+    assert len(list((tmp_path / "plans").glob("stage*_trt-10.13.0_sm90_fp16_*.plan"))) == 3
+    assert (tmp_path / "timing_10.13.0_sm90.cache").read_bytes() == b"measured" * 3
+
+
+def test_one_that_fails_harms_no_other(fresh: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    honest = jobs.build_plan
+
+    def fails_once(onnx: bytes, trt: object, options: jobs.BuildOptions, progress: object) -> bytes:
+        if options.capability == "8.6":
+            raise BuildError("It failed", got="this", expected="that", mend="Wait.")
+        return honest(onnx, trt, options, progress)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(jobs, "build_plan", fails_once)
+    result = fresh("build", *ONE[:-2], "8.6,8.9", "--no-verify")
+    assert result.exit_code == 1
+    assert [row["state"] for row in table(result)] == ["failed", "built"]
+    assert "error: It failed: got this; expected that. Wait." in result.stderr
+    assert fresh("build", *ONE).exit_code == 2
+
+
+def test_networks_that_disagree_are_not_built(fresh: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    monkeypatch.setattr("build_engines.verify._MOST_RELATIVE", 1e-9)
+    result = fresh("build", *ONE[:-1])
+    assert result.exit_code == 2
+    assert "does not answer as its FP32 network does" in result.stderr
+    assert not list(tmp_path.glob("plans/*.plan"))
+
+
+def test_an_interrupt_leaves_whole_plans(fresh: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorrt_rtx")
+
+    def interrupted(*_: object) -> bytes:
+        raise KeyboardInterrupt
+
+    fresh("build", *ONE)
+    monkeypatch.setattr(jobs, "build_plan", interrupted)
+    result = fresh("build", *ONE, "--workspace", "32")
+    assert result.exit_code == 130 and "what is written is whole" in result.stderr
+    assert fresh("engines", "verify").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--flavour", "rtx", "--stage", "stage9"), "stage0, stage1, stage2"),
+        (("--flavour", "rtx", "--compute-capability", "1.0"), "compute capability: got 1.0"),
+        (("--frontend", "torch"), "expected --exported DIR with --frontend torch"),
+        (("--exported", "there"), "expected --exported DIR with --frontend torch"),
+        (("--flavour", "rtx", "--frontend", "torch", "--exported", "there"), "expected --flavour trt"),
+    ],
+)
+def test_what_cannot_be_built(fresh: Run, words: tuple[str, ...], expected: str) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    result = fresh("build", *words)
+    assert result.exit_code == 2
+    assert expected in result.stderr and NOTICE in result.stderr
+
+
+def test_without_what_building_needs(fresh: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("build_engines")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    result = fresh("build", "--flavour", "rtx")
+    assert result.exit_code == 2
+    assert 'pip install "ecg-trt[rtx,build]"' in result.stderr
