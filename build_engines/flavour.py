@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from importlib import import_module
 from types import ModuleType
 
+from ecg_trt.cuda.device import DeviceInfo, probe
 from ecg_trt.engines.manifest import ANY_CAPABILITY, Flavour
 from ecg_trt.errors import BackendUnavailableError, BuildError
 
 PORTABLE = ("8.6", "8.9", "12.0")  # what RTX plans are made for where no GPU is at hand
-_MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
 
 
 def gpu_capability() -> str | None:
@@ -19,17 +17,8 @@ def gpu_capability() -> str | None:
 
     The driver is asked itself: some TensorRT libraries hand out null objects without one, and crash when they are used.
     """
-    try:
-        cuda = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return None
-    device, found = ctypes.c_int(), [ctypes.c_int(), ctypes.c_int()]
-    if cuda.cuInit(0) or cuda.cuDeviceGet(ctypes.byref(device), 0):
-        return None
-    for value, attribute in zip(found, (_MAJOR, _MINOR), strict=True):
-        if cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, device):
-            return None
-    return f"{found[0].value}.{found[1].value}"
+    found = probe()
+    return "{}.{}".format(*found.capability) if isinstance(found, DeviceInfo) else None
 
 
 def open_flavour(name: str) -> tuple[Flavour, ModuleType]:

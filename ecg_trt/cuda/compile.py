@@ -6,13 +6,13 @@ import hashlib
 import logging
 import os
 import re
-import sys
 import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ecg_trt.cuda.driver import missing_package
+from ecg_trt.engines.store import home
 from ecg_trt.errors import DriverError
 
 _log = logging.getLogger(__name__)
@@ -43,17 +43,8 @@ def target_of(capability: tuple[int, int]) -> tuple[int, int]:
 
 
 def cubin_folder() -> Path:
-    """Where cubins are kept: under ``$ECG_TRT_HOME``, else in the platform's cache folder."""
-    home = os.environ.get("ECG_TRT_HOME")
-    if home:
-        return Path(home) / "cubins"
-    if sys.platform == "win32":
-        cache = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        cache = Path.home() / "Library" / "Caches"
-    else:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "ecg_trt" / "cubins"
+    """Where cubins are kept, in `home()`."""
+    return home() / "cubins"
 
 
 def cubin_path(file: str, capability: tuple[int, int], folder: Path | None = None) -> Path:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import sys
 import types
-from typing import Any
 
 import pytest
 
 from build_engines import flavour as module
 from build_engines.flavour import capabilities, gpu_capability, open_flavour
+from ecg_trt.cuda.device import DeviceInfo
 from ecg_trt.engines.manifest import Flavour
 from ecg_trt.errors import BackendUnavailableError, BuildError
 from tests.build_engines.fake_builder import make_tensorrt
@@ -18,41 +17,19 @@ from tests.build_engines.fake_builder import make_tensorrt
 RTX = types.SimpleNamespace(ComputeCapability=types.SimpleNamespace(SM86=0, SM89=1, SM120=2, NONE=3, CURRENT=4))
 
 
-class FakeDriver:
-    """`libcuda` with one GPU; each call can be made to fail."""
-
-    def __init__(self, capability: tuple[int, int] = (8, 9), fault: str = "") -> None:
-        self.capability, self.fault = capability, fault
-
-    def cuInit(self, flags: int) -> int:
-        return 100 if self.fault == "init" else 0
-
-    def cuDeviceGet(self, device: Any, ordinal: int) -> int:
-        return 101 if self.fault == "device" else 0
-
-    def cuDeviceGetAttribute(self, value: Any, attribute: int, device: Any) -> int:
-        value._obj.value = self.capability[attribute - 75]
-        return 1 if self.fault == "attribute" else 0
-
-
-def use_driver(monkeypatch: pytest.MonkeyPatch, driver: FakeDriver | None) -> None:
-    def load(name: str) -> FakeDriver:
-        if driver is None:
-            raise OSError(f"{name}: cannot open shared object file")
-        return driver
-
-    monkeypatch.setattr(ctypes, "CDLL", load)
+def use_gpu(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int] | None) -> None:
+    found = DeviceInfo(0, "some GPU", capability, 1 << 33, (12, 8)) if capability else "there is no NVIDIA driver"
+    monkeypatch.setattr(module, "probe", lambda: found)
 
 
 @pytest.mark.parametrize("capability", [(8, 6), (12, 0)])
 def test_the_driver_is_asked(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int]) -> None:
-    use_driver(monkeypatch, FakeDriver(capability))
+    use_gpu(monkeypatch, capability)
     assert gpu_capability() == f"{capability[0]}.{capability[1]}"
 
 
-@pytest.mark.parametrize("driver", [None, *(FakeDriver(fault=f) for f in ("init", "device", "attribute"))])
-def test_no_driver_no_gpu(monkeypatch: pytest.MonkeyPatch, driver: FakeDriver | None) -> None:
-    use_driver(monkeypatch, driver)
+def test_no_driver_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_gpu(monkeypatch, None)
     monkeypatch.setitem(sys.modules, "tensorrt", make_tensorrt("10.13.0", "builder"))
     assert gpu_capability() is None
     with pytest.raises(BackendUnavailableError, match=r"no NVIDIA driver.*--flavour rtx"):
@@ -62,7 +39,7 @@ def test_no_driver_no_gpu(monkeypatch: pytest.MonkeyPatch, driver: FakeDriver | 
 
 
 def test_auto_prefers_the_gpu_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_driver(monkeypatch, FakeDriver())
+    use_gpu(monkeypatch, (8, 9))
     trt = make_tensorrt("10.13.0")
     monkeypatch.setitem(sys.modules, "tensorrt", trt)
     assert open_flavour("auto") == (Flavour.TRT, trt)
@@ -71,7 +48,7 @@ def test_auto_prefers_the_gpu_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("stub", [None, types.ModuleType("tensorrt")])
 def test_nothing_installed(monkeypatch: pytest.MonkeyPatch, stub: types.ModuleType | None) -> None:
-    use_driver(monkeypatch, FakeDriver())
+    use_gpu(monkeypatch, (8, 9))
     monkeypatch.setitem(sys.modules, "tensorrt", stub)
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
     with pytest.raises(BackendUnavailableError, match=r"ecg-trt\[trt,build\]"):

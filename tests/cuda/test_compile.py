@@ -79,18 +79,6 @@ def test_a_gpu_runs_cubins_of_its_own_generation(capability: tuple[int, int], ta
     assert room.target_of(capability) == target
 
 
-@pytest.mark.parametrize(
-    ("platform", "variable"), [("linux", "XDG_CACHE_HOME"), ("win32", "LOCALAPPDATA"), ("darwin", "HOME")]
-)
-def test_where_cubins_are_kept(
-    platform: str, variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("ECG_TRT_HOME", raising=False)
-    monkeypatch.setattr(sys, "platform", platform)
-    monkeypatch.setenv(variable, str(tmp_path))
-    assert tmp_path in room.cubin_folder().parents
-
-
 def test_without_the_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "cuda.core", None)
     with pytest.raises(BackendUnavailableError, match=r'pip install "ecg-trt\[cuda\]"'):
