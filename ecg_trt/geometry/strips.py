@@ -211,8 +211,10 @@ def read_pulses(pulse: Array, strips: Sequence[Strip]) -> Pulse:
     seen = [size for size in sizes if size is not None]
     if not seen:
         return Pulse(None, None)
-    width, height = np.median(seen, axis=0)
-    return Pulse(_nearest(width / _PULSE_SECONDS, PAPER_SPEEDS_MM_PER_S), _nearest(height, GAINS_MM_PER_MV))
+    widths, heights = np.array(seen).T
+    # A pulse that is seen in part is too low; none is too high.
+    return Pulse(_nearest(np.median(widths) / _PULSE_SECONDS, PAPER_SPEEDS_MM_PER_S),
+                 _nearest(np.percentile(heights, 80), GAINS_MM_PER_MV))  # fmt: skip
 
 
 def _standing(window: Array, zero: int) -> tuple[int, int] | None:
