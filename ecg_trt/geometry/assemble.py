@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from ecg_trt.geometry.limb import blend_limb_leads, limb_residual
-from ecg_trt.geometry.signal import fill_gaps, resample
+from ecg_trt.geometry.signal import fill_gaps, resample, without_end_steps
 from ecg_trt.layout import LEADS, RECORD_SECONDS
 from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
 
 MOST_LIMB_RESIDUAL = 0.5  # beyond it, one of the limb leads was misread or is named wrongly
 SURE = 0.3  # least confidence of a column that counts as seen
 _MAX_GAP_S = 0.04
+_END_MM, _END_STEP_MM = 0.3, 3.0  # a step of 3 mm within 0.3 mm of a lead's end is not the lead's own
 
 
 def segment_starts_s(strip: Strip, speed_mm_per_s: float) -> list[float]:
@@ -34,6 +35,7 @@ def _read(page: RectifiedPage, row: Array, confidence: Array, strip: Strip, segm
     mv = (strip.zero_y_mm - (row[columns] / sy + oy)) / gain
     sure = confidence[columns]
     filled = fill_gaps(mv, sure > SURE, round(_MAX_GAP_S * speed * sx))
+    filled = without_end_steps(filled, round(_END_MM * sx), _END_STEP_MM / gain)
     whole = (segment.x_mm[1] - segment.x_mm[0]) * sx
     return filled, times, float(np.sum(sure * np.isfinite(filled)) / whole)
 

@@ -157,6 +157,27 @@ def decode_ridge(
     return centre[:, 0].astype(np.float32) + shift, np.minimum(mass / total, np.float32(1))
 
 
+def without_end_steps(y: Array, reach: int, step: float) -> Array:
+    """Levels what stands before a step at the very beginning of a lead, or behind one at its very end.
+
+    A pulse, a separator or the neighbouring lead reaches a column or two into a lead; the pen does not jump there.
+
+    Args:
+        y: (n,) samples, NaN = missing.
+        reach: how many samples at either end may be levelled.
+        step: least height of a step from one sample to the next.
+
+    Returns:
+        (n,) float64; levelled samples take the value on the other side of the step.
+    """
+    out = np.array(y, np.float64)
+    for view in (out, out[::-1]):
+        steps = np.flatnonzero(np.abs(np.diff(view[: reach + 1])) > step)
+        if len(steps):
+            view[: steps[-1] + 1] = view[steps[-1] + 1]
+    return out
+
+
 def fill_gaps(y: Array, valid: Array, max_gap: int, *, method: Literal["linear", "cubic"] = "cubic") -> Array:
     """Bridges short gaps between valid samples.
 

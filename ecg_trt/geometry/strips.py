@@ -19,7 +19,7 @@ _LEAST_ROW_PITCH_MM = 7
 _LABEL_REACH_MM = (-9.0, 16.0)  # where a lead name may stand with regard to its segment's start
 _LABEL_RISE_MM = tuple(range(-16, 13))  # and to its zero line, one value for the whole page
 _PULSE_SECONDS = 0.2
-_PULSE_SEEN = 0.3
+_PULSE_SEEN, _PULSE_SURE, _PULSE_BLUR_MM = 0.3, 0.5, 1.0
 _PULSE_REACH_MM, _PULSE_SLACK_MM, _PULSE_FEET_MM = 25, 3, 5
 _NAME_SEEN, _ENOUGH_NAMES = 0.25, 3  # response in the middle of a name; how many tell where the others are
 _NAME_HALF_MM = (3.5, 2.0)  # half the width and height of a name
@@ -211,21 +211,25 @@ def read_pulses(pulse: Array, strips: Sequence[Strip]) -> Pulse:
     seen = [size for size in sizes if size is not None]
     if not seen:
         return Pulse(None, None)
-    width, height = np.median(seen, axis=0)
-    return Pulse(_nearest(width / _PULSE_SECONDS, PAPER_SPEEDS_MM_PER_S), _nearest(height, GAINS_MM_PER_MV))
+    widths, heights = np.array(seen).T
+    # A pulse that is seen in part is too low; none is too high.
+    return Pulse(_nearest(np.median(widths) / _PULSE_SECONDS, PAPER_SPEEDS_MM_PER_S),
+                 _nearest(np.percentile(heights, 80), GAINS_MM_PER_MV))  # fmt: skip
 
 
-def _standing(window: Array, zero: int) -> tuple[int, int] | None:
+def _standing(window: Array, zero: int) -> tuple[float, int] | None:
     """Width of the largest patch of a window, and how far it reaches above row `zero`, mm; None if it is no pulse."""
     if not window.size:
         return None
     stats = cv2.connectedComponentsWithStats((window > _PULSE_SEEN).astype(np.uint8), connectivity=4)[2][1:]
     if not len(stats):
         return None
-    _, y, w, h, area = (int(v) for v in stats[stats[:, cv2.CC_STAT_AREA].argmax()])
+    x, y, w, h, area = (int(v) for v in stats[stats[:, cv2.CC_STAT_AREA].argmax()])
     # Feet are often hidden by the trace's beginning, heads are not.
     whole = area >= 8 and w >= 2 and h >= 3 and area > 0.5 * w * h and abs(y + h - zero) <= _PULSE_FEET_MM
-    return (w, zero - y) if whole else None
+    # What lies between a pulse and the trace is often taken for a part of it, with less conviction.
+    width = float(np.median((window[y : y + h, x : x + w] > _PULSE_SURE).sum(1)))
+    return (max(width - _PULSE_BLUR_MM, 1.0), zero - y) if whole else None
 
 
 def _nearest(value: float, options: tuple[float, ...]) -> float | None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ecg_trt.errors import OptionError
 from ecg_trt.geometry.limb import LIMB_FROM_DIPOLE, blend_limb_leads, limb_residual
-from ecg_trt.geometry.signal import decode_ridge, fill_gaps, follow_ridge, resample
+from ecg_trt.geometry.signal import decode_ridge, fill_gaps, follow_ridge, resample, without_end_steps
 
 
 def ridge(rows: np.ndarray, height: int, sigma: float = 1.2) -> np.ndarray:
@@ -168,6 +168,17 @@ def test_a_misread_lead_is_not_spread() -> None:
     assert np.array_equal(blend_limb_leads(x, np.ones(12)), x)
     with pytest.raises(OptionError):
         blend_limb_leads(x[:5], np.ones(12))
+
+
+def test_steps_at_the_ends_are_levelled_and_others_are_not() -> None:
+    y = np.sin(np.arange(60) / 9)
+    wrong = y.copy()
+    wrong[:2], wrong[-1] = 9, -9
+    wrong[30] = 9
+    out = without_end_steps(wrong, 3, 2.0)
+    assert (out[:2] == y[2]).all() and out[-1] == y[-2] and out[30] == 9
+    np.testing.assert_array_equal(np.delete(out, [0, 1, 30, 59]), np.delete(y, [0, 1, 30, 59]))
+    assert np.isnan(without_end_steps(np.full(5, np.nan), 3, 2.0)).all()
 
 
 def test_limb_residual() -> None:
