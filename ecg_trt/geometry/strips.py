@@ -19,6 +19,7 @@ _LEAST_ROW_PITCH_MM = 7
 _LABEL_REACH_MM = (-9.0, 16.0)  # where a lead name may stand with regard to its segment's start
 _LABEL_RISE_MM = tuple(range(-16, 13))  # and to its zero line, one value for the whole page
 _PULSE_SECONDS = 0.2
+_ENOUGH_PULSES = 2  # a single patch may be anything
 _PULSE_SEEN, _PULSE_SURE, _PULSE_BLUR_MM = 0.3, 0.5, 1.0
 _PULSE_REACH_MM, _PULSE_SLACK_MM, _PULSE_FEET_MM = 25, 3, 5
 _NAME_SEEN, _ENOUGH_NAMES = 0.25, 3  # response in the middle of a name; how many tell where the others are
@@ -209,7 +210,7 @@ def read_pulses(pulse: Array, strips: Sequence[Strip]) -> Pulse:
             right = max(0, round(left) + _PULSE_REACH_MM + _PULSE_SLACK_MM)
             sizes.append(_standing(pulse[top : zero + _PULSE_SLACK_MM, max(0, round(left)) : right], zero - top))
     seen = [size for size in sizes if size is not None]
-    if not seen:
+    if len(seen) < max(1, min(_ENOUGH_PULSES, len(strips))):
         return Pulse(None, None)
     widths, heights = np.array(seen).T
     # A pulse that is seen in part is too low; none is too high.
