@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ecg_trt.geometry.limb import blend_limb_leads, limb_residual
+from ecg_trt.geometry.limb import LIMB, blend_limb_leads, limb_residual
 from ecg_trt.geometry.signal import fill_gaps, resample, without_end_steps
 from ecg_trt.layout import LEADS, RECORD_SECONDS
 from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
@@ -79,5 +79,5 @@ def assemble(
     blended = blend_limb_leads(signal, np.nan_to_num(quality).clip(0, 1) ** 2)
     residual = limb_residual(signal)
     if residual > MOST_LIMB_RESIDUAL:
-        quality[:6] *= MOST_LIMB_RESIDUAL / residual
+        quality[:LIMB] *= MOST_LIMB_RESIDUAL / residual
     return blended.astype(np.float32), quality.clip(0, 1).astype(np.float32), residual

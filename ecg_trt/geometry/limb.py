@@ -12,7 +12,7 @@ from ecg_trt.types import Array
 
 # From (I, II): III = II - I, aVR = -(I + II) / 2, aVL = I - II / 2, aVF = II - I / 2.
 LIMB_FROM_DIPOLE = np.array([[1, 0], [0, 1], [-1, 1], [-0.5, -0.5], [1, -0.5], [-0.5, 1]], np.float64)
-_LIMB = 6
+LIMB = 6  # leads, the first of `LEADS`
 _LEAST_SAMPLES = 100
 
 
@@ -64,9 +64,9 @@ def blend_limb_leads(signal: Array, weight: Array, *, gross_mv: float = 0.25) ->
             mend="Pass twelve leads in the order I II III aVR aVL aVF V1..V6.",
         )
     out = x.astype(x.dtype if np.issubdtype(x.dtype, np.floating) else np.float64)
-    limb = x[:_LIMB].astype(np.float64)
-    takes_part = np.isfinite(limb) & (trust[:_LIMB] > 0)[:, None]
-    pattern = (1 << np.arange(_LIMB)) @ takes_part.astype(np.int64)
+    limb = x[:LIMB].astype(np.float64)
+    takes_part = np.isfinite(limb) & (trust[:LIMB] > 0)[:, None]
+    pattern = (1 << np.arange(LIMB)) @ takes_part.astype(np.int64)
     edges = np.concatenate([[0], np.flatnonzero(np.diff(pattern)) + 1, [x.shape[1]]])
     for start, end in pairwise(edges):
         if start == end:

@@ -19,8 +19,11 @@ _LEAST_ROW_PITCH_MM = 7
 _LABEL_REACH_MM = (-9.0, 16.0)  # where a lead name may stand with regard to its segment's start
 _LABEL_RISE_MM = tuple(range(-16, 13))  # and to its zero line, one value for the whole page
 _PULSE_SECONDS = 0.2
-_PULSE_SEEN, _PULSE_SURE, _PULSE_BLUR_MM = 0.3, 0.5, 1.0
-_PULSE_REACH_MM, _PULSE_SLACK_MM, _PULSE_FEET_MM = 25, 3, 5
+_ENOUGH_PULSES = 2  # a single patch may be anything
+_PULSE_SEEN, _PULSE_SURE = 0.3, 0.5  # response where a pulse may be, and where it surely is
+_PULSE_BLUR_MM = 1.0  # by which pulses look too wide
+_PULSE_REACH_MM, _PULSE_SLACK_MM = 25, 3  # how far from a strip's end a pulse stands, and how well that end is known
+_PULSE_FEET_MM = 5  # by which the lower end of a pulse may miss the zero line
 _NAME_SEEN, _ENOUGH_NAMES = 0.25, 3  # response in the middle of a name; how many tell where the others are
 _NAME_HALF_MM = (3.5, 2.0)  # half the width and height of a name
 _ROW_LENGTHS_MM = (125.0, 250.0, 500.0)  # 5 or 10 s at 25 or 50 mm/s
@@ -201,15 +204,16 @@ def read_pulses(pulse: Array, strips: Sequence[Strip]) -> Pulse:
         pulse: (H, W) map of the insides of pulses.
         strips: rows of the page; a pulse stands on a row's zero line, before its beginning or behind its end.
     """
-    sizes = []
+    seen = []
     for strip in strips:
         zero = round(strip.zero_y_mm)
         top = max(0, zero - round(max(GAINS_MM_PER_MV)) - 2)
         for left in (strip.x_mm[0] - _PULSE_REACH_MM, strip.x_mm[1] - _PULSE_SLACK_MM):
             right = max(0, round(left) + _PULSE_REACH_MM + _PULSE_SLACK_MM)
-            sizes.append(_standing(pulse[top : zero + _PULSE_SLACK_MM, max(0, round(left)) : right], zero - top))
-    seen = [size for size in sizes if size is not None]
-    if not seen:
+            size = _standing(pulse[top : zero + _PULSE_SLACK_MM, max(0, round(left)) : right], zero - top)
+            if size is not None:
+                seen.append(size)
+    if len(seen) < max(1, min(_ENOUGH_PULSES, len(strips))):
         return Pulse(None, None)
     widths, heights = np.array(seen).T
     # A pulse that is seen in part is too low; none is too high.

@@ -91,6 +91,9 @@ def test_what_does_not_stand_on_a_zero_line_is_no_pulse() -> None:
     assert read_pulses(pulse, [Strip(40.0, (20.0, 270.0), 1.0, ())]).gain_mm_per_mv == 10
     assert read_pulses(pulse, [Strip(50.0, (20.0, 270.0), 1.0, ())]).gain_mm_per_mv is None
     assert read_pulses(pulse, [Strip(40.0, (60.0, 270.0), 1.0, ())]).gain_mm_per_mv is None
+    two = [Strip(y, (20.0, 270.0), 1.0, ()) for y in (40.0, 70.0)]
+    assert read_pulses(pulse, two).gain_mm_per_mv is None  # one of two rows is not enough
+    assert read_pulses(pulse, []).gain_mm_per_mv is None
 
 
 def test_names_that_cannot_be_read_stand_where_the_others_do() -> None:
