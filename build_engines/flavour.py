@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from types import ModuleType
 
 from ecg_trt.cuda.device import DeviceInfo, probe
 from ecg_trt.engines.manifest import ANY_CAPABILITY, Flavour
+from ecg_trt.engines.module import how_to_install, import_tensorrt, tensorrt_unavailable
 from ecg_trt.errors import BackendUnavailableError, BuildError
 
 PORTABLE = ("8.6", "8.9", "12.0")  # what RTX plans are made for where no GPU is at hand
@@ -32,14 +32,14 @@ def open_flavour(name: str) -> tuple[Flavour, ModuleType]:
     """
     if name != "auto":
         flavour = Flavour(name)
-        return flavour, _import(flavour)
+        return flavour, import_tensorrt(flavour)
     refused = []
     for flavour in (Flavour.TRT, Flavour.RTX):
         try:
-            return flavour, _import(flavour)
+            return flavour, import_tensorrt(flavour)
         except BackendUnavailableError as error:
             refused.append(error.got)
-    raise _unavailable("; ".join(refused), _pip(Flavour.RTX))
+    raise tensorrt_unavailable("; ".join(refused), how_to_install(Flavour.RTX))
 
 
 def capabilities(flavour: Flavour, named: str | None, trt: ModuleType) -> tuple[str, ...]:
@@ -66,31 +66,6 @@ def capabilities(flavour: Flavour, named: str | None, trt: ModuleType) -> tuple[
     if not wanted or not known.issuperset(wanted):
         raise _cannot(named, f"some of {', '.join(sorted(known))}", "Name what this version of TensorRT for RTX knows.")
     return wanted
-
-
-def _import(flavour: Flavour) -> ModuleType:
-    if flavour is Flavour.TRT and gpu_capability() is None:
-        raise _unavailable("trt: no NVIDIA driver with a GPU", "Install NVIDIA's driver, or build with --flavour rtx.")
-    try:
-        module = import_module(flavour.module)
-        module.Builder  # noqa: B018 - a stub from PyPI imports, but holds nothing
-    except (ImportError, OSError, RuntimeError, AttributeError) as error:
-        why = (str(error).splitlines() or [type(error).__name__])[0]
-        raise _unavailable(f"{flavour}: {flavour.module} cannot be imported ({why})", _pip(flavour)) from error
-    return module
-
-
-def _pip(flavour: Flavour) -> str:
-    return f'Run: pip install "ecg-trt[{flavour},build]"'
-
-
-def _unavailable(got: str, mend: str) -> BackendUnavailableError:
-    return BackendUnavailableError(
-        "TensorRT cannot be used",
-        got=got,
-        expected="TensorRT and the GPU that will run the plan (trt), or TensorRT for RTX, which needs none (rtx)",
-        mend=mend,
-    )
 
 
 def _cannot(got: str, expected: str, mend: str) -> BuildError:

@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from ecg_trt.engines.manifest import ANY_CAPABILITY
+from ecg_trt.engines.module import make_logger, said
 from ecg_trt.errors import BackendUnavailableError, BuildError
 from ecg_trt.io.atomic import atomic_path, make_folder
 
@@ -64,7 +65,7 @@ def build_plan(onnx: bytes, trt: ModuleType, options: BuildOptions, progress: Pr
         KeyboardInterrupt: the user's, at the end of a step of the builder.
         OutputError: the timing cache could not be written.
     """
-    logger = _make_logger(trt)
+    logger = make_logger(trt)
     builder = trt.Builder(logger)
     if not builder:
         raise _refused("a builder that could not be made", logger.words, "a driver that this version knows")
@@ -187,31 +188,6 @@ def _make_monitor(trt: ModuleType, progress: Progress, pressed: threading.Event)
     return Monitor()
 
 
-def _make_logger(trt: ModuleType) -> Any:
-    """A logger that hands everything to `logging` and remembers the errors."""
-    levels = {
-        trt.ILogger.INTERNAL_ERROR: logging.ERROR,
-        trt.ILogger.ERROR: logging.ERROR,
-        trt.ILogger.WARNING: logging.WARNING,
-        trt.ILogger.INFO: logging.DEBUG,
-    }
-
-    class Logger(trt.ILogger):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            self.words: list[str] = []
-
-        def log(self, severity: Any, text: str) -> None:
-            level = levels.get(severity)
-            if level is None:  # thousands of lines on every layer
-                return
-            if level == logging.ERROR:
-                self.words.append(text)
-            _log.log(min(level, logging.INFO), "%s", text)  # errors are raised with their words
-
-    return Logger()
-
-
 def _parser_words(parser: Any) -> list[str]:
     return [parser.get_error(k).desc() for k in range(parser.num_errors)]
 
@@ -225,10 +201,9 @@ def _major(trt: ModuleType) -> int:
 
 
 def _refused(what: str, words: list[str], expected: str) -> BuildError:
-    said = "; ".join(dict.fromkeys(" ".join(line.split()) for line in words)) or "it gives no reason"
     return BuildError(
         "TensorRT cannot build the plan",
-        got=f"{what}: {said}",
+        got=f"{what}: {said(words)}",
         expected=expected,
         mend="Check the network with ONNX Runtime first, then the driver and the version of TensorRT.",
     )

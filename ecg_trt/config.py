@@ -10,7 +10,7 @@ from ecg_trt.errors import OptionError
 from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, PAPER_SPEEDS_MM_PER_S
 
 AUTO = "auto"
-BACKENDS = (AUTO, "ort")
+BACKENDS = (AUTO, "trt", "rtx", "ort")
 MIN_FS, MAX_FS = 50.0, 2000.0
 
 
@@ -23,7 +23,7 @@ class Options:
         speed: paper speed, "auto", 25 or 50 mm/s.
         gain: "auto", 5, 10 or 20 mm/mV.
         fs: samples a second of the record, 50 .. 2000 Hz.
-        backend: what runs the networks: "auto" or "ort".
+        backend: what runs the networks: "trt" or "rtx" (TensorRT, on a GPU), "ort" (ONNX Runtime, on the CPU), or "auto".
         min_px_per_mm: photos with fewer pixels a millimetre of paper are refused.
         min_pixels: photos with fewer pixels are refused.
         max_pixels: photos with more pixels are refused before they are decoded.

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
-from ecg_trt.backends.select import open_backend
+from ecg_trt.backends.select import open_runtime
 from ecg_trt.config import AUTO, Options
 from ecg_trt.errors import IncompletePageError, NoEcgFoundError
 from ecg_trt.geometry.assemble import MOST_LIMB_RESIDUAL, assemble
-from ecg_trt.geometry.refine import carried, follow_small_boxes, refine_lattice, smooth_if_flat
+from ecg_trt.geometry.refine import carried, follow_small_boxes, line_places, refine_lattice, smooth_if_flat
 from ecg_trt.geometry.strips import (
     Naming,
     Pulse,
@@ -29,7 +29,7 @@ from ecg_trt.geometry.strips import (
 )
 from ecg_trt.io.photo import read_photo
 from ecg_trt.layout import LEADS, RECORD_SECONDS
-from ecg_trt.ops.select import open_ops
+from ecg_trt.runtime import NETWORKS, Runtime
 from ecg_trt.stages.align import Align, realigned, turned, zoomed
 from ecg_trt.stages.frames import TRACE_PX_PER_MM
 from ecg_trt.stages.rectify import PageMarks, Rectify
@@ -46,7 +46,6 @@ from ecg_trt.types import (
 )
 from ecg_trt.weights import list_weights
 
-NETWORKS = ("stage0", "stage1", "stage2")
 _DEFAULT_SPEED, _DEFAULT_GAIN = 25.0, 10.0
 _DOUBTFUL_LABELS = 0.15  # names read the right way up score 0.2 and more, the wrong way up 0.1 and less
 _DOUBTFUL_QUALITY, _LEAST_QUALITY = 0.6, 0.25
@@ -121,9 +120,12 @@ class _Clock:
 class Digitizer:
     """Turns photos of paper ECGs into records; holds the three networks open until closed.
 
+    One photo at a time: a second one in flight needs a `twin`.
+
     Args:
         options: settings for every photo.
         threads: CPU threads of the networks, 0 for all cores.
+        runtime: open networks and pixel work, closed by who opened them; those of `options.backend` if None.
 
     Raises:
         BackendError: a network cannot be loaded.
@@ -133,26 +135,32 @@ class Digitizer:
         ...     record = digitizer("photo.jpg")
     """
 
-    def __init__(self, options: Options | None = None, *, threads: int = 0) -> None:
+    def __init__(
+        self, options: Options | None = None, *, threads: int = 0, runtime: Runtime | None = None
+    ) -> None:
         self.options = options or Options()
-        self._open = ExitStack()
-        try:
-            backends = [
-                self._open.enter_context(open_backend(self.options.backend, name, threads=threads))
-                for name in NETWORKS
-            ]
-        except BaseException:
-            self._open.close()
-            raise
-        self.backend_name = backends[0].name
+        self._is_owner = runtime is None
+        self.runtime = runtime or open_runtime(self.options.backend, threads=threads)
         self._weights = {name: digest[:12] for name, digest in list_weights().items()}
-        ops = open_ops()
-        self._align = Align(backends[0], ops, self.options.min_px_per_mm)
-        self._rectify, self._trace = Rectify(backends[1], ops), Trace(backends[2])
+        self._ops = ops = self.runtime.ops
+        stage0, stage1, stage2 = (self.runtime.backends[name] for name in NETWORKS)
+        self._align = Align(stage0, ops, self.options.min_px_per_mm)
+        self._rectify, self._trace = Rectify(stage1, ops), Trace(stage2, ops)
+
+    def twin(self) -> Digitizer:
+        """A digitizer for another thread, which shares what can be shared; it must be closed before this one.
+
+        Raises:
+            BackendError: `runtime.slots` is 1.
+        """
+        other = Digitizer(self.options, runtime=self.runtime.twin())
+        other._is_owner = True
+        return other
 
     def close(self) -> None:
-        """Frees the networks; more than once is fine."""
-        self._open.close()
+        """Frees the networks, if they were opened here; more than once is fine."""
+        if self._is_owner:
+            self.runtime.close()
 
     def __enter__(self) -> Digitizer:
         return self
@@ -172,15 +180,23 @@ class Digitizer:
             InputError: the source is no usable image.
             PageError: the image shows no ECG page that can be read.
         """
-        return self.digitize_with_views(source).record
+        return self._read(source).record
 
     def digitize_with_views(self, source: str | Path | bytes | Array | Photo) -> Reading:
         """Digitizes one photo and keeps what every stage found. Raises as `__call__` does."""
+        reading = self._read(source)
+        image, seen = self._ops.download(reading.page.image, reading.page.seen)
+        return replace(reading, page=replace(reading.page, image=image, seen=seen))
+
+    def _read(self, source: str | Path | bytes | Array | Photo) -> Reading:
+        """The flat page stays where the pixel work left it."""
         clock = _Clock()
         with clock("decode"):
             photo = source if isinstance(source, Photo) else read_photo(
                 source, max_pixels=self.options.max_pixels, min_pixels=self.options.min_pixels
             )  # fmt: skip
+        with clock("upload"):
+            photo = replace(photo, image=self._ops.upload(photo.image))
         with clock("align"):
             alignment = self._align(photo)
         look = self._locate(photo, alignment, clock)
@@ -205,8 +221,10 @@ class Digitizer:
         """The lattice after a look at the printed lines themselves, and the strips with it."""
         page = self._flatten(photo, grid, strips)
         if grid.measured.any():
-            return smooth_if_flat(refine_lattice(grid, page)), strips
-        followed = follow_small_boxes(grid, page)
+            offsets = self._ops.line_offsets(page.image, page.px_per_mm, *line_places(grid, page))
+            return smooth_if_flat(refine_lattice(grid, page, offsets)), strips
+        (image,) = self._ops.download(page.image)
+        followed = follow_small_boxes(grid, replace(page, image=image))
         if followed is None:
             return grid, strips
         return smooth_if_flat(followed[0]), carried(strips, followed[1], grid.mm_per_cell)
@@ -273,7 +291,7 @@ class Digitizer:
             signal_mv=signal, fs=self.options.fs, lead_names=LEADS, layout=naming.layout.name,
             paper_speed_mm_per_s=speed, gain_mm_per_mv=gain, quality=quality,
             warnings=tuple(_warnings(page, grid, naming, quality, assumed, speed, residual)),
-            backend=self.backend_name, weights=dict(self._weights), assumed=assumed, source=photo.source,
+            backend=self.runtime.name, weights=dict(self._weights), assumed=assumed, source=photo.source,
         )  # fmt: skip
         return record, residual
 

@@ -75,6 +75,18 @@ class Backend(Protocol):
     ) -> None: ...
 
 
+def static_batch(backend: Backend) -> int:
+    """How many images a network takes at a time; 1 where it takes any number."""
+    first = backend.inputs[0].shape[0] if backend.inputs else None
+    return first if isinstance(first, int) else 1
+
+
+def static_hw(backend: Backend) -> tuple[int, int] | None:
+    """(height, width) of the one image size that a network takes, None where it takes any."""
+    height, width = backend.inputs[0].shape[1:3] if backend.inputs else (None, None)
+    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+
+
 class Closing:
     """The context manager's half of a `Backend`."""
 

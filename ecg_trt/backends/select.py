@@ -7,10 +7,17 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
-from ecg_trt.backends.base import Backend
-from ecg_trt.errors import BackendUnavailableError
+from ecg_trt.cuda.device import probe
+from ecg_trt.engines.manifest import Flavour
+from ecg_trt.errors import BackendError, BackendUnavailableError
+from ecg_trt.ops.select import open_ops
+from ecg_trt.runtime import NETWORKS, Runtime
 from ecg_trt.weights import weights_path
+
+if TYPE_CHECKING:
+    from ecg_trt.cuda.driver import Driver
 
 _log = logging.getLogger(__name__)
 
@@ -19,6 +26,8 @@ class BackendName(str, Enum):
     """What a user may ask for."""
 
     AUTO = "auto"
+    TRT = "trt"
+    RTX = "rtx"
     ORT = "ort"
 
     def __str__(self) -> str:
@@ -30,49 +39,69 @@ class _Flavour:
     """One backend.
 
     Attributes:
-        factory: opens a network by name with a number of threads; imports what it needs.
-        why_not: None if the backend can be used here, else the reason.
-        pip: what to install.
+        factory: opens all networks with a number of CPU threads, on a driver of the caller's or its own; imports what
+            it needs.
+        why_not: None if it is worth trying here, else the reason.
+        mend: what to do about it.
     """
 
-    factory: Callable[[str, int], Backend]
+    factory: Callable[[int, Driver | None], Runtime]
     why_not: Callable[[], str | None]
-    pip: str
+    mend: str
 
 
-def _open_ort(network: str, threads: int) -> Backend:
+def _open_ort(threads: int, driver: Driver | None) -> Runtime:
     from ecg_trt.backends.ort import OrtBackend
 
-    return OrtBackend(weights_path(network), threads)
+    return Runtime("ort", {name: OrtBackend(weights_path(name), threads) for name in NETWORKS}, open_ops())
 
 
 def _ort_why_not() -> str | None:
     return None if importlib.util.find_spec("onnxruntime") else "onnxruntime is not installed"
 
 
+def _tensorrt(flavour: Flavour) -> _Flavour:
+    def open_it(threads: int, driver: Driver | None) -> Runtime:
+        from ecg_trt.backends.trt import open_trt_runtime
+
+        return open_trt_runtime(flavour, driver)
+
+    def why_not() -> str | None:
+        if isinstance(device := probe(), str):
+            return device
+        return None if importlib.util.find_spec(flavour.module) else f"{flavour.module} is not installed"
+
+    return _Flavour(open_it, why_not, f'Run: pip install "ecg-trt[{flavour},cuda,build]" && ecg-trt build, on a machine '
+                    "with an NVIDIA GPU; or use --backend ort.")  # fmt: skip
+
+
 # In the order in which `auto` tries them.
 _FLAVOURS: dict[BackendName, _Flavour] = {
-    BackendName.ORT: _Flavour(_open_ort, _ort_why_not, "pip install onnxruntime"),
+    BackendName.TRT: _tensorrt(Flavour.TRT),
+    BackendName.RTX: _tensorrt(Flavour.RTX),
+    BackendName.ORT: _Flavour(_open_ort, _ort_why_not, "Run: pip install onnxruntime"),
 }
 
 
 def available() -> list[tuple[str, bool, str]]:
-    """(name, usable, reason if not) of each backend, best first; loads none of them."""
+    """(name, worth trying, reason if not) of each backend, best first; loads none of them."""
     reasons = [(name.value, flavour.why_not()) for name, flavour in _FLAVOURS.items()]
     return [(name, reason is None, reason or "") for name, reason in reasons]
 
 
-def open_backend(name: BackendName | str, network: str, *, threads: int = 0) -> Backend:
-    """Opens one of the package's networks.
+def open_runtime(name: BackendName | str, *, threads: int = 0, driver: Driver | None = None) -> Runtime:
+    """Opens the package's networks, and the pixel work that goes with them.
 
     Args:
-        name: a backend, or "auto" for the best one that is to be had.
-        network: for example "stage0".
-        threads: CPU threads, 0 for all.
+        name: a backend, or "auto" for the best one that is to be had; its `note` says why no better one is.
+        threads: CPU threads of the networks, 0 for all.
+        driver: of the GPU, if the caller has one open and closes it; not used by "ort".
 
     Raises:
         BackendUnavailableError: no backend of this name, or it cannot be used here.
-        WeightsError: the network is missing or altered.
+        WeightsError: a network is missing or altered.
+        PlanError: a plan of the backend asked for is missing, for something else, or cannot be trusted.
+        DeviceError: the GPU of the backend asked for does not serve.
     """
     try:
         wanted = BackendName(name)
@@ -84,29 +113,39 @@ def open_backend(name: BackendName | str, network: str, *, threads: int = 0) -> 
             mend="Choose one of these.",
         ) from None
     if wanted is BackendName.AUTO:
-        wanted = _best()
+        return _open_best(threads, driver)
     flavour = _FLAVOURS[wanted]
     reason = flavour.why_not()
     if reason is not None:
-        raise _unavailable(wanted.value, reason, flavour.pip)
-    return flavour.factory(network, threads)
+        raise _unavailable(wanted.value, reason, flavour.mend)
+    return flavour.factory(threads, driver)
 
 
-def _best() -> BackendName:
-    refused: list[str] = []
+def _open_best(threads: int, driver: Driver | None) -> Runtime:
+    refused: dict[str, list[str]] = {}  # reason to names
+    last = list(_FLAVOURS)[-1]
     for name, flavour in _FLAVOURS.items():
         reason = flavour.why_not()
         if reason is None:
-            _log.info("backend auto: %s%s", name, "".join(f"; not {r}" for r in refused))
-            return name
-        refused.append(f"{name} ({reason})")
-    raise _unavailable("auto", "; ".join(refused), _FLAVOURS[BackendName.ORT].pip)
+            try:
+                runtime = flavour.factory(threads, driver)
+            except BackendError as error:
+                if name is last:
+                    raise
+                reason = str(error)
+            else:
+                runtime.note = _because(refused)
+                _log.info("backend auto: %s", "; not ".join(filter(None, (name.value, runtime.note))))
+                return runtime
+        refused.setdefault(reason, []).append(name.value)
+    raise _unavailable("auto", _because(refused), _FLAVOURS[last].mend)
 
 
-def _unavailable(name: str, reason: str, pip: str) -> BackendUnavailableError:
+def _because(refused: dict[str, list[str]]) -> str:
+    return "; ".join(f"{', '.join(names)} ({reason})" for reason, names in refused.items())
+
+
+def _unavailable(name: str, reason: str, mend: str) -> BackendUnavailableError:
     return BackendUnavailableError(
-        "The backend cannot be opened",
-        got=f"{name}: {reason}",
-        expected="an installed backend",
-        mend=f"Run: {pip}",
+        "The backend cannot be opened", got=f"{name}: {reason}", expected="one that can be used here", mend=mend
     )

@@ -30,6 +30,7 @@ class CudaCoreDriver:
 
     name = "cuda-core"
     graphs = True
+    any_thread = True
 
     def __init__(self, device: DeviceInfo) -> None:
         try:

@@ -47,6 +47,11 @@ class Driver(Protocol):
         """Whether work can be captured into graphs."""
         ...
 
+    @property
+    def any_thread(self) -> bool:
+        """Whether every thread may call it, and not only the one that opened it."""
+        ...
+
     def close(self) -> None:
         """Lets go of the primary context; more than once is fine."""
         ...

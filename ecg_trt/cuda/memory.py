@@ -71,7 +71,7 @@ class DeviceArray:
         """An array that begins at one of its bytes, and lies within it."""
         return DeviceArray(self.address + byte, shape, np.dtype(dtype), self.owner)
 
-    def reshaped(self, *shape: int) -> DeviceArray:
+    def reshape(self, *shape: int) -> DeviceArray:
         """The same elements under another shape. Raises `OptionError` if it has not as many."""
         other = DeviceArray(self.address, shape, self.dtype, self.owner)
         if other.nbytes != self.nbytes:

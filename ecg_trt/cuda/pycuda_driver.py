@@ -31,6 +31,7 @@ class PycudaDriver:
 
     name = "pycuda"
     graphs = False
+    any_thread = False
 
     def __init__(self, device: DeviceInfo) -> None:
         try:

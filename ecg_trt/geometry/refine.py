@@ -7,7 +7,7 @@ first look got wrong there. Windows along the lines make this far finer than any
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -148,7 +148,34 @@ def _lean_on_neighbours(nodes: Array, frame: Array, unseen: Array) -> Array:
     return nodes
 
 
-def refine_lattice(grid: GridWarp, page: RectifiedPage) -> GridWarp:
+@dataclass(frozen=True, slots=True)
+class LineOffsets:
+    """TEMP."""
+
+    x: Array
+    x_prominence: Array
+    y: Array
+    y_prominence: Array
+
+
+def line_offsets(image: Array, px_per_mm: tuple[float, float], x_mm: Array, y_mm: Array) -> LineOffsets:
+    """TEMP."""
+    dark, bare = _darkness(image, px_per_mm, x_mm)
+    sx, sy = px_per_mm
+    x, xp = _offsets(dark, bare, sy, sx, x_mm, y_mm)
+    turned, bare_turned = (np.ascontiguousarray(m.T) for m in (dark, bare))
+    y, yp = _offsets(turned, bare_turned, sx, sy, y_mm, x_mm)
+    return LineOffsets(x, xp, y, yp)
+
+
+def line_places(grid: GridWarp, page: RectifiedPage) -> tuple[Array, Array]:
+    """TEMP."""
+    rows, cols = grid.node_xy.shape[:2]
+    return (np.arange(cols) * grid.mm_per_cell - page.origin_mm[0],
+        np.arange(rows) * grid.mm_per_cell - page.origin_mm[1])
+
+
+def refine_lattice(grid: GridWarp, page: RectifiedPage, offsets: LineOffsets) -> GridWarp:
     """Moves the nodes so that the page's lines come to lie on multiples of the lattice.
 
     Args:
@@ -158,20 +185,16 @@ def refine_lattice(grid: GridWarp, page: RectifiedPage) -> GridWarp:
     Returns:
         The lattice with its nodes moved by at most half a small box; nodes outside `page` follow their neighbours.
     """
-    rows, cols = grid.node_xy.shape[:2]
-    x_mm = np.arange(cols) * grid.mm_per_cell - page.origin_mm[0]
-    y_mm = np.arange(rows) * grid.mm_per_cell - page.origin_mm[1]
-    dark, bare = _darkness(page.image, page.px_per_mm, x_mm)
+    x_mm, y_mm = line_places(grid, page)
     sx, sy = page.px_per_mm
-    dx, seen_x = _settle(*_offsets(dark, bare, sy, sx, x_mm, y_mm))
-    turned, bare_turned = (np.ascontiguousarray(m.T) for m in (dark, bare))
-    dy, seen_y = _settle(*_offsets(turned, bare_turned, sx, sy, y_mm, x_mm))
+    dx, seen_x = _settle(offsets.x, offsets.x_prominence)
+    dy, seen_y = _settle(offsets.y, offsets.y_prominence)
     move = np.stack([_sharpen(dx), _sharpen(dy).T], -1) / grid.mm_per_cell
     nodes = grid.node_xy.astype(np.float64)
     per_col, per_row = np.gradient(nodes, axis=1), np.gradient(nodes, axis=0)
     frame = np.stack([per_col, per_row], -1)
     nodes = nodes + np.einsum("rcij,rcj->rci", frame, move)
-    inside = np.outer((y_mm > 0) & (y_mm * sy < len(dark)), (x_mm > 0) & (x_mm * sx < dark.shape[1]))
+    inside = np.outer((y_mm > 0) & (y_mm * sy < page.image.shape[0]), (x_mm > 0) & (x_mm * sx < page.image.shape[1]))
     unseen = np.stack([~seen_x & inside, ~seen_y.T & inside], -1)
     nodes = _lean_on_neighbours(nodes, frame, unseen)
     return GridWarp(nodes.astype(np.float32), grid.mm_per_cell, grid.residual_px, grid.measured)

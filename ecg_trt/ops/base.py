@@ -2,20 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from ecg_trt.geometry.refine import LineOffsets
 from ecg_trt.types import Array
 
 Interpolation = Literal["nearest", "linear", "cubic", "lanczos"]
 
 
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """Where a ridge would run along printed letters.
+
+    Attributes:
+        mask: (h, w) bool or uint8, letters.
+        row: (n, H) the mask's row of each row of each tile.
+        column: (n, W) the mask's column of each column of each tile.
+        price: nats that a letter's pixels lose.
+    """
+
+    mask: Array
+    row: Array
+    column: Array
+    price: float
+
+
 class ImageOps(Protocol):
-    """Pixel work on (H, W) or (H, W, C) images, uint8 or float32; results keep the input's dtype.
+    """Pixel work on (H, W, 3) uint8 images, and what is read from a network's maps.
+
+    Images, maps and masks may lie on a device, and stay there; what is small comes back to the host, as each method
+    says. A result on a device lies in memory that the next call of the same method uses again.
 
     Matrices are dst_from_src, maps hold the source position of every output pixel, pixel centres lie at
     integers. Where the output is less than half as fine as the source, the source is averaged first, so that
     nothing aliases.
     """
+
+    def upload(self, image: Array) -> Array:
+        """A photo (H, W, 3) uint8, where the work is done."""
+        ...
+
+    def download(self, *arrays: Array) -> tuple[Array, ...]:
+        """Host copies of results; waits for the work."""
+        ...
 
     def warp_homography(
         self,
@@ -25,15 +56,18 @@ class ImageOps(Protocol):
         interpolation: Interpolation = "linear",
         *,
         fill: int = 0,
+        room_hw: tuple[int, int] | None = None,
     ) -> Array:
         """Sees an image through a homography.
 
         Args:
-            image: (H, W) or (H, W, C), uint8 or float32.
+            image: (H, W, 3) uint8.
             dst_from_src: (3, 3).
-            out_hw: (height, width) of the result.
+            out_hw: (height, width) of the view.
             interpolation: between source pixels.
             fill: value of pixels outside the source.
+            room_hw: (height, width) of the result, at least `out_hw`, which is at its top left; the rest is `fill`.
+                `out_hw` if None.
 
         Raises:
             OptionError: a size is not workable, or the matrix cannot be inverted.
@@ -46,15 +80,121 @@ class ImageOps(Protocol):
         """Resamples an image at given positions.
 
         Args:
-            image: (H, W) or (H, W, C), uint8 or float32.
+            image: (H, W, 3) uint8.
             map_xy: (h, w, 2) float32 source px of every output pixel, NaN = nowhere.
             interpolation: between source pixels.
             fill: value of pixels that lie nowhere or outside the source.
 
         Returns:
-            The image (h, w[, C]), and seen (h, w) bool.
+            The image (h, w, 3), and seen (h, w) bool.
 
         Raises:
             OptionError: a size is not workable.
+        """
+        ...
+
+    def ruling(self, image: Array, view: Array, out_hw: tuple[int, int]) -> tuple[float, float]:
+        """By how much the ruling of the paper is turned in a view.
+
+        Args:
+            image: (H, W, 3) uint8, the photo.
+            view: (3, 3) view px from photo px.
+            out_hw: (height, width) of the view.
+
+        Returns:
+            Angle (rad) and coherence, as `geometry.lines.line_angle` gives them for what the photo shows of the view.
+        """
+        ...
+
+    def flatten(
+        self,
+        image: Array,
+        node_xy: Array,
+        mm_per_cell: float,
+        origin_mm: tuple[float, float],
+        px_per_mm: tuple[float, float],
+        out_hw: tuple[int, int],
+        interpolation: Interpolation = "cubic",
+        fill: int = 255,
+    ) -> tuple[Array, Array]:
+        """Resamples a photo by the map that `geometry.grid.dense_map` makes of a lattice.
+
+        Args:
+            image: (H, W, 3) uint8, the photo.
+            node_xy: (rows, cols, 2) photo px, NaN = missing.
+            mm_per_cell: spacing of the lattice, mm.
+            origin_mm: page mm of page pixel (0, 0).
+            px_per_mm: (x, y) of the page.
+            out_hw: (height, width) of the page, px.
+            interpolation: between the photo's pixels.
+            fill: value of pixels that the photo does not show.
+
+        Returns:
+            The page (h, w, 3) uint8, and seen (h, w) bool.
+
+        Raises:
+            OptionError: nodes or sizes that are not workable.
+        """
+        ...
+
+    def line_offsets(self, page: Array, px_per_mm: tuple[float, float], x_mm: Array, y_mm: Array) -> LineOffsets:
+        """Where the page's printed lines are, beside where they should be; `geometry.refine.line_offsets`, on the host."""
+        ...
+
+    def cut(self, page: Array, corners: Array, tile_hw: tuple[int, int], *, fill: int = 114) -> Array:
+        """Windows of a page.
+
+        Args:
+            page: (H, W, 3) uint8.
+            corners: (n, 2) whole px, top and left of each window; they may lie outside.
+            tile_hw: (height, width) of the windows; a width in fours.
+            fill: value beyond the page.
+
+        Returns:
+            (n, height, width, 3) uint8.
+
+        Raises:
+            OptionError: no window, or a width that is no multiple of 4.
+        """
+        ...
+
+    def at_rows(self, plane: Array, row: Array) -> Array:
+        """One value a column of a mask.
+
+        Args:
+            plane: (H, W) bool.
+            row: (n, W) whole rows, within the plane.
+
+        Returns:
+            (n, W) bool on the host: plane[row[k, x], x].
+
+        Raises:
+            OptionError: rows of another width, or outside.
+        """
+        ...
+
+    def node_candidates(self, logit: Array, offset: Array, threshold: float, stride: int) -> tuple[Array, Array]:
+        """`geometry.heat.peaks` of a heatmap of logits (h, w), on the host."""
+        ...
+
+    def marks(
+        self, logits: Mapping[str, Array], node_xy: Array, mm_per_cell: float, stride: int
+    ) -> dict[str, Array]:
+        """`geometry.heat.heat_on_page` of logits, on the host; what is fainter than 0.02 may count as 0."""
+        ...
+
+    def ridge(self, logits: Array, letters: Letters | None = None) -> tuple[Array, Array]:
+        """Where the pen is in each column of each tile.
+
+        Args:
+            logits: (n, H, W) float32 of the trace network.
+            letters: what the pen is not to be followed along.
+
+        Returns:
+            On the host: row (n, W) float32, px, and share (n, W) float32 of the column's softmax around it; as
+            `geometry.signal.decode_ridge` gives them around `follow_ridge`.
+
+        Raises:
+            OptionError: logits of another kind.
         """
         ...

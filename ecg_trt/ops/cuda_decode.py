@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,28 +10,12 @@ from ecg_trt.cuda.memory import DeviceArray
 from ecg_trt.cuda.module import ROW_BLOCK
 from ecg_trt.geometry.grid import lattice_taps
 from ecg_trt.geometry.signal import RIDGE_CANDIDATES, RIDGE_HALF_WINDOW, RidgeCandidates
+from ecg_trt.ops.base import Letters
 from ecg_trt.ops.cuda_work import CHUNK_ROWS, AnyArray, Argument, CudaWork
 from ecg_trt.ops.scale import bad
 from ecg_trt.types import Array
 
 _MOST_MOVE = 1.5  # cells, by which an offset may move a node
-
-
-@dataclass(frozen=True, slots=True)
-class Letters:
-    """Where a ridge would run along printed letters.
-
-    Attributes:
-        mask: (h, w) bool or uint8, letters.
-        row: (n, H) the mask's row of each row of each tile.
-        column: (n, W) the mask's column of each column of each tile.
-        price: nats that a letter's pixels lose.
-    """
-
-    mask: Array
-    row: Array
-    column: Array
-    price: float
 
 
 class CudaDecoding(CudaWork):

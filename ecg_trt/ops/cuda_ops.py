@@ -9,7 +9,7 @@ from ecg_trt.cuda.module import ROW_BLOCK
 from ecg_trt.geometry.grid import lattice_taps
 from ecg_trt.ops.base import Interpolation
 from ecg_trt.ops.cuda_decode import CudaDecoding
-from ecg_trt.ops.cuda_work import AnyArray, Argument, check_image
+from ecg_trt.ops.cuda_work import TILES, VIEW, AnyArray, Argument, check_image
 from ecg_trt.ops.scale import (
     as_map,
     averaged,
@@ -56,7 +56,7 @@ class CudaOps(CudaDecoding):
     ) -> DeviceArray:
         _check_hw(out_hw)
         source, factor = self._reduced(self.upload(image), factor)
-        into = self._into("warped", (*out_hw, 3), out)
+        into = self._into(VIEW, (*out_hw, 3), out)
         view = _view(np.linalg.inv(h @ np.linalg.inv(averaged(factor))), out_hw)
         self.run(
             f"warp_{interpolation}", (out_hw[1], out_hw[0]), source, *source.shape[:2], *view, fill, into, *out_hw
@@ -153,7 +153,7 @@ class CudaOps(CudaDecoding):
         if where.ndim != 2 or where.shape[1] != 2 or not len(where) or tile_hw[1] % 4:
             got = f"corners {where.shape} of windows {tile_hw[1]} px wide"
             raise bad(got, "(n, 2), n > 0, and a width in fours", "Pass them so.")
-        into = self._into("tiles", (len(where), *tile_hw, 3), out)
+        into = self._into(TILES, (len(where), *tile_hw, 3), out)
         (there,) = self.memory.upload_all("corners", where)
         words = 3 * tile_hw[1] // 4
         self.run("cut", (words, tile_hw[0], len(where)), page, *page.shape[:2], there, fill, into, *tile_hw)

@@ -20,6 +20,7 @@ from ecg_trt.types import Array
 
 AnyArray: TypeAlias = "Array | DeviceArray"
 Argument: TypeAlias = "DeviceArray | np.generic | int | None"
+VIEW, TILES = "warped", "tiles"  # names of the memory that views of a photo and windows of a page are left in
 CHUNK_ROWS = 40  # of a column, that one thread looks at
 _Self = TypeVar("_Self", bound="CudaWork")
 
@@ -52,9 +53,9 @@ class Sizes:
         column = self.tiles * width
         chunks = -(-height // CHUNK_ROWS)
         return {
-            "photo": 3 * self.photo_px, "reduced": 3 * self.photo_px // 4, "warped": 3 * self.view_px,
+            "photo": 3 * self.photo_px, "reduced": 3 * self.photo_px // 4, VIEW: 3 * self.view_px,
             "grey": self.view_px, "page": 3 * self.page_px, "seen": self.page_px, "lattice": 1 << 19,
-            "tiles": 3 * self.tiles * height * width, "corners": 4096, "letters": 1 << 20,
+            TILES: 3 * self.tiles * height * width, "corners": 4096, "letters": 1 << 20,
             "chunk value": 4 * chunks * RIDGE_CANDIDATES * column, "chunk row": 4 * chunks * RIDGE_CANDIDATES * column,
             "chunk mass": 8 * chunks * column, "ridge": 14 * RIDGE_CANDIDATES * column, "peak count": 4,
             "peak index": 4 * self.heat_cells, "peak": 12 * self.heat_cells, "marks": self.marks_bytes,

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import cv2
 import numpy as np
 
 from ecg_trt.errors import OptionError
-from ecg_trt.ops.base import Interpolation
+from ecg_trt.geometry.grid import dense_map
+from ecg_trt.geometry.heat import heat_of, heat_on_page, peaks
+from ecg_trt.geometry.homography import apply_homography
+from ecg_trt.geometry.lines import line_angle
+from ecg_trt.geometry.refine import LineOffsets, line_offsets
+from ecg_trt.geometry.signal import decode_ridge, follow_ridge
+from ecg_trt.ops.base import Interpolation, Letters
 from ecg_trt.ops.scale import (
     as_map,
+    as_room,
+    as_rows,
+    as_windows,
     averaged,
     bad,
     invertible,
@@ -28,7 +39,18 @@ _NOWHERE = -16.0
 
 
 class Cv2Ops:
-    """`ImageOps` in numpy memory. Sides of more than 32766 px are averaged down or cropped, or refused."""
+    """`ImageOps` in numpy memory; images of one channel and of float32 will do as well.
+
+    Sides of more than 32766 px are averaged down or cropped, or refused.
+    """
+
+    def upload(self, image: Array) -> Array:
+        """See `ImageOps.upload`: the photo as it is."""
+        return image
+
+    def download(self, *arrays: Array) -> tuple[Array, ...]:
+        """See `ImageOps.download`: the arrays as they are."""
+        return arrays
 
     def warp_homography(
         self,
@@ -38,12 +60,22 @@ class Cv2Ops:
         interpolation: Interpolation = "linear",
         *,
         fill: int = 0,
+        room_hw: tuple[int, int] | None = None,
     ) -> Array:
         """See `ImageOps.warp_homography`."""
         h = invertible(dst_from_src)
         _check(image, out_hw)
         image, small_from_src = _reduced(image, reduction_of_homography(h, out_hw))
-        return _warp(image, h @ np.linalg.inv(small_from_src), out_hw, interpolation, fill)
+        view = _warp(image, h @ np.linalg.inv(small_from_src), out_hw, interpolation, fill)
+        return view if room_hw in (None, out_hw) else _pasted(view, (0, 0), as_room(room_hw, out_hw), fill)
+
+    def ruling(self, image: Array, view: Array, out_hw: tuple[int, int]) -> tuple[float, float]:
+        """See `ImageOps.ruling`."""
+        flat = self.warp_homography(image, view, out_hw)
+        xy = np.stack(np.meshgrid(np.arange(out_hw[1]), np.arange(out_hw[0])), -1)
+        back = apply_homography(np.linalg.inv(view), xy)
+        seen = np.asarray(((back >= 0) & (back <= np.array(image.shape[1::-1]) - 1)).all(-1))
+        return line_angle(cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY), seen)
 
     def remap(
         self, image: Array, map_xy: Array, interpolation: Interpolation = "cubic", fill: int = 255
@@ -68,6 +100,47 @@ class Cv2Ops:
         if not all_seen:
             out[~seen] = fill
         return np.asarray(out), seen
+
+
+    def flatten(
+        self, image: Array, node_xy: Array, mm_per_cell: float, origin_mm: tuple[float, float],
+        px_per_mm: tuple[float, float], out_hw: tuple[int, int], interpolation: Interpolation = "cubic",
+        fill: int = 255,
+    ) -> tuple[Array, Array]:  # fmt: skip
+        """See `ImageOps.flatten`."""
+        where = dense_map(node_xy, mm_per_cell, origin_mm, px_per_mm, out_hw)
+        return self.remap(image, where, interpolation, fill)
+
+    def line_offsets(self, page: Array, px_per_mm: tuple[float, float], x_mm: Array, y_mm: Array) -> LineOffsets:
+        """See `ImageOps.line_offsets`."""
+        return line_offsets(page, px_per_mm, x_mm, y_mm)
+
+    def cut(self, page: Array, corners: Array, tile_hw: tuple[int, int], *, fill: int = 114) -> Array:
+        """See `ImageOps.cut`."""
+        where = as_windows(corners, tile_hw)
+        return np.stack([_pasted(page, (-int(left), -int(top)), tile_hw, fill) for top, left in where])
+
+    def at_rows(self, plane: Array, row: Array) -> Array:
+        """See `ImageOps.at_rows`."""
+        return np.asarray(plane[as_rows(row, plane.shape), np.arange(plane.shape[1])])
+
+    def node_candidates(self, logit: Array, offset: Array, threshold: float, stride: int) -> tuple[Array, Array]:
+        """See `ImageOps.node_candidates`."""
+        return peaks(heat_of(logit), offset, threshold, stride)
+
+    def marks(
+        self, logits: Mapping[str, Array], node_xy: Array, mm_per_cell: float, stride: int
+    ) -> dict[str, Array]:
+        """See `ImageOps.marks`."""
+        return heat_on_page({name: heat_of(planes) for name, planes in logits.items()}, node_xy, mm_per_cell, stride)
+
+    def ridge(self, logits: Array, letters: Letters | None = None) -> tuple[Array, Array]:
+        """See `ImageOps.ridge`."""
+        priced = logits
+        if letters is not None:
+            covered = letters.mask[letters.row[:, :, None], letters.column[:, None]]
+            priced = logits - np.float32(letters.price) * covered
+        return decode_ridge(logits, centre=follow_ridge(priced))
 
 
 def _too_large(hw: tuple[int, ...]) -> OptionError:

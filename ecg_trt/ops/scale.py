@@ -31,6 +31,30 @@ def as_map(map_xy: Array) -> Array:
     return places
 
 
+def as_room(room_hw: tuple[int, int], out_hw: tuple[int, int]) -> tuple[int, int]:
+    """The room for a view. Raises `OptionError` if the view is larger."""
+    if room_hw[0] < out_hw[0] or room_hw[1] < out_hw[1]:
+        raise bad(f"room of {room_hw[1]} x {room_hw[0]} px", f"at least {out_hw[1]} x {out_hw[0]}", "Ask for more room.")
+    return room_hw
+
+
+def as_windows(corners: Array, tile_hw: tuple[int, int]) -> Array:
+    """(n, 2) int32. Raises `OptionError` for no window, or a width that is no multiple of 4."""
+    where = np.ascontiguousarray(corners, np.int32)
+    if where.ndim != 2 or where.shape[1] != 2 or not len(where) or min(tile_hw) <= 0 or tile_hw[1] % 4:
+        got = f"corners {where.shape} of windows {tile_hw[1]} x {tile_hw[0]} px"
+        raise bad(got, "(n, 2), n > 0, and a width in fours", "Pass them so.")
+    return where
+
+
+def as_rows(row: Array, hw: tuple[int, ...]) -> Array:
+    """(n, W) int32. Raises `OptionError` for rows of another width than the plane's, or outside it."""
+    rows = np.ascontiguousarray(row, np.int32)
+    if rows.ndim != 2 or rows.shape[1] != hw[1] or not rows.size or rows.min() < 0 or rows.max() >= hw[0]:
+        raise bad(f"rows {rows.shape} of a plane {hw}", f"(n, {hw[1]}), from 0 to {hw[0] - 1}", "Clip them first.")
+    return rows
+
+
 def averaged(factor: int) -> Array:
     """(3, 3) small_from_src of an image averaged over factor x factor px."""
     scale = 1 / factor

@@ -16,8 +16,8 @@ import numpy as np
 from ecg_trt.backends.base import Backend
 from ecg_trt.errors import NoEcgFoundError, ResolutionError
 from ecg_trt.geometry.frames import integrate_frames
+from ecg_trt.geometry.heat import heat_of
 from ecg_trt.geometry.homography import apply_homography, fit_homography, letterbox, turn_about
-from ecg_trt.geometry.lines import line_angle
 from ecg_trt.geometry.strips import usual_row_length
 from ecg_trt.ops.base import ImageOps
 from ecg_trt.stages.frames import ALIGN_INPUT_PX, ALIGN_LOG_SCALE_UNIT, ALIGN_STRIDE, cell_centre
@@ -88,11 +88,10 @@ class Align:
             ResolutionError: the page is too small in the photo.
         """
         canvas_from_photo = letterbox(photo.image.shape[:2], (ALIGN_INPUT_PX, ALIGN_INPUT_PX))
-        canvas = self.ops.warp_homography(
-            photo.image, canvas_from_photo, (ALIGN_INPUT_PX, ALIGN_INPUT_PX), interpolation="linear", fill=114
-        )
-        out = self.backend.infer({"image": canvas[None]})
-        score = 1 / (1 + np.exp(-out["page"][0, 0].astype(np.float64)))
+        canvas = self.ops.warp_homography(photo.image, canvas_from_photo, (ALIGN_INPUT_PX, ALIGN_INPUT_PX), fill=114)
+        out = self.backend.infer({"image": canvas.reshape(1, *canvas.shape)})
+        page, axes, log_scale = self.ops.download(out["page"], out["axes"], out["log_scale"])
+        score = heat_of(page[0, 0].astype(np.float64))
         on = largest_patch(score)
         if on.sum() < _LEAST_CELLS:
             raise NoEcgFoundError(
@@ -101,7 +100,7 @@ class Align:
                 expected=f"at least {_LEAST_CELLS}",
                 mend="Photograph the whole page from above, filling the frame, in even light.",
             )
-        alignment = self._fit(out["axes"][0], out["log_scale"][0], score, on, canvas_from_photo)
+        alignment = self._fit(axes[0], log_scale[0], score, on, canvas_from_photo)
         for _ in range(2):
             alignment = self._straighten(photo, alignment)
         _check_resolution(alignment, photo, self.min_px_per_mm)
@@ -113,10 +112,7 @@ class Align:
         scale = np.diag([_RULING_PX_PER_MM, _RULING_PX_PER_MM, 1.0])
         hw = (round(h * _RULING_PX_PER_MM), round(w * _RULING_PX_PER_MM))
         view = scale @ alignment.page_from_photo
-        flat = self.ops.warp_homography(photo.image, view, hw, interpolation="linear")
-        back = apply_homography(np.linalg.inv(view), np.stack(np.meshgrid(np.arange(hw[1]), np.arange(hw[0])), -1))
-        seen = np.asarray(((back >= 0) & (back <= np.array(photo.image.shape[1::-1]) - 1)).all(-1))
-        angle, coherence = line_angle(cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY), seen)
+        angle, coherence = self.ops.ruling(photo.image, view, hw)
         if coherence < _LEAST_COHERENCE:
             return alignment
         turn = turn_about(-angle, (w / 2, h / 2))

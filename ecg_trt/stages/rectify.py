@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from ecg_trt.backends.base import Backend
-from ecg_trt.geometry.grid import dense_map
+from ecg_trt.backends.base import Backend, static_hw
 from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.geometry.surface import fill_holes, fit_surface
 from ecg_trt.geometry.walk import lattice_to_array, walk_lattice
 from ecg_trt.ops.base import ImageOps
-from ecg_trt.stages.frames import LARGE_BOX_MM, RECTIFY_MAX_PX, RECTIFY_PX_PER_MM, RECTIFY_STRIDE, cell_centre
+from ecg_trt.stages.frames import LARGE_BOX_MM, RECTIFY_MAX_PX, RECTIFY_PX_PER_MM, RECTIFY_STRIDE
 from ecg_trt.types import Array, GridWarp, PageAlignment, Photo, RectifiedPage
 
 _MARGIN_MM = 10.0
@@ -27,7 +25,7 @@ _LEAST_NODES = 40
 _LEAST_SHARE = 0.12  # of the nodes that a page of this size would have
 _MOST_RESIDUAL = 0.07  # of a cell; beyond it, other crossings were taken for nodes
 _BORDER_CELLS = 3
-_MARKS = ("zero", "start", "end", "pulse", "paper", "label")
+_MARKS = ("zero", "start", "end", "pulse", "label")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,6 @@ class PageMarks:
         start: (H, W), starts of segments, on the zero line.
         end: (H, W), ends of strips.
         pulse: (H, W), inside of calibration pulses.
-        paper: (H, W), ECG paper.
         label: (12, H, W), middles of lead names in the order of `layout.LEADS`.
     """
 
@@ -47,26 +44,7 @@ class PageMarks:
     start: Array
     end: Array
     pulse: Array
-    paper: Array
     label: Array
-
-
-def node_candidates(node: Array, offset: Array, threshold: float = _NODE_THRESHOLD) -> tuple[Array, Array]:
-    """Peaks of the node heatmap, moved by their offsets.
-
-    Args:
-        node: (h, w) in [0, 1].
-        offset: (2, h, w), x and y to the node, cells.
-        threshold: least height of a peak.
-
-    Returns:
-        (N, 2) canvas px and (N,) score.
-    """
-    peak = (node == cv2.dilate(node, np.ones((3, 3), np.uint8))) & (node > threshold)
-    rows, cols = np.nonzero(peak)
-    move = np.clip(offset[:, rows, cols], -1.5, 1.5)
-    xy = np.stack([cell_centre(cols + move[0], RECTIFY_STRIDE), cell_centre(rows + move[1], RECTIFY_STRIDE)], -1)
-    return xy.astype(np.float64), node[rows, cols].astype(np.float64)
 
 
 class Rectify:
@@ -79,15 +57,17 @@ class Rectify:
 
     def __init__(self, backend: Backend, ops: ImageOps) -> None:
         self.backend, self.ops = backend, ops
+        self._room = static_hw(backend)
 
     def __call__(self, photo: Photo, alignment: PageAlignment) -> tuple[GridWarp, PageMarks]:
         """Finds the lattice; falls back to the alignment's own where none is printed or seen (residual_px = NaN)."""
-        canvas_from_page, hw = _canvas(alignment)
+        canvas_from_page, hw = _canvas(alignment, self._room)
         canvas_from_photo = canvas_from_page @ alignment.page_from_photo
-        canvas = self.ops.warp_homography(photo.image, canvas_from_photo, hw, interpolation="linear", fill=114)
-        out = self.backend.infer({"image": canvas[None]})
-        heat = {name: 1 / (1 + np.exp(-out[name][0])) for name in ("node", *_MARKS)}
-        xy, score = node_candidates(heat["node"][0], out["offset"][0])
+        canvas = self.ops.warp_homography(photo.image, canvas_from_photo, hw, fill=114, room_hw=self._room)
+        out = self.backend.infer({"image": canvas.reshape(1, *canvas.shape)})
+        maps = {name: out[name].reshape(*out[name].shape[1:]) for name in ("node", "offset", *_MARKS)}
+        node = maps["node"].reshape(*maps["node"].shape[1:])
+        xy, score = self.ops.node_candidates(node, maps["offset"], _NODE_THRESHOLD, RECTIFY_STRIDE)
         pitch = LARGE_BOX_MM * canvas_from_page[0, 0]
         expected = hw[0] * hw[1] / pitch**2
         nodes, residual = _lattice(xy, score, pitch, expected)
@@ -97,7 +77,8 @@ class Rectify:
         else:
             measured = np.pad(np.isfinite(nodes).all(-1), _BORDER_CELLS)
             nodes = fill_holes(nodes, margin_cells=_BORDER_CELLS)
-        marks = _marks_on_page(heat, nodes)
+        heat = self.ops.marks({name: maps[name] for name in _MARKS}, nodes, LARGE_BOX_MM, RECTIFY_STRIDE)
+        marks = PageMarks(label=heat["label"], **{name: heat[name][0] for name in _MARKS if name != "label"})
         photo_from_canvas = np.linalg.inv(canvas_from_photo)
         node_xy = apply_homography(photo_from_canvas, nodes.astype(np.float64)).astype(np.float32)
         scale = float(np.sqrt(abs(np.linalg.det(photo_from_canvas[:2, :2])))) / photo_from_canvas[2, 2]
@@ -107,19 +88,20 @@ class Rectify:
                 size_mm: tuple[float, float]) -> RectifiedPage:  # fmt: skip
         """Resamples part of the page, once, straight from the photo."""
         hw = (round(size_mm[1] * px_per_mm[1]), round(size_mm[0] * px_per_mm[0]))
-        where = dense_map(grid.node_xy, grid.mm_per_cell, origin_mm, px_per_mm, hw)
-        image, seen = self.ops.remap(photo.image, where, interpolation="cubic", fill=114)
+        image, seen = self.ops.flatten(
+            photo.image, grid.node_xy, grid.mm_per_cell, origin_mm, px_per_mm, hw, "cubic", 114
+        )
         step = np.diff(grid.node_xy.astype(np.float64), axis=1)
         resolution = float(np.nanmedian(np.linalg.norm(step, axis=-1))) / grid.mm_per_cell
         return RectifiedPage(image, px_per_mm, origin_mm, seen, resolution)
 
 
-def _canvas(alignment: PageAlignment) -> tuple[Array, tuple[int, int]]:
-    """canvas_from_page (3, 3) and the canvas's (H, W), multiples of 32."""
+def _canvas(alignment: PageAlignment, room: tuple[int, int] | None) -> tuple[Array, tuple[int, int]]:
+    """canvas_from_page (3, 3) and the canvas's (H, W), multiples of 32, which find place in the room if there is one."""
     w, h = (side + 2 * _MARGIN_MM for side in alignment.size_mm)
     scale = min(RECTIFY_PX_PER_MM, float(np.sqrt(RECTIFY_MAX_PX / (w * h))))
     hw = (int(h * scale) // 32 * 32 + 32, int(w * scale) // 32 * 32 + 32)
-    while hw[0] * hw[1] > RECTIFY_MAX_PX:
+    while hw[0] * hw[1] > RECTIFY_MAX_PX or (room is not None and (hw[0] > room[0] or hw[1] > room[1])):
         scale *= 0.99
         hw = (int(h * scale) // 32 * 32 + 32, int(w * scale) // 32 * 32 + 32)
     left, top = (hw[1] / scale - w) / 2 + _MARGIN_MM, (hw[0] / scale - h) / 2 + _MARGIN_MM
@@ -144,16 +126,3 @@ def _regular_nodes(canvas_from_page: Array, size_mm: tuple[float, float]) -> Arr
     cols, rows = (int(np.ceil(side / LARGE_BOX_MM)) + 1 + 2 * _BORDER_CELLS for side in size_mm)
     grid = np.stack(np.meshgrid(np.arange(cols), np.arange(rows)), -1) - _BORDER_CELLS
     return apply_homography(canvas_from_page, LARGE_BOX_MM * grid).astype(np.float32)
-
-
-def _marks_on_page(heat: dict[str, Array], nodes: Array) -> PageMarks:
-    """Brings the network's maps to page mm through the lattice (rows, cols, 2) in canvas px."""
-    size = (int(LARGE_BOX_MM * (nodes.shape[0] - 1)), int(LARGE_BOX_MM * (nodes.shape[1] - 1)))
-    where = dense_map(nodes, LARGE_BOX_MM, (0.0, 0.0), (1.0, 1.0), size)
-    cell = ((where - (RECTIFY_STRIDE - 1) / 2) / RECTIFY_STRIDE).astype(np.float32)
-
-    def bring(plane: Array) -> Array:
-        return np.asarray(cv2.remap(plane, cell, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
-
-    single = {name: bring(heat[name][0]) for name in _MARKS if name != "label"}
-    return PageMarks(label=np.stack([bring(plane) for plane in heat["label"]]), **single)

@@ -8,11 +8,13 @@ trace at all.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from ecg_trt.backends.base import Backend
-from ecg_trt.geometry.signal import decode_ridge, follow_ridge
+from ecg_trt.backends.base import Backend, static_batch
+from ecg_trt.geometry.heat import heat_of
+from ecg_trt.ops.base import ImageOps, Letters
 from ecg_trt.stages.frames import TRACE_TILE_HW
 from ecg_trt.types import Array, RectifiedPage, Strip, TraceMap
 
@@ -32,22 +34,15 @@ def tile_starts(left: int, right: int, tile: int, overlap: int) -> list[int]:
     return [round(left + k * (length - tile) / (count - 1)) for k in range(count)]
 
 
-def cut(image: Array, top: int, left: int, hw: tuple[int, int]) -> Array:
-    """A window of an image (H, W, 3), grey where it reaches beyond."""
-    out = np.full((*hw, 3), _PAPER_GREY, np.uint8)
-    ya, xa = max(0, top), max(0, left)
-    yb, xb = min(image.shape[0], top + hw[0]), min(image.shape[1], left + hw[1])
-    if ya < yb and xa < xb:
-        out[ya - top : yb - top, xa - left : xb - left] = image[ya:yb, xa:xb]
-    return out
+@dataclass(frozen=True, slots=True)
+class _Tile:
+    """A window of the page that shows part of a strip: its strip's number, and its place in page px."""
 
-
-def _on_tile(letters: Array, page: RectifiedPage, top: int, left: int, hw: tuple[int, int]) -> Array:
-    """(H, W) float32, 1 where a tile's pixels lie on letters."""
-    (sx, sy), (ox, oy) = page.px_per_mm, page.origin_mm
-    y = np.round((top + np.arange(hw[0])) / sy + oy).astype(int).clip(0, letters.shape[0] - 1)
-    x = np.round((left + np.arange(hw[1])) / sx + ox).astype(int).clip(0, letters.shape[1] - 1)
-    return letters[np.ix_(y, x)].astype(np.float32)
+    strip: int
+    top: int
+    start: int
+    left: int  # of the strip
+    right: int
 
 
 class Trace:
@@ -55,10 +50,12 @@ class Trace:
 
     Args:
         backend: runs the network ``stage2``.
+        ops: pixel work.
     """
 
-    def __init__(self, backend: Backend) -> None:
-        self.backend = backend
+    def __init__(self, backend: Backend, ops: ImageOps) -> None:
+        self.backend, self.ops = backend, ops
+        self._batch = static_batch(backend)
 
     def __call__(self, page: RectifiedPage, strips: Sequence[Strip], letters: Array | None = None) -> TraceMap:
         """Traces the strips.
@@ -74,36 +71,64 @@ class Trace:
         width = page.image.shape[1]
         ridge = np.full((len(strips), width), np.nan, np.float32)
         confidence = np.zeros((len(strips), width), np.float32)
-        for k, strip in enumerate(strips):
-            self._trace(page, strip, letters, ridge[k], confidence[k])
+        tiles = [tile for k, strip in enumerate(strips) for tile in _tiles(page, k, strip)]
+        for first in range(0, len(tiles), self._batch):
+            some = tiles[first : first + self._batch]
+            for tile, row, sure in zip(some, *self._read(page, some, letters), strict=False):
+                _place(tile, row, sure, ridge[tile.strip], confidence[tile.strip])
+        hidden = self._hidden(page, ridge)
+        ridge[hidden] = np.nan
+        confidence[hidden] = 0
         return TraceMap(ridge, confidence)
 
-    def _trace(
-        self, page: RectifiedPage, strip: Strip, letters: Array | None, ridge: Array, confidence: Array
-    ) -> None:
-        h, w = TRACE_TILE_HW
-        (sx, sy), (ox, oy) = page.px_per_mm, page.origin_mm
-        left, right = (round((x + d - ox) * sx) for x, d in zip(strip.x_mm, (-BEYOND_MM, BEYOND_MM), strict=True))
-        top = round((strip.zero_y_mm - oy) * sy - (h - 1) / 2)
-        for start in tile_starts(left - _MARGIN_PX, right + _MARGIN_PX, w, _OVERLAP_PX):
-            out = self.backend.infer({"image": cut(page.image, top, start, (h, w))[None]})
-            logits = out["ridge"][:, 0]
-            covered = None if letters is None else _on_tile(letters, page, top, start, (h, w))
-            centre = follow_ridge(logits if covered is None else logits - _LETTER_PRICE * covered)
-            row, peak = decode_ridge(logits, centre=centre)
-            present = 1 / (1 + np.exp(-out["presence"][0]))
-            sure = (present * np.sqrt(peak[0])).astype(np.float32)
-            # Where tiles overlap, the column farther from a tile's edge counts: it has seen more on both sides.
-            at = np.arange(w)
-            inner = np.minimum(at, w - 1 - at) >= (_OVERLAP_PX // 2 if right - left > w - 2 * _MARGIN_PX else 0)
-            edge = (start <= left - _MARGIN_PX) & (at < w // 2) | (start + w >= right + _MARGIN_PX) & (at > w // 2)
-            x = at + start
-            ok = (inner | edge) & (x >= max(0, left)) & (x <= min(len(ridge) - 1, right))
-            ridge[x[ok]] = row[0][ok] + top
-            confidence[x[ok]] = sure[ok]
-        shown = np.zeros(len(ridge), bool)
-        shown[max(0, left) : max(0, right + 1)] = True
-        rows = np.clip(np.nan_to_num(np.round(ridge)), 0, page.seen.shape[0] - 1).astype(int)
-        shown &= page.seen[rows, np.arange(len(ridge))]
-        ridge[~shown] = np.nan
-        confidence[~shown] = 0
+    def _read(self, page: RectifiedPage, tiles: Sequence[_Tile], letters: Array | None) -> tuple[Array, Array]:
+        """Row of the pen in each column of each tile (n, W), and how sure that is; what fills up a batch comes last."""
+        corners = np.array([(tile.top, tile.start) for tile in tiles])
+        corners = np.pad(corners, ((0, self._batch - len(tiles)), (0, 0)), mode="edge")
+        out = self.backend.infer({"image": self.ops.cut(page.image, corners, TRACE_TILE_HW, fill=_PAPER_GREY)})
+        n, _, height, width = out["ridge"].shape
+        covered = None if letters is None else _on_tiles(letters, page, corners)
+        row, share = self.ops.ridge(out["ridge"].reshape(n, height, width), covered)
+        (presence,) = self.ops.download(out["presence"])
+        return row, (heat_of(presence) * np.sqrt(share)).astype(np.float32)
+
+    def _hidden(self, page: RectifiedPage, ridge: Array) -> Array:
+        """(strips, W) bool, columns without a trace, or with one where the photo shows nothing."""
+        rows = np.clip(np.nan_to_num(np.round(ridge)), 0, page.seen.shape[0] - 1).astype(np.int32)
+        return np.asarray(np.isnan(ridge) | ~self.ops.at_rows(page.seen, rows))
+
+
+def _tiles(page: RectifiedPage, k: int, strip: Strip) -> list[_Tile]:
+    """The windows of one strip."""
+    h, w = TRACE_TILE_HW
+    (sx, sy), (ox, oy) = page.px_per_mm, page.origin_mm
+    left, right = (round((x + d - ox) * sx) for x, d in zip(strip.x_mm, (-BEYOND_MM, BEYOND_MM), strict=True))
+    top = round((strip.zero_y_mm - oy) * sy - (h - 1) / 2)
+    starts = tile_starts(left - _MARGIN_PX, right + _MARGIN_PX, w, _OVERLAP_PX)
+    return [_Tile(k, top, start, left, right) for start in starts]
+
+
+def _on_tiles(letters: Array, page: RectifiedPage, corners: Array) -> Letters:
+    """The page's letters as the tiles at `corners` see them."""
+    places = []
+    for axis, side in enumerate(TRACE_TILE_HW):
+        px = corners[:, axis, None] + np.arange(side)
+        mm = px / page.px_per_mm[1 - axis] + page.origin_mm[1 - axis]
+        places.append(np.round(mm).astype(np.int32).clip(0, letters.shape[axis] - 1))
+    return Letters(letters, places[0], places[1], _LETTER_PRICE)
+
+
+def _place(tile: _Tile, row: Array, sure: Array, ridge: Array, confidence: Array) -> None:
+    """Writes a tile's columns into its strip's (W,) on the page.
+
+    Where tiles overlap, the column farther from a tile's edge counts: it has seen more on both sides.
+    """
+    w = TRACE_TILE_HW[1]
+    left, right, start = tile.left, tile.right, tile.start
+    at = np.arange(w)
+    inner = np.minimum(at, w - 1 - at) >= (_OVERLAP_PX // 2 if right - left > w - 2 * _MARGIN_PX else 0)
+    edge = (start <= left - _MARGIN_PX) & (at < w // 2) | (start + w >= right + _MARGIN_PX) & (at > w // 2)
+    x = at + start
+    ok = (inner | edge) & (x >= max(0, left)) & (x <= min(len(ridge) - 1, right))
+    ridge[x[ok]] = row[ok] + tile.top
+    confidence[x[ok]] = sure[ok]

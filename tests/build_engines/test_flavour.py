@@ -7,6 +7,7 @@ import types
 
 import pytest
 
+import ecg_trt.engines.module as engines_module
 from build_engines import flavour as module
 from build_engines.flavour import capabilities, gpu_capability, open_flavour
 from ecg_trt.cuda.device import DeviceInfo
@@ -19,7 +20,8 @@ RTX = types.SimpleNamespace(ComputeCapability=types.SimpleNamespace(SM86=0, SM89
 
 def use_gpu(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int] | None) -> None:
     found = DeviceInfo(0, "some GPU", capability, 1 << 33, (12, 8)) if capability else "there is no NVIDIA driver"
-    monkeypatch.setattr(module, "probe", lambda: found)
+    for asked in (module, engines_module):
+        monkeypatch.setattr(asked, "probe", lambda: found)
 
 
 @pytest.mark.parametrize("capability", [(8, 6), (12, 0)])
@@ -32,7 +34,7 @@ def test_no_driver_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     use_gpu(monkeypatch, None)
     monkeypatch.setitem(sys.modules, "tensorrt", make_tensorrt("10.13.0", "builder"))
     assert gpu_capability() is None
-    with pytest.raises(BackendUnavailableError, match=r"no NVIDIA driver.*--flavour rtx"):
+    with pytest.raises(BackendUnavailableError, match=r"no NVIDIA driver.*use rtx"):
         open_flavour("trt")
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", make_tensorrt("11.1.0", name="tensorrt_rtx"))
     assert open_flavour("auto")[0] is Flavour.RTX

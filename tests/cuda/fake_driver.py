@@ -35,6 +35,7 @@ class FakeDriver:
     """
 
     name = "fake"
+    any_thread = True
 
     def __init__(
         self, kernels: ctypes.CDLL | None = None, *, fail_at: int = 0, code: str = "LAUNCH_FAILED", graphs: bool = True

@@ -7,7 +7,7 @@ import pytest
 
 from ecg_trt.errors import OptionError
 from ecg_trt.geometry.signal import RIDGE_CANDIDATES, decode_ridge, follow_ridge
-from ecg_trt.ops.cuda_decode import Letters
+from ecg_trt.ops.base import Letters
 from ecg_trt.ops.cuda_ops import CudaOps
 from ecg_trt.stages.rectify import _marks_on_page, node_candidates
 from tests.ops.parity import agree, bent_nodes, ridge_logits
@@ -78,7 +78,7 @@ def test_marks(gpu: CudaOps, holes: float) -> None:
 
 def test_results_of_the_networks_stay_where_they_are(gpu: CudaOps) -> None:
     output = gpu.memory.upload("output", ridge_logits(2, 30, 8)[:, None])
-    found = gpu.ridge(output.reshaped(2, 30, 8))
+    found = gpu.ridge(output.reshape(2, 30, 8))
     assert np.array_equal(found.row, gpu.ridge(ridge_logits(2, 30, 8)).row)
     with pytest.raises(OptionError, match="cannot be reshaped"):
-        output.reshaped(2, 31, 8)
+        output.reshape(2, 31, 8)

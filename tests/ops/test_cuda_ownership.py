@@ -10,7 +10,7 @@ import pytest
 from ecg_trt.cuda.compile import kernel_files
 from ecg_trt.cuda.module import Kernels
 from ecg_trt.errors import DeviceError, DeviceFaultError, DeviceMemoryError, DriverError
-from ecg_trt.ops.cuda_decode import Letters
+from ecg_trt.ops.base import Letters
 from ecg_trt.ops.cuda_ops import CudaOps
 from ecg_trt.ops.select import open_cuda_ops
 from ecg_trt.types import Array

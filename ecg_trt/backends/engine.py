@@ -1,0 +1,155 @@
+"""One deserialized TensorRT engine: checked against its manifest, shared by the slots."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any
+
+from ecg_trt.backends.base import TensorSpec
+from ecg_trt.cuda.driver import Driver
+from ecg_trt.engines.manifest import Manifest
+from ecg_trt.engines.module import make_logger, said
+from ecg_trt.engines.store import home
+from ecg_trt.errors import DeviceMemoryError, DriverError, EcgTrtError, OutputError, PlanCorruptError, PlanMismatchError
+from ecg_trt.io.atomic import atomic_path, make_folder
+
+_log = logging.getLogger(__name__)
+_DTYPES = {"FLOAT": "float32", "HALF": "float16", "INT32": "int32", "INT64": "int64", "INT8": "int8", "UINT8": "uint8",
+           "BOOL": "bool"}  # fmt: skip
+
+
+class Engine:
+    """An engine and what it was made of, given back in order.
+
+    A driver must have been opened: without one, TensorRT hands out null objects, and some versions crash on their use.
+
+    Args:
+        trt: the flavour's module.
+        plan: bytes, checked by the store.
+        manifest: the plan's.
+        driver: of the GPU; the call makes its context current in this thread, which TensorRT needs.
+
+    Raises:
+        DriverError: TensorRT cannot use this driver.
+        PlanMismatchError: this TensorRT or this GPU does not take the plan.
+        PlanCorruptError: its inputs or outputs are not those of its manifest.
+    """
+
+    def __init__(self, trt: ModuleType, plan: bytes, manifest: Manifest, driver: Driver) -> None:
+        self.stage, self.flavour = manifest.key.stage, manifest.key.flavour
+        self.inputs, self.outputs = manifest.inputs, manifest.outputs
+        self._manifest = manifest
+        self._logger = make_logger(trt)
+        self._runtime: Any = trt.Runtime(self._logger)
+        self._engine: Any = None
+        self._config: Any = None
+        self._cache: Any = None
+        self._kept = b""
+        if not self._runtime:
+            raise self._refused(DriverError, "no runtime", "a driver that this TensorRT knows", "Update NVIDIA's driver.")
+        self._engine = self._runtime.deserialize_cuda_engine(plan)
+        if not self._engine:
+            why = f"a plan that it does not take ({_diagnosis(self._runtime, plan)})"
+            raise self._refused(PlanMismatchError, why, "a plan for this TensorRT and this GPU", self._rebuild)
+        self._check_tensors(trt)
+        if hasattr(self._engine, "create_runtime_config"):
+            self._open_cache(trt, driver)
+
+    @property
+    def words(self) -> list[str]:
+        """What TensorRT has said of errors."""
+        return self._logger.words
+
+    @property
+    def _rebuild(self) -> str:
+        return f"Run: {self._manifest.key.build_line}"
+
+    def create_context(self) -> Any:
+        """An execution context with its own activations.
+
+        Raises:
+            DeviceMemoryError: no room for them.
+        """
+        context = self._engine.create_execution_context(*([] if self._config is None else [self._config]))
+        if not context:
+            raise self._refused(
+                DeviceMemoryError, "no execution context", "enough free memory",
+                "Close what else uses the GPU (see nvidia-smi), or run with --backend ort.",
+            )  # fmt: skip
+        return context
+
+    def keep_cache(self) -> None:
+        """Writes what TensorRT for RTX has compiled for this GPU, so that the next start need not."""
+        if self._cache is None:
+            return
+        blob = bytes(self._cache.serialize() or b"")
+        if not blob or blob == self._kept:
+            return
+        try:
+            make_folder(self._cache_path.parent)
+            with atomic_path(self._cache_path) as part:
+                part.write_bytes(blob)
+            self._kept = blob
+        except OutputError as error:
+            _log.info("the runtime cache of %s is not kept: %s", self.stage, error)
+
+    def close(self) -> None:
+        """Gives the engine back; contexts must have gone before. More than once is fine."""
+        self._cache = self._config = None
+        self._engine = None
+        self._runtime = None
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _check_tensors(self, trt: ModuleType) -> None:
+        """The engine's inputs and outputs beside the manifest's."""
+        wanted = {str(spec): "INPUT" for spec in self.inputs} | {str(spec): "OUTPUT" for spec in self.outputs}
+        found = {}
+        for k in range(self._engine.num_io_tensors):
+            name = self._engine.get_tensor_name(k)
+            kind = self._engine.get_tensor_dtype(name).name
+            spec = TensorSpec(name, _DTYPES.get(kind, kind), tuple(self._engine.get_tensor_shape(name)))
+            found[str(spec)] = self._engine.get_tensor_mode(name).name
+        if found != wanted:
+            raise self._refused(PlanCorruptError, f"I/O tensors {found}", f"{wanted}, as its manifest has them", self._rebuild)
+
+    def _open_cache(self, trt: ModuleType, driver: Driver) -> None:
+        """RTX compiles for the GPU at hand when a context is made: what it compiled before is handed back to it."""
+        major, minor = driver.device.capability
+        name = f"{self._manifest.plan_sha256[:16]}_sm{major}{minor}.cache"
+        self._cache_path: Path = home() / "runtime_cache" / name
+        self._config = self._engine.create_runtime_config()
+        self._config.cuda_graph_strategy = trt.CudaGraphStrategy.DISABLED  # the slot captures its own
+        self._cache = self._config.create_runtime_cache()
+        with suppress(OSError):
+            blob = self._cache_path.read_bytes()
+            if self._cache.deserialize(blob):
+                self._kept = blob
+            else:
+                _log.info("%s is of another driver or GPU: it starts anew", self._cache_path)
+        self._config.set_runtime_cache(self._cache)
+
+    def _refused(self, kind: type[EcgTrtError], got: str, expected: str, mend: str) -> EcgTrtError:
+        error = kind(
+            f"TensorRT cannot load {self.stage}", got=f"{got}: {said(self.words)}", expected=expected, mend=mend
+        )
+        self.close()
+        return error
+
+
+def _diagnosis(runtime: Any, plan: bytes) -> str:
+    """What a version that can tell says of a plan that it refuses."""
+    ask = getattr(runtime, "get_engine_validity", None)
+    if ask is None:
+        return "no diagnosis"
+    _, reasons = ask(plan)
+    return str(reasons)

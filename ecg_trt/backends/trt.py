@@ -1,0 +1,228 @@
+"""TensorRT, both flavours: plans from the store, run on the stream of the pixel work, each stage one CUDA graph.
+
+What is shared by all slots lies in `Engines`: the driver, the kernels, and one engine a network. A slot (`Runtime`) has a
+stream, its own memory, and one execution context a network.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from types import ModuleType
+from typing import Any, cast
+
+import numpy as np
+
+from ecg_trt.backends.base import Closing, TensorSpec, check_feed, closed_error
+from ecg_trt.backends.engine import Engine
+from ecg_trt.cuda.driver import Driver, open_driver
+from ecg_trt.cuda.graph import Graph
+from ecg_trt.cuda.memory import DeviceArray
+from ecg_trt.cuda.module import Kernels
+from ecg_trt.engines.manifest import Flavour, Manifest, PlanKey
+from ecg_trt.engines.module import import_tensorrt, said
+from ecg_trt.engines.store import PlanStore
+from ecg_trt.errors import DeviceError, DeviceFaultError
+from ecg_trt.ops.base import ImageOps
+from ecg_trt.ops.cuda_work import TILES, VIEW, CudaWork, Sizes
+from ecg_trt.ops.select import open_cuda_ops
+from ecg_trt.runtime import NETWORKS, Runtime
+from ecg_trt.types import Array
+from ecg_trt.weights import list_weights
+
+_log = logging.getLogger(__name__)
+_PRECISIONS = ("fp16", "fp32")  # in the order in which they are looked for
+
+
+class TrtBackend(Closing):
+    """One network on one slot.
+
+    `infer` takes arrays on the GPU, or numpy arrays, and answers in kind; what it answers on the GPU lies there until
+    the next call.
+
+    Args:
+        engine: of the network, shared with other slots; it must live longer.
+        work: of the slot: its stream carries the network.
+
+    Raises:
+        DeviceMemoryError: no room for the activations.
+        DeviceError: the network does not run.
+    """
+
+    def __init__(self, engine: Engine, work: CudaWork) -> None:
+        self.name, self.inputs, self.outputs = str(engine.flavour), engine.inputs, engine.outputs
+        self._engine, self._work, self._stage = engine, work, engine.stage
+        self._bound: dict[str, int] = {}
+        self._graph = Graph(work.driver, work.stream)
+        self._is_graphed = True
+        self._context: Any = engine.create_context()
+        try:
+            self._warm_up()
+        except BaseException:
+            self.close()
+            raise
+
+    def infer(self, feed: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Backend.infer`."""
+        if self._context is None:
+            raise closed_error(self.name)
+        check_feed(self.inputs, feed)
+        on_host = any(isinstance(array, np.ndarray) for array in feed.values())
+        there = {name: self._on_gpu(name, array) for name, array in feed.items()}
+        out = self._run(there)
+        if not on_host:
+            return out
+        return dict(zip(out, self._work.download(*out.values()), strict=True))
+
+    def close(self) -> None:
+        """Gives the graph and the context back; more than once is fine."""
+        self._graph.close()
+        self._context = None
+
+    def __enter__(self) -> TrtBackend:
+        return self
+
+    def _on_gpu(self, name: str, array: Array | DeviceArray) -> DeviceArray:
+        return array if isinstance(array, DeviceArray) else self._work.memory.upload(f"{self._stage} {name}", array)
+
+    def _array(self, name: str, spec: TensorSpec) -> DeviceArray:
+        return self._work.memory.array(name, [int(side or 0) for side in spec.shape], spec.dtype)
+
+    def _run(self, feed: Mapping[str, DeviceArray]) -> dict[str, DeviceArray]:
+        out = {spec.name: self._array(f"{self._stage} {spec.name}", spec) for spec in self.outputs}
+        bound = {name: array.address for name, array in (*feed.items(), *out.items())}
+        if bound != self._bound:
+            self._bound = {}
+            for name, address in bound.items():
+                if not self._context.set_tensor_address(name, address):
+                    raise self._fault(f"no address for {name}")
+            self._bound = bound
+        if self._is_graphed:
+            self._graph.run(tuple(sorted(bound.items())), self._enqueue)
+        else:
+            self._enqueue()
+        return out
+
+    def _enqueue(self) -> None:
+        if not self._context.execute_async_v3(self._work.stream.handle):
+            raise self._fault("a network that cannot be started")
+
+    def _warm_up(self) -> None:
+        """Runs on grey images until the graph is captured; without graphs where the network cannot be captured."""
+        ask = getattr(self._context, "is_stream_capturable", None)
+        room = _ROOMS.get(self._stage)
+        feed = {spec.name: self._array(room or f"{self._stage} {spec.name}", spec) for spec in self.inputs}
+        for array in feed.values():
+            self._work.driver.fill(array.address, 114, array.nbytes, self._work.stream.handle)
+        self._run(feed)
+        self._work.stream.sync()
+        self._engine.keep_cache()
+        self._is_graphed = self._work.driver.graphs and (ask is None or bool(ask(self._work.stream.handle)))
+        try:
+            self._run(feed)
+        except DeviceError as error:
+            if not self._is_graphed:
+                raise
+            _log.info("%s runs without a CUDA graph: %s", self._stage, error)
+            self._is_graphed = False
+            self._graph.close()
+            self._run(feed)
+        self._work.stream.sync()
+
+    def _fault(self, what: str) -> DeviceFaultError:
+        words = self._engine.words
+        return DeviceFaultError(
+            f"TensorRT cannot run {self._stage}",
+            got=f"{what}: {said(words)}",
+            expected="a run",
+            mend="Start the program again; if it comes back, run with --backend ort and report it.",
+        )
+
+
+# Where the pixel work leaves what each network sees: warming up there, its graph is captured for these addresses.
+_ROOMS = {"stage0": VIEW, "stage1": VIEW, "stage2": TILES}
+
+
+class Engines:
+    """Everything that slots share; closed after them.
+
+    Args:
+        flavour: of TensorRT.
+        driver: of the GPU; opened, and closed with this, if None.
+        store: of the plans, the usual one if None.
+
+    Raises:
+        BackendUnavailableError: TensorRT, or what drives the GPU, is not installed.
+        DriverError: no GPU that can be used.
+        PlanError: a plan is missing, for something else, or cannot be trusted.
+        DeviceError: the GPU does not serve.
+    """
+
+    def __init__(self, flavour: Flavour, driver: Driver | None = None, store: PlanStore | None = None) -> None:
+        with ExitStack() as stack:
+            if driver is None:
+                driver = open_driver()
+                stack.callback(driver.close)
+            self.driver, self.flavour = driver, flavour
+            trt = import_tensorrt(flavour)
+            plans = current_plans(flavour, trt, driver, store or PlanStore())
+            self.kernels = stack.enter_context(Kernels(driver))
+            self._engines = {
+                name: stack.enter_context(Engine(trt, plan, manifest, driver))
+                for name, (plan, manifest) in plans.items()
+            }
+            self._stack = stack.pop_all()
+
+    def slot(self, *, is_last: bool = False) -> Runtime:
+        """A new slot; the one that is closed last closes all this with it, also where it cannot be opened."""
+        with ExitStack() as stack:
+            if is_last:
+                stack.callback(self.close)
+            ops = stack.enter_context(open_cuda_ops(self.driver, self.kernels))
+            backends = {
+                name: stack.enter_context(TrtBackend(engine, ops)) for name, engine in self._engines.items()
+            }
+            twin = self.slot if self.driver.any_thread else None
+            on_gpu = cast(ImageOps, ops)  # the same work, on arrays that are no numpy arrays
+            return Runtime(str(self.flavour), backends, on_gpu, on_close=stack.pop_all().close, twin=twin)
+
+    def close(self) -> None:
+        """Gives everything back; more than once is fine."""
+        self._stack.close()
+
+
+def current_plans(
+    flavour: Flavour, trt: ModuleType, driver: Driver, store: PlanStore
+) -> dict[str, tuple[bytes, Manifest]]:
+    """The plans of all networks for this GPU, each checked: FP16 if it is there, else FP32.
+
+    Raises:
+        PlanError: of the first network for which neither can be used; the reason is that of FP16.
+    """
+    capability = "{}.{}".format(*driver.device.capability)
+    digests = list_weights()
+    found = {}
+    for name in NETWORKS:
+        keys = [PlanKey(name, flavour, str(trt.__version__), capability, p, digests[name]) for p in _PRECISIONS]
+        key = next((key for key in keys if store.find(key)), keys[0])
+        found[name] = store.load(key)
+    return found
+
+
+def open_trt_runtime(flavour: Flavour, driver: Driver | None = None, store: PlanStore | None = None) -> Runtime:
+    """The first slot; closing it closes what it shares with its twins. Arguments and errors are those of `Engines`."""
+    return Engines(flavour, driver, store).slot(is_last=True)
+
+
+@contextmanager
+def open_plan(plan: bytes, manifest: Manifest) -> Iterator[TrtBackend]:
+    """One plan alone on the GPU at hand, to be compared with its network. Raises as `Engines` does."""
+    sizes = Sizes(photo_px=1, view_px=1, page_px=1, tiles=1, tile_hw=(1, 4), heat_cells=1, marks_bytes=1)
+    with ExitStack() as stack:
+        driver = open_driver()
+        stack.callback(driver.close)
+        trt = import_tensorrt(manifest.key.flavour)
+        work = stack.enter_context(CudaWork(driver, sizes=sizes))
+        engine = stack.enter_context(Engine(trt, plan, manifest, driver))
+        yield stack.enter_context(TrtBackend(engine, work))

@@ -1,0 +1,81 @@
+"""The Python module of a flavour of TensorRT: imported only where that is safe, and made to speak through `logging`."""
+
+from __future__ import annotations
+
+import logging
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from ecg_trt.cuda.device import DeviceInfo, probe
+from ecg_trt.engines.manifest import Flavour
+from ecg_trt.errors import BackendUnavailableError
+
+_log = logging.getLogger(__name__)
+
+
+def import_tensorrt(flavour: Flavour) -> ModuleType:
+    """Imports a flavour of TensorRT, after the driver has been asked: `tensorrt` must not be touched without one.
+
+    Args:
+        flavour: of TensorRT.
+
+    Raises:
+        BackendUnavailableError: it is not installed or cannot be loaded, or `trt` without a GPU.
+    """
+    if flavour is Flavour.TRT and not isinstance(device := probe(), DeviceInfo):
+        raise tensorrt_unavailable(f"trt: {device}", "Install NVIDIA's driver, or use rtx or ort.")
+    try:
+        module = import_module(flavour.module)
+        module.ILogger  # noqa: B018 - a stub from PyPI imports, but holds nothing
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise tensorrt_unavailable(
+            f"{flavour}: {flavour.module} cannot be imported ({why})", how_to_install(flavour)
+        ) from error
+    return module
+
+
+def how_to_install(flavour: Flavour) -> str:
+    """The pip line."""
+    return f'Run: pip install "ecg-trt[{flavour},build]"'
+
+
+def tensorrt_unavailable(got: str, mend: str) -> BackendUnavailableError:
+    """The error of a machine on which a flavour is not to be had."""
+    return BackendUnavailableError(
+        "TensorRT cannot be used",
+        got=got,
+        expected="TensorRT and the GPU that will run the plan (trt), or TensorRT for RTX, which builds without one (rtx)",
+        mend=mend,
+    )
+
+
+def make_logger(trt: ModuleType) -> Any:
+    """A TensorRT logger that hands everything to `logging`, and keeps the errors in its list `words`."""
+    levels = {
+        trt.ILogger.INTERNAL_ERROR: logging.ERROR,
+        trt.ILogger.ERROR: logging.ERROR,
+        trt.ILogger.WARNING: logging.WARNING,
+        trt.ILogger.INFO: logging.DEBUG,
+    }
+
+    class Logger(trt.ILogger):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.words: list[str] = []
+
+        def log(self, severity: Any, text: str) -> None:
+            level = levels.get(severity)
+            if level is None:  # thousands of lines on every layer
+                return
+            if level == logging.ERROR:
+                self.words.append(text)
+            _log.log(min(level, logging.INFO), "%s", text)  # errors are raised with their words
+
+    return Logger()
+
+
+def said(words: list[str]) -> str:
+    """What TensorRT said of an error, on one line."""
+    return "; ".join(dict.fromkeys(" ".join(line.split()) for line in words)) or "it gives no reason"

@@ -1,0 +1,80 @@
+"""What runs the networks and does the pixel work for them, opened and closed together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from types import TracebackType
+
+from ecg_trt.backends.base import Backend
+from ecg_trt.errors import BackendError
+from ecg_trt.ops.base import ImageOps
+
+NETWORKS = ("stage0", "stage1", "stage2")
+
+
+class Runtime:
+    """Open networks and the pixel work that goes with them: all of one slot, for one photo at a time.
+
+    Args:
+        name: of the backend, for the record.
+        backends: an open one for each of `NETWORKS`.
+        ops: the pixel work; it understands the arrays that the backends answer with.
+        on_close: what `close` calls; closes `backends` alone if None.
+        twin: opens a second slot that shares what can be shared, None if photos are not worth overlapping.
+
+    Attributes:
+        note: why no better backend was chosen, one line; "" if this one was asked for or is the best.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        backends: Mapping[str, Backend],
+        ops: ImageOps,
+        *,
+        on_close: Callable[[], None] | None = None,
+        twin: Callable[[], Runtime] | None = None,
+    ) -> None:
+        self.name, self.backends, self.ops = name, backends, ops
+        self.note = ""
+        self._twin = twin
+        self._stack = ExitStack()
+        if on_close is not None:
+            self._stack.callback(on_close)
+        else:
+            for backend in backends.values():
+                self._stack.callback(backend.close)
+
+    @property
+    def slots(self) -> int:
+        """How many photos are worth having in flight: 2 where the work of one can hide behind another's."""
+        return 1 if self._twin is None else 2
+
+    def twin(self) -> Runtime:
+        """A second slot; it must be closed before this one.
+
+        Raises:
+            BackendError: this runtime has but one slot.
+            DeviceError: the GPU has no room for another.
+        """
+        if self._twin is None:
+            raise BackendError(
+                "A second slot cannot be opened",
+                got=f"a runtime of {self.name}",
+                expected="one whose work is done on a GPU",
+                mend="Use one slot, as `slots` says.",
+            )
+        return self._twin()
+
+    def close(self) -> None:
+        """Frees the networks and the memory; more than once is fine."""
+        self._stack.close()
+
+    def __enter__(self) -> Runtime:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
