@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from ecg_trt.types import Array
 
 Interpolation = Literal["nearest", "linear", "cubic", "lanczos"]
+
+
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """Where a ridge would run along printed letters.
+
+    Attributes:
+        mask: (h, w) bool or uint8, letters.
+        row: (n, H) the mask's row of each row of each tile.
+        column: (n, W) the mask's column of each column of each tile.
+        price: nats that a letter's pixels lose.
+    """
+
+    mask: Array
+    row: Array
+    column: Array
+    price: float
 
 
 class ImageOps(Protocol):

@@ -9,8 +9,7 @@ import pytest
 from ecg_trt.errors import OptionError
 from ecg_trt.geometry.grid import dense_map
 from ecg_trt.geometry.homography import apply_homography, letterbox
-from ecg_trt.ops.base import Interpolation
-from ecg_trt.ops.cuda_decode import Letters
+from ecg_trt.ops.base import Interpolation, Letters
 from ecg_trt.ops.cuda_ops import CudaOps
 from ecg_trt.ops.cv2_ops import Cv2Ops
 from ecg_trt.stages.trace import cut
