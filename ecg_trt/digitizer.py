@@ -15,6 +15,7 @@ from ecg_trt.backends.select import open_backend
 from ecg_trt.config import AUTO, Options
 from ecg_trt.errors import IncompletePageError, NoEcgFoundError
 from ecg_trt.geometry.assemble import MOST_LIMB_RESIDUAL, assemble
+from ecg_trt.geometry.offsets import line_offsets, line_positions
 from ecg_trt.geometry.refine import carried, follow_small_boxes, refine_lattice, smooth_if_flat
 from ecg_trt.geometry.strips import (
     Naming,
@@ -205,7 +206,9 @@ class Digitizer:
         """The lattice after a look at the printed lines themselves, and the strips with it."""
         page = self._flatten(photo, grid, strips)
         if grid.measured.any():
-            return smooth_if_flat(refine_lattice(grid, page)), strips
+            offsets = line_offsets(page.image, page.px_per_mm, *line_positions(grid, page.origin_mm))
+            refined = refine_lattice(grid, offsets, page.origin_mm, page.px_per_mm, page.image.shape[:2])
+            return smooth_if_flat(refined), strips
         followed = follow_small_boxes(grid, page)
         if followed is None:
             return grid, strips

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 
 from ecg_trt.errors import OptionError
+from ecg_trt.geometry.homography import apply_homography
+from ecg_trt.geometry.lines import line_angle
 from ecg_trt.ops.base import Interpolation
 from ecg_trt.ops.scale import (
     as_map,
@@ -68,6 +70,25 @@ class Cv2Ops:
         if not all_seen:
             out[~seen] = fill
         return np.asarray(out), seen
+
+    def ruling(self, image: Array, view: Array, hw: tuple[int, int]) -> tuple[float, float]:
+        """Which way the paper is ruled, in a view of the photo.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            view: (3, 3) view_from_photo.
+            hw: (height, width) of the view, px.
+
+        Returns:
+            Angle (rad) and coherence, as from `geometry.lines.line_angle`; what the photo does not show is left out.
+
+        Raises:
+            OptionError: a size is not workable, or the matrix cannot be inverted.
+        """
+        flat = self.warp_homography(image, view, hw, interpolation="linear")
+        back = apply_homography(np.linalg.inv(view), np.stack(np.meshgrid(np.arange(hw[1]), np.arange(hw[0])), -1))
+        seen = np.asarray(((back >= 0) & (back <= np.array(image.shape[1::-1]) - 1)).all(-1))
+        return line_angle(cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY), seen)
 
 
 def _too_large(hw: tuple[int, ...]) -> OptionError:
