@@ -23,7 +23,8 @@ class Options:
         speed: paper speed, "auto", 25 or 50 mm/s.
         gain: "auto", 5, 10 or 20 mm/mV.
         fs: samples a second of the record, 50 .. 2000 Hz.
-        backend: what runs the networks: "trt" or "rtx" (TensorRT, on a GPU), "ort" (ONNX Runtime, on the CPU), or "auto".
+        backend: what runs the networks: "trt" or "rtx" (TensorRT, on a GPU), "ort" (ONNX Runtime, on the CPU); "auto"
+            for the best that is to be had.
         min_px_per_mm: photos with fewer pixels a millimetre of paper are refused.
         min_pixels: photos with fewer pixels are refused.
         max_pixels: photos with more pixels are refused before they are decoded.

@@ -15,7 +15,8 @@ from ecg_trt.backends.select import open_runtime
 from ecg_trt.config import AUTO, Options
 from ecg_trt.errors import IncompletePageError, NoEcgFoundError
 from ecg_trt.geometry.assemble import MOST_LIMB_RESIDUAL, assemble
-from ecg_trt.geometry.refine import carried, follow_small_boxes, line_places, refine_lattice, smooth_if_flat
+from ecg_trt.geometry.offsets import line_positions
+from ecg_trt.geometry.refine import carried, follow_small_boxes, refine_lattice, smooth_if_flat
 from ecg_trt.geometry.strips import (
     Naming,
     Pulse,
@@ -221,8 +222,10 @@ class Digitizer:
         """The lattice after a look at the printed lines themselves, and the strips with it."""
         page = self._flatten(photo, grid, strips)
         if grid.measured.any():
-            offsets = self._ops.line_offsets(page.image, page.px_per_mm, *line_places(grid, page))
-            return smooth_if_flat(refine_lattice(grid, page, offsets)), strips
+            places = line_positions(grid, page.origin_mm)
+            offsets = self._ops.line_offsets(page.image, page.px_per_mm, *places)
+            refined = refine_lattice(grid, offsets, page.origin_mm, page.px_per_mm, page.seen.shape)
+            return smooth_if_flat(refined), strips
         (image,) = self._ops.download(page.image)
         followed = follow_small_boxes(grid, replace(page, image=image))
         if followed is None:

@@ -19,13 +19,15 @@ LEVELS = [
     {"errors", "types", "layout"},
     {"geometry", "io", "config", "weights"},
     {"metrics", "synth", "ops.base", "backends.base", "engines", "cuda"},
-    {"inference", "ops", "backends"},
+    {"inference", "ops", "runtime"},
+    {"backends"},
     {"stages"},
     {"digitizer"},
     {"throughput"},
     {"cli", "cli_common", "cli_engines", "__main__"},
 ]
-CONCRETE = {"backends.ort", "backends.fake", "ops.cv2_ops", "ops.cuda_ops", "cuda.core_driver", "cuda.pycuda_driver"}
+CONCRETE = {"backends.ort", "backends.trt", "backends.fake", "ops.cv2_ops", "ops.cuda_ops", "cuda.core_driver",
+            "cuda.pycuda_driver"}  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

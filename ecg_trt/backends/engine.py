@@ -49,7 +49,8 @@ class Engine:
         self._cache: Any = None
         self._kept = b""
         if not self._runtime:
-            raise self._refused(DriverError, "no runtime", "a driver that this TensorRT knows", "Update NVIDIA's driver.")
+            mend = "Update NVIDIA's driver, or run with --backend ort."
+            raise self._refused(DriverError, "no runtime", "a driver that this TensorRT knows", mend)
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if not self._engine:
             why = f"a plan that it does not take ({_diagnosis(self._runtime, plan)})"
@@ -120,7 +121,7 @@ class Engine:
             spec = TensorSpec(name, _DTYPES.get(kind, kind), tuple(self._engine.get_tensor_shape(name)))
             found[str(spec)] = self._engine.get_tensor_mode(name).name
         if found != wanted:
-            raise self._refused(PlanCorruptError, f"I/O tensors {found}", f"{wanted}, as its manifest has them", self._rebuild)
+            raise self._refused(PlanCorruptError, f"tensors {found}", f"{wanted}, as in its manifest", self._rebuild)
 
     def _open_cache(self, trt: ModuleType, driver: Driver) -> None:
         """RTX compiles for the GPU at hand when a context is made: what it compiled before is handed back to it."""

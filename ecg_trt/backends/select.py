@@ -71,8 +71,8 @@ def _tensorrt(flavour: Flavour) -> _Flavour:
             return device
         return None if importlib.util.find_spec(flavour.module) else f"{flavour.module} is not installed"
 
-    return _Flavour(open_it, why_not, f'Run: pip install "ecg-trt[{flavour},cuda,build]" && ecg-trt build, on a machine '
-                    "with an NVIDIA GPU; or use --backend ort.")  # fmt: skip
+    install = f'Run: pip install "ecg-trt[{flavour},cuda,build]" && ecg-trt build'
+    return _Flavour(open_it, why_not, f"{install}, on a machine with an NVIDIA GPU; or use --backend ort.")
 
 
 # In the order in which `auto` tries them.

@@ -1,7 +1,7 @@
 """TensorRT, both flavours: plans from the store, run on the stream of the pixel work, each stage one CUDA graph.
 
-What is shared by all slots lies in `Engines`: the driver, the kernels, and one engine a network. A slot (`Runtime`) has a
-stream, its own memory, and one execution context a network.
+What is shared by all slots lies in `Engines`: the driver, the kernels, and one engine a network. A slot (`Runtime`) has
+a stream, its own memory, and one execution context a network.
 """
 
 from __future__ import annotations

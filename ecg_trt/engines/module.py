@@ -46,7 +46,7 @@ def tensorrt_unavailable(got: str, mend: str) -> BackendUnavailableError:
     return BackendUnavailableError(
         "TensorRT cannot be used",
         got=got,
-        expected="TensorRT and the GPU that will run the plan (trt), or TensorRT for RTX, which builds without one (rtx)",
+        expected="TensorRT and the GPU that will run the plan (trt), or TensorRT for RTX (rtx)",
         mend=mend,
     )
 

@@ -51,7 +51,7 @@ def heat_on_page(heat: Mapping[str, Array], node_xy: Array, mm_per_cell: float, 
     """
     size = (int(mm_per_cell * (node_xy.shape[0] - 1)), int(mm_per_cell * (node_xy.shape[1] - 1)))
     where = dense_map(node_xy, mm_per_cell, (0.0, 0.0), (1.0, 1.0), size)
-    cell = ((where - (stride - 1) / 2) / stride).astype(np.float32)
+    cell = np.nan_to_num((where - (stride - 1) / 2) / stride, nan=-2.0).astype(np.float32)  # -2 is outside
 
     def bring(plane: Array) -> Array:
         return np.asarray(cv2.remap(plane, cell, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))

@@ -7,20 +7,15 @@ first look got wrong there. Windows along the lines make this far finer than any
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
+from ecg_trt.geometry.offsets import LineOffsets, darkness, line_positions
 from ecg_trt.geometry.strips import usual_row_length
 from ecg_trt.types import Array, GridWarp, RectifiedPage, Strip
 
-_REACH_MM = 0.45  # less than half a small box, so that a 1 mm line is never taken for its neighbour
-_WINDOW_MM = 5.0  # length of line that is averaged
-_PAPER_MM = 4.0  # paper brightness is averaged over this
-_PEN = (1.3, 1.9)  # times as dark as most lines, in the channel that sees lines least: part of a pen, surely a pen
-_PEN_HALO = (5, 5)  # px, around the pen: its blurred rim is neither pen nor paper
-_LEAST_BARE = 0.25  # of a window's length that must be free of the pen
 _LEAST_PROMINENCE = 3.0  # peak over the spread of the profile's rest
 _OUTLIER_MM = 0.2
 _FLAT_MM = 0.06  # distance from a cubic at which paper still counts as flat
@@ -28,83 +23,6 @@ _CUBIC_TERMS = 10
 _FINE_WINDOW_MM = 5.0
 _LEAST_FINE = 0.12  # of the darkness that must follow the 1 mm lines
 _WINDOW_SHARES = (0.125, 0.75, 0.125)  # of neighbouring nodes in a window of one cell, straight lines between nodes
-
-
-def _darkness(image: Array, px_per_mm: tuple[float, float], x_mm: Array) -> tuple[Array, Array]:
-    """How much darker than the paper around, and where there is no pen: both (H, W) float32.
-
-    Lines are mostly coloured and pens are not: the brightest of the three channels hardly sees a line.
-
-    Args:
-        image: (H, W, 3) uint8 RGB, the flat page.
-        px_per_mm: (x, y).
-        x_mm: where upright lines are expected, mm from pixel 0.
-    """
-    size = [2 * round(_PAPER_MM * s / 2) + 1 for s in px_per_mm]
-
-    def against_paper(grey: Array) -> Array:
-        return np.asarray(1 - grey / np.maximum(cv2.blur(grey, size), 1))
-
-    dark = against_paper(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32))
-    red, green, blue = cv2.split(image)
-    colourless = against_paper(cv2.max(cv2.max(red, green), blue).astype(np.float32))
-    limit = float(np.percentile(dark[::7, ::7], 85))
-    columns = np.round(x_mm * px_per_mm[0]).astype(int)
-    columns = columns[(columns >= 0) & (columns < image.shape[1])]
-    darkest = cv2.dilate(colourless[::5], np.ones((1, 2 * round(0.3 * px_per_mm[0]) + 1), np.uint8))
-    line = float(np.median(darkest[:, columns])) if len(columns) else 0.0
-    pen = _connected(colourless, *(times * max(line, 0.05) for times in _PEN)).astype(np.uint8)
-    pen = cv2.dilate(pen, np.ones(_PEN_HALO, np.uint8))
-    return np.clip(dark, -2 * limit, 2 * limit + 0.02), (1 - pen).astype(np.float32)
-
-
-def _connected(value: Array, weak: float, strong: float) -> Array:
-    """(H, W) bool: what is above `weak` and hangs together with something above `strong` (hysteresis)."""
-    count, names = cv2.connectedComponents((value > weak).astype(np.uint8), connectivity=8)
-    sure = np.zeros(count, bool)
-    sure[names[value > strong]] = True
-    sure[0] = False
-    return np.asarray(sure[names])
-
-
-def _offsets(
-    dark: Array, bare: Array, along: float, across: float, lines_mm: Array, at_mm: Array
-) -> tuple[Array, Array]:
-    """Offsets of upright lines.
-
-    Args:
-        dark: (H, W), lines upright.
-        bare: (H, W), 0 under the pen, else 1.
-        along: px per mm down the lines.
-        across: px per mm across them.
-        lines_mm: (n,) where lines should be, in mm from pixel 0.
-        at_mm: (m,) heights at which to measure, in mm from pixel 0.
-
-    Returns:
-        (m, n) mm, and prominence, 0 where the line lies outside.
-    """
-    reach = round(2 * _REACH_MM * across)
-    window = (1, 2 * round(_WINDOW_MM * along / 2) + 1)
-    share = cv2.blur(bare, window)
-    mean = cv2.blur(dark * bare, window) / np.maximum(share, 0.1)
-    rows = np.round(at_mm * along).astype(int)
-    columns = lines_mm * across
-    whole = np.round(columns).astype(int)
-    near = whole[:, None] + np.arange(-reach, reach + 1)
-    ok = (rows >= 0) & (rows < dark.shape[0])
-    inside = (near.min(1) >= 0) & (near.max(1) < dark.shape[1])
-    at = np.ix_(np.clip(rows, 0, dark.shape[0] - 1), np.clip(near, 0, dark.shape[1] - 1).ravel())
-    profile, clear = (m[at].reshape(len(rows), *near.shape) for m in (mean, share))
-    middle = slice(reach // 2, reach + 1 + (reach + 1) // 2)
-    k = profile[:, :, middle].argmax(2) + middle.start
-    k = np.clip(k, 1, 2 * reach - 1)
-    pick = np.ix_(range(len(rows)), range(len(columns)))
-    left, top, right = (profile[(*pick, k + d)] for d in (-1, 0, 1))
-    bend = np.minimum(left - 2 * top + right, -1e-9)
-    peak = k + np.clip(0.5 * (left - right) / bend, -0.5, 0.5) - reach
-    rest = np.median(np.abs(profile - np.median(profile, 2, keepdims=True)), 2) + 1e-4
-    prominence = (top - np.median(profile, 2)) / rest
-    return (peak + whole - columns) / across, prominence * (ok[:, None] & inside[None] & (clear.min(2) > _LEAST_BARE))
 
 
 def _settle(offset: Array, prominence: Array) -> tuple[Array, Array]:
@@ -148,53 +66,32 @@ def _lean_on_neighbours(nodes: Array, frame: Array, unseen: Array) -> Array:
     return nodes
 
 
-@dataclass(frozen=True, slots=True)
-class LineOffsets:
-    """TEMP."""
-
-    x: Array
-    x_prominence: Array
-    y: Array
-    y_prominence: Array
-
-
-def line_offsets(image: Array, px_per_mm: tuple[float, float], x_mm: Array, y_mm: Array) -> LineOffsets:
-    """TEMP."""
-    dark, bare = _darkness(image, px_per_mm, x_mm)
-    sx, sy = px_per_mm
-    x, xp = _offsets(dark, bare, sy, sx, x_mm, y_mm)
-    turned, bare_turned = (np.ascontiguousarray(m.T) for m in (dark, bare))
-    y, yp = _offsets(turned, bare_turned, sx, sy, y_mm, x_mm)
-    return LineOffsets(x, xp, y, yp)
-
-
-def line_places(grid: GridWarp, page: RectifiedPage) -> tuple[Array, Array]:
-    """TEMP."""
-    rows, cols = grid.node_xy.shape[:2]
-    return (np.arange(cols) * grid.mm_per_cell - page.origin_mm[0],
-        np.arange(rows) * grid.mm_per_cell - page.origin_mm[1])
-
-
-def refine_lattice(grid: GridWarp, page: RectifiedPage, offsets: LineOffsets) -> GridWarp:
+def refine_lattice(
+    grid: GridWarp, offsets: LineOffsets, origin_mm: tuple[float, float], px_per_mm: tuple[float, float],
+    hw: tuple[int, int],
+) -> GridWarp:  # fmt: skip
     """Moves the nodes so that the page's lines come to lie on multiples of the lattice.
 
     Args:
         grid: the lattice of the first look.
-        page: the page (or part of it) that was flattened with it.
+        offsets: of the lines on the page (or part of it) that was flattened with it.
+        origin_mm: page mm of that page's pixel (0, 0).
+        px_per_mm: (x, y) of it.
+        hw: its height and width, px.
 
     Returns:
-        The lattice with its nodes moved by at most half a small box; nodes outside `page` follow their neighbours.
+        The lattice with its nodes moved by at most half a small box; nodes outside the page follow their neighbours.
     """
-    x_mm, y_mm = line_places(grid, page)
-    sx, sy = page.px_per_mm
+    x_mm, y_mm = line_positions(grid, origin_mm)
+    sx, sy = px_per_mm
     dx, seen_x = _settle(offsets.x, offsets.x_prominence)
-    dy, seen_y = _settle(offsets.y, offsets.y_prominence)
+    dy, seen_y = _settle(offsets.y.T, offsets.y_prominence.T)
     move = np.stack([_sharpen(dx), _sharpen(dy).T], -1) / grid.mm_per_cell
     nodes = grid.node_xy.astype(np.float64)
     per_col, per_row = np.gradient(nodes, axis=1), np.gradient(nodes, axis=0)
     frame = np.stack([per_col, per_row], -1)
     nodes = nodes + np.einsum("rcij,rcj->rci", frame, move)
-    inside = np.outer((y_mm > 0) & (y_mm * sy < page.image.shape[0]), (x_mm > 0) & (x_mm * sx < page.image.shape[1]))
+    inside = np.outer((y_mm > 0) & (y_mm * sy < hw[0]), (x_mm > 0) & (x_mm * sx < hw[1]))
     unseen = np.stack([~seen_x & inside, ~seen_y.T & inside], -1)
     nodes = _lean_on_neighbours(nodes, frame, unseen)
     return GridWarp(nodes.astype(np.float32), grid.mm_per_cell, grid.residual_px, grid.measured)
@@ -249,11 +146,9 @@ def follow_small_boxes(grid: GridWarp, page: RectifiedPage) -> tuple[GridWarp, A
         The lattice with its nodes moved, and the moves (rows, cols, 2) in mm along the page's x and y, their median
         over the page being less than half a small box; None where no 1 mm lines are seen.
     """
-    rows, cols = grid.node_xy.shape[:2]
-    x_mm = np.arange(cols) * grid.mm_per_cell - page.origin_mm[0]
-    y_mm = np.arange(rows) * grid.mm_per_cell - page.origin_mm[1]
+    x_mm, y_mm = line_positions(grid, page.origin_mm)
     sx, sy = page.px_per_mm
-    dark, bare = _darkness(page.image, page.px_per_mm, x_mm)
+    dark, bare = darkness(page.image, page.px_per_mm, x_mm)
     moves = []
     dark = dark * bare
     for plane, along, across, lines, at in ((dark, sy, sx, x_mm, y_mm), (dark.T, sx, sy, y_mm, x_mm)):

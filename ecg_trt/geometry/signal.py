@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
@@ -12,34 +11,11 @@ from ecg_trt.errors import OptionError
 from ecg_trt.types import Array
 
 RIDGE_CANDIDATES, RIDGE_HALF_WINDOW = 6, 18  # rows of a column that are looked at, and rows around each
+RIDGE_FLOOR = -12.0  # nats below the best of a column: beyond that, all are equally impossible
+RIDGE_FREE_ROWS = 18  # a steep wave climbs 4 mm from one column to the next; letters are mostly farther off
+RIDGE_JUMP_PRICE, RIDGE_MOST_PRICE = 0.5, 8.0  # nats for each row beyond, and at most
 _HALF_TAPS = 16
 _PHASES = 256
-_FLOOR = -12.0  # nats below the best of a column: beyond that, all are equally impossible
-_FREE_ROWS = 18  # a steep wave climbs 4 mm from one column to the next; letters are mostly farther off
-_JUMP_PRICE, _MOST_PRICE = 0.5, 8.0  # nats for each row beyond, and at most
-
-
-@dataclass(frozen=True, slots=True)
-class RidgeCandidates:
-    """The few rows of each column where the ridge may be; what is left of a trace network's logits to think about.
-
-    Attributes:
-        row: (S, K, W) whole rows, local maxima of the column.
-        score: (S, K, W) float32, nats relative to the column's best, -inf where there are fewer than K.
-        position: (S, K, W) float32, px, expectation of the softmax in the window around the row.
-        share: (S, K, W) float32 in [0, 1], the window's share of the column's softmax.
-    """
-
-    row: Array
-    score: Array
-    position: Array
-    share: Array
-
-    def followed(self) -> tuple[Array, Array]:
-        """Position (S, W) and share (S, W), float32, of the candidates on the connected path, as from `ridge_path`."""
-        chosen = ridge_path(self.row, self.score)[:, None]
-        position, share = (np.take_along_axis(a, chosen, 1)[:, 0] for a in (self.position, self.share))
-        return position, share
 
 
 def ridge_maxima(logits: Array, candidates: int = RIDGE_CANDIDATES) -> tuple[Array, Array]:
@@ -73,11 +49,11 @@ def ridge_path(row: Array, score: Array) -> Array:
         (S, W) int64, which of the K.
     """
     rows = np.asarray(row, np.int64)
-    gain = np.maximum(score, np.float32(_FLOOR))
+    gain = np.maximum(score, np.float32(RIDGE_FLOOR))
     out = np.empty((rows.shape[0], rows.shape[2]), np.int64)
     for strip, at in enumerate(rows):
         jump = np.abs(at[:, None, 1:] - at[None, :, :-1])
-        price = np.minimum(_JUMP_PRICE * np.maximum(jump - _FREE_ROWS, 0), _MOST_PRICE)
+        price = np.minimum(RIDGE_JUMP_PRICE * np.maximum(jump - RIDGE_FREE_ROWS, 0), RIDGE_MOST_PRICE)
         out[strip] = _best_path(gain[strip], price)
     return out
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from ecg_trt.geometry.refine import LineOffsets
+from ecg_trt.geometry.offsets import LineOffsets
 from ecg_trt.types import Array
 
 Interpolation = Literal["nearest", "linear", "cubic", "lanczos"]
@@ -138,7 +138,7 @@ class ImageOps(Protocol):
         ...
 
     def line_offsets(self, page: Array, px_per_mm: tuple[float, float], x_mm: Array, y_mm: Array) -> LineOffsets:
-        """Where the page's printed lines are, beside where they should be; `geometry.refine.line_offsets`, on the host."""
+        """Where the page's lines are, beside where they should be: `geometry.offsets.line_offsets`, on the host."""
         ...
 
     def cut(self, page: Array, corners: Array, tile_hw: tuple[int, int], *, fill: int = 114) -> Array:

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from ecg_trt.cuda.memory import DeviceArray
 from ecg_trt.cuda.module import ROW_BLOCK
 from ecg_trt.geometry.grid import lattice_taps
-from ecg_trt.geometry.signal import RIDGE_CANDIDATES, RIDGE_HALF_WINDOW, RidgeCandidates
+from ecg_trt.geometry.signal import (
+    RIDGE_CANDIDATES,
+    RIDGE_FLOOR,
+    RIDGE_FREE_ROWS,
+    RIDGE_HALF_WINDOW,
+    RIDGE_JUMP_PRICE,
+    RIDGE_MOST_PRICE,
+)
 from ecg_trt.ops.base import Letters
-from ecg_trt.ops.cuda_work import CHUNK_ROWS, AnyArray, Argument, CudaWork
-from ecg_trt.ops.scale import bad
+from ecg_trt.ops.cuda_work import CHUNK_ROWS, MARK, MARKS_AT_ONCE, PEAK, PEAKS_AT_ONCE, AnyArray, Argument, CudaWork
+from ecg_trt.ops.scale import as_rows, bad
 from ecg_trt.types import Array
 
 _MOST_MOVE = 1.5  # cells, by which an offset may move a node
+_LEAST_MARK = 5  # of 255: what is fainter than 2 % tells nothing, and there is much of it
+_PATH_PRICES = tuple(np.float32(v) for v in (RIDGE_FREE_ROWS, RIDGE_JUMP_PRICE, RIDGE_MOST_PRICE, RIDGE_FLOOR))
 
 
 class CudaDecoding(CudaWork):
@@ -23,21 +33,36 @@ class CudaDecoding(CudaWork):
 
     def ridge(
         self, logits: AnyArray, letters: Letters | None = None, *, half_window: int = RIDGE_HALF_WINDOW
-    ) -> RidgeCandidates:
-        """Where the pen may be: the highest local maxima of each column, for `RidgeCandidates.followed`.
+    ) -> tuple[Array, Array]:
+        """The pen's row in each column, on the path that `geometry.signal.follow_ridge` takes.
 
         Args:
             logits: (n, H, W) float32 of the trace network.
-            letters: what the maxima are to be found without.
-            half_window: rows on either side of a candidate over which its position is averaged.
+            letters: what the path is to be found without.
+            half_window: rows on either side of the path over which the position is averaged.
 
         Returns:
-            Host arrays.
+            Host arrays: position (n, W) float32 px, and share (n, W) float32 in [0, 1] of the softmax in the window;
+            as from `geometry.signal.decode_ridge`.
 
         Raises:
             OptionError: logits of another kind.
         """
         maps = self.floats("ridge logits", logits, 3)
+        n, _, width = maps.shape
+        rows, score, position, share = self._ridge_candidates(maps, letters, half_window)
+        steps = self.memory.array("ridge path", (13 * n * width,), np.uint8)
+        back, out = steps.part(0, (n, width), np.uint32), steps.part(4 * n * width, (2, n, width), np.float32)
+        chosen = steps.part(12 * n * width, (n, width), np.uint8)
+        self.run("ridge_path", (n,), rows, score, width, *_PATH_PRICES, back, chosen, block=(1, 1, 1))
+        self.run("ridge_gather", (width, n), chosen, position, share, n, width, out, block=ROW_BLOCK)
+        found = self.download(out)[0]
+        return found[0], found[1]
+
+    def _ridge_candidates(
+        self, maps: DeviceArray, letters: Letters | None, half_window: int
+    ) -> tuple[DeviceArray, DeviceArray, DeviceArray, DeviceArray]:
+        """Row int16, score, position and share float32, each (n, K, W): see `ridge_merge` in ridge.cu."""
         n, height, width = maps.shape
         chunks = -(-height // CHUNK_ROWS)
         masked = self._letters(letters, maps.shape)
@@ -51,14 +76,13 @@ class CudaDecoding(CudaWork):
         shape = (n, RIDGE_CANDIDATES, width)
         count = n * RIDGE_CANDIDATES * width
         whole = self.memory.array("ridge", (14 * count,), np.uint8)
-        floats = [whole.part(4 * k * count, shape, np.float32) for k in range(3)]
+        score, position, share = (whole.part(4 * k * count, shape, np.float32) for k in range(3))
         rows = whole.part(12 * count, shape, np.int16)
         self.run(
-            "ridge_merge", (width, n), maps, height, width, chunks, half_window, value, row, mass, rows, *floats,
-            block=ROW_BLOCK,
+            "ridge_merge", (width, n), maps, height, width, chunks, half_window, value, row, mass, rows, score,
+            position, share, block=ROW_BLOCK,
         )  # fmt: skip
-        at, score, shift, share = self.download(rows, *floats)
-        return RidgeCandidates(at, score, at + shift, share)
+        return rows, score, position, share
 
     def node_candidates(
         self, logit: AnyArray, offset: AnyArray, threshold: float, stride: int
@@ -81,25 +105,21 @@ class CudaDecoding(CudaWork):
         height, width = heat.shape
         if move.shape != (2, height, width):
             raise bad(f"offsets {move.shape}", f"(2, {height}, {width})", "Pass the output that goes with the heatmap.")
-        count = self.memory.array("peak count", (1,), np.int32)
-        index = self.memory.array("peak index", (height * width,), np.int32)
-        found = self.memory.array("peak", (height * width, 3), np.float32)
-        self.driver.fill(count.address, 0, count.nbytes, self.stream.handle)
+        found = self._list("peaks", PEAK, height * width)
         self.run(
-            "peaks", (width, height), heat, move, height, width, np.float32(threshold), np.float32(_MOST_MOVE), count,
-            index, found,
+            "peaks", (width, height), heat, move, height, width, np.float32(threshold), np.float32(_MOST_MOVE), found,
+            found.part(PEAK.itemsize, (height * width,), PEAK),
         )  # fmt: skip
-        n = int(self.download(count)[0][0])
-        if not n:
-            return np.zeros((0, 2)), np.zeros(0)
-        where, peaks = self.download(index.part(0, (n,), np.int32), found.part(0, (n, 3), np.float32))
-        peaks = peaks[where.argsort()].astype(np.float64)
-        return stride * peaks[:, :2] + (stride - 1) / 2, peaks[:, 2]
+        count, peaks = self._listed(found, PEAKS_AT_ONCE)
+        if count > len(peaks):
+            peaks = self.download(found.part(PEAK.itemsize, (count,), PEAK))[0]
+        peaks = peaks[peaks["index"].argsort()]
+        return stride * peaks["xy"].astype(np.float64) + (stride - 1) / 2, peaks["score"].astype(np.float64)
 
     def marks(
         self, logits: Mapping[str, AnyArray], node_xy: Array, mm_per_cell: float, stride: int
     ) -> dict[str, Array]:
-        """Heatmaps of logits at 1 px a page mm.
+        """Heatmaps of logits at 1 px a page mm, in steps of 1/255; what is fainter than 5 of these is 0.
 
         Args:
             logits: name to (C, h, w) float32.
@@ -108,7 +128,7 @@ class CudaDecoding(CudaWork):
             stride: canvas px a cell of the heatmaps.
 
         Returns:
-            Name to host array (C, H, W) uint8, 255 where the network is certain.
+            Name to host array (C, H, W) float32 in [0, 1].
 
         Raises:
             OptionError: heatmaps or nodes of another kind.
@@ -116,18 +136,43 @@ class CudaDecoding(CudaWork):
         hw = (int(mm_per_cell * (len(node_xy) - 1)), int(mm_per_cell * (node_xy.shape[1] - 1)))
         lattice = self.lattice(lattice_taps(node_xy, mm_per_cell, (0.0, 0.0), (1.0, 1.0), hw))
         maps = {name: self.floats(f"{name} logits", a, 3) for name, a in logits.items()}
-        whole = self.memory.array("marks", (sum(m.shape[0] for m in maps.values()), *hw), np.uint8)
-        out: dict[str, DeviceArray] = {}
-        done = 0
-        for name, plane in maps.items():
-            shape = (plane.shape[0], *hw)
-            out[name] = whole.part(done * hw[0] * hw[1], shape, np.uint8)
+        ends = np.cumsum([plane.shape[0] for plane in maps.values()])
+        whole = self.memory.array("marks", (int(ends[-1]), *hw), np.uint8)
+        found = self._list("mark list", MARK, MARKS_AT_ONCE)
+        for plane, end in zip(maps.values(), ends, strict=True):
             self.run(
                 "marks", (hw[1], hw[0]), *lattice, plane, *plane.shape, np.float32(stride),
-                np.float32((stride - 1) / 2), out[name], *hw,
+                np.float32((stride - 1) / 2), whole, *hw, int(end) - plane.shape[0], _LEAST_MARK, found,
+                found.part(MARK.itemsize, (MARKS_AT_ONCE,), MARK), MARKS_AT_ONCE,
             )  # fmt: skip
-            done += plane.shape[0]
-        return dict(zip(out, self.download(*out.values()), strict=True))
+        count, listed = self._listed(found, MARKS_AT_ONCE)
+        if count > len(listed):
+            out = self.download(whole)[0]
+        else:
+            out = np.zeros(whole.shape, np.uint8)
+            out.reshape(-1)[listed["index"]] = listed["value"]
+        return dict(zip(maps, np.split(out.astype(np.float32) / 255, ends[:-1]), strict=True))
+
+    def at_rows(self, plane: DeviceArray, row: Array) -> Array:
+        """See `ImageOps.at_rows`."""
+        rows = as_rows(row, plane.shape)
+        (there,) = self.memory.upload_all("rows", rows)
+        into = self.memory.array("at rows", rows.shape, np.bool_)
+        self.run("at_rows", (rows.shape[1], len(rows)), plane, there, *rows.shape, into)
+        return self.download(into)[0]
+
+    def _list(self, name: str, kind: np.dtype[Any], room: int) -> DeviceArray:
+        """An empty list: an entry of which only the first word is used, the count, and room for others behind it."""
+        whole = self.memory.array(name, (room + 1,), kind)
+        self.driver.fill(whole.address, 0, 4, self.stream.handle)
+        return whole
+
+    def _listed(self, whole: DeviceArray, at_once: int) -> tuple[int, Array]:
+        """How many entries a list has, and the first of them, by one download: one that waits for another is slow."""
+        begin = whole.part(0, (min(at_once + 1, *whole.shape),), whole.dtype)
+        entries = self.download(begin)[0]
+        count = int(entries["index"][0])
+        return count, entries[1 : count + 1]
 
     def _letters(self, letters: Letters | None, shape: tuple[int, ...]) -> tuple[Argument, ...]:
         """The arguments that `ridge_chunks` takes of letters."""

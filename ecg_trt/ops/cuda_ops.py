@@ -12,6 +12,8 @@ from ecg_trt.ops.cuda_decode import CudaDecoding
 from ecg_trt.ops.cuda_work import TILES, VIEW, AnyArray, Argument, check_image
 from ecg_trt.ops.scale import (
     as_map,
+    as_room,
+    as_windows,
     averaged,
     bad,
     invertible,
@@ -26,7 +28,7 @@ class CudaOps(CudaDecoding):
     """`ImageOps` on (H, W, 3) uint8 images on one GPU, queued on a stream of its own.
 
     Images may be numpy arrays, which are uploaded, or device arrays. Results are device arrays unless said otherwise;
-    each lies in memory that the next call of the same method uses again, or in `out`. Only what returns host arrays
+    each lies in memory that the next call of the same method uses again. Only what returns host arrays
     waits. See `CudaWork` for the arguments.
     """
 
@@ -38,28 +40,17 @@ class CudaOps(CudaDecoding):
         interpolation: Interpolation = "linear",
         *,
         fill: int = 0,
-        out: DeviceArray | None = None,
+        room_hw: tuple[int, int] | None = None,
     ) -> DeviceArray:
-        """See `ImageOps.warp_homography`; `out` (h, w, 3) uint8 takes the result, a network's input for example."""
+        """See `ImageOps.warp_homography`."""
         h = invertible(dst_from_src)
-        return self._warp(image, h, reduction_of_homography(h, out_hw), out_hw, interpolation, fill, out)
-
-    def _warp(
-        self,
-        image: AnyArray,
-        h: Array,
-        factor: int,
-        out_hw: tuple[int, int],
-        interpolation: Interpolation,
-        fill: int,
-        out: DeviceArray | None,
-    ) -> DeviceArray:
         _check_hw(out_hw)
-        source, factor = self._reduced(self.upload(image), factor)
-        into = self._into(VIEW, (*out_hw, 3), out)
+        room = as_room(room_hw or out_hw, out_hw)
+        source, factor = self._reduced(self.upload(image), reduction_of_homography(h, out_hw))
+        into = self.memory.array(VIEW, (*room, 3), np.uint8)
         view = _view(np.linalg.inv(h @ np.linalg.inv(averaged(factor))), out_hw)
         self.run(
-            f"warp_{interpolation}", (out_hw[1], out_hw[0]), source, *source.shape[:2], *view, fill, into, *out_hw
+            f"warp_{interpolation}", (room[1], room[0]), source, *source.shape[:2], *view, fill, into, *out_hw, *room
         )
         return into
 
@@ -95,24 +86,7 @@ class CudaOps(CudaDecoding):
         px_per_mm: tuple[float, float], out_hw: tuple[int, int], interpolation: Interpolation = "cubic",
         fill: int = 255,
     ) -> tuple[DeviceArray, DeviceArray]:  # fmt: skip
-        """`remap` by the map that `geometry.grid.dense_map` makes of a lattice, which is nowhere stored.
-
-        Args:
-            image: (H, W, 3) uint8, the photo.
-            node_xy: (rows, cols, 2) photo px, NaN = missing.
-            mm_per_cell: spacing of the lattice, mm.
-            origin_mm: page mm of page pixel (0, 0).
-            px_per_mm: (x, y) of the page.
-            out_hw: (height, width) of the page, px.
-            interpolation: between the photo's pixels.
-            fill: value of pixels that the photo does not show.
-
-        Returns:
-            The page (h, w, 3) uint8, and seen (h, w) bool.
-
-        Raises:
-            OptionError: nodes or sizes that are not workable.
-        """
+        """See `ImageOps.flatten`; the map is nowhere stored."""
         taps = lattice_taps(node_xy, mm_per_cell, origin_mm, px_per_mm, out_hw)
         photo = self.upload(image)
         source, factor = self._reduced(photo, reduction_of_lattice(taps, photo.shape))
@@ -131,40 +105,15 @@ class CudaOps(CudaDecoding):
         self.run("grey", (pixels,), source, into, pixels, block=ROW_BLOCK)
         return into
 
-    def cut(
-        self, page: DeviceArray, corners: Array, tile_hw: tuple[int, int], *, fill: int = 114,
-        out: DeviceArray | None = None,
-    ) -> DeviceArray:  # fmt: skip
-        """Windows of a page.
-
-        Args:
-            page: (H, W, 3) uint8.
-            corners: (n, 2) whole px, top and left of each window; they may lie outside.
-            tile_hw: (height, width) of the windows; a width in fours.
-            fill: value beyond the page.
-            out: (n, height, width, 3) uint8 that takes the result.
-
-        Raises:
-            OptionError: no window, or a width that is no multiple of 4.
-        """
+    def cut(self, page: DeviceArray, corners: Array, tile_hw: tuple[int, int], *, fill: int = 114) -> DeviceArray:
+        """See `ImageOps.cut`."""
         check_image(page)
-        _check_hw(tile_hw)
-        where = np.ascontiguousarray(corners, np.int32)
-        if where.ndim != 2 or where.shape[1] != 2 or not len(where) or tile_hw[1] % 4:
-            got = f"corners {where.shape} of windows {tile_hw[1]} px wide"
-            raise bad(got, "(n, 2), n > 0, and a width in fours", "Pass them so.")
-        into = self._into(TILES, (len(where), *tile_hw, 3), out)
+        where = as_windows(corners, tile_hw)
+        into = self.memory.array(TILES, (len(where), *tile_hw, 3), np.uint8)
         (there,) = self.memory.upload_all("corners", where)
         words = 3 * tile_hw[1] // 4
         self.run("cut", (words, tile_hw[0], len(where)), page, *page.shape[:2], there, fill, into, *tile_hw)
         return into
-
-    def _into(self, name: str, shape: tuple[int, ...], out: DeviceArray | None) -> DeviceArray:
-        if out is None:
-            return self.memory.array(name, shape, np.uint8)
-        if out.shape != shape or out.dtype != np.uint8:
-            raise bad(f"out {out.shape} of {out.dtype}", f"{shape} of uint8", "Pass memory of the result's shape.")
-        return out
 
     def _page(self, hw: tuple[int, ...]) -> tuple[DeviceArray, DeviceArray]:
         return self.memory.array("page", (*hw, 3), np.uint8), self.memory.array("seen", hw, np.bool_)

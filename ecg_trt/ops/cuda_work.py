@@ -22,6 +22,9 @@ AnyArray: TypeAlias = "Array | DeviceArray"
 Argument: TypeAlias = "DeviceArray | np.generic | int | None"
 VIEW, TILES = "warped", "tiles"  # names of the memory that views of a photo and windows of a page are left in
 CHUNK_ROWS = 40  # of a column, that one thread looks at
+PEAK = np.dtype([("index", np.uint32), ("xy", np.float32, 2), ("score", np.float32)])  # Peak in peaks.cu
+MARK = np.dtype([("index", np.uint32), ("value", np.uint32)])  # Mark in marks.cu
+PEAKS_AT_ONCE, MARKS_AT_ONCE = 8192, 32768  # downloaded before it is known how many there are; a usual page has fewer
 _Self = TypeVar("_Self", bound="CudaWork")
 
 
@@ -40,11 +43,11 @@ class Sizes:
     """
 
     photo_px: int = 12_600_000
-    view_px: int = 1_400_000
+    view_px: int = 1_640_000
     page_px: int = 4_000_000
     tiles: int = 16
     tile_hw: tuple[int, int] = (320, 1344)
-    heat_cells: int = 80_000
+    heat_cells: int = 103_000
     marks_bytes: int = 2_000_000
 
     def device(self) -> dict[str, int]:
@@ -57,8 +60,9 @@ class Sizes:
             "grey": self.view_px, "page": 3 * self.page_px, "seen": self.page_px, "lattice": 1 << 19,
             TILES: 3 * self.tiles * height * width, "corners": 4096, "letters": 1 << 20,
             "chunk value": 4 * chunks * RIDGE_CANDIDATES * column, "chunk row": 4 * chunks * RIDGE_CANDIDATES * column,
-            "chunk mass": 8 * chunks * column, "ridge": 14 * RIDGE_CANDIDATES * column, "peak count": 4,
-            "peak index": 4 * self.heat_cells, "peak": 12 * self.heat_cells, "marks": self.marks_bytes,
+            "chunk mass": 8 * chunks * column, "ridge": 14 * RIDGE_CANDIDATES * column, "ridge path": 13 * column,
+            "peaks": PEAK.itemsize * (self.heat_cells + 1), "marks": self.marks_bytes,
+            "mark list": MARK.itemsize * (MARKS_AT_ONCE + 1),
         }  # fmt: skip
 
     def pinned(self) -> dict[str, int]:

@@ -12,7 +12,7 @@ from ecg_trt.geometry.grid import dense_map
 from ecg_trt.geometry.heat import heat_of, heat_on_page, peaks
 from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.geometry.lines import line_angle
-from ecg_trt.geometry.refine import LineOffsets, line_offsets
+from ecg_trt.geometry.offsets import LineOffsets, line_offsets
 from ecg_trt.geometry.signal import decode_ridge, follow_ridge
 from ecg_trt.ops.base import Interpolation, Letters
 from ecg_trt.ops.scale import (

@@ -34,7 +34,8 @@ def as_map(map_xy: Array) -> Array:
 def as_room(room_hw: tuple[int, int], out_hw: tuple[int, int]) -> tuple[int, int]:
     """The room for a view. Raises `OptionError` if the view is larger."""
     if room_hw[0] < out_hw[0] or room_hw[1] < out_hw[1]:
-        raise bad(f"room of {room_hw[1]} x {room_hw[0]} px", f"at least {out_hw[1]} x {out_hw[0]}", "Ask for more room.")
+        wanted = f"at least {out_hw[1]} x {out_hw[0]} px"
+        raise bad(f"room of {room_hw[1]} x {room_hw[0]} px", wanted, "Ask for more room.")
     return room_hw
 
 

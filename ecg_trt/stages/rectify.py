@@ -97,7 +97,7 @@ class Rectify:
 
 
 def _canvas(alignment: PageAlignment, room: tuple[int, int] | None) -> tuple[Array, tuple[int, int]]:
-    """canvas_from_page (3, 3) and the canvas's (H, W), multiples of 32, which find place in the room if there is one."""
+    """canvas_from_page (3, 3) and the canvas's (H, W), multiples of 32, within the room if there is one."""
     w, h = (side + 2 * _MARGIN_MM for side in alignment.size_mm)
     scale = min(RECTIFY_PX_PER_MM, float(np.sqrt(RECTIFY_MAX_PX / (w * h))))
     hw = (int(h * scale) // 32 * 32 + 32, int(w * scale) // 32 * 32 + 32)

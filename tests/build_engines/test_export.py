@@ -10,8 +10,8 @@ import pytest
 from build_engines.export import Precision, export, io_specs
 from build_engines.profile import SPECS, spec_of
 from ecg_trt.backends.ort import OrtBackend
-from ecg_trt.digitizer import NETWORKS
 from ecg_trt.errors import BuildError
+from ecg_trt.runtime import NETWORKS
 from ecg_trt.stages.frames import RECTIFY_MAX_PX
 from ecg_trt.weights import weights_path
 from tests import make_onnx

@@ -33,7 +33,8 @@ def test_the_kernels_are_those_that_are_launched() -> None:
     families = {f"{family}_{kind}" for family in ("warp", "remap", "flatten") for kind in kinds}
     assert len(names) == len(set(names))
     assert set(names) == families | {
-        "cut", "dense_map", "grey", "marks", "peaks", "reduce", "ridge_chunks", "ridge_merge",
+        "cut", "dense_map", "grey", "marks", "peaks", "reduce", "ridge_chunks", "ridge_gather", "ridge_merge",
+        "ridge_path",
     }  # fmt: skip
 
 

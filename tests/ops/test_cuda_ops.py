@@ -12,7 +12,6 @@ from ecg_trt.geometry.homography import apply_homography, letterbox
 from ecg_trt.ops.base import Interpolation, Letters
 from ecg_trt.ops.cuda_ops import CudaOps
 from ecg_trt.ops.cv2_ops import Cv2Ops
-from ecg_trt.stages.trace import cut
 from ecg_trt.types import Array
 from tests.ops.parity import agree, bent_nodes, noise, wavy_map
 
@@ -166,10 +165,31 @@ def test_cut(gpu: CudaOps) -> None:
     page = noise(70, 90, 3)
     corners = np.array([(0, 0), (-5, 13), (60, 83), (-100, 0), (3, 400), (20, -30)])
     (got,) = gpu.download(gpu.cut(gpu.upload(page), corners, (24, 32)))
-    agree("cut", got, np.stack([cut(page, top, left, (24, 32)) for top, left in corners]))
-    out = gpu.memory.array("input", (2, 24, 32, 3), np.uint8)
-    assert gpu.cut(gpu.upload(page), corners[:2], (24, 32), out=out) is out
-    assert np.array_equal(gpu.download(out)[0], got[:2])
+    agree("cut", got, CPU.cut(page, corners, (24, 32)))
+    assert (got[3] == 114).all() and np.array_equal(got[0], page[:24, :32])
+
+
+def test_at_rows(gpu: CudaOps) -> None:
+    image, nodes = noise(40, 41, 3), bent_nodes(4, 4, 12.0)
+    _, seen = gpu.flatten(image, nodes, 5.0, (-2.0, 0.0), (3.0, 3.0), (37, 43))
+    row = np.random.default_rng(0).integers(0, 37, (3, 43))
+    got = gpu.at_rows(seen, row)
+    assert got.any() and not got.all()
+    agree("cut", got, CPU.at_rows(gpu.download(seen)[0], row))
+    for wrong in (row[:, 1:], row + 36, row - 37):
+        for ops in (gpu, CPU):
+            with pytest.raises(OptionError):
+                ops.at_rows(seen, wrong)  # type: ignore[arg-type]
+
+
+def test_a_view_in_a_larger_room(gpu: CudaOps) -> None:
+    image, h = noise(40, 50, 3), np.array([[0.7, 0.1, 3], [-0.1, 0.8, 2], [1e-4, 0, 1]])
+    (got,) = gpu.download(gpu.warp_homography(image, h, (30, 33), fill=7, room_hw=(41, 64)))
+    assert got.shape == (41, 64, 3)
+    (alone,) = gpu.download(gpu.warp_homography(image, h, (30, 33), fill=7))
+    assert np.array_equal(got[:30, :33], alone)
+    assert (got[30:] == 7).all() and (got[:, 33:] == 7).all()
+    agree("linear", got, CPU.warp_homography(image, h, (30, 33), fill=7, room_hw=(41, 64)))
 
 
 def test_grey(gpu: CudaOps) -> None:
@@ -185,7 +205,7 @@ def test_what_cannot_be_done_is_refused(gpu: CudaOps) -> None:
         lambda: gpu.upload(image.astype(np.float32)),
         lambda: gpu.warp_homography(image, np.zeros((3, 3)), (5, 5)),
         lambda: gpu.warp_homography(image, np.eye(3), (0, 5)),
-        lambda: gpu.warp_homography(image, np.eye(3), (5, 5), out=page),
+        lambda: gpu.warp_homography(image, np.eye(3), (5, 5), room_hw=(5, 4)),
         lambda: gpu.remap(image, np.zeros((5, 5, 3), np.float32)),
         lambda: gpu.flatten(image, nodes[:1], 5, (0, 0), (1, 1), (4, 4)),
         lambda: gpu.flatten(image, nodes, 5, (0, 0), (1, 1), (0, 4)),

@@ -54,7 +54,7 @@ def everything(driver: FakeDriver) -> list[Array]:
         page, seen = gpu.flatten(photo, nodes, 5.0, (0.0, 0.0), (3.0, 3.0), (40, 40))
         out += gpu.download(page, seen, gpu.cut(page, np.array([[3, 4]]), (8, 8)))
         out += gpu.download(*gpu.remap(photo, wavy_map((20, 20), 1.0)))
-        out += gpu.ridge(logits, Letters(np.eye(3), np.zeros((1, 50)), np.zeros((1, 12)), 3.0)).followed()
+        out += gpu.ridge(logits, Letters(np.eye(3), np.zeros((1, 50)), np.zeros((1, 12)), 3.0))
         out += gpu.node_candidates(logits[0], np.zeros((2, 50, 12), np.float32), 0.3, 4)
         out += gpu.marks({"label": logits}, nodes, 5.0, 4).values()
     gpu.close()

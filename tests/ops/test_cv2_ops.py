@@ -127,3 +127,12 @@ def test_bad_arguments() -> None:
     ):
         with pytest.raises(OptionError):
             call()
+
+
+def test_cut_is_grey_beyond_the_page() -> None:
+    image = np.arange(5 * 8 * 3, dtype=np.uint8).reshape(5, 8, 3)
+    inside, beyond, nowhere = OPS.cut(image, np.array([(1, 2), (-2, 6), (100, 100)]), (3, 4))
+    np.testing.assert_array_equal(inside, image[1:4, 2:6])
+    assert (beyond[:2] == 114).all() and (beyond[:, 2:] == 114).all()
+    np.testing.assert_array_equal(beyond[2:, :2], image[:1, 6:])
+    assert (nowhere == 114).all()

@@ -9,11 +9,12 @@ import pytest
 
 from ecg_trt.backends.fake import FakeBackend
 from ecg_trt.geometry.grid import dense_map
+from ecg_trt.geometry.heat import peaks
 from ecg_trt.geometry.homography import apply_homography, letterbox
 from ecg_trt.ops.select import open_ops
 from ecg_trt.stages.align import Align, largest_patch, settle_axes, turned
-from ecg_trt.stages.rectify import Rectify, node_candidates
-from ecg_trt.stages.trace import Trace, cut, tile_starts
+from ecg_trt.stages.rectify import Rectify
+from ecg_trt.stages.trace import Trace, tile_starts
 from ecg_trt.synth.page import Page, draw_page, draw_spec
 from ecg_trt.synth.shot import Shot, draw_shot
 from ecg_trt.synth.signals import simulate
@@ -148,7 +149,7 @@ def test_node_candidates_are_sub_pixel() -> None:
     node[4, 6] = 0.9
     offset = np.zeros((2, 10, 10), np.float32)
     offset[:, 4, 6] = 0.25, -0.5
-    xy, score = node_candidates(node, offset)
+    xy, score = peaks(node, offset, 0.3, 4)
     np.testing.assert_allclose(xy, [[4 * 6.25 + 1.5, 4 * 3.5 + 1.5]])
     assert score == pytest.approx(0.9)
 
@@ -158,15 +159,6 @@ def test_tiles_cover_a_strip_with_their_overlap() -> None:
         starts = tile_starts(100, 100 + length, 1344, 48)
         assert starts[0] <= 100 and starts[-1] + 1344 >= 100 + length
         assert all(b - a <= 1344 - 47 for a, b in pairwise(starts))
-
-
-def test_cut_is_grey_beyond_the_page() -> None:
-    image = np.arange(5 * 6 * 3, dtype=np.uint8).reshape(5, 6, 3)
-    np.testing.assert_array_equal(cut(image, 1, 2, (3, 3)), image[1:4, 2:5])
-    beyond = cut(image, -2, 4, (4, 5))
-    assert (beyond[:2] == 114).all() and (beyond[:, 2:] == 114).all()
-    np.testing.assert_array_equal(beyond[2:, :2], image[:2, 4:])
-    assert (cut(image, 100, 100, (2, 2)) == 114).all()
 
 
 def test_trace_follows_a_known_pen_across_tiles() -> None:
@@ -189,7 +181,7 @@ def test_trace_follows_a_known_pen_across_tiles() -> None:
 
     page = RectifiedPage(image, (10.0, 8.0), (0.0, 0.0), np.ones((800, width), bool), 10.0)
     strip = Strip((zero - 0.5) / 8.0, (10.0, 260.0), 1.0)
-    found = Trace(FakeBackend(network))(page, [strip])
+    found = Trace(FakeBackend(network), open_ops())(page, [strip])
     on = slice(85, 2616)  # 1.5 mm beyond the span
     assert np.abs(found.ridge_row[0, on] - pen[on]).max() < 0.05
     assert np.isnan(found.ridge_row[0, :85]).all() and np.isnan(found.ridge_row[0, 2616:]).all()

@@ -2,11 +2,15 @@
 
 static __device__ float sigmoid(float logit) { return 1.0f / (1.0f + expf(-logit)); }
 
-// Peaks come in any order; `index` (row * width + column) tells the order in which the host sorts them. The list has
-// room for every cell.
+struct Peak {
+    unsigned index;  // row * width + column; peaks come in any order, and the host sorts them by it
+    float x, y, score;
+};
+
+// The list has room for every cell.
 extern "C" __global__ void peaks(
     const float* __restrict__ logit, const float* __restrict__ offset, int height, int width, float threshold,
-    float most, int* __restrict__ count, int* __restrict__ index, float* __restrict__ found) {
+    float most, int* __restrict__ count, Peak* __restrict__ found) {
     const int column = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y * blockDim.y + threadIdx.y;
     if (column >= width || row >= height) return;
     const int at = row * width + column;
@@ -18,8 +22,6 @@ extern "C" __global__ void peaks(
         }
     }
     const int slot = atomicAdd(count, 1);
-    index[slot] = at;
-    found[3 * slot] = column + fminf(fmaxf(offset[at], -most), most);
-    found[3 * slot + 1] = row + fminf(fmaxf(offset[height * width + at], -most), most);
-    found[3 * slot + 2] = here;
+    found[slot] = Peak{static_cast<unsigned>(at), column + fminf(fmaxf(offset[at], -most), most),
+                       row + fminf(fmaxf(offset[height * width + at], -most), most), here};
 }

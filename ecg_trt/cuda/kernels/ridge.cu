@@ -1,7 +1,8 @@
-// From the logits of the trace network (n, H, W) to the few rows of each column where the pen may be.
+// From the logits of the trace network (n, H, W) to the pen's row in each column.
 //
-// Two passes, so that no thread waits for another: the first looks at a chunk of rows of a column, the second brings the
-// chunks of a column together. Threads of a warp stand side by side in x and read neighbouring columns.
+// Several passes, so that no thread waits for another: the first looks at a chunk of rows of a column, the second brings
+// the chunks of a column together, the third walks from column to column, the last collects what lies on the walk.
+// Threads of a warp stand side by side in x and read neighbouring columns.
 
 static constexpr int kCandidates = 6;  // RIDGE_CANDIDATES in geometry/signal.py
 
@@ -77,12 +78,12 @@ extern "C" __global__ void ridge_chunks(
 }
 
 // For each candidate (n, K, W): its row; its height relative to the column's best, minus infinity where there are
-// fewer; the expectation of the softmax in the window around it, relative to its row; and the window's share of the
-// column's softmax. Letters have no price here.
+// fewer; the expectation of the softmax in the window around it, px; and the window's share of the column's
+// softmax. Letters have no price here.
 extern "C" __global__ void ridge_merge(
     const float* __restrict__ logits, int height, int width, int chunks, int half_window,
     const float* __restrict__ value, const int* __restrict__ row, const float* __restrict__ mass,
-    short* __restrict__ out_row, float* __restrict__ out_score, float* __restrict__ out_shift,
+    short* __restrict__ out_row, float* __restrict__ out_score, float* __restrict__ out_position,
     float* __restrict__ out_share) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, tile = blockIdx.y;
     if (x >= width) return;
@@ -122,7 +123,89 @@ extern "C" __global__ void ridge_merge(
         const size_t at = (static_cast<size_t>(tile) * kCandidates + k) * width + x;
         out_row[at] = static_cast<short>(centre);
         out_score[at] = there ? best[k] - best[0] : lowest();
-        out_shift[at] = moment / near;
+        out_position[at] = static_cast<float>(centre) + moment / near;
         out_share[at] = fminf(near * expf(highest - top) / total, 1.0f);
     }
+}
+
+// The connected path through the candidates, (n, W) which of them, as geometry.signal.ridge_path finds it (Viterbi,
+// 1967). Each column waits for the one before: one thread a tile, whose sums stay in registers. They are counted from
+// that of the first candidate, so that float32 is enough however long the tile. `back` (n, W) holds for each candidate
+// its predecessor, 3 bits each.
+extern "C" __global__ void ridge_path(
+    const short* __restrict__ row, const float* __restrict__ score, int width, float free_rows, float jump_price,
+    float most_price, float least, unsigned* __restrict__ back, unsigned char* __restrict__ chosen) {
+    static_assert(kCandidates <= 8, "3 bits name one of 8");
+    const int tile = blockIdx.x;  // one thread a block, so that tiles do not wait for each other's memory
+    row += static_cast<size_t>(tile) * kCandidates * width;
+    score += static_cast<size_t>(tile) * kCandidates * width;
+    back += static_cast<size_t>(tile) * width;
+    chosen += static_cast<size_t>(tile) * width;
+    float at[kCandidates], total[kCandidates], next_row[kCandidates], next_score[kCandidates];
+    for (int k = 0; k < kCandidates; ++k) {
+        at[k] = row[k * width];
+        total[k] = fmaxf(score[k * width], least);
+        next_row[k] = row[k * width + min(1, width - 1)];
+        next_score[k] = score[k * width + min(1, width - 1)];
+    }
+    for (int x = 1; x < width; ++x) {
+        float here[kCandidates], gain[kCandidates], reach[kCandidates];
+        const int ahead = min(x + 1, width - 1);  // read one column early: nothing waits for memory
+        for (int k = 0; k < kCandidates; ++k) {
+            here[k] = next_row[k];
+            gain[k] = fmaxf(next_score[k], least);
+            next_row[k] = row[k * width + ahead];
+            next_score[k] = score[k * width + ahead];
+        }
+        unsigned word = 0;
+        for (int k = 0; k < kCandidates; ++k) {
+            float best = lowest();
+            unsigned from = 0;
+            for (int j = 0; j < kCandidates; ++j) {
+                const float beyond = fmaxf(fabsf(here[k] - at[j]) - free_rows, 0.0f);
+                const float value = total[j] - fminf(jump_price * beyond, most_price);
+                if (value > best) {
+                    best = value;
+                    from = j;
+                }
+            }
+            word |= from << (3 * k);
+            reach[k] = best + gain[k];
+        }
+        for (int k = 0; k < kCandidates; ++k) {
+            total[k] = reach[k] - reach[0];
+            at[k] = here[k];
+        }
+        back[x] = word;
+    }
+    unsigned k = 0;
+    float best = total[0];
+    for (unsigned j = 1; j < kCandidates; ++j) {  // no total[k]: an index that is not constant would leave registers
+        if (total[j] > best) {
+            best = total[j];
+            k = j;
+        }
+    }
+    chosen[width - 1] = static_cast<unsigned char>(k);
+    constexpr int batch = 8;  // words that are read before the first is needed
+    for (int x = width - 1; x > 0; x -= batch) {
+        unsigned word[batch];
+        for (int b = 0; b < batch; ++b) word[b] = back[max(x - b, 1)];
+        for (int b = 0; b < batch && x - b > 0; ++b) {
+            k = word[b] >> (3 * k) & 7;
+            chosen[x - b - 1] = static_cast<unsigned char>(k);
+        }
+    }
+}
+
+// (2, n, W): position and share of the candidates that were chosen.
+extern "C" __global__ void ridge_gather(
+    const unsigned char* __restrict__ chosen, const float* __restrict__ position, const float* __restrict__ share,
+    int tiles, int width, float* __restrict__ out) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x, tile = blockIdx.y;
+    if (x >= width) return;
+    const size_t to = static_cast<size_t>(tile) * width + x;
+    const size_t at = (static_cast<size_t>(tile) * kCandidates + chosen[to]) * width + x;
+    out[to] = position[at];
+    out[static_cast<size_t>(tiles) * width + to] = share[at];
 }

@@ -1,6 +1,8 @@
 // Sees an image through a homography.
 #include "sampling.cuh"
 
+// The view lies at the top left of its room; the rest of that is filled.
+//
 // The source of the output pixel (u, v), counted from an output pixel (cu, cv) whose source is (x, y), is
 // (x + (xu u + xv v) / d, y + (yu u + yv v) / d) with d = 1 + du u + dv v. Only distances pass through float32.
 struct View {
@@ -9,17 +11,19 @@ struct View {
 
 template <class Taps>
 static __device__ void warp(
-    const u8* image, int height, int width, const View& view, int fill, u8* out, int out_height, int out_width) {
+    const u8* image, int height, int width, const View& view, int fill, u8* out, int out_height, int out_width,
+    int room_height, int room_width) {
     const int column = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y * blockDim.y + threadIdx.y;
-    if (column >= out_width || row >= out_height) return;
+    if (column >= room_width || row >= room_height) return;
     const float u = column - view.cu, v = row - view.cv;
     const float depth = 1.0f + view.du * u + view.dv * v;
     const float x = view.x + (view.xu * u + view.xv * v) / depth;
     const float y = view.y + (view.yu * u + view.yv * v) / depth;
-    u8* pixel = out + (static_cast<size_t>(row) * out_width + column) * 3;
+    u8* pixel = out + (static_cast<size_t>(row) * room_width + column) * 3;
     const float reach = Taps::taps;
+    const bool inside = column < out_width && row < out_height;
     // NaN, on the horizon, is in no range.
-    if (x > -reach && y > -reach && x < width + reach && y < height + reach) {
+    if (inside && x > -reach && y > -reach && x < width + reach && y < height + reach) {
         sample<Taps, false>(image, height, width, x, y, static_cast<float>(fill), pixel);
     } else {
         for (int c = 0; c < 3; ++c) pixel[c] = static_cast<u8>(fill);
@@ -30,9 +34,9 @@ static __device__ void warp(
     extern "C" __global__ void name(                                                                               \
         const u8* __restrict__ image, int height, int width, float cu, float cv, float x, float y, float xu,       \
         float xv, float yu, float yv, float du, float dv, int fill, u8* __restrict__ out, int out_height,          \
-        int out_width) {                                                                                           \
+        int out_width, int room_height, int room_width) {                                                          \
         warp<Taps>(image, height, width, View{cu, cv, x, y, xu, xv, yu, yv, du, dv}, fill, out, out_height,        \
-                   out_width);                                                                                     \
+                   out_width, room_height, room_width);                                                            \
     }
 
 WARP(warp_nearest, Nearest)
