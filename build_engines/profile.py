@@ -37,8 +37,8 @@ SPECS = {
     spec.stage: spec
     for spec in (
         NetworkSpec("stage0", {"image": (1, ALIGN_INPUT_PX, ALIGN_INPUT_PX, 3)}, px_per_mm=(1.7, 1.7)),
-        # A landscape page on the largest canvas.
-        NetworkSpec("stage1", {"image": (1, 960, 1216, 3)}, px_per_mm=(RECTIFY_PX_PER_MM, RECTIFY_PX_PER_MM)),
+        # Room for an A4 page at full scale, upright or lying.
+        NetworkSpec("stage1", {"image": (1, 1280, 1280, 3)}, px_per_mm=(RECTIFY_PX_PER_MM, RECTIFY_PX_PER_MM)),
         # A 3x4+1 page has four strips of two tiles.
         NetworkSpec("stage2", {"image": (8, *TRACE_TILE_HW, 3)}, TRACE_PX_PER_MM, ridge="ridge", presence="presence"),
     )

@@ -68,6 +68,13 @@ def convolution(
     return _model(nodes, [image], ends, weights)
 
 
+def as_float(shape: Sequence[int], outputs: Sequence[str] = ("out",)) -> bytes:
+    """Every output is the uint8 input "image", as float32."""
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, list(shape))
+    nodes = [helper.make_node("Cast", ["image"], [name], to=TensorProto.FLOAT) for name in outputs]
+    return _model(nodes, [image], [helper.make_tensor_value_info(o, TensorProto.FLOAT, list(shape)) for o in outputs])
+
+
 def two_inputs() -> bytes:
     """`sum = a + b`, with one free length "k" in both."""
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["k"]) for name in ("a", "b", "sum")]

@@ -99,8 +99,15 @@ class Closing:
         self.close()
 
 
-def check_feed(inputs: tuple[TensorSpec, ...], feed: Mapping[str, Array]) -> None:
+def check_feed(
+    inputs: tuple[TensorSpec, ...], feed: Mapping[str, Array], kinds: tuple[type, ...] = (np.ndarray,)
+) -> None:
     """Compares a feed with the inputs: names, types and shapes; a named free axis has one length throughout.
+
+    Args:
+        inputs: of the network.
+        feed: what it is to be fed.
+        kinds: of array that it takes.
 
     Raises:
         BackendError: the first difference found.
@@ -111,8 +118,8 @@ def check_feed(inputs: tuple[TensorSpec, ...], feed: Mapping[str, Array]) -> Non
     free: dict[str, int] = {}
     for spec in inputs:
         array = feed[spec.name]
-        if not isinstance(array, np.ndarray):
-            raise _mismatch(f"{spec.name} as {type(array).__name__}", f"a numpy array, {spec}")
+        if not isinstance(array, kinds):
+            raise _mismatch(f"{spec.name} as {type(array).__name__}", f"{spec} as {kinds[0].__name__}")
         got = f"{spec.name} {array.dtype} {array.shape}"
         if array.dtype != np.dtype(spec.dtype) or array.ndim != len(spec.shape):
             raise _mismatch(got, str(spec))

@@ -67,7 +67,7 @@ class TrtBackend(Closing):
         """See `Backend.infer`."""
         if self._context is None:
             raise closed_error(self.name)
-        check_feed(self.inputs, feed)
+        check_feed(self.inputs, feed, (np.ndarray, DeviceArray))
         on_host = any(isinstance(array, np.ndarray) for array in feed.values())
         there = {name: self._on_gpu(name, array) for name, array in feed.items()}
         out = self._run(there)

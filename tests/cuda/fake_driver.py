@@ -140,6 +140,11 @@ class FakeDriver:
 
             self._later(work)
 
+    def queue_on(self, stream: int, work: Callable[[], None]) -> None:
+        """What a library queues on a stream without asking the driver."""
+        self._use("stream", stream)
+        self._later(work)
+
     def malloc(self, nbytes: int) -> int:
         self._waits("malloc")
         return self._allocate("device memory", nbytes)

@@ -103,6 +103,7 @@ class _RectifyNetwork:
     """Answers with the truth of whatever canvas it is shown; the canvas's place is taken from the alignment."""
 
     name = "oracle"
+    inputs = ()
 
     def __init__(self, page: Page, shot: Shot, alignment: PageAlignment) -> None:
         self.page, self.shot, self.alignment = page, shot, alignment
@@ -110,7 +111,7 @@ class _RectifyNetwork:
     def infer(self, feed: dict[str, Array]) -> dict[str, Array]:
         from ecg_trt.stages.rectify import _canvas
 
-        canvas_from_page, hw = _canvas(self.alignment)
+        canvas_from_page, hw = _canvas(self.alignment, None)
         assert feed["image"].shape == (1, *hw, 3)
         photo_from_canvas = np.linalg.inv(canvas_from_page @ self.alignment.page_from_photo)
         rows, cols = np.mgrid[: hw[0] // 4, : hw[1] // 4]

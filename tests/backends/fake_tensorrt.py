@@ -1,0 +1,158 @@
+"""A runtime's side of `tensorrt_rtx` (or, without its extras, `tensorrt`): plans that are ONNX files in disguise.
+
+Engines run them by ONNX Runtime, when the fake driver gets to it. Every call is counted, and one of them can fail in
+the way that TensorRT fails: a null object, or False.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import types
+from enum import Enum, IntEnum
+from importlib.machinery import ModuleSpec
+from typing import Any
+
+import numpy as np
+
+from ecg_trt.backends.ort import OrtBackend
+from tests.cuda.fake_driver import FakeDriver
+
+VERSION = "1.7.0"
+
+
+class DataType(Enum):
+    FLOAT = "float32"
+    UINT8 = "uint8"
+
+
+class TensorIOMode(IntEnum):
+    INPUT = 1
+    OUTPUT = 2
+
+
+def make_runtime(driver: FakeDriver, *, name: str = "tensorrt_rtx", fail_at: int = 0, capturable: bool = True) -> Any:
+    """A module like `tensorrt_rtx`, on a fake GPU.
+
+    Args:
+        driver: carries what is enqueued.
+        name: of the module; "tensorrt" has no runtime configuration and no runtime cache.
+        fail_at: number of the call that fails, from 1; 0 for none.
+        capturable: what contexts say of being captured.
+
+    Returns:
+        The module; `calls` names all calls so far, `live` counts contexts.
+    """
+    trt = types.ModuleType(name)
+    trt.__spec__ = ModuleSpec(name, None)
+    trt.__version__ = VERSION  # type: ignore[attr-defined]
+    calls: list[str] = []
+    trt.calls = calls  # type: ignore[attr-defined]
+    is_rtx = name == "tensorrt_rtx"
+
+    def fails(call: str) -> bool:
+        calls.append(call)
+        return len(calls) == fail_at
+
+    class ILogger:
+        INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = range(5)
+
+    class Context:
+        def __init__(self, session: OrtBackend) -> None:
+            self.session, self.addresses = session, {}  # type: ignore[var-annotated]
+
+        def set_tensor_address(self, tensor: str, address: int) -> bool:
+            self.addresses[tensor] = address
+            return not fails("set_tensor_address")
+
+        def execute_async_v3(self, stream: int) -> bool:
+            if fails("execute_async_v3"):
+                return False
+            driver.queue_on(stream, lambda addresses=dict(self.addresses): self.run(addresses))
+            return True
+
+        def run(self, addresses: dict[str, int]) -> None:
+            out = self.session.infer({spec.name: at(addresses[spec.name], spec) for spec in self.session.inputs})
+            for spec in self.session.outputs:
+                at(addresses[spec.name], spec)[:] = out[spec.name]
+
+    class RtxContext(Context):
+        def is_stream_capturable(self, stream: int) -> bool:
+            return capturable
+
+    class Cache:
+        def __init__(self) -> None:
+            self.blob = b""
+
+        def serialize(self) -> bytes:
+            return self.blob or b"compiled"
+
+        def deserialize(self, blob: bytes) -> bool:
+            self.blob = blob if blob.startswith(b"compiled") else b""
+            return bool(self.blob)
+
+    class Config:
+        cuda_graph_strategy: Any = None
+
+        def create_runtime_cache(self) -> Cache:
+            return Cache()
+
+        def set_runtime_cache(self, cache: Cache) -> bool:
+            return not fails("set_runtime_cache")
+
+    class Engine:
+        def __init__(self, session: OrtBackend) -> None:
+            self.session = session
+            self.specs = [*session.inputs, *session.outputs]
+            self.num_io_tensors = len(self.specs)
+
+        def named(self, tensor: str) -> Any:
+            return next(spec for spec in self.specs if spec.name == tensor)
+
+        def get_tensor_name(self, k: int) -> str:
+            return self.specs[k].name
+
+        def get_tensor_dtype(self, tensor: str) -> DataType:
+            return DataType(self.named(tensor).dtype)
+
+        def get_tensor_shape(self, tensor: str) -> tuple[int, ...]:
+            return tuple(self.named(tensor).shape)
+
+        def get_tensor_mode(self, tensor: str) -> TensorIOMode:
+            is_input = self.named(tensor) in self.session.inputs
+            return TensorIOMode.INPUT if is_input else TensorIOMode.OUTPUT
+
+        def create_execution_context(self, config: Config | None = None) -> Context | None:
+            assert (config is None) != is_rtx
+            if fails("create_execution_context"):
+                return None
+            return (RtxContext if is_rtx else Context)(self.session)
+
+    class RtxEngine(Engine):
+        def create_runtime_config(self) -> Config:
+            return Config()
+
+    class Runtime:
+        def __init__(self, logger: Any) -> None:
+            self.logger = logger
+            self.null = fails("Runtime")
+
+        def __bool__(self) -> bool:
+            return not self.null
+
+        def deserialize_cuda_engine(self, plan: bytes) -> Engine | None:
+            if fails("deserialize_cuda_engine"):
+                self.logger.log(ILogger.ERROR, "no kernel\n for this GPU")
+                return None
+            return (RtxEngine if is_rtx else Engine)(OrtBackend(plan[4:], 1))
+
+    for kind in (ILogger, Runtime, DataType, TensorIOMode):
+        setattr(trt, kind.__name__, kind)
+    trt.CudaGraphStrategy = types.SimpleNamespace(DISABLED=0)  # type: ignore[attr-defined]
+    return trt
+
+
+def at(address: int, spec: Any) -> Any:
+    """The host memory behind an address of the fake driver."""
+    kind = np.dtype(spec.dtype)
+    nbytes = int(np.prod(spec.shape)) * kind.itemsize
+    return np.ctypeslib.as_array((ctypes.c_uint8 * nbytes).from_address(address)).view(kind).reshape(spec.shape)
