@@ -186,6 +186,8 @@ class _Batch:
         stems = self._stems()
         with contextlib.ExitStack() as stack:
             digitizer = stack.enter_context(Digitizer(self.options))
+            if digitizer.runtime.note:
+                click.echo(f"Networks run on {digitizer.runtime.name}; not on {digitizer.runtime.note}.", err=True)
             readings = read_many(self.photos, self.options, digitizer)
             stack.callback(readings.close)
             advance = stack.enter_context(self._progress())

@@ -148,11 +148,16 @@ class Digitizer:
         self._align = Align(stage0, ops, self.options.min_px_per_mm)
         self._rectify, self._trace = Rectify(stage1, ops), Trace(stage2, ops)
 
+    @property
+    def slots(self) -> int:
+        """How many photos are worth having in flight, each in a digitizer of its own."""
+        return self.runtime.slots
+
     def twin(self) -> Digitizer:
         """A digitizer for another thread, which shares what can be shared; it must be closed before this one.
 
         Raises:
-            BackendError: `runtime.slots` is 1.
+            BackendError: `slots` is 1.
         """
         other = Digitizer(self.options, runtime=self.runtime.twin())
         other._is_owner = True

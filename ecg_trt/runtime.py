@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from types import TracebackType
@@ -11,6 +12,13 @@ from ecg_trt.errors import BackendError
 from ecg_trt.ops.base import ImageOps
 
 NETWORKS = ("stage0", "stage1", "stage2")
+
+
+def available_cores() -> int:
+    """Cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Runtime:

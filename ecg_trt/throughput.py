@@ -1,19 +1,21 @@
-"""Many photos: one is decoded while the one before is digitized."""
+"""Many photos: some are decoded while the ones before are digitized, one in each slot of the runtime."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from ecg_trt.config import Options
 from ecg_trt.errors import EcgTrtError
 from ecg_trt.io.photo import read_photo
+from ecg_trt.runtime import available_cores
 from ecg_trt.types import Array, EcgRecord, Photo
 
 if TYPE_CHECKING:
@@ -21,7 +23,10 @@ if TYPE_CHECKING:
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | Array"
 
-_AHEAD = 1  # decoded photos that may wait; one of 50 megapixels takes 150 MB
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+_AHEAD, _MOST_AHEAD = 1, 8  # decoded photos that may wait, on a CPU and for a GPU; one of 50 megapixels takes 150 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,64 +38,95 @@ class _Decoded:
 
 
 def digitize_many(
-    photos: Iterable[Source], options: Options | None = None
+    photos: Iterable[Source], options: Options | None = None, digitizer: Digitizer | None = None
 ) -> Generator[EcgRecord | EcgTrtError, None, None]:
-    """Digitizes photos one after the other, in order; one bad photo harms no other.
+    """Digitizes photos in order; one bad photo harms no other.
+
+    On a GPU two photos are in flight: what one thinks about on the CPU hides behind the other's work on the GPU.
 
     Args:
         photos: paths, encoded bytes or (H, W, 3) uint8 RGB arrays; taken one by one, so a generator will do.
         options: settings for all of them.
-
-    Yields:
-        For each photo its record, or the error that it met.
-
-    Raises:
-        BackendError: the networks cannot be loaded at all.
-    """
-    with closing(read_many(photos, options)) as readings:
-        for reading in readings:
-            yield reading if isinstance(reading, EcgTrtError) else reading.record
-
-
-def read_many(
-    photos: Iterable[Source], options: Options | None = None, digitizer: Digitizer | None = None
-) -> Generator[Reading | EcgTrtError, None, None]:
-    """As `digitize_many`, but with everything that an overlay needs.
-
-    Args:
-        photos: paths, encoded bytes or arrays.
-        options: settings for all of them.
         digitizer: an open one to use; the caller closes it. `options` must be those it was made with.
 
     Yields:
-        For each photo its reading, or the error that it met. An error that nobody foresaw is an `EcgTrtError`
+        For each photo its record, or the error that it met. An error that nobody foresaw is an `EcgTrtError`
         whose `__cause__` is the original.
 
     Raises:
         BackendError: the networks cannot be loaded at all.
     """
+    with closing(_many(photos, options, digitizer, _record)) as records:
+        yield from records
+
+
+def read_many(
+    photos: Iterable[Source], options: Options | None = None, digitizer: Digitizer | None = None
+) -> Generator[Reading | EcgTrtError, None, None]:
+    """As `digitize_many`, but yields readings, with everything that an overlay needs."""
+    with closing(_many(photos, options, digitizer, _reading)) as readings:
+        yield from readings
+
+
+def _many(
+    photos: Iterable[Source],
+    options: Options | None,
+    digitizer: Digitizer | None,
+    read: Callable[[Digitizer, _Decoded], _Result],
+) -> Generator[_Result | EcgTrtError, None, None]:
+    """Decodes ahead and lets each slot `read`; results keep the photos' order."""
     from ecg_trt.digitizer import Digitizer
 
     options = options or Options()
     with ExitStack() as stack:
-        worker = digitizer or stack.enter_context(Digitizer(options))
-        for decoded in stack.enter_context(closing(_decode_ahead(photos, options))):
-            yield _read(worker, decoded)
+        first = digitizer or stack.enter_context(Digitizer(options))
+        slots = [first, *(stack.enter_context(first.twin()) for _ in range(first.slots - 1))]
+        ahead = _AHEAD if len(slots) == 1 else max(len(slots), available_cores() - len(slots))
+        decoded = stack.enter_context(closing(_decode_ahead(photos, options, min(ahead, _MOST_AHEAD))))
+        if len(slots) == 1:  # in this thread: some drivers serve no other
+            yield from (_guarded(read, first, photo) for photo in decoded)
+        else:
+            yield from stack.enter_context(closing(_in_slots(slots, decoded, read)))
 
 
-def _decode_ahead(photos: Iterable[Source], options: Options) -> Generator[_Decoded, None, None]:
-    """Decodes in one thread (Pillow lets go of the interpreter's lock), `_AHEAD` photos in advance."""
-    waiting: deque[Future[_Decoded]] = deque()
-    pool = ThreadPoolExecutor(1, thread_name_prefix="ecg-trt-decode")
+def _in_slots(
+    slots: Sequence[Digitizer], decoded: Iterable[_Decoded], read: Callable[[Digitizer, _Decoded], _Result]
+) -> Generator[_Result | EcgTrtError, None, None]:
+    """As many photos in flight as there are slots."""
+    free: SimpleQueue[Digitizer] = SimpleQueue()
+    for slot in slots:
+        free.put(slot)
+
+    def work(photo: _Decoded) -> _Result | EcgTrtError:
+        slot = free.get()
+        try:
+            return _guarded(read, slot, photo)
+        finally:
+            free.put(slot)
+
+    yield from _ordered(decoded, work, len(slots), len(slots) - 1, "ecg-trt-slot")
+
+
+def _ordered(
+    items: Iterable[_Item], work: Callable[[_Item], _Result], threads: int, ahead: int, name: str
+) -> Generator[_Result, None, None]:
+    """Works on items in threads, `ahead` of what is asked for, and yields the results in the items' order."""
+    waiting: deque[Future[_Result]] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
     try:
-        for photo in photos:
-            waiting.append(pool.submit(_decode, photo, options))
-            if len(waiting) > _AHEAD:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > ahead:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     finally:  # also when the consumer stops early
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _decode_ahead(photos: Iterable[Source], options: Options, ahead: int) -> Generator[_Decoded, None, None]:
+    """Decodes in threads of its own (Pillow lets go of the interpreter's lock)."""
+    yield from _ordered(photos, lambda photo: _decode(photo, options), ahead, ahead, "ecg-trt-decode")
 
 
 def _decode(source: Source, options: Options) -> _Decoded:
@@ -105,20 +141,35 @@ def _decode(source: Source, options: Options) -> _Decoded:
     return _Decoded(photo, 1e3 * (time.perf_counter() - start))
 
 
-def _read(digitizer: Digitizer, decoded: _Decoded) -> Reading | EcgTrtError:
-    photo = decoded.photo
-    if isinstance(photo, EcgTrtError):
-        return photo
+def _guarded(
+    read: Callable[[Digitizer, _Decoded], _Result], digitizer: Digitizer, decoded: _Decoded
+) -> _Result | EcgTrtError:
+    if isinstance(decoded.photo, EcgTrtError):
+        return decoded.photo
     try:
-        reading = digitizer.digitize_with_views(photo)
+        return read(digitizer, decoded)
     except EcgTrtError as error:
         return error
     except Exception as error:
         return _unforeseen(error)
-    # The digitizer got a decoded photo, and does not know how long that took.
-    timings = {**reading.record.timings_ms, "decode": decoded.decode_ms}
+
+
+def _record(digitizer: Digitizer, decoded: _Decoded) -> EcgRecord:
+    assert isinstance(decoded.photo, Photo)
+    return _with_decode_time(digitizer(decoded.photo), decoded.decode_ms)
+
+
+def _reading(digitizer: Digitizer, decoded: _Decoded) -> Reading:
+    assert isinstance(decoded.photo, Photo)
+    reading = digitizer.digitize_with_views(decoded.photo)
+    return replace(reading, record=_with_decode_time(reading.record, decoded.decode_ms))
+
+
+def _with_decode_time(record: EcgRecord, decode_ms: float) -> EcgRecord:
+    """The digitizer got a decoded photo, and does not know how long that took."""
+    timings = {**record.timings_ms, "decode": decode_ms}
     timings["total"] = sum(ms for step, ms in timings.items() if step != "total")
-    return replace(reading, record=replace(reading.record, timings_ms=timings))
+    return replace(record, timings_ms=timings)
 
 
 def _unforeseen(error: Exception) -> EcgTrtError:

@@ -116,9 +116,17 @@ class FakeDigitizer:
     """Reads any photo at once, except uniform ones, which hold no ECG."""
 
     opened = 0
+    slots = 1
 
     def __init__(self, options: Options | None = None) -> None:
         self.options = options or Options()
+        self.runtime = types.SimpleNamespace(name="fake", note="")
+
+    def twin(self) -> FakeDigitizer:
+        return type(self)(self.options)
+
+    def __call__(self, source: Photo) -> EcgRecord:
+        return self.digitize_with_views(source).record
 
     def __enter__(self) -> FakeDigitizer:
         type(self).opened += 1

@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pytest
 
+from ecg_trt import throughput
 from ecg_trt.config import Options
 from ecg_trt.errors import EcgTrtError, NoEcgFoundError, NotAnImageError, PhotoNotFoundError
 from ecg_trt.throughput import digitize_many, read_many
@@ -56,8 +57,6 @@ def test_photos_are_taken_one_by_one(fake_digitizer, tools):
 
 def test_decoding_overlaps_with_reading(fake_digitizer, tools, monkeypatch):
     """The second photo is decoded while the first is being read: each waits for the other to have started."""
-    from ecg_trt import throughput
-
     decoding_second = threading.Event()
     honest, calls = throughput.read_photo, []
 
@@ -76,6 +75,47 @@ def test_decoding_overlaps_with_reading(fake_digitizer, tools, monkeypatch):
     with Waiting() as digitizer:
         assert len(list(read_many([tools.picture(), tools.picture()], Options(), digitizer))) == 2
     fake_digitizer.opened = 0  # the subclass kept its own count
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3])
+def test_photos_share_the_slots_and_keep_their_order(fake_digitizer, tools, monkeypatch, slots):
+    """Every slot waits until all others are at work too: photos really are in flight together."""
+    together, lock, busy = threading.Barrier(slots), threading.Lock(), []
+
+    class Slow(fake_digitizer):
+        def digitize_with_views(self, source):
+            with lock:
+                assert self not in busy, "two photos in one slot"
+                busy.append(self)
+            together.wait(10)
+            if source.source == "<array>" and source.image.max() == 13:
+                busy.remove(self)
+                raise ZeroDivisionError("a bug")
+            with lock:
+                busy.remove(self)
+            return super().digitize_with_views(source)
+
+    monkeypatch.setattr("ecg_trt.digitizer.Digitizer", Slow)
+    monkeypatch.setattr(Slow, "slots", slots)
+    photos = [tools.picture(seed=k) for k in range(6)]
+    photos[3] = np.full((500, 700, 3), 13, np.uint8)
+    results = list(digitize_many(photos))
+    assert [isinstance(result, EcgRecord) for result in results] == [True] * 3 + [False] + [True] * 2
+    assert Slow.opened == 0
+    assert not [t for t in threading.enumerate() if t.name.startswith("ecg-trt")]
+
+
+def test_results_come_in_order_whoever_is_first(tools):
+    first = threading.Event()
+
+    def work(k):
+        if k == 0:
+            assert first.wait(10)
+        else:
+            first.set()
+        return k
+
+    assert list(throughput._ordered(range(5), work, 2, 1, "ecg-trt-test")) == list(range(5))
 
 
 def test_no_photos(fake_digitizer):

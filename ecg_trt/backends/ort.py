@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import onnxruntime as ort
 
 from ecg_trt.backends.base import Closing, TensorSpec, check_feed, closed_error
 from ecg_trt.errors import BackendError, WeightsError
+from ecg_trt.runtime import available_cores
 from ecg_trt.types import Array
 
 _DTYPES = {
@@ -82,13 +82,6 @@ class OrtBackend(Closing):
 
     def __enter__(self) -> OrtBackend:
         return self
-
-
-def available_cores() -> int:
-    """Cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _options(threads: int) -> ort.SessionOptions:
