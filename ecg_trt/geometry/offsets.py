@@ -15,7 +15,8 @@ from ecg_trt.types import Array, GridWarp
 LEAST_BARE = 0.25  # of a window's length that must be free of the pen
 LEAST_SHARE = 0.1  # of it: with less, its darkness is taken for fainter than it is
 LEAST_SPREAD = 1e-4  # of a profile
-PEN_HALO = (5, 5)  # px (x, y), around the pen: its blurred rim is neither pen nor paper
+PEN_REACH = 3  # px: part of a pen is what has a pen surely that near; farther on, grey lines would be taken for it
+PEN_HALO = 2  # px, around the pen: its blurred rim is neither pen nor paper
 SAMPLE_PX, SAMPLE_ROWS = 7, 5  # every how many pixels and rows the whole page's darkness is judged by
 _REACH_MM = 0.45  # less than half a small box, so that a 1 mm line is never taken for its neighbour
 _WINDOW_MM = 5.0  # length of line that is averaged
@@ -139,18 +140,13 @@ def darkness(image: Array, px_per_mm: tuple[float, float], x_mm: Array) -> tuple
     columns, reach = line_columns(x_mm, px_per_mm[0], image.shape[1])
     darkest = cv2.dilate(colourless[::SAMPLE_ROWS], np.ones((1, 2 * reach + 1), np.uint8))
     limit, weak, strong = thresholds(dark[::SAMPLE_PX, ::SAMPLE_PX], darkest[:, columns])
-    pen = _connected(colourless, weak, strong).astype(np.uint8)
-    pen = cv2.dilate(pen, np.ones(PEN_HALO[::-1], np.uint8))
-    return np.clip(dark, *darkness_range(limit)), (1 - pen).astype(np.float32)
+    pen = _spread(_spread(colourless > strong, PEN_REACH) & (colourless > weak), PEN_HALO)
+    return np.clip(dark, *darkness_range(limit)), (~pen).astype(np.float32)
 
 
-def _connected(value: Array, weak: float, strong: float) -> Array:
-    """(H, W) bool: what is above `weak` and hangs together with something above `strong` (hysteresis)."""
-    count, names = cv2.connectedComponents((value > weak).astype(np.uint8), connectivity=8)
-    sure = np.zeros(count, bool)
-    sure[names[value > strong]] = True
-    sure[0] = False
-    return np.asarray(sure[names])
+def _spread(mask: Array, reach: int) -> Array:
+    """(H, W) bool: what has something of a mask within `reach` px along both axes."""
+    return cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8)) > 0
 
 
 def _offsets(dark: Array, bare: Array, at: Profiles) -> tuple[Array, Array]:

@@ -9,6 +9,7 @@ from ecg_trt.cuda.module import ROW_BLOCK
 from ecg_trt.geometry.grid import lattice_taps
 from ecg_trt.ops.base import Interpolation
 from ecg_trt.ops.cuda_decode import CudaDecoding
+from ecg_trt.ops.cuda_lines import CudaLines
 from ecg_trt.ops.cuda_work import TILES, VIEW, AnyArray, Argument, check_image
 from ecg_trt.ops.scale import (
     as_map,
@@ -24,7 +25,7 @@ from ecg_trt.ops.scale import (
 from ecg_trt.types import Array
 
 
-class CudaOps(CudaDecoding):
+class CudaOps(CudaDecoding, CudaLines):
     """`ImageOps` on (H, W, 3) uint8 images on one GPU, queued on a stream of its own.
 
     Images may be numpy arrays, which are uploaded, or device arrays. Results are device arrays unless said otherwise;
@@ -104,6 +105,11 @@ class CudaOps(CudaDecoding):
         pixels = source.shape[0] * source.shape[1]
         self.run("grey", (pixels,), source, into, pixels, block=ROW_BLOCK)
         return into
+
+    def ruling(self, image: AnyArray, view: Array, hw: tuple[int, int]) -> tuple[float, float]:
+        """See `ImageOps.ruling`; the view is `warp_homography`'s, and lies where its last result lay."""
+        photo, h = self.upload(image), invertible(view)
+        return self.ruled(self.grey(self.warp_homography(photo, h, hw)), _view(np.linalg.inv(h), hw), photo.shape)
 
     def cut(self, page: DeviceArray, corners: Array, tile_hw: tuple[int, int], *, fill: int = 114) -> DeviceArray:
         """See `ImageOps.cut`."""

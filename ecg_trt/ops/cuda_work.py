@@ -26,6 +26,10 @@ PEAK = np.dtype([("index", np.uint32), ("xy", np.float32, 2), ("score", np.float
 MARK = np.dtype([("index", np.uint32), ("value", np.uint32)])  # Mark in marks.cu
 PEAKS_AT_ONCE, MARKS_AT_ONCE = 8192, 32768  # downloaded before it is known how many there are; a usual page has fewer
 _Self = TypeVar("_Self", bound="CudaWork")
+RULING_ROWS = 64  # of a column of a view, that one thread sums up
+POWER_BINS = 46 << 8  # of the histogram of squared gradients, whose greatest is below 2^26
+_MOST_NODES, _MOST_LINES = 1 << 13, 1 << 12  # of a lattice, and of lines one way; a view has no more columns
+_PROFILE_BYTES = 160  # a node: two lines cross there, 19 px and 9 px are looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +66,19 @@ class Sizes:
             "chunk value": 4 * chunks * RIDGE_CANDIDATES * column, "chunk row": 4 * chunks * RIDGE_CANDIDATES * column,
             "chunk mass": 8 * chunks * column, "ridge": 14 * RIDGE_CANDIDATES * column, "ridge path": 13 * column,
             "peaks": PEAK.itemsize * (self.heat_cells + 1), "marks": self.marks_bytes,
-            "mark list": MARK.itemsize * (MARKS_AT_ONCE + 1),
+            "mark list": MARK.itemsize * (MARKS_AT_ONCE + 1), "page planes": 2 * self.page_px,
+            "page sums": 4 * self.page_px, "page contrast": 8 * self.page_px, "page sample": self.page_px // 4,
+            "line columns": 4 * _MOST_LINES, "line places": 8 * _MOST_LINES,
+            "line profiles": _PROFILE_BYTES * _MOST_NODES, "line peaks": 16 * _MOST_NODES,
+            "blurred rows": 4 * self.view_px, "blurred": 4 * self.view_px, "ruling powers": 4 * POWER_BINS,
+            "ruling sums": 12 * (self.view_px // RULING_ROWS + 2 * _MOST_LINES),
         }  # fmt: skip
 
     def pinned(self) -> dict[str, int]:
         """Bytes of pinned memory by name."""
         return {
             "photo": 3 * self.photo_px, "lattice": 1 << 19, "corners": 4096, "letters": 1 << 20,
+            "line columns": 4 * _MOST_LINES, "line places": 8 * _MOST_LINES,
             "download": max(4 * self.page_px, self.marks_bytes),
         }  # fmt: skip
 

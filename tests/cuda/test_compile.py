@@ -34,7 +34,9 @@ def test_the_kernels_are_those_that_are_launched() -> None:
     assert len(names) == len(set(names))
     assert set(names) == families | {
         "cut", "dense_map", "grey", "marks", "peaks", "reduce", "ridge_chunks", "ridge_gather", "ridge_merge",
-        "ridge_path",
+        "ridge_path", "every_line", "every_pixel", "line_peaks", "line_profiles", "page_planes", "paper_columns",
+        "paper_darkness", "pen_columns", "pen_halo", "pen_rows", "ruling_chunks", "ruling_columns", "ruling_powers",
+        "ruling_rows", "ruling_sums",
     }  # fmt: skip
 
 

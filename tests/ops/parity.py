@@ -43,6 +43,12 @@ TOLERANCES = {
     "row": Tolerance(2e-4, 1e-5, "px; sums in float32 in another order"),
     "share": Tolerance(2e-5, 1e-6, "sums in float32 in another order"),
     "node": Tolerance(1e-4, 1e-5, "px; expf and float32 positions"),
+    "darkness": Tolerance(1e-6, 1e-7, "of 1; exact sums divided in float32 here, in float64 there"),
+    "bare": Tolerance(1, 1e-4, "a pixel beside the threshold of the pen may fall on either side, with its halo"),
+    "offset": Tolerance(1e-3, 1e-5, "mm; sums of a window in float32 in another order"),
+    "prominence": Tolerance(2e-2, 1e-3, "peak over spread; sums of a window in float32 in another order"),
+    "angle": Tolerance(1e-4, 1e-4, "rad; the view's rounded pixels, and a percentile from bins 0.4 % wide"),
+    "coherence": Tolerance(1e-3, 1e-3, "of 1; as the angle"),
     "mark": Tolerance(0.035, 0.008, "1/510 of uint8, and OpenCV's 1/32 px in a heatmap that jumps from 0 to 1"),
 }
 

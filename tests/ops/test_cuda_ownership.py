@@ -53,6 +53,8 @@ def everything(driver: FakeDriver) -> list[Array]:
         out = list(gpu.download(gpu.warp_homography(photo, np.diag([0.4, 0.4, 1.0]), (16, 16)), gpu.grey(photo)))
         page, seen = gpu.flatten(photo, nodes, 5.0, (0.0, 0.0), (3.0, 3.0), (40, 40))
         out += gpu.download(page, seen, gpu.cut(page, np.array([[3, 4]]), (8, 8)))
+        offsets = gpu.line_offsets(page, (3.0, 3.0), np.array([5.0, 10.0]), np.array([5.0]))
+        out += [offsets.x, offsets.y, np.array(gpu.ruling(photo, np.eye(3), (30, 31)))]
         out += gpu.download(*gpu.remap(photo, wavy_map((20, 20), 1.0)))
         out += gpu.ridge(logits, Letters(np.eye(3), np.zeros((1, 50)), np.zeros((1, 12)), 3.0))
         out += gpu.node_candidates(logits[0], np.zeros((2, 50, 12), np.float32), 0.3, 4)
@@ -105,4 +107,28 @@ def test_slots_share_kernels_and_nothing_else() -> None:
         assert np.array_equal(one.download(first)[0], noise(4, 4, 3))
         assert np.array_equal(two.download(second)[0], noise(4, 4, 3, seed=1))
         assert driver.calls.count("load_module") == len(kernel_files())
+    assert driver.live == {}
+
+
+@pytest.mark.usefixtures("any_cubin")
+def test_nothing_is_allocated_for_a_usual_photo() -> None:
+    driver = FakeDriver()  # without kernels: all counts stay 0
+    nodes, logits = bent_nodes(50, 66, 50.0), np.zeros((8, 320, 1344), np.float32)
+    planes = {"zero": 1, "start": 1, "end": 1, "pulse": 1, "label": 12}
+    maps = [np.zeros((n, 320, 320), np.float32) for n in (*planes.values(), 1, 2)]
+    names = (*(f"{name} logits" for name in planes), "node logits", "node offsets")
+    with CudaOps(driver) as gpu:
+        *heat, node, offset = (gpu.memory.upload(name, a) for name, a in zip(names, maps, strict=True))  # the networks'
+        ridge, before = gpu.memory.upload("ridge logits", logits), gpu.memory.generation
+        photo = gpu.upload(noise(3000, 4000, 3))
+        gpu.warp_homography(photo, np.eye(3), (1280, 1280))
+        gpu.ruling(photo, np.diag([0.4, 0.4, 1.0]), (1200, 1333))
+        gpu.node_candidates(node.reshaped(320, 320), offset, 0.3, 4)
+        gpu.marks(dict(zip(planes, heat, strict=True)), nodes, 5.0, 4)
+        page, _ = gpu.flatten(photo, nodes, 5.0, (-2.0, -3.0), (10.0, 4.5), (1220, 3270))
+        gpu.line_offsets(page, (10.0, 4.5), 5.0 * np.arange(66), 5.0 * np.arange(50))
+        gpu.cut(page, np.zeros((8, 2)), (320, 1344))
+        gpu.ridge(ridge, Letters(np.ones((330, 330)), np.zeros((8, 320)), np.zeros((8, 1344)), 3.0))
+        assert gpu.memory.generation == before
+    assert driver.faults == []
     assert driver.live == {}

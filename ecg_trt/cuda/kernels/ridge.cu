@@ -128,49 +128,58 @@ extern "C" __global__ void ridge_merge(
     }
 }
 
-// The connected path through the candidates, (n, W) which of them, as geometry.signal.ridge_path finds it (Viterbi,
-// 1967). Each column waits for the one before: one thread a tile, whose sums stay in registers. They are counted from
-// that of the first candidate, so that float32 is enough however long the tile. `back` (n, W) holds for each candidate
-// its predecessor, 3 bits each.
-extern "C" __global__ void ridge_path(
-    const short* __restrict__ row, const float* __restrict__ score, int width, float free_rows, float jump_price,
-    float most_price, float least, unsigned* __restrict__ back, unsigned char* __restrict__ chosen) {
-    static_assert(kCandidates <= 8, "3 bits name one of 8");
-    const int tile = blockIdx.x;  // one thread a block, so that tiles do not wait for each other's memory
-    row += static_cast<size_t>(tile) * kCandidates * width;
-    score += static_cast<size_t>(tile) * kCandidates * width;
-    back += static_cast<size_t>(tile) * width;
-    chosen += static_cast<size_t>(tile) * width;
+// The greatest of K values, and which it is; of equals, the first. Loops of fixed length keep arrays in registers.
+template <class Value>
+static __device__ float greatest(const Value& value, unsigned* which) {
+    float best = value(0);
+    *which = 0;
+#pragma unroll
+    for (int j = 1; j < kCandidates; ++j) {
+        const float here = value(j);
+        if (here > best) {
+            best = here;
+            *which = j;
+        }
+    }
+    return best;
+}
+
+// What a jump from row to row costs, and how little a candidate may gain.
+struct Prices {
+    float free_rows, jump, most, least;
+
+    __device__ float of(float rows) const { return fminf(jump * fmaxf(fabsf(rows) - free_rows, 0.0f), most); }
+};
+
+// Walks a tile's candidates (K, W) from left to right. `back` (W) takes for each candidate its best predecessor, 3 bits
+// each; returns the candidate at which the best path ends. Sums stay in registers, and are counted from that of the
+// first candidate, so that float32 is enough however long the tile.
+static __device__ unsigned walk(
+    const short* __restrict__ row, const float* __restrict__ score, int width, const Prices& price,
+    unsigned* __restrict__ back) {
     float at[kCandidates], total[kCandidates], next_row[kCandidates], next_score[kCandidates];
+    const int second = min(1, width - 1);
     for (int k = 0; k < kCandidates; ++k) {
         at[k] = row[k * width];
-        total[k] = fmaxf(score[k * width], least);
-        next_row[k] = row[k * width + min(1, width - 1)];
-        next_score[k] = score[k * width + min(1, width - 1)];
+        total[k] = fmaxf(score[k * width], price.least);
+        next_row[k] = row[k * width + second];
+        next_score[k] = score[k * width + second];
     }
+#pragma unroll 1
     for (int x = 1; x < width; ++x) {
-        float here[kCandidates], gain[kCandidates], reach[kCandidates];
+        float here[kCandidates], reach[kCandidates];
         const int ahead = min(x + 1, width - 1);  // read one column early: nothing waits for memory
+        unsigned word = 0;
+#pragma unroll
         for (int k = 0; k < kCandidates; ++k) {
             here[k] = next_row[k];
-            gain[k] = fmaxf(next_score[k], least);
+            const float gain = fmaxf(next_score[k], price.least);
             next_row[k] = row[k * width + ahead];
             next_score[k] = score[k * width + ahead];
-        }
-        unsigned word = 0;
-        for (int k = 0; k < kCandidates; ++k) {
-            float best = lowest();
             unsigned from = 0;
-            for (int j = 0; j < kCandidates; ++j) {
-                const float beyond = fmaxf(fabsf(here[k] - at[j]) - free_rows, 0.0f);
-                const float value = total[j] - fminf(jump_price * beyond, most_price);
-                if (value > best) {
-                    best = value;
-                    from = j;
-                }
-            }
+            const float best = greatest([&](int j) { return total[j] - price.of(here[k] - at[j]); }, &from);
             word |= from << (3 * k);
-            reach[k] = best + gain[k];
+            reach[k] = best + gain;
         }
         for (int k = 0; k < kCandidates; ++k) {
             total[k] = reach[k] - reach[0];
@@ -178,14 +187,23 @@ extern "C" __global__ void ridge_path(
         }
         back[x] = word;
     }
-    unsigned k = 0;
-    float best = total[0];
-    for (unsigned j = 1; j < kCandidates; ++j) {  // no total[k]: an index that is not constant would leave registers
-        if (total[j] > best) {
-            best = total[j];
-            k = j;
-        }
-    }
+    unsigned end = 0;
+    greatest([&](int j) { return total[j]; }, &end);
+    return end;
+}
+
+// The connected path through the candidates, (n, W) which of them, as geometry.signal.ridge_path finds it (Viterbi,
+// 1967). Each column waits for the one before: one thread a tile, alone in its block, so that tiles do not wait for each
+// other's memory.
+extern "C" __global__ void ridge_path(
+    const short* __restrict__ row, const float* __restrict__ score, int width, float free_rows, float jump_price,
+    float most_price, float least, unsigned* __restrict__ back, unsigned char* __restrict__ chosen) {
+    static_assert(kCandidates <= 8, "3 bits name one of 8");
+    const size_t candidates = static_cast<size_t>(blockIdx.x) * kCandidates * width;
+    back += static_cast<size_t>(blockIdx.x) * width;
+    chosen += static_cast<size_t>(blockIdx.x) * width;
+    const Prices price{free_rows, jump_price, most_price, least};
+    unsigned k = walk(row + candidates, score + candidates, width, price, back);
     chosen[width - 1] = static_cast<unsigned char>(k);
     constexpr int batch = 8;  // words that are read before the first is needed
     for (int x = width - 1; x > 0; x -= batch) {

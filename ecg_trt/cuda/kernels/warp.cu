@@ -1,24 +1,16 @@
 // Sees an image through a homography.
 #include "sampling.cuh"
+#include "view.cuh"
 
 // The view lies at the top left of its room; the rest of that is filled.
-//
-// The source of the output pixel (u, v), counted from an output pixel (cu, cv) whose source is (x, y), is
-// (x + (xu u + xv v) / d, y + (yu u + yv v) / d) with d = 1 + du u + dv v. Only distances pass through float32.
-struct View {
-    float cu, cv, x, y, xu, xv, yu, yv, du, dv;
-};
-
 template <class Taps>
 static __device__ void warp(
     const u8* image, int height, int width, const View& view, int fill, u8* out, int out_height, int out_width,
     int room_height, int room_width) {
     const int column = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y * blockDim.y + threadIdx.y;
     if (column >= room_width || row >= room_height) return;
-    const float u = column - view.cu, v = row - view.cv;
-    const float depth = 1.0f + view.du * u + view.dv * v;
-    const float x = view.x + (view.xu * u + view.xv * v) / depth;
-    const float y = view.y + (view.yu * u + view.yv * v) / depth;
+    float x, y;
+    view.source(column, row, &x, &y);
     u8* pixel = out + (static_cast<size_t>(row) * room_width + column) * 3;
     const float reach = Taps::taps;
     const bool inside = column < out_width && row < out_height;
