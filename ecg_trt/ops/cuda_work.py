@@ -49,7 +49,7 @@ class Sizes:
     photo_px: int = 12_600_000
     view_px: int = 1_640_000
     page_px: int = 4_000_000
-    tiles: int = 16
+    tiles: int = 8
     tile_hw: tuple[int, int] = (320, 1344)
     heat_cells: int = 103_000
     marks_bytes: int = 2_000_000
@@ -71,14 +71,14 @@ class Sizes:
             "line columns": 4 * _MOST_LINES, "line places": 8 * _MOST_LINES,
             "line profiles": _PROFILE_BYTES * _MOST_NODES, "line peaks": 16 * _MOST_NODES,
             "blurred rows": 4 * self.view_px, "blurred": 4 * self.view_px, "ruling powers": 4 * POWER_BINS,
-            "ruling sums": 12 * (self.view_px // RULING_ROWS + 2 * _MOST_LINES),
+            "rows": 1 << 19, "at rows": 1 << 17, "ruling sums": 12 * (self.view_px // RULING_ROWS + 2 * _MOST_LINES),
         }  # fmt: skip
 
     def pinned(self) -> dict[str, int]:
         """Bytes of pinned memory by name."""
         return {
             "photo": 3 * self.photo_px, "lattice": 1 << 19, "corners": 4096, "letters": 1 << 20,
-            "line columns": 4 * _MOST_LINES, "line places": 8 * _MOST_LINES,
+            "line columns": 4 * _MOST_LINES, "line places": 8 * _MOST_LINES, "rows": 1 << 19,
             "download": max(4 * self.page_px, self.marks_bytes),
         }  # fmt: skip
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,10 @@ import numpy as np
 import pytest
 
 import ecg_trt.backends.select as select
-from build_engines.export import Precision, export, io_specs
+from build_engines.export import Precision, export
 from build_engines.profile import SPECS
 from ecg_trt.backends.select import open_runtime
-from ecg_trt.cuda.device import DeviceInfo
-from ecg_trt.engines.manifest import Flavour, Manifest, PlanKey
-from ecg_trt.engines.store import PlanStore
+from ecg_trt.engines.manifest import Flavour
 from ecg_trt.errors import (
     BackendError,
     BackendUnavailableError,
@@ -30,14 +28,11 @@ from ecg_trt.errors import (
 )
 from ecg_trt.runtime import NETWORKS, Runtime
 from ecg_trt.types import Array
-from ecg_trt.weights import list_weights, weights_path
-from tests.backends.fake_tensorrt import VERSION, make_runtime
+from ecg_trt.weights import weights_path
+from tests.backends.fake_gpu import GPU, move_in, plug_in, save_plans
 from tests.cuda.fake_driver import FakeDriver
 from tests.make_onnx import as_float
 from tests.ops.parity import SMALL, noise
-
-GPU = DeviceInfo(0, "no GPU at all", (9, 0), 1 << 40, (13, 0))
-MAGIC = {"rtx": b"vtrt", "trt": b"ftrt"}
 
 
 @pytest.fixture(scope="module")
@@ -47,32 +42,10 @@ def networks() -> dict[str, bytes]:
     return {"stage0": real, "stage1": as_float((1, 8, 8, 3)), "stage2": as_float((2, 8, 8, 3))}
 
 
-def save_plans(networks: dict[str, bytes], flavour: str = "rtx", **changes: str) -> PlanStore:
-    store = PlanStore()
-    for name, onnx in networks.items():
-        fields = {"version": VERSION, "capability": "9.0", "precision": "fp16", "onnx_sha256": list_weights()[name]}
-        key = PlanKey(name, Flavour(flavour), **{**fields, **changes})
-        plan = MAGIC[flavour] + onnx
-        inputs, outputs = io_specs(onnx)
-        store.save(Manifest(key, inputs, outputs, {}, hashlib.sha256(plan).hexdigest(), len(plan), "a test"), plan)
-    return store
-
-
 @pytest.fixture
 def use_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Puts a fake driver and a fake TensorRT where the real ones would be; returns the module."""
-
-    def use(driver: FakeDriver, **how: Any) -> Any:
-        trt = make_runtime(driver, **how)
-        monkeypatch.setitem(sys.modules, trt.__name__, trt)
-        for module in ("ecg_trt.backends.select", "ecg_trt.engines.module"):
-            monkeypatch.setattr(f"{module}.probe", lambda: GPU)
-        monkeypatch.setattr("ecg_trt.backends.trt.open_driver", lambda: driver)
-        return trt
-
-    monkeypatch.setenv("ECG_TRT_HOME", str(tmp_path))
-    monkeypatch.setattr("ecg_trt.cuda.module.cubin", lambda file, capability: file.encode())
-    return use
+    move_in(monkeypatch, tmp_path)
+    return partial(plug_in, monkeypatch)
 
 
 @pytest.fixture
@@ -274,7 +247,7 @@ def test_a_plan_whose_tensors_are_not_its_manifest_s(
     store = save_plans(small)
     manifest = store.plans()[0].manifest
     assert manifest is not None
-    plan = MAGIC["rtx"] + as_float((1, 8, 9, 3))
+    plan = b"vtrt" + as_float((1, 8, 9, 3))
     store.save(replace(manifest, plan_sha256=hashlib.sha256(plan).hexdigest(), plan_bytes=len(plan)), plan)
     with pytest.raises(PlanCorruptError, match="as in its manifest"):
         open_runtime("rtx")

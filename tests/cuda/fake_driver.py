@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ class FakeDriver:
         calls: names of all calls so far.
         live: what has been made and not given back, by handle.
         faults: what was done that CUDA would not forgive.
+        copied: bytes that each kind of copy has moved.
     """
 
     name = "fake"
@@ -45,12 +47,14 @@ class FakeDriver:
         self.calls: list[str] = []
         self.live: dict[int, str] = {}
         self.faults: list[str] = []
+        self.copied = {"copy_to_device": 0, "copy_to_host": 0}
         self.closed = False
         self._kernels, self._fail_at, self._code = kernels, fail_at, code
         self._things: dict[int, Any] = {}
         self._queue: list[Callable[[], None]] = []
         self._capturing: list[Callable[[], None]] | None = None
         self._void = False
+        self._lock = threading.RLock()
         self._next = 1 << 60
 
     def _call(self, name: str) -> None:
@@ -83,12 +87,15 @@ class FakeDriver:
         return self._things.get(handle)
 
     def _later(self, work: Callable[[], None]) -> None:
-        (self._queue if self._capturing is None else self._capturing).append(work)
+        with self._lock:
+            (self._queue if self._capturing is None else self._capturing).append(work)
 
     def _drain(self) -> None:
-        queue, self._queue = self._queue, []
-        for work in queue:
-            work()
+        """Does all that is queued, on whatever stream; one thread at a time, as the kernels' thread is a global."""
+        with self._lock:
+            queue, self._queue = self._queue, []
+            for work in queue:
+                work()
 
     def _allocate(self, kind: str, nbytes: int) -> int:
         if nbytes <= 0:
@@ -163,10 +170,12 @@ class FakeDriver:
 
     def copy_to_device(self, device: int, host: int, nbytes: int, stream: int) -> None:
         self._call("copy_to_device")
+        self.copied["copy_to_device"] += nbytes
         self._copy(device, host, nbytes, stream, ("device memory", "pinned memory"))
 
     def copy_to_host(self, host: int, device: int, nbytes: int, stream: int) -> None:
         self._call("copy_to_host")
+        self.copied["copy_to_host"] += nbytes
         self._copy(host, device, nbytes, stream, ("pinned memory", "device memory"))
 
     def _copy(self, to: int, of: int, nbytes: int, stream: int, kinds: tuple[str, str]) -> None:
@@ -245,7 +254,8 @@ class FakeDriver:
     def launch_graph(self, executable: int, stream: int) -> None:
         self._call("launch_graph")
         self._use("stream", stream)
-        self._queue += self._use("executable", executable)
+        with self._lock:
+            self._queue += self._use("executable", executable)
 
     def destroy_executable(self, executable: int) -> None:
         self._end("executable", executable)

@@ -1,0 +1,91 @@
+"""From photo to millivolts as on a GPU: every kernel, copy and graph of it, in host memory.
+
+The kernels are the GPU's own source, compiled for the host; the networks run in FP32 on ONNX Runtime, at the static
+shapes of their plans. What is left to differ from the CPU's pipeline is what the pixel work and the runtime do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from build_engines.export import Precision, export
+from build_engines.profile import SPECS
+from ecg_trt.config import Options
+from ecg_trt.digitizer import Digitizer, Reading
+from ecg_trt.errors import EcgTrtError, NoEcgFoundError
+from ecg_trt.metrics import score_record
+from ecg_trt.runtime import NETWORKS
+from ecg_trt.synth.sample import make_sample
+from ecg_trt.throughput import digitize_many
+from ecg_trt.types import Array, EcgRecord
+from ecg_trt.weights import weights_path
+from tests.backends.fake_gpu import move_in, plug_in, save_plans
+from tests.cuda.fake_driver import FakeDriver
+from tests.cuda.host_kernels import host_kernels
+
+pytestmark = pytest.mark.slow
+Pair = tuple[Digitizer, FakeDriver]
+
+
+@pytest.fixture(scope="module")
+def gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    driver = FakeDriver(host_kernels())
+    with pytest.MonkeyPatch.context() as patch:
+        move_in(patch, tmp_path_factory.mktemp("home"))
+        plug_in(patch, driver)
+        save_plans({name: export(weights_path(name), Precision.FP32, SPECS[name].shapes) for name in NETWORKS})
+        with Digitizer(Options(backend="rtx")) as digitizer:
+            yield digitizer, driver
+    assert driver.live == {}
+    assert driver.faults == []
+
+
+@pytest.fixture(scope="module")
+def photo() -> Array:
+    return make_sample(21, width_px=2400, severity=0.3, layout="3x4+1", paper_speed_mm_per_s=25.0, gain_mm_per_mv=10.0,
+                       pulse="left", clutter=0.0)[0]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def reading(digitizer: Digitizer, photo: Array) -> Reading:
+    return digitizer.digitize_with_views(photo)
+
+
+def agreement_db(expected: EcgRecord, got: EcgRecord) -> float:
+    return score_record(expected.signal_mv, expected.fs, got.signal_mv, got.fs).snr_db
+
+
+def test_the_signal_is_the_cpu_s(gpu: Pair, photo: Array, reading: Reading) -> None:
+    digitizer, driver = gpu
+    allocated, copied = driver.calls.count("malloc"), driver.copied["copy_to_host"]
+    record = digitizer(photo)
+    assert driver.calls.count("malloc") == allocated, "memory for a photo of the usual size is there from the start"
+    back = driver.copied["copy_to_host"] - copied
+    print(f"{agreement_db(reading.record, record):.1f} dB, {back / 1e3:.0f} kB from the GPU")
+    assert back < 1_000_000, "the candidates, the marks and the ridge, and no picture"
+    assert record.backend == "rtx"
+    assert (record.layout, record.paper_speed_mm_per_s, record.gain_mm_per_mv) == ("3x4+1", 25.0, 10.0)
+    assert agreement_db(reading.record, record) > 40
+    assert np.allclose(record.quality, reading.record.quality, atol=0.02)
+    assert record.warnings == reading.record.warnings
+
+
+def test_an_overlay_shows_the_page(gpu: Pair, photo: Array, reading: Reading) -> None:
+    got = gpu[0].digitize_with_views(photo).page
+    assert got.image.shape == reading.page.image.shape
+    off = np.abs(got.image.astype(int) - reading.page.image)[got.seen & reading.page.seen]
+    assert off.mean() < 1
+    assert (got.seen != reading.page.seen).mean() < 1e-3
+
+
+def test_two_slots_keep_the_order(gpu: Pair, photo: Array, reading: Reading) -> None:
+    sheet = np.full((900, 1200, 3), 200, np.uint8)
+    first, second, third = digitize_many([photo, sheet, photo], gpu[0].options, gpu[0])
+    assert isinstance(second, NoEcgFoundError)
+    for got in (first, third):
+        assert not isinstance(got, EcgTrtError), got
+        assert agreement_db(reading.record, got) > 40
+    assert np.array_equal(first.signal_mv, third.signal_mv, equal_nan=True)
