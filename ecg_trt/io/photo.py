@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 MIN_SIDE_PX = 64
 MAX_SIDE_PX = 32766  # OpenCV's remap addresses its source with 16-bit coordinates
+MIN_PIXELS = 300_000
+MAX_PIXELS = 50_000_000
 
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 _KINDS = "JPEG, PNG, TIFF, BMP or WebP"
@@ -58,11 +61,53 @@ _OURS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class PhotoHeader:
+    """What a photo says of itself before it is decoded.
+
+    Attributes:
+        kind: Pillow's name of its format, such as JPEG or MPO (a JPEG that holds others), PNG, TIFF.
+        width: px, as stored, before it is turned upright.
+        height: px, likewise.
+        orientation: of its EXIF, 1 (upright) to 8. Formats other than JPEG may tell it only once decoded.
+    """
+
+    kind: str
+    width: int
+    height: int
+    orientation: int
+
+
+def peek(
+    data: bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS, min_pixels: int = MIN_PIXELS
+) -> PhotoHeader:
+    """Reads a photo's header and checks its size, as `read_photo` does before it decodes.
+
+    Args:
+        data: the encoded photo.
+        name: of the photo, for messages; its size if None.
+        max_pixels: most pixels (H * W) that will be decoded.
+        min_pixels: fewest pixels that make sense.
+
+    Returns:
+        What it says of itself.
+
+    Raises:
+        NotAnImageError: empty, or of an unknown kind.
+        TruncatedImageError: the header ends too early or is damaged.
+        PhotoSizeError: too few or too many pixels, or a side beyond MIN_SIDE_PX .. MAX_SIDE_PX.
+    """
+    name = f"<{len(data)} bytes>" if name is None else name
+    with _open_image(BytesIO(data), name) as image:
+        _check_size(*image.size, name, (min_pixels, max_pixels))
+        return PhotoHeader(image.format or "", *image.size, _orientation(image))
+
+
 def read_photo(
     source: str | os.PathLike[str] | bytes | bytearray | memoryview | Array,
     *,
-    max_pixels: int = 50_000_000,
-    min_pixels: int = 300_000,
+    max_pixels: int = MAX_PIXELS,
+    min_pixels: int = MIN_PIXELS,
 ) -> Photo:
     """Decodes a photo to upright 8-bit RGB.
 
@@ -211,14 +256,19 @@ def _check_size(width: int, height: int, name: str, limits: tuple[int, int]) -> 
         raise PhotoSizeError(f"{name} is too small", got=got, expected=expected, mend=mend)
 
 
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 to 8; 1 where there is none that makes sense."""
+    try:
+        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # a photo is worth more than its broken metadata
+        return 1
+    return int(orientation) if orientation in range(1, 9) else 1
+
+
 def _upright(image: Image.Image) -> Image.Image:
     """Turns the picture as its EXIF orientation says; TIFFs are turned by Pillow while loading."""
     from PIL.Image import Transpose
 
-    try:
-        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # a photo is worth more than its broken metadata
-        return image
     turn = {
         2: Transpose.FLIP_LEFT_RIGHT,
         3: Transpose.ROTATE_180,
@@ -227,7 +277,7 @@ def _upright(image: Image.Image) -> Image.Image:
         6: Transpose.ROTATE_270,
         7: Transpose.TRANSVERSE,
         8: Transpose.ROTATE_90,
-    }.get(orientation)
+    }.get(_orientation(image))
     if turn is None:
         return image
     upright = image.transpose(turn)

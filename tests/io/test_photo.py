@@ -14,7 +14,7 @@ from PIL import Image, ImageCms, ImageFile
 from PIL.Image import Transpose
 
 from ecg_trt.errors import EcgTrtError, PhotoSizeError
-from ecg_trt.io.photo import read_photo
+from ecg_trt.io.photo import PhotoHeader, peek, read_photo
 
 WIDTH, HEIGHT = 120, 80
 
@@ -266,3 +266,25 @@ def damaged():
         Image.effect_noise((80, 70), 60).convert("RGB").save(buffer, kind)
         files[kind] = buffer.getvalue()
     return files
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_the_header_alone(rgb, tools, kind):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    header = peek(tools.encode(rgb, kind, exif=exif), min_pixels=1)
+    assert header == PhotoHeader(kind, WIDTH, HEIGHT, 6)
+    exif[0x0112] = 77
+    assert peek(tools.encode(rgb, kind, exif=exif), min_pixels=1).orientation == 1
+
+
+def test_a_header_is_refused_like_the_photo(rgb, tools):
+    data = tools.encode(rgb, "PNG")
+    for broken, limits in ((b"", {}), (b"%PDF-1.4", {}), (data[:20], {}), (data, {}), (data, {"max_pixels": 99})):
+        with pytest.raises(EcgTrtError) as whole:
+            read_photo(broken, **limits)
+        with pytest.raises(EcgTrtError) as header:
+            peek(broken, **limits)
+        assert (header.type, str(header.value)) == (whole.type, str(whole.value))
+    with pytest.raises(PhotoSizeError, match=r"^page\.png is too small"):
+        peek(data, name="page.png")

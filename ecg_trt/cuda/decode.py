@@ -1,0 +1,270 @@
+"""Photos decoded on the GPU, by nvImageCodec where it is installed; whatever it is not made for stays with the CPU.
+
+nvImageCodec works through CUDA's runtime API, which means a GPU's primary context: the one that our drivers hold too.
+Nobody makes another. Its messages go to stderr past Python's logging, so they are turned off, unless the environment
+sets PYNVIMGCODEC_VERBOSITY; two lines about codecs that it was not given (JPEG 2000, TIFF) cannot be.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import ExitStack
+from io import BytesIO
+from types import TracebackType
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ecg_trt.cuda.driver import Driver
+from ecg_trt.cuda.memory import DeviceArray, Workspace
+from ecg_trt.cuda.stream import Event, Stream
+from ecg_trt.errors import BackendError, BackendUnavailableError
+from ecg_trt.io.jpeg import JpegMarkers, read_markers, with_orientation
+from ecg_trt.io.photo import MAX_PIXELS, MIN_PIXELS, PhotoHeader, peek, read_photo
+
+_log = logging.getLogger(__name__)
+_Self = TypeVar("_Self", bound="GpuDecoder")
+
+_MEMORY = "decoded photo"
+# Not CPU_ONLY: what the host decodes is io.photo's. Not HW_GPU_ONLY: that engine is made for batches, and its results
+# would differ from one GPU to the next.
+_BACKENDS = ("GPU_ONLY", "HYBRID_CPU_GPU")
+_OPTIONS = ":fancy_upsampling=1"  # chroma is interpolated, as by libjpeg-turbo; nvJPEG's own default is to repeat it
+_SAMPLINGS = frozenset({(1, 1), (2, 1), (1, 2), (2, 2)})  # 4:4:4, 4:2:2, 4:4:0, 4:2:0
+_RGB = (ord("R"), ord("G"), ord("B"))
+_TOLERANCE = 4.0  # grey levels on average, of the trial picture
+
+
+class _Target:
+    """Memory of ours, as nvImageCodec takes it: CUDA array interface, version 3."""
+
+    def __init__(self, array: DeviceArray, stream: int) -> None:
+        self.__cuda_array_interface__ = {
+            "shape": array.shape, "typestr": array.dtype.str, "data": (array.address, False), "strides": None,
+            "stream": stream, "version": 3,
+        }  # fmt: skip
+
+
+class GpuDecoder:
+    """Decodes JPEGs on the GPU, one at a time and from one thread at a time.
+
+    Pixels differ from those of `read_photo` by a few grey levels, more at the edges of colours: nvJPEG rounds its
+    inverse cosine transform and interpolates its chroma differently from libjpeg-turbo.
+
+    Args:
+        driver: of the GPU; stays open when this is closed.
+        stream: for which photos are ready; stays open too, and must outlive this.
+        photo_px: pixels of the largest usual photo, for which memory is allocated now.
+
+    Raises:
+        BackendUnavailableError: nvImageCodec or its nvJPEG is not installed, or it cannot decode a trial picture here.
+        DeviceError: the GPU cannot serve; nothing stays allocated.
+    """
+
+    def __init__(self, driver: Driver, stream: Stream, *, photo_px: int = 12_600_000) -> None:
+        self._stream = stream
+        self._extra = "nvimgcodec" if driver.device.driver_version >= (13, 0) else "nvimgcodec12"
+        self._codec = self._import()
+        with ExitStack() as stack:
+            self._mark = stack.enter_context(Event(driver))
+            self._memory = Workspace(driver, stream, {_MEMORY: 3 * photo_px}, {})
+            stack.callback(self._memory.close)
+            self._enter()
+            self._decoder = self._open(driver.device.ordinal)
+            stack.callback(self._release)
+            self._try_out()
+            self._stack = stack.pop_all()
+
+    def decode(
+        self, data: bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS, min_pixels: int = MIN_PIXELS
+    ) -> DeviceArray | None:
+        """Queues the decoding of a photo; what is queued on the stream from here on finds it decoded.
+
+        The header is read on the host, by the same code as `read_photo` has, so that a photo that it would refuse is
+        refused before the GPU is asked. The host's share, which for photos below a megapixel includes the Huffman
+        decoding, is done on return. It cannot be captured into a graph.
+
+        Args:
+            data: an encoded photo of any kind.
+            name: of the photo, for messages; its size if None.
+            max_pixels: most pixels (H * W) that will be decoded.
+            min_pixels: fewest pixels that make sense.
+
+        Returns:
+            (H, W, 3) uint8 RGB, upright per EXIF, there until the next call. None if `read_photo` must decode it:
+            all but whole, baseline, 8-bit YCbCr JPEGs, and what nvImageCodec fails at.
+
+        Raises:
+            NotAnImageError: empty, or of an unknown kind.
+            TruncatedImageError: the header ends too early or is damaged.
+            PhotoSizeError: too few or too many pixels, or a side beyond what `read_photo` takes.
+            BackendError: this is closed.
+            DeviceError: the GPU failed.
+        """
+        if self._decoder is None:
+            raise BackendError(
+                "A photo cannot be decoded on the GPU",
+                got="a closed decoder",
+                expected="an open one",
+                mend="Use it inside its with block.",
+            )
+        header = peek(data, name=name, max_pixels=max_pixels, min_pixels=min_pixels)
+        photo, why = None, _why_not(read_markers(data))
+        if not why:
+            photo = self._room_for(header)
+            why = self._fill(photo, data, header.orientation)
+        if why:
+            _log.debug("%s is left to the CPU: %s", name or f"<{len(data)} bytes>", why)
+        return None if why else photo
+
+    def close(self) -> None:
+        """Gives everything back; more than once is fine."""
+        self._stack.close()
+
+    def __enter__(self: _Self) -> _Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _import(self) -> Any:
+        os.environ.setdefault("PYNVIMGCODEC_VERBOSITY", "0")  # read once, at import
+        try:
+            from nvidia import nvimgcodec
+        except ImportError as error:
+            raise self._unavailable(f"nvImageCodec, which cannot be imported ({error})") from error
+        return nvimgcodec
+
+    def _open(self, ordinal: int) -> Any:
+        """A decoder of nvImageCodec; its threads are for batches, so one is enough."""
+        codec = self._codec
+        try:
+            backends = [codec.Backend(getattr(codec.BackendKind, kind)) for kind in _BACKENDS]
+            return codec.Decoder(device_id=ordinal, max_num_cpu_threads=1, backends=backends, options=_OPTIONS)
+        except Exception as error:  # C++ errors come out as several types, and an API may have changed
+            raise self._unavailable(f"an nvImageCodec that makes no decoder ({error})") from error
+
+    def _try_out(self) -> None:
+        """Decodes a picture whose pixels are known: without nvJPEG a decoder is made all the same, and decodes nothing.
+
+        The picture is not symmetric, is of another height than width and lies on its side, so that swapped channels,
+        a wrong turn, and memory that was never written are all found out.
+        """
+        data = _trial_picture()
+        expected = read_photo(data, min_pixels=1).image
+        photo = self._room_for(peek(data, min_pixels=1))
+        why = self._fill(photo, data, 6)
+        if not why:
+            (got,) = self._memory.download(photo)
+            off = float(np.abs(got.astype(np.int16) - expected).mean())
+            why = "" if off <= _TOLERANCE else f"it is {off:.0f} grey levels off on average"
+        if why:
+            raise self._unavailable(f"an nvImageCodec that fails at a trial picture ({why})")
+
+    def _enter(self) -> None:
+        """Makes the primary context current in this thread, as every call of the driver does.
+
+        Without a current context the runtime API would open that of the first GPU, which may be another one.
+        """
+        self._mark.record(self._stream)
+
+    def _room_for(self, header: PhotoHeader) -> DeviceArray:
+        """(H, W, 3) uint8 for the upright photo."""
+        size = (header.height, header.width) if header.orientation < 5 else (header.width, header.height)
+        return self._memory.array(_MEMORY, (*size, 3), np.uint8)
+
+    def _fill(self, photo: DeviceArray, data: bytes, orientation: int) -> str:
+        """Queues the decoding of a JPEG into our memory. Returns why that cannot be done, nothing if it can.
+
+        nvImageCodec works on a stream of its own, which waits for ours before and for which ours waits after. It reads
+        the EXIF itself, so it is given one without doubts: the orientation that Pillow has read.
+        """
+        self._enter()
+        codec, stream = self._codec, self._stream.handle
+        turned = orientation != 1
+        try:
+            target = codec.as_image(_Target(photo, stream), stream)
+            source = codec.CodeStream(with_orientation(data, orientation) if turned else data)
+            params = codec.DecodeParams(apply_exif_orientation=turned, color_spec=codec.ColorSpec.SRGB)
+            image = self._decoder.decode(source, image=target, params=params, cuda_stream=stream)
+            there = None if image is None else image.__cuda_array_interface__
+        except Exception as error:  # C++ errors come out as several types; the CPU's decoder will tell what is wrong
+            return f"nvImageCodec says: {error}"
+        if there is None:
+            return "nvImageCodec or its nvJPEG does not decode it"
+        if tuple(there["shape"]) != photo.shape or there["data"][0] != photo.address or there.get("strides"):
+            return f"nvImageCodec made it {there['shape']} instead of {photo.shape}, or put it elsewhere"
+        return ""
+
+    def _release(self) -> None:
+        """Ends nvImageCodec's decoder once all that it queued is done."""
+        try:
+            self._stream.sync()
+        except BackendError as error:  # a closed stream among them; it must not hide what led to it
+            _log.warning("the photo decoder was closed in the midst of work: %s", error)
+        self._decoder.__exit__(None, None, None)
+        self._decoder = None
+
+    def _unavailable(self, got: str) -> BackendUnavailableError:
+        return BackendUnavailableError(
+            "Photos cannot be decoded on the GPU",
+            got=got,
+            expected="nvImageCodec with nvJPEG, for this driver",
+            mend=f'Run: pip install "ecg-trt[{self._extra}]"; without it, photos are decoded on the CPU.',
+        )
+
+
+def open_gpu_decoder(driver: Driver, stream: Stream) -> GpuDecoder | None:
+    """A decoder for the GPU, if it can be had; the log says why not.
+
+    Args:
+        driver: of the GPU.
+        stream: for which photos are ready.
+
+    Returns:
+        The decoder, for the caller to close; None where the package is missing or does not work here.
+
+    Raises:
+        DeviceError: the GPU cannot serve.
+    """
+    try:
+        return GpuDecoder(driver, stream)
+    except BackendUnavailableError as error:
+        _log.info("%s", error)
+        return None
+
+
+def _why_not(markers: JpegMarkers | None) -> str:
+    """Why a file is not for the GPU; nothing if it is.
+
+    nvJPEG knows neither 12 bits nor arithmetic coding, takes three components for YCbCr whatever the file says, and
+    has a fast path for baseline alone. A cut file it may take for a whole one.
+    """
+    if markers is None:
+        return "no JPEG"
+    if markers.process or markers.bits != 8 or markers.scans != 1:
+        return f"process {markers.process} of {markers.bits} bits in {markers.scans} scans, not a baseline JPEG"
+    luma, *chroma = markers.components or ((0, 0, 0),)
+    if len(chroma) != 2:
+        return f"{1 + len(chroma)} components, not 3"
+    if markers.adobe_transform not in (None, 1) or tuple(part.ident for part in markers.components) == _RGB:
+        return "RGB, not YCbCr"
+    if luma[1:] not in _SAMPLINGS or any(part[1:] != (1, 1) for part in chroma):
+        return "an unusual subsampling"
+    return "" if markers.whole else "it is cut"
+
+
+def _trial_picture() -> bytes:
+    """A JPEG of 96 x 64 pixels, with red rising to the right and green to the bottom, on its left side."""
+    from PIL import Image
+
+    across, down = np.meshgrid(np.linspace(0, 255, 96), np.linspace(0, 255, 64))
+    image = Image.fromarray(np.stack([across, down, np.full_like(down, 60)], axis=2).astype(np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = BytesIO()
+    image.save(file, "JPEG", quality=90, exif=exif)
+    return file.getvalue()
