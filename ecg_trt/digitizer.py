@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import TracebackType
+from typing import TypeAlias
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from ecg_trt.geometry.strips import (
     shift_to_pen,
     usual_row_length,
 )
-from ecg_trt.io.photo import read_photo
+from ecg_trt.io.photo import EncodedPhoto, load_photo, read_photo
 from ecg_trt.layout import LEADS, RECORD_SECONDS
 from ecg_trt.runtime import NETWORKS, Runtime
 from ecg_trt.stages.align import Align, realigned, turned, zoomed
@@ -46,6 +47,8 @@ from ecg_trt.types import (
     TraceMap,
 )
 from ecg_trt.weights import list_weights
+
+Source: TypeAlias = "str | os.PathLike[str] | bytes | Array | EncodedPhoto"
 
 _DEFAULT_SPEED, _DEFAULT_GAIN = 25.0, 10.0
 _DOUBTFUL_LABELS = 0.15  # names read the right way up score 0.2 and more, the wrong way up 0.1 and less
@@ -176,11 +179,12 @@ class Digitizer:
     ) -> None:
         self.close()
 
-    def __call__(self, source: str | Path | bytes | Array | Photo) -> EcgRecord:
+    def __call__(self, source: Source | Photo) -> EcgRecord:
         """Digitizes one photo.
 
         Args:
-            source: a path, the bytes of an image file, a decoded `Photo`, or an (H, W, 3) uint8 RGB array.
+            source: a path, the bytes of an image file (`EncodedPhoto` if they have a name), a decoded `Photo`, or an
+                (H, W, 3) uint8 RGB array.
 
         Raises:
             InputError: the source is no usable image.
@@ -188,19 +192,17 @@ class Digitizer:
         """
         return self._read(source).record
 
-    def digitize_with_views(self, source: str | Path | bytes | Array | Photo) -> Reading:
+    def digitize_with_views(self, source: Source | Photo) -> Reading:
         """Digitizes one photo and keeps what every stage found. Raises as `__call__` does."""
         reading = self._read(source)
         image, seen = self._ops.download(reading.page.image, reading.page.seen)
         return replace(reading, page=replace(reading.page, image=image, seen=seen))
 
-    def _read(self, source: str | Path | bytes | Array | Photo) -> Reading:
+    def _read(self, source: Source | Photo) -> Reading:
         """The flat page stays where the pixel work left it."""
         clock = _Clock()
         with clock("decode"):
-            photo = source if isinstance(source, Photo) else read_photo(
-                source, max_pixels=self.options.max_pixels, min_pixels=self.options.min_pixels
-            )  # fmt: skip
+            photo = source if isinstance(source, Photo) else self._decoded(source)
         with clock("upload"):
             photo = replace(photo, image=self._ops.upload(photo.image))
         with clock("align"):
@@ -219,6 +221,18 @@ class Digitizer:
         clock.ms["total"] = sum(clock.ms.values())
         record = replace(record, timings_ms={step: round(ms, 1) for step, ms in clock.ms.items()})
         return Reading(record, look.alignment, grid, look.marks, page, strips, trace, residual)
+
+    def _decoded(self, source: Source) -> Photo:
+        """The photo, decoded where the pixel work is done if that can be."""
+        limits = {"max_pixels": self.options.max_pixels, "min_pixels": self.options.min_pixels}
+        if self.runtime.decoder is not None:
+            encoded = source if isinstance(source, EncodedPhoto) else load_photo(source)
+            if encoded is not None:
+                source = encoded
+                image = self.runtime.decoder.decode(encoded.data, name=encoded.source, **limits)
+                if image is not None:
+                    return Photo(image, encoded.source)
+        return read_photo(source, **limits)
 
     def _flatten(self, photo: Photo, grid: GridWarp, strips: Sequence[Strip]) -> RectifiedPage:
         return self._rectify.flatten(photo, grid, TRACE_PX_PER_MM, *_region(strips))
@@ -348,7 +362,7 @@ def _warnings(page: RectifiedPage, grid: GridWarp, naming: Naming, quality: Arra
         yield f"Doubtful, do not rely on: {', '.join(poor)}."
 
 
-def digitize(source: str | Path | bytes | Array, **options: object) -> EcgRecord:
+def digitize(source: Source, **options: object) -> EcgRecord:
     """Digitizes one photo; opens and closes the networks for it.
 
     Args:

@@ -6,10 +6,12 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from types import TracebackType
+from typing import Protocol
 
 from ecg_trt.backends.base import Backend
 from ecg_trt.errors import BackendError
 from ecg_trt.ops.base import ImageOps
+from ecg_trt.types import Array
 
 NETWORKS = ("stage0", "stage1", "stage2")
 
@@ -21,6 +23,19 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+class PhotoDecoder(Protocol):
+    """Decodes some photos where the pixel work is done."""
+
+    def decode(self, data: bytes, *, name: str | None, max_pixels: int, min_pixels: int) -> Array | None:
+        """(H, W, 3) uint8 RGB, upright, there until the next call; None if `io.photo.read_photo` must decode it.
+
+        Raises:
+            InputError: the header says that it is no usable image.
+            BackendError: the decoder or the GPU failed.
+        """
+        ...
+
+
 class Runtime:
     """Open networks and the pixel work that goes with them: all of one slot, for one photo at a time.
 
@@ -28,6 +43,7 @@ class Runtime:
         name: of the backend, for the record.
         backends: an open one for each of `NETWORKS`.
         ops: the pixel work; it understands the arrays that the backends answer with.
+        decoder: of photos, None if all are decoded on the CPU.
         on_close: what `close` calls; closes `backends` alone if None.
         twin: opens a second slot that shares what can be shared, None if photos are not worth overlapping.
 
@@ -41,10 +57,11 @@ class Runtime:
         backends: Mapping[str, Backend],
         ops: ImageOps,
         *,
+        decoder: PhotoDecoder | None = None,
         on_close: Callable[[], None] | None = None,
         twin: Callable[[], Runtime] | None = None,
     ) -> None:
-        self.name, self.backends, self.ops = name, backends, ops
+        self.name, self.backends, self.ops, self.decoder = name, backends, ops, decoder
         self.note = ""
         self._twin = twin
         self._stack = ExitStack()

@@ -9,12 +9,13 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from ecg_trt.config import Options
 from ecg_trt.errors import EcgTrtError
-from ecg_trt.io.photo import read_photo
+from ecg_trt.io.photo import EncodedPhoto, load_photo, read_photo
 from ecg_trt.runtime import available_cores
 from ecg_trt.types import Array, EcgRecord, Photo
 
@@ -31,9 +32,9 @@ _AHEAD, _MOST_AHEAD = 1, 8  # decoded photos that may wait, on a CPU and for a G
 
 @dataclass(frozen=True, slots=True)
 class _Decoded:
-    """A photo, or why there is none, and how long that took."""
+    """A photo, decoded or at least loaded, or why there is none, and how long that took."""
 
-    photo: Photo | EcgTrtError
+    photo: Photo | EncodedPhoto | EcgTrtError
     decode_ms: float
 
 
@@ -81,8 +82,9 @@ def _many(
     with ExitStack() as stack:
         first = digitizer or stack.enter_context(Digitizer(options))
         slots = [first, *(stack.enter_context(first.twin()) for _ in range(first.slots - 1))]
-        ahead = _AHEAD if len(slots) == 1 else max(len(slots), available_cores() - len(slots))
-        decoded = stack.enter_context(closing(_decode_ahead(photos, options, min(ahead, _MOST_AHEAD))))
+        ahead = _AHEAD if len(slots) == 1 else min(max(len(slots), available_cores() - len(slots)), _MOST_AHEAD)
+        decode = _load if first.runtime.decoder is not None else partial(_decode, options=options)
+        decoded = stack.enter_context(closing(_ordered(photos, decode, ahead, ahead, "ecg-trt-decode")))
         if len(slots) == 1:  # in this thread: some drivers serve no other
             yield from (_guarded(read, first, photo) for photo in decoded)
         else:
@@ -124,16 +126,21 @@ def _ordered(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _decode_ahead(photos: Iterable[Source], options: Options, ahead: int) -> Generator[_Decoded, None, None]:
-    """Decodes in threads of its own (Pillow lets go of the interpreter's lock)."""
-    yield from _ordered(photos, lambda photo: _decode(photo, options), ahead, ahead, "ecg-trt-decode")
-
-
 def _decode(source: Source, options: Options) -> _Decoded:
+    """In a thread of its own: Pillow lets go of the interpreter's lock."""
+    return _timed(lambda: read_photo(source, max_pixels=options.max_pixels, min_pixels=options.min_pixels))
+
+
+def _load(source: Source) -> _Decoded:
+    """For slots that decode photos themselves: only the bytes."""
+    return _timed(lambda: load_photo(source) or read_photo(source))
+
+
+def _timed(read: Callable[[], Photo | EncodedPhoto]) -> _Decoded:
     start = time.perf_counter()
-    photo: Photo | EcgTrtError
+    photo: Photo | EncodedPhoto | EcgTrtError
     try:
-        photo = read_photo(source, max_pixels=options.max_pixels, min_pixels=options.min_pixels)
+        photo = read()
     except EcgTrtError as error:
         photo = error
     except Exception as error:
@@ -155,19 +162,19 @@ def _guarded(
 
 
 def _record(digitizer: Digitizer, decoded: _Decoded) -> EcgRecord:
-    assert isinstance(decoded.photo, Photo)
+    assert not isinstance(decoded.photo, EcgTrtError)
     return _with_decode_time(digitizer(decoded.photo), decoded.decode_ms)
 
 
 def _reading(digitizer: Digitizer, decoded: _Decoded) -> Reading:
-    assert isinstance(decoded.photo, Photo)
+    assert not isinstance(decoded.photo, EcgTrtError)
     reading = digitizer.digitize_with_views(decoded.photo)
     return replace(reading, record=_with_decode_time(reading.record, decoded.decode_ms))
 
 
 def _with_decode_time(record: EcgRecord, decode_ms: float) -> EcgRecord:
-    """The digitizer got a decoded photo, and does not know how long that took."""
-    timings = {**record.timings_ms, "decode": decode_ms}
+    """The digitizer does not know how long its photo took until it got it."""
+    timings = {**record.timings_ms, "decode": decode_ms + record.timings_ms.get("decode", 0.0)}
     timings["total"] = sum(ms for step, ms in timings.items() if step != "total")
     return replace(record, timings_ms=timings)
 

@@ -120,7 +120,7 @@ class FakeDigitizer:
 
     def __init__(self, options: Options | None = None) -> None:
         self.options = options or Options()
-        self.runtime = types.SimpleNamespace(name="fake", note="")
+        self.runtime = types.SimpleNamespace(name="fake", note="", decoder=None)
 
     def twin(self) -> FakeDigitizer:
         return type(self)(self.options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import numpy as np
@@ -95,7 +96,7 @@ def test_photos_share_the_slots_and_keep_their_order(fake_digitizer, tools, monk
                 busy.remove(self)
             return super().digitize_with_views(source)
 
-    monkeypatch.setattr("ecg_trt.digitizer.Digitizer", Slow)
+    monkeypatch.setattr(sys.modules["ecg_trt.digitizer"], "Digitizer", Slow)
     monkeypatch.setattr(Slow, "slots", slots)
     photos = [tools.picture(seed=k) for k in range(6)]
     photos[3] = np.full((500, 700, 3), 13, np.uint8)

@@ -10,12 +10,13 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import ModuleType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from ecg_trt.backends.base import Closing, TensorSpec, check_feed, closed_error
 from ecg_trt.backends.engine import Engine
+from ecg_trt.cuda.decode import open_gpu_decoder
 from ecg_trt.cuda.driver import Driver, open_driver
 from ecg_trt.cuda.graph import Graph
 from ecg_trt.cuda.memory import DeviceArray
@@ -24,12 +25,15 @@ from ecg_trt.engines.manifest import Flavour, Manifest, PlanKey
 from ecg_trt.engines.module import import_tensorrt, said
 from ecg_trt.engines.store import PlanStore
 from ecg_trt.errors import DeviceError, DeviceFaultError
-from ecg_trt.ops.base import ImageOps
 from ecg_trt.ops.cuda_work import TILES, VIEW, CudaWork, Sizes
 from ecg_trt.ops.select import open_cuda_ops
 from ecg_trt.runtime import NETWORKS, Runtime
 from ecg_trt.types import Array
 from ecg_trt.weights import list_weights
+
+if TYPE_CHECKING:
+    from ecg_trt.ops.base import ImageOps
+    from ecg_trt.runtime import PhotoDecoder
 
 _log = logging.getLogger(__name__)
 _PRECISIONS = ("fp16", "fp32")  # in the order in which they are looked for
@@ -183,9 +187,15 @@ class Engines:
             backends = {
                 name: stack.enter_context(TrtBackend(engine, ops)) for name, engine in self._engines.items()
             }
+            decoder = open_gpu_decoder(self.driver, ops.stream)
+            if decoder is not None:
+                stack.enter_context(decoder)
             twin = self.slot if self.driver.any_thread else None
-            on_gpu = cast(ImageOps, ops)  # the same work, on arrays that are no numpy arrays
-            return Runtime(str(self.flavour), backends, on_gpu, on_close=stack.pop_all().close, twin=twin)
+            on_gpu = cast("ImageOps", ops)  # the same work, on arrays that are no numpy arrays
+            return Runtime(
+                str(self.flavour), backends, on_gpu, decoder=cast("PhotoDecoder | None", decoder),
+                on_close=stack.pop_all().close, twin=twin,
+            )  # fmt: skip
 
     def close(self) -> None:
         """Gives everything back; more than once is fine."""

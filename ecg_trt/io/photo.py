@@ -103,8 +103,35 @@ def peek(
         return PhotoHeader(image.format or "", *image.size, _orientation(image))
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedPhoto:
+    """A photo's file, not yet decoded.
+
+    Attributes:
+        data: all of it.
+        source: path or description, for messages.
+    """
+
+    data: bytes
+    source: str
+
+
+def load_photo(source: object) -> EncodedPhoto | None:
+    """The bytes of a path or of bytes, None of anything else.
+
+    Raises:
+        PhotoNotFoundError: no such file, a directory, or no right to read it.
+    """
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return EncodedPhoto(bytes(source), f"<{len(source)} bytes>")
+    if isinstance(source, (str, os.PathLike)):
+        with _open(Path(source)) as file:
+            return EncodedPhoto(file.read(), os.fspath(source))
+    return None
+
+
 def read_photo(
-    source: str | os.PathLike[str] | bytes | bytearray | memoryview | Array,
+    source: EncodedPhoto | str | os.PathLike[str] | bytes | bytearray | memoryview | Array,
     *,
     max_pixels: int = MAX_PIXELS,
     min_pixels: int = MIN_PIXELS,
@@ -116,7 +143,7 @@ def read_photo(
     floats. Of a file with several pages the first is read.
 
     Args:
-        source: path, encoded bytes, or (H, W, 3) uint8 RGB array, which is taken as it is.
+        source: path, encoded bytes, an `EncodedPhoto`, or (H, W, 3) uint8 RGB array, which is taken as it is.
         max_pixels: most pixels (H * W) that will be decoded.
         min_pixels: fewest pixels that make sense.
 
@@ -133,6 +160,8 @@ def read_photo(
     limits = (min_pixels, max_pixels)
     if isinstance(source, np.ndarray):
         return _from_array(source, limits)
+    if isinstance(source, EncodedPhoto):
+        return Photo(_decode(BytesIO(source.data), source.source, limits), source.source)
     if isinstance(source, (bytes, bytearray, memoryview)):
         name = f"<{len(source)} bytes>"
         return Photo(_decode(BytesIO(source), name, limits), name)
