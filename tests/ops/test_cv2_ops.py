@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ecg_trt.errors import OptionError
-from ecg_trt.geometry.homography import apply_homography, letterbox
+from ecg_trt.geometry.homography import apply_homography, letterbox, turn_about
 from ecg_trt.ops.base import Interpolation
 from ecg_trt.ops.cv2_ops import Cv2Ops
 from ecg_trt.ops.select import open_ops
@@ -114,6 +114,17 @@ def test_very_long_images() -> None:
     assert OPS.warp_homography(long, letterbox((200, 40_000), (4, 400)), (4, 400)).shape == (4, 400)
     with pytest.raises(OptionError, match="40000"):
         OPS.warp_homography(image, np.eye(3), (4, 400))
+
+
+def test_ruling_is_that_of_what_the_photo_shows() -> None:
+    sheet = np.full((400, 500, 3), 230, np.uint8)
+    sheet[::15], sheet[:, ::15] = 120, 120
+    for angle in (-0.3, 0.0, 0.1):
+        view = turn_about(angle, (250.0, 200.0))
+        found, coherence = OPS.ruling(sheet, view, (420, 560))
+        assert found == pytest.approx(angle, abs=0.01)
+        assert coherence > 0.2
+    assert OPS.ruling(sheet, np.array([[1.0, 0, 900], [0, 1, 0], [0, 0, 1]]), (50, 60)) == (0, 0)
 
 
 def test_bad_arguments() -> None:

@@ -144,11 +144,12 @@ static __device__ float greatest(const Value& value, unsigned* which) {
     return best;
 }
 
-// What a jump from row to row costs, and how little a candidate may gain.
+// What a jump between rows costs; rows are counted in units that make the dearest jump 1 longer than the free one, so
+// that it is a saturated sum.
 struct Prices {
-    float free_rows, jump, most, least;
+    float unit, free, most, least;
 
-    __device__ float of(float rows) const { return fminf(jump * fmaxf(fabsf(rows) - free_rows, 0.0f), most); }
+    __device__ float of(float rows) const { return most * __saturatef(fabsf(rows) - free); }
 };
 
 // Walks a tile's candidates (K, W) from left to right. `back` (W) takes for each candidate its best predecessor, 3 bits
@@ -160,7 +161,7 @@ static __device__ unsigned walk(
     float at[kCandidates], total[kCandidates], next_row[kCandidates], next_score[kCandidates];
     const int second = min(1, width - 1);
     for (int k = 0; k < kCandidates; ++k) {
-        at[k] = row[k * width];
+        at[k] = row[k * width] * price.unit;
         total[k] = fmaxf(score[k * width], price.least);
         next_row[k] = row[k * width + second];
         next_score[k] = score[k * width + second];
@@ -172,7 +173,7 @@ static __device__ unsigned walk(
         unsigned word = 0;
 #pragma unroll
         for (int k = 0; k < kCandidates; ++k) {
-            here[k] = next_row[k];
+            here[k] = next_row[k] * price.unit;
             const float gain = fmaxf(next_score[k], price.least);
             next_row[k] = row[k * width + ahead];
             next_score[k] = score[k * width + ahead];
@@ -202,7 +203,8 @@ extern "C" __global__ void ridge_path(
     const size_t candidates = static_cast<size_t>(blockIdx.x) * kCandidates * width;
     back += static_cast<size_t>(blockIdx.x) * width;
     chosen += static_cast<size_t>(blockIdx.x) * width;
-    const Prices price{free_rows, jump_price, most_price, least};
+    const float unit = jump_price / most_price;
+    const Prices price{unit, free_rows * unit, most_price, least};
     unsigned k = walk(row + candidates, score + candidates, width, price, back);
     chosen[width - 1] = static_cast<unsigned char>(k);
     constexpr int batch = 8;  // words that are read before the first is needed
