@@ -17,6 +17,8 @@ import cv2
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.common import spread, write_results
+from ecg_trt.config import Options
+from ecg_trt.errors import OptionError
 
 _LOAD = (
     "import sys, time; t = time.perf_counter(); from ecg_trt import Digitizer, Options; "
@@ -54,6 +56,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--json", type=Path, default=None)
     args = parser.parse_args()
+    try:
+        Options(backend=args.backend)
+    except OptionError as error:
+        parser.error(str(error))
     load = load_seconds(5, args.backend)
     with tempfile.TemporaryDirectory() as name:
         photo = args.photo or nine_megapixels(Path(name))
@@ -74,7 +80,6 @@ def _measure(
     photo: Path, folder: Path, repeats: int, backend: str
 ) -> tuple[dict[str, list[float]], dict[str, str], float]:
     """Milliseconds of each step, the layout and the backend that served, and the peak memory of a run of its own."""
-    from ecg_trt.config import Options
     from ecg_trt.digitizer import Digitizer
 
     steps: dict[str, list[float]] = {}
