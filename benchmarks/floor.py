@@ -104,7 +104,7 @@ def demand(source: Path | bytes, shapes: Mapping[str, Shape], precision: str) ->
 
 
 def floor_ms(need: Demand, rates: Rates, precision: str) -> dict[str, float | None]:
-    """Milliseconds for the bytes, for the multiply-adds (None where their rate is not known), and the larger of both."""
+    """Milliseconds for the bytes, for the multiply-adds (None without their rate), and the larger of both."""
     moved = 1e3 * need.bytes / rates.copy_bytes_per_s
     rate = rates.macs_per_s.get(precision)
     multiplied = 1e3 * need.macs / rate if rate else None

@@ -1,4 +1,4 @@
-"""What the benchmarks ask of CUDA beside the package's own driver: free memory, and how fast a copy on the device is."""
+"""What the benchmarks ask of CUDA beside the package's own driver: free memory, and the speed of a copy."""
 
 from __future__ import annotations
 

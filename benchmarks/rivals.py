@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,7 +89,7 @@ class TorchBackend(Closing):
     Args:
         stage: for example "stage0".
         device: "cuda" or "cpu".
-        precision: "fp32" (on CUDA with TF32, torch's own choice), or "fp16" as in a plan: FP16 within, FP32 at both ends.
+        precision: "fp32" (on CUDA with TF32, torch's choice), or "fp16" as in a plan: FP32 at both ends.
         compiled: a mode of torch.compile, "" for none. Every new shape is compiled anew.
 
     Attributes:
@@ -228,12 +229,12 @@ class OrtRival(Closing):
 def _between(marks: Sequence[Any]) -> list[float]:
     """Milliseconds from each mark to the next."""
     if isinstance(marks[0], float):
-        return [1e3 * (b - a) for a, b in zip(marks, marks[1:], strict=False)]
+        return [1e3 * (b - a) for a, b in pairwise(marks)]
     marks[-1].synchronize()
-    return [a.elapsed_time(b) for a, b in zip(marks, marks[1:], strict=False)]
+    return [a.elapsed_time(b) for a, b in pairwise(marks)]
 
 
 def unavailable(name: str, reason: str) -> BackendUnavailableError:
     """The error of a rival that is not to be had here."""
     return BackendUnavailableError(f"{name} cannot be measured", got=reason, expected="what it needs installed",
-                                   mend="Install it, or leave it out with --backends.")  # fmt: skip
+                                   mend="Leave it out with --backends.")  # fmt: skip

@@ -131,9 +131,7 @@ class TimedDriver:
         self._kernels[function] = name
         return function
 
-    def launch(
-        self, function: int, grid: Extent, block: Extent, arguments: Sequence[np.generic], stream: int
-    ) -> None:
+    def launch(self, function: int, grid: Extent, block: Extent, arguments: Sequence[np.generic], stream: int) -> None:
         """See `Driver.launch`."""
         with self.span(step_of(self._kernels.get(function, "kernel")), stream):
             self._driver.launch(function, grid, block, arguments, stream)

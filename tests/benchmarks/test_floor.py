@@ -15,7 +15,7 @@ from tests.make_onnx import IR_VERSION, OPSET
 
 
 def tiny() -> bytes:
-    """uint8 image (1, 2, 6, 8); a 3 x 3 convolution to 4 channels, twice as small; ReLU; 1 x 1 to 3 channels; flat; Gemm."""
+    """uint8 image (1, 2, 6, 8); 3 x 3 to 4 channels, twice as small; ReLU; 1 x 1 to 3 channels; flat; Gemm."""
     weights = [("w1", (4, 2, 3, 3)), ("b1", (4,)), ("w2", (3, 4, 1, 1)), ("w3", (36, 5))]
     nodes = [
         helper.make_node("Cast", ["image"], ["x"], to=TensorProto.FLOAT),

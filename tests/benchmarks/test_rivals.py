@@ -50,6 +50,7 @@ def test_torch_is_onnx_runtime(expected) -> None:
         rival.infer(feed)
 
 
+@pytest.mark.slow
 def test_torch_in_fp16_is_near(expected) -> None:
     pytest.importorskip("torch")
     stage, feed, reference = expected
@@ -75,7 +76,7 @@ def test_onnx_runtime_bound_is_onnx_runtime(expected) -> None:
 def test_weights_of_another_make_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
     monkeypatch.setattr("benchmarks.rivals.weights_path", lambda stage: weights_path("stage2"))
-    with pytest.raises(WeightsError, match="convolutions in the ONNX|expected"):
+    with pytest.raises(WeightsError, match="cannot be run by torch"):
         load_network("stage1")
 
 
