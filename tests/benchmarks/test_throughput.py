@@ -234,6 +234,27 @@ def test_a_contenders_networks_are_those_that_the_digitizer_runs(is_timed: bool)
     assert isinstance(results[0], NotAnImageError) and isinstance(results[1].__cause__, Reached)
 
 
+@pytest.mark.parametrize("is_timed", [False, True])
+def test_the_packages_own_runtime_is_timed_by_its_driver(is_timed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeDriver()
+    opened: list[Any] = []
+
+    @contextmanager
+    def open_runtime(backend: str, *, driver: Any = None) -> Iterator[Any]:
+        opened.append((backend, type(driver)))
+        backends = {stage: FakeBackend(lambda feed: {}, name=stage) for stage in ("stage0", "stage1", "stage2")}
+        yield SimpleNamespace(name=backend, backends=backends, ops=Cv2Ops())
+
+    monkeypatch.setattr(contenders, "open_runtime", open_runtime)
+    monkeypatch.setattr(contenders, "Runtime", lambda name, backends, ops: SimpleNamespace(backends=backends, ops=ops))
+    monkeypatch.setattr(contenders, "open_driver", lambda: fake)
+    with CONTENDERS["trt"].enter(is_timed) as entry:
+        assert opened == [("trt", TimedDriver if is_timed else type(None))]
+        assert isinstance(entry.backends["stage1"], Labelled) == is_timed
+        assert entry.backends["stage1"].infer({}) == {} and entry.take() == {}
+    assert fake.closed == is_timed and fake.live == {}
+
+
 def test_what_happens_to_a_child_is_told() -> None:
     assert in_child(pow, 2, 5, limit_s=60) == 32
     with pytest.raises(Unmeasured, match="ZeroDivisionError"):
