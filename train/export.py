@@ -72,14 +72,14 @@ def export_program(stage: str, checkpoint: Path, folder: Path, precision: str) -
 
     model, names = _load(stage, checkpoint)
     if precision == "fp16":
-        _halve(model)
+        halve(model)
     image = torch.zeros(SPECS[stage].shapes["image"], dtype=torch.uint8)
     target = folder / f"{stage}.{precision}.pt2"
     torch.export.save(torch.export.export(_Named(model, names).eval(), (image,)), target)
     return target
 
 
-def _halve(model: UNet) -> None:
+def halve(model: UNet) -> None:
     """FP16 within, FP32 at both ends: a heatmap rounded to FP16 has ties."""
     model.half()
     model.fold.register_forward_pre_hook(lambda _, args: (args[0].half(),))

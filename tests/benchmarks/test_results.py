@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.accuracy import from_manifest, read_truth
 from benchmarks.common import RESULTS, spread, write_results
+from benchmarks.schema import problems
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda p: p.name)
@@ -24,6 +25,8 @@ def test_committed_results_name_machine_and_command(path: Path) -> None:
     if content["benchmark"] == "latency":
         assert {"median", "iqr", "p99"} == set(content["steps_ms"]["file to csv"])
         assert content["peak_memory_mib"] > 0
+    if content["benchmark"] == "throughput":
+        assert problems(content) == []
 
 
 def test_write_results(tmp_path: Path) -> None:

@@ -1,0 +1,89 @@
+"""The photos that are measured on, as encoded files, their truth where there is one, and how close answers come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ecg_trt.errors import OptionError
+from ecg_trt.metrics import score_record
+from ecg_trt.types import Array, EcgRecord
+
+SEEDS = (5, 6, 7, 8)
+WIDTH_PX = 3456  # 9 megapixels
+SAME_DB = 120.0  # the SNR of signals that are the same, or nearly: JSON knows no infinity
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+_JPEG_QUALITY = 92
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One photo.
+
+    Attributes:
+        name: for people.
+        file: its encoded bytes.
+        truth: (12, n) mV, NaN where the page prints nothing; None where it is not known.
+        fs: samples a second of the truth.
+    """
+
+    name: str
+    file: bytes
+    truth: Array | None = None
+    fs: float = 500.0
+
+
+def synthetic(seeds: Sequence[int] = SEEDS, width_px: int = WIDTH_PX) -> list[Shot]:
+    """Plain 3x4+1 pages at 25 mm/s and 10 mm/mV as JPEG files, as in latency.py."""
+    from ecg_trt.synth.sample import make_sample
+
+    shots = []
+    for seed in seeds:
+        image, truth = make_sample(
+            seed, width_px=width_px, layout="3x4+1", paper_speed_mm_per_s=25.0, gain_mm_per_mv=10.0
+        )
+        _, file = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        shots.append(Shot(f"synthetic, seed {seed}", file.tobytes(), truth.signal_mv, truth.fs))
+    return shots
+
+
+def from_folder(folder: Path) -> list[Shot]:
+    """The photos of a folder, whose truth is not known.
+
+    Raises:
+        OptionError: there are none.
+    """
+    paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in _SUFFIXES)
+    if not paths:
+        raise OptionError(
+            "There is nothing to measure on", got=f"{folder} without a photo", expected=", ".join(_SUFFIXES),
+            mend="Name a folder of photos, or leave --photos out.",
+        )  # fmt: skip
+    return [Shot(path.name, path.read_bytes()) for path in paths]
+
+
+def snr_db(shots: Sequence[Shot], answers: Sequence[EcgRecord | None]) -> float | None:
+    """Mean SNR against the truth, a refused photo counting as 0 dB; None where no truth is known."""
+    return _mean(
+        0.0 if a is None else score_record(s.truth, s.fs, a.signal_mv, a.fs).snr_db
+        for s, a in zip(shots, answers, strict=True)
+        if s.truth is not None
+    )
+
+
+def agreement_db(reference: Sequence[EcgRecord | None], answers: Sequence[EcgRecord | None]) -> float | None:
+    """Mean SNR against other answers; a photo that one of both refused counts as 0 dB, one that both did not at all."""
+    pairs = [(a, b) for a, b in zip(reference, answers, strict=True) if a is not None or b is not None]
+    return _mean(
+        0.0 if a is None or b is None else score_record(a.signal_mv, a.fs, b.signal_mv, b.fs).snr_db for a, b in pairs
+    )
+
+
+def _mean(levels: Iterable[float]) -> float | None:
+    """Of levels in dB, each at most `SAME_DB`."""
+    capped = [min(level, SAME_DB) for level in levels]
+    return round(float(np.mean(capped)), 2) if capped else None

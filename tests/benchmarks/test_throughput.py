@@ -1,0 +1,265 @@
+"""A whole run of the benchmark, small, with contenders that cost nothing; and its file, its table and its plot."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks import contenders, measure, report, throughput
+from benchmarks.child import Unmeasured, in_child
+from benchmarks.clocks import Clock, Clocked, ClockedOps, Labelled
+from benchmarks.common import machine, write_results
+from benchmarks.contenders import CONTENDERS, Contender, Entry, chosen
+from benchmarks.floor import Rates
+from benchmarks.gpu import why_no_gpu
+from benchmarks.schema import problems
+from benchmarks.timed_driver import TimedDriver
+from benchmarks.workload import SAME_DB, Shot, agreement_db, from_folder, snr_db
+from ecg_trt.backends.fake import FakeBackend
+from ecg_trt.errors import BackendUnavailableError, NoEcgFoundError, NotAnImageError, OptionError
+from ecg_trt.ops.cv2_ops import Cv2Ops
+from tests.cuda.fake_driver import FakeDriver
+
+
+class Reader:
+    """A digitizer that answers one record, waits a little in a "network", and refuses pictures that are dark."""
+
+    def __init__(self, backend: Any, reading: Any) -> None:
+        self.backend, self.reading = backend, reading
+
+    def digitize_with_views(self, photo: Any) -> Any:
+        if photo.image.max() < 100:
+            raise NoEcgFoundError("No ECG", got="the dark", expected="paper", mend="Light it.")
+        self.backend.infer({})
+        return self.reading
+
+    def __call__(self, file: bytes) -> Any:
+        image = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR)
+        return self.digitize_with_views(SimpleNamespace(image=image)).record
+
+
+def contender(name: str, reading: Any) -> Contender:
+    @contextmanager
+    def enter(is_timed: bool) -> Iterator[Entry]:
+        clock = Clock()
+        backends: dict[str, Any] = {
+            stage: FakeBackend(lambda feed: time.sleep(0.001) or {}) for stage in ("stage0", "stage1", "stage2")
+        }
+        if is_timed:
+            backends = {stage: Clocked(backend, stage, clock) for stage, backend in backends.items()}
+        yield Entry(backends, Reader(backends["stage1"], reading), clock.take)
+
+    return Contender(name, "cpu", "fp32", "nothing", enter)
+
+
+def refuses(is_timed: bool) -> Any:
+    raise BackendUnavailableError("x cannot be measured", got="no x", expected="x", mend="Buy x.")
+
+
+def photo(level: int) -> bytes:
+    noise = np.random.default_rng(0).integers(0, 20, (600, 800, 3), np.uint8)
+    return cv2.imencode(".png", noise + np.uint8(level))[1].tobytes()
+
+
+@pytest.fixture
+def produced(tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, dict[str, Any]]:
+    """The file of a run, and its content."""
+    monkeypatch.setattr("benchmarks.throughput.cpu_rates", lambda: Rates(1e12, {"fp32": 1e14}))
+    record = tools.record(n=500, fs=500.0)
+    shots = [Shot(name, photo(level), record.signal_mv, record.fs) for name, level in (("light", 200), ("dark", 0))]
+    path = tmp_path / "throughput.json"
+    entrants = [contender("tiny", tools.reading(record)), Contender("x", "cpu", "fp32", "never", refuses)]
+    if why_no_gpu():
+        entrants.append(CONTENDERS["trt"])
+
+    def save(content: dict[str, Any]) -> None:
+        write_results("throughput", content, path)
+
+    throughput.run(entrants, shots, [record, None], 0.05, save)
+    return path, json.loads(path.read_text())
+
+
+def test_a_run_from_end_to_end(produced: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    _, content = produced
+    assert problems(content) == []
+    tiny, x, *rest = content["backends"]
+    assert tiny["answered"] == 1 and tiny["photos_done"] >= 1 and tiny["photos_per_s"] > 0
+    assert tiny["agreement_db"] == SAME_DB and tiny["snr_db"] == SAME_DB / 2
+    assert tiny["device_memory_mib"] is None
+    for network in tiny["networks"].values():
+        assert network["run_ms"]["median"] >= 1 and network["run_ms"]["n"] >= 5
+        assert network["ratio"] == pytest.approx(network["run_ms"]["median"] / network["floor"]["floor_ms"], abs=0.01)
+    steps = {step: figures["median"] for step, figures in tiny["steps_ms"].items()}
+    assert steps["stage1"] >= 1 and steps["photo"] >= max(steps["stage1"], steps["host"])
+    assert not x["available"] and x["reason"] == "no x. Buy x."
+    assert all("no CUDA" in row["reason"] for row in rest)
+    table = report.markdown(content)
+    assert "| tiny | fp32 |" in table and "- not measured: x (no x. Buy x)" in table
+    assert len({line.count("|") for line in table.splitlines() if line.startswith("| tiny | fp32")}) == 1
+    image = cv2.imread(str(report.draw(content, tmp_path / "plot" / "throughput.png")))
+    assert image.shape[1] > 1000 and image.std() > 5
+
+
+def test_the_steps_of_a_photo_add_up_to_it(tools) -> None:
+    with contender("tiny", tools.reading(tools.record(n=500, fs=500.0))).enter(True) as entry:
+        row, record = measure._one(entry, Shot("light", photo(200)))
+        assert record is not None and set(row) == {"decode", "stage1", "host", "photo"}
+        assert row.pop("photo") == pytest.approx(sum(row.values()))
+        assert measure._one(entry, Shot("dark", photo(0))) == ({}, None)
+
+
+def test_the_schema_finds_what_is_wrong(produced: tuple[Path, dict[str, Any]]) -> None:
+    _, content = produced
+    row = content["backends"][0]
+    del row["networks"]["stage1"]["floor"]
+    row["snr_db"] = float("nan")
+    row["steps_ms"]["host"] = {"median": 1}
+    content["backends"][1]["reason"] = ""
+    told = " ".join(problems(content))
+    for word in ("stage1: floor", "snr_db is nan", "host: ['median']", "x: no reason"):
+        assert word in told
+    row["device"] = "cuda"
+    assert ("gpu is missing" in " ".join(problems(content))) == ("gpu" not in content["machine"])
+    assert problems({}) != []
+
+
+def test_report_refuses_what_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    path = tmp_path / "throughput.json"
+    path.write_text("{}")
+    monkeypatch.setattr("sys.argv", ["report.py", "--json", str(path)])
+    with pytest.raises(SystemExit):
+        report.main()
+    assert "no whole throughput.json" in capsys.readouterr().err
+
+
+def test_unknown_backends_are_refused_by_name(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    with pytest.raises(OptionError, match=r"'tensorrt'; expected some of trt, rtx, torch-eager.*"):
+        chosen(["ort", "tensorrt"])
+    with pytest.raises(OptionError, match="got none"):
+        chosen([])
+    assert [c.name for c in chosen(["ort", "trt", "ort"])] == ["ort", "trt"]
+    monkeypatch.setattr("sys.argv", ["throughput.py", "--backends", "cuda"])
+    with pytest.raises(SystemExit):
+        throughput.main()
+    assert "Unknown backend: got 'cuda'" in capsys.readouterr().err
+
+
+def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="without a photo"):
+        from_folder(tmp_path)
+    (tmp_path / "a.PNG").write_bytes(photo(200))
+    (shot,) = from_folder(tmp_path)
+    assert shot.name == "a.PNG" and shot.truth is None
+    assert snr_db([shot], [None]) is None
+
+
+def test_agreement(tools) -> None:
+    record = tools.record(n=500, fs=500.0)
+    assert agreement_db([record, None], [record, None]) == SAME_DB
+    assert agreement_db([record, record], [record, None]) == SAME_DB / 2
+    assert agreement_db([None], [None]) is None
+
+
+def test_the_machine_is_told_whole() -> None:
+    told = machine()
+    assert {"numpy", "onnxruntime", "opencv-python-headless", "command"} <= set(told)
+    assert ("gpu" in told) == ("driver" in told)
+
+
+def test_clocks_take_what_a_rival_measured(tools) -> None:
+    clock = Clock()
+    rival = FakeBackend(lambda feed: {})
+    rival.last_ms = {"h2d": 1.0, "stage0": 2.0}  # type: ignore[attr-defined]
+    with Clocked(rival, "stage0", clock) as clocked:
+        clocked.infer({})
+        clocked.infer({})
+        assert clocked.name == "fake"
+    ops = ClockedOps(Cv2Ops(), clock)
+    assert ops.warp_homography(np.zeros((8, 8, 3), np.uint8), np.eye(3), (4, 4)).shape == (4, 4, 3)
+    taken = clock.take()
+    assert taken.pop("warp") > 0 and taken == {"h2d": 2.0, "stage0": 4.0}
+    assert clock.take() == {}
+
+
+def test_graphs_of_a_labelled_backend_go_by_its_stage() -> None:
+    fake = FakeDriver()
+    with TimedDriver(fake) as timed:
+        stream = timed.create_stream()
+        timed.begin_capture(stream)
+        graph = timed.end_capture(stream)
+        executable = timed.instantiate(graph)
+
+        class Engine(FakeBackend):
+            def enqueue(self) -> None:
+                timed.launch_graph(executable, stream)
+
+        with Labelled(Engine(lambda feed: {}), "stage2", timed) as engine:
+            engine.enqueue()
+            assert engine.name == "fake" and engine.infer({}) == {}
+        assert timed.take() == {"stage2": 2.0}
+        timed.destroy_executable(executable)
+        timed.destroy_graph(graph)
+        timed.destroy_stream(stream)
+    assert fake.live == {} and fake.faults == []
+
+
+@pytest.mark.parametrize("is_timed", [False, True])
+def test_a_contenders_networks_are_those_that_the_digitizer_runs(is_timed: bool) -> None:
+    class Reached(Exception):
+        """The network was asked."""
+
+    def answer(stage: str, feed: Any) -> Any:
+        raise Reached(stage, {name: array.shape for name, array in feed.items()})
+
+    def open_stage(stage: str) -> FakeBackend:
+        return FakeBackend(functools.partial(answer, stage), name="rival")
+
+    with contenders._on_cpu("rival", open_stage)(is_timed) as entry:
+        assert set(entry.backends) == {"stage0", "stage1", "stage2"}
+        with pytest.raises(Reached, match="stage0"):
+            entry.digitizer(photo(200))
+        assert set(entry.take()) <= {"warp"}
+        results = list(contenders.digitize_many([b"no photo", photo(200)], entry.digitizer))
+    assert isinstance(results[0], NotAnImageError) and isinstance(results[1].__cause__, Reached)
+
+
+@pytest.mark.parametrize("is_timed", [False, True])
+def test_the_packages_own_runtime_is_timed_by_its_driver(is_timed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeDriver()
+    opened: list[Any] = []
+
+    @contextmanager
+    def open_runtime(backend: str, *, driver: Any = None) -> Iterator[Any]:
+        opened.append((backend, type(driver)))
+        backends = {stage: FakeBackend(lambda feed: {}, name=stage) for stage in ("stage0", "stage1", "stage2")}
+        yield SimpleNamespace(name=backend, backends=backends, ops=Cv2Ops())
+
+    monkeypatch.setattr(contenders, "open_runtime", open_runtime)
+    monkeypatch.setattr(contenders, "Runtime", lambda name, backends, ops: SimpleNamespace(backends=backends, ops=ops))
+    monkeypatch.setattr(contenders, "open_driver", lambda: fake)
+    with CONTENDERS["trt"].enter(is_timed) as entry:
+        assert opened == [("trt", TimedDriver if is_timed else type(None))]
+        assert isinstance(entry.backends["stage1"], Labelled) == is_timed
+        assert entry.backends["stage1"].infer({}) == {} and entry.take() == {}
+    assert fake.closed == is_timed and fake.live == {}
+
+
+def test_what_happens_to_a_child_is_told() -> None:
+    assert in_child(pow, 2, 5, limit_s=60) == 32
+    with pytest.raises(Unmeasured, match="ZeroDivisionError"):
+        in_child(divmod, 1, 0, limit_s=60)
+    with pytest.raises(Unmeasured, match="died with exit code 3"):
+        in_child(os._exit, 3, limit_s=60)
+    with pytest.raises(Unmeasured, match=r"more than 0\.2 s"):
+        in_child(time.sleep, 60, limit_s=0.2)
