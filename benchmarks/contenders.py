@@ -7,36 +7,23 @@ microseconds a call; without it, it runs as its users run it.
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
 from benchmarks.clocks import Clock, Clocked, ClockedOps, Labelled
-from benchmarks.rivals import OrtRival, TorchBackend, unavailable
+from benchmarks.rivals import OrtRival, TorchBackend
 from benchmarks.timed_driver import TimedDriver
 from ecg_trt import throughput
-from ecg_trt.config import Options
+from ecg_trt.backends.select import open_runtime
 from ecg_trt.cuda.driver import open_driver
-from ecg_trt.digitizer import NETWORKS, Digitizer
+from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import EcgTrtError, OptionError
 from ecg_trt.ops.select import open_ops
+from ecg_trt.runtime import NETWORKS, Runtime
 from ecg_trt.types import EcgRecord
-
-try:
-    from ecg_trt.runtime import Runtime, open_runtime
-except ModuleNotFoundError:  # a tree whose digitizer opens its own networks
-
-    def Runtime(name: str, backends: Mapping[str, Any], ops: Any) -> Any:
-        """What a digitizer runs on."""
-        return SimpleNamespace(name=name, backends=backends, ops=ops)
-
-    def open_runtime(backend: str, **_: object) -> Any:
-        """Refuses."""
-        raise unavailable(backend, "this tree has no ecg_trt.runtime")
+from ecg_trt.weights import weights_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +70,14 @@ def _on_cpu_ops(name: str, open_stage: Callable[[str], Any], is_timed: bool) -> 
         if is_timed:
             backends = {stage: Clocked(backend, stage, clock) for stage, backend in backends.items()}
             ops = ClockedOps(ops, clock)
-        digitizer = stack.enter_context(_digitizer(Runtime(name, backends, ops)))
+        digitizer = stack.enter_context(Digitizer(runtime=Runtime(name, backends, ops)))
         yield Entry(backends, digitizer, clock.take)
 
 
 def _open_ort(stage: str) -> Any:
-    from ecg_trt.backends.select import open_backend
+    from ecg_trt.backends.ort import OrtBackend
 
-    return open_backend("ort", stage)
+    return OrtBackend(weights_path(stage))
 
 
 @contextmanager
@@ -99,33 +86,18 @@ def _tensorrt(name: str, is_timed: bool) -> Iterator[Entry]:
     with ExitStack() as stack:
         if not is_timed:
             mine = stack.enter_context(open_runtime(name))
-            yield Entry(mine.backends, stack.enter_context(_digitizer(mine)), dict)
+            yield Entry(mine.backends, stack.enter_context(Digitizer(runtime=mine)), dict)
             return
         timed = stack.enter_context(TimedDriver(open_driver()))
         whole = stack.enter_context(open_runtime(name, driver=timed))
         backends = {stage: Labelled(backend, stage, timed) for stage, backend in whole.backends.items()}
-        mine = Runtime(whole.name, backends, whole.ops)
-        yield Entry(backends, stack.enter_context(_digitizer(mine)), timed.take)
-
-
-def _digitizer(runtime: Any) -> AbstractContextManager[Any]:
-    """A digitizer on a runtime."""
-    if "runtime" in inspect.signature(Digitizer).parameters:
-        return Digitizer(Options(), runtime=runtime)  # type: ignore[call-arg]
-    # Until `Digitizer` takes a runtime, it is given the parts that it would open.
-    with (
-        mock.patch("ecg_trt.digitizer.open_backend", lambda _name, stage, threads: runtime.backends[stage]),
-        mock.patch("ecg_trt.digitizer.open_ops", lambda: runtime.ops),
-    ):
-        return Digitizer(Options())
+        mine = Runtime(whole.name, backends, whole.ops, decoder=whole.decoder)
+        yield Entry(backends, stack.enter_context(Digitizer(runtime=mine)), timed.take)
 
 
 def digitize_many(photos: Iterable[bytes], digitizer: Any) -> Generator[EcgRecord | EcgTrtError, None, None]:
     """The package's own way through many photos, on an open digitizer."""
-    if "digitizer" in inspect.signature(throughput.digitize_many).parameters:
-        return throughput.digitize_many(photos, Options(), digitizer=digitizer)  # type: ignore[call-arg]
-    readings = throughput.read_many(photos, Options(), digitizer)
-    return (r if isinstance(r, EcgTrtError) else r.record for r in readings)
+    return throughput.digitize_many(photos, digitizer=digitizer)
 
 
 def _on_gpu(name: str) -> Callable[[bool], AbstractContextManager[Entry]]:

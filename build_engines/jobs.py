@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -55,7 +56,7 @@ class Request:
     timing_cache: Path | None = None
     exported: Path | None = None
     is_verified: bool = True
-    open_engine: Callable[[bytes, Manifest], Backend | None] | None = None
+    open_engine: Callable[[bytes, Manifest], AbstractContextManager[Backend] | None] | None = None
 
     @property
     def options(self) -> dict[str, str]:
@@ -132,9 +133,9 @@ def _build_one(request: Request, source: _Source, key: PlanKey, progress: Progre
         key, inputs, outputs, request.options, hashlib.sha256(plan).hexdigest(), len(plan), _CREATED_BY
     )
     seconds = time.perf_counter() - begin
-    engine = request.open_engine(plan, manifest) if request.is_verified and request.open_engine else None
-    if engine is not None:
-        with engine:
+    opened = request.open_engine(plan, manifest) if request.is_verified and request.open_engine else None
+    if opened is not None:
+        with opened as engine:
             comparison, compared = source.compare(engine), "plan"
     request.store.save(manifest, plan)
     return Outcome(key, len(plan), seconds, True, comparison, compared)

@@ -98,6 +98,7 @@ def _request(
             expected="what building needs",
             mend='Run: pip install "ecg-trt[rtx,build]", or [trt,build]',
         ) from error
+    from ecg_trt.backends.select import open_plan
     from ecg_trt.engines.manifest import Flavour
     from ecg_trt.engines.store import PlanStore, home
 
@@ -107,7 +108,7 @@ def _request(
     if chosen is Flavour.TRT and timing_cache is None:
         timing_cache = home() / f"timing_{trt.__version__}_sm{targets[0].replace('.', '')}.cache"
     return Request(specs, chosen, trt, targets, Precision(precision), PlanStore(out), workspace, timing_cache, exported,
-                   verify)  # fmt: skip
+                   verify, open_plan)  # fmt: skip
 
 
 def _check_frontend(frontend: str, exported: Path | None, flavour: str) -> None:

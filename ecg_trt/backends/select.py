@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from ecg_trt.backends.base import Backend
 from ecg_trt.cuda.device import probe
-from ecg_trt.engines.manifest import Flavour
+from ecg_trt.engines.manifest import ANY_CAPABILITY, Flavour, Manifest
 from ecg_trt.errors import BackendError, BackendUnavailableError
 from ecg_trt.ops.select import open_ops
 from ecg_trt.runtime import NETWORKS, Runtime
@@ -119,6 +121,23 @@ def open_runtime(name: BackendName | str, *, threads: int = 0, driver: Driver | 
     if reason is not None:
         raise _unavailable(wanted.value, reason, flavour.mend)
     return flavour.factory(threads, driver)
+
+
+def open_plan(plan: bytes, manifest: Manifest) -> AbstractContextManager[Backend] | None:
+    """A plan alone on the GPU at hand, to be compared with its network; None where no GPU here runs it.
+
+    Raises:
+        DeviceError: the GPU does not serve; this and the next when the context is entered.
+        PlanError: TensorRT does not take the plan.
+    """
+    device = probe()
+    if isinstance(device, str) or importlib.util.find_spec("cuda") is None:
+        return None
+    if manifest.key.capability not in ("{}.{}".format(*device.capability), ANY_CAPABILITY):
+        return None
+    from ecg_trt.backends.trt import open_plan_alone
+
+    return open_plan_alone(plan, manifest)
 
 
 def _open_best(threads: int, driver: Driver | None) -> Runtime:

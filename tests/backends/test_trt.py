@@ -273,3 +273,21 @@ def test_a_plain_runtime_closes_its_networks() -> None:
             assert mine.slots == 1
     with pytest.raises(BackendError, match="closed"):
         backends["stage0"].infer({})
+
+
+def test_one_plan_alone_for_the_gpu_at_hand(
+    networks: dict[str, bytes], use_gpu: Any, driver: FakeDriver, tile: Array, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_gpu(driver)
+    store = save_plans(networks)
+    plans = {plan.manifest.key.stage: store.load(plan.manifest.key) for plan in store.plans() if plan.manifest}
+    plan, manifest = plans["stage0"]
+    opened = select.open_plan(plan, manifest)
+    assert opened is not None
+    with opened as network, open_runtime("ort", threads=1) as cpu:
+        got, expected = network.infer({"image": tile}), cpu.backends["stage0"].infer({"image": tile})
+        assert all(np.allclose(got[name], expected[name], atol=1e-4) for name in expected)
+    assert select.open_plan(plan, replace(manifest, key=replace(manifest.key, capability="8.6"))) is None
+    assert select.open_plan(plan, replace(manifest, key=replace(manifest.key, capability="any"))) is not None
+    monkeypatch.setattr(select, "probe", lambda: "no NVIDIA driver")
+    assert select.open_plan(plan, manifest) is None

@@ -54,9 +54,10 @@ def test_the_larger_share_is_the_floor() -> None:
     assert rates.as_json() == {"copy_gb_per_s": 0.0, "matrix_tflop_per_s": {"fp16": 0.0}}
 
 
-def test_the_three_networks_take_what_the_readme_says() -> None:
+def test_the_three_networks_at_the_shapes_of_their_plans() -> None:
+    """1.9, 18.7 and 28.5 GMAC."""
     macs = sum(demand(weights_path(stage), spec.shapes, "fp16").macs for stage, spec in SPECS.items())
-    assert macs == pytest.approx(44e9, rel=0.01)
+    assert macs == pytest.approx(49.2e9, rel=0.01)
 
 
 def test_no_gpu_is_no_error() -> None:

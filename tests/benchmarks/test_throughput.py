@@ -29,6 +29,7 @@ from benchmarks.workload import SAME_DB, Shot, agreement_db, from_folder, snr_db
 from ecg_trt.backends.fake import FakeBackend
 from ecg_trt.errors import BackendUnavailableError, NoEcgFoundError, NotAnImageError, OptionError
 from ecg_trt.ops.cv2_ops import Cv2Ops
+from ecg_trt.runtime import Runtime
 from tests.cuda.fake_driver import FakeDriver
 
 
@@ -37,6 +38,7 @@ class Reader:
 
     def __init__(self, backend: Any, reading: Any) -> None:
         self.backend, self.reading = backend, reading
+        self.slots, self.runtime = 1, SimpleNamespace(decoder=None)
 
     def digitize_with_views(self, photo: Any) -> Any:
         if photo.image.max() < 100:
@@ -44,9 +46,10 @@ class Reader:
         self.backend.infer({})
         return self.reading
 
-    def __call__(self, file: bytes) -> Any:
-        image = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR)
-        return self.digitize_with_views(SimpleNamespace(image=image)).record
+    def __call__(self, file: Any) -> Any:
+        if isinstance(file, bytes):
+            file = SimpleNamespace(image=cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR))
+        return self.digitize_with_views(file).record
 
 
 def contender(name: str, reading: Any) -> Contender:
@@ -243,10 +246,10 @@ def test_the_packages_own_runtime_is_timed_by_its_driver(is_timed: bool, monkeyp
     def open_runtime(backend: str, *, driver: Any = None) -> Iterator[Any]:
         opened.append((backend, type(driver)))
         backends = {stage: FakeBackend(lambda feed: {}, name=stage) for stage in ("stage0", "stage1", "stage2")}
-        yield SimpleNamespace(name=backend, backends=backends, ops=Cv2Ops())
+        with Runtime(backend, backends, Cv2Ops()) as runtime:
+            yield runtime
 
     monkeypatch.setattr(contenders, "open_runtime", open_runtime)
-    monkeypatch.setattr(contenders, "Runtime", lambda name, backends, ops: SimpleNamespace(backends=backends, ops=ops))
     monkeypatch.setattr(contenders, "open_driver", lambda: fake)
     with CONTENDERS["trt"].enter(is_timed) as entry:
         assert opened == [("trt", TimedDriver if is_timed else type(None))]
