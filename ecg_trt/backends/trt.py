@@ -228,7 +228,7 @@ def open_trt_runtime(flavour: Flavour, driver: Driver | None = None, store: Plan
 @contextmanager
 def open_plan_alone(plan: bytes, manifest: Manifest) -> Iterator[TrtBackend]:
     """One plan on the GPU at hand, without the pixel work. Raises as `Engines` does."""
-    sizes = Sizes(photo_px=1, view_px=1, page_px=1, tiles=1, tile_hw=(1, 4), heat_cells=1, marks_bytes=1)
+    sizes = Sizes(photo_px=64, view_px=64, page_px=64, tiles=1, tile_hw=(8, 8), heat_cells=64, marks_bytes=64)
     with ExitStack() as stack:
         driver = open_driver()
         stack.callback(driver.close)
