@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchmarks.timed_driver import TimedDriver
-from ecg_trt.backends.base import Closing
+from ecg_trt.closing import Closing
 
 _OPS_STEPS = {"warp_homography": "warp", "remap": "flatten"}
 
@@ -65,9 +65,6 @@ class Clocked(Closing):
         """Closes the backend."""
         self._backend.close()
 
-    def __enter__(self) -> Clocked:
-        return self
-
 
 class Labelled(Closing):
     """A backend on the GPU: graphs that any of its methods launches go by the stage's name."""
@@ -90,9 +87,6 @@ class Labelled(Closing):
     def close(self) -> None:
         """Closes the backend."""
         self._backend.close()
-
-    def __enter__(self) -> Labelled:
-        return self
 
 
 class ClockedOps:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Any
 
+from ecg_trt.closing import Closing
 from ecg_trt.cuda.device import probe
 from ecg_trt.errors import DriverError
 
@@ -22,7 +22,7 @@ def why_no_gpu() -> str:
     return ""
 
 
-class Gpu:
+class Gpu(Closing):
     """The primary context of the first GPU, held while this is open.
 
     Raises:
@@ -70,14 +70,6 @@ class Gpu:
     def close(self) -> None:
         """Lets go of the context; more than once is fine."""
         self._stack.close()
-
-    def __enter__(self) -> Gpu:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _call(self, name: str, *arguments: object) -> Any:
         code, *results = getattr(self._cu, name)(*arguments)

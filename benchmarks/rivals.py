@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecg_trt.backends.base import Closing, TensorSpec, check_feed, closed_error
+from ecg_trt.backends.base import TensorSpec, check_feed, closed_error
+from ecg_trt.closing import Closing
 from ecg_trt.errors import BackendUnavailableError, WeightsError
 from ecg_trt.types import Array
 from ecg_trt.weights import weights_path
@@ -158,9 +159,6 @@ class TorchBackend(Closing):
         if self._device == "cuda":
             self._torch.cuda.empty_cache()
 
-    def __enter__(self) -> TorchBackend:
-        return self
-
 
 class OrtRival(Closing):
     """One network by ONNX Runtime with a provider other than the package's, bound so that copies are told apart.
@@ -221,9 +219,6 @@ class OrtRival(Closing):
     def close(self) -> None:
         """Frees the session."""
         self._session = None
-
-    def __enter__(self) -> OrtRival:
-        return self
 
 
 def _between(marks: Sequence[Any]) -> list[float]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from ecg_trt.closing import Closing
 from ecg_trt.cuda.driver import Driver, Extent
 from ecg_trt.cuda.stream import Event
 
@@ -45,7 +45,7 @@ def step_of(kernel: str) -> str:
     return next((step for start, step in KERNEL_STEPS.items() if kernel.startswith(start)), kernel)
 
 
-class TimedDriver:
+class TimedDriver(Closing):
     """Delegates to a driver, and keeps the time of each queued call under a label.
 
     Work that is being captured is not bracketed (its events would be nodes of the graph): the graph's launch is, under
@@ -117,14 +117,6 @@ class TimedDriver:
         while self._events:
             self._events.pop().close()
         self._driver.close()
-
-    def __enter__(self) -> TimedDriver:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _event(self) -> Event:
         if self._free:

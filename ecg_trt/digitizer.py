@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import TypeAlias
 
 import numpy as np
 
 from ecg_trt.backends.select import open_runtime
+from ecg_trt.closing import Closing
 from ecg_trt.config import AUTO, Options
 from ecg_trt.errors import IncompletePageError, NoEcgFoundError
 from ecg_trt.geometry.assemble import MOST_LIMB_RESIDUAL, assemble
@@ -121,7 +121,7 @@ class _Clock:
             self.ms[step] = self.ms.get(step, 0.0) + 1000 * (time.perf_counter() - start)
 
 
-class Digitizer:
+class Digitizer(Closing):
     """Turns photos of paper ECGs into records; holds the three networks open until closed.
 
     One photo at a time: a second one in flight needs a `twin`.
@@ -170,14 +170,6 @@ class Digitizer:
         """Frees the networks, if they were opened here; more than once is fine."""
         if self._is_owner:
             self.runtime.close()
-
-    def __enter__(self) -> Digitizer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __call__(self, source: Source | Photo) -> EcgRecord:
         """Digitizes one photo.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Protocol
 
 from ecg_trt.backends.base import Backend
+from ecg_trt.closing import Closing
 from ecg_trt.errors import BackendError
 from ecg_trt.ops.base import ImageOps
 from ecg_trt.types import Array
@@ -36,7 +36,7 @@ class PhotoDecoder(Protocol):
         ...
 
 
-class Runtime:
+class Runtime(Closing):
     """Open networks and the pixel work that goes with them: all of one slot, for one photo at a time.
 
     Args:
@@ -95,11 +95,3 @@ class Runtime:
     def close(self) -> None:
         """Frees the networks and the memory; more than once is fine."""
         self._stack.close()
-
-    def __enter__(self) -> Runtime:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -87,18 +87,6 @@ def static_hw(backend: Backend) -> tuple[int, int] | None:
     return (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
 
-class Closing:
-    """The context manager's half of a `Backend`."""
-
-    def close(self) -> None:
-        """Frees the network; more than once is fine."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
 def check_feed(
     inputs: tuple[TensorSpec, ...], feed: Mapping[str, Array], kinds: tuple[type, ...] = (np.ndarray,)
 ) -> None:

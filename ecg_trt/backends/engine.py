@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any
 
 from ecg_trt.backends.base import TensorSpec
+from ecg_trt.closing import Closing
 from ecg_trt.cuda.driver import Driver
 from ecg_trt.engines.manifest import Manifest
 from ecg_trt.engines.module import make_logger, said
@@ -21,7 +22,7 @@ _DTYPES = {"FLOAT": "float32", "HALF": "float16", "INT32": "int32", "INT64": "in
            "BOOL": "bool"}  # fmt: skip
 
 
-class Engine:
+class Engine(Closing):
     """An engine and what it was made of, given back in order.
 
     A driver must have been opened: without one, TensorRT hands out null objects, and some versions crash on their use.
@@ -102,14 +103,6 @@ class Engine:
         self._cache = self._config = None
         self._engine = None
         self._runtime = None
-
-    def __enter__(self) -> Engine:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _check_tensors(self, trt: ModuleType) -> None:
         """The engine's inputs and outputs beside the manifest's."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ecg_trt.backends.base import Closing, TensorSpec, check_feed, closed_error
+from ecg_trt.backends.base import TensorSpec, check_feed, closed_error
+from ecg_trt.closing import Closing
 from ecg_trt.types import Array
 
 
@@ -39,6 +40,3 @@ class FakeBackend(Closing):
     def close(self) -> None:
         """Forgets the function."""
         self._function = None
-
-    def __enter__(self) -> FakeBackend:
-        return self

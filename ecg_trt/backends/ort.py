@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from ecg_trt.backends.base import Closing, TensorSpec, check_feed, closed_error
+from ecg_trt.backends.base import TensorSpec, check_feed, closed_error
+from ecg_trt.closing import Closing
 from ecg_trt.errors import BackendError, WeightsError
 from ecg_trt.runtime import available_cores
 from ecg_trt.types import Array
@@ -79,9 +80,6 @@ class OrtBackend(Closing):
     def close(self) -> None:
         """Frees the session."""
         self._session = None
-
-    def __enter__(self) -> OrtBackend:
-        return self
 
 
 def _options(threads: int) -> ort.SessionOptions:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ecg_trt.backends.base import Closing, TensorSpec, check_feed, closed_error
+from ecg_trt.backends.base import TensorSpec, check_feed, closed_error
 from ecg_trt.backends.engine import Engine
+from ecg_trt.closing import Closing
 from ecg_trt.cuda.decode import open_gpu_decoder
 from ecg_trt.cuda.driver import Driver, open_driver
 from ecg_trt.cuda.graph import Graph
@@ -83,9 +84,6 @@ class TrtBackend(Closing):
         """Gives the graph and the context back; more than once is fine."""
         self._graph.close()
         self._context = None
-
-    def __enter__(self) -> TrtBackend:
-        return self
 
     def _on_gpu(self, name: str, array: Array | DeviceArray) -> DeviceArray:
         return array if isinstance(array, DeviceArray) else self._work.memory.upload(f"{self._stage} {name}", array)

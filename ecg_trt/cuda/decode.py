@@ -11,11 +11,11 @@ import logging
 import os
 from contextlib import ExitStack
 from io import BytesIO
-from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
+from ecg_trt.closing import Closing
 from ecg_trt.cuda.driver import Driver
 from ecg_trt.cuda.memory import DeviceArray, Workspace
 from ecg_trt.cuda.stream import Event, Stream
@@ -24,7 +24,6 @@ from ecg_trt.io.jpeg import JpegMarkers, read_markers, with_orientation
 from ecg_trt.io.photo import MAX_PIXELS, MIN_PIXELS, PhotoHeader, peek, read_photo
 
 _log = logging.getLogger(__name__)
-_Self = TypeVar("_Self", bound="GpuDecoder")
 
 _MEMORY = "decoded photo"
 # Not CPU_ONLY: what the host decodes is io.photo's. Not HW_GPU_ONLY: that engine is made for batches, and its results
@@ -46,7 +45,7 @@ class _Target:
         }  # fmt: skip
 
 
-class GpuDecoder:
+class GpuDecoder(Closing):
     """Decodes JPEGs on the GPU, one at a time and from one thread at a time.
 
     Pixels differ from those of `read_photo` by a few grey levels, more at the edges of colours: nvJPEG rounds its
@@ -121,14 +120,6 @@ class GpuDecoder:
     def close(self) -> None:
         """Gives everything back; more than once is fine."""
         self._stack.close()
-
-    def __enter__(self: _Self) -> _Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _import(self) -> Any:
         os.environ.setdefault("PYNVIMGCODEC_VERBOSITY", "0")  # read once, at import

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from types import TracebackType
 
 import numpy as np
 
+from ecg_trt.closing import Closing
 from ecg_trt.cuda.compile import cubin, kernel_files, kernels_of, target_of
 from ecg_trt.cuda.driver import Driver, Extent
 from ecg_trt.cuda.owner import Owner
@@ -17,7 +17,7 @@ BLOCK: Extent = (32, 8, 1)
 ROW_BLOCK: Extent = (128, 1, 1)
 
 
-class Kernels:
+class Kernels(Closing):
     """Loads all kernels at once and launches them; the streams of one GPU share them.
 
     Args:
@@ -60,11 +60,3 @@ class Kernels:
         """Unloads the kernels; more than once is fine."""
         self._functions.clear()
         self._modules.close()
-
-    def __enter__(self) -> Kernels:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from types import TracebackType
-from typing import TypeVar
 
+from ecg_trt.closing import Closing
 from ecg_trt.errors import BackendError, DeviceError
 
 _log = logging.getLogger(__name__)
-_Self = TypeVar("_Self", bound="Owner")
 
 
-class Owner:
+class Owner(Closing):
     """Holds one handle and gives it back once, by `close` or at the end of a with block.
 
     Args:
@@ -49,11 +47,3 @@ class Owner:
                 self._give_back(handle)
             except DeviceError as error:
                 _log.warning("%s was not given back: %s", self._what, error)
-
-    def __enter__(self: _Self) -> _Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from ecg_trt.closing import Closing
 from ecg_trt.cuda.driver import Driver
 from ecg_trt.cuda.memory import DeviceArray, Workspace
 from ecg_trt.cuda.module import BLOCK, Kernels
@@ -25,7 +25,6 @@ CHUNK_ROWS = 40  # of a column, that one thread looks at
 PEAK = np.dtype([("index", np.uint32), ("xy", np.float32, 2), ("score", np.float32)])  # Peak in peaks.cu
 MARK = np.dtype([("index", np.uint32), ("value", np.uint32)])  # Mark in marks.cu
 PEAKS_AT_ONCE, MARKS_AT_ONCE = 8192, 32768  # downloaded before it is known how many there are; a usual page has fewer
-_Self = TypeVar("_Self", bound="CudaWork")
 RULING_ROWS = 64  # of a column of a view, that one thread sums up
 POWER_BINS = 46 << 8  # of the histogram of squared gradients, whose greatest is below 2^26
 _MOST_NODES, _MOST_LINES = 1 << 13, 1 << 12  # of a lattice, and of lines one way; a view has no more columns
@@ -83,7 +82,7 @@ class Sizes:
         }  # fmt: skip
 
 
-class CudaWork:
+class CudaWork(Closing):
     """A stream of work on one GPU.
 
     Args:
@@ -109,14 +108,6 @@ class CudaWork:
     def close(self) -> None:
         """Gives everything back; more than once is fine."""
         self._stack.close()
-
-    def __enter__(self: _Self) -> _Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def photo_memory(self, height: int, width: int) -> Array:
         """(height, width, 3) uint8 pinned memory to decode a photo into; `upload` then copies it straight."""
