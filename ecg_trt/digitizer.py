@@ -75,12 +75,13 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What one alignment shows; `naming` is None where no strip is seen."""
+    """What one alignment shows; `naming` is None where no strip is seen, `refined` until that has been worked out."""
 
     alignment: PageAlignment
     grid: GridWarp
     marks: PageMarks
     naming: Naming | None
+    refined: tuple[GridWarp, tuple[Strip, ...]] | None = None
 
     @property
     def label_score(self) -> float:
@@ -202,7 +203,7 @@ class Digitizer(Closing):
         look = self._locate(photo, alignment, clock)
         assert look.naming is not None
         with clock("refine"):
-            grid, strips = self._refine(photo, look.grid, look.naming.strips)
+            grid, strips = look.refined or self._refine(photo, look.grid, look.naming.strips)
         with clock("flatten"):
             page = self._flatten(photo, grid, strips)
         with clock("trace"):
@@ -271,7 +272,9 @@ class Digitizer(Closing):
             if look.grid.measured.any() and look.label_score > 0.5 * first.label_score:
                 best = look
         if best.naming is not None and not best.settled:
-            better = realigned(best.alignment, *self._refine(photo, best.grid, best.naming.strips))
+            best = replace(best, refined=self._refine(photo, best.grid, best.naming.strips))
+            assert best.refined is not None
+            better = realigned(best.alignment, *best.refined)
             if better is not None:
                 best = max(best, self._look(photo, better, clock), key=lambda look: look.worth)
         if best.naming is None:
@@ -337,9 +340,9 @@ def _warnings(page: RectifiedPage, grid: GridWarp, naming: Naming, quality: Arra
     if page.photo_px_per_mm < _FINE_PX_PER_MM:
         yield f"The photo is coarse ({page.photo_px_per_mm:.1f} px/mm): small waves may be lost; move closer."
     if "speed" in assumed:
-        yield f"No calibration pulse was found: a paper speed of {_DEFAULT_SPEED:g} mm/s is assumed."
+        yield f"The paper speed could not be told from a calibration pulse: {_DEFAULT_SPEED:g} mm/s is assumed."
     if "gain" in assumed:
-        yield f"No calibration pulse was found: a gain of {_DEFAULT_GAIN:g} mm/mV is assumed."
+        yield f"The gain could not be told from a calibration pulse: {_DEFAULT_GAIN:g} mm/mV is assumed."
     if naming.probability < 0.6 or naming.label_score < _DOUBTFUL_LABELS:
         yield f"The layout {naming.layout.name} is uncertain, and with it the lead names: compare with the page."
     if naming.missing:
