@@ -26,8 +26,8 @@ _STORE = click.option(
 
 @click.command(
     short_help="Build TensorRT plans of the networks.",
-    help="Build a TensorRT plan of each network, compare the FP16 network with the FP32 one on the CPU, and print a "
-    "table. Plans that are current are left alone.\n\n"
+    help="Build a TensorRT plan of each network, compare it with the FP32 network on the CPU (the plan itself where "
+    "its GPU is at hand, else its ONNX), print a table, and compile the kernels. What is current is left alone.\n\n"
     "rtx plans need no GPU to be built; trt plans are built on the GPU that will run them. They go to $ECG_TRT_HOME, "
     "else to the platform's cache folder.\n\n"
     f"Exit code: 0 all plans are there, 1 some failed, 2 all failed or nothing could be done.\n\n{NOTICE}",
@@ -142,15 +142,36 @@ def _build(request: Request, verbose: bool) -> int:
 
         outcomes += jobs.build(request, start)
     _print_table(outcomes)
+    compiled = _make_kernels(request.capabilities)
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     for outcome in failed:
         assert outcome.error is not None
         refuse(outcome.error, verbose)
-    if not failed and not any(outcome.is_new for outcome in outcomes):
+    if not failed and not compiled and not any(outcome.is_new for outcome in outcomes):
         click.echo(f"Nothing to do: all {len(outcomes)} plans in {request.store.root} are current.", err=True)
     elif len(failed) < len(outcomes):
         click.echo(f"Plans are in {request.store.root}.", err=True)
     return 0 if not failed else EXIT_FAILED if len(failed) == len(outcomes) else EXIT_SOME_FAILED
+
+
+def _make_kernels(capabilities: Sequence[str]) -> int:
+    """Compiles the pixel work's kernels for the plans' GPUs, so that no first run has to; how many are new."""
+    from build_engines.cubin import count_cubins, make_cubins
+    from ecg_trt.cuda.compile import CAPABILITIES, target_of
+    from ecg_trt.engines.manifest import ANY_CAPABILITY
+
+    pairs = [(int(major), int(minor)) for major, minor in (c.split(".") for c in capabilities if c != ANY_CAPABILITY)]
+    targets = sorted({target_of(pair) for pair in pairs}) if len(pairs) == len(capabilities) else CAPABILITIES
+    new = 0
+    try:
+        with ExitStack() as bars:
+            advance = _bar(bars, "kernels")
+            for k, cubin in enumerate(make_cubins(targets), 1):
+                new += cubin.made
+                advance(k / count_cubins(targets))
+    except BackendUnavailableError as error:
+        click.echo(f"Kernels are left to the first run on a GPU: {error.got}. {error.mend}", err=True)
+    return new
 
 
 def _bar(bars: ExitStack, label: str) -> Callable[[float], None]:

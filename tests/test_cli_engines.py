@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +15,26 @@ import ecg_trt.weights as weights
 from build_engines.profile import SPECS
 from ecg_trt.cli import main
 from ecg_trt.cuda.device import DeviceInfo
-from ecg_trt.errors import BuildError
+from ecg_trt.errors import BackendUnavailableError, BuildError
 from tests.build_engines.fake_builder import make_tensorrt
 
 NOTICE = "Research use only, not a medical device"
 Run = Callable[..., Result]
 ONE = ("--flavour", "rtx", "--stage", "stage0", "--compute-capability", "8.6", "--no-verify")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> Iterator[list[str]]:
+    """Kernels that are compiled at once; which, and for what."""
+    done: list[str] = []
+
+    def compile_file(file: str, capability: tuple[int, int]) -> bytes:
+        done.append("{} {}.{}".format(file, *capability))
+        return b"\x7fELF"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ecg_trt.cuda.compile.compile_file", compile_file)
+        yield done
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +141,24 @@ def test_what_changed_is_built_again(fresh: Run, tmp_path: Path, change: tuple[s
         assert [row["state"] for row in table(fresh("build", *ONE, *out, *change))] == [state]
     assert not (tmp_path / "plans").exists()
     assert len(fresh("engines", "list", "--dir", tmp_path / "mine").stdout.splitlines()) == 2 + ("fp32" in change)
+
+
+def test_kernels_are_compiled_for_the_same_gpus(
+    fresh: Run, compiled: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    compiled.clear()
+    fresh("build", *ONE)
+    assert {line.split()[1] for line in compiled} == {"8.6"}
+    assert len(list((tmp_path / "cubins").iterdir())) == len(compiled) > 5
+    compiled.clear()
+    assert "Nothing to do" in fresh("build", *ONE).stderr
+    assert not compiled
+    missing = BackendUnavailableError("No compiler", got="cuda-core is missing", expected="it", mend="Get it.")
+    monkeypatch.setattr("build_engines.cubin.cubin", lambda *_: (_ for _ in ()).throw(missing))
+    result = fresh("build", *ONE)
+    assert result.exit_code == 0
+    assert "left to the first run on a GPU: cuda-core is missing. Get it." in result.stderr
 
 
 def test_another_release_builds_again(fresh: Run, monkeypatch: pytest.MonkeyPatch) -> None:
