@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -20,9 +21,10 @@ from ecg_trt import __version__
 from ecg_trt.backends.base import Backend
 from ecg_trt.engines.manifest import Flavour, Manifest, PlanKey
 from ecg_trt.engines.store import PlanStore, checked_plan
-from ecg_trt.errors import EcgTrtError, PlanError
+from ecg_trt.errors import BackendUnavailableError, EcgTrtError, PlanError
 from ecg_trt.weights import list_weights, weights_path
 
+_log = logging.getLogger(__name__)
 _CREATED_BY = f"ecg_trt {__version__}"
 
 
@@ -135,8 +137,11 @@ def _build_one(request: Request, source: _Source, key: PlanKey, progress: Progre
     seconds = time.perf_counter() - begin
     opened = request.open_engine(plan, manifest) if request.is_verified and request.open_engine else None
     if opened is not None:
-        with opened as engine:
-            comparison, compared = source.compare(engine), "plan"
+        try:
+            with opened as engine:
+                comparison, compared = source.compare(engine), "plan"
+        except BackendUnavailableError as error:  # what drives the GPU is not installed; the plan is good all the same
+            _log.info("%s is not compared on the GPU: %s", key.name, error)
     request.store.save(manifest, plan)
     return Outcome(key, len(plan), seconds, True, comparison, compared)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from ecg_trt.engines.manifest import ANY_CAPABILITY
-from ecg_trt.engines.module import make_logger, said
+from ecg_trt.engines.module import logger_of, said
 from ecg_trt.errors import BackendUnavailableError, BuildError
 from ecg_trt.io.atomic import atomic_path, make_folder
 
@@ -65,15 +65,18 @@ def build_plan(onnx: bytes, trt: ModuleType, options: BuildOptions, progress: Pr
         KeyboardInterrupt: the user's, at the end of a step of the builder.
         OutputError: the timing cache could not be written.
     """
-    logger = make_logger(trt)
-    builder = trt.Builder(logger)
-    if not builder:
-        raise _refused("a builder that could not be made", logger.words, "a driver that this version knows")
+    logger = logger_of(trt)
+    logger.words.clear()
+    try:
+        builder = trt.Builder(logger)
+    except (TypeError, RuntimeError) as error:  # what a null object of TensorRT becomes
+        what = f"no builder ({error})"
+        raise _refused(what, logger.words, "a driver that this version knows") from error
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, logger)
     # The RTX parser takes bytes that are no ONNX for an empty network.
     if not parser.parse(onnx) or not network.num_outputs:
-        words = _parser_words(parser) + logger.words or ["there is no network in it"]
+        words = [*_parser_words(parser), *logger.words] or ["there is no network in it"]
         raise _refused("an ONNX that it cannot parse", words, "operators and types that it knows")
     config = builder.create_builder_config()
     _configure(config, trt, options)
@@ -200,7 +203,7 @@ def _major(trt: ModuleType) -> int:
     return int(trt.__version__.split(".")[0])
 
 
-def _refused(what: str, words: list[str], expected: str) -> BuildError:
+def _refused(what: str, words: Iterable[str], expected: str) -> BuildError:
     return BuildError(
         "TensorRT cannot build the plan",
         got=f"{what}: {said(words)}",

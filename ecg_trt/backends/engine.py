@@ -11,8 +11,8 @@ from typing import Any
 from ecg_trt.backends.base import TensorSpec
 from ecg_trt.closing import Closing
 from ecg_trt.cuda.driver import Driver
-from ecg_trt.engines.manifest import Manifest
-from ecg_trt.engines.module import make_logger, said
+from ecg_trt.engines.manifest import Flavour, Manifest
+from ecg_trt.engines.module import logger_of, said
 from ecg_trt.engines.store import home
 from ecg_trt.errors import DeviceMemoryError, DriverError, EcgTrtError, OutputError, PlanCorruptError, PlanMismatchError
 from ecg_trt.io.atomic import atomic_path, make_folder
@@ -43,27 +43,23 @@ class Engine(Closing):
         self.stage, self.flavour = manifest.key.stage, manifest.key.flavour
         self.inputs, self.outputs = manifest.inputs, manifest.outputs
         self._manifest = manifest
-        self._logger = make_logger(trt)
-        self._runtime: Any = trt.Runtime(self._logger)
+        self._logger = logger_of(trt)
+        self._runtime: Any = None
         self._engine: Any = None
         self._config: Any = None
         self._cache: Any = None
         self._kept = b""
-        if not self._runtime:
-            mend = "Update NVIDIA's driver, or run with --backend ort."
-            raise self._refused(DriverError, "no runtime", "a driver that this TensorRT knows", mend)
-        self._engine = self._runtime.deserialize_cuda_engine(plan)
-        if not self._engine:
-            why = f"a plan that it does not take ({_diagnosis(self._runtime, plan)})"
-            raise self._refused(PlanMismatchError, why, "a plan for this TensorRT and this GPU", self._rebuild)
-        self._check_tensors(trt)
-        if hasattr(self._engine, "create_runtime_config"):
-            self._open_cache(trt, driver)
+        try:
+            self._load(trt, plan)
+            if self.flavour is Flavour.RTX:  # TensorRT has runtime configurations too, but no cache in them
+                self._open_cache(trt, driver)
+        except BaseException:
+            self.close()
+            raise
 
-    @property
-    def words(self) -> list[str]:
-        """What TensorRT has said of errors."""
-        return self._logger.words
+    def said(self) -> str:
+        """What TensorRT has said of errors lately, for a message."""
+        return said(self._logger.words)
 
     @property
     def _rebuild(self) -> str:
@@ -75,6 +71,7 @@ class Engine(Closing):
         Raises:
             DeviceMemoryError: no room for them.
         """
+        self._logger.words.clear()
         context = self._engine.create_execution_context(*([] if self._config is None else [self._config]))
         if not context:
             raise self._refused(
@@ -104,7 +101,20 @@ class Engine(Closing):
         self._engine = None
         self._runtime = None
 
-    def _check_tensors(self, trt: ModuleType) -> None:
+    def _load(self, trt: ModuleType, plan: bytes) -> None:
+        self._logger.words.clear()
+        try:
+            self._runtime = trt.Runtime(self._logger)
+        except (TypeError, RuntimeError) as error:  # what a null object of TensorRT becomes
+            mend = "Update NVIDIA's driver, or run with --backend ort."
+            raise self._refused(DriverError, f"no runtime ({error})", "a driver that it knows", mend) from error
+        self._engine = self._runtime.deserialize_cuda_engine(plan)
+        if not self._engine:
+            why = f"a plan that it does not take ({_diagnosis(self._runtime, plan)})"
+            raise self._refused(PlanMismatchError, why, "a plan for this TensorRT and this GPU", self._rebuild)
+        self._check_tensors()
+
+    def _check_tensors(self) -> None:
         """The engine's inputs and outputs beside the manifest's."""
         wanted = {str(spec): "INPUT" for spec in self.inputs} | {str(spec): "OUTPUT" for spec in self.outputs}
         found = {}
@@ -133,11 +143,7 @@ class Engine(Closing):
         self._config.set_runtime_cache(self._cache)
 
     def _refused(self, kind: type[EcgTrtError], got: str, expected: str, mend: str) -> EcgTrtError:
-        error = kind(
-            f"TensorRT cannot load {self.stage}", got=f"{got}: {said(self.words)}", expected=expected, mend=mend
-        )
-        self.close()
-        return error
+        return kind(f"TensorRT cannot load {self.stage}", got=f"{got}: {self.said()}", expected=expected, mend=mend)
 
 
 def _diagnosis(runtime: Any, plan: bytes) -> str:

@@ -6,13 +6,14 @@ import importlib.util
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from ecg_trt.backends.base import Backend
 from ecg_trt.cuda.device import probe
 from ecg_trt.engines.manifest import ANY_CAPABILITY, Flavour, Manifest
+from ecg_trt.engines.store import PlanStore, is_served_by_any
 from ecg_trt.errors import BackendError, BackendUnavailableError
 from ecg_trt.ops.select import open_ops
 from ecg_trt.runtime import NETWORKS, Runtime
@@ -44,12 +45,14 @@ class _Flavour:
         factory: opens all networks with a number of CPU threads, on a driver of the caller's or its own; imports what
             it needs.
         why_not: None if it is worth trying here, else the reason.
+        why_not_yet: None if what it needs has been built, else the reason; a cheap look that only `auto` takes.
         mend: what to do about it.
     """
 
     factory: Callable[[int, Driver | None], Runtime]
     why_not: Callable[[], str | None]
     mend: str
+    why_not_yet: Callable[[], str | None] = lambda: None
 
 
 def _open_ort(threads: int, driver: Driver | None) -> Runtime:
@@ -73,8 +76,12 @@ def _tensorrt(flavour: Flavour) -> _Flavour:
             return device
         return None if importlib.util.find_spec(flavour.module) else f"{flavour.module} is not installed"
 
+    def why_not_yet() -> str | None:
+        return None if PlanStore().has(flavour) else "no plans; run: ecg-trt build"
+
     install = f'Run: pip install "ecg-trt[{flavour},cuda,build]" && ecg-trt build'
-    return _Flavour(open_it, why_not, f"{install}, on a machine with an NVIDIA GPU; or use --backend ort.")
+    mend = f"{install}, on a machine with an NVIDIA GPU; or use --backend ort."
+    return _Flavour(open_it, why_not, mend, why_not_yet)
 
 
 # In the order in which `auto` tries them.
@@ -127,13 +134,15 @@ def open_plan(plan: bytes, manifest: Manifest) -> AbstractContextManager[Backend
     """A plan alone on the GPU at hand, to be compared with its network; None where no GPU here runs it.
 
     Raises:
-        DeviceError: the GPU does not serve; this and the next when the context is entered.
+        BackendUnavailableError: what drives the GPU is not installed; this and the next when the context is entered.
+        DeviceError: the GPU does not serve.
         PlanError: TensorRT does not take the plan.
     """
     device = probe()
-    if isinstance(device, str) or importlib.util.find_spec("cuda") is None:
+    if isinstance(device, str):
         return None
-    if manifest.key.capability not in ("{}.{}".format(*device.capability), ANY_CAPABILITY):
+    here = replace(manifest.key, capability="{}.{}".format(*device.capability))
+    if manifest.key != here and not (manifest.key.capability == ANY_CAPABILITY and is_served_by_any(here)):
         return None
     from ecg_trt.backends.trt import open_plan_alone
 
@@ -144,14 +153,16 @@ def _open_best(threads: int, driver: Driver | None) -> Runtime:
     refused: dict[str, list[str]] = {}  # reason to names
     last = list(_FLAVOURS)[-1]
     for name, flavour in _FLAVOURS.items():
-        reason = flavour.why_not()
+        reason = flavour.why_not() or flavour.why_not_yet()
         if reason is None:
             try:
                 runtime = flavour.factory(threads, driver)
-            except BackendError as error:
+            except Exception as error:  # a GPU's libraries fail in ways of their own; the CPU is there
                 if name is last:
                     raise
-                reason = str(error)
+                reason = str(error) or type(error).__name__
+                if not isinstance(error, BackendError):
+                    _log.warning("%s failed", name, exc_info=True)
             else:
                 runtime.note = _because(refused)
                 _log.info("backend auto: %s", "; not ".join(filter(None, (name.value, runtime.note))))

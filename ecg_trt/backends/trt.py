@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,9 +23,9 @@ from ecg_trt.cuda.graph import Graph
 from ecg_trt.cuda.memory import DeviceArray
 from ecg_trt.cuda.module import Kernels
 from ecg_trt.engines.manifest import Flavour, Manifest, PlanKey
-from ecg_trt.engines.module import import_tensorrt, said
+from ecg_trt.engines.module import import_tensorrt
 from ecg_trt.engines.store import PlanStore
-from ecg_trt.errors import DeviceError, DeviceFaultError
+from ecg_trt.errors import BackendError, BackendUnavailableError, DeviceError, DeviceFaultError
 from ecg_trt.ops.cuda_work import TILES, VIEW, CudaWork, Sizes
 from ecg_trt.ops.select import open_cuda_ops
 from ecg_trt.runtime import NETWORKS, Runtime
@@ -81,7 +81,10 @@ class TrtBackend(Closing):
         return dict(zip(out, self._work.download(*out.values()), strict=True))
 
     def close(self) -> None:
-        """Gives the graph and the context back; more than once is fine."""
+        """Gives the graph and the context back, once their work is done; more than once is fine."""
+        if self._context is not None:
+            with suppress(BackendError):  # a GPU that has failed waits for nothing
+                self._work.stream.sync()
         self._graph.close()
         self._context = None
 
@@ -133,10 +136,9 @@ class TrtBackend(Closing):
         self._work.stream.sync()
 
     def _fault(self, what: str) -> DeviceFaultError:
-        words = self._engine.words
         return DeviceFaultError(
             f"TensorRT cannot run {self._stage}",
-            got=f"{what}: {said(words)}",
+            got=f"{what}: {self._engine.said()}",
             expected="a run",
             mend="Start the program again; if it comes back, run with --backend ort and report it.",
         )
@@ -207,15 +209,31 @@ def current_plans(
 
     Raises:
         PlanError: of the first network for which neither can be used; the reason is that of FP16.
+        BackendUnavailableError: none is there, and this TensorRT could build none for this GPU.
     """
     capability = "{}.{}".format(*driver.device.capability)
     digests = list_weights()
     found = {}
     for name in NETWORKS:
         keys = [PlanKey(name, flavour, str(trt.__version__), capability, p, digests[name]) for p in _PRECISIONS]
-        key = next((key for key in keys if store.find(key)), keys[0])
+        key = next((key for key in keys if store.find(key)), None)
+        if key is None:
+            _check_known(flavour, trt, capability)
+            key = keys[0]
         found[name] = store.load(key)
     return found
+
+
+def _check_known(flavour: Flavour, trt: ModuleType, capability: str) -> None:
+    """TensorRT for RTX knows some GPUs and no others: to build for one of these would be of no use."""
+    if flavour is Flavour.RTX and not hasattr(trt.ComputeCapability, f"SM{capability.replace('.', '')}"):
+        known = sorted(name[2:] for name in vars(trt.ComputeCapability) if name.startswith("SM"))
+        raise BackendUnavailableError(
+            "TensorRT for RTX cannot be used",
+            got=f"a GPU of compute capability {capability}",
+            expected=f"one that version {trt.__version__} knows: {', '.join(f'{n[:-1]}.{n[-1]}' for n in known)}",
+            mend="Use --backend trt or ort.",
+        )
 
 
 def open_trt_runtime(flavour: Flavour, driver: Driver | None = None, store: PlanStore | None = None) -> Runtime:

@@ -6,7 +6,6 @@ whichever package drives.
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -63,7 +62,10 @@ class CudaCoreDriver:
 
     def _call(self, name: str, *arguments: object) -> Any:
         self._enter()
-        code, *results = getattr(self._cu, name)(*arguments)
+        try:
+            code, *results = getattr(self._cu, name)(*arguments)
+        except RuntimeError as error:  # the driver is older than the bindings, and has no such function
+            raise device_error(name, "SYSTEM_DRIVER_MISMATCH") from error
         if code != self._cu.CUresult.CUDA_SUCCESS:
             raise device_error(name, code.name)
         return results[0] if results else None
@@ -85,7 +87,7 @@ class CudaCoreDriver:
     ) -> None:
         """See `Driver.launch`."""
         addresses, _values = packed(arguments)
-        self._call("cuLaunchKernel", function, *grid, *block, 0, stream, ctypes.addressof(addresses), 0)
+        self._call("cuLaunchKernel", function, *grid, *block, 0, stream, addresses, 0)
 
     def malloc(self, nbytes: int) -> int:
         """See `Driver.malloc`."""

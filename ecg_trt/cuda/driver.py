@@ -8,8 +8,10 @@ stream, graph and kernels, one for each object. Two packages answer, both with t
 from __future__ import annotations
 
 import ctypes
+import struct
 from collections.abc import Sequence
 from enum import Enum
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -242,12 +244,14 @@ def device_error(call: str, code: str) -> DeviceError:
     bare = code.removeprefix("CUDA_ERROR_")
     got = f"CUDA_ERROR_{bare} from {call}"
     if bare == "OUT_OF_MEMORY":
+        is_pinned = "HostAlloc" in call
         return DeviceMemoryError(
-            "The GPU's memory is used up",
+            "Too little memory can be pinned" if is_pinned else "The GPU's memory is used up",
             got=got,
             expected="enough free memory",
-            mend="Close what else uses the GPU (see nvidia-smi), or send smaller photos.",
-        )
+            mend="Raise the limit of locked memory (ulimit -l), or send smaller photos." if is_pinned
+            else "Close what else uses the GPU (see nvidia-smi), or send smaller photos.",
+        )  # fmt: skip
     if bare in _OF_THE_DRIVER:
         return DriverError(
             "The GPU cannot be used",
@@ -263,7 +267,26 @@ def device_error(call: str, code: str) -> DeviceError:
     )
 
 
-def packed(arguments: Sequence[np.generic]) -> tuple[ctypes.Array[ctypes.c_void_p], list[np.ndarray]]:
-    """A kernel's arguments as CUDA takes them: one address a parameter, and the values, which must live until then."""
-    values = [np.array([argument]) for argument in arguments]
-    return (ctypes.c_void_p * max(len(values), 1))(*(value.ctypes.data for value in values)), values
+_CODES: dict[type, str] = {np.uint64: "Q", np.int32: "i4x", np.uint32: "I4x", np.float32: "f4x"}
+
+
+@cache
+def _layout(kinds: tuple[type, ...]) -> struct.Struct:
+    """Eight bytes a value, then eight bytes an address."""
+    return struct.Struct("=" + "".join(_CODES[kind] for kind in kinds) + f"{len(kinds)}Q")
+
+
+def packed(arguments: Sequence[np.generic]) -> tuple[int, object]:
+    """A kernel's arguments as CUDA takes them, in some microseconds: they are packed for each of its launches.
+
+    Args:
+        arguments: numpy scalars, uint64, int32, uint32 or float32.
+
+    Returns:
+        The address of an array of the values' addresses, and what must live until the launch returns.
+    """
+    n = len(arguments)
+    block = (ctypes.c_uint64 * max(2 * n, 1))()
+    base = ctypes.addressof(block)
+    _layout(tuple(map(type, arguments))).pack_into(block, 0, *arguments, *range(base, base + 8 * n, 8))
+    return base + 8 * n, block

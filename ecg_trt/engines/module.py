@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
+from collections.abc import Iterable
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -12,6 +15,7 @@ from ecg_trt.engines.manifest import Flavour
 from ecg_trt.errors import BackendUnavailableError
 
 _log = logging.getLogger(__name__)
+_MOST_WORDS = 20
 
 
 def import_tensorrt(flavour: Flavour) -> ModuleType:
@@ -51,8 +55,12 @@ def tensorrt_unavailable(got: str, mend: str) -> BackendUnavailableError:
     )
 
 
-def make_logger(trt: ModuleType) -> Any:
-    """A TensorRT logger that hands everything to `logging`, and keeps the errors in its list `words`."""
+@cache
+def logger_of(trt: ModuleType) -> Any:
+    """The one logger of a flavour, which TensorRT may hold on to for ever.
+
+    It hands everything to `logging`, and keeps the last errors in `words`.
+    """
     levels = {
         trt.ILogger.INTERNAL_ERROR: logging.ERROR,
         trt.ILogger.ERROR: logging.ERROR,
@@ -63,7 +71,7 @@ def make_logger(trt: ModuleType) -> Any:
     class Logger(trt.ILogger):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__()
-            self.words: list[str] = []
+            self.words: deque[str] = deque(maxlen=_MOST_WORDS)
 
         def log(self, severity: Any, text: str) -> None:
             level = levels.get(severity)
@@ -76,6 +84,6 @@ def make_logger(trt: ModuleType) -> Any:
     return Logger()
 
 
-def said(words: list[str]) -> str:
+def said(words: Iterable[str]) -> str:
     """What TensorRT said of an error, on one line."""
     return "; ".join(dict.fromkeys(" ".join(line.split()) for line in words)) or "it gives no reason"

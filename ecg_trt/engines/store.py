@@ -97,9 +97,13 @@ class PlanStore:
     def find(self, key: PlanKey) -> Path | None:
         """The file that `load` would read; nothing but its name is looked at."""
         keys = [key]
-        if _is_served_by_any(key):
+        if is_served_by_any(key):
             keys.append(replace(key, capability=ANY_CAPABILITY))
         return next((path for path in map(self.path, keys) if path.is_file()), None)
+
+    def has(self, flavour: Flavour) -> bool:
+        """Whether any plan of a flavour is there; nothing is read."""
+        return next(self.root.glob(f"*_{flavour}-*.plan"), None) is not None
 
     def plans(self) -> list[StoredPlan]:
         """All plans, by name; the plans themselves are not read."""
@@ -145,7 +149,7 @@ class PlanStore:
             key = plan.manifest.key
             if key.onnx_sha256 not in onnx_sha256:
                 doomed.append((plan.path, "its network is no longer in use"))
-            elif versions.get(key.flavour, key.version) != key.version:
+            elif _release(versions.get(key.flavour, key.version)) != _release(key.version):
                 doomed.append((plan.path, f"{key.flavour} {versions[key.flavour]} is installed"))
         orphans = [p for p in sorted(self.root.glob("*.plan.json")) if not p.with_suffix("").is_file()]
         doomed += [(path, "a manifest without its plan") for path in orphans]
@@ -205,12 +209,17 @@ def checked_plan(path: Path, key: PlanKey) -> tuple[bytes, Manifest]:
 def _differences(built: PlanKey, wanted: PlanKey) -> list[str]:
     """Names of the fields that keep a plan from being used, in the order in which they are told."""
     found = [name for name in _SAY if getattr(built, name) != getattr(wanted, name)]
-    if built.capability == ANY_CAPABILITY and _is_served_by_any(wanted) and "capability" in found:
+    if built.capability == ANY_CAPABILITY and is_served_by_any(wanted) and "capability" in found:
         found.remove("capability")
     return found
 
 
-def _is_served_by_any(key: PlanKey) -> bool:
+def _release(version: str) -> str:
+    """Without what a distribution adds to it when the same release is packed again."""
+    return version.split(".post")[0]
+
+
+def is_served_by_any(key: PlanKey) -> bool:
     """Whether a plan for `ANY_CAPABILITY` would do: TensorRT for RTX, on a GPU from 8.0 on."""
     major = key.capability.split(".")[0]
     return key.flavour is Flavour.RTX and major.isdecimal() and int(major) >= 8

@@ -1,7 +1,7 @@
 """A runtime's side of `tensorrt_rtx` (or, without its extras, `tensorrt`): plans that are ONNX files in disguise.
 
 Engines run them by ONNX Runtime, when the fake driver gets to it. Every call is counted, and one of them can fail in
-the way that TensorRT fails: a null object, or False.
+the way that TensorRT fails: None, False, or a TypeError for a constructor.
 """
 
 from __future__ import annotations
@@ -99,7 +99,13 @@ def make_runtime(driver: FakeDriver, *, name: str = "tensorrt_rtx", fail_at: int
         def set_runtime_cache(self, cache: Cache) -> bool:
             return not fails("set_runtime_cache")
 
+    class PlainConfig:
+        """TensorRT 10.11 and later have one too, without a cache and without graphs."""
+
     class Engine:
+        def create_runtime_config(self) -> Any:
+            return PlainConfig()
+
         def __init__(self, session: OrtBackend) -> None:
             self.session = session
             self.specs = [*session.inputs, *session.outputs]
@@ -134,10 +140,8 @@ def make_runtime(driver: FakeDriver, *, name: str = "tensorrt_rtx", fail_at: int
     class Runtime:
         def __init__(self, logger: Any) -> None:
             self.logger = logger
-            self.null = fails("Runtime")
-
-        def __bool__(self) -> bool:
-            return not self.null
+            if fails("Runtime"):
+                raise TypeError("pybind11::init(): factory function returned nullptr")
 
         def deserialize_cuda_engine(self, plan: bytes) -> Engine | None:
             if fails("deserialize_cuda_engine"):
@@ -147,7 +151,9 @@ def make_runtime(driver: FakeDriver, *, name: str = "tensorrt_rtx", fail_at: int
 
     for kind in (ILogger, Runtime, DataType, TensorIOMode):
         setattr(trt, kind.__name__, kind)
-    trt.CudaGraphStrategy = types.SimpleNamespace(DISABLED=0)  # type: ignore[attr-defined]
+    trt.ComputeCapability = types.SimpleNamespace(SM86=0, SM90=1, SM120=2)  # type: ignore[attr-defined]
+    if is_rtx:
+        trt.CudaGraphStrategy = types.SimpleNamespace(DISABLED=0)  # type: ignore[attr-defined]
     return trt
 
 

@@ -16,11 +16,14 @@ import ecg_trt.backends.select as select
 from build_engines.export import Precision, export
 from build_engines.profile import SPECS
 from ecg_trt.backends.select import open_runtime
+from ecg_trt.cuda.driver import device_error
 from ecg_trt.engines.manifest import Flavour
 from ecg_trt.errors import (
     BackendError,
     BackendUnavailableError,
     DeviceError,
+    DeviceMemoryError,
+    DriverError,
     EcgTrtError,
     PlanCorruptError,
     PlanMismatchError,
@@ -30,6 +33,7 @@ from ecg_trt.runtime import NETWORKS, Runtime
 from ecg_trt.types import Array
 from ecg_trt.weights import weights_path
 from tests.backends.fake_gpu import GPU, move_in, plug_in, save_plans
+from tests.backends.fake_tensorrt import make_runtime
 from tests.cuda.fake_driver import FakeDriver
 from tests.make_onnx import as_float
 from tests.ops.parity import SMALL, noise
@@ -222,7 +226,7 @@ def test_plans_for_something_else(
         open_runtime("rtx")
     with open_runtime("auto", threads=1) as runtime:
         assert runtime.name == "ort"
-        assert "\n" not in runtime.note and "trt (tensorrt is not installed)" in runtime.note
+        assert "\n" not in runtime.note and "trt (tensorrt is not installed" in runtime.note
         assert "rtx (The plan" in runtime.note and "ecg-trt build" in runtime.note
 
 
@@ -251,6 +255,52 @@ def test_a_plan_whose_tensors_are_not_its_manifest_s(
     store.save(replace(manifest, plan_sha256=hashlib.sha256(plan).hexdigest(), plan_bytes=len(plan)), plan)
     with pytest.raises(PlanCorruptError, match="as in its manifest"):
         open_runtime("rtx")
+
+
+def refuse_memory(nbytes: int) -> int:
+    raise device_error("malloc", "OUT_OF_MEMORY")
+
+
+def test_a_twin_that_does_not_fit_harms_nobody(
+    networks: dict[str, bytes], use_gpu: Any, driver: FakeDriver, tile: Array
+) -> None:
+    use_gpu(driver)
+    save_plans(networks)
+    with open_runtime("rtx") as runtime:
+        before = runtime.backends["stage0"].infer({"image": tile})
+        driver.malloc = refuse_memory  # type: ignore[method-assign]
+        with pytest.raises(DeviceMemoryError):
+            runtime.twin()
+        after = runtime.backends["stage0"].infer({"image": tile})
+        assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_a_gpu_that_rtx_does_not_know(
+    small: dict[str, bytes], use_gpu: Any, driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trt = use_gpu(driver)
+    monkeypatch.delattr(trt.ComputeCapability, "SM90")
+    with pytest.raises(BackendUnavailableError, match=r"capability 9\.0.*knows: 12\.0, 8\.6.*--backend trt"):
+        open_runtime("rtx")
+    save_plans(small, capability="any")  # made for all GPUs from 8.0 on: whether it runs is TensorRT's to say
+    open_runtime("rtx").close()
+
+
+def test_a_library_that_fails_in_a_way_of_its_own(
+    small: dict[str, bytes], use_gpu: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    driver = FakeDriver()
+    trt = use_gpu(driver)
+    save_plans(small)
+    monkeypatch.setattr(trt, "Runtime", None)
+    with pytest.raises(DriverError, match="NoneType"):
+        open_runtime("rtx")
+    monkeypatch.setattr(trt, "CudaGraphStrategy", None)
+    monkeypatch.setattr(trt, "Runtime", make_runtime(driver).Runtime)
+    with open_runtime("auto", threads=1) as runtime:
+        assert runtime.name == "ort" and "rtx ('NoneType'" in runtime.note
+    assert "Traceback" in caplog.text
+    assert driver.live == {}
 
 
 def test_no_gpu_and_no_package(monkeypatch: pytest.MonkeyPatch) -> None:

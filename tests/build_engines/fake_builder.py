@@ -83,9 +83,8 @@ def make_tensorrt(version: str, fault: str = "", *, name: str = "tensorrt") -> A
     class Builder:
         def __init__(self, logger: Any) -> None:
             self.logger = logger
-
-        def __bool__(self) -> bool:
-            return fault != "builder"
+            if fault == "builder":
+                raise TypeError("pybind11::init(): factory function returned nullptr")
 
         def create_network(self, flags: int) -> Any:
             kinds = trt.NetworkDefinitionCreationFlag  # type: ignore[attr-defined]

@@ -109,7 +109,7 @@ def test_a_build_in_another_thread_leaves_signals_alone() -> None:
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ("builder", "a builder that could not be made"),
+        ("builder", r"no builder .*nullptr"),
         ("parse", "cannot parse: no importer for Nonsense"),
         ("build", "cannot build: no tactic for node 7;"),
     ],

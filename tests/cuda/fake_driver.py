@@ -143,7 +143,7 @@ class FakeDriver:
             addresses, values = packed(arguments)
 
             def work(values: Any = values) -> None:
-                kernel((ctypes.c_uint * 3)(*grid), (ctypes.c_uint * 3)(*block), addresses)
+                kernel((ctypes.c_uint * 3)(*grid), (ctypes.c_uint * 3)(*block), ctypes.c_void_p(addresses))
 
             self._later(work)
 
