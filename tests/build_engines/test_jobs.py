@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from ecg_trt.backends.fake import FakeBackend
 from ecg_trt.backends.ort import OrtBackend
 from ecg_trt.engines.manifest import Flavour, Manifest
 from ecg_trt.engines.store import PlanStore
-from ecg_trt.errors import BuildError
+from ecg_trt.errors import BackendUnavailableError, BuildError
 from ecg_trt.types import Array
 from ecg_trt.weights import weights_path
 from tests.build_engines.fake_builder import PLAN, make_tensorrt
@@ -67,3 +68,14 @@ def test_a_gpu_that_cannot_run_the_plan_leaves_the_onnx_compared(request_: Reque
     assert outcome.compared == "ONNX" and outcome.is_new
     (again,) = build(request_, lambda key: lambda share: None)
     assert not again.is_new and again.compared == ""
+
+
+def test_a_plan_is_kept_where_the_gpu_cannot_be_driven(request_: Request) -> None:
+    @contextmanager
+    def open_engine(plan: bytes, manifest: Manifest) -> Iterator[Backend]:
+        raise BackendUnavailableError("No driver", got="no cuda-core", expected="it", mend="Get it.")
+        yield
+
+    (outcome,) = build(replace(request_, open_engine=open_engine), lambda key: lambda share: None)
+    assert outcome.compared == "ONNX" and outcome.error is None
+    assert request_.store.load(outcome.key)[0] == PLAN
