@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Literal
 
@@ -220,19 +221,20 @@ def _limited(slope: Array, rise: Array) -> Array:
     return np.where(slope * rise > 0, np.sign(rise) * np.minimum(np.abs(slope), 3 * np.abs(rise)), 0.0)
 
 
-def resample(y: Array, x_s: Array, fs_out: float, n_out: int) -> Array:
+def resample(y: Array, x_s: Array, fs_out: float, n_out: int, *, passband_hz: float = math.inf) -> Array:
     """Band-limited resampling to a regular clock that starts at 0 s.
 
     A polyphase filter with any ratio and any phase: each run of finite samples is continued beyond its ends
     by reflection through the end point (value and slope go on, so nothing rings), and the output times are
-    read with a Kaiser-windowed sinc of 32 taps that is low-passed at the lower of the two Nyquist
-    frequencies. Positions may drift slowly; the sinc then acts on the samples' own count.
+    read with a Kaiser-windowed sinc of at least 32 taps that is low-passed at the lowest of the two Nyquist
+    frequencies and `passband_hz`. Positions may drift slowly; the sinc then acts on the samples' own count.
 
     Args:
         y: (n,) samples, NaN = missing.
         x_s: (n,) times, s, increasing.
         fs_out: samples a second of the result.
         n_out: number of samples of the result, at k / fs_out.
+        passband_hz: what is faster than this is taken away; half its amplitude is left at this frequency.
 
     Returns:
         (n_out,) float64, NaN more than half an input sample outside the runs.
@@ -250,7 +252,7 @@ def resample(y: Array, x_s: Array, fs_out: float, n_out: int) -> Array:
     edges = np.flatnonzero(np.diff(np.concatenate([[False], finite, [False]]).astype(np.int8)))
     for start, end in zip(edges[::2], edges[1::2], strict=True):
         if end - start >= 2:
-            _resample_run(samples[start:end], times[start:end], fs_out, out)
+            _resample_run(samples[start:end], times[start:end], fs_out, out, passband_hz)
     return out
 
 
@@ -263,7 +265,7 @@ def _bad_resampling(got: str) -> OptionError:
     )
 
 
-def _resample_run(y: Array, x_s: Array, fs_out: float, out: Array) -> None:
+def _resample_run(y: Array, x_s: Array, fs_out: float, out: Array, passband_hz: float) -> None:
     period = float(np.median(np.diff(x_s)))
     slack = 0.5 * period + 1e-9
     first = max(int(np.ceil((x_s[0] - slack) * fs_out)), 0)
@@ -273,7 +275,7 @@ def _resample_run(y: Array, x_s: Array, fs_out: float, out: Array) -> None:
     t = np.arange(first, last + 1) / fs_out
     at = np.interp(t, x_s, np.arange(len(y)))
     at += (np.minimum(t - x_s[0], 0.0) + np.maximum(t - x_s[-1], 0.0)) / period
-    cutoff = min(1.0, fs_out * period)
+    cutoff = min(1.0, fs_out * period, 2 * passband_hz * period)
     half = int(np.ceil(_HALF_TAPS / cutoff))
     padded = _reflected(y, half + 1)
     cell = np.floor(at).astype(np.int64)

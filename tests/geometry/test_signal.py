@@ -222,3 +222,14 @@ def test_followed_rows_are_among_the_maxima(seed: int) -> None:
     above = np.take_along_axis(padded, path[:, None], 1)[:, 0]
     below = np.take_along_axis(padded, path[:, None] + 2, 1)[:, 0]
     assert ((value >= above) & (value >= below)).all()
+
+
+def test_resampling_takes_away_what_is_faster_than_the_passband() -> None:
+    x = np.arange(500) / 250.0
+    inside, edge, outside = (
+        resample(np.sin(2 * np.pi * hz * x), x, 500.0, 1000, passband_hz=75.0)[200:800] for hz in (40.0, 75.0, 100.0)
+    )
+    t = np.arange(1000)[200:800] / 500.0
+    assert np.abs(inside - np.sin(2 * np.pi * 40 * t)).max() < 0.01
+    assert np.abs(edge).max() == pytest.approx(0.5, abs=0.05)
+    assert np.abs(outside).max() < 0.01
