@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from ecg_trt.config import Options
 from ecg_trt.errors import EcgTrtError
 from ecg_trt.io.photo import EncodedPhoto, load_photo, read_photo
-from ecg_trt.runtime import available_cores
+from ecg_trt.runtime import PhotoDecoder, available_cores
 from ecg_trt.types import Array, EcgRecord, Photo
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _many(
         first = digitizer or stack.enter_context(Digitizer(options))
         slots = [first, *(stack.enter_context(first.twin()) for _ in range(first.slots - 1))]
         ahead = _AHEAD if len(slots) == 1 else min(max(len(slots), available_cores() - len(slots)), _MOST_AHEAD)
-        decode = _load if first.runtime.decoder is not None else partial(_decode, options=options)
+        decode = partial(_decode, options=options, decoder=first.runtime.decoder)
         decoded = stack.enter_context(closing(_ordered(photos, decode, ahead, ahead, "ecg-trt-decode")))
         if len(slots) == 1:  # in this thread: some drivers serve no other
             yield from (_guarded(read, first, photo) for photo in decoded)
@@ -94,7 +94,7 @@ def _many(
 def _in_slots(
     slots: Sequence[Digitizer], decoded: Iterable[_Decoded], read: Callable[[Digitizer, _Decoded], _Result]
 ) -> Generator[_Result | EcgTrtError, None, None]:
-    """As many photos in flight as there are slots."""
+    """As many photos in flight as there are slots, and as many waiting: no slot idles while the consumer is busy."""
     free: SimpleQueue[Digitizer] = SimpleQueue()
     for slot in slots:
         free.put(slot)
@@ -106,7 +106,7 @@ def _in_slots(
         finally:
             free.put(slot)
 
-    yield from _ordered(decoded, work, len(slots), len(slots) - 1, "ecg-trt-slot")
+    yield from _ordered(decoded, work, len(slots), len(slots), "ecg-trt-slot")
 
 
 def _ordered(
@@ -126,14 +126,17 @@ def _ordered(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _decode(source: Source, options: Options) -> _Decoded:
-    """In a thread of its own: Pillow lets go of the interpreter's lock."""
-    return _timed(lambda: read_photo(source, max_pixels=options.max_pixels, min_pixels=options.min_pixels))
+def _decode(source: Source, options: Options, decoder: PhotoDecoder | None) -> _Decoded:
+    """In a thread of its own, as Pillow lets go of the interpreter's lock; what the slots decode is only loaded."""
+    read = partial(read_photo, max_pixels=options.max_pixels, min_pixels=options.min_pixels)
+    if decoder is None:
+        return _timed(lambda: read(source))
 
+    def load() -> Photo | EncodedPhoto:
+        encoded = load_photo(source)
+        return encoded if encoded is not None and decoder.takes(encoded.data) else read(encoded or source)
 
-def _load(source: Source) -> _Decoded:
-    """For slots that decode photos themselves: only the bytes."""
-    return _timed(lambda: load_photo(source) or read_photo(source))
+    return _timed(load)
 
 
 def _timed(read: Callable[[], Photo | EncodedPhoto]) -> _Decoded:

@@ -11,8 +11,9 @@ import pytest
 from ecg_trt import throughput
 from ecg_trt.config import Options
 from ecg_trt.errors import EcgTrtError, NoEcgFoundError, NotAnImageError, PhotoNotFoundError
+from ecg_trt.io.photo import EncodedPhoto, read_photo
 from ecg_trt.throughput import digitize_many, read_many
-from ecg_trt.types import EcgRecord
+from ecg_trt.types import EcgRecord, Photo
 
 
 def test_order_and_bad_photos(fake_digitizer, photo_path, tools, tmp_path):
@@ -117,6 +118,52 @@ def test_results_come_in_order_whoever_is_first(tools):
         return k
 
     assert list(throughput._ordered(range(5), work, 2, 1, "ecg-trt-test")) == list(range(5))
+
+
+def test_a_slot_that_is_done_early_goes_on(fake_digitizer, tools, tmp_path, monkeypatch):
+    """The first photo waits for the third, which the other slot must begin by itself."""
+    third = threading.Event()
+
+    class Uneven(fake_digitizer):
+        def digitize_with_views(self, source):
+            number = int(source.source.removesuffix(".png")[-1])
+            if number == 2:
+                third.set()
+            assert number or third.wait(10)
+            return super().digitize_with_views(source)
+
+    monkeypatch.setattr(sys.modules["ecg_trt.digitizer"], "Digitizer", Uneven)
+    monkeypatch.setattr(Uneven, "slots", 2)
+    paths = [tmp_path / f"{k}.png" for k in range(3)]
+    for path in paths:
+        path.write_bytes(tools.encode(tools.picture()))
+    assert all(isinstance(result, EcgRecord) for result in digitize_many(paths))
+
+
+def test_what_the_gpu_does_not_decode_is_decoded_ahead(fake_digitizer, photo_path, tools, tmp_path):
+    """The slots get a JPEG as it is, and everything else as pixels; errors are those of the CPU."""
+    seen = []
+
+    class Decoder:
+        def takes(self, data):
+            seen.append(threading.current_thread().name)
+            return data.startswith(b"\xff\xd8")
+
+    class Slot(fake_digitizer):
+        def digitize_with_views(self, source):
+            got.append(type(source))
+            return super().digitize_with_views(source if isinstance(source, Photo) else read_photo(source))
+
+    got = []
+    with Slot() as digitizer:
+        digitizer.runtime.decoder = Decoder()
+        photos = [photo_path, tools.encode(tools.picture()), tools.picture(), b"no image", tmp_path / "no.jpg"]
+        results = list(digitize_many(photos, Options(), digitizer))
+    assert got == [EncodedPhoto, Photo, Photo]
+    assert [type(result) for result in results] == [EcgRecord] * 3 + [NotAnImageError, PhotoNotFoundError]
+    assert len(seen) == 3
+    assert all(name.startswith("ecg-trt-decode") for name in seen)
+    fake_digitizer.opened = 0  # the subclass kept its own count
 
 
 def test_no_photos(fake_digitizer):
