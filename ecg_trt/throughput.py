@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain, islice
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from ecg_trt.config import Options
-from ecg_trt.errors import EcgTrtError
+from ecg_trt.errors import DeviceFaultError, EcgTrtError
 from ecg_trt.io.photo import EncodedPhoto, load_photo, read_photo
 from ecg_trt.runtime import PhotoDecoder, available_cores
 from ecg_trt.types import Array, EcgRecord, Photo
@@ -56,6 +57,8 @@ def digitize_many(
 
     Raises:
         BackendError: the networks cannot be loaded at all.
+        DeviceFaultError: the GPU has failed, as the last error yielded says; nothing more can be done on it in this
+            process. A photo too large for the GPU's memory, however, is an error of that photo alone.
     """
     with closing(_many(photos, options, digitizer, _record)) as records:
         yield from records
@@ -64,7 +67,7 @@ def digitize_many(
 def read_many(
     photos: Iterable[Source], options: Options | None = None, digitizer: Digitizer | None = None
 ) -> Generator[Reading | EcgTrtError, None, None]:
-    """As `digitize_many`, but yields readings, with everything that an overlay needs."""
+    """As `digitize_many`, but yields readings, with everything that an overlay needs. Raises as that does."""
     with closing(_many(photos, options, digitizer, _reading)) as readings:
         yield from readings
 
@@ -81,14 +84,35 @@ def _many(
     options = options or Options()
     with ExitStack() as stack:
         first = digitizer or stack.enter_context(Digitizer(options))
-        slots = [first, *(stack.enter_context(first.twin()) for _ in range(first.slots - 1))]
+        photos, slots = _slots(iter(photos), first)
         ahead = _AHEAD if len(slots) == 1 else min(max(len(slots), available_cores() - len(slots)), _MOST_AHEAD)
         decode = partial(_decode, options=options, decoder=first.runtime.decoder)
         decoded = stack.enter_context(closing(_ordered(photos, decode, ahead, ahead, "ecg-trt-decode")))
         if len(slots) == 1:  # in this thread: some drivers serve no other
-            yield from (_guarded(read, first, photo) for photo in decoded)
+            yield from _until_a_fault(_guarded(read, first, photo) for photo in decoded)
         else:
-            yield from stack.enter_context(closing(_in_slots(slots, decoded, read)))
+            yield from _until_a_fault(stack.enter_context(closing(_in_slots(slots, decoded, read))))
+
+
+def _slots(photos: Iterator[Source], first: Digitizer) -> tuple[Iterator[Source], Sequence[Digitizer]]:
+    """All photos, and digitizers for those in flight: a twin takes memory and time, too much for a single photo."""
+    if first.slots == 1:
+        return photos, (first,)
+    seen = list(islice(photos, 2))
+    return chain(seen, photos), first.with_twins() if len(seen) > 1 else (first,)
+
+
+def _until_a_fault(results: Iterable[_Result | EcgTrtError]) -> Iterator[_Result | EcgTrtError]:
+    """Ends a batch at the photo at which the GPU failed: CUDA refuses all work of a process from then on."""
+    for result in results:
+        yield result
+        if isinstance(result, DeviceFaultError):
+            raise DeviceFaultError(
+                "The GPU has failed, and with it the batch",
+                got=result.got,
+                expected="success",
+                mend="Start the program again, from this photo on; if it comes back, run with --backend ort.",
+            ) from result
 
 
 def _in_slots(

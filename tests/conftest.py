@@ -122,8 +122,8 @@ class FakeDigitizer:
         self.options = options or Options()
         self.runtime = types.SimpleNamespace(name="fake", note="", decoder=None)
 
-    def twin(self) -> FakeDigitizer:
-        return type(self)(self.options)
+    def with_twins(self) -> tuple[FakeDigitizer, ...]:
+        return (self, *(type(self)(self.options) for _ in range(self.slots - 1)))
 
     def __call__(self, source: Photo) -> EcgRecord:
         return self.digitize_with_views(source).record
