@@ -86,7 +86,8 @@ def _many(
         first = digitizer or stack.enter_context(Digitizer(options))
         photos, slots = _slots(iter(photos), first)
         ahead = _AHEAD if len(slots) == 1 else min(max(len(slots), available_cores() - len(slots)), _MOST_AHEAD)
-        decode = partial(_decode, options=options, decoder=first.runtime.decoder)
+        stage = first.runtime.ops.stage if len(slots) > 1 else None  # for one photo it would not be worth the memory
+        decode = partial(_decode, options=options, decoder=first.runtime.decoder, stage=stage)
         decoded = stack.enter_context(closing(_ordered(photos, decode, ahead, ahead, "ecg-trt-decode")))
         if len(slots) == 1:  # in this thread: some drivers serve no other
             yield from _until_a_fault(_guarded(read, first, photo) for photo in decoded)
@@ -150,17 +151,19 @@ def _ordered(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _decode(source: Source, options: Options, decoder: PhotoDecoder | None) -> _Decoded:
+def _decode(
+    source: Source, options: Options, decoder: PhotoDecoder | None, stage: Callable[[Array], Array] | None
+) -> _Decoded:
     """In a thread of its own, as Pillow lets go of the interpreter's lock; what the slots decode is only loaded."""
-    read = partial(read_photo, max_pixels=options.max_pixels, min_pixels=options.min_pixels)
-    if decoder is None:
-        return _timed(lambda: read(source))
 
-    def load() -> Photo | EncodedPhoto:
-        encoded = load_photo(source)
-        return encoded if encoded is not None and decoder.takes(encoded.data) else read(encoded or source)
+    def read() -> Photo | EncodedPhoto:
+        encoded = None if decoder is None else load_photo(source)
+        if decoder is not None and encoded is not None and decoder.takes(encoded.data):
+            return encoded
+        photo = read_photo(encoded or source, max_pixels=options.max_pixels, min_pixels=options.min_pixels)
+        return photo if stage is None else replace(photo, image=stage(photo.image))
 
-    return _timed(load)
+    return _timed(read)
 
 
 def _timed(read: Callable[[], Photo | EncodedPhoto]) -> _Decoded:

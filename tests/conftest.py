@@ -120,7 +120,9 @@ class FakeDigitizer:
 
     def __init__(self, options: Options | None = None) -> None:
         self.options = options or Options()
-        self.runtime = types.SimpleNamespace(name="fake", note="", decoder=None)
+        self.runtime = types.SimpleNamespace(
+            name="fake", note="", decoder=None, ops=types.SimpleNamespace(stage=lambda image: image)
+        )
 
     def with_twins(self) -> tuple[FakeDigitizer, ...]:
         return (self, *(type(self)(self.options) for _ in range(self.slots - 1)))

@@ -196,6 +196,28 @@ def test_a_twin_is_opened_for_a_second_photo_alone(fake_digitizer, tools, monkey
     fake_digitizer.opened = 0  # the subclass kept its own count
 
 
+@pytest.mark.parametrize("slots", [1, 2])
+def test_photos_for_several_slots_are_staged_while_they_are_decoded(fake_digitizer, photo_path, tools, slots):
+    threads = []
+
+    def stage(image):
+        threads.append(threading.current_thread().name)
+        return np.full_like(image, 200)  # a photo without an ECG
+
+    class Staging(fake_digitizer):
+        pass
+
+    Staging.slots = slots
+    with Staging() as digitizer:
+        digitizer.runtime.ops.stage = stage
+        results = list(digitize_many([photo_path, b"no image", tools.picture()], Options(), digitizer))
+    expected = EcgRecord if slots == 1 else NoEcgFoundError
+    assert [type(result) for result in results] == [expected, NotAnImageError, expected]
+    assert len(threads) == (0 if slots == 1 else 2)
+    assert all(name.startswith("ecg-trt-decode") for name in threads)
+    fake_digitizer.opened = 0  # the subclass kept its own count
+
+
 class Slots:
     """Runtimes that compute nothing, of which only so many fit."""
 
