@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from ecg_trt.config import Options
-from ecg_trt.errors import DeviceFaultError, EcgTrtError
+from ecg_trt.errors import DeviceFaultError, EcgTrtError, InputError, PageError
 from ecg_trt.io.photo import EncodedPhoto, load_photo, read_photo
 from ecg_trt.runtime import PhotoDecoder, available_cores
 from ecg_trt.types import Array, EcgRecord, Photo
@@ -185,6 +185,8 @@ def _guarded(
         return decoded.photo
     try:
         return read(digitizer, decoded)
+    except (InputError, PageError) as error:
+        return error.with_traceback(None)  # it would keep the photo alive, and a batch may collect thousands of these
     except EcgTrtError as error:
         return error
     except Exception as error:

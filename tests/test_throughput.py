@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
+import weakref
 from functools import partial
 
 import numpy as np
@@ -216,6 +218,25 @@ def test_photos_for_several_slots_are_staged_while_they_are_decoded(fake_digitiz
     assert len(threads) == (0 if slots == 1 else 2)
     assert all(name.startswith("ecg-trt-decode") for name in threads)
     fake_digitizer.opened = 0  # the subclass kept its own count
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_errors_of_photos_keep_no_photos(fake_digitizer, tools, tmp_path, monkeypatch, slots):
+    alive, honest = [], throughput.read_photo
+
+    def read_photo(*args, **kwargs):
+        photo = honest(*args, **kwargs)
+        alive.append(weakref.ref(photo.image))
+        return photo
+
+    monkeypatch.setattr(throughput, "read_photo", read_photo)
+    monkeypatch.setattr(fake_digitizer, "slots", slots)
+    path = tmp_path / "photo.png"
+    path.write_bytes(tools.encode(np.full((500, 700, 3), 200, np.uint8)))
+    results = list(digitize_many([path] * 3))
+    assert [type(result) for result in results] == [NoEcgFoundError] * 3
+    gc.collect()
+    assert all(photo() is None for photo in alive)
 
 
 class Slots:
