@@ -18,7 +18,7 @@ from ecg_trt import __version__
 from ecg_trt.cli_common import EXIT_INTERRUPTED, EXIT_SOME_FAILED, NOTICE, refuse
 from ecg_trt.cli_engines import build, engine_lines, engines
 from ecg_trt.config import AUTO, BACKENDS, Options
-from ecg_trt.errors import EcgTrtError, OutputError
+from ecg_trt.errors import DeviceFaultError, EcgTrtError, OutputError
 from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, PAPER_SPEEDS_MM_PER_S
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ main.add_command(engines)
     short_help="Digitize photos.",
     help="Digitize PHOTOs (JPEG, PNG, TIFF, BMP, WebP) to DIR/<name>.csv, in mV, with a <name>.json beside "
     "it that holds layout, speed, gain, quality, warnings and timings.\n\n"
-    "Exit code: 0 all went well, 1 some photos of several failed, 2 a single photo failed or nothing could "
-    f"be done.\n\n{NOTICE}",
+    "Exit code: 0 all went well, 1 some photos of several failed, 2 a single photo failed, nothing could be done, "
+    f"or the GPU failed in mid-batch; what is written is whole.\n\n{NOTICE}",
 )
 @click.argument("photos", metavar="PHOTO...", nargs=-1, required=True, type=click.Path())
 @click.option("-o", "--output", "folder", metavar="DIR", default=".", help="Made if missing.  [default: .]")
@@ -172,6 +172,7 @@ class _Batch:
     overlay: bool
     verbose: bool
     failures: list[tuple[str, EcgTrtError]] = field(default_factory=list)
+    n_done: int = 0
 
     def run(self) -> int:
         """Digitizes all photos; the exit code."""
@@ -179,7 +180,7 @@ class _Batch:
 
         from ecg_trt.digitizer import Digitizer
         from ecg_trt.io.atomic import make_folder
-        from ecg_trt.throughput import read_many
+        from ecg_trt.throughput import digitize_many, read_many
 
         make_folder(self.folder)
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own error says it better
@@ -188,14 +189,18 @@ class _Batch:
             digitizer = stack.enter_context(Digitizer(self.options))
             if digitizer.runtime.note:
                 click.echo(f"Networks run on {digitizer.runtime.name}; not on {digitizer.runtime.note}.", err=True)
-            readings = read_many(self.photos, self.options, digitizer)
-            stack.callback(readings.close)
-            advance = stack.enter_context(self._progress())
-            start = time.perf_counter()
-            for photo, stem, reading in zip(self.photos, stems, readings, strict=True):
-                self._finish(photo, stem, reading, start)
-                advance()
-                start = time.perf_counter()
+            many = read_many if self.overlay else digitize_many  # a reading costs a download of the flat page
+            results = many(self.photos, self.options, digitizer)
+            stack.callback(results.close)
+            try:
+                with self._progress() as advance:
+                    start = time.perf_counter()
+                    for photo, stem, result in zip(self.photos, stems, results, strict=True):
+                        self._finish(photo, stem, result, start)
+                        advance()
+                        start = time.perf_counter()
+            except DeviceFaultError as fault:
+                return self._report_fault(fault)
         return self._report_failures()
 
     def _stems(self) -> list[str]:
@@ -223,25 +228,25 @@ class _Batch:
         with click.progressbar(length=len(self.photos), file=sys.stderr, show_pos=True) as bar:
             yield lambda: bar.update(1)
 
-    def _finish(self, photo: str, stem: str, reading: Reading | EcgTrtError, start: float) -> None:
+    def _finish(self, photo: str, stem: str, result: EcgRecord | Reading | EcgTrtError, start: float) -> None:
         """Writes what came of one photo and says so."""
-        if not isinstance(reading, EcgTrtError):
+        if not isinstance(result, EcgTrtError):
             try:
-                self._write(stem, reading)
+                record = self._write(stem, result)
             except EcgTrtError as error:
-                reading = error
+                result = error
             except Exception as error:
-                reading = OutputError(
+                result = OutputError(
                     f"{stem} could not be written: internal error",
                     got=f"{type(error).__name__}: {error}",
                     expected="files",
                     mend="Please report it with the traceback (-v).",
                 )
-                reading.__cause__ = error
-        if isinstance(reading, EcgTrtError):
-            self.failures.append((photo, reading))
+                result.__cause__ = error
+        self.n_done += 1
+        if isinstance(result, EcgTrtError):
+            self.failures.append((photo, result))
             return
-        record = reading.record
         self._clear_line()
         click.echo(_summary(photo, record, 1e3 * (time.perf_counter() - start)))
         for sentence in record.warnings:
@@ -250,19 +255,31 @@ class _Batch:
             steps = ", ".join(f"{step} {ms:.0f}" for step, ms in record.timings_ms.items())
             self._log(f"{photo}: ms: {steps} ({record.backend})")
 
-    def _write(self, stem: str, reading: Reading) -> None:
-        """All files of one photo; the JSON last, so that it stands for a finished photo."""
-        record = reading.record
+    def _write(self, stem: str, result: EcgRecord | Reading) -> EcgRecord:
+        """All files of one photo, the JSON last, so that it stands for a finished photo; the record."""
+        from ecg_trt.types import EcgRecord
+
+        record = result if isinstance(result, EcgRecord) else result.record
         if "csv" in self.formats:
             record.to_csv(self.folder / f"{stem}.csv")
         if "wfdb" in self.formats:
             record.to_wfdb(self.folder / f"{stem}.hea")
-        if self.overlay:
+        if not isinstance(result, EcgRecord):
             from ecg_trt.io.overlay import draw_overlay, write_image
 
-            picture = draw_overlay(reading.page, reading.strips, reading.trace, record)
+            picture = draw_overlay(result.page, result.strips, result.trace, record)
             write_image(picture, self.folder / f"{stem}.overlay.png")
         record.to_json(self.folder / f"{stem}.json")
+        return record
+
+    def _report_fault(self, fault: DeviceFaultError) -> int:
+        """What to say of a batch in which the GPU failed; the exit code."""
+        code = self._report_failures()
+        if len(self.photos) == 1:
+            return code
+        left = len(self.photos) - self.n_done
+        self._log(f"{left} of {len(self.photos)} photos were not tried; what is written is whole.")
+        return refuse(fault, self.verbose)
 
     def _report_failures(self) -> int:
         """The table of failures; the exit code."""

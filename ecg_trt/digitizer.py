@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ import numpy as np
 from ecg_trt.backends.select import open_runtime
 from ecg_trt.closing import Closing
 from ecg_trt.config import AUTO, Options
-from ecg_trt.errors import IncompletePageError, NoEcgFoundError
+from ecg_trt.errors import DeviceError, IncompletePageError, NoEcgFoundError
 from ecg_trt.geometry.assemble import MOST_LIMB_RESIDUAL, assemble
 from ecg_trt.geometry.offsets import line_positions
 from ecg_trt.geometry.refine import carried, follow_small_boxes, refine_lattice, smooth_if_flat
@@ -47,6 +48,8 @@ from ecg_trt.types import (
     TraceMap,
 )
 from ecg_trt.weights import list_weights
+
+_log = logging.getLogger(__name__)
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | Array | EncodedPhoto"
 
@@ -125,12 +128,13 @@ class _Clock:
 class Digitizer(Closing):
     """Turns photos of paper ECGs into records; holds the three networks open until closed.
 
-    One photo at a time: a second one in flight needs a `twin`.
+    One photo at a time: a second one in flight needs a twin.
 
     Args:
         options: settings for every photo.
         threads: CPU threads of the networks, 0 for all cores.
-        runtime: open networks and pixel work, closed by who opened them; those of `options.backend` if None.
+        runtime: open networks and pixel work, closed by who opened them, after this; those of `options.backend` if
+            None.
 
     Raises:
         BackendError: a network cannot be loaded.
@@ -145,6 +149,7 @@ class Digitizer(Closing):
     ) -> None:
         self.options = options or Options()
         self._is_owner = runtime is None
+        self._twins: list[Digitizer] = []
         self.runtime = runtime or open_runtime(self.options.backend, threads=threads)
         self._weights = {name: digest[:12] for name, digest in list_weights().items()}
         self._ops = ops = self.runtime.ops
@@ -157,18 +162,27 @@ class Digitizer(Closing):
         """How many photos are worth having in flight, each in a digitizer of its own."""
         return self.runtime.slots
 
-    def twin(self) -> Digitizer:
-        """A digitizer for another thread, which shares what can be shared; it must be closed before this one.
+    def with_twins(self) -> tuple[Digitizer, ...]:
+        """Itself and its twins: `slots` digitizers that share what can be shared, each for a thread of its own.
 
-        Raises:
-            BackendError: `slots` is 1.
+        Twins are opened at the first call and closed with this one. Where the GPU has no room for one, the log says
+        so, and there are fewer.
         """
-        other = Digitizer(self.options, runtime=self.runtime.twin())
-        other._is_owner = True
-        return other
+        while len(self._twins) < self.slots - 1:
+            try:
+                runtime = self.runtime.twin()
+            except DeviceError as error:
+                _log.info("only %d of %d photos in flight: %s", 1 + len(self._twins), self.slots, error)
+                break
+            twin = Digitizer(self.options, runtime=runtime)
+            twin._is_owner = True
+            self._twins.append(twin)
+        return (self, *self._twins)
 
     def close(self) -> None:
-        """Frees the networks, if they were opened here; more than once is fine."""
+        """Frees the twins, and the networks if they were opened here; more than once is fine."""
+        while self._twins:
+            self._twins.pop().close()
         if self._is_owner:
             self.runtime.close()
 

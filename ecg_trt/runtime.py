@@ -26,6 +26,13 @@ def available_cores() -> int:
 class PhotoDecoder(Protocol):
     """Decodes some photos where the pixel work is done."""
 
+    def takes(self, data: bytes) -> bool:
+        """Whether a photo is of the kind that is decoded here, by its header; from any thread, at any time.
+
+        `decode` may still fail at one that it takes.
+        """
+        ...
+
     def decode(self, data: bytes, *, name: str | None, max_pixels: int, min_pixels: int) -> Array | None:
         """(H, W, 3) uint8 RGB, upright, there until the next call; None if `io.photo.read_photo` must decode it.
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain, islice
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from ecg_trt.config import Options
-from ecg_trt.errors import EcgTrtError
+from ecg_trt.errors import DeviceFaultError, EcgTrtError, InputError, PageError
 from ecg_trt.io.photo import EncodedPhoto, load_photo, read_photo
-from ecg_trt.runtime import available_cores
+from ecg_trt.runtime import PhotoDecoder, available_cores
 from ecg_trt.types import Array, EcgRecord, Photo
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def digitize_many(
 
     Raises:
         BackendError: the networks cannot be loaded at all.
+        DeviceFaultError: the GPU has failed, as the last error yielded says; nothing more can be done on it in this
+            process. A photo too large for the GPU's memory, however, is an error of that photo alone.
     """
     with closing(_many(photos, options, digitizer, _record)) as records:
         yield from records
@@ -64,7 +67,7 @@ def digitize_many(
 def read_many(
     photos: Iterable[Source], options: Options | None = None, digitizer: Digitizer | None = None
 ) -> Generator[Reading | EcgTrtError, None, None]:
-    """As `digitize_many`, but yields readings, with everything that an overlay needs."""
+    """As `digitize_many`, but yields readings, with everything that an overlay needs. Raises as that does."""
     with closing(_many(photos, options, digitizer, _reading)) as readings:
         yield from readings
 
@@ -81,20 +84,42 @@ def _many(
     options = options or Options()
     with ExitStack() as stack:
         first = digitizer or stack.enter_context(Digitizer(options))
-        slots = [first, *(stack.enter_context(first.twin()) for _ in range(first.slots - 1))]
+        photos, slots = _slots(iter(photos), first)
         ahead = _AHEAD if len(slots) == 1 else min(max(len(slots), available_cores() - len(slots)), _MOST_AHEAD)
-        decode = _load if first.runtime.decoder is not None else partial(_decode, options=options)
+        stage = first.runtime.ops.stage if len(slots) > 1 else None  # for one photo it would not be worth the memory
+        decode = partial(_decode, options=options, decoder=first.runtime.decoder, stage=stage)
         decoded = stack.enter_context(closing(_ordered(photos, decode, ahead, ahead, "ecg-trt-decode")))
         if len(slots) == 1:  # in this thread: some drivers serve no other
-            yield from (_guarded(read, first, photo) for photo in decoded)
+            yield from _until_a_fault(_guarded(read, first, photo) for photo in decoded)
         else:
-            yield from stack.enter_context(closing(_in_slots(slots, decoded, read)))
+            yield from _until_a_fault(stack.enter_context(closing(_in_slots(slots, decoded, read))))
+
+
+def _slots(photos: Iterator[Source], first: Digitizer) -> tuple[Iterator[Source], Sequence[Digitizer]]:
+    """All photos, and digitizers for those in flight: a twin takes memory and time, too much for a single photo."""
+    if first.slots == 1:
+        return photos, (first,)
+    seen = list(islice(photos, 2))
+    return chain(seen, photos), first.with_twins() if len(seen) > 1 else (first,)
+
+
+def _until_a_fault(results: Iterable[_Result | EcgTrtError]) -> Iterator[_Result | EcgTrtError]:
+    """Ends a batch at the photo at which the GPU failed: CUDA refuses all work of a process from then on."""
+    for result in results:
+        yield result
+        if isinstance(result, DeviceFaultError):
+            raise DeviceFaultError(
+                "The GPU has failed, and with it the batch",
+                got=result.got,
+                expected="success",
+                mend="Start the program again, from this photo on; if it comes back, run with --backend ort.",
+            ) from result
 
 
 def _in_slots(
     slots: Sequence[Digitizer], decoded: Iterable[_Decoded], read: Callable[[Digitizer, _Decoded], _Result]
 ) -> Generator[_Result | EcgTrtError, None, None]:
-    """As many photos in flight as there are slots."""
+    """As many photos in flight as there are slots, and as many waiting: no slot idles while the consumer is busy."""
     free: SimpleQueue[Digitizer] = SimpleQueue()
     for slot in slots:
         free.put(slot)
@@ -106,7 +131,7 @@ def _in_slots(
         finally:
             free.put(slot)
 
-    yield from _ordered(decoded, work, len(slots), len(slots) - 1, "ecg-trt-slot")
+    yield from _ordered(decoded, work, len(slots), len(slots), "ecg-trt-slot")
 
 
 def _ordered(
@@ -126,14 +151,19 @@ def _ordered(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _decode(source: Source, options: Options) -> _Decoded:
-    """In a thread of its own: Pillow lets go of the interpreter's lock."""
-    return _timed(lambda: read_photo(source, max_pixels=options.max_pixels, min_pixels=options.min_pixels))
+def _decode(
+    source: Source, options: Options, decoder: PhotoDecoder | None, stage: Callable[[Array], Array] | None
+) -> _Decoded:
+    """In a thread of its own, as Pillow lets go of the interpreter's lock; what the slots decode is only loaded."""
 
+    def read() -> Photo | EncodedPhoto:
+        encoded = None if decoder is None else load_photo(source)
+        if decoder is not None and encoded is not None and decoder.takes(encoded.data):
+            return encoded
+        photo = read_photo(encoded or source, max_pixels=options.max_pixels, min_pixels=options.min_pixels)
+        return photo if stage is None else replace(photo, image=stage(photo.image))
 
-def _load(source: Source) -> _Decoded:
-    """For slots that decode photos themselves: only the bytes."""
-    return _timed(lambda: load_photo(source) or read_photo(source))
+    return _timed(read)
 
 
 def _timed(read: Callable[[], Photo | EncodedPhoto]) -> _Decoded:
@@ -155,6 +185,8 @@ def _guarded(
         return decoded.photo
     try:
         return read(digitizer, decoded)
+    except (InputError, PageError) as error:
+        return error.with_traceback(None)  # it would keep the photo alive, and a batch may collect thousands of these
     except EcgTrtError as error:
         return error
     except Exception as error:

@@ -120,10 +120,12 @@ class FakeDigitizer:
 
     def __init__(self, options: Options | None = None) -> None:
         self.options = options or Options()
-        self.runtime = types.SimpleNamespace(name="fake", note="", decoder=None)
+        self.runtime = types.SimpleNamespace(
+            name="fake", note="", decoder=None, ops=types.SimpleNamespace(stage=lambda image: image)
+        )
 
-    def twin(self) -> FakeDigitizer:
-        return type(self)(self.options)
+    def with_twins(self) -> tuple[FakeDigitizer, ...]:
+        return (self, *(type(self)(self.options) for _ in range(self.slots - 1)))
 
     def __call__(self, source: Photo) -> EcgRecord:
         return self.digitize_with_views(source).record

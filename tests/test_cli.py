@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from ecg_trt import __version__
 from ecg_trt.cli import main
-from ecg_trt.errors import WeightsError
+from ecg_trt.errors import DeviceFaultError, WeightsError
 from ecg_trt.layout import LAYOUTS, LEADS
 
 NOTICE = "Research use only, not a medical device"
@@ -230,6 +230,42 @@ def test_interruption(run, fake_digitizer, photo_path, tmp_path, monkeypatch):
     assert result.exit_code == 130
     assert "Interrupted" in result.stderr
     assert names(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("overlay", [False, True])
+def test_the_flat_page_is_asked_for_by_overlays_alone(
+    run, fake_digitizer, photo_path, tools, tmp_path, monkeypatch, overlay
+):
+    asked, honest = [], fake_digitizer.digitize_with_views
+    monkeypatch.setattr(fake_digitizer, "digitize_with_views", lambda *args: asked.append(1) or honest(*args))
+    monkeypatch.setattr(fake_digitizer, "__call__", lambda self, source: tools.record(source=source.source))
+    assert run(photo_path, "-o", tmp_path / "out", *["--overlay"] * overlay).exit_code == 0
+    assert bool(asked) == overlay
+    assert ("photo.overlay.png" in names(tmp_path / "out")) == overlay
+
+
+def test_a_fault_of_the_gpu_ends_the_batch(run, fake_digitizer, blank, photo_path, tmp_path, monkeypatch):
+    """What is written is kept; the photo is in the table, and the fault is told once, at the end."""
+    honest, others = fake_digitizer.digitize_with_views, [photo_path.with_name(f"{k}.jpg") for k in range(3)]
+    for other in others:
+        other.write_bytes(photo_path.read_bytes())
+
+    def fail(self, source):
+        if source.source.endswith("0.jpg"):
+            raise DeviceFaultError("It failed", got="ILLEGAL_ADDRESS", expected="success", mend="Start again.")
+        return honest(self, source)
+
+    monkeypatch.setattr(fake_digitizer, "digitize_with_views", fail)
+    result = run(photo_path, blank, *others, "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert names(tmp_path / "out") == ["photo.csv", "photo.json"]
+    assert "2 of 5 photos failed:" in result.stderr
+    assert "2 of 5 photos were not tried" in result.stderr
+    assert result.stderr.count("error: The GPU has failed, and with it the batch: got ILLEGAL_ADDRESS") == 1
+    alone = run(others[0], "-o", tmp_path / "out")
+    assert alone.exit_code == 2
+    assert alone.stderr.count("error: ") == 1
+    assert "error: It failed" in alone.stderr
 
 
 def test_progress_bar_on_a_terminal(run, photo_path, tmp_path, monkeypatch):

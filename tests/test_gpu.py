@@ -31,8 +31,8 @@ def gpu(request: pytest.FixtureRequest) -> Iterator[Digitizer]:
         runtime = open_runtime(request.param)
     except BackendError as error:
         pytest.skip(str(error))
-    with runtime:
-        yield Digitizer(Options(), runtime=runtime)
+    with runtime, Digitizer(Options(), runtime=runtime) as digitizer:
+        yield digitizer
 
 
 def test_as_good_as_the_cpu_and_the_same(gpu: Digitizer, digitizer: Digitizer) -> None:

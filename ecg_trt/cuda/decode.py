@@ -75,6 +75,10 @@ class GpuDecoder(Closing):
             self._try_out()
             self._stack = stack.pop_all()
 
+    def takes(self, data: bytes) -> bool:
+        """Whether a photo is of the kind that is decoded here, by its markers; from any thread, at any time."""
+        return not _why_not(read_markers(data))
+
     def decode(
         self, data: bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS, min_pixels: int = MIN_PIXELS
     ) -> DeviceArray | None:

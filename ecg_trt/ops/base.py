@@ -40,6 +40,13 @@ class ImageOps(Protocol):
     nothing aliases.
     """
 
+    def stage(self, image: Array) -> Array:
+        """A photo (H, W, 3) uint8 for `upload`, of this slot or another, which is then quick; called from any thread.
+
+        What is returned is good for one upload and for nothing else.
+        """
+        ...
+
     def upload(self, image: Array) -> Array:
         """A photo (H, W, 3) uint8, where the work is done."""
         ...

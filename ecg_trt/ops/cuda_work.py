@@ -12,6 +12,7 @@ from ecg_trt.closing import Closing
 from ecg_trt.cuda.driver import Driver
 from ecg_trt.cuda.memory import DeviceArray, Workspace
 from ecg_trt.cuda.module import BLOCK, Kernels
+from ecg_trt.cuda.staging import StagedPhoto, Staging
 from ecg_trt.cuda.stream import Stream
 from ecg_trt.geometry.grid import LatticeTaps
 from ecg_trt.geometry.signal import RIDGE_CANDIDATES
@@ -103,19 +104,25 @@ class CudaWork(Closing):
             self._kernels = kernels or stack.enter_context(Kernels(driver))
             self.memory = Workspace(driver, self.stream, sizes.device(), sizes.pinned())
             stack.callback(self.memory.close)
+            self._staging = stack.enter_context(Staging(driver))
             self._stack = stack.pop_all()
 
     def close(self) -> None:
         """Gives everything back; more than once is fine."""
         self._stack.close()
 
-    def photo_memory(self, height: int, width: int) -> Array:
-        """(height, width, 3) uint8 pinned memory to decode a photo into; `upload` then copies it straight."""
-        return self.memory.pinned("photo", (height, width, 3), np.uint8)
+    def stage(self, image: Array) -> Any:
+        """See `ImageOps.stage`: in pinned memory, which `upload` copies straight."""
+        check_image(image)
+        return self._staging.stage(image) if self.driver.any_thread else image
 
-    def upload(self, image: AnyArray) -> DeviceArray:
+    def upload(self, image: AnyArray | StagedPhoto) -> DeviceArray:
         """A photo (H, W, 3) uint8 on the GPU."""
         check_image(image)
+        if isinstance(image, StagedPhoto):
+            there = self.memory.array("photo", image.shape, image.dtype)
+            image.copy_to(there, self.stream)
+            return there
         return image if isinstance(image, DeviceArray) else self.memory.upload("photo", image)
 
     def download(self, *arrays: DeviceArray) -> tuple[Array, ...]:
@@ -151,7 +158,7 @@ class CudaWork(Closing):
         return node_there, blank, node.shape[1], taps.blank.shape[1], *there
 
 
-def check_image(image: AnyArray) -> None:
+def check_image(image: AnyArray | StagedPhoto) -> None:
     """Raises `OptionError` unless it is (H, W, 3) uint8."""
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape or image.dtype != np.uint8:
         got = f"an array {image.shape} of {image.dtype}"

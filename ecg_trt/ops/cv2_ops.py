@@ -44,6 +44,10 @@ class Cv2Ops:
     Sides of more than 32766 px are averaged down or cropped, or refused.
     """
 
+    def stage(self, image: Array) -> Array:
+        """See `ImageOps.stage`: the photo as it is."""
+        return image
+
     def upload(self, image: Array) -> Array:
         """See `ImageOps.upload`: the photo as it is."""
         return image

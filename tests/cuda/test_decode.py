@@ -165,6 +165,7 @@ OTHERS = {
 def test_the_rest_is_left_to_the_cpu(
     data: bytes, gpu: GpuDecoder, codec: FakeCodec, caplog: pytest.LogCaptureFixture
 ) -> None:
+    assert not gpu.takes(data)
     with caplog.at_level(logging.DEBUG, "ecg_trt.cuda.decode"):
         assert gpu.decode(data, min_pixels=1) is None
     assert "is left to the CPU: " in caplog.text
@@ -173,7 +174,16 @@ def test_the_rest_is_left_to_the_cpu(
 
 @pytest.mark.parametrize("sampling", ["4:4:4", "4:2:2", "4:2:0"])
 def test_usual_subsamplings(sampling: str, gpu: GpuDecoder) -> None:
-    assert gpu.decode(encode(subsampling=sampling), min_pixels=1) is not None
+    data = encode(subsampling=sampling)
+    assert gpu.takes(data)
+    assert gpu.decode(data, min_pixels=1) is not None
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", b"hello"])
+def test_what_is_no_photo_is_not_taken(data: bytes, gpu: GpuDecoder, driver: FakeDriver) -> None:
+    del driver.calls[:]
+    assert not gpu.takes(data)
+    assert driver.calls == []  # any thread may ask
 
 
 def test_a_jpeg_that_holds_others_and_one_with_a_tail(gpu: GpuDecoder) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from ecg_trt.io import jpeg as under_test
 from ecg_trt.io.jpeg import Component, read_markers, with_orientation
 
 
@@ -65,6 +66,41 @@ def test_whole_means_up_to_the_end_marker() -> None:
     markers = read_markers(data[:-2] + b"\xff\xff\xff\xd9")  # fill bytes
     assert markers is not None
     assert markers.whole
+
+
+KINDS: list[dict[str, object]] = [
+    {}, {"progressive": True}, {"mode": "L"}, {"mode": "CMYK"}, {"keep_rgb": True}, {"restart_marker_blocks": 1},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", KINDS, ids=str)
+def test_the_short_way_says_what_the_long_way_says(options: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of whole files, of files with a tail, and of files cut anywhere."""
+    data = jpeg(**options)  # type: ignore[arg-type]
+    files = [data[:length] for length in range(len(data))]
+    files += [data + b"\0" * 5, data + data, data + data[: len(data) // 2]]
+    short = [read_markers(file) for file in files]
+    monkeypatch.setattr(under_test, "_holds_all", lambda *_: False)
+    assert short == [read_markers(file) for file in files]
+
+
+def test_the_scan_of_a_usual_photo_is_not_walked_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NotHere:
+        def search(self, *_: object) -> None:
+            raise AssertionError
+
+    monkeypatch.setattr(under_test, "_AFTER_SCAN", NotHere())
+    for options in ({}, {"mode": "L"}, {"restart_marker_blocks": 1}):
+        assert read_markers(jpeg(**options)) == read_markers(jpeg(**options) + b"\0" * 999)  # type: ignore[arg-type]
+    for data in (jpeg(progressive=True), jpeg()[:-2], jpeg() + b"\0" * 70_000):
+        with pytest.raises(AssertionError):
+            read_markers(data)
+
+
+def test_an_end_far_from_the_end_of_the_file_is_found() -> None:
+    """As in photos of telephones that have a film behind them."""
+    markers = read_markers(jpeg() + b"\0" * 70_000)
+    assert markers == read_markers(jpeg())
 
 
 @given(st.binary(max_size=200), st.integers(0, 400))

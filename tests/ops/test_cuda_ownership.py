@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from ecg_trt.cuda.compile import kernel_files
 from ecg_trt.cuda.module import Kernels
-from ecg_trt.errors import DeviceError, DeviceFaultError, DeviceMemoryError, DriverError
+from ecg_trt.errors import (
+    BackendError,
+    DeviceError,
+    DeviceFaultError,
+    DeviceMemoryError,
+    DriverError,
+    OptionError,
+)
 from ecg_trt.ops.base import Letters
 from ecg_trt.ops.cuda_ops import CudaOps
 from ecg_trt.ops.select import open_cuda_ops
@@ -36,20 +44,79 @@ def test_a_larger_photo_makes_room_and_says_so(gpu: CudaOps, caplog: pytest.LogC
     assert gpu.memory.generation == 1
 
 
-def test_a_photo_decoded_into_pinned_memory_is_not_copied_twice(gpu: CudaOps) -> None:
-    memory = gpu.photo_memory(4, 5)
-    memory[:] = noise(4, 5, 3)
-    there = gpu.upload(memory)
-    assert np.array_equal(gpu.download(there)[0], noise(4, 5, 3))
-    gpu.photo_memory(4, 5)[:] = 0  # waits for the copy
-    assert np.array_equal(gpu.download(there)[0], noise(4, 5, 3))
+def test_a_staged_photo_is_not_copied_twice(gpu: CudaOps, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, large = noise(4, 5, 3), noise(3, 2, 3, seed=1), noise(40, 50, 3, seed=2)
+    staged = gpu.stage(first)
+    assert (staged.shape, staged.dtype, staged.ndim) == ((4, 5, 3), np.uint8, 3)
+    monkeypatch.setattr(gpu.memory, "upload", None)
+    there = gpu.upload(staged)
+    again = gpu.stage(second)  # in the same memory, once the copy is done
+    assert np.array_equal(gpu.download(there)[0], first)
+    assert np.array_equal(gpu.download(gpu.upload(again))[0], second)
+    assert np.array_equal(gpu.download(gpu.upload(gpu.stage(large)))[0], large)
+    with pytest.raises(BackendError, match="one that has left its pinned memory"):
+        gpu.upload(staged)
+    with pytest.raises(OptionError):
+        gpu.stage(noise(4, 5, 3).astype(np.float32))
+
+
+@pytest.mark.usefixtures("any_cubin")
+def test_staged_photos_that_are_forgotten_make_room() -> None:
+    driver = FakeDriver()
+    with CudaOps(driver, sizes=SMALL) as gpu:
+        photo, pinned = noise(4, 5, 3), driver.calls.count("malloc_host")
+        staged = [gpu.stage(photo) for _ in range(20)]
+        assert [one is photo for one in staged] == [False] * 8 + [True] * 12, "nobody waits for a place"
+        del staged[:4]
+        assert [gpu.stage(photo) is photo, gpu.stage(photo) is photo] == [False, False]
+        assert driver.calls.count("malloc_host") == pinned + 8
+    with pytest.raises(BackendError):
+        staged[0].copy_to(None, None)
+    assert gpu.stage(photo) is photo
+    del staged
+    assert gpu.stage(photo) is photo
+    assert (driver.live, driver.faults) == ({}, [])
+
+
+@pytest.mark.usefixtures("any_cubin")
+def test_slots_upload_what_another_has_staged_in_other_threads() -> None:
+    driver = FakeDriver(host_kernels())
+    with CudaOps(driver, sizes=SMALL) as one, CudaOps(driver, sizes=SMALL) as two, ThreadPoolExecutor(4) as pool:
+        photos = [noise(9, 7, 3, seed=k) for k in range(40)]
+        for k, staged in enumerate(pool.map(one.stage, photos)):
+            slot = (one, two)[k % 2]
+            assert np.array_equal(slot.download(slot.upload(staged))[0], photos[k])
+    assert (driver.live, driver.faults) == ({}, [])
+
+
+@pytest.mark.usefixtures("any_cubin")
+@pytest.mark.parametrize(("code", "error"), [("OUT_OF_MEMORY", None), ("ILLEGAL_ADDRESS", DeviceFaultError)])
+def test_what_cannot_be_staged(code: str, error: type[DeviceError] | None, caplog: pytest.LogCaptureFixture) -> None:
+    """Without more pinned memory a photo waits where it is; no place is lost."""
+    photo = noise(4, 5, 3)
+    driver = FakeDriver()
+    with CudaOps(driver, sizes=SMALL) as gpu:
+        driver._fail_at, driver._code = len(driver.calls) + 3, code  # after the event's two calls
+        with caplog.at_level(logging.INFO, "ecg_trt.cuda.staging"):
+            if error is None:
+                assert gpu.stage(photo) is photo
+                assert "not pinned: The GPU's memory is used up" in caplog.text
+            else:
+                with pytest.raises(error):
+                    gpu.stage(photo)
+        assert driver.calls[-1] == "malloc_host"
+        held = [gpu.stage(photo) for _ in range(8)]
+        assert not any(one is photo for one in held)
+        driver.any_thread = False
+        assert gpu.stage(photo) is photo
+    assert (driver.live, driver.faults) == ({}, [])
 
 
 def everything(driver: FakeDriver) -> list[Array]:
     """One pass through all that `CudaOps` does, in memory that has to grow."""
     logits, nodes = ridge_logits(1, 50, 12), bent_nodes(4, 4, 12.0)
     with CudaOps(driver, sizes=SMALL) as gpu:
-        photo = gpu.upload(noise(40, 41, 3))
+        photo = gpu.upload(gpu.stage(noise(40, 41, 3)))
         out = list(gpu.download(gpu.warp_homography(photo, np.diag([0.4, 0.4, 1.0]), (16, 16)), gpu.grey(photo)))
         page, seen = gpu.flatten(photo, nodes, 5.0, (0.0, 0.0), (3.0, 3.0), (40, 40))
         out += gpu.download(page, seen, gpu.cut(page, np.array([[3, 4]]), (8, 8)))
