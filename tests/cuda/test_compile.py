@@ -33,8 +33,8 @@ def test_the_kernels_are_those_that_are_launched() -> None:
     families = {f"{family}_{kind}" for family in ("warp", "remap", "flatten") for kind in kinds}
     assert len(names) == len(set(names))
     assert set(names) == families | {
-        "cut", "dense_map", "grey", "marks", "peaks", "reduce", "ridge_chunks", "ridge_gather", "ridge_merge",
-        "ridge_path", "every_line", "every_pixel", "line_peaks", "line_profiles", "page_planes", "paper_columns",
+        "at_rows", "cut", "dense_map", "grey", "marks", "peaks", "reduce", "ridge_chunks", "ridge_gather",
+        "ridge_merge", "ridge_path", "every_line", "every_pixel", "line_peaks", "line_profiles", "page_planes", "paper_columns",
         "paper_darkness", "pen_columns", "pen_halo", "pen_rows", "ruling_chunks", "ruling_columns", "ruling_powers",
         "ruling_rows", "ruling_sums",
     }  # fmt: skip

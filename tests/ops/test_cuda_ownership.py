@@ -123,7 +123,7 @@ def test_nothing_is_allocated_for_a_usual_photo() -> None:
         photo = gpu.upload(noise(3000, 4000, 3))
         gpu.warp_homography(photo, np.eye(3), (1280, 1280))
         gpu.ruling(photo, np.diag([0.4, 0.4, 1.0]), (1200, 1333))
-        gpu.node_candidates(node.reshaped(320, 320), offset, 0.3, 4)
+        gpu.node_candidates(node.reshape(320, 320), offset, 0.3, 4)
         gpu.marks(dict(zip(planes, heat, strict=True)), nodes, 5.0, 4)
         page, _ = gpu.flatten(photo, nodes, 5.0, (-2.0, -3.0), (10.0, 4.5), (1220, 3270))
         gpu.line_offsets(page, (10.0, 4.5), 5.0 * np.arange(66), 5.0 * np.arange(50))
