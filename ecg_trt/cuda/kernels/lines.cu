@@ -17,12 +17,11 @@ extern "C" __global__ void paper_columns(
     const unsigned char* __restrict__ planes, int height, int width, int reach, unsigned short* __restrict__ sums) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= width || y >= height) return;
-    const size_t plane = static_cast<size_t>(blockIdx.z) * height * width;
+    const size_t start = static_cast<size_t>(blockIdx.z) * height * width + x;
+    const unsigned char* column = planes + start;
     int sum = 0;
-    for (int row = y - reach; row <= y + reach; ++row) {
-        sum += planes[plane + static_cast<size_t>(mirrored(row, height)) * width + x];
-    }
-    sums[plane + static_cast<size_t>(y) * width + x] = static_cast<unsigned short>(sum);
+    around(y, reach, height, [&](int row) { sum += column[static_cast<size_t>(row) * width]; });
+    sums[start + static_cast<size_t>(y) * width] = static_cast<unsigned short>(sum);
 }
 
 // (2, H, W) how much darker each pixel is than the paper around, whose brightness is the mean of such sums over
@@ -33,8 +32,9 @@ extern "C" __global__ void paper_darkness(
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= width || y >= height) return;
     const size_t start = (static_cast<size_t>(blockIdx.z) * height + y) * width;
+    const unsigned short* line = sums + start;
     int sum = 0;
-    for (int column = x - reach; column <= x + reach; ++column) sum += sums[start + mirrored(column, width)];
+    around(x, reach, width, [&](int column) { sum += line[column]; });
     const float paper = fmaxf(static_cast<float>(sum) / static_cast<float>(area), 1.0f);
     out[start + x] = 1.0f - static_cast<float>(planes[start + x]) / paper;
 }
@@ -115,12 +115,12 @@ extern "C" __global__ void line_profiles(
     const size_t start = static_cast<size_t>(across) * across_stride;
     float sum = 0.0f;
     int clear = 0;
-    for (int d = -half; d <= half; ++d) {
-        const size_t at = start + static_cast<size_t>(mirrored(along + d, along_size)) * along_stride;
-        if (!bare[at]) continue;
+    around(along, half, along_size, [&](int pixel) {
+        const size_t at = start + static_cast<size_t>(pixel) * along_stride;
+        if (!bare[at]) return;
         sum += fminf(fmaxf(dark[at], least), most);
         ++clear;
-    }
+    });
     const float count = static_cast<float>(2 * half + 1), part = static_cast<float>(clear) / count;
     const size_t to = static_cast<size_t>(j) * n * length + k;
     mean[to] = sum / count / fmaxf(part, least_share);
