@@ -83,7 +83,7 @@ def test_the_path_is_the_cpu_s_whatever_the_candidates(gpu: CudaOps) -> None:
     assert np.array_equal(gpu.download(chosen)[0], ridge_path(row, score))
 
 
-@pytest.mark.parametrize("at_once", [2, 8192])
+@pytest.mark.parametrize("at_once", [2, 4096])
 def test_node_candidates(gpu: CudaOps, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ecg_trt.ops.cuda_decode.PEAKS_AT_ONCE", at_once)
     rng = np.random.default_rng(3)
@@ -102,10 +102,13 @@ def test_node_candidates(gpu: CudaOps, at_once: int, monkeypatch: pytest.MonkeyP
     assert len(xy) == 81  # a plateau is all peaks, as on the CPU
 
 
-@pytest.mark.parametrize("at_once", [100, 32768])
+@pytest.mark.parametrize(("at_once", "indices"), [(100, 1 << 24), (32768, 1 << 24), (32768, 28799)])
 @pytest.mark.parametrize("holes", [0.0, 0.1])
-def test_marks(gpu: CudaOps, holes: float, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ecg_trt.ops.cuda_decode.MARKS_AT_ONCE", at_once)
+def test_marks(
+    gpu: CudaOps, holes: float, at_once: int, indices: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ecg_trt.ops.cuda_decode.MARKS_AT_ONCE", at_once)  # else all are downloaded
+    monkeypatch.setattr("ecg_trt.ops.cuda_decode._INDICES", indices)  # of 16 * 40 * 45 = 28800
     rng = np.random.default_rng(5)
     planes = {"zero": 1, "start": 1, "end": 1, "pulse": 1, "label": 12}
     logits = {name: rng.normal(-3, 2, (n, 40, 45)).astype(np.float32) for name, n in planes.items()}

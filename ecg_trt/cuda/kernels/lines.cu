@@ -39,24 +39,30 @@ extern "C" __global__ void paper_darkness(
     out[start + x] = 1.0f - static_cast<float>(planes[start + x]) / paper;
 }
 
+// Darkness from -1 to 1, in 16 bits.
+static __device__ short sampled(float dark, float steps) {
+    return static_cast<short>(rintf(fminf(fmaxf(dark, -1.0f), 1.0f) * steps));
+}
+
 // Every `step`-th pixel of every `step`-th row.
 extern "C" __global__ void every_pixel(
-    const float* __restrict__ plane, int width, int step, float* __restrict__ out, int out_height, int out_width) {
+    const float* __restrict__ plane, int width, int step, float steps, short* __restrict__ out, int out_height,
+    int out_width) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= out_width || y >= out_height) return;
-    out[y * out_width + x] = plane[static_cast<size_t>(y) * step * width + x * step];
+    out[y * out_width + x] = sampled(plane[static_cast<size_t>(y) * step * width + x * step], steps);
 }
 
 // (h, n): the greatest value near each of n columns, in every `step`-th row.
 extern "C" __global__ void every_line(
     const float* __restrict__ plane, int width, int step, const int* __restrict__ columns, int n, int reach,
-    float* __restrict__ out, int out_height) {
+    float steps, short* __restrict__ out, int out_height) {
     const int k = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (k >= n || y >= out_height) return;
     const float* line = plane + static_cast<size_t>(y) * step * width;
     float most = line[columns[k]];
     for (int x = max(columns[k] - reach, 0); x <= min(columns[k] + reach, width - 1); ++x) most = fmaxf(most, line[x]);
-    out[y * n + k] = most;
+    out[y * n + k] = sampled(most, steps);
 }
 
 // Whether a pixel beside this one, in its row, is surely a pen's.
