@@ -1,4 +1,5 @@
 // How far printed lines lie from where they should, on the flat page: geometry.offsets.line_offsets in several passes.
+// A page has less than 2^31 pixels, so that the loops count in 32 bits.
 #include "border.cuh"
 #include "colour.cuh"
 
@@ -20,7 +21,7 @@ extern "C" __global__ void paper_columns(
     const size_t start = static_cast<size_t>(blockIdx.z) * height * width + x;
     const unsigned char* column = planes + start;
     int sum = 0;
-    around(y, reach, height, [&](int row) { sum += column[static_cast<size_t>(row) * width]; });
+    around(y, reach, height, [&](int row) { sum += column[row * width]; });
     sums[start + static_cast<size_t>(y) * width] = static_cast<unsigned short>(sum);
 }
 
@@ -118,11 +119,11 @@ extern "C" __global__ void line_profiles(
     if (k >= n * length) return;
     const int across = min(max(line[k / length] + k % length - reach, 0), across_size - 1);
     const int along = min(max(place[j], 0), along_size - 1);
-    const size_t start = static_cast<size_t>(across) * across_stride;
+    const int start = across * across_stride;
     float sum = 0.0f;
     int clear = 0;
     around(along, half, along_size, [&](int pixel) {
-        const size_t at = start + static_cast<size_t>(pixel) * along_stride;
+        const int at = start + pixel * along_stride;
         if (!bare[at]) return;
         sum += fminf(fmaxf(dark[at], least), most);
         ++clear;
