@@ -21,9 +21,7 @@ from ecg_trt.cuda.stream import Event
 KERNEL_STEPS = {
     "warp": "warp",
     "reduce": "warp",
-    "remap": "flatten",
     "flatten": "flatten",
-    "dense_map": "flatten",
     "grey": "ruling",
     "ruling": "ruling",
     "page_planes": "lines",

@@ -88,7 +88,7 @@ class Workspace:
     """Named memory for the work of one stream.
 
     What is asked for under a name lies at the same address every time, as long as it is no larger than what was there.
-    A larger one takes its place, which `generation` counts: graphs captured before are void.
+    A larger one takes its place: graphs captured before are void.
 
     Args:
         driver: of the GPU.
@@ -111,7 +111,6 @@ class Workspace:
         self._device: dict[str, DeviceBuffer] = {}
         self._pinned: dict[str, PinnedBuffer] = {}
         self._copied: dict[str, Event] = {}
-        self.generation = 0
         with ExitStack() as undo:
             undo.callback(self.close)
             for name, size in nbytes.items():
@@ -120,11 +119,6 @@ class Workspace:
                 self._pinned[name] = PinnedBuffer(driver, size)
                 self._copied[name] = Event(driver)
             undo.pop_all()
-
-    @property
-    def device_bytes(self) -> int:
-        """Device memory held."""
-        return sum(buffer.nbytes for buffer in self._device.values())
 
     def array(self, name: str, shape: Sequence[int], dtype: Any) -> DeviceArray:
         """Device memory under a name, with whatever was last in it."""
@@ -138,7 +132,6 @@ class Workspace:
                 del self._device[name]
                 buffer.close()
             buffer = self._device[name] = DeviceBuffer(self._driver, nbytes)
-            self.generation += 1
         return DeviceArray(buffer.handle, tuple(int(n) for n in shape), kind, self)
 
     def pinned(self, name: str, shape: Sequence[int], dtype: Any) -> Array:

@@ -18,6 +18,7 @@ LEAST_SPREAD = 1e-4  # of a profile
 PEN_REACH = 3  # px: part of a pen is what has a pen surely that near; farther on, grey lines would be taken for it
 PEN_HALO = 2  # px, around the pen: its blurred rim is neither pen nor paper
 SAMPLE_PX, SAMPLE_ROWS = 7, 5  # every how many pixels and rows the whole page's darkness is judged by
+SAMPLE_STEPS = 32767.0  # of darkness from 0 to 1, in that sample: 16 bits a value are what a GPU sends back
 _REACH_MM = 0.45  # less than half a small box, so that a 1 mm line is never taken for its neighbour
 _WINDOW_MM = 5.0  # length of line that is averaged
 _PAPER_MM = 4.0  # paper brightness is averaged over this
@@ -101,15 +102,20 @@ def line_columns(x_mm: Array, px_per_mm: float, width: int) -> tuple[Array, int]
     return columns[(columns >= 0) & (columns < width)], round(_LINE_MM * px_per_mm)
 
 
+def sampled(dark: Array) -> Array:
+    """Darkness float32 as `thresholds` takes it: int16, -1 to 1 in steps of 1 / `SAMPLE_STEPS`."""
+    return np.asarray(np.rint(dark.clip(-1, 1) * np.float32(SAMPLE_STEPS)).astype(np.int16))
+
+
 def thresholds(dark: Array, darkest: Array) -> tuple[float, float, float]:
     """What is as dark as darkness counts, and what is part of a pen, and surely a pen.
 
     Args:
-        dark: darkness, at every `SAMPLE_PX`-th pixel of every `SAMPLE_PX`-th row.
-        darkest: (h, k) of the brightest channel, near each of the k lines in every `SAMPLE_ROWS`-th row.
+        dark: `sampled` darkness, at every `SAMPLE_PX`-th pixel of every `SAMPLE_PX`-th row.
+        darkest: (h, k) `sampled`, of the brightest channel, near each of the k lines in every `SAMPLE_ROWS`-th row.
     """
-    limit = float(np.percentile(dark, 85))
-    line = float(np.median(darkest)) if darkest.size else 0.0
+    limit = float(np.percentile(dark, 85)) / SAMPLE_STEPS
+    line = float(np.median(darkest)) / SAMPLE_STEPS if darkest.size else 0.0
     weak, strong = (times * max(line, 0.05) for times in _PEN)
     return limit, weak, strong
 
@@ -139,7 +145,7 @@ def darkness(image: Array, px_per_mm: tuple[float, float], x_mm: Array) -> tuple
     colourless = against_paper(cv2.max(cv2.max(red, green), blue).astype(np.float32))
     columns, reach = line_columns(x_mm, px_per_mm[0], image.shape[1])
     darkest = cv2.dilate(colourless[::SAMPLE_ROWS], np.ones((1, 2 * reach + 1), np.uint8))
-    limit, weak, strong = thresholds(dark[::SAMPLE_PX, ::SAMPLE_PX], darkest[:, columns])
+    limit, weak, strong = thresholds(sampled(dark[::SAMPLE_PX, ::SAMPLE_PX]), sampled(darkest[:, columns]))
     pen = _spread(_spread(colourless > strong, PEN_REACH) & (colourless > weak), PEN_HALO)
     return np.clip(dark, *darkness_range(limit)), (~pen).astype(np.float32)
 

@@ -28,13 +28,15 @@ def ridge_maxima(logits: Array, candidates: int = RIDGE_CANDIDATES) -> tuple[Arr
 
     Returns:
         row (S, K, W) int64, and score (S, K, W) float32, nats relative to the column's best, -inf where there are
-        fewer.
+        fewer, and all over a column in which the network overflowed.
     """
     maps = np.asarray(logits, np.float32)
     padded = np.pad(maps, ((0, 0), (1, 1), (0, 0)), constant_values=-np.inf)
     peak = np.where((maps >= padded[:, :-2]) & (maps > padded[:, 2:]), maps, -np.inf)
     row = np.argpartition(peak, -candidates, axis=1)[:, -candidates:]
-    return row, np.take_along_axis(peak, row, 1) - peak.max(1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        score = np.take_along_axis(peak, row, 1) - peak.max(1, keepdims=True)
+    return row, np.where(np.isnan(score), np.float32(-np.inf), score)
 
 
 def ridge_path(row: Array, score: Array) -> Array:
@@ -108,7 +110,8 @@ def decode_ridge(
         centre: (S, W) rows around which to look, as from `follow_ridge`; the maxima if None.
 
     Returns:
-        row (S, W) float32, px, and peak (S, W) float32 in [0, 1], the share of the softmax inside the window.
+        row (S, W) float32, px, and peak (S, W) float32 in [0, 1], the share of the softmax inside the window. Where
+        that is nothing, or the network overflowed (NaN, infinite), the share is 0, and the row the centre.
 
     Raises:
         OptionError: not three axes, an empty one, or a negative window.
@@ -124,14 +127,18 @@ def decode_ridge(
     height = maps.shape[1]
     top = maps.max(axis=1, keepdims=True)
     centre = np.argmax(maps, axis=1, keepdims=True) if centre is None else centre[:, None]
-    total = np.exp(maps - top).sum(axis=1)
     offset = np.arange(-half_window, half_window + 1)[:, None]
     rows = centre + offset
     near = np.take_along_axis(maps, rows.clip(0, height - 1), axis=1)
-    near = np.where((rows >= 0) & (rows < height), np.exp(near - top), np.float32(0))
-    mass = near.sum(axis=1)
-    shift = (near * offset.astype(np.float32)).sum(axis=1) / mass
-    return centre[:, 0].astype(np.float32) + shift, np.minimum(mass / total, np.float32(1))
+    with np.errstate(invalid="ignore"):
+        total = np.exp(maps - top).sum(axis=1)
+        near = np.where((rows >= 0) & (rows < height), np.exp(near - top), np.float32(0))
+        mass = near.sum(axis=1)
+        share = mass / total
+        shift = (near * offset.astype(np.float32)).sum(axis=1) / mass
+    known = share > 0  # NaN is not
+    shift, share = (np.where(known, a, np.float32(0)) for a in (shift, share))
+    return centre[:, 0].astype(np.float32) + shift, np.minimum(share, np.float32(1))
 
 
 def without_end_steps(y: Array, reach: int, step: float) -> Array:

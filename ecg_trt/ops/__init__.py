@@ -1,1 +1,1 @@
-"""The pixel work: resize, warp, remap, written once for each kind of memory."""
+"""The pixel work: warps, decoding and lines, written once for each kind of memory."""

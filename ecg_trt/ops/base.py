@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 from ecg_trt.geometry.offsets import LineOffsets
 from ecg_trt.types import Array
 
-Interpolation = Literal["nearest", "linear", "cubic", "lanczos"]
+Interpolation = Literal["linear", "cubic"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,25 +78,6 @@ class ImageOps(Protocol):
 
         Raises:
             OptionError: a size is not workable, or the matrix cannot be inverted.
-        """
-        ...
-
-    def remap(
-        self, image: Array, map_xy: Array, interpolation: Interpolation = "cubic", fill: int = 255
-    ) -> tuple[Array, Array]:
-        """Resamples an image at given positions.
-
-        Args:
-            image: (H, W, 3) uint8.
-            map_xy: (h, w, 2) float32 source px of every output pixel, NaN = nowhere.
-            interpolation: between source pixels.
-            fill: value of pixels that lie nowhere or outside the source.
-
-        Returns:
-            The image (h, w, 3), and seen (h, w) bool.
-
-        Raises:
-            OptionError: a size is not workable.
         """
         ...
 

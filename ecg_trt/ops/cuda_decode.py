@@ -24,6 +24,7 @@ from ecg_trt.ops.scale import as_rows, bad
 from ecg_trt.types import Array
 
 _MOST_MOVE = 1.5  # cells, by which an offset may move a node
+_INDICES = 1 << 24  # that a listed mark's index can tell apart
 _LEAST_MARK = 5  # of 255: what is fainter than 2 % tells nothing, and there is much of it
 _PATH_PRICES = tuple(np.float32(v) for v in (RIDGE_FREE_ROWS, RIDGE_JUMP_PRICE, RIDGE_MOST_PRICE, RIDGE_FLOOR))
 
@@ -139,18 +140,19 @@ class CudaDecoding(CudaWork):
         ends = np.cumsum([plane.shape[0] for plane in maps.values()])
         whole = self.memory.array("marks", (int(ends[-1]), *hw), np.uint8)
         found = self._list("mark list", MARK, MARKS_AT_ONCE)
+        room = MARKS_AT_ONCE if whole.nbytes <= _INDICES else 0
         for plane, end in zip(maps.values(), ends, strict=True):
             self.run(
                 "marks", (hw[1], hw[0]), *lattice, plane, *plane.shape, np.float32(stride),
                 np.float32((stride - 1) / 2), whole, *hw, int(end) - plane.shape[0], _LEAST_MARK, found,
-                found.part(MARK.itemsize, (MARKS_AT_ONCE,), MARK), MARKS_AT_ONCE,
+                found.part(MARK.itemsize, (MARKS_AT_ONCE,), MARK), room,
             )  # fmt: skip
-        count, listed = self._listed(found, MARKS_AT_ONCE)
+        count, listed = self._listed(found, room)
         if count > len(listed):
             out = self.download(whole)[0]
         else:
             out = np.zeros(whole.shape, np.uint8)
-            out.reshape(-1)[listed["index"]] = listed["value"]
+            out.reshape(-1)[listed % _INDICES] = listed >> 24
         return dict(zip(maps, np.split(out.astype(np.float32) / 255, ends[:-1]), strict=True))
 
     def at_rows(self, plane: DeviceArray, row: Array) -> Array:
@@ -171,7 +173,7 @@ class CudaDecoding(CudaWork):
         """How many entries a list has, and the first of them, by one download: one that waits for another is slow."""
         begin = whole.part(0, (min(at_once + 1, *whole.shape),), whole.dtype)
         entries = self.download(begin)[0]
-        count = int(entries["index"][0])
+        count = int(entries[:1].view(np.uint32)[0])
         return count, entries[1 : count + 1]
 
     def _letters(self, letters: Letters | None, shape: tuple[int, ...]) -> tuple[Argument, ...]:

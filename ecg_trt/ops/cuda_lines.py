@@ -16,6 +16,7 @@ from ecg_trt.geometry.offsets import (
     PEN_REACH,
     SAMPLE_PX,
     SAMPLE_ROWS,
+    SAMPLE_STEPS,
     LineOffsets,
     Profiles,
     darkness_range,
@@ -108,14 +109,16 @@ class CudaLines(CudaWork):
         columns, reach = line_columns(x_mm, px_per_mm, width)
         shape = (-(-height // SAMPLE_PX), -(-width // SAMPLE_PX))
         lines = (-(-height // SAMPLE_ROWS), len(columns))
-        whole = self.memory.array("page sample", (shape[0] * shape[1] + lines[0] * lines[1],), np.float32)
-        self.run("every_pixel", shape[::-1], dark, width, SAMPLE_PX, whole, *shape)
+        whole = self.memory.array("page sample", (shape[0] * shape[1] + lines[0] * lines[1],), np.int16)
+        steps = np.float32(SAMPLE_STEPS)
+        self.run("every_pixel", shape[::-1], dark, width, SAMPLE_PX, steps, whole, *shape)
         if len(columns):
             (there,) = self.memory.upload_all("line columns", columns.astype(np.int32))
-            darkest = whole.part(4 * shape[0] * shape[1], lines, np.float32)
+            darkest = whole.part(2 * shape[0] * shape[1], lines, np.int16)
             self.run(
-                "every_line", lines[::-1], colourless, width, SAMPLE_ROWS, there, lines[1], reach, darkest, lines[0]
-            )
+                "every_line", lines[::-1], colourless, width, SAMPLE_ROWS, there, lines[1], reach, steps, darkest,
+                lines[0],
+            )  # fmt: skip
         sample = self.download(whole)[0]
         return thresholds(sample[: shape[0] * shape[1]], sample[shape[0] * shape[1] :])
 

@@ -12,7 +12,6 @@ from ecg_trt.ops.cuda_decode import CudaDecoding
 from ecg_trt.ops.cuda_lines import CudaLines
 from ecg_trt.ops.cuda_work import TILES, VIEW, AnyArray, Argument, check_image
 from ecg_trt.ops.scale import (
-    as_map,
     as_room,
     as_windows,
     averaged,
@@ -20,7 +19,6 @@ from ecg_trt.ops.scale import (
     invertible,
     reduction_of_homography,
     reduction_of_lattice,
-    reduction_of_map,
 )
 from ecg_trt.types import Array
 
@@ -53,33 +51,6 @@ class CudaOps(CudaDecoding, CudaLines):
         self.run(
             f"warp_{interpolation}", (room[1], room[0]), source, *source.shape[:2], *view, fill, into, *out_hw, *room
         )
-        return into
-
-    def remap(
-        self, image: AnyArray, map_xy: AnyArray, interpolation: Interpolation = "cubic", fill: int = 255
-    ) -> tuple[DeviceArray, DeviceArray]:
-        """See `ImageOps.remap`. A map on the GPU is fetched to find its step: `flatten` needs no map."""
-        photo = self.upload(image)
-        places = as_map(self.download(map_xy)[0] if isinstance(map_xy, DeviceArray) else map_xy)
-        _check_hw(places.shape[:2])
-        inside = (places >= -0.5) & (places <= np.array(photo.shape[1::-1], np.float32) - 0.5)
-        source, factor = self._reduced(photo, reduction_of_map(places, np.asarray(inside.all(-1))))
-        there = map_xy if isinstance(map_xy, DeviceArray) else self.memory.upload("map", places)
-        page, seen = self._page(places.shape[:2])
-        self.run(
-            f"remap_{interpolation}", places.shape[1::-1], *_source(source, photo, factor), there, fill, page, seen,
-            *places.shape[:2],
-        )  # fmt: skip
-        return page, seen
-
-    def dense_map(
-        self, node_xy: Array, mm_per_cell: float, origin_mm: tuple[float, float], px_per_mm: tuple[float, float],
-        out_hw: tuple[int, int],
-    ) -> DeviceArray:  # fmt: skip
-        """See `geometry.grid.dense_map`: (H, W, 2) float32 on the GPU."""
-        taps = lattice_taps(node_xy, mm_per_cell, origin_mm, px_per_mm, out_hw)
-        into = self.memory.array("map", (*out_hw, 2), np.float32)
-        self.run("dense_map", (out_hw[1], out_hw[0]), *self.lattice(taps), into, *out_hw)
         return into
 
     def flatten(

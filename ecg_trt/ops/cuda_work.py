@@ -24,8 +24,8 @@ Argument: TypeAlias = "DeviceArray | np.generic | int | None"
 VIEW, TILES = "warped", "tiles"  # names of the memory that views of a photo and windows of a page are left in
 CHUNK_ROWS = 40  # of a column, that one thread looks at
 PEAK = np.dtype([("index", np.uint32), ("xy", np.float32, 2), ("score", np.float32)])  # Peak in peaks.cu
-MARK = np.dtype([("index", np.uint32), ("value", np.uint32)])  # Mark in marks.cu
-PEAKS_AT_ONCE, MARKS_AT_ONCE = 8192, 32768  # downloaded before it is known how many there are; a usual page has fewer
+MARK = np.dtype(np.uint32)  # see marks.cu
+PEAKS_AT_ONCE, MARKS_AT_ONCE = 4096, 32768  # downloaded before it is known how many there are; a usual page has fewer
 RULING_ROWS = 64  # of a column of a view, that one thread sums up
 POWER_BINS = 46 << 8  # of the histogram of squared gradients, whose greatest is below 2^26
 _MOST_NODES, _MOST_LINES = 1 << 13, 1 << 12  # of a lattice, and of lines one way; a view has no more columns
@@ -67,7 +67,7 @@ class Sizes:
             "chunk mass": 8 * chunks * column, "ridge": 14 * RIDGE_CANDIDATES * column, "ridge path": 13 * column,
             "peaks": PEAK.itemsize * (self.heat_cells + 1), "marks": self.marks_bytes,
             "mark list": MARK.itemsize * (MARKS_AT_ONCE + 1), "page planes": 2 * self.page_px,
-            "page sums": 4 * self.page_px, "page contrast": 8 * self.page_px, "page sample": self.page_px // 4,
+            "page sums": 4 * self.page_px, "page contrast": 8 * self.page_px, "page sample": self.page_px // 8,
             "line columns": 4 * _MOST_LINES, "line places": 8 * _MOST_LINES,
             "line profiles": _PROFILE_BYTES * _MOST_NODES, "line peaks": 16 * _MOST_NODES,
             "blurred rows": 4 * self.view_px, "blurred": 4 * self.view_px, "ruling powers": 4 * POWER_BINS,

@@ -29,12 +29,7 @@ from ecg_trt.ops.scale import (
 from ecg_trt.types import Array
 
 _MAX_SIDE = 32766  # OpenCV's warps count in 16 bits
-_FLAGS: dict[str, int] = {
-    "nearest": cv2.INTER_NEAREST,
-    "linear": cv2.INTER_LINEAR,
-    "cubic": cv2.INTER_CUBIC,
-    "lanczos": cv2.INTER_LANCZOS4,
-}
+_FLAGS: dict[str, int] = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 _NOWHERE = -16.0
 
 
@@ -84,7 +79,20 @@ class Cv2Ops:
     def remap(
         self, image: Array, map_xy: Array, interpolation: Interpolation = "cubic", fill: int = 255
     ) -> tuple[Array, Array]:
-        """See `ImageOps.remap`."""
+        """Resamples an image at given positions: what `flatten` does with its map.
+
+        Args:
+            image: (H, W, 3) uint8.
+            map_xy: (h, w, 2) float32 source px of every output pixel, NaN = nowhere.
+            interpolation: between source pixels.
+            fill: value of pixels that lie nowhere or outside the source.
+
+        Returns:
+            The image (h, w, 3), and seen (h, w) bool.
+
+        Raises:
+            OptionError: a size is not workable.
+        """
         places = as_map(map_xy)
         _check(image, places.shape[:2])
         src_h, src_w = image.shape[:2]
@@ -104,7 +112,6 @@ class Cv2Ops:
         if not all_seen:
             out[~seen] = fill
         return np.asarray(out), seen
-
 
     def flatten(
         self, image: Array, node_xy: Array, mm_per_cell: float, origin_mm: tuple[float, float],

@@ -90,7 +90,7 @@ class Trace:
         covered = None if letters is None else _on_tiles(letters, page, corners)
         row, share = self.ops.ridge(out["ridge"].reshape(n, height, width), covered)
         (presence,) = self.ops.download(out["presence"])
-        return row, (heat_of(presence) * np.sqrt(share)).astype(np.float32)
+        return row, np.nan_to_num(heat_of(presence) * np.sqrt(share)).astype(np.float32)  # NaN: the network overflowed
 
     def _hidden(self, page: RectifiedPage, ridge: Array) -> Array:
         """(strips, W) bool, columns without a trace, or with one where the photo shows nothing."""

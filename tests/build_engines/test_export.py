@@ -12,7 +12,9 @@ from build_engines.profile import SPECS, spec_of
 from ecg_trt.backends.ort import OrtBackend
 from ecg_trt.errors import BuildError
 from ecg_trt.runtime import NETWORKS
-from ecg_trt.stages.frames import RECTIFY_MAX_PX
+from ecg_trt.stages.frames import RECTIFY_PX_PER_MM
+from ecg_trt.stages.rectify import _canvas
+from ecg_trt.types import PageAlignment
 from ecg_trt.weights import weights_path
 from tests import make_onnx
 
@@ -32,8 +34,14 @@ def test_shapes_are_fixed_and_bytes_repeat(stage: str, precision: Precision) -> 
 
 def test_the_shapes_are_those_of_the_stages() -> None:
     assert tuple(SPECS) == NETWORKS
-    n, h, w, _ = SPECS["stage1"].shapes["image"]
-    assert n == 1 and h * w == RECTIFY_MAX_PX and h % 32 == w % 32 == 0
+    n, *room, channels = SPECS["stage1"].shapes["image"]
+    assert (n, channels) == (1, 3)
+    for size_mm in ((297.0, 210.0), (210.0, 297.0)):  # A4, lying and upright
+        none = np.zeros(0)
+        alignment = PageAlignment(np.eye(3), size_mm, np.zeros((0, 2)), none, none > 0, none, 0)
+        canvas_from_page, hw = _canvas(alignment, (room[0], room[1]))
+        assert hw == _canvas(alignment, None)[1], "the plan's room makes no page smaller"
+        assert canvas_from_page[0, 0] == pytest.approx(RECTIFY_PX_PER_MM, rel=0.03)
 
 
 def test_free_shapes_stay_free() -> None:

@@ -28,15 +28,12 @@ class Tolerance:
     cause: str
 
 
-_FRACTIONS = "OpenCV before 5 rounds positions to 1/32 px (Lanczos: still); between black and white that is 8 levels"
+_FRACTIONS = "OpenCV before 5 rounds positions to 1/32 px; between black and white that is 8 levels"
 TOLERANCES = {
     "reduce": Tolerance(1, 0.5, "halves are rounded up here, to even there"),
     "exact": Tolerance(1, 0.01, "positions in float32, so that a value beside a half may be rounded the other way"),
     "linear": Tolerance(10, 1.0, _FRACTIONS),
     "cubic": Tolerance(10, 1.2, _FRACTIONS),
-    "lanczos": Tolerance(10, 1.3, _FRACTIONS),
-    "nearest": Tolerance(255, 1.0, "a position beside the border between two pixels may fall on either"),
-    "map": Tolerance(2e-3, 2e-4, "px of a photo 4000 px wide; weights and nodes in float32 instead of float64"),
     "flatten": Tolerance(10, 1.2, _FRACTIONS),
     "grey": Tolerance(0, 0, "integers in both"),
     "cut": Tolerance(0, 0, "a copy"),
@@ -63,14 +60,6 @@ def agree(name: str, got: Array, expected: Array) -> None:
 
 def noise(*shape: int, seed: int = 0) -> Array:
     return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
-
-
-def wavy_map(hw: tuple[int, int], step: float) -> Array:
-    y, x = np.mgrid[: hw[0], : hw[1]]
-    places = np.stack([x * step + 3 * np.sin(y / 9) - 4, y * step + 2 * np.cos(x / 13) - 3], -1).astype(np.float32)
-    places[3:7, 5] = np.nan
-    places[9, 9] = [-0.5, 3]
-    return places
 
 
 def bent_nodes(rows: int, cols: int, pitch: float, holes: float = 0.0) -> Array:

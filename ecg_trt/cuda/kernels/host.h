@@ -38,8 +38,6 @@ inline unsigned __float_as_uint(float value) {
 
 inline float __saturatef(float x) { return min(max(x, 0.0f), 1.0f); }
 
-inline float sinpif(float x) { return static_cast<float>(std::sin(3.14159265358979323846 * x)); }
-
 inline int atomicAdd(int* at, int value) {
     const int before = *at;
     *at += value;

@@ -1,4 +1,5 @@
 // How far printed lines lie from where they should, on the flat page: geometry.offsets.line_offsets in several passes.
+// A page has less than 2^31 pixels, so that the loops count in 32 bits.
 #include "border.cuh"
 #include "colour.cuh"
 
@@ -17,12 +18,11 @@ extern "C" __global__ void paper_columns(
     const unsigned char* __restrict__ planes, int height, int width, int reach, unsigned short* __restrict__ sums) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= width || y >= height) return;
-    const size_t plane = static_cast<size_t>(blockIdx.z) * height * width;
+    const size_t start = static_cast<size_t>(blockIdx.z) * height * width + x;
+    const unsigned char* column = planes + start;
     int sum = 0;
-    for (int row = y - reach; row <= y + reach; ++row) {
-        sum += planes[plane + static_cast<size_t>(mirrored(row, height)) * width + x];
-    }
-    sums[plane + static_cast<size_t>(y) * width + x] = static_cast<unsigned short>(sum);
+    around(y, reach, height, [&](int row) { sum += column[row * width]; });
+    sums[start + static_cast<size_t>(y) * width] = static_cast<unsigned short>(sum);
 }
 
 // (2, H, W) how much darker each pixel is than the paper around, whose brightness is the mean of such sums over
@@ -33,30 +33,37 @@ extern "C" __global__ void paper_darkness(
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= width || y >= height) return;
     const size_t start = (static_cast<size_t>(blockIdx.z) * height + y) * width;
+    const unsigned short* line = sums + start;
     int sum = 0;
-    for (int column = x - reach; column <= x + reach; ++column) sum += sums[start + mirrored(column, width)];
+    around(x, reach, width, [&](int column) { sum += line[column]; });
     const float paper = fmaxf(static_cast<float>(sum) / static_cast<float>(area), 1.0f);
     out[start + x] = 1.0f - static_cast<float>(planes[start + x]) / paper;
 }
 
+// Darkness from -1 to 1, in 16 bits.
+static __device__ short sampled(float dark, float steps) {
+    return static_cast<short>(rintf(fminf(fmaxf(dark, -1.0f), 1.0f) * steps));
+}
+
 // Every `step`-th pixel of every `step`-th row.
 extern "C" __global__ void every_pixel(
-    const float* __restrict__ plane, int width, int step, float* __restrict__ out, int out_height, int out_width) {
+    const float* __restrict__ plane, int width, int step, float steps, short* __restrict__ out, int out_height,
+    int out_width) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= out_width || y >= out_height) return;
-    out[y * out_width + x] = plane[static_cast<size_t>(y) * step * width + x * step];
+    out[y * out_width + x] = sampled(plane[static_cast<size_t>(y) * step * width + x * step], steps);
 }
 
 // (h, n): the greatest value near each of n columns, in every `step`-th row.
 extern "C" __global__ void every_line(
     const float* __restrict__ plane, int width, int step, const int* __restrict__ columns, int n, int reach,
-    float* __restrict__ out, int out_height) {
+    float steps, short* __restrict__ out, int out_height) {
     const int k = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (k >= n || y >= out_height) return;
     const float* line = plane + static_cast<size_t>(y) * step * width;
     float most = line[columns[k]];
     for (int x = max(columns[k] - reach, 0); x <= min(columns[k] + reach, width - 1); ++x) most = fmaxf(most, line[x]);
-    out[y * n + k] = most;
+    out[y * n + k] = sampled(most, steps);
 }
 
 // Whether a pixel beside this one, in its row, is surely a pen's.
@@ -112,15 +119,15 @@ extern "C" __global__ void line_profiles(
     if (k >= n * length) return;
     const int across = min(max(line[k / length] + k % length - reach, 0), across_size - 1);
     const int along = min(max(place[j], 0), along_size - 1);
-    const size_t start = static_cast<size_t>(across) * across_stride;
+    const int start = across * across_stride;
     float sum = 0.0f;
     int clear = 0;
-    for (int d = -half; d <= half; ++d) {
-        const size_t at = start + static_cast<size_t>(mirrored(along + d, along_size)) * along_stride;
-        if (!bare[at]) continue;
+    around(along, half, along_size, [&](int pixel) {
+        const int at = start + pixel * along_stride;
+        if (!bare[at]) return;
         sum += fminf(fmaxf(dark[at], least), most);
         ++clear;
-    }
+    });
     const float count = static_cast<float>(2 * half + 1), part = static_cast<float>(clear) / count;
     const size_t to = static_cast<size_t>(j) * n * length + k;
     mean[to] = sum / count / fmaxf(part, least_share);

@@ -7,21 +7,17 @@ static __device__ float heat(const float* plane, int height, int width, int row,
     return 1.0f / (1.0f + expf(-plane[row * width + column]));
 }
 
-struct Mark {
-    unsigned index;  // in `out`
-    unsigned value;
-};
-
 // Nodes are in px of the network's canvas; cell k of a heatmap has its middle at canvas px stride * k + middle. What is
 // less than `least` counts as 0. `out` (all planes, H, W) is written from plane `first` on; what is not 0 is
-// listed too, in any order, as long as there is room: of most pages, the list is all that the host needs.
+// listed too, in any order, as long as there is room: of most pages, the list is all that the host needs. An entry is
+// 24 bits of index in `out`, and 8 of value above them: where `out` has more than 2^24 pixels, there must be no room.
 extern "C" __global__ void marks(
     const float* __restrict__ node, const unsigned char* __restrict__ blank, int columns, int cell_columns,
     const int* __restrict__ x_first, const int* __restrict__ x_cell, const float* __restrict__ x_weight,
     const int* __restrict__ y_first, const int* __restrict__ y_cell, const float* __restrict__ y_weight,
     const float* __restrict__ logit, int planes, int height, int width, float stride, float middle,
     unsigned char* __restrict__ out, int out_height, int out_width, int first, int least, int* __restrict__ count,
-    Mark* __restrict__ found, int room) {
+    unsigned* __restrict__ found, int room) {
     const int column = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y * blockDim.y + threadIdx.y;
     if (column >= out_width || row >= out_height) return;
     const Lattice lattice{node, blank, columns, cell_columns, {x_first, x_cell, x_weight}, {y_first, y_cell, y_weight}};
@@ -45,6 +41,6 @@ extern "C" __global__ void marks(
         out[k * area + at] = static_cast<unsigned char>(value < least ? 0 : value);
         if (value < least) continue;
         const int slot = atomicAdd(count, 1);
-        if (slot < room) found[slot] = Mark{static_cast<unsigned>(k * area + at), static_cast<unsigned>(value)};
+        if (slot < room) found[slot] = static_cast<unsigned>(k * area + at) | static_cast<unsigned>(value) << 24;
     }
 }

@@ -6,6 +6,8 @@
 
 static constexpr int kCandidates = 6;  // RIDGE_CANDIDATES in geometry/signal.py
 
+static constexpr float kLeast = -3e38f;  // a sum of exp(logit - it) holds logits of minus infinity, too
+
 static __device__ float lowest() { return __int_as_float(0xff800000); }  // minus infinity
 
 // Puts a value into a list of the highest, best first; of equals, the upper row stays in front.
@@ -55,7 +57,7 @@ extern "C" __global__ void ridge_chunks(
     }
     const int start = chunk * chunk_rows, end = min(start + chunk_rows, height);
     float before = column.priced(start - 1), here = column.priced(start);
-    float top = lowest(), sum = 0.0f;
+    float top = kLeast, sum = 0.0f;
     for (int y = start; y < end; ++y) {
         const float after = column.priced(y + 1);
         if (here >= before && here > after) insert(best, where, here, y);
@@ -79,7 +81,7 @@ extern "C" __global__ void ridge_chunks(
 
 // For each candidate (n, K, W): its row; its height relative to the column's best, minus infinity where there are
 // fewer; the expectation of the softmax in the window around it, px; and the window's share of the column's
-// softmax. Letters have no price here.
+// softmax, 0 where the logits overflowed (infinite, or NaN), whose position is the row. Letters have no price here.
 extern "C" __global__ void ridge_merge(
     const float* __restrict__ logits, int height, int width, int chunks, int half_window,
     const float* __restrict__ value, const int* __restrict__ row, const float* __restrict__ mass,
@@ -123,8 +125,10 @@ extern "C" __global__ void ridge_merge(
         const size_t at = (static_cast<size_t>(tile) * kCandidates + k) * width + x;
         out_row[at] = static_cast<short>(centre);
         out_score[at] = there ? best[k] - best[0] : lowest();
-        out_position[at] = static_cast<float>(centre) + moment / near;
-        out_share[at] = fminf(near * expf(highest - top) / total, 1.0f);
+        const float part = near * expf(highest - top) / total;
+        const bool known = part > 0.0f;  // NaN is not
+        out_position[at] = static_cast<float>(centre) + (known ? moment / near : 0.0f);
+        out_share[at] = known ? fminf(part, 1.0f) : 0.0f;
     }
 }
 

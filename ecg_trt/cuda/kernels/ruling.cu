@@ -6,16 +6,19 @@
 struct Blur {
     float weight[6];
 
-    // Along one axis of n pixels, `stride` apart, at its pixel k.
+    // Along one axis of n pixels, `stride` apart, at its pixel k; only beside the rim does a tap cost a look for it.
     template <class T>
     __device__ float at(const T* line, int k, int n, int stride) const {
-        float sum = weight[0] * line[static_cast<size_t>(k) * stride];
-        for (int d = 1; d < 6; ++d) {
-            const float before = line[static_cast<size_t>(mirrored(k - d, n)) * stride];
-            const float after = line[static_cast<size_t>(mirrored(k + d, n)) * stride];
-            sum += weight[d] * (before + after);
-        }
-        return sum;
+        const auto pixel = [&](int i) { return static_cast<float>(line[static_cast<size_t>(i) * stride]); };
+        if (k >= 5 && k + 5 < n) return sum(k, pixel);
+        return sum(k, [&](int i) { return pixel(mirrored(i, n)); });
+    }
+
+    template <class Pixel>
+    __device__ float sum(int k, const Pixel& pixel) const {
+        float total = weight[0] * pixel(k);
+        for (int d = 1; d < 6; ++d) total += weight[d] * (pixel(k - d) + pixel(k + d));
+        return total;
     }
 };
 

@@ -4,14 +4,6 @@
 typedef unsigned char u8;
 
 // A kernel of interpolation: how many taps on an axis, their weights at x, and the pixel of the first.
-struct Nearest {
-    static constexpr int taps = 1;
-    static __device__ int split(float x, float* weight) {
-        weight[0] = 1.0f;
-        return static_cast<int>(rintf(x));
-    }
-};
-
 struct Linear {
     static constexpr int taps = 2;
     static __device__ int split(float x, float* weight) {
@@ -37,23 +29,6 @@ struct Cubic {
     }
 };
 
-// sinc(d) sinc(d / 4), scaled so that the weights add up to 1. sin(pi d) is the same for all taps but for its sign.
-struct Lanczos {
-    static constexpr int taps = 8;
-    static __device__ int split(float x, float* weight) {
-        const float whole = floorf(x);
-        float total = 0.0f;
-        for (int k = 0; k < taps; ++k) {
-            const float d = x - whole + static_cast<float>(3 - k);
-            // On a pixel, that pixel's weight outgrows all others, whose common factor vanishes.
-            weight[k] = fabsf(d) < 1e-6f ? 1e30f : sinpif(0.25f * d) / (d * d) * (k % 2 ? 1.0f : -1.0f);
-            total += weight[k];
-        }
-        for (int k = 0; k < taps; ++k) weight[k] /= total;
-        return static_cast<int>(whole) - 3;
-    }
-};
-
 static __device__ u8 rounded(float value) {
     return static_cast<u8>(fminf(fmaxf(rintf(value), 0.0f), 255.0f));
 }
@@ -68,7 +43,7 @@ static __device__ void sample(
     float wx[Taps::taps], wy[Taps::taps];
     const int left = Taps::split(x, wx), top = Taps::split(y, wy);
     float sum[3] = {0.0f, 0.0f, 0.0f};
-#pragma unroll(Taps::taps > 4 ? 1 : Taps::taps)
+#pragma unroll
     for (int j = 0; j < Taps::taps; ++j) {
         const int row = clamped(top + j, height);
         const u8* line = image + static_cast<size_t>(row) * width * 3;
@@ -80,25 +55,4 @@ static __device__ void sample(
         }
     }
     for (int c = 0; c < 3; ++c) out[c] = rounded(sum[c]);
-}
-
-// A photo as it is, or averaged over factor x factor px, and where the whole photo's pixels lie in it.
-struct Source {
-    const u8* image;
-    int height, width;            // of `image`
-    int full_height, full_width;  // of the photo
-    float scale, shift;           // image px = scale * photo px + shift
-};
-
-// One output pixel of a remap from photo px (x, y), NaN = nowhere; borders are replicated.
-template <class Taps>
-static __device__ void put(const Source& from, float x, float y, int fill, u8* __restrict__ out, u8* __restrict__ seen) {
-    const bool inside = x >= -0.5f && y >= -0.5f && x <= from.full_width - 0.5f && y <= from.full_height - 0.5f;
-    *seen = inside;
-    if (inside) {
-        sample<Taps, true>(from.image, from.height, from.width, x * from.scale + from.shift,
-                           y * from.scale + from.shift, 0.0f, out);
-    } else {
-        for (int c = 0; c < 3; ++c) out[c] = static_cast<u8>(fill);
-    }
 }

@@ -31,7 +31,5 @@ static __device__ void warp(
                    out_width, room_height, room_width);                                                            \
     }
 
-WARP(warp_nearest, Nearest)
 WARP(warp_linear, Linear)
 WARP(warp_cubic, Cubic)
-WARP(warp_lanczos, Lanczos)
