@@ -141,10 +141,6 @@ class CudaCoreDriver:
         """See `Driver.record_event`."""
         self._call("cuEventRecord", event, stream)
 
-    def wait_event(self, stream: int, event: int) -> None:
-        """See `Driver.wait_event`."""
-        self._call("cuStreamWaitEvent", stream, event, 0)
-
     def sync_event(self, event: int) -> None:
         """See `Driver.sync_event`."""
         self._call("cuEventSynchronize", event)

@@ -128,10 +128,6 @@ class Driver(Protocol):
         """Queues the event."""
         ...
 
-    def wait_event(self, stream: int, event: int) -> None:
-        """Lets a stream wait for an event of another."""
-        ...
-
     def sync_event(self, event: int) -> None:
         """Waits for the event."""
         ...

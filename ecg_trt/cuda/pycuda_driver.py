@@ -164,10 +164,6 @@ class PycudaDriver:
         """See `Driver.record_event`."""
         self._call(self._held[event].record, self._held[stream])
 
-    def wait_event(self, stream: int, event: int) -> None:
-        """See `Driver.wait_event`."""
-        self._call(self._held[stream].wait_for_event, self._held[event])
-
     def sync_event(self, event: int) -> None:
         """See `Driver.sync_event`."""
         self._call(self._held[event].synchronize)

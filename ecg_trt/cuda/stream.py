@@ -17,10 +17,6 @@ class Stream(Owner):
         """Waits until all that is queued is done. Raises `DeviceError` if any of it failed."""
         self._driver.sync_stream(self.handle)
 
-    def wait(self, event: Event) -> None:
-        """Lets what is queued from here on wait for an event of another stream."""
-        self._driver.wait_event(self.handle, event.handle)
-
 
 class Event(Owner):
     """A mark in a stream, with its time."""

@@ -217,11 +217,6 @@ class FakeDriver:
         at, time = self._use("event", event), float(len(self.calls))
         self._later(lambda: at.__setitem__(0, time))
 
-    def wait_event(self, stream: int, event: int) -> None:
-        self._call("wait_event")
-        self._use("stream", stream)
-        self._use("event", event)
-
     def sync_event(self, event: int) -> None:
         self._waits("sync_event")
         self._use("event", event)

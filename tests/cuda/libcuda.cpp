@@ -132,7 +132,6 @@ API cuMemsetD8Async(std::uint64_t to, unsigned char value, std::size_t bytes, vo
 API cuStreamCreate(void** stream, unsigned flags) { return flags == 1 ? made(stream, new int(0)) : INVALID_VALUE; }
 API cuStreamDestroy_v2(void* stream) { delete static_cast<int*>(stream); --live; return SUCCESS; }
 API cuStreamSynchronize(void*) { return SUCCESS; }
-API cuStreamWaitEvent(void*, void*, unsigned) { return SUCCESS; }
 API cuEventCreate(void** event, unsigned) { return made(event, new int(0)); }
 API cuEventDestroy_v2(void* event) { delete static_cast<int*>(event); --live; return SUCCESS; }
 API cuEventRecord(void* event, void*) { static int time = 0; *static_cast<int*>(event) = ++time; return SUCCESS; }
