@@ -52,7 +52,7 @@ def _gpu() -> dict[str, object]:
     found = Path("/proc/driver/nvidia/version")
     line = re.search(r"\b\d{3,}\.\d+(\.\d+)?", found.read_text()) if found.exists() else None
     cuda = "CUDA {}.{}".format(*info.driver_version)
-    return {"gpu": info.name, "capability": "{}.{}".format(*info.capability), "gpu_memory_mib": info.memory_bytes >> 20,
+    return {"gpu": info.name, "capability": info.compute_capability, "gpu_memory_mib": info.memory_bytes >> 20,
             "driver": f"{line.group()}, {cuda}" if line else cuda}  # fmt: skip
 
 

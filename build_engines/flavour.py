@@ -18,7 +18,7 @@ def gpu_capability() -> str | None:
     The driver is asked itself: some TensorRT libraries hand out null objects without one, and crash when they are used.
     """
     found = probe()
-    return "{}.{}".format(*found.capability) if isinstance(found, DeviceInfo) else None
+    return found.compute_capability if isinstance(found, DeviceInfo) else None
 
 
 def open_flavour(name: str) -> tuple[Flavour, ModuleType]:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
+from typing import TypeVar
 
-from ecg_trt.errors import OptionError
+from ecg_trt.errors import BackendUnavailableError, OptionError
 from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, PAPER_SPEEDS_MM_PER_S
+
+_Kind = TypeVar("_Kind", bound=Enum)
 
 AUTO = "auto"
 BACKENDS = (AUTO, "trt", "rtx", "ort")
@@ -59,6 +63,28 @@ class Options:
                 expected="0 < min_pixels <= max_pixels",
                 mend="Leave them at 300,000 and 50,000,000.",
             )
+
+
+def member_of(kind: type[_Kind], name: str, what: str) -> _Kind:
+    """The member of an enum of backends or drivers that a name stands for.
+
+    Args:
+        kind: an enum whose values are strings.
+        name: a member, or its value.
+        what: what cannot be done without it.
+
+    Raises:
+        BackendUnavailableError: there is none of this name.
+    """
+    try:
+        return kind(name)
+    except ValueError:
+        raise BackendUnavailableError(
+            what,
+            got=repr(str(name)),
+            expected="one of " + ", ".join(str(member.value) for member in kind),
+            mend="Choose one of these.",
+        ) from None
 
 
 def _check_choice(name: str, value: object, choices: Sequence[str]) -> None:

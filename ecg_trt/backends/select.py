@@ -11,6 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from ecg_trt.backends.base import Backend
+from ecg_trt.config import member_of
 from ecg_trt.cuda.device import probe
 from ecg_trt.engines.manifest import ANY_CAPABILITY, Flavour, Manifest
 from ecg_trt.engines.store import PlanStore, is_served_by_any
@@ -112,15 +113,7 @@ def open_runtime(name: BackendName | str, *, threads: int = 0, driver: Driver | 
         PlanError: a plan of the backend asked for is missing, for something else, or cannot be trusted.
         DeviceError: the GPU of the backend asked for does not serve.
     """
-    try:
-        wanted = BackendName(name)
-    except ValueError:
-        raise BackendUnavailableError(
-            "The backend cannot be opened",
-            got=f"{str(name)!r}",
-            expected="one of " + ", ".join(member.value for member in BackendName),
-            mend="Choose one of these.",
-        ) from None
+    wanted = member_of(BackendName, name, "The backend cannot be opened")
     if wanted is BackendName.AUTO:
         return _open_best(threads, driver)
     flavour = _FLAVOURS[wanted]
@@ -141,7 +134,7 @@ def open_plan(plan: bytes, manifest: Manifest) -> AbstractContextManager[Backend
     device = probe()
     if isinstance(device, str):
         return None
-    here = replace(manifest.key, capability="{}.{}".format(*device.capability))
+    here = replace(manifest.key, capability=device.compute_capability)
     if manifest.key != here and not (manifest.key.capability == ANY_CAPABILITY and is_served_by_any(here)):
         return None
     from ecg_trt.backends.trt import open_plan_alone

@@ -211,7 +211,7 @@ def current_plans(
         PlanError: of the first network for which neither can be used; the reason is that of FP16.
         BackendUnavailableError: none is there, and this TensorRT could build none for this GPU.
     """
-    capability = "{}.{}".format(*driver.device.capability)
+    capability = driver.device.compute_capability
     digests = list_weights()
     found = {}
     for name in NETWORKS:

@@ -32,6 +32,11 @@ class DeviceInfo:
     memory_bytes: int
     driver_version: tuple[int, int]
 
+    @property
+    def compute_capability(self) -> str:
+        """For example "8.6"."""
+        return "{}.{}".format(*self.capability)
+
     def __str__(self) -> str:
         (major, minor), (cuda, point) = self.capability, self.driver_version
         return f"{self.name} (sm_{major}{minor}, {self.memory_bytes >> 20} MiB, driver for CUDA {cuda}.{point})"

@@ -16,6 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ecg_trt.config import member_of
 from ecg_trt.cuda.device import DeviceInfo, probe
 from ecg_trt.errors import (
     BackendUnavailableError,
@@ -182,15 +183,7 @@ def open_driver(name: DriverName | str = DriverName.CUDA_CORE, ordinal: int = 0)
         BackendUnavailableError: no such driver, or its package is not installed.
         DriverError: no GPU that can be used.
     """
-    try:
-        wanted = DriverName(name)
-    except ValueError:
-        raise BackendUnavailableError(
-            "The GPU cannot be driven",
-            got=f"{str(name)!r}",
-            expected="one of " + ", ".join(member.value for member in DriverName),
-            mend="Choose one of these.",
-        ) from None
+    wanted = member_of(DriverName, name, "The GPU cannot be driven")
     device = probe(ordinal)
     if isinstance(device, str):
         raise no_gpu(device)

@@ -112,7 +112,7 @@ def _source(image: DeviceArray, photo: DeviceArray, factor: int) -> tuple[Argume
 
 
 def _view(src_from_dst: Array, out_hw: tuple[int, int]) -> tuple[np.generic, ...]:
-    """The arguments of `View` in warp.cu: a homography, counted from an output pixel well before the horizon."""
+    """The arguments of `View` in view.cuh: a homography, counted from an output pixel well before the horizon."""
     right, bottom = out_hw[1] - 1, out_hw[0] - 1
     places = np.array([[right / 2, bottom / 2, 1], [0, 0, 1], [right, 0, 1], [0, bottom, 1], [right, bottom, 1.0]])
     depth = np.abs(places @ src_from_dst[2])
