@@ -17,8 +17,15 @@ from ecg_trt.closing import Closing
 from ecg_trt.config import AUTO, Options
 from ecg_trt.errors import DeviceError, IncompletePageError, NoEcgFoundError
 from ecg_trt.geometry.assemble import MOST_LIMB_RESIDUAL, assemble
-from ecg_trt.geometry.offsets import line_positions
-from ecg_trt.geometry.refine import carried, follow_small_boxes, refine_lattice, smooth_if_flat
+from ecg_trt.geometry.offsets import LinePlaces
+from ecg_trt.geometry.refine import (
+    carried,
+    follow_lines,
+    follow_small_boxes,
+    halved,
+    refine_lattice,
+    smooth_if_flat,
+)
 from ecg_trt.geometry.strips import (
     Naming,
     Pulse,
@@ -144,9 +151,7 @@ class Digitizer(Closing):
         ...     record = digitizer("photo.jpg")
     """
 
-    def __init__(
-        self, options: Options | None = None, *, threads: int = 0, runtime: Runtime | None = None
-    ) -> None:
+    def __init__(self, options: Options | None = None, *, threads: int = 0, runtime: Runtime | None = None) -> None:
         self.options = options or Options()
         self._is_owner = runtime is None
         self._twins: list[Digitizer] = []
@@ -248,10 +253,13 @@ class Digitizer(Closing):
         """The lattice after a look at the printed lines themselves, and the strips with it."""
         page = self._flatten(photo, grid, strips)
         if grid.measured.any():
-            places = line_positions(grid, page.origin_mm)
-            offsets = self._ops.line_offsets(page.image, page.px_per_mm, *places)
-            refined = refine_lattice(grid, offsets, page.origin_mm, page.px_per_mm, page.seen.shape)
-            return smooth_if_flat(refined), strips
+            places = LinePlaces.of(grid, page.origin_mm)
+            offsets = self._ops.line_offsets(page.image, page.px_per_mm, places)
+            grid = halved(refine_lattice(grid, offsets, places, page.px_per_mm, page.seen.shape))
+            page = self._flatten(photo, grid, strips)
+            places = LinePlaces.of(grid, page.origin_mm, every=2)
+            offsets = self._ops.line_offsets(page.image, page.px_per_mm, places)
+            return smooth_if_flat(follow_lines(grid, offsets)), strips
         (image,) = self._ops.download(page.image)
         followed = follow_small_boxes(grid, replace(page, image=image))
         if followed is None:

@@ -20,21 +20,52 @@ PEN_HALO = 2  # px, around the pen: its blurred rim is neither pen nor paper
 SAMPLE_PX, SAMPLE_ROWS = 7, 5  # every how many pixels and rows the whole page's darkness is judged by
 SAMPLE_STEPS = 32767.0  # of darkness from 0 to 1, in that sample: 16 bits a value are what a GPU sends back
 _REACH_MM = 0.45  # less than half a small box, so that a 1 mm line is never taken for its neighbour
-_WINDOW_MM = 5.0  # length of line that is averaged
+_WINDOW_MM, _SHORT_WINDOW_MM = 5.0, 4.0  # lengths of line that are averaged
 _PAPER_MM = 4.0  # paper brightness is averaged over this
 _LINE_MM = 0.3  # on either side of where it is expected, a line is looked for when the usual line is judged
 _PEN = (1.3, 1.9)  # times as dark as most lines, in the channel that sees lines least: part of a pen, surely a pen
 
 
 @dataclass(frozen=True, slots=True)
-class LineOffsets:
-    """Where the page's lines lie at the nodes of the lattice, against where they should.
+class LinePlaces:
+    """Where lines should be, and where along them they are measured; mm from the page's pixel (0, 0).
 
     Attributes:
-        x: (rows, cols) float64, mm by which upright lines lie too far right.
-        x_prominence: (rows, cols) float32, of the line over what is beside it; 0 where it lies outside or is hidden.
-        y: (rows, cols) float64, mm by which level lines lie too low.
-        y_prominence: (rows, cols) float32.
+        x_mm: (cols,) upright lines.
+        y_mm: (rows,) level lines.
+        at_x_mm: (k,) along level lines.
+        at_y_mm: (l,) along upright lines.
+        window_mm: length of line that is averaged.
+    """
+
+    x_mm: Array
+    y_mm: Array
+    at_x_mm: Array
+    at_y_mm: Array
+    window_mm: float
+
+    @staticmethod
+    def of(grid: GridWarp, origin_mm: tuple[float, float], every: int = 1) -> LinePlaces:
+        """On a page with its pixel (0, 0) at origin_mm: a line is printed at every `every`-th row and column of nodes.
+
+        Lines are measured at all nodes that lie on them, where nodes are dense with shorter windows.
+        """
+        x, y = (
+            np.arange(n) * grid.mm_per_cell - start
+            for n, start in zip(grid.node_xy.shape[1::-1], origin_mm, strict=True)
+        )
+        return LinePlaces(x[::every], y[::every], x, y, _WINDOW_MM if every == 1 else _SHORT_WINDOW_MM)
+
+
+@dataclass(frozen=True, slots=True)
+class LineOffsets:
+    """Where the page's lines lie, against where they should (`LinePlaces`).
+
+    Attributes:
+        x: (l, cols) float64, mm by which upright lines lie too far right.
+        x_prominence: (l, cols) float32, of the line over what is beside it; 0 where it lies outside or is hidden.
+        y: (rows, k) float64, mm by which level lines lie too low.
+        y_prominence: (rows, k) float32.
     """
 
     x: Array
@@ -68,7 +99,18 @@ class Profiles:
     across: float
 
     @staticmethod
-    def of(hw: tuple[int, int], along: float, across: float, lines_mm: Array, at_mm: Array) -> Profiles:
+    def both(hw: tuple[int, int], px_per_mm: tuple[float, float], places: LinePlaces) -> tuple[Profiles, Profiles]:
+        """Those of the upright lines, and those of the level lines on the page turned over its diagonal."""
+        sx, sy = px_per_mm
+        return (
+            Profiles.of(hw, sy, sx, places.x_mm, places.at_y_mm, places.window_mm),
+            Profiles.of(hw[::-1], sx, sy, places.y_mm, places.at_x_mm, places.window_mm),
+        )
+
+    @staticmethod
+    def of(
+        hw: tuple[int, int], along: float, across: float, lines_mm: Array, at_mm: Array, window_mm: float
+    ) -> Profiles:
         """Of a page (H, W), lines upright, at `along` and `across` px per mm; mm are counted from pixel 0."""
         reach = round(2 * _REACH_MM * across)
         rows = np.round(at_mm * along).astype(int)
@@ -76,18 +118,12 @@ class Profiles:
         whole = np.round(columns).astype(int)
         inside = np.outer((rows >= 0) & (rows < hw[0]), (whole >= reach) & (whole + reach < hw[1]))
         middle = (reach // 2, reach + 1 + (reach + 1) // 2)
-        window = 2 * round(_WINDOW_MM * along / 2) + 1
+        window = 2 * round(window_mm * along / 2) + 1
         return Profiles(whole, columns, rows, reach, window, middle, inside, across)
 
     def offset(self, peak: Array) -> Array:
         """(m, n) float64 mm of lines whose peaks lie (m, n) px from `line_px`."""
         return np.asarray((peak + self.line_px - self.exact_px) / self.across)
-
-
-def line_positions(grid: GridWarp, origin_mm: tuple[float, float]) -> tuple[Array, Array]:
-    """Where the lattice expects upright (cols,) and level (rows,) lines, mm from the page's pixel (0, 0)."""
-    rows, cols = grid.node_xy.shape[:2]
-    return np.arange(cols) * grid.mm_per_cell - origin_mm[0], np.arange(rows) * grid.mm_per_cell - origin_mm[1]
 
 
 def paper_window(px_per_mm: tuple[float, float]) -> tuple[int, int]:
@@ -183,18 +219,17 @@ def _offsets(dark: Array, bare: Array, at: Profiles) -> tuple[Array, Array]:
     return at.offset(peak), prominence * (at.inside & (clear.min(2) > LEAST_BARE))
 
 
-def line_offsets(image: Array, px_per_mm: tuple[float, float], x_mm: Array, y_mm: Array) -> LineOffsets:
-    """Measures the printed lines at the lattice's nodes.
+def line_offsets(image: Array, px_per_mm: tuple[float, float], places: LinePlaces) -> LineOffsets:
+    """Measures the printed lines.
 
     Args:
         image: (H, W, 3) uint8 RGB, the flat page or part of it.
         px_per_mm: (x, y) of the page.
-        x_mm: (cols,) where upright lines should be, mm from pixel 0; from `line_positions`.
-        y_mm: (rows,) where level lines should be.
+        places: where the lines should be.
     """
-    dark, bare = darkness(image, px_per_mm, x_mm)
-    (sx, sy), hw = px_per_mm, dark.shape
-    x, x_prominence = _offsets(dark, bare, Profiles.of(hw, sy, sx, x_mm, y_mm))
+    dark, bare = darkness(image, px_per_mm, places.x_mm)
+    upright, level = Profiles.both(dark.shape, px_per_mm, places)
+    x, x_prominence = _offsets(dark, bare, upright)
     turned, bare_turned = (np.ascontiguousarray(m.T) for m in (dark, bare))
-    y, y_prominence = _offsets(turned, bare_turned, Profiles.of(hw[::-1], sx, sy, y_mm, x_mm))
+    y, y_prominence = _offsets(turned, bare_turned, level)
     return LineOffsets(x, x_prominence, y.T, y_prominence.T)

@@ -12,27 +12,33 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from ecg_trt.geometry.offsets import LineOffsets, darkness, line_positions
+from ecg_trt.geometry.offsets import LineOffsets, LinePlaces, darkness
 from ecg_trt.geometry.strips import usual_row_length
 from ecg_trt.types import Array, GridWarp, RectifiedPage, Strip
 
 _LEAST_PROMINENCE = 3.0  # peak over the spread of the profile's rest
 _OUTLIER_MM = 0.2
-_FLAT_MM = 0.06  # distance from a cubic at which paper still counts as flat
+_BLUR_NODES = (0.5, 0.7)  # of offsets between nodes, across and along the lines
+_FLAT_MM = 0.025  # median distance from a cubic at which paper still counts as flat
+_OFF_MM = 0.06  # a node that far off it hardly counts
+_ROUGH_MM = 7.5  # lines that lie off a cubic were rounded to whole pixels if those that near lie off elsewhere
 _CUBIC_TERMS = 10
 _FINE_WINDOW_MM = 5.0
 _LEAST_FINE = 0.12  # of the darkness that must follow the 1 mm lines
 _WINDOW_SHARES = (0.125, 0.75, 0.125)  # of neighbouring nodes in a window of one cell, straight lines between nodes
 
 
-def _settle(offset: Array, prominence: Array) -> tuple[Array, Array]:
-    """Offsets (m, n), those of lines that were not seen or disagree with all around taken from neighbours; and seen."""
+def _trusted(offset: Array, prominence: Array) -> Array:
+    """(m, n) float32, 0 for offsets of lines that were not seen or disagree with all around, else 1."""
     weight = (prominence > _LEAST_PROMINENCE).astype(np.float32)
-    filled = np.where(weight > 0, offset, _average(offset, weight, 1.5)).astype(np.float32)
-    around = cv2.medianBlur(filled, 5)
-    weight = weight * (np.abs(offset - around) < _OUTLIER_MM)
-    around = _average(offset, weight, 1.0)
-    return np.where(weight > 0, offset, around), weight > 0
+    filled = np.where(weight > 0, offset, _average(offset, weight, (1.5, 1.5))).astype(np.float32)
+    return np.asarray(weight * (np.abs(offset - cv2.medianBlur(filled, 5)) < _OUTLIER_MM))
+
+
+def _settle(offset: Array, prominence: Array) -> tuple[Array, Array]:
+    """Offsets (m, n), those that are not to be trusted taken from neighbours; and which are."""
+    weight = _trusted(offset, prominence)
+    return np.where(weight > 0, offset, _average(offset, weight, (1.0, 1.0))), weight > 0
 
 
 def _sharpen(offset: Array) -> Array:
@@ -42,10 +48,12 @@ def _sharpen(offset: Array) -> Array:
     return 2 * offset - (a * padded[:-2] + b * offset + c * padded[2:])
 
 
-def _average(offset: Array, weight: Array, sigma: float) -> Array:
-    """Weighted Gaussian mean over neighbours; falls to 0 where nothing was seen."""
-    total = cv2.GaussianBlur((offset * weight).astype(np.float32), (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
-    share = cv2.GaussianBlur(weight.astype(np.float32), (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
+def _average(offset: Array, weight: Array, sigma: tuple[float, float]) -> Array:
+    """Weighted Gaussian mean over neighbours (x, y); falls to 0 where nothing was seen."""
+    total, share = (
+        cv2.GaussianBlur(a.astype(np.float32), (0, 0), sigma[0], sigmaY=sigma[1], borderType=cv2.BORDER_REFLECT)
+        for a in (offset * weight, weight)
+    )
     return np.asarray(total / np.maximum(share, 0.05))
 
 
@@ -66,34 +74,71 @@ def _lean_on_neighbours(nodes: Array, frame: Array, unseen: Array) -> Array:
     return nodes
 
 
+def _moved(grid: GridWarp, move: Array) -> tuple[Array, Array]:
+    """Nodes (rows, cols, 2) photo px, moved by (rows, cols, 2) cells, and their frame, for `_lean_on_neighbours`."""
+    nodes = grid.node_xy.astype(np.float64)
+    frame = np.stack([np.gradient(nodes, axis=1), np.gradient(nodes, axis=0)], -1)
+    return nodes + np.einsum("rcij,rcj->rci", frame, move), frame
+
+
 def refine_lattice(
-    grid: GridWarp, offsets: LineOffsets, origin_mm: tuple[float, float], px_per_mm: tuple[float, float],
-    hw: tuple[int, int],
-) -> GridWarp:  # fmt: skip
+    grid: GridWarp, offsets: LineOffsets, places: LinePlaces, px_per_mm: tuple[float, float], hw: tuple[int, int]
+) -> GridWarp:
     """Moves the nodes so that the page's lines come to lie on multiples of the lattice.
 
     Args:
         grid: the lattice of the first look.
         offsets: of the lines on the page (or part of it) that was flattened with it.
-        origin_mm: page mm of that page's pixel (0, 0).
-        px_per_mm: (x, y) of it.
+        places: of its lines on that page.
+        px_per_mm: (x, y) of that page.
         hw: its height and width, px.
 
     Returns:
         The lattice with its nodes moved by at most half a small box; nodes outside the page follow their neighbours.
     """
-    x_mm, y_mm = line_positions(grid, origin_mm)
-    sx, sy = px_per_mm
     dx, seen_x = _settle(offsets.x, offsets.x_prominence)
     dy, seen_y = _settle(offsets.y.T, offsets.y_prominence.T)
-    move = np.stack([_sharpen(dx), _sharpen(dy).T], -1) / grid.mm_per_cell
-    nodes = grid.node_xy.astype(np.float64)
-    per_col, per_row = np.gradient(nodes, axis=1), np.gradient(nodes, axis=0)
-    frame = np.stack([per_col, per_row], -1)
-    nodes = nodes + np.einsum("rcij,rcj->rci", frame, move)
-    inside = np.outer((y_mm > 0) & (y_mm * sy < hw[0]), (x_mm > 0) & (x_mm * sx < hw[1]))
+    nodes, frame = _moved(grid, np.stack([_sharpen(dx), _sharpen(dy).T], -1) / grid.mm_per_cell)
+    inside = np.outer(
+        *((mm > 0) & (mm * s < n) for mm, s, n in zip((places.y_mm, places.x_mm), px_per_mm[::-1], hw, strict=True))
+    )
     unseen = np.stack([~seen_x & inside, ~seen_y.T & inside], -1)
     nodes = _lean_on_neighbours(nodes, frame, unseen)
+    return GridWarp(nodes.astype(np.float32), grid.mm_per_cell, grid.residual_px, grid.measured)
+
+
+def halved(grid: GridWarp) -> GridWarp:
+    """A lattice with nodes in the middle between those of `grid`, on cubics through four of them."""
+
+    def between(nodes: Array) -> Array:
+        ends = 2 * nodes[:1] - nodes[1:2], 2 * nodes[-1:] - nodes[-2:-1]
+        a, b, c, d = (np.concatenate([ends[0], nodes, ends[1]])[k : len(nodes) - 1 + k] for k in range(4))
+        out = np.empty((2 * len(nodes) - 1, *nodes.shape[1:]))
+        out[::2], out[1::2] = nodes, (9 * (b + c) - a - d) / 16
+        return out
+
+    nodes = between(between(grid.node_xy.astype(np.float64)).swapaxes(0, 1)).swapaxes(0, 1)
+    measured = grid.measured.repeat(2, 0).repeat(2, 1)
+    measured = measured[:-1, :-1] & measured[1:, 1:]  # a node between two, where both were
+    return GridWarp(nodes.astype(np.float32), grid.mm_per_cell / 2, grid.residual_px, measured)
+
+
+def follow_lines(grid: GridWarp, offsets: LineOffsets) -> GridWarp:
+    """Lets a halved lattice follow its printed lines between the crossings.
+
+    Args:
+        grid: from `halved`; every other row and column of nodes is a printed line.
+        offsets: of these lines at all nodes along them.
+
+    Returns:
+        The lattice with its nodes moved: along x by what upright lines say, in between by the mean of two; likewise y.
+    """
+    moves = []
+    for offset, prominence in ((offsets.x, offsets.x_prominence), (offsets.y.T, offsets.y_prominence.T)):
+        line = _average(offset, _trusted(offset, prominence), _BLUR_NODES)
+        every = line.repeat(2, 1)
+        moves.append((every[:, :-1] + every[:, 1:])[:, : 2 * line.shape[1] - 1] / 2)
+    nodes, _ = _moved(grid, np.stack([moves[0], moves[1].T], -1) / grid.mm_per_cell)
     return GridWarp(nodes.astype(np.float32), grid.mm_per_cell, grid.residual_px, grid.measured)
 
 
@@ -101,7 +146,8 @@ def smooth_if_flat(grid: GridWarp) -> GridWarp:
     """Lays the nodes on a smooth surface where the paper is flat, as in scans.
 
     A cubic in the lattice's coordinates, fitted robustly, follows perspective and lens but no fold. Where most nodes
-    lie on it within some hundredths of a millimetre, those that do not are errors and not paper.
+    lie on it within some hundredths of a millimetre, those that do not are errors and not paper. Neither are whole
+    lines that lie off: what draws a page rounds its lines to whole pixels, and not its trace.
 
     Args:
         grid: a refined lattice.
@@ -113,23 +159,44 @@ def smooth_if_flat(grid: GridWarp) -> GridWarp:
     if len(rows) < 10 * _CUBIC_TERMS:
         return grid
     nodes = grid.node_xy.astype(np.float64)
+    surface = _cubic(nodes, grid.measured, grid.mm_per_cell)
+    frame = np.stack([np.gradient(surface, axis=1), np.gradient(surface, axis=0)], -1)
+    off = np.einsum("rcij,rcj->rci", np.linalg.inv(frame), nodes - surface) * grid.mm_per_cell
+    seen = grid.measured
+    x, y = _unrounded(off[..., 0], seen, grid.mm_per_cell), _unrounded(off[..., 1].T, seen.T, grid.mm_per_cell).T
+    if np.median(np.asarray(np.hypot(x, y))[seen]) > _FLAT_MM:
+        return grid
+    inside = np.zeros(nodes.shape[:2], bool)
+    inside[max(0, rows.min() - 1) : rows.max() + 2, max(0, cols.min() - 1) : cols.max() + 2] = True
+    nodes = np.where(inside[..., None], surface, nodes)
+    return GridWarp(nodes.astype(np.float32), grid.mm_per_cell, grid.residual_px, grid.measured)
+
+
+def _cubic(nodes: Array, measured: Array, mm_per_cell: float) -> Array:
+    """(rows, cols, 2) photo px of the cubic in row and column that fits most of the measured nodes."""
+    rows, cols = np.nonzero(measured)
     pitch = float(np.median(np.linalg.norm(np.diff(nodes, axis=1), axis=-1)))
     row, col = np.mgrid[: nodes.shape[0], : nodes.shape[1]]
     u, v = (2 * (a - b.mean()) / np.ptp(b) for a, b in ((col, cols), (row, rows)))
     terms = np.stack([u**i * v**j for i in range(4) for j in range(4 - i)], -1)
-    seen, wanted = terms[grid.measured], nodes[grid.measured]
+    seen, wanted = terms[measured], nodes[measured]
     weight = np.ones(len(seen))
     for _ in range(8):
         root = np.sqrt(weight)[:, None]
         factors = np.linalg.lstsq(seen * root, wanted * root, rcond=None)[0]
-        miss = np.linalg.norm(seen @ factors - wanted, axis=1) * grid.mm_per_cell / pitch
-        weight = 1 / (1 + (miss / _FLAT_MM) ** 2)  # Cauchy's
-    if np.median(miss) > _FLAT_MM:
-        return grid
-    inside = np.zeros(nodes.shape[:2], bool)
-    inside[max(0, rows.min() - 1) : rows.max() + 2, max(0, cols.min() - 1) : cols.max() + 2] = True
-    nodes = np.where(inside[..., None], terms @ factors, nodes)
-    return GridWarp(nodes.astype(np.float32), grid.mm_per_cell, grid.residual_px, grid.measured)
+        miss = np.linalg.norm(seen @ factors - wanted, axis=1) * mm_per_cell / pitch
+        weight = 1 / (1 + (miss / _OFF_MM) ** 2)  # Cauchy's
+    return np.asarray(terms @ factors)
+
+
+def _unrounded(off: Array, seen: Array, mm_per_cell: float) -> Array:
+    """Distances (m, n) of n lines from a surface, without what all of a line has and its neighbours have not."""
+    whole = np.zeros(off.shape[1])
+    some = np.asarray(seen.any(0))
+    whole[some] = np.nanmedian(np.where(seen, off, np.nan)[:, some], axis=0)
+    sigma = (_ROUGH_MM / mm_per_cell, 0.1)
+    around = _average(whole[None], some[None].astype(np.float32), sigma)[0]
+    return np.asarray(off - (whole - around))
 
 
 def follow_small_boxes(grid: GridWarp, page: RectifiedPage) -> tuple[GridWarp, Array] | None:
@@ -146,7 +213,8 @@ def follow_small_boxes(grid: GridWarp, page: RectifiedPage) -> tuple[GridWarp, A
         The lattice with its nodes moved, and the moves (rows, cols, 2) in mm along the page's x and y, their median
         over the page being less than half a small box; None where no 1 mm lines are seen.
     """
-    x_mm, y_mm = line_positions(grid, page.origin_mm)
+    places = LinePlaces.of(grid, page.origin_mm)
+    x_mm, y_mm = places.x_mm, places.y_mm
     sx, sy = page.px_per_mm
     dark, bare = darkness(page.image, page.px_per_mm, x_mm)
     moves = []
@@ -157,9 +225,7 @@ def follow_small_boxes(grid: GridWarp, page: RectifiedPage) -> tuple[GridWarp, A
             return None
         moves.append(phase)
     move = np.stack([moves[0], moves[1].T], -1)
-    nodes = grid.node_xy.astype(np.float64)
-    frame = np.stack([np.gradient(nodes, axis=1), np.gradient(nodes, axis=0)], -1) / grid.mm_per_cell
-    nodes = nodes + np.einsum("rcij,rcj->rci", frame, move)
+    nodes, _ = _moved(grid, move / grid.mm_per_cell)
     on_page = np.outer((y_mm > 0) & (y_mm * sy < dark.shape[0]), (x_mm > 0) & (x_mm * sx < dark.shape[1]))
     return GridWarp(nodes.astype(np.float32), grid.mm_per_cell, grid.residual_px, on_page), move
 
@@ -185,9 +251,7 @@ def carried(strips: Sequence[Strip], move: Array, mm_per_cell: float) -> tuple[S
         low = ends[0] if length is None else (ends[0] + ends[1] - length) / 2
         high = ends[1] if length is None else low + length
         edges = np.linspace(low, high, max(1, len(strip.segments)) + 1)
-        segments = tuple(
-            replace(s, x_mm=(float(edges[k]), float(edges[k + 1]))) for k, s in enumerate(strip.segments)
-        )
+        segments = tuple(replace(s, x_mm=(float(edges[k]), float(edges[k + 1]))) for k, s in enumerate(strip.segments))
         out.append(replace(strip, zero_y_mm=middle, x_mm=(low, high), segments=segments))
     return tuple(out)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from ecg_trt.geometry.offsets import LineOffsets
+from ecg_trt.geometry.offsets import LineOffsets, LinePlaces
 from ecg_trt.types import Array
 
 Interpolation = Literal["linear", "cubic"]
@@ -125,7 +125,7 @@ class ImageOps(Protocol):
         """
         ...
 
-    def line_offsets(self, page: Array, px_per_mm: tuple[float, float], x_mm: Array, y_mm: Array) -> LineOffsets:
+    def line_offsets(self, page: Array, px_per_mm: tuple[float, float], places: LinePlaces) -> LineOffsets:
         """Where the page's lines are, beside where they should be: `geometry.offsets.line_offsets`, on the host."""
         ...
 

@@ -18,6 +18,7 @@ from ecg_trt.geometry.offsets import (
     SAMPLE_ROWS,
     SAMPLE_STEPS,
     LineOffsets,
+    LinePlaces,
     Profiles,
     darkness_range,
     line_columns,
@@ -35,16 +36,13 @@ _FIRST_BIN = (127 - 20) << 8  # the power 2^-20; ruling_powers counts 256 bins f
 class CudaLines(CudaWork):
     """Measures lines; results are host arrays and numbers."""
 
-    def line_offsets(
-        self, page: DeviceArray, px_per_mm: tuple[float, float], x_mm: Array, y_mm: Array
-    ) -> LineOffsets:
+    def line_offsets(self, page: DeviceArray, px_per_mm: tuple[float, float], places: LinePlaces) -> LineOffsets:
         """See `geometry.offsets.line_offsets`.
 
         Args:
             page: (H, W, 3) uint8, the flat page.
             px_per_mm: (x, y) of the page.
-            x_mm: (cols,) where upright lines should be, mm from pixel 0.
-            y_mm: (rows,) where level lines should be.
+            places: where the lines should be.
 
         Returns:
             Host arrays.
@@ -53,26 +51,27 @@ class CudaLines(CudaWork):
             OptionError: no page, no lines, or a scale at which lines cannot be told apart.
         """
         check_image(page)
-        (sx, sy), (height, width) = px_per_mm, page.shape[:2]
-        upright = Profiles.of((height, width), sy, sx, x_mm, y_mm)
-        level = Profiles.of((width, height), sx, sy, y_mm, x_mm)
-        if not len(x_mm) or not len(y_mm) or min(upright.reach, level.reach) < 1:
-            got = f"{len(x_mm)} x {len(y_mm)} lines at {px_per_mm} px/mm"
+        height, width = page.shape[:2]
+        upright, level = Profiles.both((height, width), px_per_mm, places)
+        counts = [at.line_px.size * at.at_px.size for at in (upright, level)]
+        if not all(counts) or min(upright.reach, level.reach) < 1:
+            got = f"{len(places.x_mm)} x {len(places.y_mm)} lines at {px_per_mm} px/mm"
             raise bad(got, "at least one each way, and 1.2 px/mm", "Flatten the page at a finer scale.")
-        dark, bare, scale = self._darkness(page, px_per_mm, x_mm)
-        x_px, y_px = self.memory.upload_all(
-            "line places", upright.line_px.astype(np.int32), level.line_px.astype(np.int32)
-        )
-        count = x_px.shape[0] * y_px.shape[0]
-        found = self.memory.array("line peaks", (4 * count,), np.float32)
-        parts = [found.part(8 * k * count, (2 * count,), np.float32) for k in (0, 1)]
+        dark, bare, scale = self._darkness(page, px_per_mm, places.x_mm)
+        px = [(at.line_px.astype(np.int32), at.at_px.astype(np.int32)) for at in (upright, level)]
+        there = self.memory.upload_all("line places", *px[0], *px[1])
+        found = self.memory.array("line peaks", (2 * sum(counts),), np.float32)
         frames = (height, width, width, 1), (width, height, 1, width)
-        self._profiles(dark, bare, scale, upright, frames[0], (x_px, y_px), parts[0])
-        self._profiles(dark, bare, scale, level, frames[1], (y_px, x_px), parts[1])
-        across, down = np.split(self.download(found)[0], 2)
-        x, x_prominence = across.reshape(2, len(y_mm), len(x_mm))
-        y, y_prominence = down.reshape(2, len(x_mm), len(y_mm))
-        return LineOffsets(upright.offset(x), x_prominence, level.offset(y).T, y_prominence.T)
+        results = []
+        for k, at in enumerate((upright, level)):
+            part = found.part(8 * k * counts[0], (2 * counts[k],), np.float32)
+            self._profiles(dark, bare, scale, at, frames[k], (there[2 * k], there[2 * k + 1]), part)
+        (host,) = self.download(found)
+        for at, peaks in zip((upright, level), np.split(host, [2 * counts[0]]), strict=True):
+            peak, prominence = peaks.reshape(2, at.at_px.size, at.line_px.size)
+            results.append((at.offset(peak), prominence))
+        (x, x_prominence), (y, y_prominence) = results
+        return LineOffsets(x, x_prominence, y.T, y_prominence.T)
 
     def _darkness(
         self, page: DeviceArray, px_per_mm: tuple[float, float], x_mm: Array
@@ -140,9 +139,7 @@ class CudaLines(CudaWork):
             np.float32(LEAST_SPREAD), out, block=ROW_BLOCK,
         )  # fmt: skip
 
-    def ruled(
-        self, grey: DeviceArray, view: tuple[np.generic, ...], photo_hw: tuple[int, ...]
-    ) -> tuple[float, float]:
+    def ruled(self, grey: DeviceArray, view: tuple[np.generic, ...], photo_hw: tuple[int, ...]) -> tuple[float, float]:
         """`geometry.lines.line_angle` of a view of a photo.
 
         Args:

@@ -12,7 +12,7 @@ from ecg_trt.geometry.grid import dense_map
 from ecg_trt.geometry.heat import heat_of, heat_on_page, peaks
 from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.geometry.lines import line_angle
-from ecg_trt.geometry.offsets import LineOffsets, line_offsets
+from ecg_trt.geometry.offsets import LineOffsets, LinePlaces, line_offsets
 from ecg_trt.geometry.signal import decode_ridge, follow_ridge
 from ecg_trt.ops.base import Interpolation, Letters
 from ecg_trt.ops.scale import (
@@ -122,9 +122,9 @@ class Cv2Ops:
         where = dense_map(node_xy, mm_per_cell, origin_mm, px_per_mm, out_hw)
         return self.remap(image, where, interpolation, fill)
 
-    def line_offsets(self, page: Array, px_per_mm: tuple[float, float], x_mm: Array, y_mm: Array) -> LineOffsets:
+    def line_offsets(self, page: Array, px_per_mm: tuple[float, float], places: LinePlaces) -> LineOffsets:
         """See `ImageOps.line_offsets`."""
-        return line_offsets(page, px_per_mm, x_mm, y_mm)
+        return line_offsets(page, px_per_mm, places)
 
     def cut(self, page: Array, corners: Array, tile_hw: tuple[int, int], *, fill: int = 114) -> Array:
         """See `ImageOps.cut`."""
@@ -139,9 +139,7 @@ class Cv2Ops:
         """See `ImageOps.node_candidates`."""
         return peaks(heat_of(logit), offset, threshold, stride)
 
-    def marks(
-        self, logits: Mapping[str, Array], node_xy: Array, mm_per_cell: float, stride: int
-    ) -> dict[str, Array]:
+    def marks(self, logits: Mapping[str, Array], node_xy: Array, mm_per_cell: float, stride: int) -> dict[str, Array]:
         """See `ImageOps.marks`."""
         return heat_on_page({name: heat_of(planes) for name, planes in logits.items()}, node_xy, mm_per_cell, stride)
 
@@ -155,9 +153,7 @@ class Cv2Ops:
 
 
 def _too_large(hw: tuple[int, ...]) -> OptionError:
-    return bad(
-        f"{hw[1]} x {hw[0]} px", f"sides of at most {_MAX_SIDE} px", "Make the picture smaller first."
-    )
+    return bad(f"{hw[1]} x {hw[0]} px", f"sides of at most {_MAX_SIDE} px", "Make the picture smaller first.")
 
 
 def _check(image: Array, out_hw: tuple[int, ...]) -> None:

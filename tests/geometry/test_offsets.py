@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ecg_trt.geometry.offsets import darkness, line_offsets, line_positions
+from ecg_trt.geometry.offsets import LinePlaces, darkness, line_offsets
 from ecg_trt.types import GridWarp
 
 SCALE = (10.0, 4.5)
@@ -25,7 +25,7 @@ def _paper(ink: tuple[int, int, int], shift_mm: tuple[float, float] = (0.0, 0.0)
 @pytest.mark.parametrize("shift", [(0.0, 0.0), (0.23, -0.17), (-0.3, 0.3)])
 def test_lines_are_found_where_they_are(shift: tuple[float, float]) -> None:
     x_mm, y_mm = 5.0 * np.arange(-1, 18), 5.0 * np.arange(-1, 14)
-    found = line_offsets(_paper((200, 80, 80), shift), SCALE, x_mm, y_mm)
+    found = line_offsets(_paper((200, 80, 80), shift), SCALE, LinePlaces(x_mm, y_mm, x_mm, y_mm, 5.0))
     for offset, prominence, wanted in ((found.x, found.x_prominence, 0), (found.y, found.y_prominence, 1)):
         assert offset.shape == prominence.shape == (15, 19)
         inner = np.s_[2:-2, 2:-2]
@@ -44,13 +44,20 @@ def test_the_pen_hides_what_is_beneath_it_and_no_more() -> None:
     rest = np.delete(np.delete(bare, np.s_[134:152], 0), np.s_[612:640], 1)
     assert rest.all()  # grey lines that begin at the pen are lines
     x_mm = np.append(5.0 * np.arange(16), 62.5)
-    found = line_offsets(page, SCALE, x_mm, 5.0 * np.arange(12))
+    y_mm = 5.0 * np.arange(12)
+    found = line_offsets(page, SCALE, LinePlaces(x_mm, y_mm, x_mm, y_mm, 5.0))
     assert not found.x_prominence[:, -1].any()  # the pen is no line
     assert (found.y_prominence[1:5, 2:11] > 3).all()
 
 
-def test_line_positions_are_counted_from_the_page_s_corner() -> None:
+def test_places_are_counted_from_the_page_s_corner() -> None:
     grid = GridWarp(np.zeros((3, 4, 2), np.float32), 5.0, 0.0, np.ones((3, 4), bool))
-    x_mm, y_mm = line_positions(grid, (2.0, -1.0))
-    np.testing.assert_array_equal(x_mm, [-2, 3, 8, 13])
-    np.testing.assert_array_equal(y_mm, [1, 6, 11])
+    places = LinePlaces.of(grid, (2.0, -1.0))
+    np.testing.assert_array_equal(places.x_mm, [-2, 3, 8, 13])
+    np.testing.assert_array_equal(places.y_mm, [1, 6, 11])
+    np.testing.assert_array_equal(places.at_y_mm, places.y_mm)
+    dense = LinePlaces.of(grid, (2.0, -1.0), every=2)
+    np.testing.assert_array_equal(dense.x_mm, [-2, 8])
+    np.testing.assert_array_equal(dense.y_mm, [1, 11])
+    np.testing.assert_array_equal(dense.at_x_mm, places.x_mm)
+    assert dense.window_mm < places.window_mm

@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 
 from ecg_trt.geometry.grid import dense_map
-from ecg_trt.geometry.offsets import line_offsets, line_positions
-from ecg_trt.geometry.refine import carried, follow_small_boxes, refine_lattice, smooth_if_flat
+from ecg_trt.geometry.offsets import LinePlaces, line_offsets
+from ecg_trt.geometry.refine import (
+    carried,
+    follow_lines,
+    follow_small_boxes,
+    halved,
+    refine_lattice,
+    smooth_if_flat,
+)
 from ecg_trt.ops.cv2_ops import Cv2Ops
 from ecg_trt.synth.page import GridStyle, draw_page, draw_spec
 from ecg_trt.synth.signals import simulate
@@ -17,9 +24,8 @@ _PX_PER_MM = (10.0, 8.0)
 
 
 def _refined(grid: GridWarp, image: np.ndarray) -> GridWarp:
-    origin = (0.0, 0.0)
-    offsets = line_offsets(image, _PX_PER_MM, *line_positions(grid, origin))
-    return refine_lattice(grid, offsets, origin, _PX_PER_MM, image.shape[:2])
+    places = LinePlaces.of(grid, (0.0, 0.0))
+    return refine_lattice(grid, line_offsets(image, _PX_PER_MM, places), places, _PX_PER_MM, image.shape[:2])
 
 
 @pytest.mark.parametrize(
@@ -108,3 +114,45 @@ def test_flat_paper_is_smoothed_and_folded_paper_is_not() -> None:
     assert np.abs(smooth_if_flat(grid).node_xy - true).max() < 0.2
     _, folded = _nodes(8.0, 0.2)
     assert smooth_if_flat(folded) is folded
+
+
+def test_lines_rounded_to_pixels_are_flat_paper_all_the_same() -> None:
+    true, grid = _nodes(0.0, 0.05)
+    rounded = grid.node_xy + np.stack(
+        np.meshgrid(*(np.random.default_rng(n).uniform(-0.6, 0.6, n) for n in true.shape[1::-1])), -1
+    )
+    found = smooth_if_flat(GridWarp(rounded.astype(np.float32), 5.0, 0.1, grid.measured))
+    assert np.sqrt(np.mean((found.node_xy - true) ** 2)) < 0.5 * np.sqrt(np.mean((rounded - true) ** 2))
+
+
+def test_halved_nodes_lie_on_the_curve_between() -> None:
+    x, y = np.meshgrid(50.0 * np.arange(9), 50.0 * np.arange(7))
+    grid = GridWarp(np.stack([x + 1e-5 * y**3, y - 0.01 * x**2], -1).astype(np.float32), 5.0, 0.1, x < 200)
+    half = halved(grid)
+    fx, fy = np.meshgrid(25.0 * np.arange(17), 25.0 * np.arange(13))
+    inner = np.s_[2:-2, 2:-2]
+    np.testing.assert_allclose(
+        half.node_xy[inner], np.stack([fx + 1e-5 * fy**3, fy - 0.01 * fx**2], -1)[inner], atol=1e-3
+    )
+    np.testing.assert_array_equal(half.node_xy[::2, ::2], grid.node_xy)
+    np.testing.assert_array_equal(half.measured, fx <= 150)
+    assert half.mm_per_cell == 2.5
+
+
+def test_lines_are_followed_between_the_crossings() -> None:
+    sx, sy = _PX_PER_MM
+    x, y = np.meshgrid(np.arange(1000) / sx, np.arange(700) / sy)
+
+    def bend(mm: np.ndarray) -> np.ndarray:
+        return 0.12 * np.sin(2 * np.pi * mm / 15)  # too short for windows at the crossings alone
+
+    far = [np.abs(at - 5 * np.round(at / 5)) for at in (x - bend(y), y)]
+    image = np.repeat((235 - 90 * np.exp(-0.5 * (np.minimum(*far) / 0.12) ** 2))[..., None], 3, axis=2).astype(np.uint8)
+    straight = np.stack(np.meshgrid(50.0 * np.arange(21), 40.0 * np.arange(18)), -1).astype(np.float32)
+    grid = halved(GridWarp(straight, 5.0, 0.1, np.ones(straight.shape[:2], bool)))
+    found = follow_lines(grid, line_offsets(image, _PX_PER_MM, LinePlaces.of(grid, (0.0, 0.0), every=2)))
+    wanted = np.broadcast_to(sx * bend(2.5 * np.arange(35))[:, None], (35, 41))
+    moved = (found.node_xy - grid.node_xy)[4:-4, 4:-4]
+    assert np.abs(moved[..., 0] - wanted[4:-4, 4:-4]).max() < 0.45 * np.abs(wanted).max()
+    assert np.corrcoef(moved[..., 0].ravel(), wanted[4:-4, 4:-4].ravel())[0, 1] > 0.97
+    assert np.abs(moved[..., 1]).max() < 0.2

@@ -5,11 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from ecg_trt.geometry.offsets import LinePlaces
 from ecg_trt.ops.cuda_work import Sizes
 from ecg_trt.types import Array
 
 SMALL = Sizes(photo_px=64, view_px=64, page_px=64, tiles=1, tile_hw=(8, 8), heat_cells=64, marks_bytes=64)
+
+
+def places(x_mm: ArrayLike, y_mm: ArrayLike, every: int = 1) -> LinePlaces:
+    """Of lines every `every`-th place, measured at all places along the others, over windows of 5 mm."""
+    x, y = np.asarray(x_mm, np.float64), np.asarray(y_mm, np.float64)
+    return LinePlaces(x[::every], y[::every], x, y, 5.0)
 
 
 

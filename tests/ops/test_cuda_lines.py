@@ -11,7 +11,7 @@ from ecg_trt.geometry.offsets import darkness, line_offsets
 from ecg_trt.ops.cuda_ops import CudaOps
 from ecg_trt.ops.cv2_ops import Cv2Ops
 from ecg_trt.types import Array
-from tests.ops.parity import agree, noise
+from tests.ops.parity import agree, noise, places
 
 CPU = Cv2Ops()
 SCALE = (10.0, 4.5)
@@ -33,17 +33,19 @@ def ruled_page(hw: tuple[int, int], px_per_mm: tuple[float, float] = SCALE, blur
     return (page + rng.normal(0, 3, page.shape)).clip(0, 255).astype(np.uint8)
 
 
-def lattice(hw: tuple[int, int], px_per_mm: tuple[float, float]) -> tuple[Array, Array]:
-    """Lines 5 mm apart that begin and end beyond the page, mm."""
-    return tuple(np.arange(-10.1, side / px_per_mm[k] + 9, 5.0) for k, side in enumerate(hw[::-1]))  # type: ignore[return-value]
+def lattice(hw: tuple[int, int], px_per_mm: tuple[float, float], pitch_mm: float = 5.0) -> tuple[Array, Array]:
+    """Lines that begin and end beyond the page, mm."""
+    return tuple(np.arange(-10.1, side / px_per_mm[k] + 9, pitch_mm) for k, side in enumerate(hw[::-1]))  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("hw", [(323, 611), (240, 401), (24, 90), (9, 8), (1, 1)], ids=str)
 @pytest.mark.parametrize("px_per_mm", [SCALE, (8.0, 8.0)], ids=str)
-def test_line_offsets(gpu: CudaOps, hw: tuple[int, int], px_per_mm: tuple[float, float]) -> None:
-    page, (x_mm, y_mm) = ruled_page(hw, px_per_mm), lattice(hw, px_per_mm)
-    got = gpu.line_offsets(gpu.upload(page), px_per_mm, x_mm, y_mm)
-    expected = line_offsets(page, px_per_mm, x_mm, y_mm)
+@pytest.mark.parametrize("every", [1, 2])
+def test_line_offsets(gpu: CudaOps, hw: tuple[int, int], px_per_mm: tuple[float, float], every: int) -> None:
+    page = ruled_page(hw, px_per_mm)
+    wanted_at = places(*lattice(hw, px_per_mm, 5.0 / every), every)
+    got = gpu.line_offsets(gpu.upload(page), px_per_mm, wanted_at)
+    expected = line_offsets(page, px_per_mm, wanted_at)
     if min(hw) > 200:
         assert (expected.x_prominence > 3).mean() > 0.15
         assert (expected.y_prominence > 3).mean() > 0.15
@@ -68,10 +70,10 @@ def test_darkness_and_the_pen(gpu: CudaOps) -> None:
 
 def test_blank_paper_and_lines_beside_the_page(gpu: CudaOps) -> None:
     page = np.full((100, 140, 3), 240, np.uint8)
-    found = gpu.line_offsets(gpu.upload(page), SCALE, np.array([3.0, 8.0]), np.array([5.0]))
+    found = gpu.line_offsets(gpu.upload(page), SCALE, places([3.0, 8.0], [5.0]))
     assert not found.x_prominence.any()
     assert found.y_prominence.shape == (1, 2)
-    beside = gpu.line_offsets(gpu.upload(ruled_page((100, 140))), SCALE, np.array([-40.0]), np.array([500.0, 505.0]))
+    beside = gpu.line_offsets(gpu.upload(ruled_page((100, 140))), SCALE, places([-40.0], [500.0, 505.0]))
     assert beside.x.shape == (2, 1)
     assert not beside.x_prominence.any() and not beside.y_prominence.any()
 
@@ -107,10 +109,10 @@ def test_ruling_of_noise_and_of_nothing(gpu: CudaOps) -> None:
 def test_what_cannot_be_measured_is_refused(gpu: CudaOps) -> None:
     page, lines = gpu.upload(noise(9, 9, 3)), np.arange(3.0)
     for call in (
-        lambda: gpu.line_offsets(page, SCALE, lines[:0], lines),
-        lambda: gpu.line_offsets(page, (0.5, 4.5), lines, lines),
-        lambda: gpu.line_offsets(page, (10.0, 70.0), lines, lines),
-        lambda: gpu.line_offsets(gpu.grey(page), SCALE, lines, lines),
+        lambda: gpu.line_offsets(page, SCALE, places(lines[:0], lines)),
+        lambda: gpu.line_offsets(page, (0.5, 4.5), places(lines, lines)),
+        lambda: gpu.line_offsets(page, (10.0, 70.0), places(lines, lines)),
+        lambda: gpu.line_offsets(gpu.grey(page), SCALE, places(lines, lines)),
         lambda: gpu.ruling(page, np.zeros((3, 3)), (5, 5)),
         lambda: gpu.ruling(page, np.eye(3), (0, 5)),
     ):

@@ -24,7 +24,7 @@ from ecg_trt.ops.select import open_cuda_ops
 from ecg_trt.types import Array
 from tests.cuda.fake_driver import FakeDriver
 from tests.cuda.host_kernels import host_kernels
-from tests.ops.parity import SMALL, bent_nodes, noise, ridge_logits
+from tests.ops.parity import SMALL, bent_nodes, noise, places, ridge_logits
 
 
 def test_a_larger_photo_makes_room_and_says_so(gpu: CudaOps, caplog: pytest.LogCaptureFixture) -> None:
@@ -118,7 +118,7 @@ def everything(driver: FakeDriver) -> list[Array]:
         out = list(gpu.download(gpu.warp_homography(photo, np.diag([0.4, 0.4, 1.0]), (16, 16)), gpu.grey(photo)))
         page, seen = gpu.flatten(photo, nodes, 5.0, (0.0, 0.0), (3.0, 3.0), (40, 40))
         out += gpu.download(page, seen, gpu.cut(page, np.array([[3, 4]]), (8, 8)))
-        offsets = gpu.line_offsets(page, (3.0, 3.0), np.array([5.0, 10.0]), np.array([5.0]))
+        offsets = gpu.line_offsets(page, (3.0, 3.0), places([5.0, 10.0], [5.0]))
         out += [offsets.x, offsets.y, np.array(gpu.ruling(photo, np.eye(3), (30, 31)))]
         out += gpu.ridge(logits, Letters(np.eye(3), np.zeros((1, 50)), np.zeros((1, 12)), 3.0))
         out += gpu.node_candidates(logits[0], np.zeros((2, 50, 12), np.float32), 0.3, 4)
@@ -195,7 +195,7 @@ def test_nothing_is_allocated_for_a_usual_photo() -> None:
         gpu.node_candidates(node.reshape(320, 320), offset, 0.3, 4)
         gpu.marks(dict(zip(planes, heat, strict=True)), nodes, 5.0, 4)
         page, _ = gpu.flatten(photo, nodes, 5.0, (-2.0, -3.0), (10.0, 4.5), (1220, 3270))
-        gpu.line_offsets(page, (10.0, 4.5), 5.0 * np.arange(66), 5.0 * np.arange(50))
+        gpu.line_offsets(page, (10.0, 4.5), places(5.0 * np.arange(66), 5.0 * np.arange(50)))
         gpu.cut(page, np.zeros((8, 2)), (320, 1344))
         gpu.ridge(ridge, Letters(np.ones((330, 330)), np.zeros((8, 320)), np.zeros((8, 1344)), 3.0))
         assert driver.calls.count("malloc") == before
