@@ -11,7 +11,7 @@ import numpy as np
 
 from ecg_trt.errors import OutputError
 from ecg_trt.io.atomic import atomic_path
-from ecg_trt.io.json import NOTICE, mean_quality
+from ecg_trt.io.json import NOTICE
 from ecg_trt.types import Array, EcgRecord, RectifiedPage, Segment, Strip, TraceMap
 
 _Colour: TypeAlias = "tuple[int, int, int]"
@@ -185,7 +185,7 @@ def _text(
 def _caption(record: EcgRecord, width: int) -> Array:
     """(h, width, 3) uint8: settings and mean quality, then the first warnings."""
     line = max(width // 60, 12)
-    quality = mean_quality(record)
+    quality = record.mean_quality
     settings = [
         record.layout,
         f"{record.paper_speed_mm_per_s:g} mm/s",

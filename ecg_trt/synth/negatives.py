@@ -64,7 +64,8 @@ def monitor(rng: np.random.Generator) -> Array:
         points = np.stack([x, y], -1).round().astype(np.int32)
         cv2.polylines(image, [points], False, tone, int(rng.integers(2, 6)), cv2.LINE_AA)
         number, name = str(rng.integers(40, 180)), str(rng.choice(["II", "ECG", "SpO2", "Resp", "ART", "V"]))
-        for label, at, size, width in ((number, (right + 20, zero), 4.0, 9), (name, (35, zero - int(0.4 * h / n)), 1.3, 2)):
+        for label, at, size, width in ((number, (right + 20, zero), 4.0, 9),
+                                       (name, (35, zero - int(0.4 * h / n)), 1.3, 2)):  # fmt: skip
             cv2.putText(image, label, at, cv2.FONT_HERSHEY_DUPLEX, size, tone, width, cv2.LINE_AA)
     image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.5, 1.6)))
     lean = cv2.getRotationMatrix2D((w / 2, h / 2), float(rng.normal(0, 6)), float(rng.uniform(0.75, 1.1)))
