@@ -287,6 +287,8 @@ class Digitizer(Closing):
             if best.label_score > DOUBTFUL_LABELS:
                 break
             best = max(best, self._look(photo, turned(alignment, quarters), clock), key=lambda look: look.worth)
+        if best.naming is None and not best.grid.measured.any():
+            raise _without_strips(photo)
         first = best
         for factor in _OTHER_SCALES:
             if best.grid.measured.any():
@@ -301,12 +303,7 @@ class Digitizer(Closing):
             if better is not None:
                 best = max(best, self._look(photo, better, clock), key=lambda look: look.worth)
         if best.naming is None:
-            raise NoEcgFoundError(
-                f"no strip of an ECG found in {photo.source}",
-                got="a sheet without a trace that goes on for 2 cm",
-                expected="at least one printed strip",
-                mend="Photograph the whole page from above, sharp and in even light.",
-            )
+            raise _without_strips(photo)
         if best.label_score < DOUBTFUL_LABELS and not best.grid.measured.any():
             raise NoEcgFoundError(
                 f"no ECG found in {photo.source}",
@@ -358,6 +355,15 @@ class Digitizer(Closing):
         speed = (pulse.speed_mm_per_s or _DEFAULT_SPEED) if speed == AUTO else speed
         gain = (pulse.gain_mm_per_mv or _DEFAULT_GAIN) if gain == AUTO else gain
         return float(speed), float(gain), tuple(assumed)
+
+
+def _without_strips(photo: Photo) -> NoEcgFoundError:
+    return NoEcgFoundError(
+        f"no strip of an ECG found in {photo.source}",
+        got="a sheet without a trace that goes on for 2 cm",
+        expected="at least one printed strip",
+        mend="Photograph the whole page from above, sharp and in even light.",
+    )
 
 
 def _region(strips: Sequence[Strip]) -> tuple[tuple[float, float], tuple[float, float]]:

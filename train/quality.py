@@ -34,7 +34,7 @@ _MISREAD_DB = 5.0  # pages below it were read at a wrong scale, under wrong name
 _RANGE_DB = (-5.0, 30.0)
 _FOREIGN_SHARE = 0.05  # of all readings; in the fit they are many more
 _KNOTS, _FOLDS = 12, 8
-_SAVE_EVERY = 20
+_SAVE_EVERY, _CUT_EVERY = 20, 10
 # Which way each feature may pull: 1 up, -1 down, 0 either. What is known beforehand need not be learned from few pages.
 _SNR = {"unsure": -1, "unsure_steep": -1, "unseen": -1, "height": 1, "fineness": -1, "contradiction": -1,
         "page_unsure_steep": -1, "page_unseen": -1, "laws": -1, "repeats": -1, "lattice_off": -1, "lattice_known": 1,
@@ -43,11 +43,11 @@ _MISREAD = {"unsure": 1, "unsure_steep": 1, "contradiction": 1, "page_height": 0
             "laws_known": 0, "repeats": 1, "lattice_off": 1, "lattice_known": -1, "lattice_share": -1, "names": -1,
             "layout": -1, "missing": 1, "strips": -1, "rows": 0, "odd_length": 1, "speed_assumed": 1,
             "gain_assumed": 1, "fineness_if_assumed": 0, "height_if_assumed": 0, "together": -1, "spiky": 0,
-            "align_share": -1}  # fmt: skip
+            "align_share": -1, "beat": 0, "regular": -1}  # fmt: skip
 _FOREIGN = {"page_unsure": 1, "page_unsure_steep": 1, "page_unseen": 1, "page_height": 0, "page_fineness": 0,
             "lattice_known": -1, "lattice_share": -1, "names": -1, "layout": -1, "missing": 1, "strips": -1,
             "odd_length": 1, "together": -1, "spiky": -1, "laws": 1, "align_off": 1, "align_share": -1,
-            "resolution": -1}  # fmt: skip
+            "resolution": -1, "regular": -1}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +107,16 @@ def pictures(pages: int, negatives: int, seed: int) -> Iterator[tuple[str, Calla
         image, truth = make_sample(number, kind=None)
         return image, truth.signal_mv
 
+    def cut(number: int) -> tuple[Array, Array]:
+        image, truth = page(number)
+        rng = np.random.default_rng(number)
+        h, w = (round(side * rng.uniform(0.5, 1.0)) for side in image.shape[:2])
+        y, x = (int(rng.integers(side - part + 1)) for side, part in zip(image.shape, (h, w), strict=False))
+        return np.ascontiguousarray(image[y : y + h, x : x + w]), truth
+
     for k in range(pages):
-        yield f"page {seed + k}", lambda number=seed + k: page(number)  # type: ignore[misc]
+        draw = cut if k % _CUT_EVERY == _CUT_EVERY - 1 else page  # so that rows and names that lack mean something
+        yield f"page {seed + k}", lambda draw=draw, number=seed + k: draw(number)  # type: ignore[misc]
     for k in range(negatives):
         for kind in KINDS:
             yield f"{kind} {seed + k}", lambda kind=kind, k=k: (draw_negative(kind, seed + k), None)  # type: ignore[misc]

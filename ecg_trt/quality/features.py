@@ -48,6 +48,7 @@ PAGE_FEATURES = (
     "fineness_if_assumed", "height_if_assumed",  # those of the page where the speed, or the gain, is assumed
     "together",  # correlation of the rows' steepness: all leads show the same beats
     "spiky",  # share of the squared slope in the steepest tenth of the columns: beats are rare and steep
+    "beat", "regular",  # log10 of the distance of beats, mm, and the correlation of the page with itself at it
 )  # fmt: skip
 
 _LEAST, _FEW = 1e-3, 50  # of a share under a logarithm; columns that a number needs
@@ -57,6 +58,7 @@ _LAWS = ({"I": 1, "III": 1, "II": -1}, {"aVR": 1, "aVL": 1, "aVF": 1})  # sums t
 _STEEP_SHARE = 0.15
 _BEAT_MM = 1.5  # by which the same beat may be seen earlier or later in another row
 _USUAL_ROW_MM = 250.0
+_BEAT_RANGE_MM = (7, 75)  # 40 to 200 beats a minute at 25 and at 50 mm/s
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,6 @@ def _page(evidence: Evidence, leads: Array, laws: Sequence[float], repeats: Sequ
     speed_assumed, gain_assumed = (float(name in evidence.assumed) for name in ("speed", "gain"))
     length = float(np.median([s.x_mm[1] - s.x_mm[0] for s in naming.strips])) if naming.strips else 1.0
     wanted = len({lead for row in naming.layout.rows for lead in row})
-    together, spiky = _beats(evidence)
     return np.array([
         *usual,
         *_mean_share(laws), *_mean_share(repeats),
@@ -194,7 +195,7 @@ def _page(evidence: Evidence, leads: Array, laws: Sequence[float], repeats: Sequ
         float(np.mean([s.score for s in naming.strips])) if naming.strips else 0.0, float(len(naming.strips)),
         abs(np.log2(max(length, 1.0) / _USUAL_ROW_MM)),
         speed_assumed, gain_assumed, speed_assumed * usual[4], gain_assumed * usual[3],
-        together, spiky,
+        *_beats(evidence),
     ])  # fmt: skip
 
 
@@ -204,8 +205,8 @@ def _mean_share(shares: Sequence[float]) -> tuple[float, float]:
     return (float(np.mean(np.log10(np.maximum(known, 0.01)))), 1.0) if known else (_UNKNOWN_SHARE, 0.0)
 
 
-def _beats(evidence: Evidence) -> tuple[float, float]:
-    """`together` and `spiky`."""
+def _beats(evidence: Evidence) -> tuple[float, float, float, float]:
+    """`together`, `spiky`, `beat` and `regular`."""
     px_per_mm = evidence.page.px_per_mm[0]
     rows, shares = [], []
     for strip, row in zip(evidence.naming.strips, evidence.trace.ridge_row, strict=True):
@@ -219,11 +220,23 @@ def _beats(evidence: Evidence) -> tuple[float, float]:
     spiky = float(np.median(shares)) if shares else 0.0
     size = min((len(r) for r in rows), default=0)
     alive = [r[:size] - r[:size].mean() for r in rows if size >= _FEW and r[:size].std() > 0]
-    if len(alive) < 2:
-        return 0.0, spiky
+    if not alive:
+        return 0.0, spiky, 0.0, 0.0
     units = np.array([r / np.linalg.norm(r) for r in alive])
     pairs = (units @ units.T)[np.triu_indices(len(units), 1)]
-    return float(np.median(pairs)), spiky
+    return float(np.median(pairs)) if len(pairs) else 0.0, spiky, *_rhythm(units.sum(0), px_per_mm)
+
+
+def _rhythm(steepness: Array, px_per_mm: float) -> tuple[float, float]:
+    """`beat` and `regular` of the rows' common steepness (W,), its mean zero."""
+    step = max(1, round(px_per_mm))
+    coarse = steepness[: len(steepness) // step * step].reshape(-1, step).mean(1)  # 1 mm a sample
+    low, high = _BEAT_RANGE_MM[0], min(_BEAT_RANGE_MM[1], len(coarse) // 2)
+    if high <= low or not coarse.any():
+        return 0.0, 0.0
+    alike = [float(np.corrcoef(coarse[lag:], coarse[:-lag])[0, 1]) for lag in range(low, high)]
+    best = int(np.argmax(np.nan_to_num(alike)))
+    return float(np.log10(low + best)), float(np.nan_to_num(alike[best]))
 
 
 def _within(strip: Strip, row: Array, page: RectifiedPage) -> Array:
