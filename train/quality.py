@@ -94,9 +94,7 @@ def measure(digitizer: Digitizer, image: Array, truth: Array | None, fs: float) 
         return features, signal, noise
     if truth is not None:
         score = score_record(truth, fs, reading.record.signal_mv, reading.record.fs)
-        printed = np.isfinite(truth)
-        signal = np.where(printed.any(1), np.nansum(truth**2, axis=1), np.nan)
-        noise = score.rmse_mv**2 * printed.sum(1)
+        signal, noise = score.lead_signal_power, score.lead_noise_power
     return reading.features, signal, noise
 
 
@@ -122,7 +120,7 @@ def pictures(pages: int, negatives: int, seed: int) -> Iterator[tuple[str, Calla
             yield f"{kind} {seed + k}", lambda kind=kind, k=k: (draw_negative(kind, seed + k), None)  # type: ignore[misc]
 
 
-def collect(path: Path, pages: int, negatives: int, seed: int) -> Readings:
+def collect(path: Path, pages: int, negatives: int, seed: int, threads: int) -> Readings:
     """Measures what `path` does not hold yet, writing it from time to time."""
     rows = _load(path)
     wanted = list(pictures(pages, negatives, seed))
@@ -130,7 +128,7 @@ def collect(path: Path, pages: int, negatives: int, seed: int) -> Readings:
     log.info("%d pictures, %d of them measured before", len(wanted), len(wanted) - len(left))
     lenient = replace(load_calibration(), most_foreign=1.0) if (FOLDER / FILE).exists() else _nothing_known()
     start = time.monotonic()
-    with Digitizer(calibration=lenient) as digitizer:
+    with Digitizer(threads=threads, calibration=lenient) as digitizer:
         for k, (name, draw) in enumerate(left):
             image, truth = draw()
             rows[name] = measure(digitizer, image, truth, 500.0)
@@ -253,15 +251,16 @@ def main() -> None:
     """Measures, fits, and writes `ecg_trt/weights/quality.json`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pages", type=int, default=300)
-    parser.add_argument("--negatives", type=int, default=4, help="pictures of each kind that is to be refused")
+    parser.add_argument("--negatives", type=int, default=3, help="pictures of each kind that is to be refused")
     parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--threads", type=int, default=0, help="of the networks, 0 for all cores")
     parser.add_argument("--features", type=Path, default=Path("runs/quality/features.npz"))
     parser.add_argument("--fit-only", action="store_true", help="measure nothing")
     parser.add_argument("--out", type=Path, default=FOLDER / FILE)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     readings = (_readings(_load(args.features)) if args.fit_only else
-                collect(args.features, args.pages, args.negatives, args.seed))  # fmt: skip
+                collect(args.features, args.pages, args.negatives, args.seed, args.threads))  # fmt: skip
     raw, y, foreign = held_out(readings)
     calibration = replace(fit(readings), knots_db=knots(raw, y))
     report(readings, np.interp(raw, *calibration.knots_db), y, foreign, calibration.most_foreign)
