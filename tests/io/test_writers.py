@@ -108,6 +108,7 @@ def test_json_is_strict(record, tmp_path):
     assert document["quality"]["V6"] is None
     assert document["quality"]["I"] == pytest.approx(0.95)
     assert list(document["quality"]) == list(LEADS)
+    assert document["expected_snr_db"]["V6"] is None and document["expected_snr_db"]["I"] == pytest.approx(17.5)
     assert document["timings_ms"]["trace"] == 2.5
     assert document["warnings"] == list(record.warnings)
     assert {"ecg_trt", "numpy", "onnxruntime", "opencv"} <= set(document["versions"])
