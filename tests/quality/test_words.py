@@ -11,8 +11,7 @@ from ecg_trt.layout import LEADS
 from ecg_trt.quality.features import Evidence
 from ecg_trt.quality.model import FEATURES
 from ecg_trt.quality.words import refuse_foreign, refuse_low_quality, warnings_of
-
-from .test_features import _evidence
+from tests.quality.sound_page import evidence_of_a_page
 
 _JARGON = ("residual", "lattice", "homography", "confidence", "px", "SNR")
 
@@ -28,16 +27,16 @@ def _told(evidence: Evidence, quality: float | list[float] = 0.9, residual: floa
 
 
 def test_a_sound_page_has_nothing_to_say() -> None:
-    assert _told(replace(_evidence(), assumed=())) == ""
+    assert _told(replace(evidence_of_a_page(), assumed=())) == ""
 
 
 def test_assumptions_name_what_follows() -> None:
-    text = _told(replace(_evidence(), assumed=("speed", "gain")))
+    text = _told(replace(evidence_of_a_page(), assumed=("speed", "gain")))
     assert "25 mm/s" in text and "QRS" in text and "10 mm/mV" in text and "ST" in text
 
 
 def test_leads_are_named() -> None:
-    evidence = replace(_evidence(), assumed=())
+    evidence = replace(evidence_of_a_page(), assumed=())
     assert "V5, V6" in _told(evidence, [0.9] * 10 + [0.2, 0.4])
     assert "any lead" in _told(evidence, 0.2)
     naming = replace(evidence.naming, missing=("V2",), probability=0.3)
@@ -47,7 +46,7 @@ def test_leads_are_named() -> None:
 
 
 def test_paper_and_photo() -> None:
-    evidence = replace(_evidence(), assumed=())
+    evidence = replace(evidence_of_a_page(), assumed=())
     grid = replace(evidence.grid, measured=np.zeros_like(evidence.grid.measured))
     assert "No grid" in _told(replace(evidence, grid=grid))
     assert "2.5 pixels a millimetre" in _told(replace(evidence, page=replace(evidence.page, photo_px_per_mm=2.5)))
