@@ -48,7 +48,7 @@ PAGE_FEATURES = (
     "fineness_if_assumed", "height_if_assumed",  # those of the page where the speed, or the gain, is assumed
     "together",  # correlation of the rows' steepness: all leads show the same beats
     "spiky",  # share of the squared slope in the steepest tenth of the columns: beats are rare and steep
-    "beat", "regular",  # log10 of the distance of beats, mm, and the correlation of the page with itself at it
+    "regular",  # correlation of the rows' common steepness with itself, one beat on
 )  # fmt: skip
 
 _LEAST, _FEW = 1e-3, 50  # of a share under a logarithm; columns that a number needs
@@ -205,8 +205,8 @@ def _mean_share(shares: Sequence[float]) -> tuple[float, float]:
     return (float(np.mean(np.log10(np.maximum(known, 0.01)))), 1.0) if known else (_UNKNOWN_SHARE, 0.0)
 
 
-def _beats(evidence: Evidence) -> tuple[float, float, float, float]:
-    """`together`, `spiky`, `beat` and `regular`."""
+def _beats(evidence: Evidence) -> tuple[float, float, float]:
+    """`together`, `spiky` and `regular`."""
     px_per_mm = evidence.page.px_per_mm[0]
     rows, shares = [], []
     for strip, row in zip(evidence.naming.strips, evidence.trace.ridge_row, strict=True):
@@ -221,22 +221,21 @@ def _beats(evidence: Evidence) -> tuple[float, float, float, float]:
     size = min((len(r) for r in rows), default=0)
     alive = [r[:size] - r[:size].mean() for r in rows if size >= _FEW and r[:size].std() > 0]
     if not alive:
-        return 0.0, spiky, 0.0, 0.0
+        return 0.0, spiky, 0.0
     units = np.array([r / np.linalg.norm(r) for r in alive])
     pairs = (units @ units.T)[np.triu_indices(len(units), 1)]
-    return float(np.median(pairs)) if len(pairs) else 0.0, spiky, *_rhythm(units.sum(0), px_per_mm)
+    return float(np.median(pairs)) if len(pairs) else 0.0, spiky, _regular(units.sum(0), px_per_mm)
 
 
-def _rhythm(steepness: Array, px_per_mm: float) -> tuple[float, float]:
-    """`beat` and `regular` of the rows' common steepness (W,), its mean zero."""
+def _regular(steepness: Array, px_per_mm: float) -> float:
+    """`regular` of the rows' common steepness (W,), its mean zero."""
     step = max(1, round(px_per_mm))
     coarse = steepness[: len(steepness) // step * step].reshape(-1, step).mean(1)  # 1 mm a sample
     low, high = _BEAT_RANGE_MM[0], min(_BEAT_RANGE_MM[1], len(coarse) // 2)
     if high <= low or not coarse.any():
-        return 0.0, 0.0
+        return 0.0
     alike = [float(np.corrcoef(coarse[lag:], coarse[:-lag])[0, 1]) for lag in range(low, high)]
-    best = int(np.argmax(np.nan_to_num(alike)))
-    return float(np.log10(low + best)), float(np.nan_to_num(alike[best]))
+    return float(np.nan_to_num(alike).max())
 
 
 def _within(strip: Strip, row: Array, page: RectifiedPage) -> Array:

@@ -12,14 +12,14 @@ from ecg_trt.quality.features import Evidence
 from ecg_trt.types import Array, GridWarp, PageAlignment, RectifiedPage, Segment, Strip, TraceMap
 
 _PX = 10.0
-BEAT_MM = 20.0
+_BEAT_MM = 20.0
 
 
 def _wave(seed: int) -> Array:
     """(2600,) mm: beats every 20 mm, each lead of its own shape."""
     x = np.arange(2600) / _PX
     rng = np.random.default_rng(seed)
-    phase = (x - 5) % BEAT_MM - BEAT_MM / 2
+    phase = (x - 5) % _BEAT_MM - _BEAT_MM / 2
     spike = np.exp(-(phase**2) / 0.8)
     wave = np.exp(-((phase - 5) ** 2) / 8)
     return rng.uniform(4, 9) * spike + rng.uniform(1, 3) * wave
