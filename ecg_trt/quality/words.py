@@ -22,7 +22,7 @@ _BEATS_TOGETHER, _SURE_PEN = 0.3, -1.0
 def warnings_of(
     evidence: Evidence, quality: Array, limb_residual: float, *, speed: float, gain: float, leads: Sequence[str]
 ) -> Iterator[str]:
-    """What a reader of the record should know.
+    """What a reader of the record should know, what matters most first.
 
     Args:
         evidence: what the reading rests on.
@@ -33,31 +33,31 @@ def warnings_of(
         leads: their names.
     """
     naming, page = evidence.naming, evidence.page
-    if not evidence.grid.measured.any():
-        yield ("No grid could be seen on the paper, so the scale was taken from the length of the rows: times and "
-               "amplitudes may be wrong by several per cent.")  # fmt: skip
-    if page.photo_px_per_mm < _FINE_PX_PER_MM:
-        yield (f"The photo shows little detail ({page.photo_px_per_mm:.1f} pixels a millimetre; less than "
-               f"{_FINE_PX_PER_MM:g}): small waves such as P or Q may be flattened or lost. Move closer.")  # fmt: skip
+    yield from _doubts(quality, leads)
+    if limb_residual > MOST_LIMB_RESIDUAL:
+        yield (f"Leads I, II and III contradict each other (I + III should equal II, and differs by "
+               f"{100 * limb_residual:.0f} %): one of them is misread or carries the wrong name. Do not rely on the "
+               "limb leads, nor on an axis computed from them.")  # fmt: skip
+    if naming.probability < _DOUBTFUL_LAYOUT or naming.label_score < DOUBTFUL_LABELS:
+        yield (f"The page was read as {naming.layout.name}, which is uncertain: curves may carry the name of another "
+               "lead. Compare the names with the page.")  # fmt: skip
+    if naming.missing:
+        yield f"Not found on the page, cut off or covered: {', '.join(naming.missing)}. Nothing is given for them."
     if "speed" in evidence.assumed:
         yield (f"The paper speed was not found on the page and is assumed to be {speed:g} mm/s. If it was printed at "
                "another speed, the heart rate and all intervals (PR, QRS, QT) are wrong.")  # fmt: skip
     if "gain" in evidence.assumed:
         yield (f"The gain was not found on the page and is assumed to be {gain:g} mm/mV. If it was printed at another "
                "gain, all amplitudes, ST deviations among them, are wrong.")  # fmt: skip
-    if naming.probability < _DOUBTFUL_LAYOUT or naming.label_score < DOUBTFUL_LABELS:
-        yield (f"The page was read as {naming.layout.name}, which is uncertain: curves may carry the name of another "
-               "lead. Compare the names with the page.")  # fmt: skip
-    if naming.missing:
-        yield f"Not found on the page, cut off or covered: {', '.join(naming.missing)}. Nothing is given for them."
     seconds = max((s.x_mm[1] - s.x_mm[0]) / speed for s in naming.strips)
     if seconds < 0.9 * RECORD_SECONDS:
         yield f"The longest row shows {seconds:.1f} s instead of {RECORD_SECONDS:g} s; the rest is left empty."
-    if limb_residual > MOST_LIMB_RESIDUAL:
-        yield (f"Leads I, II and III contradict each other (I + III should equal II, and differs by "
-               f"{100 * limb_residual:.0f} %): one of them is misread or carries the wrong name. Do not rely on the "
-               "limb leads, nor on an axis computed from them.")  # fmt: skip
-    yield from _doubts(quality, leads)
+    if not evidence.grid.measured.any():
+        yield ("No grid could be seen on the paper, so the scale was taken from the length of the rows: times and "
+               "amplitudes may be wrong by several per cent.")  # fmt: skip
+    if page.photo_px_per_mm < _FINE_PX_PER_MM:
+        yield (f"The photo shows little detail ({page.photo_px_per_mm:.1f} pixels a millimetre; less than "
+               f"{_FINE_PX_PER_MM:g}): small waves such as P or Q may be flattened or lost. Move closer.")  # fmt: skip
 
 
 def _doubts(quality: Array, leads: Sequence[str]) -> Iterator[str]:
