@@ -58,6 +58,7 @@ Source: TypeAlias = "str | os.PathLike[str] | bytes | Array | EncodedPhoto"
 
 _DEFAULT_SPEED, _DEFAULT_GAIN = 25.0, 10.0
 _LEAST_CONFIDENCE = 0.25
+_HARDLY_LABELS = 0.05  # in none of four directions, and no grid: not worth another look
 _OTHER_SCALES = (0.8, 0.64, 1.25)
 _SIDE_MM, _ROW_MM = 12.0, 27.0
 _BEYOND_MM = 4.0  # by which a strip may reach beyond the lattice that was seen
@@ -287,8 +288,8 @@ class Digitizer(Closing):
             if best.label_score > DOUBTFUL_LABELS:
                 break
             best = max(best, self._look(photo, turned(alignment, quarters), clock), key=lambda look: look.worth)
-        if best.naming is None and not best.grid.measured.any():
-            raise _without_strips(photo)
+        if best.label_score < _HARDLY_LABELS and not best.grid.measured.any():
+            raise _without_strips(photo) if best.naming is None else _without_signs(photo)
         first = best
         for factor in _OTHER_SCALES:
             if best.grid.measured.any():
@@ -305,12 +306,7 @@ class Digitizer(Closing):
         if best.naming is None:
             raise _without_strips(photo)
         if best.label_score < DOUBTFUL_LABELS and not best.grid.measured.any():
-            raise NoEcgFoundError(
-                f"no ECG found in {photo.source}",
-                got="a sheet with neither a 5 mm grid nor a lead name that can be read",
-                expected="at least one of the two",
-                mend="Move closer, so that the lead names can be read, or scan the page.",
-            )
+            raise _without_signs(photo)
         return best
 
     def _record(
@@ -363,6 +359,15 @@ def _without_strips(photo: Photo) -> NoEcgFoundError:
         got="a sheet without a trace that goes on for 2 cm",
         expected="at least one printed strip",
         mend="Photograph the whole page from above, sharp and in even light.",
+    )
+
+
+def _without_signs(photo: Photo) -> NoEcgFoundError:
+    return NoEcgFoundError(
+        f"no ECG found in {photo.source}",
+        got="a sheet with neither a 5 mm grid nor a lead name that can be read",
+        expected="at least one of the two",
+        mend="Move closer, so that the lead names can be read, or scan the page.",
     )
 
 

@@ -16,8 +16,8 @@ from ecg_trt.synth.sample import make_sample
 from ecg_trt.synth.shot import draw_shot, photograph
 from ecg_trt.types import Array
 
-_SHEET_PX_PER_MM = 6.0
-_HW = (1500, 2000)
+_SHEET_PX_PER_MM = 5.0
+_HW = (1200, 1600)
 
 
 def _sheet(rng: np.random.Generator, kind: str) -> Array:
@@ -168,7 +168,7 @@ def keyboard(rng: np.random.Generator) -> Array:
     return _grain(rng, cv2.GaussianBlur(image, (0, 0), 1.2))
 
 
-def _page(rng: np.random.Generator, width_px: int = 2000) -> Array:
+def _page(rng: np.random.Generator, width_px: int = 1600) -> Array:
     """A sound photo of an ECG, to be spoiled."""
     return make_sample(int(rng.integers(1 << 31)), width_px=width_px)[0]
 
@@ -194,7 +194,7 @@ def shaken(rng: np.random.Generator) -> Array:
 
 def corner(rng: np.random.Generator) -> Array:
     """So small a part of an ECG that no lead is whole."""
-    image = _page(rng, 3000)
+    image = _page(rng, 2400)
     h, w = (int(s * rng.uniform(0.16, 0.26)) for s in image.shape[:2])
     y, x = (int(rng.uniform(0.2, 0.8) * (s - part)) for s, part in zip(image.shape, (h, w), strict=False))
     return cv2.resize(image[y : y + h, x : x + w], None, fx=2.0, fy=2.0, interpolation=cv2.INTER_CUBIC)
