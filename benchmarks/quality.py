@@ -97,7 +97,8 @@ def of_leads(told: Sequence[Told]) -> dict[str, object]:
 def of_pages(told: Sequence[Told]) -> dict[str, object]:
     """How well some pages are ordered."""
     expected, true = (np.array([getattr(t, name) for t in told]) for name in ("expected", "true"))
-    return {"pages": len(told), "rank_correlation": round(float(spearmanr(expected, true).statistic), 3),
+    order = round(float(spearmanr(expected, true).statistic), 3) if len(told) > 2 else None
+    return {"pages": len(told), "rank_correlation": order,
             "mean_of_expected_less_true_db": round(float((expected - true).mean()), 2),
             "images": [{"name": t.name, "expected_db": round(t.expected, 2), "true_db": round(t.true, 2)}
                        for t in told]}  # fmt: skip

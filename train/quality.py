@@ -22,7 +22,7 @@ from scipy.optimize import minimize
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import EcgTrtError
 from ecg_trt.metrics import score_record
-from ecg_trt.quality.model import FEATURES, FILE, Calibration, Line, as_dict, load_calibration
+from ecg_trt.quality.model import FEATURES, FILE, Calibration, Line, as_dict
 from ecg_trt.synth.negatives import KINDS, draw_negative
 from ecg_trt.synth.sample import make_sample
 from ecg_trt.types import Array
@@ -127,9 +127,8 @@ def collect(path: Path, pages: int, negatives: int, seed: int, threads: int) -> 
     wanted = list(pictures(pages, negatives, seed))
     left = [(name, draw) for name, draw in wanted if name not in rows]
     log.info("%d pictures, %d of them measured before", len(wanted), len(wanted) - len(left))
-    lenient = replace(load_calibration(), most_foreign=1.0) if (FOLDER / FILE).exists() else _nothing_known()
     start = time.monotonic()
-    with Digitizer(threads=threads, calibration=lenient) as digitizer:
+    with Digitizer(threads=threads, calibration=_nothing_known()) as digitizer:
         for k, (name, draw) in enumerate(left):
             image, truth = draw()
             rows[name] = measure(digitizer, image, truth, 500.0)
@@ -140,6 +139,7 @@ def collect(path: Path, pages: int, negatives: int, seed: int, threads: int) -> 
 
 
 def _nothing_known() -> Calibration:
+    """Refuses nothing, so that everything is measured."""
     line = Line((), np.zeros(0), np.ones(0), np.zeros(0), 0.0)
     return Calibration(line, line, 0.0, line, np.array([[0.0, 1.0], [0.0, 1.0]]), 1.0)
 
