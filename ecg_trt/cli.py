@@ -109,6 +109,7 @@ def info() -> None:
 
     from ecg_trt.backends.select import available
     from ecg_trt.io.json import versions
+    from ecg_trt.quality.model import is_of
     from ecg_trt.weights import list_weights, weights_path
 
     click.echo("versions")
@@ -128,6 +129,8 @@ def info() -> None:
         for name, digest in list_weights().items():
             # weights_path reads the file and compares
             click.echo(f"  {name:<12} {digest}  {weights_path(name)}")
+        fitted = "calibrated to these networks" if is_of(list_weights()) else "calibrated to other networks than these"
+        click.echo(f"  {'quality':<12} {fitted}")
     except EcgTrtError as error:
         code = refuse(error)
     click.echo(NOTICE, err=True)

@@ -166,13 +166,25 @@ def load_calibration(path: Path = FOLDER / FILE) -> Calibration:
     Raises:
         WeightsError: it is missing or cannot be read.
     """
+    return from_dict(_content(path))
+
+
+def is_of(networks: Mapping[str, str], path: Path = FOLDER / FILE) -> bool:
+    """Whether the calibration was fitted to these networks (name to sha256).
+
+    Raises:
+        WeightsError: it is missing or cannot be read.
+    """
+    return _content(path).get("networks") == dict(networks)
+
+
+def _content(path: Path) -> dict[str, object]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise WeightsError(
             "The calibration of the quality cannot be read",
             got=f"{type(error).__name__}: {error}",
             expected=f"a JSON file at {path}",
             mend="Install ecg_trt again.",
         ) from error
-    return from_dict(values)

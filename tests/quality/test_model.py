@@ -16,6 +16,7 @@ from ecg_trt.quality.model import (
     Line,
     as_dict,
     from_dict,
+    is_of,
     load_calibration,
     page_snr_db,
     quality_of,
@@ -94,5 +95,7 @@ def test_a_calibration_of_other_features_is_refused(tmp_path: Path) -> None:
     broken.write_text("{")
     with pytest.raises(WeightsError, match=r"quality\.json"):
         load_calibration(broken)
+    broken.write_text('{"networks": {"stage0": "ab"}}')
+    assert is_of({"stage0": "ab"}, broken) and not is_of({"stage0": "cd"}, broken)
     with pytest.raises(WeightsError, match="misread"):
         from_dict({"snr": content["misread"], "knots_db": [0, 0]})
