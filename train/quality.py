@@ -48,7 +48,7 @@ _MISREAD = {"unsure": 1, "unsure_steep": 1, "contradiction": 1, "laws": 1, "laws
 _FOREIGN = {"page_unsure": 1, "page_unsure_steep": 1, "page_unseen": 1, "page_height": 0, "page_fineness": 0,
             "lattice_known": -1, "lattice_share": -1, "names": -1, "layout": -1, "missing": 1, "strips": -1,
             "odd_length": 1, "together": -1, "spiky": -1, "laws": 1, "align_off": 1, "align_share": -1,
-            "resolution": -1, "regular": -1}  # fmt: skip
+            "regular": -1}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
