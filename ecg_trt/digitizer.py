@@ -32,9 +32,9 @@ from ecg_trt.geometry.strips import (
 )
 from ecg_trt.io.photo import EncodedPhoto, load_photo, read_photo
 from ecg_trt.layout import LEADS
-from ecg_trt.quality.features import Evidence, lead_features
+from ecg_trt.quality.features import DOUBTFUL_LABELS, Evidence, lead_features
 from ecg_trt.quality.model import Calibration, load_calibration, quality_of
-from ecg_trt.quality.words import DOUBTFUL_LABELS, refuse_foreign, refuse_low_quality, warnings_of
+from ecg_trt.quality.words import refuse_foreign, refuse_low_quality, warnings_of
 from ecg_trt.runtime import NETWORKS, Runtime
 from ecg_trt.stages.align import Align, realigned, turned, zoomed
 from ecg_trt.stages.frames import TRACE_PX_PER_MM

@@ -41,8 +41,8 @@ _SNR = {"unsure": -1, "unsure_steep": -1, "unseen": -1, "height": 1, "fineness":
         "page_unsure_steep": -1, "page_unseen": -1, "laws": -1, "repeats": -1, "lattice_off": -1, "lattice_known": 1,
         "lattice_share": 1, "resolution": 1, "align_off": -1, "strips": 1, "together": 1}  # fmt: skip
 _MISREAD = {"unsure": 1, "unsure_steep": 1, "contradiction": 1, "laws": 1, "laws_known": 0, "repeats": 1,
-            "lattice_off": 1, "lattice_known": -1, "lattice_share": -1, "names": -1, "layout": -1, "missing": 1,
-            "strips": -1, "rows": 0, "odd_length": 1, "speed_assumed": 1, "gain_assumed": 1,
+            "lattice_off": 1, "lattice_known": -1, "lattice_share": -1, "names": -1, "nameless": 1, "layout": -1,
+            "missing": 1, "strips": -1, "rows": 0, "odd_length": 1, "speed_assumed": 1, "gain_assumed": 1,
             "fineness_if_assumed": 0, "height_if_assumed": 0, "together": -1, "spiky": 0,
             "align_share": -1}  # fmt: skip
 _FOREIGN = {"page_unsure": 1, "page_unsure_steep": 1, "page_unseen": 1, "page_height": 0, "page_fineness": 0,

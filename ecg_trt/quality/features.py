@@ -38,7 +38,7 @@ PAGE_FEATURES = (
     "align_off",  # log10 of the median distance of the first alignment's points from a plane, mm
     "align_share",  # share of its points that agree
     "resolution",  # log10 of the photo's px a mm
-    "names",  # how well the lead names are read, 0..1
+    "names", "nameless",  # how well the lead names are read, 0..1, and how far that lies below what any real name has
     "layout",  # probability of the layout, 0..1
     "missing",  # share of the layout's leads that no strip shows
     "strips",  # mean score of the strips
@@ -51,6 +51,7 @@ PAGE_FEATURES = (
     "regular",  # correlation of the rows' common steepness with itself, one beat on
 )  # fmt: skip
 
+DOUBTFUL_LABELS = 0.15  # names read the right way up score 0.2 and more, the wrong way up 0.1 and less
 _LEAST, _FEW = 1e-3, 50  # of a share under a logarithm; columns that a number needs
 _SURE = 0.3
 _UNKNOWN_OFF, _UNKNOWN_SHARE = -1.0, -0.8  # log10 mm and log10 of a share, for what was not measured
@@ -191,7 +192,8 @@ def _page(evidence: Evidence, leads: Array, laws: Sequence[float], repeats: Sequ
         np.log10(max(float(np.median(alignment.residual_mm)), 0.01)) if len(alignment.residual_mm) else _UNKNOWN_OFF,
         float(alignment.inlier.mean()) if len(alignment.inlier) else 0.0,
         np.log10(max(evidence.page.photo_px_per_mm, 0.1)),
-        naming.label_score, naming.probability, len(naming.missing) / wanted,
+        naming.label_score, max(0.0, DOUBTFUL_LABELS - naming.label_score), naming.probability,
+        len(naming.missing) / wanted,
         float(np.mean([s.score for s in naming.strips])) if naming.strips else 0.0, float(len(naming.strips)),
         abs(np.log2(max(length, 1.0) / _USUAL_ROW_MM)),
         speed_assumed, gain_assumed, speed_assumed * usual[4], gain_assumed * usual[3],

@@ -9,11 +9,10 @@ import numpy as np
 from ecg_trt.errors import LowQualityError, NoEcgFoundError
 from ecg_trt.geometry.assemble import MOST_LIMB_RESIDUAL
 from ecg_trt.layout import RECORD_SECONDS
-from ecg_trt.quality.features import Evidence
+from ecg_trt.quality.features import DOUBTFUL_LABELS, Evidence
 from ecg_trt.quality.model import FEATURES
 from ecg_trt.types import Array
 
-DOUBTFUL_LABELS = 0.15  # names read the right way up score 0.2 and more, the wrong way up 0.1 and less
 _DOUBTFUL_QUALITY, _DOUBTFUL_LAYOUT = 0.5, 0.6
 _FINE_PX_PER_MM = 5.0
 _BEATS_TOGETHER, _SURE_PEN = 0.3, -1.0
