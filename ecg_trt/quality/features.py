@@ -236,8 +236,12 @@ def _regular(steepness: Array, px_per_mm: float) -> float:
     low, high = _BEAT_RANGE_MM[0], min(_BEAT_RANGE_MM[1], len(coarse) // 2)
     if high <= low or not coarse.any():
         return 0.0
-    alike = [float(np.corrcoef(coarse[lag:], coarse[:-lag])[0, 1]) for lag in range(low, high)]
-    return float(np.nan_to_num(alike).max())
+    lag, n = np.arange(low, high), len(coarse)
+    sums, squares = (np.concatenate([[0.0], np.cumsum(v)]) for v in (coarse, coarse**2))
+    early, late = sums[n - lag], sums[n] - sums[lag]  # Pearson's correlation at every lag, from running sums
+    spread = (squares[n - lag] - early**2 / (n - lag)) * (squares[n] - squares[lag] - late**2 / (n - lag))
+    alike = np.correlate(coarse, coarse, "full")[n - 1 + lag] - early * late / (n - lag)
+    return float((alike / np.sqrt(np.maximum(spread, 1e-12))).max())
 
 
 def _within(strip: Strip, row: Array, page: RectifiedPage) -> Array:
