@@ -68,6 +68,7 @@ main.add_command(engines)
 @click.option("--speed", default=AUTO, show_default=True, type=_auto_or(PAPER_SPEEDS_MM_PER_S), help="mm/s.")
 @click.option("--gain", default=AUTO, show_default=True, type=_auto_or(GAINS_MM_PER_MV), help="mm/mV.")
 @click.option("--backend", default=AUTO, show_default=True, type=click.Choice(BACKENDS))
+@click.option("--min-quality", default=0.0, show_default=True, metavar="Q", help="Refuse pages read less well, 0 to 1.")
 @click.option("--overlay", is_flag=True, help="Also write <name>.overlay.png: the page with what was read.")
 @click.option("-v", "--verbose", is_flag=True, help="Times of each step; tracebacks of internal errors.")
 def run(
@@ -79,12 +80,13 @@ def run(
     speed: str,
     gain: str,
     backend: str,
+    min_quality: float,
     overlay: bool,
     verbose: bool,
 ) -> None:
     """Digitizes photos."""
     try:
-        options = Options(layout=layout, speed=speed, gain=gain, fs=fs, backend=backend)
+        options = Options(layout=layout, speed=speed, gain=gain, fs=fs, backend=backend, min_quality=min_quality)
         batch = _Batch(photos, Path(folder), frozenset({*formats, "json"}), options, overlay, verbose)
         code = batch.run()
     except EcgTrtError as error:
@@ -107,6 +109,7 @@ def info() -> None:
 
     from ecg_trt.backends.select import available
     from ecg_trt.io.json import versions
+    from ecg_trt.quality.model import is_of
     from ecg_trt.weights import list_weights, weights_path
 
     click.echo("versions")
@@ -126,6 +129,8 @@ def info() -> None:
         for name, digest in list_weights().items():
             # weights_path reads the file and compares
             click.echo(f"  {name:<12} {digest}  {weights_path(name)}")
+        fitted = "calibrated to these networks" if is_of(list_weights()) else "calibrated to other networks than these"
+        click.echo(f"  {'quality':<12} {fitted}")
     except EcgTrtError as error:
         code = refuse(error)
     click.echo(NOTICE, err=True)
@@ -320,8 +325,6 @@ def _summary(photo: str, record: EcgRecord, ms: float) -> str:
     """One line of stdout."""
     import numpy as np
 
-    from ecg_trt.io.json import mean_quality
-
     n_leads = int(np.isfinite(record.quality).sum())
     n_warnings = len(record.warnings)
     return "  ".join(
@@ -331,7 +334,7 @@ def _summary(photo: str, record: EcgRecord, ms: float) -> str:
             f"{record.paper_speed_mm_per_s:g} mm/s",
             f"{record.gain_mm_per_mv:g} mm/mV",
             f"{n_leads} lead{'s' * (n_leads != 1)}",
-            f"quality {mean_quality(record):.2f}",
+            f"quality {record.mean_quality:.2f}",
             f"{ms:.0f} ms",
             f"{n_warnings} warning{'s' * (n_warnings != 1)}",
         )

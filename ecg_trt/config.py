@@ -30,6 +30,7 @@ class Options:
         backend: what runs the networks: "trt" or "rtx" (TensorRT, on a GPU), "ort" (ONNX Runtime, on the CPU); "auto"
             for the best that is to be had.
         min_px_per_mm: photos with fewer pixels a millimetre of paper are refused.
+        min_quality: pages whose mean quality comes out lower are refused, 0 .. 1.
         min_pixels: photos with fewer pixels are refused.
         max_pixels: photos with more pixels are refused before they are decoded.
 
@@ -43,6 +44,7 @@ class Options:
     fs: float = 500.0
     backend: str = AUTO
     min_px_per_mm: float = 2.0
+    min_quality: float = 0.0
     min_pixels: int = 300_000
     max_pixels: int = 50_000_000
 
@@ -56,6 +58,7 @@ class Options:
         object.__setattr__(
             self, "min_px_per_mm", _in_range("min_px_per_mm", self.min_px_per_mm, 0.5, 100.0, "px/mm")
         )
+        object.__setattr__(self, "min_quality", _in_range("min_quality", self.min_quality, 0.0, 1.0, "(1 is best)"))
         if not 0 < self.min_pixels <= self.max_pixels:
             raise OptionError(
                 "The limits in pixels contradict each other",

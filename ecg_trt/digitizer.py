@@ -16,7 +16,7 @@ from ecg_trt.backends.select import open_runtime
 from ecg_trt.closing import Closing
 from ecg_trt.config import AUTO, Options
 from ecg_trt.errors import DeviceError, IncompletePageError, NoEcgFoundError
-from ecg_trt.geometry.assemble import MOST_LIMB_RESIDUAL, assemble
+from ecg_trt.geometry.assemble import assemble
 from ecg_trt.geometry.offsets import LinePlaces
 from ecg_trt.geometry.refine import (
     carried,
@@ -38,7 +38,10 @@ from ecg_trt.geometry.strips import (
     usual_row_length,
 )
 from ecg_trt.io.photo import EncodedPhoto, load_photo, read_photo
-from ecg_trt.layout import LEADS, RECORD_SECONDS
+from ecg_trt.layout import LEADS
+from ecg_trt.quality.features import DOUBTFUL_LABELS, Evidence, lead_features
+from ecg_trt.quality.model import Calibration, load_calibration, quality_of
+from ecg_trt.quality.words import refuse_foreign, refuse_low_quality, warnings_of
 from ecg_trt.runtime import NETWORKS, Runtime
 from ecg_trt.stages.align import Align, realigned, turned, zoomed
 from ecg_trt.stages.frames import TRACE_PX_PER_MM
@@ -61,9 +64,8 @@ _log = logging.getLogger(__name__)
 Source: TypeAlias = "str | os.PathLike[str] | bytes | Array | EncodedPhoto"
 
 _DEFAULT_SPEED, _DEFAULT_GAIN = 25.0, 10.0
-_DOUBTFUL_LABELS = 0.15  # names read the right way up score 0.2 and more, the wrong way up 0.1 and less
-_DOUBTFUL_QUALITY, _LEAST_QUALITY = 0.6, 0.25
-_FINE_PX_PER_MM = 5.0
+_LEAST_CONFIDENCE = 0.25
+_HARDLY_LABELS = 0.05  # in none of four directions, and no grid: not worth another look
 _OTHER_SCALES = (0.8, 0.64, 1.25)
 _SIDE_MM, _ROW_MM = 12.0, 27.0
 _BEYOND_MM = 4.0  # by which a strip may reach beyond the lattice that was seen
@@ -71,7 +73,10 @@ _BEYOND_MM = 4.0  # by which a strip may reach beyond the lattice that was seen
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A record and everything it was read from; `limb_residual` is that of the leads before they were blended."""
+    """A record and everything it was read from.
+
+    `limb_residual` is that of the leads before they were blended, `features` (12, F) what the quality rests on.
+    """
 
     record: EcgRecord
     alignment: PageAlignment
@@ -81,6 +86,7 @@ class Reading:
     strips: tuple[Strip, ...]
     trace: TraceMap
     limb_residual: float
+    features: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +114,7 @@ class _Look:
     @property
     def settled(self) -> bool:
         """Whether nothing is in doubt."""
-        if self.naming is None or self.naming.missing or self.label_score < _DOUBTFUL_LABELS:
+        if self.naming is None or self.naming.missing or self.label_score < DOUBTFUL_LABELS:
             return False
         seen = np.flatnonzero(self.grid.measured.any(0)) * self.grid.mm_per_cell
         spans = [s.x_mm for s in self.naming.strips]
@@ -142,17 +148,22 @@ class Digitizer(Closing):
         threads: CPU threads of the networks, 0 for all cores.
         runtime: open networks and pixel work, closed by who opened them, after this; those of `options.backend` if
             None.
+        calibration: what the quality rests on, the package's own if None.
 
     Raises:
-        BackendError: a network cannot be loaded.
+        BackendError: a network or the calibration cannot be loaded.
 
     Example:
         >>> with Digitizer() as digitizer:  # doctest: +SKIP
         ...     record = digitizer("photo.jpg")
     """
 
-    def __init__(self, options: Options | None = None, *, threads: int = 0, runtime: Runtime | None = None) -> None:
+    def __init__(
+        self, options: Options | None = None, *, threads: int = 0, runtime: Runtime | None = None,
+        calibration: Calibration | None = None,
+    ) -> None:  # fmt: skip
         self.options = options or Options()
+        self._calibration = calibration or load_calibration()
         self._is_owner = runtime is None
         self._twins: list[Digitizer] = []
         self.runtime = runtime or open_runtime(self.options.backend, threads=threads)
@@ -179,7 +190,7 @@ class Digitizer(Closing):
             except DeviceError as error:
                 _log.info("only %d of %d photos in flight: %s", 1 + len(self._twins), self.slots, error)
                 break
-            twin = Digitizer(self.options, runtime=runtime)
+            twin = Digitizer(self.options, runtime=runtime, calibration=self._calibration)
             twin._is_owner = True
             self._twins.append(twin)
         return (self, *self._twins)
@@ -229,10 +240,11 @@ class Digitizer(Closing):
             trace = self._trace(page, strips, name_boxes(look.naming.strips, look.marks.label))
             strips = shift_to_pen(strips, trace.confidence, page.origin_mm[0], page.px_per_mm[0], BEYOND_MM)
         with clock("signal"):
-            record, residual = self._record(photo, page, grid, look.marks, replace(look.naming, strips=strips), trace)
+            seen = replace(look, grid=grid, naming=replace(look.naming, strips=strips))
+            record, residual, features = self._record(photo, page, seen, trace)
         clock.ms["total"] = sum(clock.ms.values())
         record = replace(record, timings_ms={step: round(ms, 1) for step, ms in clock.ms.items()})
-        return Reading(record, look.alignment, grid, look.marks, page, strips, trace, residual)
+        return Reading(record, look.alignment, grid, look.marks, page, strips, trace, residual, features)
 
     def _decoded(self, source: Source) -> Photo:
         """The photo, decoded where the pixel work is done if that can be."""
@@ -283,9 +295,11 @@ class Digitizer(Closing):
         """
         best = self._look(photo, alignment, clock)
         for quarters in (2, 1, 3):
-            if best.label_score > _DOUBTFUL_LABELS:
+            if best.label_score > DOUBTFUL_LABELS:
                 break
             best = max(best, self._look(photo, turned(alignment, quarters), clock), key=lambda look: look.worth)
+        if best.label_score < _HARDLY_LABELS and not best.grid.measured.any():
+            raise _without_strips(photo) if best.naming is None else _without_signs(photo)
         first = best
         for factor in _OTHER_SCALES:
             if best.grid.measured.any():
@@ -300,39 +314,41 @@ class Digitizer(Closing):
             if better is not None:
                 best = max(best, self._look(photo, better, clock), key=lambda look: look.worth)
         if best.naming is None:
-            raise NoEcgFoundError(
-                f"no strip of an ECG found in {photo.source}",
-                got="a sheet without a trace that goes on for 2 cm",
-                expected="at least one printed strip",
-                mend="Photograph the whole page from above, sharp and in even light.",
-            )
-        if best.label_score < _DOUBTFUL_LABELS and not best.grid.measured.any():
-            raise NoEcgFoundError(
-                f"no ECG found in {photo.source}",
-                got="a sheet with neither a 5 mm grid nor a lead name that can be read",
-                expected="at least one of the two",
-                mend="Move closer, so that the lead names can be read, or scan the page.",
-            )
+            raise _without_strips(photo)
+        if best.label_score < DOUBTFUL_LABELS and not best.grid.measured.any():
+            raise _without_signs(photo)
         return best
 
-    def _record(self, photo: Photo, page: RectifiedPage, grid: GridWarp, marks: PageMarks, naming: Naming,
-                trace: TraceMap) -> tuple[EcgRecord, float]:  # fmt: skip
-        speed, gain, assumed = self._scales(read_pulses(marks.pulse, naming.strips))
-        signal, quality, residual = assemble(page, naming.strips, trace, speed=speed, gain=gain, fs=self.options.fs)
-        if not np.isfinite(signal).any() or np.nanmean(quality) < _LEAST_QUALITY:
+    def _record(
+        self, photo: Photo, page: RectifiedPage, look: _Look, trace: TraceMap
+    ) -> tuple[EcgRecord, float, Array]:
+        """The record, the `limb_residual` and the features of its quality."""
+        naming = look.naming
+        assert naming is not None
+        speed, gain, assumed = self._scales(read_pulses(look.marks.pulse, naming.strips))
+        signal, sure, residual = assemble(page, naming.strips, trace, speed=speed, gain=gain, fs=self.options.fs)
+        if not np.isfinite(signal).any() or np.nanmean(sure) < _LEAST_CONFIDENCE:
             raise IncompletePageError(
                 f"the traces in {photo.source} could not be followed",
-                got=f"a mean confidence of {np.nan_to_num(np.nanmean(quality)):.2f}",
-                expected=f"at least {_LEAST_QUALITY}",
+                got=f"a mean confidence of {np.nan_to_num(np.nanmean(sure)):.2f}",
+                expected=f"at least {_LEAST_CONFIDENCE}",
                 mend="Take a sharper photo of the whole page, closer and without glare.",
             )
+        evidence = Evidence(look.alignment, look.grid, page, naming, trace, assumed)
+        features = lead_features(evidence)
+        if self._calibration.foreignness(features) > self._calibration.most_foreign:
+            raise refuse_foreign(features, photo.source)
+        snr_db = self._calibration.snr_db(features).astype(np.float32)
+        quality = quality_of(snr_db).astype(np.float32)
+        warnings = warnings_of(evidence, quality, residual, speed=speed, gain=gain, leads=LEADS)
         record = EcgRecord(
             signal_mv=signal, fs=self.options.fs, lead_names=LEADS, layout=naming.layout.name,
-            paper_speed_mm_per_s=speed, gain_mm_per_mv=gain, quality=quality,
-            warnings=tuple(_warnings(page, grid, naming, quality, assumed, speed, residual)),
-            backend=self.runtime.name, weights=dict(self._weights), assumed=assumed, source=photo.source,
+            paper_speed_mm_per_s=speed, gain_mm_per_mv=gain, quality=quality, warnings=tuple(warnings),
+            backend=self.runtime.name, weights=dict(self._weights), assumed=assumed, source=photo.source, snr_db=snr_db,
         )  # fmt: skip
-        return record, residual
+        if not record.mean_quality >= self.options.min_quality:
+            raise refuse_low_quality(record.mean_quality, self.options.min_quality, photo.source)
+        return record, residual, features
 
     def _scales(self, pulse: Pulse) -> tuple[float, float, tuple[str, ...]]:
         """Speed and gain: the user's word, else the pulse's, else the usual, which is then named as assumed."""
@@ -347,36 +363,29 @@ class Digitizer(Closing):
         return float(speed), float(gain), tuple(assumed)
 
 
+def _without_strips(photo: Photo) -> NoEcgFoundError:
+    return NoEcgFoundError(
+        f"no strip of an ECG found in {photo.source}",
+        got="a sheet without a trace that goes on for 2 cm",
+        expected="at least one printed strip",
+        mend="Photograph the whole page from above, sharp and in even light.",
+    )
+
+
+def _without_signs(photo: Photo) -> NoEcgFoundError:
+    return NoEcgFoundError(
+        f"no ECG found in {photo.source}",
+        got="a sheet with neither a 5 mm grid nor a lead name that can be read",
+        expected="at least one of the two",
+        mend="Move closer, so that the lead names can be read, or scan the page.",
+    )
+
+
 def _region(strips: Sequence[Strip]) -> tuple[tuple[float, float], tuple[float, float]]:
     """Origin and size of the part of the page that holds the strips, mm."""
     x0, x1 = min(s.x_mm[0] for s in strips) - _SIDE_MM, max(s.x_mm[1] for s in strips) + _SIDE_MM
     y0, y1 = strips[0].zero_y_mm - _ROW_MM, strips[-1].zero_y_mm + _ROW_MM
     return (x0, y0), (x1 - x0, y1 - y0)
-
-
-def _warnings(page: RectifiedPage, grid: GridWarp, naming: Naming, quality: Array, assumed: tuple[str, ...],
-              speed: float, residual: float) -> Iterator[str]:  # fmt: skip
-    """What a reader of the record should know."""
-    if not grid.measured.any():
-        yield "No grid could be followed on the paper: times and amplitudes may be off by several per cent."
-    if page.photo_px_per_mm < _FINE_PX_PER_MM:
-        yield f"The photo is coarse ({page.photo_px_per_mm:.1f} px/mm): small waves may be lost; move closer."
-    if "speed" in assumed:
-        yield f"The paper speed could not be told from a calibration pulse: {_DEFAULT_SPEED:g} mm/s is assumed."
-    if "gain" in assumed:
-        yield f"The gain could not be told from a calibration pulse: {_DEFAULT_GAIN:g} mm/mV is assumed."
-    if naming.probability < 0.6 or naming.label_score < _DOUBTFUL_LABELS:
-        yield f"The layout {naming.layout.name} is uncertain, and with it the lead names: compare with the page."
-    if naming.missing:
-        yield f"Not found on the page: {', '.join(naming.missing)}. It may be cut, or hidden."
-    seconds = max((s.x_mm[1] - s.x_mm[0]) / speed for s in naming.strips)
-    if seconds < 0.9 * RECORD_SECONDS:
-        yield f"The longest strip shows {seconds:.1f} s of the record's {RECORD_SECONDS:g} s."
-    if residual > MOST_LIMB_RESIDUAL:
-        yield f"I + III differs from II by {100 * residual:.0f} %: a limb lead is misread, or named wrongly."
-    poor = [lead for lead, q in zip(LEADS, quality, strict=True) if q < _DOUBTFUL_QUALITY]
-    if poor:
-        yield f"Doubtful, do not rely on: {', '.join(poor)}."
 
 
 def digitize(source: Source, **options: object) -> EcgRecord:

@@ -12,7 +12,8 @@
     ├── PageError                 an image, but no page to be read
     │   ├── NoEcgFoundError       nothing that looks like ECG paper
     │   ├── ResolutionError       too few pixels a millimetre
-    │   └── IncompletePageError   the page is cut, or no strip could be traced
+    │   ├── IncompletePageError   the page is cut, or no strip could be traced
+    │   └── LowQualityError       read, but less well than was asked for
     ├── OutputError               a result that cannot be written
     └── BackendError              inference
         ├── BackendUnavailableError   not installed, or no device
@@ -86,6 +87,10 @@ class ResolutionError(PageError):
 
 class IncompletePageError(PageError):
     """The page is cut, or none of its strips could be traced."""
+
+
+class LowQualityError(PageError):
+    """The page was read, but less well than was asked for."""
 
 
 class OutputError(EcgTrtError):

@@ -27,6 +27,8 @@ class Score:
         pearson: (12,) correlation after alignment, over samples that were answered; NaN where not printed.
         rmse_mv: (12,) after alignment, a missing sample counting as 0 mV; NaN where not printed.
         lag_s: (12,) by which the answer was shifted, s, positive = to the right; NaN where not printed.
+        lead_signal_power: (12,) `signal_power` of each lead; NaN where not printed.
+        lead_noise_power: (12,) `noise_power` of each lead; NaN where not printed.
     """
 
     snr_db: float
@@ -35,6 +37,14 @@ class Score:
     pearson: Array
     rmse_mv: Array
     lag_s: Array
+    lead_signal_power: Array
+    lead_noise_power: Array
+
+    @property
+    def lead_snr_db(self) -> Array:
+        """(12,) SNR of each lead, dB, NaN where not printed."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(10 * np.log10(self.lead_signal_power / self.lead_noise_power))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +92,7 @@ def score_record(truth: Array, fs_truth: float, answer: Array, fs_answer: float)
     if fs < LABEL_FS:
         y, fs = _straight_lines(y, fs), LABEL_FS
     p = _on_clock(p, float(fs_answer), fs, y.shape[1])
-    pearson, rmse, lag = (np.full(len(LEADS), np.nan) for _ in range(3))
-    signal_power = noise_power = 0.0
+    pearson, rmse, lag, signal, noise = (np.full(len(LEADS), np.nan) for _ in range(5))
     for k in range(len(LEADS)):
         printed = np.flatnonzero(np.isfinite(y[k]))
         if not printed.size:
@@ -95,13 +104,13 @@ def score_record(truth: Array, fs_truth: float, answer: Array, fs_answer: float)
         pearson[k] = _pearson(label, shifted)
         error = label[inside] - np.nan_to_num(shifted[inside])
         rmse[k], lag[k] = np.sqrt(np.mean(error**2)), lag_samples / fs
-        signal_power += float(np.sum(label[inside] ** 2))
-        noise_power += float(np.sum(error**2))
+        signal[k], noise[k] = np.sum(label[inside] ** 2), np.sum(error**2)
+    signal_power, noise_power = float(np.nansum(signal)), float(np.nansum(noise))
     if not signal_power > 0:
         raise _bad("a truth that is empty or zero throughout", "at least one lead with a signal")
     with np.errstate(divide="ignore"):
         snr = float(10 * np.log10(np.divide(signal_power, noise_power)))
-    return Score(snr, signal_power, noise_power, pearson, rmse, lag)
+    return Score(snr, signal_power, noise_power, pearson, rmse, lag, signal, noise)
 
 
 def summarise(scores: Sequence[Score | None]) -> Summary:

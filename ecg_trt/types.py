@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
@@ -163,13 +164,16 @@ class EcgRecord:
         layout: for example "3x4+1".
         paper_speed_mm_per_s: 25 or 50.
         gain_mm_per_mv: 5, 10 or 20.
-        quality: (12,) float32 in [0, 1], NaN for a lead that is not printed.
+        quality: (12,) float32 in [0, 1], NaN for a lead that is not printed; 0.5 stands for an expected SNR of 10 dB
+            (`quality.model.quality_of`).
         warnings: sentences for a person.
         timings_ms: step to milliseconds.
         backend: what ran the networks.
         weights: network name to the first 12 hex digits of its sha256.
         assumed: names of settings that were neither read nor given, but assumed.
         source: the photo it came from.
+        snr_db: (12,) float32, the signal-to-noise ratio to be expected of each lead, dB, NaN for a lead that is not
+            printed; from a calibration on synthetic pages, no measurement.
     """
 
     signal_mv: Array
@@ -185,6 +189,13 @@ class EcgRecord:
     weights: Mapping[str, str] = field(default_factory=dict)
     assumed: tuple[str, ...] = ()
     source: str = ""
+    snr_db: Array = field(default_factory=lambda: np.full(12, np.nan, np.float32))
+
+    @property
+    def mean_quality(self) -> float:
+        """Mean quality of the leads that are printed, NaN if none is."""
+        printed = self.quality[np.isfinite(self.quality)]
+        return float(printed.mean()) if printed.size else float("nan")
 
     def to_csv(self, path: str | Path) -> Path:
         """Writes time_s and one column a lead, mV, blank where NaN. Returns the path."""

@@ -69,6 +69,7 @@ def make_record(n: int = 20, fs: float = 100.0, **changes: Any) -> EcgRecord:
         "weights": {"stage0": "0123456789ab"},
         "assumed": ("gain",),
         "source": "photo.jpg",
+        "snr_db": np.where(np.isfinite(quality), 17.5, np.nan).astype(np.float32),
     }
     return EcgRecord(**{**fields, **changes})
 

@@ -15,6 +15,7 @@ from ecg_trt import __version__
 from ecg_trt.cli import main
 from ecg_trt.errors import DeviceFaultError, WeightsError
 from ecg_trt.layout import LAYOUTS, LEADS
+from ecg_trt.quality.words import refuse_low_quality
 
 NOTICE = "Research use only, not a medical device"
 
@@ -105,11 +106,23 @@ def test_options_reach_the_digitizer(run, fake_digitizer, photo_path, tmp_path, 
         honest(self, options)
 
     monkeypatch.setattr(fake_digitizer, "__init__", spy)
-    settings = ["--fs", 250, "--layout", "6x2", "--speed", 50, "--gain", 5, "--backend", "ort"]
+    settings = ["--fs", 250, "--layout", "6x2", "--speed", 50, "--gain", 5, "--backend", "ort", "--min-quality", 0.4]
     result = run(photo_path, "-o", tmp_path, *settings)
     assert result.exit_code == 0, result.output
     (got,) = seen
     assert (got.fs, got.layout, got.speed, got.gain, got.backend) == (250, "6x2", 50, 5, "ort")
+    assert got.min_quality == 0.4
+
+
+def test_a_page_read_less_well_than_asked_for_fails(run, fake_digitizer, photo_path, tmp_path, monkeypatch):
+    def refuse(self, source):
+        raise refuse_low_quality(0.31, self.options.min_quality, source.source)
+
+    monkeypatch.setattr(fake_digitizer, "digitize_with_views", refuse)
+    result = run(photo_path, "-o", tmp_path / "out", "--min-quality", 0.8)
+    assert result.exit_code == 2
+    assert "0.31" in result.stderr and "0.80" in result.stderr and "--min-quality" in result.stderr
+    assert names(tmp_path / "out") == []
 
 
 @pytest.mark.parametrize(
@@ -121,6 +134,8 @@ def test_options_reach_the_digitizer(run, fake_digitizer, photo_path, tmp_path, 
         ["--speed", 30],
         ["--gain", 7],
         ["--backend", "cuda"],
+        ["--min-quality", 1.5],
+        ["--min-quality", "good"],
         ["--format", "xml"],
         ["--unknown"],
     ],

@@ -43,6 +43,8 @@ def test_numbers_may_come_as_text():
         {"fs": float("inf")},
         {"fs": "x"},
         {"min_px_per_mm": 0},
+        {"min_quality": -0.1},
+        {"min_quality": float("nan")},
         {"min_pixels": 0},
         {"min_pixels": 10, "max_pixels": 9},
     ],

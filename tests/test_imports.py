@@ -18,7 +18,7 @@ HEAVY = {"torch", "scipy", "wfdb", "matplotlib", "PIL", "onnxruntime", "onnx", "
 LEVELS = [
     {"errors", "closing", "types", "layout"},
     {"geometry", "io", "config", "weights"},
-    {"metrics", "synth", "ops.base", "backends.base", "engines", "cuda"},
+    {"metrics", "quality", "synth", "ops.base", "backends.base", "engines", "cuda"},
     {"inference", "ops", "runtime"},
     {"backends"},
     {"stages"},

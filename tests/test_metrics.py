@@ -114,7 +114,7 @@ def test_leads_not_printed_have_no_numbers() -> None:
 
 
 def scored(db: float) -> Score:
-    return Score(db, 10 ** (db / 10), 1.0, np.zeros(12), np.zeros(12), np.zeros(12))
+    return Score(db, 10 ** (db / 10), 1.0, *np.zeros((5, 12)))
 
 
 def test_summary() -> None:

@@ -69,7 +69,8 @@ def record_as_dict(record: EcgRecord) -> dict[str, Any]:
         "units": "mV",
         "leads": record.lead_names,
         "quality": dict(zip(record.lead_names, record.quality.tolist(), strict=True)),
-        "mean_quality": mean_quality(record),
+        "mean_quality": record.mean_quality,
+        "expected_snr_db": dict(zip(record.lead_names, record.snr_db.tolist(), strict=True)),
         "warnings": record.warnings,
         "timings_ms": record.timings_ms,
         "backend": record.backend,
@@ -77,12 +78,6 @@ def record_as_dict(record: EcgRecord) -> dict[str, Any]:
         "versions": versions(),
     }
     return {key: _plain(value) for key, value in content.items()}
-
-
-def mean_quality(record: EcgRecord) -> float:
-    """Mean quality of the leads that are printed, NaN if none is."""
-    printed = record.quality[np.isfinite(record.quality)]
-    return float(printed.mean()) if printed.size else math.nan
 
 
 def versions() -> dict[str, str]:

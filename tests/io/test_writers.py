@@ -23,7 +23,7 @@ from PIL import Image
 from ecg_trt.errors import OutputError
 from ecg_trt.io import atomic
 from ecg_trt.io.csv import csv_text
-from ecg_trt.io.json import mean_quality, record_as_dict
+from ecg_trt.io.json import record_as_dict
 from ecg_trt.io.overlay import draw_overlay, write_image
 from ecg_trt.io.wfdb import record_name
 from ecg_trt.layout import LEADS
@@ -108,6 +108,7 @@ def test_json_is_strict(record, tmp_path):
     assert document["quality"]["V6"] is None
     assert document["quality"]["I"] == pytest.approx(0.95)
     assert list(document["quality"]) == list(LEADS)
+    assert document["expected_snr_db"]["V6"] is None and document["expected_snr_db"]["I"] == pytest.approx(17.5)
     assert document["timings_ms"]["trace"] == 2.5
     assert document["warnings"] == list(record.warnings)
     assert {"ecg_trt", "numpy", "onnxruntime", "opencv"} <= set(document["versions"])
@@ -117,7 +118,7 @@ def test_json_is_strict(record, tmp_path):
 def test_json_of_a_record_without_anything(record, tmp_path):
     quality = np.full(12, np.nan, np.float32)
     empty = replace(record, quality=quality, timings_ms={"x": math.inf}, source="a\udcff.jpg")
-    assert math.isnan(mean_quality(empty))
+    assert math.isnan(empty.mean_quality)
     document = json.loads(empty.to_json(tmp_path / "a.json").read_text("utf-8"))
     assert document["mean_quality"] is None
     assert document["timings_ms"] == {"x": None}

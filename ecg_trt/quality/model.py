@@ -1,0 +1,190 @@
+"""From features to decibels: the calibration that `train/quality.py` fits on synthetic pages.
+
+A lead's signal-to-noise ratio is expected to be what leads with such features had where the page was read at its right
+scale and under its right names, weighed against the chance that it was not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from ecg_trt.errors import WeightsError
+from ecg_trt.quality.features import LEAD_FEATURES, PAGE_FEATURES
+from ecg_trt.types import Array
+from ecg_trt.weights import FOLDER
+
+FEATURES = (*LEAD_FEATURES, *PAGE_FEATURES)
+FILE = "quality.json"
+EVEN_DB, SPREAD_DB = 10.0, 2.5  # SNR at which the quality is a half, and the width of its rise
+_MOST_SIGMA = 3.0  # features beyond what was fitted tell no more than the rarest that were
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A weighted sum of standardised features.
+
+    Attributes:
+        names: features, of `FEATURES`.
+        mean: (k,) of each feature where it was fitted.
+        scale: (k,) its standard deviation there.
+        weight: (k,) for one standard deviation.
+        offset: value at the means.
+    """
+
+    names: tuple[str, ...]
+    mean: Array
+    scale: Array
+    weight: Array
+    offset: float
+
+    def __call__(self, features: Array) -> Array:
+        """(n,) values of (n, len(FEATURES)) features."""
+        columns = [FEATURES.index(name) for name in self.names]
+        standard = (features[:, columns] - self.mean) / self.scale
+        return np.asarray(standard.clip(-_MOST_SIGMA, _MOST_SIGMA) @ self.weight + self.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What features mean.
+
+    Attributes:
+        snr: SNR of a lead that is read at the right scale and named rightly, dB.
+        misread: log odds that it is not.
+        misread_db: SNR of leads that are misread, dB.
+        foreign: log odds that a page holds no ECG that can be read.
+        knots_db: (2, k), from the SNR that comes of these to the SNR that such leads had.
+        most_foreign: pages that are more probably foreign than this are refused.
+    """
+
+    snr: Line
+    misread: Line
+    misread_db: float
+    foreign: Line
+    knots_db: Array
+    most_foreign: float
+
+    def raw_snr_db(self, features: Array) -> Array:
+        """(n,) expected SNR in dB before the knots straighten it."""
+        wrong = 1 - (1 - _share(self.misread(features))) * (1 - _share(self.foreign(features)))
+        return np.asarray((1 - wrong) * self.snr(features) + wrong * self.misread_db)
+
+    def snr_db(self, features: Array) -> Array:
+        """(12,) expected SNR of each lead, dB, NaN where the features (12, F) are."""
+        out = np.full(len(features), np.nan)
+        printed = np.isfinite(features).all(1)
+        out[printed] = np.interp(self.raw_snr_db(features[printed]), *self.knots_db)
+        return out
+
+    def foreignness(self, features: Array) -> float:
+        """How probably the page holds no ECG that can be read, 0..1; 1 if no lead was seen."""
+        printed = np.isfinite(features).all(1)
+        return float(_share(self.foreign(features[printed])).mean()) if printed.any() else 1.0
+
+
+def quality_of(snr_db: Array) -> Array:
+    """The quality in [0, 1] that an SNR stands for: 0.5 at 10 dB, 0.88 at 15, 0.12 at 5; NaN stays NaN.
+
+    A logistic function, 1 / (1 + exp(-(snr - 10) / 2.5)).
+    """
+    return _share((np.asarray(snr_db, np.float64) - EVEN_DB) / SPREAD_DB)
+
+
+def page_snr_db(snr_db: Array, signal_mv: Array) -> float:
+    """SNR of a whole page from that of its leads, their powers summed as the metric does; NaN without any."""
+    power = np.nansum(np.square(signal_mv, dtype=np.float64), axis=1)
+    known = np.isfinite(snr_db) & (power > 0)
+    if not known.any():
+        return float("nan")
+    noise = power[known] / 10 ** (snr_db[known] / 10)
+    return float(10 * np.log10(power[known].sum() / noise.sum()))
+
+
+def _share(log_odds: Array) -> Array:
+    return np.asarray(1 / (1 + np.exp(-np.clip(log_odds, -50, 50))))
+
+
+def as_dict(calibration: Calibration) -> dict[str, object]:
+    """Plain values for JSON; `from_dict` undoes it."""
+    lines = {name: getattr(calibration, name) for name in ("snr", "misread", "foreign")}
+    return {
+        **{name: {"offset": round(float(line.offset), 5), "features": {
+            feature: [round(float(v), 5) for v in values]
+            for feature, *values in zip(line.names, line.mean, line.scale, line.weight, strict=True)
+        }} for name, line in lines.items()},
+        "misread_db": round(calibration.misread_db, 3),
+        "knots_db": np.round(calibration.knots_db, 3).tolist(),
+        "most_foreign": round(calibration.most_foreign, 4),
+    }  # fmt: skip
+
+
+def from_dict(values: Mapping[str, object]) -> Calibration:
+    """A calibration from `as_dict`'s values.
+
+    Raises:
+        WeightsError: something is missing, or a feature is unknown.
+    """
+    try:
+        knots = np.array(values["knots_db"], np.float64)
+        return Calibration(
+            snr=_line(values["snr"]), misread=_line(values["misread"]), misread_db=_number(values["misread_db"]),
+            foreign=_line(values["foreign"]), knots_db=knots.reshape(2, -1),
+            most_foreign=_number(values["most_foreign"]),
+        )  # fmt: skip
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise WeightsError(
+            "The calibration of the quality cannot be used",
+            got=f"{type(error).__name__}: {error}",
+            expected="the features that this version measures",
+            mend="Install ecg_trt again, or fit it anew with `python -m train.quality`.",
+        ) from error
+
+
+def _number(value: object) -> float:
+    return float(value)  # type: ignore[arg-type]
+
+
+def _line(values: object) -> Line:
+    features: Mapping[str, list[float]] = values["features"]  # type: ignore[index]
+    unknown = set(features) - set(FEATURES)
+    if unknown:
+        raise ValueError(f"unknown features {', '.join(sorted(unknown))}")
+    mean, scale, weight = np.array(list(features.values()), np.float64).reshape(-1, 3).T
+    return Line(tuple(features), mean, scale, weight, _number(values["offset"]))  # type: ignore[index]
+
+
+@lru_cache(maxsize=4)
+def load_calibration(path: Path = FOLDER / FILE) -> Calibration:
+    """The calibration the package ships, or another.
+
+    Raises:
+        WeightsError: it is missing or cannot be read.
+    """
+    return from_dict(_content(path))
+
+
+def is_of(networks: Mapping[str, str], path: Path = FOLDER / FILE) -> bool:
+    """Whether the calibration was fitted to these networks (name to sha256).
+
+    Raises:
+        WeightsError: it is missing or cannot be read.
+    """
+    return _content(path).get("networks") == dict(networks)
+
+
+def _content(path: Path) -> dict[str, object]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise WeightsError(
+            "The calibration of the quality cannot be read",
+            got=f"{type(error).__name__}: {error}",
+            expected=f"a JSON file at {path}",
+            mend="Install ecg_trt again.",
+        ) from error

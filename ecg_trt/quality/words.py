@@ -1,0 +1,108 @@
+"""What a reading's weaknesses mean for who uses it, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ecg_trt.errors import LowQualityError, NoEcgFoundError
+from ecg_trt.geometry.assemble import MOST_LIMB_RESIDUAL
+from ecg_trt.layout import RECORD_SECONDS
+from ecg_trt.quality.features import DOUBTFUL_LABELS, Evidence
+from ecg_trt.quality.model import FEATURES
+from ecg_trt.types import Array
+
+_DOUBTFUL_QUALITY, _DOUBTFUL_LAYOUT = 0.5, 0.6
+_FINE_PX_PER_MM = 5.0
+_BEATS_TOGETHER, _SURE_PEN = 0.3, -1.0
+
+
+def warnings_of(
+    evidence: Evidence, quality: Array, limb_residual: float, *, speed: float, gain: float, leads: Sequence[str]
+) -> Iterator[str]:
+    """What a reader of the record should know, what matters most first.
+
+    Args:
+        evidence: what the reading rests on.
+        quality: (n,) of each lead, NaN where none is printed.
+        limb_residual: share by which I + III differs from II; NaN where they are not printed together.
+        speed: mm/s, as used.
+        gain: mm/mV, as used.
+        leads: their names.
+    """
+    naming, page = evidence.naming, evidence.page
+    yield from _doubts(quality, leads)
+    if limb_residual > MOST_LIMB_RESIDUAL:
+        yield (f"Leads I, II and III contradict each other (I + III should equal II, and differs by "
+               f"{100 * limb_residual:.0f} %): one of them is misread or carries the wrong name. Do not rely on the "
+               "limb leads, nor on an axis computed from them.")  # fmt: skip
+    if naming.probability < _DOUBTFUL_LAYOUT or naming.label_score < DOUBTFUL_LABELS:
+        yield (f"The page was read as {naming.layout.name}, which is uncertain: curves may carry the name of another "
+               "lead. Compare the names with the page.")  # fmt: skip
+    if naming.missing:
+        yield f"Not found on the page, cut off or covered: {', '.join(naming.missing)}. Nothing is given for them."
+    if "speed" in evidence.assumed:
+        yield (f"The paper speed was not found on the page and is assumed to be {speed:g} mm/s. If it was printed at "
+               "another speed, the heart rate and all intervals (PR, QRS, QT) are wrong.")  # fmt: skip
+    if "gain" in evidence.assumed:
+        yield (f"The gain was not found on the page and is assumed to be {gain:g} mm/mV. If it was printed at another "
+               "gain, all amplitudes, ST deviations among them, are wrong.")  # fmt: skip
+    seconds = max((s.x_mm[1] - s.x_mm[0]) / speed for s in naming.strips)
+    if seconds < 0.9 * RECORD_SECONDS:
+        yield f"The longest row shows {seconds:.1f} s instead of {RECORD_SECONDS:g} s; the rest is left empty."
+    if not evidence.grid.measured.any():
+        yield ("No grid could be seen on the paper, so the scale was taken from the length of the rows: times and "
+               "amplitudes may be wrong by several per cent.")  # fmt: skip
+    if page.photo_px_per_mm < _FINE_PX_PER_MM:
+        yield (f"The photo shows little detail ({page.photo_px_per_mm:.1f} pixels a millimetre; less than "
+               f"{_FINE_PX_PER_MM:g}): small waves such as P or Q may be flattened or lost. Move closer.")  # fmt: skip
+
+
+def _doubts(quality: Array, leads: Sequence[str]) -> Iterator[str]:
+    """Which leads not to rely on."""
+    poor = [lead for lead, q in zip(leads, quality, strict=True) if q < _DOUBTFUL_QUALITY]
+    if len(poor) == np.isfinite(quality).sum() > 0:
+        yield ("Do not rely on any lead: the page may have been read at a wrong speed or gain or under wrong names, or "
+               "the curves were not followed. Compare it with the page.")  # fmt: skip
+    elif poor:
+        yield (f"Do not rely on {', '.join(poor)}: the curve is probably off by a third of its height or more. Compare "
+               "it with the page.")  # fmt: skip
+
+
+def refuse_foreign(features: Array, source: str) -> NoEcgFoundError:
+    """The error for a page that is no ECG, or none that can be read.
+
+    Args:
+        features: (n, F), NaN for leads that are not printed.
+        source: of the photo.
+    """
+    page = features[np.isfinite(features).all(1)]
+    usual = dict(zip(FEATURES, np.median(page, axis=0), strict=True)) if len(page) else {}
+    found = [
+        word
+        for word, holds in (
+            ("no lead names that can be read", usual.get("names", 0.0) < DOUBTFUL_LABELS),
+            ("no 5 mm grid", usual.get("lattice_known", 0.0) < 0.5),
+            ("rows that do not beat together", usual.get("together", 0.0) < _BEATS_TOGETHER),
+            ("curves that are hard to see", usual.get("page_unsure", 0.0) > _SURE_PEN),
+        )
+        if holds
+    ]
+    return NoEcgFoundError(
+        f"no ECG that can be read found in {source}",
+        got=", ".join(found) or "curves unlike those of an ECG",
+        expected="a printed ECG with its grid, its lead names and rows that show the same beats",
+        mend="Photograph the whole page from above, sharp, filling the frame and in even light, or scan it.",
+    )
+
+
+def refuse_low_quality(quality: float, least: float, source: str) -> LowQualityError:
+    """The error for a page that was read less well than was asked for."""
+    return LowQualityError(
+        f"the reading of {source} is not good enough",
+        got=f"a mean quality of {quality:.2f}",
+        expected=f"at least {least:.2f}, as asked for",
+        mend="Take a sharper photo of the whole page from above, closer and in even light; give the layout, speed and "
+        "gain if you know them; or ask for less (--min-quality).",
+    )

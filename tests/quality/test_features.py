@@ -1,0 +1,76 @@
+"""What speaks for and against a reading, on pages whose pen is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ecg_trt.layout import LEADS
+from ecg_trt.quality.features import LEAD_FEATURES, PAGE_FEATURES, Evidence, lead_features
+from ecg_trt.types import TraceMap
+from tests.quality.sound_page import evidence_of_a_page
+
+_NAMES = (*LEAD_FEATURES, *PAGE_FEATURES)
+
+
+def _page(evidence: Evidence) -> dict[str, float]:
+    return dict(zip(_NAMES, np.nanmedian(lead_features(evidence), axis=0), strict=True))
+
+
+def test_a_sound_page_speaks_for_itself() -> None:
+    features = lead_features(evidence_of_a_page())
+    assert features.shape == (12, len(_NAMES)) and np.isfinite(features).all()
+    page = _page(evidence_of_a_page())
+    assert page["laws"] == pytest.approx(-2, abs=0.1) and page["laws_known"] == 1
+    assert page["repeats"] == pytest.approx(-2, abs=0.1) and page["repeats_known"] == 1
+    assert page["lattice_off"] == pytest.approx(np.log10(0.1)) and page["lattice_known"] == 1
+    assert page["regular"] > 0.9
+    assert page["together"] > 0.8 and page["spiky"] > 0.8
+    assert (page["speed_assumed"], page["gain_assumed"], page["missing"], page["rows"]) == (1, 0, 0, 4)
+
+
+def test_noise_shows_in_the_laws_and_in_repeated_leads() -> None:
+    quiet, loud = _page(evidence_of_a_page(noise_mm=0.1)), _page(evidence_of_a_page(noise_mm=1.0))
+    for name in ("laws", "repeats"):
+        assert loud[name] > quiet[name] + 0.7, name
+    lead_i = [lead_features(evidence_of_a_page(noise_mm=mm))[0, _NAMES.index("contradiction")] for mm in (0.1, 1.0)]
+    assert lead_i[1] > lead_i[0] + 0.7
+    assert loud["fineness"] > quiet["fineness"]
+
+
+def test_a_wrong_name_breaks_a_law_and_nothing_else() -> None:
+    right, wrong = _page(evidence_of_a_page()), _page(evidence_of_a_page(misnamed=True))
+    assert wrong["laws"] > right["laws"] + 1
+    assert wrong["together"] > 0.8 and wrong["repeats"] == right["repeats"]
+
+
+def test_doubt_counts_where_the_pen_is_steep() -> None:
+    evidence = evidence_of_a_page()
+    sure = evidence.trace.confidence.copy()
+    slope = np.abs(np.diff(evidence.trace.ridge_row, axis=1, prepend=np.nan))
+    sure[slope > 2] = 0.5
+    steep, page = _page(replace(evidence, trace=replace(evidence.trace, confidence=sure))), _page(evidence)
+    assert steep["unsure_steep"] > page["unsure_steep"] + 1.5
+    assert steep["unsure_steep"] > steep["unsure"] + 0.4
+
+
+def test_what_is_not_printed_or_not_seen() -> None:
+    evidence = evidence_of_a_page()
+    first = replace(evidence.naming.strips[0], segments=evidence.naming.strips[0].segments[:3])  # V4 is gone
+    naming = replace(evidence.naming, strips=(first, *evidence.naming.strips[1:]), missing=("V4",))
+    features = lead_features(replace(evidence, naming=naming))
+    gone = np.isnan(features).all(1)
+    assert [lead for lead, no in zip(LEADS, gone, strict=True) if no] == ["V4"]
+    assert features[0, _NAMES.index("missing")] == pytest.approx(1 / 12)
+    blank = TraceMap(np.full_like(evidence.trace.ridge_row, np.nan), np.zeros_like(evidence.trace.confidence))
+    unseen = lead_features(replace(evidence, trace=blank))
+    assert np.isfinite(unseen).all()
+    assert unseen[0, _NAMES.index("unseen")] == pytest.approx(0, abs=0.01)
+
+
+def test_leads_may_bear_other_names() -> None:
+    evidence = evidence_of_a_page()
+    features = lead_features(evidence, ("V1", "V9"))
+    assert features.shape[0] == 2 and np.isfinite(features[0]).all() and np.isnan(features[1]).all()

@@ -1,0 +1,70 @@
+"""Warnings and refusals say which leads are meant and what follows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ecg_trt.layout import LEADS
+from ecg_trt.quality.features import Evidence
+from ecg_trt.quality.model import FEATURES
+from ecg_trt.quality.words import refuse_foreign, refuse_low_quality, warnings_of
+from tests.quality.sound_page import evidence_of_a_page
+
+_JARGON = ("residual", "lattice", "homography", "confidence", "px", "SNR")
+
+
+def _told(evidence: Evidence, quality: float | list[float] = 0.9, residual: float = 0.1) -> str:
+    values = np.full(12, np.nan)
+    values[:] = quality
+    sentences = list(warnings_of(evidence, values, residual, speed=25.0, gain=10.0, leads=LEADS))
+    text = "\n".join(sentences)
+    assert all(s[0].isupper() and s.endswith(".") for s in sentences)
+    assert not [word for word in _JARGON if word in text], text
+    return text
+
+
+def test_a_sound_page_has_nothing_to_say() -> None:
+    assert _told(replace(evidence_of_a_page(), assumed=())) == ""
+
+
+def test_assumptions_name_what_follows() -> None:
+    text = _told(replace(evidence_of_a_page(), assumed=("speed", "gain")))
+    assert "25 mm/s" in text and "QRS" in text and "10 mm/mV" in text and "ST" in text
+
+
+def test_leads_are_named() -> None:
+    evidence = replace(evidence_of_a_page(), assumed=())
+    assert "V5, V6" in _told(evidence, [0.9] * 10 + [0.2, 0.4])
+    assert "any lead" in _told(evidence, 0.2)
+    naming = replace(evidence.naming, missing=("V2",), probability=0.3)
+    text = _told(replace(evidence, naming=naming))
+    assert "V2" in text and "3x4+1" in text
+    assert "I, II and III contradict" in _told(evidence, residual=0.8)
+
+
+def test_paper_and_photo() -> None:
+    evidence = replace(evidence_of_a_page(), assumed=())
+    grid = replace(evidence.grid, measured=np.zeros_like(evidence.grid.measured))
+    assert "No grid" in _told(replace(evidence, grid=grid))
+    assert "2.5 pixels a millimetre" in _told(replace(evidence, page=replace(evidence.page, photo_px_per_mm=2.5)))
+    half = tuple(replace(s, x_mm=(5.0, 130.0)) for s in evidence.naming.strips)
+    assert "5.0 s instead of 10 s" in _told(replace(evidence, naming=replace(evidence.naming, strips=half)))
+
+
+def test_refusals_say_why() -> None:
+    features = np.zeros((12, len(FEATURES)))
+    error = refuse_foreign(features, "cat.jpg")
+    assert "cat.jpg" in str(error) and "no lead names" in error.got and "no 5 mm grid" in error.got
+    for name, value in (("names", 0.4), ("lattice_known", 1.0), ("together", 0.8), ("page_unsure", -2.0)):
+        features[:, FEATURES.index(name)] = value
+    assert refuse_foreign(features, "cat.jpg").got == "curves unlike those of an ECG"
+    low = refuse_low_quality(0.314, 0.5, "page.jpg")
+    assert "0.31" in low.got and "0.50" in low.expected and "--min-quality" in low.mend
+
+
+@pytest.mark.parametrize("rows", [0, 12])
+def test_a_page_without_leads_is_described_too(rows: int) -> None:
+    assert refuse_foreign(np.full((rows, len(FEATURES)), np.nan), "x.jpg").got

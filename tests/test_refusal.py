@@ -1,0 +1,39 @@
+"""With the shipped networks: what is no ECG is refused, and a page that is read badly is refused on demand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ecg_trt.digitizer import Digitizer
+from ecg_trt.errors import LowQualityError, PageError
+from ecg_trt.synth.negatives import draw_negative
+from ecg_trt.synth.sample import make_sample
+
+
+@pytest.mark.parametrize("kind", ["face", "noise", "texture", "monitor", "plain"])
+def test_no_ecg_no_record(digitizer: Any, kind: str) -> None:
+    with pytest.raises(PageError) as caught:
+        digitizer(draw_negative(kind, 1))
+    assert caught.value.mend
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["squared_paper", "cardiotocogram", "text", "music", "eeg", "out_of_focus"])
+def test_other_paper_is_refused_or_marked_as_bad(digitizer: Any, kind: str) -> None:
+    try:
+        record = digitizer(draw_negative(kind, 2))
+    except PageError:
+        return
+    assert record.mean_quality < 0.5
+
+
+def test_less_than_the_quality_asked_for_is_an_error(digitizer: Any) -> None:
+    image, _ = make_sample(3, width_px=2000, layout="3x4+1", severity=0.0)
+    record = digitizer(image)
+    assert 0.5 < record.mean_quality < 0.999
+    strict = Digitizer(replace(digitizer.options, min_quality=1.0), runtime=digitizer.runtime)
+    with pytest.raises(LowQualityError, match=f"{record.mean_quality:.2f}"):
+        strict(image)

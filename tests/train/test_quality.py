@@ -1,0 +1,78 @@
+"""The fit of the quality, on features whose meaning is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecg_trt.quality.model import FEATURES
+from train import quality
+
+
+def _readings(pages: int = 160, pictures: int = 40) -> quality.Readings:
+    """Leads whose SNR falls with doubt; pages of odd length are misread; pictures have no names."""
+    rng = np.random.default_rng(0)
+    n = pages + pictures
+    features = rng.normal(0, 0.3, (n, 12, len(FEATURES)))
+    at = FEATURES.index
+    features[..., at("unsure_steep")] = rng.uniform(-3, -1, (n, 12))
+    odd = rng.random(n) < 0.2
+    features[..., at("odd_length")] = odd[:, None] + rng.normal(0, 0.05, (n, 12))
+    foreign = np.arange(n) >= pages
+    features[..., at("names")] = np.where(foreign, 0.05, 0.35)[:, None] + rng.normal(0, 0.03, (n, 12))
+    features[pages :: 2] = np.nan  # half of them are refused before anything is measured
+    db = np.where(odd[:, None], 0.0, 5 - 8 * features[..., at("unsure_steep")]) + rng.normal(0, 1, (n, 12))
+    signal = np.where(foreign[:, None], np.nan, 1.0) * np.ones((n, 12))
+    names = np.array([f"page {k}" if k < pages else f"text {k}" for k in range(n)])
+    return quality.Readings(features, signal, signal / 10 ** (db / 10), foreign, names)
+
+
+def test_the_fit_finds_what_was_put_in() -> None:
+    readings = _readings()
+    raw, true, foreign = quality.held_out(readings)
+    calibration = replace(quality.fit(readings), knots_db=quality.knots(raw, true))
+    expected = np.interp(raw, *calibration.knots_db)
+    assert np.sqrt(np.mean((expected - true) ** 2)) < 2.5
+    for low in (0, 12, 18, 24):
+        mine = (expected >= low) & (expected < low + 6)
+        assert expected[mine].mean() == pytest.approx(true[mine].mean(), abs=1.5)
+    assert foreign[readings.foreign].min() > 0.5 > foreign[~readings.foreign].max()
+    weights = dict(zip(calibration.snr.names, calibration.snr.weight, strict=True))
+    assert min(weights, key=lambda name: weights[name]) == "unsure_steep"
+
+
+def test_weights_keep_their_signs() -> None:
+    readings = _readings()
+    readings.features[..., FEATURES.index("names")] *= -1  # a fit without bounds would follow
+    line = quality.fit(readings).foreign
+    assert line.weight[line.names.index("names")] <= 0
+
+
+def test_knots_never_fall() -> None:
+    rng = np.random.default_rng(1)
+    raw = rng.uniform(0, 30, 500)
+    x, y = quality.knots(raw, np.abs(raw - 10) + rng.normal(0, 1, 500))
+    assert (np.diff(x) > 0).all() and (np.diff(y) >= 0).all()
+
+
+def test_measurements_are_kept_until_features_or_networks_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "kept.npz"
+    row = (np.zeros((12, len(FEATURES))), np.ones(12), np.full(12, np.nan))
+    quality._save(path, {"page 1": row, "text 1": row})
+    assert list(quality._load(path)) == ["page 1", "text 1"]
+    assert quality._readings(quality._load(path)).foreign.tolist() == [False, True]
+    monkeypatch.setattr(quality, "list_weights", lambda: {"stage0": "another"})
+    assert quality._load(path) == {}
+
+
+def test_pictures_are_named_and_drawn_when_asked_for() -> None:
+    wanted = list(quality.pictures(10, 1, 5))
+    names = [name for name, _ in wanted]
+    assert len(set(names)) == len(names) == 10 + len(quality.KINDS)
+    image, truth = dict(wanted)["noise 5"]()
+    assert image.dtype == np.uint8 and truth is None

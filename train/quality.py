@@ -1,0 +1,289 @@
+"""Fits what the quality of a lead rests on: `python -m train.quality --pages 300`.
+
+Synthetic pages, and pictures to be refused, go through the digitizer; what speaks for and against each reading is kept
+in an .npz together with the reading's true SNR, and a few dozen coefficients are fitted to it. The networks in
+`ecg_trt/weights` are those that are calibrated: after a new export, this is run again, and finds by their hashes that
+the features have to be measured anew. A run that was cut short goes on where it was; `--fit-only` measures nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import minimize
+
+from ecg_trt.digitizer import Digitizer
+from ecg_trt.errors import EcgTrtError
+from ecg_trt.metrics import score_record
+from ecg_trt.quality.model import FEATURES, FILE, Calibration, Line, as_dict
+from ecg_trt.synth.negatives import KINDS, draw_negative
+from ecg_trt.synth.sample import make_sample
+from ecg_trt.types import Array
+from ecg_trt.weights import FOLDER, list_weights
+
+log = logging.getLogger("train.quality")
+SEED = 30_000_000  # neither training's nor a benchmark's
+_MISREAD_DB = 5.0  # pages below it were read at a wrong scale, under wrong names, or not at all
+_RANGE_DB = (-5.0, 30.0)
+_FOREIGN_SHARE = 0.05  # of all readings; in the fit they are many more
+_KNOTS, _FOLDS = 12, 8
+_SAVE_EVERY, _CUT_EVERY = 20, 10
+# Which way each feature may pull: 1 up, -1 down, 0 either. What is known beforehand need not be learned from few pages.
+# Waves that are too wide or too high speak against a speed or a gain only where that was assumed.
+_SNR = {"unsure": -1, "unsure_steep": -1, "unseen": -1, "height": 1, "fineness": -1, "contradiction": -1,
+        "page_unsure_steep": -1, "page_unseen": -1, "laws": -1, "repeats": -1, "lattice_off": -1, "lattice_known": 1,
+        "lattice_share": 1, "resolution": 1, "align_off": -1, "strips": 1, "together": 1}  # fmt: skip
+_MISREAD = {"unsure": 1, "unsure_steep": 1, "contradiction": 1, "laws": 1, "laws_known": 0, "repeats": 1,
+            "lattice_off": 1, "lattice_known": -1, "lattice_share": -1, "names": -1, "nameless": 1, "layout": -1,
+            "missing": 1, "strips": -1, "rows": 0, "odd_length": 1, "speed_assumed": 1, "gain_assumed": 1,
+            "fineness_if_assumed": 0, "height_if_assumed": 0, "together": -1, "spiky": 0,
+            "align_share": -1}  # fmt: skip
+_FOREIGN = {"page_unsure": 1, "page_unsure_steep": 1, "page_unseen": 1, "page_height": 0, "page_fineness": 0,
+            "lattice_known": -1, "lattice_share": -1, "names": -1, "layout": -1, "missing": 1, "strips": -1,
+            "odd_length": 1, "together": -1, "spiky": -1, "laws": 1, "align_off": 1, "align_share": -1,
+            "regular": -1}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """What was measured.
+
+    Attributes:
+        features: (n, 12, F), NaN for leads that are not printed, and for pictures that were not answered.
+        signal: (n, 12) power of the truth, mV^2, NaN for pictures without one.
+        noise: (n, 12) power of the error.
+        foreign: (n,) bool, pictures to be refused.
+        name: (n,) of each picture.
+    """
+
+    features: Array
+    signal: Array
+    noise: Array
+    foreign: Array
+    name: Array
+
+    @property
+    def answered(self) -> Array:
+        """(n,) bool."""
+        return np.asarray(np.isfinite(self.features).all(-1).any(-1))
+
+    def page_db(self) -> Array:
+        """(n,) SNR of each page, dB, NaN where there is none."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(10 * np.log10(np.nansum(self.signal, 1) / np.nansum(self.noise, 1)))
+
+    def leads(self) -> tuple[Array, Array, Array]:
+        """Features (m, F) of all leads that were printed and answered, their SNR (m,) dB, and their picture (m,)."""
+        ok = np.isfinite(self.features).all(-1) & (self.signal > 0)
+        db = 10 * np.log10(self.signal[ok] / np.maximum(self.noise[ok], 1e-9))
+        return self.features[ok], db.clip(*_RANGE_DB), np.nonzero(ok)[0]
+
+
+def measure(digitizer: Digitizer, image: Array, truth: Array | None, fs: float) -> tuple[Array, Array, Array]:
+    """Features (12, F) of one picture's reading, powers (12,) of truth and error; NaN where there is none."""
+    features, signal, noise = np.full((12, len(FEATURES)), np.nan), np.full(12, np.nan), np.full(12, np.nan)
+    try:
+        reading = digitizer.digitize_with_views(image)
+    except EcgTrtError:
+        return features, signal, noise
+    if truth is not None:
+        score = score_record(truth, fs, reading.record.signal_mv, reading.record.fs)
+        signal, noise = score.lead_signal_power, score.lead_noise_power
+    return reading.features, signal, noise
+
+
+def pictures(pages: int, negatives: int, seed: int) -> Iterator[tuple[str, Callable[[], tuple[Array, Array | None]]]]:
+    """Names, and what draws the picture and its truth (12, n) in mV at 500 Hz."""
+
+    def page(number: int) -> tuple[Array, Array]:
+        image, truth = make_sample(number, kind=None)
+        return image, truth.signal_mv
+
+    def cut(number: int) -> tuple[Array, Array]:
+        image, truth = page(number)
+        rng = np.random.default_rng(number)
+        h, w = (round(side * rng.uniform(0.5, 1.0)) for side in image.shape[:2])
+        y, x = (int(rng.integers(side - part + 1)) for side, part in zip(image.shape, (h, w), strict=False))
+        return np.ascontiguousarray(image[y : y + h, x : x + w]), truth
+
+    for k in range(pages):
+        draw = cut if k % _CUT_EVERY == _CUT_EVERY - 1 else page  # so that rows and names that lack mean something
+        yield f"page {seed + k}", lambda draw=draw, number=seed + k: draw(number)  # type: ignore[misc]
+    for k in range(negatives):
+        for kind in KINDS:
+            yield f"{kind} {seed + k}", lambda kind=kind, k=k: (draw_negative(kind, seed + k), None)  # type: ignore[misc]
+
+
+def collect(path: Path, pages: int, negatives: int, seed: int, threads: int) -> Readings:
+    """Measures what `path` does not hold yet, writing it from time to time."""
+    rows = _load(path)
+    wanted = list(pictures(pages, negatives, seed))
+    left = [(name, draw) for name, draw in wanted if name not in rows]
+    log.info("%d pictures, %d of them measured before", len(wanted), len(wanted) - len(left))
+    start = time.monotonic()
+    with Digitizer(threads=threads, calibration=_nothing_known()) as digitizer:
+        for k, (name, draw) in enumerate(left):
+            image, truth = draw()
+            rows[name] = measure(digitizer, image, truth, 500.0)
+            if (k + 1) % _SAVE_EVERY == 0 or k + 1 == len(left):
+                _save(path, rows)
+                log.info("%d of %d, %.0f s", k + 1, len(left), time.monotonic() - start)
+    return _readings({name: rows[name] for name, _ in wanted})
+
+
+def _nothing_known() -> Calibration:
+    """Refuses nothing, so that everything is measured."""
+    line = Line((), np.zeros(0), np.ones(0), np.zeros(0), 0.0)
+    return Calibration(line, line, 0.0, line, np.array([[0.0, 1.0], [0.0, 1.0]]), 1.0)
+
+
+def _identity() -> str:
+    """Changes with the networks and the features, as measurements do."""
+    return json.dumps([list_weights(), FEATURES])
+
+
+def _save(path: Path, rows: Mapping[str, tuple[Array, Array, Array]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    features, signal, noise = (np.stack(column) for column in zip(*rows.values(), strict=True))
+    np.savez_compressed(path, identity=_identity(), name=list(rows), features=features, signal=signal, noise=noise)
+
+
+def _load(path: Path) -> dict[str, tuple[Array, Array, Array]]:
+    if not path.exists():
+        return {}
+    with np.load(path) as kept:
+        if str(kept["identity"]) != _identity():
+            log.info("%s is of other networks or features: measured anew", path)
+            return {}
+        columns = (kept["features"], kept["signal"], kept["noise"])
+        return dict(zip(kept["name"].tolist(), zip(*columns, strict=True), strict=True))
+
+
+def _readings(rows: Mapping[str, tuple[Array, Array, Array]]) -> Readings:
+    features, signal, noise = (np.stack(column) for column in zip(*rows.values(), strict=True))
+    names = np.array(list(rows))
+    return Readings(features, signal, noise, np.array([not name.startswith("page ") for name in names]), names)
+
+
+def _fitted(x: Array, y: Array, weight: Array, signs: Mapping[str, int], price: float, *, odds: bool) -> Line:
+    """Weighted least squares, or logistic regression, with a price on large weights and bounds on their signs.
+
+    Args:
+        x: (n, F).
+        y: (n,) values, or 0 and 1.
+        weight: (n,).
+        signs: features and the way they may pull.
+        price: of the squares of the weights.
+        odds: logistic regression.
+    """
+    columns = [FEATURES.index(name) for name in signs]
+    mean, scale = x[:, columns].mean(0), np.maximum(x[:, columns].std(0), 1e-3)
+    design = np.c_[((x[:, columns] - mean) / scale).clip(-3, 3), np.ones(len(x))]
+
+    def loss(w: Array) -> tuple[float, Array]:
+        value = design @ w
+        if odds:
+            miss, slope = np.logaddexp(0, value) - y * value, 1 / (1 + np.exp(-value.clip(-50, 50))) - y
+        else:
+            miss, slope = 0.5 * (value - y) ** 2, value - y
+        held = np.r_[w[:-1], 0.0]
+        return float(weight @ miss + 0.5 * price * held @ held), design.T @ (weight * slope) + price * held
+
+    bounds = [(0 if sign > 0 else None, 0 if sign < 0 else None) for sign in signs.values()]
+    w = minimize(loss, np.zeros(len(columns) + 1), jac=True, method="L-BFGS-B", bounds=[*bounds, (None, None)]).x
+    return Line(tuple(signs), mean, scale, w[:-1], float(w[-1]))
+
+
+def fit(readings: Readings) -> Calibration:
+    """The calibration of some readings, its knots still straight."""
+    x, y, page = readings.leads()
+    misread = (readings.page_db() < _MISREAD_DB)[page]
+    one = np.ones(len(y))
+    known = readings.answered & np.isfinite(readings.features).any((1, 2))
+    pages = np.stack([np.nanmean(f, axis=0) for f in readings.features[known]])
+    foreign = readings.foreign[known].astype(float)
+    share = _FOREIGN_SHARE / max(foreign.mean(), 1e-9)
+    return Calibration(
+        snr=_fitted(x[~misread], y[~misread], one[~misread], _SNR, 30.0, odds=False),
+        misread=_fitted(x, misread.astype(float), one, _MISREAD, 10.0, odds=True),
+        misread_db=float(y[misread].mean()) if misread.any() else 0.0,
+        foreign=_fitted(pages, foreign, np.where(foreign > 0, share, 1.0), _FOREIGN, 0.3, odds=True),
+        knots_db=np.array([_RANGE_DB, _RANGE_DB]),
+        most_foreign=0.5,
+    )
+
+
+def held_out(readings: Readings) -> tuple[Array, Array, Array]:
+    """SNR (m,) of leads as predicted from other pages, their true one (m,), and (n,) foreignness of all pictures."""
+    x, y, page = readings.leads()
+    raw, foreign = np.zeros(len(y)), np.ones(len(readings.name))
+    for fold in range(_FOLDS):
+        test = np.arange(len(readings.name)) % _FOLDS == fold
+        model = fit(Readings(*(getattr(readings, name)[~test] for name in Readings.__slots__)))
+        raw[test[page]] = model.raw_snr_db(x[test[page]])
+        for k in np.flatnonzero(test):
+            foreign[k] = model.foreignness(readings.features[k])
+    return raw, y, foreign
+
+
+def knots(raw: Array, y: Array) -> Array:
+    """(2, k): means of the true SNR over equal shares of the predictions, made increasing."""
+    parts = np.array_split(np.argsort(raw), _KNOTS)
+    x, level = np.array([raw[p].mean() for p in parts]), np.array([y[p].mean() for p in parts])
+    blocks = [[v] for v in level]
+    k = 0
+    while k + 1 < len(blocks):  # pool what decreases
+        if np.mean(blocks[k]) > np.mean(blocks[k + 1]):
+            blocks[k] += blocks.pop(k + 1)
+            k = max(k - 1, 0)
+        else:
+            k += 1
+    return np.array([x, np.concatenate([[np.mean(b)] * len(b) for b in blocks])])
+
+
+def main() -> None:
+    """Measures, fits, and writes `ecg_trt/weights/quality.json`."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pages", type=int, default=300)
+    parser.add_argument("--negatives", type=int, default=3, help="pictures of each kind that is to be refused")
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--threads", type=int, default=0, help="of the networks, 0 for all cores")
+    parser.add_argument("--features", type=Path, default=Path("runs/quality/features.npz"))
+    parser.add_argument("--fit-only", action="store_true", help="measure nothing")
+    parser.add_argument("--out", type=Path, default=FOLDER / FILE)
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    readings = (_readings(_load(args.features)) if args.fit_only else
+                collect(args.features, args.pages, args.negatives, args.seed, args.threads))  # fmt: skip
+    raw, y, foreign = held_out(readings)
+    calibration = replace(fit(readings), knots_db=knots(raw, y))
+    report(readings, np.interp(raw, *calibration.knots_db), y, foreign, calibration.most_foreign)
+    content = {**as_dict(calibration), "pages": int((~readings.foreign).sum()), "networks": list_weights()}
+    args.out.write_text(json.dumps(content, indent=1) + "\n")
+    log.info("written: %s", args.out)
+
+
+def report(readings: Readings, predicted: Array, y: Array, foreign: Array, most: float) -> None:
+    """Says how well pages that were left out are told."""
+    log.info("%d pages answered of %d; %d leads", (readings.answered & ~readings.foreign).sum(),
+             (~readings.foreign).sum(), len(y))  # fmt: skip
+    for low in range(-5, 30, 5):
+        mine = (predicted >= low) & (predicted < low + 5)
+        if mine.any():
+            log.info("predicted %3d to %3d dB: %4d leads, mean %5.1f, true %5.1f", low, low + 5, mine.sum(),
+                     predicted[mine].mean(), y[mine].mean())  # fmt: skip
+    good = ~readings.foreign & (readings.page_db() > _MISREAD_DB)
+    log.info("refused: %d of %d pages read above 5 dB; answered: %d of %d pictures without an ECG",
+             (foreign[good] > most).sum(), good.sum(), (foreign[readings.foreign] <= most).sum(),
+             readings.foreign.sum())  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
