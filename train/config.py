@@ -1,7 +1,8 @@
 """The settings of a run: one typed tree that experiment files, the command line and the code share.
 
-Settings are laid over one another: what the stage needs, the file's sections, its table for the stage, its table for the
-schedule, and at last the command line in the same order. A key that no setting has is an error that names the nearest.
+Settings are laid over one another: what the stage needs, the file's sections, its table for the stage, its table for
+the schedule, and at last the command line in the same order. A key that no setting has is an error that names the
+nearest.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import sys
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -182,7 +183,7 @@ class Config:
         stage: "stage0", "stage1" or "stage2".
         seed: of weights and samples.
         out: folder of the run.
-        begin: checkpoint whose averaged weights it begins with, "" for none.
+        begin: checkpoint whose averaged weights it begins with, "" for none; ``{stage}`` in it names the stage.
         loss: head to loss to its weight, or to a table of ``weight`` and options.
     """
 
@@ -216,7 +217,7 @@ STAGES: dict[str, Table] = {
         },
     },
 }  # fmt: skip
-_OWN_KEYS = ("out", "stages", "seeds")
+_TOP = {"out": str, "stages": list, "seeds": list, "begin": str}
 _SECTIONS = tuple(f.name for f in fields(Config) if f.name not in ("stage", "seed", "out", "begin"))
 
 
@@ -253,6 +254,7 @@ def build(kind: type, table: Mapping[str, Any], where: str = "") -> Any:
         OptionError: an unknown key, or a value of another type.
     """
     hints, known = get_type_hints(kind), [f.name for f in fields(kind)]
+    _typed(Mapping, table, where)
     values = {}
     for key, value in table.items():
         name = f"{where}.{key}".lstrip(".")
@@ -326,10 +328,11 @@ class Experiment:
             OptionError: an unknown key or name.
         """
         whole = merged(*self.layers)
-        known = (*_OWN_KEYS, "schedules", *STAGES, *_SECTIONS)
-        for key in whole:
+        known = (*_TOP, "schedules", *STAGES, *_SECTIONS)
+        for key, value in whole.items():
             if key not in known:
                 raise unknown("setting", key, known)
+            _typed(_TOP.get(key, Mapping), value, key)
         out, seeds = Path(whole.get("out", "runs")), whole.get("seeds", [0])
         schedules = whole.get("schedules") or {"default": {}}
         stages = whole.get("stages", list(STAGES))
@@ -351,8 +354,8 @@ class Experiment:
         after = config.schedule.after
         if after and (after not in schedules or after == schedule):
             raise unknown("schedule", after, [name for name in schedules if name != schedule])
-        begin = str(out / after / f"seed{seed}" / stage / "last.pt") if after else ""
-        return build(Config, {**tables(config), "begin": begin})
+        given = str(merged(*self.layers).get("begin", "")).replace("{stage}", stage)
+        return replace(config, begin=str(out / after / f"seed{seed}" / stage / "last.pt") if after else given)
 
 
 def stage_config(stage: str, seed: int, out: Path, *layers: Mapping[str, Any]) -> Config:
@@ -370,10 +373,10 @@ def tables(config: Config) -> Table:
 
 
 def to_toml(config: Config) -> str:
-    """An experiment file that repeats this run alone."""
-    table = tables(config)
-    head = {"out": table.pop("out"), "stages": [table.pop("stage")], "seeds": [table.pop("seed")]}
-    table.pop("begin")
+    """An experiment file of this run alone, without its folder."""
+    table = tables(replace(config, schedule=replace(config.schedule, after="")))
+    del table["out"]
+    head = {"stages": [table.pop("stage")], "seeds": [table.pop("seed")], "begin": table.pop("begin")}
     return "\n".join([*_lines(head), *(line for key in table for line in _section(key, table[key]))]) + "\n"
 
 

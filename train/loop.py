@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import time
@@ -132,7 +133,7 @@ class Trainer:
         return min(1.0, self.spent / (60 * (schedule.horizon or schedule.minutes)))
 
     def rate(self) -> float:
-        """The learning rate: a linear warm-up, then a cosine (Loshchilov and Hutter, SGDR, 2017, eq. 5) to the floor."""
+        """The learning rate: linear warm-up, then a cosine to the floor (Loshchilov and Hutter, SGDR, 2017, eq. 5)."""
         schedule = self.config.schedule
         warm = min(1.0, (self.step + 1) / max(1, schedule.warmup))
         fall = schedule.floor + (1 - schedule.floor) * 0.5 * (1 + math.cos(math.pi * self.progress()))
@@ -171,9 +172,8 @@ class Trainer:
     @torch.no_grad()
     def validate(self, batches: list[Batch]) -> dict[str, float]:
         """Figures of the averaged weights on a fixed set."""
-        model = build_network(self.task.stage, self.config.model).to(self.device)
+        model = copy.deepcopy(self.model).eval()
         model.load_state_dict(self.ema.state)
-        model.eval()
         rows = []
         for image, truth in batches:
             truth = {k: v.to(self.device) for k, v in truth.items()}

@@ -1,7 +1,7 @@
 """Runs an experiment: `python -m train.run experiment.toml key=value ...`, also under torchrun.
 
-Stages, seeds and schedules are trained one after the other, each in a folder of its own with its settings beside it. A run
-that is finished is skipped, one that was interrupted goes on from its checkpoint.
+Stages, seeds and schedules are trained one after the other, each in a folder of its own with its settings beside it. A
+run that is finished is skipped, one that was interrupted goes on from its checkpoint.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from train.losses import Criterion
 log = logging.getLogger("train")
 TASKS = {task.stage: task for task in (stage0.TASK, stage1.TASK, stage2.TASK)}
 _SETTINGS = "config.toml"
-_FREE = ("out", "schedule", "hardware", "log")  # what may change when a run goes on
+_FREE = ("out", "begin", "schedule", "hardware", "log")  # what may change when a run goes on
 
 
 def _settle(config: Config) -> None:
@@ -35,7 +35,7 @@ def _settle(config: Config) -> None:
     if path.exists() and (Path(config.out) / CHECKPOINT).exists():
         (begun,) = Experiment.load(path).runs()
         old, new = tables(begun), tables(config)
-        changed = [key for key in old if key not in (*_FREE, "begin") and old[key] != new[key]]
+        changed = [key for key in old if key not in _FREE and old[key] != new[key]]
         if changed:
             raise OptionError(
                 f"The run in {config.out} was begun with other settings",
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The command line of an experiment."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", type=Path, help="TOML file, see train/experiments")
-    parser.add_argument("settings", nargs="*", metavar="key=value", help="as schedule.minutes=5 or stage2.sampler.batch=4")
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="as schedule.minutes=5, stage2.model.width=2")
     parser.add_argument("--data", type=Path, metavar="DIR", help="one's own pages, as data.dir=DIR")
     _logging()
     args = parser.parse_args(argv)

@@ -26,7 +26,6 @@ from ecg_trt.types import Array, LabelMark, Segment, Strip
 SPEED, GAIN = 25.0, 10.0
 _FS, _SAMPLES = 500.0, 5000
 _PULSE_MM = 5.0
-_ROW_MM = 4.0  # zero lines farther apart than this are different rows
 _SPREAD_MM = 0.3  # of a zero line; a record that gives more is not the one on the page
 _BESIDE_MM = 1.5
 _LEAST_ON_INK = 0.6
@@ -38,7 +37,7 @@ class UnfitPageError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class _Lead:
-    """One entry of the JSON, in page mm."""
+    """One entry of the JSON, in page mm; `zero_mm` is NaN where no record tells it."""
 
     name: str
     pen_mm: Array
@@ -110,6 +109,8 @@ def read_kit_page(picture: Path, told: Path, px_per_mm: float) -> Page:
         if isinstance(error, UnfitPageError):
             raise
         raise UnfitPageError("picture or JSON cannot be read") from error
+    if not leads:
+        raise UnfitPageError("the JSON names no lead")
     rows = _rows(leads)
     page = _page(frame.straight(image, px_per_mm), px_per_mm, _sheet_mm(table, frame), rows, table)
     if _on_ink(page) < _LEAST_ON_INK:
@@ -160,7 +161,7 @@ def _lead(entry: dict[str, Any], frame: _Frame, record: Any) -> _Lead:
         raise UnfitPageError(f"unknown lead {entry['lead_name']!r}")
     pen = frame.mm(entry["plotted_pixels"])
     text = frame.mm(list(entry["text_bounding_box"].values())).mean(0) if "text_bounding_box" in entry else None
-    zero = float(np.median(pen[:, 1]))
+    zero = float("nan")
     if record is not None:
         columns = {str(n).upper(): k for k, n in enumerate(record.sig_name)}
         part = slice(int(entry["start_sample"]), int(entry["start_sample"]) + len(pen))
@@ -172,18 +173,19 @@ def _lead(entry: dict[str, Any], frame: _Frame, record: Any) -> _Lead:
 
 
 def _rows(leads: Sequence[_Lead]) -> list[list[_Lead]]:
-    """Leads by printed row from the top, left to right."""
+    """Leads by printed row from the top; the JSON lists them row by row, left to right."""
     rows: list[list[_Lead]] = []
-    for lead in sorted(leads, key=lambda lead: lead.zero_mm):
-        fits = rows and lead.zero_mm - rows[-1][-1].zero_mm < _ROW_MM
-        if not fits or any(_overlap(lead, other) for other in rows[-1]):
+    for lead in leads:
+        if not rows or lead.pen_mm[0, 0] <= rows[-1][-1].pen_mm[0, 0]:
             rows.append([])
         rows[-1].append(lead)
-    return [sorted(row, key=lambda lead: float(lead.pen_mm[0, 0])) for row in rows]
+    return sorted(rows, key=_zero_mm)
 
 
-def _overlap(a: _Lead, b: _Lead) -> bool:
-    return bool(min(a.pen_mm[-1, 0], b.pen_mm[-1, 0]) - max(a.pen_mm[0, 0], b.pen_mm[0, 0]) > 1.0)
+def _zero_mm(row: Sequence[_Lead]) -> float:
+    """Height of a row's zero line, from the record where there is one, else the median of the trace."""
+    exact = [lead.zero_mm for lead in row if np.isfinite(lead.zero_mm)]
+    return float(np.median(exact if exact else np.concatenate([lead.pen_mm[:, 1] for lead in row])))
 
 
 def _sheet_mm(table: dict[str, Any], frame: _Frame) -> tuple[float, float, float, float]:
@@ -197,7 +199,7 @@ def _strip(row: Sequence[_Lead]) -> Strip:
     last = row[-1].pen_mm[:, 0]
     ends = [*begins[1:], float(last[-1] + (last[-1] - last[0]) / (len(last) - 1))]
     segments = tuple(Segment(lead.name, (a, b)) for lead, a, b in zip(row, begins, ends, strict=True))
-    return Strip(float(np.median([lead.zero_mm for lead in row])), (begins[0], ends[-1]), 1.0, segments)
+    return Strip(_zero_mm(row), (begins[0], ends[-1]), 1.0, segments)
 
 
 def _page(image: Array, px_per_mm: float, grid_mm: tuple[float, float, float, float], rows: Sequence[Sequence[_Lead]],

@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import OptionError
+from ecg_trt.weights import list_weights
 from train.data.kit import KitPages, UnfitPageError, find_kit_pages, read_kit_page
 from train.data.physionet import FlatPages, Record, find_records, flatten, save
 from train.data.samples import Sample
@@ -113,33 +115,29 @@ def _check_kit(pages: Sequence[tuple[Path, Path]], cache: Path) -> list[str]:
 
 def _prepare(records: Sequence[Record], cache: Path, least_db: float) -> dict[str, list[Path]]:
     """Record id to its prepared pictures, without records that have none."""
-    from ecg_trt.digitizer import Digitizer
-
     known = _Verdicts(cache / "physionet.json")
+    weights = json.dumps(list_weights(), sort_keys=True)
+    told = [(r, p, _key(p, r.csv, f"{least_db} {weights}")) for r in records for p in r.pictures]
+    new = [t for t in told if t[2] not in known.table or not (known.table[t[2]] or (cache / f"{t[2]}.npz").exists())]
+    if new:
+        log.info("%d pictures to prepare, about 2 s each", len(new))
+        cache.mkdir(parents=True, exist_ok=True)
+        with Digitizer() as digitizer:
+            for record, picture, key in new:
+                known.table[key] = _prepared(picture, record, digitizer, least_db, cache / f"{key}.npz")
+    known.write("pictures of PhysioNet records", [known.table[key] for *_, key in told])
     ready: dict[str, list[Path]] = {}
-    reasons = []
-    with Digitizer() as digitizer:
-        weights = json.dumps(sorted(digitizer._weights.items()))
-        for record in records:
-            for picture in record.pictures:
-                key = _key(picture, record.csv, f"{least_db} {weights}")
-                path = cache / f"{key}.npz"
-                if key not in known.table or (not known.table[key] and not path.exists()):
-                    known.table[key] = _prepared(picture, record, digitizer, least_db, path)
-                reasons.append(known.table[key])
-                if not known.table[key]:
-                    ready.setdefault(record.name, []).append(path)
-    known.write("pictures of PhysioNet records", reasons)
+    for record, _, key in told:
+        if not known.table[key]:
+            ready.setdefault(record.name, []).append(cache / f"{key}.npz")
     return ready
 
 
-def _prepared(picture: Path, record: Record, digitizer: Any, least_db: float, path: Path) -> str:
+def _prepared(picture: Path, record: Record, digitizer: Digitizer, least_db: float, path: Path) -> str:
     try:
-        page = flatten(picture, record, digitizer, least_db)
+        save(flatten(picture, record, digitizer, least_db), path)
     except UnfitPageError as error:
         return str(error)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save(page, path)
     return ""
 
 

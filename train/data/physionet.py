@@ -1,8 +1,9 @@
-"""Pages in the layout of the PhysioNet 2025 digitization challenge: ``ID/ID-0001.png`` .. ``ID-0012.png`` and ``ID.csv``.
+"""Pages as in the PhysioNet 2025 digitization challenge: ``ID/ID-0001.png`` .. ``ID-0012.png`` and ``ID.csv``.
 
 0001 is the render, the others are scans and photos. Nothing tells where the page lies in a picture; the runtime itself
 flattens it, and the record says what the pen should have drawn there. Each lead is laid over what the runtime read, by
-the lag and the level that fit best; where the two agree, the record is the truth, and where they do not, nothing is known.
+the lag and the level that fit best; where the two agree, the record is the truth, and where they do not, nothing is
+known.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class FlatPage:
         image: (H, W, 3) uint8 RGB.
         zero: (strips,) row of the zero lines.
         span: (strips, 2) columns at which the traces begin and end.
+        sure: (strips, 2) bool, whether the leads next to these agree, so that no trace lies beyond.
         row: (strips, W) the pen's row, NaN where it is not known.
         seen: (strips, W) bool, columns that the photo shows.
     """
@@ -62,6 +64,7 @@ class FlatPage:
     image: Array
     zero: Array
     span: Array
+    sure: Array
     row: Array
     seen: Array
 
@@ -114,16 +117,17 @@ def flatten(picture: Path, record: Record, digitizer: Digitizer, least_db: float
     except (PageError, InputError) as error:
         raise UnfitPageError("the runtime cannot read it") from error
     truth = np.full(reading.trace.ridge_row.shape, np.nan)
-    agreeing = []
+    agreeing: list[list[bool]] = []
     for k, strip in enumerate(reading.strips):
         speed = reading.record.paper_speed_mm_per_s
+        agreeing.append([])
         for segment, start in zip(strip.segments, segment_starts_s(strip, speed), strict=True):
             span = segment.x_mm[0], segment.x_mm[1]
             columns, row, db = _lay_over(reading, k, span, start, leads[LEADS.index(segment.lead)], fs)
-            agreeing.append(db >= least_db)
+            agreeing[k].append(db >= least_db)
             if db >= least_db:
                 truth[k, columns] = row
-    if not agreeing or np.mean(agreeing) < _LEAST_AGREEING:
+    if np.mean([agrees for row in agreeing for agrees in row]) < _LEAST_AGREEING:
         raise UnfitPageError("page and record do not agree")
     page = reading.page
     (sx, sy), (ox, oy) = page.px_per_mm, page.origin_mm
@@ -131,7 +135,7 @@ def flatten(picture: Path, record: Record, digitizer: Digitizer, least_db: float
     return FlatPage(
         image=page.image, zero=np.array([(s.zero_y_mm - oy) * sy for s in reading.strips]),
         span=np.array([[(x - ox) * sx for x in s.x_mm] for s in reading.strips]),
-        row=truth.astype(np.float32), seen=page.seen[rows, np.arange(page.seen.shape[1])],
+        sure=np.array([(row[0], row[-1]) for row in agreeing]), row=truth.astype(np.float32), seen=page.seen[rows, np.arange(page.seen.shape[1])],
     )  # fmt: skip
 
 
@@ -139,7 +143,7 @@ def _lay_over(reading: Reading, strip: int, x_mm: tuple[float, float], start_s: 
               fs: float) -> tuple[Array, Array, float]:  # fmt: skip
     """Columns of a segment, the record's row there, page px, and how well it agrees with what was read, dB."""
     page, record = reading.page, reading.record
-    (sx, sy), (ox, oy) = page.px_per_mm, page.origin_mm
+    (sx, sy), ox = page.px_per_mm, page.origin_mm[0]
     first, last = (round((x - ox) * sx) for x in x_mm)
     columns = np.arange(max(0, first), min(last, page.seen.shape[1]))
     read = reading.trace.ridge_row[strip, columns]
@@ -164,14 +168,14 @@ def _lay_over(reading: Reading, strip: int, x_mm: tuple[float, float], start_s: 
 def save(page: FlatPage, path: Path) -> None:
     """Writes a prepared page."""
     coded = cv2.imencode(".png", cv2.cvtColor(page.image, cv2.COLOR_RGB2BGR))[1]
-    np.savez(path, image=coded, zero=page.zero, span=page.span, row=page.row, seen=page.seen)
+    np.savez(path, image=coded, zero=page.zero, span=page.span, sure=page.sure, row=page.row, seen=page.seen)
 
 
 def load(path: Path) -> FlatPage:
     """Reads a prepared page."""
     with np.load(path) as stored:
         image = cv2.cvtColor(cv2.imdecode(stored["image"], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-        return FlatPage(image, stored["zero"], stored["span"], stored["row"], stored["seen"])
+        return FlatPage(image, stored["zero"], stored["span"], stored["sure"], stored["row"], stored["seen"])
 
 
 class FlatPages:
@@ -187,7 +191,8 @@ class FlatPages:
     def samples(self, rng: np.random.Generator, hw: tuple[int, int] = (320, 384), count: int = 8) -> list[Sample]:
         """Crops of one page by lot, as `samples.trace_samples` gives them."""
         page = load(self.paths[int(rng.integers(len(self.paths)))])
-        return [_crop(rng, page, int(rng.integers(len(page.zero))), hw) for _ in range(count)]
+        known = np.flatnonzero(np.isfinite(page.row).any(1))
+        return [_crop(rng, page, int(rng.choice(known)), hw) for _ in range(count)]
 
 
 def _crop(rng: np.random.Generator, page: FlatPage, strip: int, hw: tuple[int, int]) -> Sample:
@@ -206,10 +211,11 @@ def _crop(rng: np.random.Generator, page: FlatPage, strip: int, hw: tuple[int, i
     line = np.where(inside, page.row[strip, at], np.nan) - top
     present = (xs >= begin) & (xs <= end) & inside
     known = np.isfinite(line) & (line > 1) & (line < h - 2)
+    empty = ((xs < begin) & page.sure[strip, 0]) | ((xs > end) & page.sure[strip, 1])
     line = np.nan_to_num(line, nan=(h - 1) / 2)
     weight = 1 + np.minimum(3.0 / TRACE_PX_PER_MM[1] * np.abs(np.gradient(line)), 3.0)
     maps = {
-        "row": line.clip(0, h - 1), "present": present & page.seen[strip, at], "judged": ~present | known,
+        "row": line.clip(0, h - 1), "present": present & page.seen[strip, at], "judged": empty | (present & known),
         "weight": weight,
     }  # fmt: skip
     if rng.random() < 0.5:

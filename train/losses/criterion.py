@@ -103,6 +103,6 @@ def _term(head: str, name: str, given: Any) -> _Term:
         if key not in accepted:
             raise unknown(f"option of {head}.{name}", key, ("weight", *accepted))
     if not isinstance(weight, (int, float)) or weight < 0:
-        raise OptionError(f"The weight of {head}.{name} cannot be used", got=repr(weight), expected="a number, 0 or more",
+        raise OptionError(f"The weight of {head}.{name} is wrong", got=repr(weight), expected="a number, 0 or more",
                           mend="Correct the setting.")  # fmt: skip
     return _Term(head, name, float(weight), partial(known[name], **options))

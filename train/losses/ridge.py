@@ -92,4 +92,4 @@ def stft(row: Tensor, target: Target, *, longest: int = 128) -> Tensor:
 def _magnitude(row: Tensor, size: int) -> Tensor:
     window = torch.hann_window(size, device=row.device)
     spectrum = torch.stft(row, size, size // 4, window=window, return_complex=True)
-    return (spectrum.real.square() + spectrum.imag.square() + 1e-4).sqrt()  # 0.01 mm: below it is paper
+    return (spectrum.real.square() + spectrum.imag.square() + 0.01).sqrt()  # 0.1 mm: below it is the pen's width

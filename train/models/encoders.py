@@ -67,7 +67,7 @@ class TimmEncoder(nn.Module):
         self.body = timm.create_model(name, features_only=True, pretrained=pretrained)
         found = list(zip(self.body.feature_info.reduction(), self.body.feature_info.channels(), strict=True))
         self.taken = [k for k, (stride, _) in enumerate(found) if stride in strides and stride <= _DEEPEST]
-        channels = {stride: c for stride, c in found}
+        channels = dict(found)
         given = [s for s in strides if s in channels and s <= _DEEPEST]
         self.stem = None
         if 2 not in given:
