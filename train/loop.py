@@ -179,7 +179,7 @@ class Trainer:
             truth = {k: v.to(self.device) for k, v in truth.items()}
             out = {k: v.float() for k, v in model(image.to(self.device)).items()}
             rows.append(self.loss(out, truth)[1] | self.task.measure(out, truth))
-        seen = {k: [r[k] for r in rows if math.isfinite(r[k])] for k in rows[0]}
+        seen = {k: [r[k] for r in rows if math.isfinite(r[k])] for k in (rows[0] if rows else ())}
         return {k: float(np.mean(v)) for k, v in seen.items() if v}
 
 

@@ -82,7 +82,8 @@ def write_physionet_record(folder: Path, name: str, seed: int, *, wrong: bool = 
     image, truth = make_sample(seed, width_px=2000, kind="render", layout="3x4+1", paper_speed_mm_per_s=25.0,
                                gain_mm_per_mv=10.0, pulse="left", grid=_RED, clutter=0.2)  # fmt: skip
     signal = truth.signal_mv
-    told = np.where(np.isfinite(signal), simulate(np.random.default_rng(99), fs=FS, seconds=10.0), np.nan) if wrong else signal
+    other = simulate(np.random.default_rng(99), fs=FS, seconds=10.0)
+    told = np.where(np.isfinite(signal), other, np.nan) if wrong else signal
     own = folder / name
     own.mkdir(parents=True)
     cv2.imwrite(str(own / f"{name}-0001.{suffix}"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))

@@ -1,4 +1,4 @@
-"""One's own pages: what is read from ecg-image-kit's JSON, and what a record teaches about a page that was flattened."""
+"""One's own pages: what is read from ecg-image-kit's JSON, and what a record teaches about a flattened page."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_truth_is_read_from_the_json(turn: float, pad: int, tmp_path: Path) -> N
     x0, y0 = page.spec.grid_mm[:2]
     phase = (np.array([x0, y0 - 0.9]) - beside + 2.5) % 5 - 2.5
     np.testing.assert_allclose(phase, 0, atol=0.05)
-    assert _difference(page.image, drawn, beside) < 6
+    assert _difference(page.image, drawn, beside) < 8
     on = np.isfinite(drawn.signal_mv) & np.isfinite(page.signal_mv)
     assert on.mean() > 0.2 and np.median(np.abs(page.signal_mv - drawn.signal_mv)[on]) < 0.01
 
@@ -74,7 +74,7 @@ def test_without_a_record_zero_lines_are_medians(tmp_path: Path) -> None:
         ({"width": 99}, "another size"),
         ({"crop": 0.01}, "cropped"),
         ({"x_grid": 20.0}, "not square"),
-        ({"leads": []}, "another size|cannot be read|names no lead"),
+        ({"leads": []}, "no lead|cannot be read"),
         ({"leads": [{"lead_name": "X", "plotted_pixels": [[0, 0], [1, 1], [2, 3]]}]}, "unknown lead"),
     ],
 )
@@ -133,43 +133,41 @@ def test_an_empty_folder_is_told(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def records(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, np.ndarray]]:
+def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("records")
-    signals = {name: write_physionet_record(folder, name, seed, wrong=name == "33", suffix="jpg" if name == "22" else "png")
-               for name, seed in (("11", 5), ("22", 8), ("33", 12))}  # fmt: skip
-    (folder / "train.csv").write_text("id,fs,sig_len\n11,250,2500\n22,250,2500\n33,250,2500\n")
-    return folder, signals
+    write_physionet_record(folder, "11", 5)
+    write_physionet_record(folder, "22", 12, wrong=True, suffix="jpg")
+    (folder / "train.csv").write_text("id,fs,sig_len\n11,250,2500\n22,250,2500\n")
+    return folder
 
 
-def test_records_are_found_with_their_rate(records: tuple[Path, dict[str, np.ndarray]]) -> None:
-    found = find_records(records[0])
+def test_records_are_found_with_their_rate(records: Path) -> None:
+    found = find_records(records)
     assert [(r.name, [p.name for p in r.pictures], r.fs) for r in found] == [
-        ("11", ["11-0001.png"], 250.0), ("22", ["22-0001.jpg"], 250.0), ("33", ["33-0001.png"], 250.0),
+        ("11", ["11-0001.png"], 250.0), ("22", ["22-0001.jpg"], 250.0),
     ]  # fmt: skip
     leads, fs = read_leads(found[0])
     assert leads.shape == (12, 2500) and fs == 250
     assert np.isfinite(leads[LEADS.index("II")]).all() and np.isfinite(leads[0]).mean() == pytest.approx(0.25, abs=0.01)
 
 
-def _open(folder: Path, cache: Path, *, held_out: bool = False, stage: str = "stage2") -> OwnPages:
-    return open_own_pages(folder, stage, trace_samples, cache, least_db=8, held_out=held_out)
+def _open(folder: Path, cache: Path, *, stage: str = "stage2") -> OwnPages:
+    return open_own_pages(folder, stage, trace_samples, cache, least_db=8, held_out=False)
 
 
 def test_records_teach_where_the_pen_went(
-    records: tuple[Path, dict[str, np.ndarray]], tmp_path: Path, caplog: pytest.LogCaptureFixture,
+    records: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    folder, _ = records
     with caplog.at_level(logging.INFO):
-        pages = _open(folder, tmp_path)
-    assert "2 of 3 pictures of PhysioNet records kept; left out: 1 x page and record do not agree" in caplog.text
+        pages = _open(records, tmp_path)
+    assert "1 of 2 pictures of PhysioNet records kept; left out: 1 x page and record do not agree" in caplog.text
     darker, judged = [], []
     for seed in range(4):
         for sample in pages(np.random.default_rng(seed)):
-            assert {k: (v.shape, v.dtype) for k, v in sample.items()} == {
-                "image": ((320, 384, 3), np.uint8), **{k: ((384,), np.float32) for k in
-                                                       ("row", "present", "judged", "weight")},
-            }  # fmt: skip
+            told = {k: (v.shape, v.dtype) for k, v in sample.items()}
+            columns = dict.fromkeys(("row", "present", "judged", "weight"), ((384,), np.float32))
+            assert told == {"image": ((320, 384, 3), np.uint8), **columns}
             grey = cv2.cvtColor(sample["image"], cv2.COLOR_RGB2GRAY).astype(float)
             on = np.flatnonzero((sample["present"] > 0) & (sample["judged"] > 0))
             row = np.round(sample["row"][on]).astype(int).clip(12, 307)
@@ -178,13 +176,12 @@ def test_records_teach_where_the_pen_went(
                 darker.append(np.mean(grey[row, on] < np.minimum(grey[row - 12, on], grey[row + 12, on]) + 1))
     assert np.mean(darker) > 0.75 and np.mean(judged) > 0.8
     monkeypatch.setattr(own, "Digitizer", None)  # what was prepared is not prepared again
-    aside = _open(folder, tmp_path, held_out=True)
-    (path,) = aside.makers[0].__self__.paths  # type: ignore[attr-defined]
+    (path,) = _open(records, tmp_path).makers[0].__self__.paths  # type: ignore[attr-defined]
     page = load(path)
     assert page.row.shape == page.seen.shape == (4, page.image.shape[1])
     assert np.isfinite(page.row).any(1).sum() >= 3
 
 
-def test_records_teach_stage_2_alone(records: tuple[Path, dict[str, np.ndarray]], tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="3 records of"):
-        _open(records[0], tmp_path, stage="stage1")
+def test_records_teach_stage_2_alone(records: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="2 records of"):
+        _open(records, tmp_path, stage="stage1")

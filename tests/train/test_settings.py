@@ -93,8 +93,8 @@ def test_an_unknown_name_is_told_with_the_nearest(experiment: Path, word: str, n
 
 
 @pytest.mark.parametrize(
-    "word", ["schedule.minutes=long", "sampler.batch=1.5", "sampler.batch=true", "sampler.hard=1.5", "model=3", "=3", "x",
-             "sampler.shares={photo=0.5, scan=0.2}", "sampler.epoch=0"],
+    "word", ["schedule.minutes=long", "sampler.batch=1.5", "sampler.batch=true", "sampler.hard=1.5", "model=3", "=3",
+             "x", "sampler.shares={photo=0.5, scan=0.2}", "sampler.epoch=0"],
 )  # fmt: skip
 def test_a_value_that_cannot_be_is_refused(experiment: Path, word: str) -> None:
     with pytest.raises(OptionError):

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch")
-from torch.utils.data import DataLoader  # noqa: E402
+from torch.utils.data import DataLoader
 
-from ecg_trt.errors import OptionError  # noqa: E402
-from train import stage0  # noqa: E402
-from train.config import Sampler  # noqa: E402
-from train.data.samples import Sample  # noqa: E402
-from train.data.signals import SignalSource  # noqa: E402
-from train.data.stream import Hard, Place, Stream  # noqa: E402
+from ecg_trt.errors import OptionError
+from train import stage0
+from train.config import Sampler
+from train.data.samples import Sample
+from train.data.signals import SignalSource
+from train.data.stream import Hard, Place, Stream
 
 KINDS = {"photo": 0, "scan": 1, "render": 2, "any": 3}
 

@@ -135,7 +135,8 @@ def flatten(picture: Path, record: Record, digitizer: Digitizer, least_db: float
     return FlatPage(
         image=page.image, zero=np.array([(s.zero_y_mm - oy) * sy for s in reading.strips]),
         span=np.array([[(x - ox) * sx for x in s.x_mm] for s in reading.strips]),
-        sure=np.array([(row[0], row[-1]) for row in agreeing]), row=truth.astype(np.float32), seen=page.seen[rows, np.arange(page.seen.shape[1])],
+        sure=np.array([(row[0], row[-1]) for row in agreeing]), row=truth.astype(np.float32),
+        seen=page.seen[rows, np.arange(page.seen.shape[1])],
     )  # fmt: skip
 
 
