@@ -17,7 +17,7 @@ from ecg_trt.synth.signals import simulate
 from ecg_trt.types import Array
 
 FS = 500.0
-_DPI = 150
+_DPI = 110
 _SIZE_MM = (279.4, 215.9)
 _RED = GridStyle((230, 120, 120), (0.8, 0.4), (0.25, 0.15), False)
 
@@ -40,7 +40,8 @@ def write_kit_page(folder: Path, name: str, seed: int, *, turn_deg: float = 0.0,
     """Writes ``name-0.png``, ``name-0.json`` and the record; returns what was drawn."""
     page, signal = draw_kit_page(seed)
     pad = pad_inches * _DPI
-    image = cv2.copyMakeBorder(page.image, *4 * [pad], cv2.BORDER_CONSTANT, value=(255, 255, 255))
+    sheet = page.image[: round(8.5 * _DPI), : 11 * _DPI]
+    image = cv2.copyMakeBorder(sheet, *4 * [pad], cv2.BORDER_CONSTANT, value=(255, 255, 255))
     h, w = image.shape[:2]
     angle = np.deg2rad(turn_deg)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -79,7 +80,7 @@ def write_kit_page(folder: Path, name: str, seed: int, *, turn_deg: float = 0.0,
 
 def write_physionet_record(folder: Path, name: str, seed: int, *, wrong: bool = False, suffix: str = "png") -> Array:
     """Writes ``name/name-0001`` and ``name/name.csv`` at 250 Hz; returns the signal that the page shows, 500 Hz."""
-    image, truth = make_sample(seed, width_px=2000, kind="render", layout="3x4+1", paper_speed_mm_per_s=25.0,
+    image, truth = make_sample(seed, width_px=1700, kind="render", layout="3x4+1", paper_speed_mm_per_s=25.0,
                                gain_mm_per_mv=10.0, pulse="left", grid=_RED, clutter=0.2)  # fmt: skip
     signal = truth.signal_mv
     other = simulate(np.random.default_rng(99), fs=FS, seconds=10.0)

@@ -24,7 +24,7 @@ ENCODERS = ("resnet18", "resnet34", "resnet50", "seresnext50_32x4d", "convnext_t
 CPU = World(0, 1, torch.device("cpu"))
 
 
-def _batch(size: int = 128) -> tuple[Tensor, dict[str, Tensor]]:
+def _batch(size: int = 64) -> tuple[Tensor, dict[str, Tensor]]:
     noise = torch.Generator().manual_seed(0)
     image = torch.randint(0, 256, (2, size, size, 3), dtype=torch.uint8, generator=noise)
     cells = size // 8
@@ -125,7 +125,7 @@ def test_precision_is_what_was_asked_for(precision: str, tmp_path: Path) -> None
     trainer = _trainer(tmp_path, hardware={"precision": precision})
     kinds = []
     trainer.model.stem[0][0].register_forward_hook(lambda *args: kinds.append(args[2].dtype))
-    image, truth = _batch(64)
+    image, truth = _batch()
     # The first scales of FP16 are too large; such steps are left out until one fits.
     losses = [trainer.train_step(image, truth)[0]["loss"] for _ in range(12 if precision == "fp16" else 3)]
     assert set(kinds) == {{"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]}

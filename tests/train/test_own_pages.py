@@ -20,7 +20,7 @@ from train.data.physionet import find_records, load, read_leads
 from train.data.samples import Sample, align_sample, rectify_samples, trace_samples
 from train.data.signals import SignalSource
 
-PX_PER_MM = 8.0
+PX_PER_MM = 5.0
 
 
 def _read(folder: Path, name: str) -> Page:
@@ -32,7 +32,7 @@ def _difference(image: np.ndarray, drawn: Page, pad_mm: float) -> float:
     same = cv2.resize(drawn.image, None, fx=PX_PER_MM / drawn.px_per_mm, fy=PX_PER_MM / drawn.px_per_mm)
     pad = round(pad_mm * PX_PER_MM)
     part = image[pad : pad + same.shape[0], pad : pad + same.shape[1]].astype(float)
-    inner = slice(200, -200)
+    inner = slice(120, -120)
     return float(np.abs(part[inner, inner] - same[: part.shape[0], : part.shape[1]][inner, inner]).mean())
 
 
