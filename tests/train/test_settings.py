@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from ecg_trt.errors import OptionError
 from train.config import Experiment, overrides, stage_config, tables, to_toml
 
+TRAIN = Path(__file__).parents[2] / "train"
 TOML = """
 out = "{out}"
 stages = ["stage0", "stage2"]
@@ -122,6 +124,13 @@ def test_settings_beside_a_run_are_an_experiment(tmp_path: Path) -> None:
     assert tables(again) | {"out": ""} == tables(config) | {"out": ""}
 
 
-@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "train" / "experiments").glob("*.toml")), ids=str)
+@pytest.mark.parametrize("path", sorted((TRAIN / "experiments").glob("*.toml")), ids=lambda path: path.stem)
 def test_shipped_experiments_can_be_read(path: Path) -> None:
     assert Experiment.load(path).runs()
+
+
+def test_the_readme_s_experiment_can_be_read(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```toml\n(.*?)```", (TRAIN / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "readme.toml").write_text(block)
+    runs = Experiment.load(tmp_path / "readme.toml").runs()
+    assert len(runs) == 8 and runs[0].begin == "runs/small/default/seed0/stage1/last.pt"

@@ -29,6 +29,7 @@ _PULSE_MM = 5.0
 _SPREAD_MM = 0.3  # of a zero line; a record that gives more is not the one on the page
 _BESIDE_MM = 1.5
 _LEAST_ON_INK = 0.6
+_CONTRAST = 0.2  # of what lies between paper and ink
 
 
 class UnfitPageError(ValueError):
@@ -104,7 +105,8 @@ def read_kit_page(picture: Path, told: Path, px_per_mm: float) -> Page:
         table = json.loads(told.read_text(encoding="utf-8"))
         image = read_photo(picture, min_pixels=1).image
         frame = _frame(table, image.shape)
-        leads = [_lead(entry, frame, _record(told)) for entry in table["leads"]]
+        record = _record(told)
+        leads = [_lead(entry, frame, record) for entry in table["leads"]]
     except (InputError, ValueError, KeyError, TypeError, IndexError) as error:
         if isinstance(error, UnfitPageError):
             raise
@@ -238,14 +240,15 @@ def _signal(strips: Sequence[Strip], pens: Sequence[Array]) -> Array:
 
 
 def _on_ink(page: Page) -> float:
-    """Share of the pen's way that is darker than the paper above and below it."""
+    """Share of the pen's way that is clearly darker than the paper above and below it; lines of the lattice are not."""
     grey = cv2.GaussianBlur(cv2.cvtColor(page.image, cv2.COLOR_RGB2GRAY), (3, 3), 0).astype(np.float32)
+    paper, ink = np.percentile(grey, (50, 1))
     darker = []
     for x, y in zip(page.pen_x_mm, page.pen_y_mm, strict=True):
         at = [(np.stack([x, y + d], -1) * page.px_per_mm - 0.5).astype(np.float32)[None]
               for d in (0.0, -_BESIDE_MM, _BESIDE_MM)]  # fmt: skip
         here, above, below = (cv2.remap(grey, xy, None, cv2.INTER_LINEAR)[0] for xy in at)
-        darker.append(np.mean(here < np.minimum(above, below)))
+        darker.append(np.mean(here < np.minimum(above, below) - _CONTRAST * (paper - ink)))
     return float(np.mean(darker))
 
 
