@@ -12,6 +12,7 @@ import hashlib
 import itertools
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import onnxruntime
 import torch
 from torch import nn
 
+from train.config import Model
 from train.models import STAGES, UNet, build_network, count_macs
 
 log = logging.getLogger("train.export")
@@ -40,8 +42,10 @@ class _Named(nn.Module):
 
 def _load(stage: str, checkpoint: Path) -> tuple[UNet, tuple[str, ...]]:
     """The averaged network of a run, and its outputs' names."""
-    spec, model = STAGES[stage], build_network(stage).eval()
-    model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["ema"])
+    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    network = Model(**saved.get("network", {}))
+    spec, model = STAGES[stage], build_network(stage, replace(network, pretrained=False, deep_supervision=0)).eval()
+    model.load_state_dict({key: value for key, value in saved["ema"].items() if not key.startswith("aux.")})
     return model, tuple(n for n, _ in spec.heads) + ((spec.column_head,) if spec.column_head else ())
 
 
@@ -82,7 +86,7 @@ def export_program(stage: str, checkpoint: Path, folder: Path, precision: str) -
 def halve(model: UNet) -> None:
     """FP16 within, FP32 at both ends: a heatmap rounded to FP16 has ties."""
     model.half()
-    model.fold.register_forward_pre_hook(lambda _, args: (args[0].half(),))
+    model.entrance.register_forward_pre_hook(lambda _, args: (args[0].half(),))
     for head in (model.head, *([model.column] if model.spec.column_head else [])):
         head.float()
         head.register_forward_pre_hook(lambda _, args: (args[0].float(),))
@@ -111,7 +115,7 @@ def main() -> None:
         target = args.out / f"{stage}.onnx"
         worst = export(stage, checkpoint, target)
         manifest[stage] = {"file": target.name, "sha256": hashlib.sha256(target.read_bytes()).hexdigest()}
-        model = build_network(stage)
+        model, _ = _load(stage, checkpoint)
         log.info("%s: %.2f M parameters, %.2f GMAC an image, differs from PyTorch by %.1e", stage,
                  sum(p.numel() for p in model.parameters()) / 1e6, count_macs(model) / 1e9, worst)  # fmt: skip
     index.write_text(json.dumps(manifest, indent=2) + "\n")

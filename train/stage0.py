@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from train.data.samples import align_sample
-from train.loop import Maps, Task, run
-from train.losses import align_loss
+from train.data.samples import Sample, align_sample
+from train.data.signals import PageSource
+from train.losses import Maps, Target, Targets
+from train.task import Task
+
+
+def make(rng: np.random.Generator, source: PageSource, *, kind: str | None = None) -> list[Sample]:
+    """One photo of one page."""
+    return [align_sample(rng, source, kind=kind)]
+
+
+def targets(truth: Maps) -> Targets:
+    """Page area; where there is paper, axes as unit vectors and the log of px per mm along each."""
+    on = truth["page"].clamp(0, 1)
+    values = {name: Target(truth[name], on) for name in ("axes", "log_scale")}
+    return {"page": Target.of_map(truth["page"]), **values}
 
 
 def measure(out: Maps, truth: Maps) -> dict[str, float]:
@@ -29,7 +43,9 @@ def measure(out: Maps, truth: Maps) -> dict[str, float]:
     }
 
 
-TASK = Task("stage0", lambda rng, source: [align_sample(rng, source)], align_loss, measure, 8, 2e-3)
+TASK = Task("stage0", make, targets, measure, lambda sample: bool(sample["page"].max() > 0))
 
 if __name__ == "__main__":
-    run(TASK)
+    from train.run import train_stage
+
+    train_stage(TASK.stage)

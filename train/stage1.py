@@ -7,8 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from train.data.samples import rectify_samples
-from train.loop import Maps, Task, run
-from train.losses import rectify_loss
+from train.losses import Maps, Target, Targets
+from train.task import Task
+
+
+def targets(truth: Maps) -> Targets:
+    """Lattice nodes with sub-cell offsets next to them, zero lines, starts and ends, pulses, paper and lead names."""
+    maps = {name: Target.of_map(value) for name, value in truth.items() if name != "offset"}
+    return {**maps, "offset": Target(truth["offset"], (truth["node"] > 0.2).float())}
 
 
 def _peaks(heat: Tensor, threshold: float) -> Tensor:
@@ -36,7 +42,9 @@ def measure(out: Maps, truth: Maps) -> dict[str, float]:
     }
 
 
-TASK = Task("stage1", rectify_samples, rectify_loss, measure, 8, 2e-3)
+TASK = Task("stage1", rectify_samples, targets, measure, lambda sample: bool(sample["paper"].max() > 0))
 
 if __name__ == "__main__":
-    run(TASK)
+    from train.run import train_stage
+
+    train_stage(TASK.stage)

@@ -5,8 +5,17 @@ from __future__ import annotations
 import torch
 
 from train.data.samples import trace_samples
-from train.loop import Maps, Task, run
-from train.losses import expected_row, trace_loss
+from train.losses import Maps, Target, Targets, expected_row
+from train.task import Task
+
+
+def targets(truth: Maps) -> Targets:
+    """The pen's row where it shows and is not cut off, and whether a column shows this strip's pen at all."""
+    judged = truth["judged"]
+    return {
+        "ridge": Target(truth["row"], truth["present"] * judged * truth["weight"]),
+        "presence": Target(truth["present"], judged, count=judged.numel()),
+    }
 
 
 def measure(out: Maps, truth: Maps) -> dict[str, float]:
@@ -24,7 +33,9 @@ def measure(out: Maps, truth: Maps) -> dict[str, float]:
             "presence_right": right}  # fmt: skip
 
 
-TASK = Task("stage2", trace_samples, trace_loss, measure, 12, 2e-3)
+TASK = Task("stage2", trace_samples, targets, measure, lambda sample: bool(sample["present"].mean() > 0.75))
 
 if __name__ == "__main__":
-    run(TASK)
+    from train.run import train_stage
+
+    train_stage(TASK.stage)

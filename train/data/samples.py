@@ -18,12 +18,12 @@ from ecg_trt.stages.frames import (
     TRACE_PX_PER_MM,
     cell_centre,
 )
-from ecg_trt.synth.page import Page, draw_page
+from ecg_trt.synth.page import Page
 from ecg_trt.synth.plain import draw_plain_page
 from ecg_trt.synth.sheet import bounds
 from ecg_trt.synth.shot import Shot, draw_shot, photograph
 from ecg_trt.types import Array
-from train.data.signals import FS, SignalSource
+from train.data.signals import PageSource
 
 Sample = dict[str, Array]
 
@@ -68,17 +68,19 @@ def _trace_box(page: Page) -> tuple[float, float, float, float]:
     return x0 - 10, page.strips[0].zero_y_mm - 15, x1 + 10, page.strips[-1].zero_y_mm + 15
 
 
-def align_sample(rng: np.random.Generator, source: SignalSource, size: int = 512) -> Sample:
+def align_sample(
+    rng: np.random.Generator, source: PageSource, size: int = 512, kind: str | None = None
+) -> Sample:
     """Stage 0: a letterboxed photo (size, size, 3) and page, axes, log_scale at stride 8."""
     aspect = rng.choice([4 / 3, 16 / 9, 1.0, 3 / 4, 9 / 16, 1.3], p=[0.3, 0.3, 0.05, 0.15, 0.1, 0.1])
     w, h = (size, round(size / aspect)) if aspect >= 1 else (round(size * aspect), size)
     plain = rng.random() < 0.1
-    page = None if plain else draw_page(rng, source.draw(rng), FS, px_per_mm=3.0)
+    page = None if plain else source.page(rng, 3.0)
     if page is not None and page.spec.size_mm[0] / page.spec.size_mm[1] > 1.9 and rng.random() < 0.7:
         w, h = size, int(np.clip(round(size * page.spec.size_mm[1] / page.spec.size_mm[0] * 1.1), 160, size))
     size_mm = page.spec.size_mm if page else (280.0, 210.0)
     image = page.image if page else draw_plain_page(rng, size_mm, 3.0)
-    shot = draw_shot(rng, size_mm, (h, w))
+    shot = draw_shot(rng, size_mm, (h, w), kind=kind)
     photo = photograph(image, 3.0, shot, rng)
     canvas = np.full((size, size, 3), 114, np.uint8)
     top, left = (size - h) // 2, (size - w) // 2
@@ -130,14 +132,15 @@ def _photo_hw(rng: np.random.Generator, size_mm: tuple[float, float], px_per_mm:
 
 
 def rectify_samples(
-    rng: np.random.Generator, source: SignalSource, hw: tuple[int, int] = (384, 384), count: int = 3
+    rng: np.random.Generator, source: PageSource, hw: tuple[int, int] = (384, 384), count: int = 3,
+    kind: str | None = None,
 ) -> list[Sample]:
     """Stage 1: parts of a roughly aligned page at about 4 px/mm, and the maps of `STAGES["stage1"]` at stride 4."""
     ppm = 6.0
-    page = draw_page(rng, source.draw(rng), FS, px_per_mm=ppm) if rng.random() < 0.94 else None
+    page = source.page(rng, ppm) if rng.random() < 0.94 else None
     size_mm = page.spec.size_mm if page else (280.0, 210.0)
     image = page.image if page else draw_plain_page(rng, size_mm, ppm)
-    shot = draw_shot(rng, size_mm, _photo_hw(rng, size_mm, float(rng.uniform(3.0, 6.5))))
+    shot = draw_shot(rng, size_mm, _photo_hw(rng, size_mm, float(rng.uniform(3.0, 6.5))), kind=kind)
     return [_rectify_crop(rng, page, image, ppm, shot, hw) for _ in range(count if page else 1)]
 
 
@@ -202,14 +205,15 @@ def _wobble(rng: np.random.Generator, n: int, px_per_mm: float) -> Array:
 
 
 def trace_samples(
-    rng: np.random.Generator, source: SignalSource, hw: tuple[int, int] = (320, 384), count: int = 8
+    rng: np.random.Generator, source: PageSource, hw: tuple[int, int] = (320, 384), count: int = 8,
+    kind: str | None = None,
 ) -> list[Sample]:
     """Stage 2: parts of strips of one page, with the pen's row in every column."""
     ppm = 10.0
     voltage = float(np.clip(np.exp(rng.normal(0.15, 0.35)), 0.5, 2.5))  # tall waves are rare, and most of the power
-    page = draw_page(rng, voltage * source.draw(rng), FS, px_per_mm=ppm)
+    page = source.page(rng, ppm, voltage)
     resolution = float(np.clip(np.exp(rng.normal(np.log(8.0), 0.35)), 3.5, 14))
-    shot = draw_shot(rng, page.spec.size_mm, _photo_hw(rng, page.spec.size_mm, resolution))
+    shot = draw_shot(rng, page.spec.size_mm, _photo_hw(rng, page.spec.size_mm, resolution), kind=kind)
     return [_trace_crop(rng, page, shot, int(rng.integers(len(page.strips))), hw) for _ in range(count)]
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from ecg_trt.layout import LEADS
+from ecg_trt.synth.page import Page, draw_page
 from ecg_trt.synth.signals import simulate
 from ecg_trt.types import Array
 
@@ -50,6 +52,14 @@ def _to_500_hz(signal: Array, fs: float | None) -> Array:
     return resample_poly(signal, int(FS), round(fs), axis=1).astype(np.float32)
 
 
+class PageSource(Protocol):
+    """Whatever hands out pages that a camera can be pointed at."""
+
+    def page(self, rng: np.random.Generator, px_per_mm: float, voltage: float = 1.0) -> Page:
+        """One page at a resolution; its voltages are scaled by `voltage` where it is drawn for the occasion."""
+        ...
+
+
 class SignalSource:
     """Draws (12, 5000) float32 mV at 500 Hz, half recorded and half simulated where there are records.
 
@@ -82,3 +92,7 @@ class SignalSource:
             if rng.random() < 0.15:
                 signal = -signal
         return (signal * np.float32(np.exp(rng.normal(0, 0.25)))).astype(np.float32)
+
+    def page(self, rng: np.random.Generator, px_per_mm: float, voltage: float = 1.0) -> Page:
+        """A page that shows one record, drawn by lot; its voltages are scaled by `voltage`."""
+        return draw_page(rng, voltage * self.draw(rng), FS, px_per_mm=px_per_mm)

@@ -1,5 +1,6 @@
-"""The three networks: one narrow U-Net family, told apart by data."""
+"""The three networks: one U-Net family, told apart by data; the encoder is our own narrow one or one of timm's."""
 
-from train.models.unet import STAGES, StageSpec, UNet, build_network, count_macs
+from train.models.encoders import build_network
+from train.models.unet import STAGES, StageSpec, UNet, count_macs
 
 __all__ = ["STAGES", "StageSpec", "UNet", "build_network", "count_macs"]

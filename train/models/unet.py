@@ -43,13 +43,15 @@ STAGES = {
 }  # fmt: skip
 
 
-def _conv(c_in: int, c_out: int, stride: int = 1) -> nn.Sequential:
+def conv(c_in: int, c_out: int, stride: int = 1) -> nn.Sequential:
+    """3 x 3 convolution, batch norm and ReLU."""
     return nn.Sequential(
         nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU(inplace=True)
     )
 
 
 _REGRESSIONS = ("axes", "log_scale", "offset")
+_SUB_CELL = ("offset",)
 
 
 class Residual(nn.Module):
@@ -57,62 +59,92 @@ class Residual(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.a, self.b = _conv(channels, channels), _conv(channels, channels)
+        self.a, self.b = conv(channels, channels), conv(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.b(self.a(x))
 
 
 class UNet(nn.Module):
-    """(N, H, W, 3) uint8 or float RGB in 0..255 to named maps (N, C, H / stride, W / stride), logits or raw values."""
+    """(N, H, W, 3) uint8 or float RGB in 0..255 to named maps (N, C, H / stride, W / stride), logits or raw values.
 
-    def __init__(self, spec: StageSpec) -> None:
+    Args:
+        spec: the stage's network.
+        deep_supervision: coarser decoder levels with heads of their own. Their answers, brought to the full size, are
+            named ``head@1``, ``head@2`` .. and given in training alone.
+    """
+
+    def __init__(self, spec: StageSpec, deep_supervision: int = 0) -> None:
         super().__init__()
         widths, self.spec = spec.widths, spec
-        self.fold = nn.PixelUnshuffle(2)
-        self.stem = nn.Sequential(_conv(12, widths[0]), _conv(widths[0], widths[0]))
-        self.down = nn.ModuleList(
-            nn.Sequential(_conv(a, b, 2), Residual(b)) for a, b in pairwise(widths)
-        )
+        self._build_encoder()
         self.last = max(0, spec.out_stride.bit_length() - 2)  # index of the finest decoder level
         self.lift = nn.ModuleList(
             nn.Conv2d(widths[i + 1], widths[i], 1) for i in range(self.last, len(widths) - 1)
         )
         self.join = nn.ModuleList(
-            nn.Sequential(_conv(widths[i], widths[i]), _conv(widths[i], widths[i]))
+            nn.Sequential(conv(widths[i], widths[i]), conv(widths[i], widths[i]))
             for i in range(self.last, len(widths) - 1)
         )
         fine = widths[self.last]
         unfold = 4 if spec.out_stride == 1 else 1
-        self.head = nn.Conv2d(fine, unfold * sum(n for _, n in spec.heads), 1)
-        if spec.out_stride > 1:  # heatmaps are empty nearly everywhere: begin there
-            first = [0.0 if name in _REGRESSIONS else -3.0 for name, n in spec.heads for _ in range(n)]
-            self.head.bias = nn.Parameter(torch.tensor(first))
+        self.head = self._head(fine, spec.heads, unfold)
         if unfold == 4:
             self.unfold = nn.PixelShuffle(2)
         if spec.column_head:
             self.column = nn.Sequential(
                 nn.Conv1d(2 * fine + 2 * widths[-1], 32, 5, padding=2), nn.ReLU(), nn.Conv1d(32, 2, 5, padding=2)
             )
+        if deep_supervision:
+            # A coarser cell does not tell where within it a node lies.
+            self.coarse_heads = tuple(h for h in spec.heads if h[0] not in _SUB_CELL)
+            coarser = widths[self.last + 1 : len(widths) - 1][:deep_supervision]
+            self.aux = nn.ModuleList(self._head(width, self.coarse_heads) for width in coarser)
+
+    def _build_encoder(self) -> None:
+        widths = self.spec.widths
+        self.fold = nn.PixelUnshuffle(2)
+        self.stem = nn.Sequential(conv(12, widths[0]), conv(widths[0], widths[0]))
+        self.down = nn.ModuleList(nn.Sequential(conv(a, b, 2), Residual(b)) for a, b in pairwise(widths))
+
+    @property
+    def entrance(self) -> nn.Module:
+        """The first module that sees the picture."""
+        return self.fold
+
+    def _head(self, width: int, heads: tuple[tuple[str, int], ...], unfold: int = 1) -> nn.Conv2d:
+        head = nn.Conv2d(width, unfold * sum(n for _, n in heads), 1)
+        if self.spec.out_stride > 1:  # heatmaps are empty nearly everywhere: begin there
+            first = [0.0 if name in _REGRESSIONS else -3.0 for name, n in heads for _ in range(n)]
+            head.bias = nn.Parameter(torch.tensor(first))
+        return head
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        """The picture at stride 2, 4, 8 .. with `spec.widths` channels."""
+        x = image.float().permute(0, 3, 1, 2) * (1 / 64) - 2.5
+        found = [self.stem(self.fold(x))]
+        for down in self.down:
+            found.append(down(found[-1]))
+        return found
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        x = image.float().permute(0, 3, 1, 2) * (1 / 64) - 2.5
-        x = self.stem(self.fold(x))
-        skips = []
-        for down in self.down:
-            skips.append(x)
-            x = down(x)
-        deep = x
+        skips = self.features(image)
+        x = deep = skips[-1]
+        levels = []
         for k in range(len(self.lift) - 1, -1, -1):
             x = nn.functional.interpolate(self.lift[k](x), scale_factor=2.0, mode="nearest")
             x = self.join[k](x + skips[k + self.last])
+            levels.append(x)
         maps = self.head(x)
         if self.spec.out_stride == 1:
             maps = self.unfold(maps)
-        parts = torch.split(maps, [n for _, n in self.spec.heads], dim=1)
-        out = {name: part for (name, _), part in zip(self.spec.heads, parts, strict=True)}
+        out = _by_name(maps, self.spec.heads)
         if self.spec.column_head:
             out[self.spec.column_head] = self._columns(x, deep)
+        if self.training and hasattr(self, "aux"):
+            for k, (head, level) in enumerate(zip(self.aux, levels[-2::-1], strict=False), 1):
+                full = nn.functional.interpolate(head(level), size=maps.shape[2:], mode="bilinear")
+                out |= {f"{name}@{k}": part for name, part in _by_name(full, self.coarse_heads).items()}
         return out
 
     def _columns(self, fine: Tensor, deep: Tensor) -> Tensor:
@@ -125,9 +157,9 @@ class UNet(nn.Module):
         return pair.transpose(1, 2).flatten(1)
 
 
-def build_network(stage: str) -> UNet:
-    """The untrained network of a stage."""
-    return UNet(STAGES[stage])
+def _by_name(maps: Tensor, heads: tuple[tuple[str, int], ...]) -> dict[str, Tensor]:
+    parts = torch.split(maps, [n for _, n in heads], dim=1)
+    return {name: part for (name, _), part in zip(heads, parts, strict=True)}
 
 
 def count_macs(model: UNet, batch: int = 1) -> int:

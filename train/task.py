@@ -1,0 +1,28 @@
+"""What distinguishes one stage's training from another's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from train.data.samples import Sample
+from train.losses import Maps, Targets
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One stage.
+
+    Attributes:
+        stage: name in `train.models.STAGES`.
+        make: samples of one page: a generator, a source of pages and, by keyword, the ``kind`` of picture.
+        targets: a batch's truth to what each head should answer.
+        measure: network output and truth to figures a person understands, on validation batches.
+        is_positive: whether a sample shows what the stage looks for.
+    """
+
+    stage: str
+    make: Callable[..., list[Sample]]
+    targets: Callable[[Maps], Targets]
+    measure: Callable[[Maps, Maps], dict[str, float]]
+    is_positive: Callable[[Sample], bool]
