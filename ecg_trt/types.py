@@ -76,15 +76,15 @@ class GridWarp:
 
 @dataclass(frozen=True, slots=True)
 class LabelMark:
-    """A lead name read on the page.
+    """A word on the page: the name of a lead, the paper speed or the gain.
 
     Attributes:
-        lead: name, one of `layout.LEADS`.
+        word: one of `layout.WORDS`.
         xy_mm: centre of the text, page mm.
         score: in [0, 1].
     """
 
-    lead: str
+    word: str
     xy_mm: tuple[float, float]
     score: float
 
@@ -94,7 +94,7 @@ class Segment:
     """The part of a strip that shows one lead.
 
     Attributes:
-        lead: name, one of `layout.LEADS`.
+        lead: name, as printed: one of `layout.LEAD_WORDS`, or `layout.unnamed`.
         x_mm: (start, end), page mm.
     """
 

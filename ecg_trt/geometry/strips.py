@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, LEADS, PAPER_SPEEDS_MM_PER_S, Layout
+from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, LEAD_WORDS, LEADS, PAPER_SPEEDS_MM_PER_S, Layout
 from ecg_trt.types import Array, Segment, Strip
 
 _LEAST_STRIP_MM = 20.0
@@ -30,6 +30,7 @@ _ROW_LENGTHS_MM = (125.0, 250.0, 500.0)  # 5 or 10 s at 25 or 50 mm/s
 _LEGIBLE = 0.35  # least response at which a name is taken as read
 _SKIPPED_STRIP, _SKIPPED_ROW = 0.8, 0.9  # what leaving one out costs in units of a well-read label
 _FAINT_RHYTHM = 0.8  # what a rhythm strip loses that is hardly seen
+_PARTS = {1: 4, 2: 4, 3: 6, 4: 4, 6: 6}  # into how many parts a row of so many columns is cut to look where they meet
 _SURE_STRIP = 0.7  # score of a strip that is surely one: a dark line of the grid scores less and costs less
 
 
@@ -133,12 +134,12 @@ def name_boxes(strips: Sequence[Strip], label: Array) -> Array:
 
     Args:
         strips: named strips.
-        label: (12, H, W) map of lead names.
+        label: (words, H, W) map of the words of `layout.WORDS`.
 
     Returns:
         (H, W) bool.
     """
-    any_name = label.max(0)
+    any_name = label[: len(LEAD_WORDS)].max(0)
     height, width = any_name.shape
     corners = [(s.x_mm[0], strip.zero_y_mm) for strip in strips for s in strip.segments]
     seen = []
@@ -251,7 +252,7 @@ def name_strips(
 
     Args:
         strips: from `find_strips`.
-        label: (12, H, W) map of lead names.
+        label: (words, H, W) map of the words of `layout.WORDS`.
         start: (H, W) map of segment starts.
         layout: name of a layout, or "auto".
 
@@ -287,9 +288,9 @@ class _Evidence:
     def __init__(self, strips: Sequence[Strip], label: Array, start: Array) -> None:
         self.strips = strips
         self.sure = np.minimum(1, np.array([s.score for s in strips]) / _SURE_STRIP)
-        tall = np.stack([cv2.dilate(plane, np.ones((5, 1), np.uint8)) for plane in label])
-        self.seen = {n: np.stack([self._columns(s, tall, n) for s in strips]) for n in (1, 2, 4)}
-        self.breaks = np.stack([self._quarters(s, start) for s in strips])
+        tall = np.stack([cv2.dilate(plane, np.ones((5, 1), np.uint8)) for plane in label[: len(LEADS)]])
+        self.seen = {n: np.stack([self._columns(s, tall, n) for s in strips]) for n in _PARTS}
+        self.breaks = {n: np.stack([self._breaks(s, start, n) for s in strips]) for n in set(_PARTS.values())}
 
     def _columns(self, strip: Strip, tall: Array, n: int) -> Array:
         """(n, 12, rises): best response near the start of each of n columns."""
@@ -302,11 +303,11 @@ class _Evidence:
                 out[k] = tall[:, rows, low:high].max(2)
         return out
 
-    def _quarters(self, strip: Strip, start: Array) -> Array:
-        """(3,): is there a segment start at a quarter, a half and three quarters of the strip?"""
+    def _breaks(self, strip: Strip, start: Array, parts: int) -> Array:
+        """(parts - 1,): is there a segment start where that many equal parts of the strip meet?"""
         y = round(strip.zero_y_mm)
         band = start[max(0, y - 4) : y + 5].max(0) if 0 <= y < len(start) else np.zeros(start.shape[1])
-        marks = np.linspace(*strip.x_mm, 5)[1:4]
+        marks = np.linspace(*strip.x_mm, parts + 1)[1:-1]
         return np.array([band[max(0, int(x) - 4) : int(x) + 5].max(initial=0) for x in marks])
 
     def _rhythm(self, layout: Layout, j: int) -> bool:
@@ -337,8 +338,9 @@ class _Evidence:
             rival = others.max(2)
             if self._rhythm(layout, j):
                 mine, rival = np.maximum(mine, 0.6 * rival), 0 * rival
-            inner = np.array([n == 4, n in (2, 4), n == 4])
-            structure = np.where(inner, self.breaks - 0.3, 0.3 - self.breaks).mean(1)
+            parts = _PARTS[n]
+            breaks, inner = self.breaks[parts], np.arange(1, parts) * n % parts == 0
+            structure = np.where(inner, breaks - 0.3, 0.3 - breaks).mean(1)
             out[:, :, j] = 1.5 * (mine - 0.5 * rival).mean(1).T + 0.8 * structure
             if self._rhythm(layout, j):  # what is written under the leads must not be taken for one
                 out[:, :, j] -= _FAINT_RHYTHM * (1 - self.sure)

@@ -9,8 +9,9 @@ from ecg_trt.geometry.grid import dense_map
 from ecg_trt.geometry.offsets import line_offsets, line_positions
 from ecg_trt.geometry.refine import carried, follow_small_boxes, refine_lattice, smooth_if_flat
 from ecg_trt.ops.cv2_ops import Cv2Ops
-from ecg_trt.synth.page import GridStyle, draw_page, draw_spec
+from ecg_trt.synth.page import draw_page
 from ecg_trt.synth.signals import simulate
+from ecg_trt.synth.spec import GridStyle, draw_spec
 from ecg_trt.types import GridWarp, RectifiedPage, Segment, Strip
 
 _PX_PER_MM = (10.0, 8.0)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from ecg_trt.geometry.strips import agree_on_span, find_strips, name_boxes, name_strips, read_pulses, shift_to_pen
-from ecg_trt.layout import LAYOUTS, LEADS
-from ecg_trt.synth.page import Page, draw_page, draw_spec
+from ecg_trt.layout import LAYOUTS, WORDS
+from ecg_trt.synth.page import Page, draw_page
 from ecg_trt.synth.signals import simulate
+from ecg_trt.synth.spec import draw_spec
 from ecg_trt.types import Array, Segment, Strip
 from train.data.samples import _page_maps
 
@@ -27,12 +28,12 @@ def _page(seed: int, **fixed: object) -> Page:
 @pytest.mark.parametrize("name", list(LAYOUTS))
 @pytest.mark.parametrize("seed", [0, 1])
 def test_every_layout_is_recognised(name: str, seed: int) -> None:
-    page = _page(seed, layout=name)
+    page = _page(seed, layout=LAYOUTS[name])
     maps = _maps(page)
     rng = np.random.default_rng(seed)
     zero, label = (np.clip(0.8 * m + rng.normal(0, 0.05, m.shape), 0, 1).astype(np.float32)
                    for m in (maps["zero"][0], maps["label"]))  # fmt: skip
-    label *= rng.random((12, 1, 1)) < 0.8  # some names cannot be read at all
+    label *= rng.random((len(WORDS), 1, 1)) < 0.8  # some names cannot be read at all
     strips = agree_on_span(find_strips(zero), maps["start"][0], maps["end"][0])
     naming = name_strips(strips, label, maps["start"][0])
     assert naming is not None
@@ -68,7 +69,7 @@ def test_an_empty_page_has_no_strips() -> None:
     nothing = np.zeros((200, 280), np.float32)
     assert find_strips(nothing) == []
     assert agree_on_span([], nothing, nothing) == []
-    assert name_strips([], np.zeros((12, 200, 280), np.float32), nothing) is None
+    assert name_strips([], np.zeros((len(WORDS), 200, 280), np.float32), nothing) is None
 
 
 @pytest.mark.parametrize("speed", [25.0, 50.0])
@@ -100,11 +101,11 @@ def test_names_that_cannot_be_read_stand_where_the_others_do() -> None:
     page = _page(6, layout="3x4", clutter=0.0)
     label = _maps(page)["label"]
     hidden = page.labels[5]
-    label[LEADS.index(hidden.lead)] = 0
+    label[WORDS.index(hidden.word)] = 0
     boxes = name_boxes(page.strips, label)
     for mark in page.labels:
         x, y = (round(v) for v in mark.xy_mm)
-        assert boxes[y, x], mark.lead
+        assert boxes[y, x], mark.word
     assert boxes.mean() < 0.02
     assert not name_boxes(page.strips, np.zeros_like(label)).any()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ecg_trt.layout import LEADS
+from ecg_trt.layout import WORDS
 from ecg_trt.stages.frames import (
     ALIGN_LOG_SCALE_UNIT,
     ALIGN_STRIDE,
@@ -22,13 +22,14 @@ from ecg_trt.synth.page import Page, draw_page
 from ecg_trt.synth.plain import draw_plain_page
 from ecg_trt.synth.sheet import bounds
 from ecg_trt.synth.shot import Shot, draw_shot, photograph
+from ecg_trt.synth.spec import ANY_PAGE, draw_spec
 from ecg_trt.types import Array
 from train.data.signals import FS, SignalSource
 
 Sample = dict[str, Array]
 
-
-
+_WORD_MM = 1.0  # sigma of a word's heat
+_NEAREST_CELL = 0.6  # least heat in the cell that a word's middle lies in, whose corner may be 0.8 mm off
 
 
 def _gaussian(uv: Array, points: Array, sigma_mm: float) -> Array:
@@ -129,12 +130,16 @@ def _photo_hw(rng: np.random.Generator, size_mm: tuple[float, float], px_per_mm:
     return round(h), round(w)
 
 
+def _draw_any(rng: np.random.Generator, signal_mv: Array, px_per_mm: float) -> Page:
+    return draw_page(rng, signal_mv, FS, px_per_mm=px_per_mm, spec=draw_spec(rng, layout=ANY_PAGE))
+
+
 def rectify_samples(
     rng: np.random.Generator, source: SignalSource, hw: tuple[int, int] = (384, 384), count: int = 3
 ) -> list[Sample]:
     """Stage 1: parts of a roughly aligned page at about 4 px/mm, and the maps of `STAGES["stage1"]` at stride 4."""
     ppm = 6.0
-    page = draw_page(rng, source.draw(rng), FS, px_per_mm=ppm) if rng.random() < 0.94 else None
+    page = _draw_any(rng, source.draw(rng), ppm) if rng.random() < 0.94 else None
     size_mm = page.spec.size_mm if page else (280.0, 210.0)
     image = page.image if page else draw_plain_page(rng, size_mm, ppm)
     shot = draw_shot(rng, size_mm, _photo_hw(rng, size_mm, float(rng.uniform(3.0, 6.5))))
@@ -165,7 +170,7 @@ def _rectify_crop(rng: np.random.Generator, page: Page | None, image: Array, px_
 def _page_maps(page: Page | None, uv: Array, seen: Array) -> Sample:
     """Stage 1's truth at cells whose page coordinate (h, w, 2), mm, is known."""
     h, w = uv.shape[:2]
-    maps = {"offset": np.zeros((2, h, w)), "label": np.zeros((12, h, w))}
+    maps = {"offset": np.zeros((2, h, w)), "label": np.zeros((len(WORDS), h, w))}
     for name in ("node", "zero", "start", "end", "pulse", "paper"):
         maps[name] = np.zeros((1, h, w))
     if page is not None:
@@ -187,10 +192,19 @@ def _page_maps(page: Page | None, uv: Array, seen: Array) -> Sample:
         maps["end"][0] = _gaussian(uv, np.array([(p.x_mm[1], p.zero_y_mm) for p in page.strips]), 1.2)
         for box in page.pulses_mm:
             maps["pulse"][0] = np.maximum(maps["pulse"][0], _inside(uv, tuple(box)))
-        for label in page.labels:
-            k = LEADS.index(label.lead)
-            maps["label"][k] = np.maximum(maps["label"][k], _gaussian(uv, np.array([label.xy_mm]), 1.0))
+        low, high = bounds(uv)
+        for mark in (*page.labels, *page.settings):
+            if (mark.xy_mm > low - _WORD_MM).all() and (mark.xy_mm < high + _WORD_MM).all():
+                plane = maps["label"][WORDS.index(mark.word)]
+                np.maximum(plane, _word_heat(uv, mark.xy_mm), out=plane)
     return {name: np.where(seen, m, -1.0 if name == "zero" else 0.0).astype(np.float32) for name, m in maps.items()}
+
+
+def _word_heat(uv: Array, xy_mm: tuple[float, float]) -> Array:
+    """(h, w) heatmap of one word: the cell nearest to its middle counts as its middle."""
+    heat = _gaussian(uv, np.array([xy_mm]), _WORD_MM)
+    top = heat.max()
+    return heat / top if top > _NEAREST_CELL else heat
 
 
 def _wobble(rng: np.random.Generator, n: int, px_per_mm: float) -> Array:
@@ -207,7 +221,7 @@ def trace_samples(
     """Stage 2: parts of strips of one page, with the pen's row in every column."""
     ppm = 10.0
     voltage = float(np.clip(np.exp(rng.normal(0.15, 0.35)), 0.5, 2.5))  # tall waves are rare, and most of the power
-    page = draw_page(rng, voltage * source.draw(rng), FS, px_per_mm=ppm)
+    page = _draw_any(rng, voltage * source.draw(rng), ppm)
     resolution = float(np.clip(np.exp(rng.normal(np.log(8.0), 0.35)), 3.5, 14))
     shot = draw_shot(rng, page.spec.size_mm, _photo_hw(rng, page.spec.size_mm, resolution))
     return [_trace_crop(rng, page, shot, int(rng.integers(len(page.strips))), hw) for _ in range(count)]
@@ -217,7 +231,7 @@ def _trace_crop(rng: np.random.Generator, page: Page, shot: Shot, row: int, hw: 
     ppm_x, ppm_y = TRACE_PX_PER_MM
     h, w = hw
     strip = page.strips[row]
-    left = rng.uniform(strip.x_mm[0] - 12, strip.x_mm[1] + 12 - w / ppm_x)
+    left = rng.uniform(*sorted((strip.x_mm[0] - 12, strip.x_mm[1] + 12 - w / ppm_x)))
     middle = strip.zero_y_mm + rng.normal(0, 1.0)
     u = left + np.arange(w) / ppm_x + _wobble(rng, w, ppm_x)
     lift = _wobble(rng, w, ppm_x)
