@@ -10,7 +10,7 @@ from ecg_trt.layout import INVERTED_AVR, LAYOUTS, OTHER_LEADS, RECORD_SECONDS, L
 from ecg_trt.synth.ink import Ink
 
 ANY_PAGE = "any"
-_OTHER_SHARE = 0.14  # of pages that do not show the twelve leads in a known layout, among any
+_OTHER_SHARE = 0.18  # of pages that do not show the twelve leads in a known layout, among any
 _INVERTED_SHARE = 0.5  # of Cabrera pages that print -aVR
 _LAYOUT_WEIGHTS = {
     "3x4": 2.0, "3x4+1": 4.0, "3x4+2": 0.7, "3x4+3": 1.5, "4x3": 0.6, "2x6": 0.5, "6x2": 1.5, "6x2+1": 1.0,
@@ -164,7 +164,7 @@ def _draw_other(rng: np.random.Generator, kind: str) -> tuple[Layout, float]:
         rows = (*LAYOUTS["3x4"].rows, *((lead,) for lead in more))
         return Layout(f"3x4+{len(more)}", rows, len(more)), RECORD_SECONDS
     if kind == "strip":
-        usual = rng.choice([*("II", "V1"), str(rng.choice([*_LIMB, *_CHEST, *OTHER_LEADS]))], p=[0.4, 0.1, 0.5])
+        usual = rng.choice(["II", "V1", str(rng.choice([*_LIMB, *_CHEST, *OTHER_LEADS]))], p=[0.35, 0.1, 0.55])
         leads: tuple[str, ...] = (str(usual),)
     else:
         leads = _STACKS[kind][rng.integers(len(_STACKS[kind]))]

@@ -130,7 +130,7 @@ def test_some_strips_carry_no_name_and_most_of_any_pages_show_twelve_leads() -> 
     assert 20 < strips.count("strip1") < 50
     assert {"II", "V1"} < set(strips)
     twelve = np.mean([draw_spec(rng, layout=ANY_PAGE).layout.leads == LEADS for _ in range(300)])
-    assert 0.8 < twelve < 0.95
+    assert 0.75 < twelve < 0.95
     assert all(draw_spec(rng).layout.leads == LEADS for _ in range(100))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ecg_trt.layout import WORDS
+from ecg_trt.layout import LEADS, WORDS
 from ecg_trt.stages.frames import (
     ALIGN_LOG_SCALE_UNIT,
     ALIGN_STRIDE,
@@ -28,6 +28,7 @@ from train.data.signals import FS, SignalSource
 
 Sample = dict[str, Array]
 
+_RARE_SHARE = 0.35  # of the crops of a page with words beyond the twelve leads, that are laid over one of them
 _WORD_MM = 1.0  # sigma of a word's heat
 _NEAREST_CELL = 0.6  # least heat in the cell that a word's middle lies in, whose corner may be 0.8 mm off
 
@@ -155,7 +156,11 @@ def _rectify_crop(rng: np.random.Generator, page: Page | None, image: Array, px_
                            [np.sin(turn) + shear[2], np.cos(turn) + shear[3]]]) / scale  # fmt: skip
     reach = mm_from_px @ np.array([hw[1], hw[0]]) / 2 - 12  # a little of what lies beside the page is looked at
     size = np.array(shot.size_mm)
-    centre = np.clip(rng.uniform(-5, size + 5), np.minimum(reach, size / 2), np.maximum(size - reach, size / 2))
+    aim = rng.uniform(-5, size + 5)
+    rare = [m for m in (*page.labels, *page.settings) if m.word not in LEADS] if page else []
+    if rare and rng.random() < _RARE_SHARE:
+        aim = rare[rng.integers(len(rare))].xy_mm + rng.uniform(-0.9, 0.9, 2) * reach
+    centre = np.clip(aim, np.minimum(reach, size / 2), np.maximum(size - reach, size / 2))
     coarse = np.stack(np.meshgrid(np.arange(0, hw[1] + 8, 8), np.arange(0, hw[0] + 8, 8)), -1)
     plane = (coarse - (np.array(hw[::-1]) - 1) / 2) @ mm_from_px.T + centre
     photo_xy = _upsample(shot.photo_from_plane(plane), hw)
