@@ -17,21 +17,13 @@ from ecg_trt.closing import Closing
 from ecg_trt.config import AUTO, Options
 from ecg_trt.errors import DeviceError, IncompletePageError, NoEcgFoundError
 from ecg_trt.geometry.assemble import MOST_LIMB_RESIDUAL, assemble
+from ecg_trt.geometry.naming import Naming, name_boxes, name_strips
 from ecg_trt.geometry.offsets import line_positions
 from ecg_trt.geometry.refine import carried, follow_small_boxes, refine_lattice, smooth_if_flat
-from ecg_trt.geometry.strips import (
-    Naming,
-    Pulse,
-    agree_on_span,
-    find_strips,
-    name_boxes,
-    name_strips,
-    read_pulses,
-    shift_to_pen,
-    usual_row_length,
-)
+from ecg_trt.geometry.scales import Scales, read_scales
+from ecg_trt.geometry.strips import agree_on_span, find_strips, shift_to_pen, usual_row_length
 from ecg_trt.io.photo import EncodedPhoto, load_photo, read_photo
-from ecg_trt.layout import LEADS, RECORD_SECONDS
+from ecg_trt.layout import RECORD_SECONDS, STRIPS
 from ecg_trt.runtime import NETWORKS, Runtime
 from ecg_trt.stages.align import Align, realigned, turned, zoomed
 from ecg_trt.stages.frames import TRACE_PX_PER_MM
@@ -53,7 +45,6 @@ _log = logging.getLogger(__name__)
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | Array | EncodedPhoto"
 
-_DEFAULT_SPEED, _DEFAULT_GAIN = 25.0, 10.0
 _DOUBTFUL_LABELS = 0.15  # names read the right way up score 0.2 and more, the wrong way up 0.1 and less
 _DOUBTFUL_QUALITY, _LEAST_QUALITY = 0.6, 0.25
 _FINE_PX_PER_MM = 5.0
@@ -309,8 +300,13 @@ class Digitizer(Closing):
 
     def _record(self, photo: Photo, page: RectifiedPage, grid: GridWarp, marks: PageMarks, naming: Naming,
                 trace: TraceMap) -> tuple[EcgRecord, float]:  # fmt: skip
-        speed, gain, assumed = self._scales(read_pulses(marks.pulse, naming.strips))
-        signal, quality, residual = assemble(page, naming.strips, trace, speed=speed, gain=gain, fs=self.options.fs)
+        given = {name: None if value == AUTO else float(value)
+                 for name, value in (("speed", self.options.speed), ("gain", self.options.gain))}  # fmt: skip
+        scales = read_scales(marks.label, marks.pulse, naming, **given)
+        speed, gain = scales.speed_mm_per_s, scales.gain_mm_per_mv
+        signal, quality, residual = assemble(
+            page, naming.strips, trace, leads=naming.leads, speed=speed, gain=gain, fs=self.options.fs
+        )
         if not np.isfinite(signal).any() or np.nanmean(quality) < _LEAST_QUALITY:
             raise IncompletePageError(
                 f"the traces in {photo.source} could not be followed",
@@ -319,24 +315,13 @@ class Digitizer(Closing):
                 mend="Take a sharper photo of the whole page, closer and without glare.",
             )
         record = EcgRecord(
-            signal_mv=signal, fs=self.options.fs, lead_names=LEADS, layout=naming.layout.name,
+            signal_mv=signal, fs=self.options.fs, lead_names=naming.leads, layout=naming.layout.name,
+            layout_probability=naming.probability,
             paper_speed_mm_per_s=speed, gain_mm_per_mv=gain, quality=quality,
-            warnings=tuple(_warnings(page, grid, naming, quality, assumed, speed, residual)),
-            backend=self.runtime.name, weights=dict(self._weights), assumed=assumed, source=photo.source,
+            warnings=(*naming.notes, *scales.notes, *_warnings(page, grid, naming, quality, scales, residual)),
+            backend=self.runtime.name, weights=dict(self._weights), assumed=scales.assumed, source=photo.source,
         )  # fmt: skip
         return record, residual
-
-    def _scales(self, pulse: Pulse) -> tuple[float, float, tuple[str, ...]]:
-        """Speed and gain: the user's word, else the pulse's, else the usual, which is then named as assumed."""
-        assumed = []
-        speed, gain = self.options.speed, self.options.gain
-        if speed == AUTO and pulse.speed_mm_per_s is None:
-            assumed.append("speed")
-        if gain == AUTO and pulse.gain_mm_per_mv is None:
-            assumed.append("gain")
-        speed = (pulse.speed_mm_per_s or _DEFAULT_SPEED) if speed == AUTO else speed
-        gain = (pulse.gain_mm_per_mv or _DEFAULT_GAIN) if gain == AUTO else gain
-        return float(speed), float(gain), tuple(assumed)
 
 
 def _region(strips: Sequence[Strip]) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -346,27 +331,27 @@ def _region(strips: Sequence[Strip]) -> tuple[tuple[float, float], tuple[float, 
     return (x0, y0), (x1 - x0, y1 - y0)
 
 
-def _warnings(page: RectifiedPage, grid: GridWarp, naming: Naming, quality: Array, assumed: tuple[str, ...],
-              speed: float, residual: float) -> Iterator[str]:  # fmt: skip
+def _warnings(page: RectifiedPage, grid: GridWarp, naming: Naming, quality: Array, scales: Scales,
+              residual: float) -> Iterator[str]:  # fmt: skip
     """What a reader of the record should know."""
     if not grid.measured.any():
         yield "No grid could be followed on the paper: times and amplitudes may be off by several per cent."
     if page.photo_px_per_mm < _FINE_PX_PER_MM:
         yield f"The photo is coarse ({page.photo_px_per_mm:.1f} px/mm): small waves may be lost; move closer."
-    if "speed" in assumed:
-        yield f"The paper speed could not be told from a calibration pulse: {_DEFAULT_SPEED:g} mm/s is assumed."
-    if "gain" in assumed:
-        yield f"The gain could not be told from a calibration pulse: {_DEFAULT_GAIN:g} mm/mV is assumed."
+    if "speed" in scales.assumed:
+        yield f"The paper speed could not be told from print or pulse: {scales.speed_mm_per_s:g} mm/s is assumed."
+    if "gain" in scales.assumed:
+        yield f"The gain could not be told from print or pulse: {scales.gain_mm_per_mv:g} mm/mV is assumed."
     if naming.probability < 0.6 or naming.label_score < _DOUBTFUL_LABELS:
         yield f"The layout {naming.layout.name} is uncertain, and with it the lead names: compare with the page."
     if naming.missing:
         yield f"Not found on the page: {', '.join(naming.missing)}. It may be cut, or hidden."
-    seconds = max((s.x_mm[1] - s.x_mm[0]) / speed for s in naming.strips)
-    if seconds < 0.9 * RECORD_SECONDS:
+    seconds = max((s.x_mm[1] - s.x_mm[0]) / scales.speed_mm_per_s for s in naming.strips)
+    if seconds < 0.9 * RECORD_SECONDS and naming.layout.name != STRIPS:
         yield f"The longest strip shows {seconds:.1f} s of the record's {RECORD_SECONDS:g} s."
     if residual > MOST_LIMB_RESIDUAL:
         yield f"I + III differs from II by {100 * residual:.0f} %: a limb lead is misread, or named wrongly."
-    poor = [lead for lead, q in zip(LEADS, quality, strict=True) if q < _DOUBTFUL_QUALITY]
+    poor = [lead for lead, q in zip(naming.leads, quality, strict=True) if q < _DOUBTFUL_QUALITY]
     if poor:
         yield f"Doubtful, do not rely on: {', '.join(poor)}."
 

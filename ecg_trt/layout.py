@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -9,6 +10,8 @@ RECORD_SECONDS = 10.0
 PAPER_SPEEDS_MM_PER_S = (25.0, 50.0)
 GAINS_MM_PER_MV = (5.0, 10.0, 20.0)
 
+STRIPS = "strips"
+"""Name of the layout of a page that is read strip by strip."""
 INVERTED_AVR = "-aVR"
 OTHER_LEADS = ("V7", "V8", "V9", "V3R", "V4R", "X", "Y", "Z")
 LEAD_WORDS = (*LEADS, INVERTED_AVR, *OTHER_LEADS)
@@ -47,14 +50,17 @@ class Layout:
     def leads(self) -> tuple[str, ...]:
         """Leads of a record of this page: the twelve, if it shows them all, before any others."""
         shown = tuple(dict.fromkeys(upright(lead)[0] for row in self.rows for lead in row))
-        if not set(LEADS) <= set(shown):
-            return shown
-        return (*LEADS, *(lead for lead in shown if lead not in LEADS))
+        return twelve_first(shown) if set(LEADS) <= set(shown) else shown
 
     def with_inverted_avr(self) -> Layout:
         """The same page with -aVR in place of aVR, as most devices print the Cabrera order."""
         rows = tuple(tuple(INVERTED_AVR if lead == "aVR" else lead for lead in row) for row in self.rows)
         return replace(self, rows=rows)
+
+
+def twelve_first(shown: Iterable[str]) -> tuple[str, ...]:
+    """The twelve leads, then those of the shown that are none of them."""
+    return (*LEADS, *(lead for lead in shown if lead not in LEADS))
 
 
 def upright(printed: str) -> tuple[str, float]:

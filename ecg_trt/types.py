@@ -154,22 +154,24 @@ class TraceMap:
 
 @dataclass(frozen=True, slots=True)
 class EcgRecord:
-    """Twelve leads in millivolts.
+    """Leads in millivolts: the twelve, or those that a page with other leads shows.
 
     Attributes:
-        signal_mv: (12, n) float32 in the order of `lead_names`, mV, NaN where the page prints nothing.
+        signal_mv: (leads, n) float32 in the order of `lead_names`, mV, NaN where the page prints nothing.
         fs: samples a second.
-        lead_names: I, II, III, aVR, aVL, aVF, V1 .. V6.
-        layout: for example "3x4+1".
+        lead_names: I, II, III, aVR, aVL, aVF, V1 .. V6, and behind them what is printed beside them, such as V7; on a
+            page of no known layout the names of its strips, ``strip1`` .. where they carry none.
+        layout: for example "3x4+1"; "strips" for a page of no known layout.
         paper_speed_mm_per_s: 25 or 50.
         gain_mm_per_mv: 5, 10 or 20.
-        quality: (12,) float32 in [0, 1], NaN for a lead that is not printed.
+        quality: (leads,) float32 in [0, 1], NaN for a lead that is not printed.
         warnings: sentences for a person.
         timings_ms: step to milliseconds.
         backend: what ran the networks.
         weights: network name to the first 12 hex digits of its sha256.
         assumed: names of settings that were neither read nor given, but assumed.
         source: the photo it came from.
+        layout_probability: of the layout among all, 1 where it was given.
     """
 
     signal_mv: Array
@@ -185,6 +187,7 @@ class EcgRecord:
     weights: Mapping[str, str] = field(default_factory=dict)
     assumed: tuple[str, ...] = ()
     source: str = ""
+    layout_probability: float = 1.0
 
     def to_csv(self, path: str | Path) -> Path:
         """Writes time_s and one column a lead, mV, blank where NaN. Returns the path."""

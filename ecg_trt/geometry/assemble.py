@@ -8,7 +8,7 @@ import numpy as np
 
 from ecg_trt.geometry.limb import LIMB, blend_limb_leads, limb_residual
 from ecg_trt.geometry.signal import fill_gaps, resample, without_end_steps
-from ecg_trt.layout import LEADS, RECORD_SECONDS
+from ecg_trt.layout import LEADS, RECORD_SECONDS, upright
 from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
 
 MOST_LIMB_RESIDUAL = 0.5  # beyond it, one of the limb leads was misread or is named wrongly
@@ -44,7 +44,8 @@ def _read(page: RectifiedPage, row: Array, confidence: Array, strip: Strip, segm
 
 
 def assemble(
-    page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, *, speed: float, gain: float, fs: float
+    page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, *, leads: Sequence[str], speed: float, gain: float,
+    fs: float,
 ) -> tuple[Array, Array, float]:
     """Puts every segment in its place on the record's 10 s and lets the limb leads agree.
 
@@ -54,18 +55,19 @@ def assemble(
         page: frame of the trace.
         strips: named strips.
         trace: rows of the pen.
+        leads: of the result; the limb leads agree where the twelve stand first.
         speed: mm/s.
         gain: mm/mV.
         fs: Hz of the result.
 
     Returns:
-        (12, 10 fs) float32 mV, NaN where nothing is printed or seen; (12,) float32 quality, NaN for leads that the
-        page does not print, less for limb leads that contradict each other; and the `limb_residual` of the leads
+        (leads, 10 fs) float32 mV, NaN where nothing is printed or seen; (leads,) float32 quality, NaN for leads that
+        the page does not print, less for limb leads that contradict each other; and the `limb_residual` of the leads
         before they were blended.
     """
     n = round(RECORD_SECONDS * fs)
-    signal = np.full((len(LEADS), n), np.nan)
-    quality = np.full(len(LEADS), np.nan)
+    signal = np.full((len(leads), n), np.nan)
+    quality = np.full(len(leads), np.nan)
     pieces = [
         (segment.x_mm[1] - segment.x_mm[0], strip, segment, start, k)
         for k, strip in enumerate(strips)
@@ -73,14 +75,18 @@ def assemble(
     ]
     for _, strip, segment, start, k in sorted(pieces, key=lambda p: -p[0]):
         mv, times, good = _read(page, trace.ridge_row[k], trace.confidence[k], strip, segment, speed, gain)
-        lead = LEADS.index(segment.lead)
+        name, sign = upright(segment.lead)
+        lead = leads.index(name)
         if len(times):
-            placed = resample(mv, times + start, fs, n, passband_hz=_PASSBAND_PER_MM * speed)
+            placed = resample(sign * mv, times + start, fs, n, passband_hz=_PASSBAND_PER_MM * speed)
             signal[lead] = np.where(np.isfinite(signal[lead]), signal[lead], placed)
         if np.isnan(quality[lead]):
             quality[lead] = good
-    blended = blend_limb_leads(signal, np.nan_to_num(quality).clip(0, 1) ** 2)
-    residual = limb_residual(signal)
+    residual = float("nan")
+    if tuple(leads[: len(LEADS)]) == LEADS:
+        twelve = signal[: len(LEADS)].copy()
+        residual = limb_residual(twelve)
+        signal[: len(LEADS)] = blend_limb_leads(twelve, np.nan_to_num(quality[: len(LEADS)]).clip(0, 1) ** 2)
     if residual > MOST_LIMB_RESIDUAL:
         quality[:LIMB] *= MOST_LIMB_RESIDUAL / residual
-    return blended.astype(np.float32), quality.clip(0, 1).astype(np.float32), residual
+    return signal.astype(np.float32), quality.clip(0, 1).astype(np.float32), residual
