@@ -16,7 +16,7 @@ from ecg_trt.backends.select import open_runtime
 from ecg_trt.closing import Closing
 from ecg_trt.config import AUTO, Options
 from ecg_trt.errors import DeviceError, IncompletePageError, NoEcgFoundError
-from ecg_trt.geometry.assemble import MOST_LIMB_RESIDUAL, assemble
+from ecg_trt.geometry.assemble import MOST_LIMB_RESIDUAL, assemble, settle_avr
 from ecg_trt.geometry.naming import Naming, name_boxes, name_strips
 from ecg_trt.geometry.offsets import line_positions
 from ecg_trt.geometry.refine import carried, follow_small_boxes, refine_lattice, smooth_if_flat
@@ -50,6 +50,8 @@ _DOUBTFUL_QUALITY, _LEAST_QUALITY = 0.6, 0.25
 _FINE_PX_PER_MM = 5.0
 _OTHER_SCALES = (0.8, 0.64, 1.25)
 _SIDE_MM, _ROW_MM = 12.0, 27.0
+_ROW_WORTH = 0.05  # of a further row, in units of a well-read label
+_TURNED = 0.05  # by which the names must be read better for the page to be taken as turned
 _BEYOND_MM = 4.0  # by which a strip may reach beyond the lattice that was seen
 
 
@@ -88,6 +90,22 @@ class _Look:
         if self.naming is None:
             return -1.0
         return self.label_score + 0.1 * bool(self.grid.measured.any()) - 0.05 * len(self.naming.missing)
+
+    @property
+    def roomier_worth(self) -> float:
+        """The same for looks that differ by their room above and below, where more rows may stand."""
+        return self.worth + _ROW_WORTH * (len(self.naming.strips) if self.naming else 0)
+
+    def goes_on(self, photo_hw: tuple[int, int]) -> bool:
+        """Whether the photo goes on where the lattice was not looked at and a rhythm strip would stand."""
+        zeros = [s.zero_y_mm for s in self.naming.strips] if self.naming else []
+        if self.naming is None or self.naming.layout.columns < 2 or self.naming.layout.rhythm_rows or len(zeros) < 2:
+            return False
+        below = (2 * zeros[-1] - zeros[-2]) / self.grid.mm_per_cell
+        seen = np.flatnonzero(self.grid.measured.any(1))
+        nodes = self.grid.node_xy[min(round(below), len(self.grid.node_xy) - 1)]
+        x, y = nodes[len(nodes) // 2]
+        return bool(len(seen)) and below > seen[-1] and 0 < x < photo_hw[1] - 1 and 0 < y < photo_hw[0] - 1
 
     @property
     def settled(self) -> bool:
@@ -214,6 +232,7 @@ class Digitizer(Closing):
         with clock("trace"):
             trace = self._trace(page, strips, name_boxes(look.naming.strips, look.marks.label))
             strips = shift_to_pen(strips, trace.confidence, page.origin_mm[0], page.px_per_mm[0], BEYOND_MM)
+            strips = settle_avr(page, strips, trace)
         with clock("signal"):
             record, residual = self._record(photo, page, grid, look.marks, replace(look.naming, strips=strips), trace)
         clock.ms["total"] = sum(clock.ms.values())
@@ -268,7 +287,8 @@ class Digitizer(Closing):
         for quarters in (2, 1, 3):
             if best.label_score > _DOUBTFUL_LABELS:
                 break
-            best = max(best, self._look(photo, turned(alignment, quarters), clock), key=lambda look: look.worth)
+            look = self._look(photo, turned(alignment, quarters), clock)
+            best = look if look.worth > best.worth + _TURNED else best
         first = best
         for factor in _OTHER_SCALES:
             if best.grid.measured.any():
@@ -276,12 +296,14 @@ class Digitizer(Closing):
             look = self._look(photo, zoomed(first.alignment, factor), clock)
             if look.grid.measured.any() and look.label_score > 0.5 * first.label_score:
                 best = look
-        if best.naming is not None and not best.settled:
+        goes_on = best.goes_on(photo.image.shape[:2])
+        if best.naming is not None and (goes_on or not best.settled):
             best = replace(best, refined=self._refine(photo, best.grid, best.naming.strips))
             assert best.refined is not None
-            better = realigned(best.alignment, *best.refined)
+            more_rows = goes_on or bool(best.naming.missing)
+            better = realigned(best.alignment, *best.refined, more_rows=more_rows)
             if better is not None:
-                best = max(best, self._look(photo, better, clock), key=lambda look: look.worth)
+                best = max(best, self._look(photo, better, clock), key=lambda look: look.roomier_worth)
         if best.naming is None:
             raise NoEcgFoundError(
                 f"no strip of an ECG found in {photo.source}",
@@ -305,8 +327,9 @@ class Digitizer(Closing):
         scales = read_scales(marks.label, marks.pulse, naming, **given)
         speed, gain = scales.speed_mm_per_s, scales.gain_mm_per_mv
         signal, quality, residual = assemble(
-            page, naming.strips, trace, leads=naming.leads, speed=speed, gain=gain, fs=self.options.fs
-        )
+            page, naming.strips, trace, leads=naming.leads, speed=speed, gain=gain, fs=self.options.fs,
+            seconds=_longest_s(naming, speed) if naming.layout.name == STRIPS else RECORD_SECONDS,
+        )  # fmt: skip
         if not np.isfinite(signal).any() or np.nanmean(quality) < _LEAST_QUALITY:
             raise IncompletePageError(
                 f"the traces in {photo.source} could not be followed",
@@ -331,6 +354,11 @@ def _region(strips: Sequence[Strip]) -> tuple[tuple[float, float], tuple[float, 
     return (x0, y0), (x1 - x0, y1 - y0)
 
 
+def _longest_s(naming: Naming, speed: float) -> float:
+    """Seconds that the longest strip shows."""
+    return max((s.x_mm[1] - s.x_mm[0]) / speed for s in naming.strips)
+
+
 def _warnings(page: RectifiedPage, grid: GridWarp, naming: Naming, quality: Array, scales: Scales,
               residual: float) -> Iterator[str]:  # fmt: skip
     """What a reader of the record should know."""
@@ -346,7 +374,7 @@ def _warnings(page: RectifiedPage, grid: GridWarp, naming: Naming, quality: Arra
         yield f"The layout {naming.layout.name} is uncertain, and with it the lead names: compare with the page."
     if naming.missing:
         yield f"Not found on the page: {', '.join(naming.missing)}. It may be cut, or hidden."
-    seconds = max((s.x_mm[1] - s.x_mm[0]) / scales.speed_mm_per_s for s in naming.strips)
+    seconds = _longest_s(naming, scales.speed_mm_per_s)
     if seconds < 0.9 * RECORD_SECONDS and naming.layout.name != STRIPS:
         yield f"The longest strip shows {seconds:.1f} s of the record's {RECORD_SECONDS:g} s."
     if residual > MOST_LIMB_RESIDUAL:

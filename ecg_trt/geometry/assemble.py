@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from ecg_trt.geometry.limb import LIMB, blend_limb_leads, limb_residual
+from ecg_trt.geometry.limb import LIMB, avr_is_inverted, blend_limb_leads, limb_residual
 from ecg_trt.geometry.signal import fill_gaps, resample, without_end_steps
-from ecg_trt.layout import LEADS, RECORD_SECONDS, upright
+from ecg_trt.layout import INVERTED_AVR, LEADS, RECORD_SECONDS, upright
 from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
 
 MOST_LIMB_RESIDUAL = 0.5  # beyond it, one of the limb leads was misread or is named wrongly
@@ -43,11 +44,32 @@ def _read(page: RectifiedPage, row: Array, confidence: Array, strip: Strip, segm
     return filled, times, float(np.sum(sure * np.isfinite(filled)) / whole)
 
 
+def settle_avr(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) -> tuple[Strip, ...]:
+    """The strips with aVR named as it is printed, upright or as -aVR, if the leads printed beside it leave no doubt."""
+    (sx, sy), (ox, oy) = page.px_per_mm, page.origin_mm
+    for segment in (g for strip in strips for g in strip.segments if upright(g.lead)[0] == "aVR"):
+        columns = slice(*(max(0, round((x - ox) * sx)) for x in segment.x_mm))
+        limb = np.full((LIMB, len(trace.ridge_row[0, columns])), np.nan)
+        for strip, row, sure in zip(strips, trace.ridge_row[:, columns], trace.confidence[:, columns], strict=True):
+            for other in strip.segments:
+                name, sign = upright(other.lead)
+                if name in LEADS[:LIMB] and other.x_mm == segment.x_mm:
+                    height = strip.zero_y_mm - (row / sy + oy)
+                    limb[LEADS.index(name)] = np.where(sure > SURE, sign * height, np.nan)
+        if avr_is_inverted(limb):
+            named = {segment.lead: "aVR" if segment.lead == INVERTED_AVR else INVERTED_AVR}
+            return tuple(
+                replace(s, segments=tuple(replace(g, lead=named.get(g.lead, g.lead)) for g in s.segments))
+                for s in strips
+            )
+    return tuple(strips)
+
+
 def assemble(
     page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, *, leads: Sequence[str], speed: float, gain: float,
-    fs: float,
+    fs: float, seconds: float = RECORD_SECONDS,
 ) -> tuple[Array, Array, float]:
-    """Puts every segment in its place on the record's 10 s and lets the limb leads agree.
+    """Puts every segment in its place on the record's clock and lets the limb leads agree.
 
     Where a lead is printed twice, the longer print counts and the shorter fills what it lacks.
 
@@ -59,14 +81,16 @@ def assemble(
         speed: mm/s.
         gain: mm/mV.
         fs: Hz of the result.
+        seconds: its length.
 
     Returns:
-        (leads, 10 fs) float32 mV, NaN where nothing is printed or seen; (leads,) float32 quality, NaN for leads that
-        the page does not print, less for limb leads that contradict each other; and the `limb_residual` of the leads
-        before they were blended.
+        (leads, seconds * fs) float32 mV, NaN where nothing is printed or seen; (leads,) float32 quality, NaN for leads
+        that the page does not print, less for limb leads that contradict each other; and the `limb_residual` of the
+        leads as the columns print them together, before they were blended.
     """
-    n = round(RECORD_SECONDS * fs)
+    n = round(seconds * fs)
     signal = np.full((len(leads), n), np.nan)
+    together = signal.copy()  # what the columns print side by side, whatever a rhythm strip says
     quality = np.full(len(leads), np.nan)
     pieces = [
         (segment.x_mm[1] - segment.x_mm[0], strip, segment, start, k)
@@ -80,13 +104,21 @@ def assemble(
         if len(times):
             placed = resample(sign * mv, times + start, fs, n, passband_hz=_PASSBAND_PER_MM * speed)
             signal[lead] = np.where(np.isfinite(signal[lead]), signal[lead], placed)
+            together[lead] = np.where(np.isfinite(placed), placed, together[lead])
         if np.isnan(quality[lead]):
             quality[lead] = good
     residual = float("nan")
     if tuple(leads[: len(LEADS)]) == LEADS:
-        twelve = signal[: len(LEADS)].copy()
-        residual = limb_residual(twelve)
-        signal[: len(LEADS)] = blend_limb_leads(twelve, np.nan_to_num(quality[: len(LEADS)]).clip(0, 1) ** 2)
+        residual = limb_residual(together[: len(LEADS)])
+        signal[: len(LEADS)] = _lawful(signal[: len(LEADS)], together[: len(LEADS)], quality[: len(LEADS)])
     if residual > MOST_LIMB_RESIDUAL:
         quality[:LIMB] *= MOST_LIMB_RESIDUAL / residual
     return signal.astype(np.float32), quality.clip(0, 1).astype(np.float32), residual
+
+
+def _lawful(signal: Array, together: Array, quality: Array) -> Array:
+    """(12, n) the limb leads blended; a rhythm strip of another time than the columns takes no part."""
+    trust = np.nan_to_num(quality).clip(0, 1) ** 2
+    if limb_residual(signal) > MOST_LIMB_RESIDUAL:
+        return np.where(signal == together, blend_limb_leads(together, trust), signal)
+    return blend_limb_leads(signal, trust)

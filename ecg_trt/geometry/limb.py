@@ -14,6 +14,9 @@ from ecg_trt.types import Array
 LIMB_FROM_DIPOLE = np.array([[1, 0], [0, 1], [-1, 1], [-0.5, -0.5], [1, -0.5], [-0.5, 1]], np.float64)
 LIMB = 6  # leads, the first of `LEADS`
 _LEAST_SAMPLES = 100
+_AVR = LEADS.index("aVR")
+_SHARED = 0.5  # of the samples, that a lead must have to be judged by
+_CLEARLY = 0.2  # ratio of what the laws leave over, squared, at which one sign is clearly right
 
 
 def limb_residual(signal: Array) -> float:
@@ -31,6 +34,23 @@ def limb_residual(signal: Array) -> float:
         return float("nan")
     limb = limb - limb.mean(1, keepdims=True)
     return float(np.sqrt(np.mean((limb[0] + limb[2] - limb[1]) ** 2) / max(float(np.mean(limb**2)), 1e-12)))
+
+
+def avr_is_inverted(limb: Array) -> bool:
+    """Whether what is named aVR obeys the laws of the limb leads only upside down.
+
+    Args:
+        limb: (6, n) mV in the order of `LEADS`, as they are printed together, NaN = not printed.
+    """
+    limb = np.asarray(limb[:LIMB], np.float64)
+    leads = np.flatnonzero(np.isfinite(limb).mean(1) > _SHARED)
+    x = limb[leads][:, np.isfinite(limb[leads]).all(0)]
+    if _AVR not in leads or len(leads) < 3 or x.shape[1] < _LEAST_SAMPLES:
+        return False
+    x = x - x.mean(1, keepdims=True)
+    turned = np.where((leads == _AVR)[:, None], -x, x)
+    as_named, as_turned = (float(np.sum((_off_model(leads, np.ones(len(leads))) @ v) ** 2)) for v in (x, turned))
+    return as_turned < _CLEARLY * as_named
 
 
 def blend_limb_leads(signal: Array, weight: Array, *, gross_mv: float = 0.25) -> Array:

@@ -25,8 +25,13 @@ from ecg_trt.layout import (
 )
 from ecg_trt.types import Array, Segment, Strip
 
-_LABEL_REACH_MM = (-9.0, 16.0)  # where a lead name may stand with regard to its segment's start
-_LABEL_RISE_MM = tuple(range(-16, 13))  # and to its zero line, one value for the whole page
+# Where lead names stand with regard to their segments' starts and to their zero lines, alike on the whole page: mostly
+# near the start, on some pages well behind it.
+_LABEL_REACHES_MM = ((-9.0, 16.0), (10.0, 32.0))
+_LABEL_RISE_MM = tuple(range(-16, 13))
+_FAR_NAMES = 0.3  # what names far behind the start cost
+_PLACES = len(_LABEL_REACHES_MM) * len(_LABEL_RISE_MM)
+_NAME_WEIGHT, _BREAK_WEIGHT = 1.5, 1.2  # of what is read, and of where segments start
 _LEGIBLE = 0.35  # least response at which a name is taken as read
 _SKIPPED_STRIP, _SKIPPED_ROW = 0.8, 0.9  # what leaving one out costs in units of a well-read label
 _FAINT_RHYTHM = 0.8  # what a rhythm strip loses that is hardly seen
@@ -121,8 +126,8 @@ def name_boxes(strips: Sequence[Strip], label: Array) -> Array:
     corners = [(s.x_mm[0], strip.zero_y_mm) for strip in strips for s in strip.segments]
     seen = []
     for x, y in corners:
-        left, top = (int(max(0, v + d)) for v, d in ((x, _LABEL_REACH_MM[0]), (y, _LABEL_RISE_MM[0])))
-        window = any_name[top : int(y + _LABEL_RISE_MM[-1] + 1), left : int(x + _LABEL_REACH_MM[1])]
+        left, top = (int(max(0, v + d)) for v, d in ((x, _LABEL_REACHES_MM[0][0]), (y, _LABEL_RISE_MM[0])))
+        window = any_name[top : int(y + _LABEL_RISE_MM[-1] + 1), left : int(x + _LABEL_REACHES_MM[-1][1])]
         row, column = divmod(int(window.argmax()), window.shape[1]) if window.size else (0, 0)
         found = window.size > 0 and window[row, column] > _NAME_SEEN
         seen.append((left + column - x, top + row - y) if found else (np.nan, np.nan))
@@ -168,56 +173,48 @@ class _Evidence:
         self.strips = strips
         self.sure = np.minimum(1, np.array([s.score for s in strips]) / _SURE_STRIP)
         self.price = _SKIPPED_STRIP * self.sure**3
+        self.oddity = np.repeat(_FAR_NAMES * np.arange(len(_LABEL_REACHES_MM)), len(_LABEL_RISE_MM))
         tall = np.stack([cv2.dilate(plane, np.ones((5, 1), np.uint8)) for plane in label[: len(LEAD_WORDS)]])
-        self.seen = {n: np.stack([self._columns(s, tall, n) for s in strips]) for n in _PARTS}
+        near = [(s, _near_each_start(s, tall)) for s in strips]
+        self.seen = {n: np.stack([_columns(*pair, n) for pair in near]) for n in _PARTS}
         self.structure = {n: np.array([self._structure(s, start, n) for s in strips]) for n in _PARTS}
 
     def match(self, layout: Layout) -> _Reading:
-        """A layout laid over the strips, the rise of the names and what is left out chosen for the greatest score."""
+        """A layout laid over the strips, the place of the names and what is left out chosen for the greatest score."""
         score = self._pair_scores(layout)
         best = _best_sums(score, self.price)
-        rise = int(best[:, -1, -1].argmax())
-        pairs = _pairs(best[rise], score[rise], self.price)
-        rows = [(i, self._leads(layout, i, j, rise)) for i, j in pairs]
+        total = best[:, -1, -1] - self.oddity
+        place = int(total.argmax())
+        pairs = _pairs(best[place], score[place], self.price)
+        rows = [(i, self._leads(layout, i, j, place)) for i, j in pairs]
         for i in sorted(set(range(len(self.strips))) - {i for i, _ in pairs}):
-            name = self._name(i, 1, 0, rise)
+            name = self._name(i, 1, 0, place)
             if name in OTHER_LEADS:
                 rows.append((i, (name,)))
-        return _Reading(layout, float(best[rise, -1, -1]), tuple(sorted(rows)), self._label_score(rows, rise))
+        return _Reading(layout, float(total[place]), tuple(sorted(rows)), self._label_score(rows, place))
 
     def read_freely(self) -> _Reading:
         """The strips under the names they carry; a row has several columns only where each carries a name."""
         scores = np.stack([self._own_scores(n) for n in _PARTS])
         gain = scores.max(0)
-        total = np.maximum(gain, -self.price).sum(1)
-        rise = int(total.argmax())
-        kept = np.flatnonzero(gain[rise] >= -self.price)
+        total = np.maximum(gain, -self.price).sum(1) - self.oddity - _OWN_LAYOUT
+        at = int(total.argmax())
+        kept = np.flatnonzero(gain[at] >= -self.price)
         if not len(kept):
-            kept = np.array([int(gain[rise].argmax())])
-        columns = np.array(list(_PARTS))[scores[:, rise].argmax(0)]
+            kept = np.array([int(gain[at].argmax())])
+        columns = np.array(list(_PARTS))[scores[:, at].argmax(0)]
         rows: list[tuple[int, tuple[str, ...]]] = []
         taken: list[str] = []
-        for place, i in enumerate(kept):
-            names = [self._name(i, columns[i], k, rise) or unnamed(place) for k in range(columns[i])]
+        for row, i in enumerate(kept):
+            names = [self._name(i, columns[i], k, at) or unnamed(row) for k in range(columns[i])]
             for k, name in enumerate(names):
                 copies = taken.count(upright(name)[0])
                 taken.append(upright(name)[0])
                 names[k] = f"{name}-{copies + 1}" if copies else name
             rows.append((int(i), tuple(names)))
         layout = Layout(STRIPS, tuple(names for _, names in rows))
-        read = [self.seen[len(names)][i, k, :, rise].max() for i, names in rows for k in range(len(names))]
-        return _Reading(layout, float(total[rise]) - _OWN_LAYOUT, tuple(rows), float(np.mean(read)))
-
-    def _columns(self, strip: Strip, tall: Array, n: int) -> Array:
-        """(n, names, rises): best response near the start of each of n columns."""
-        edges = np.linspace(*strip.x_mm, n + 1)[:n]
-        rows = np.clip(np.round(strip.zero_y_mm + np.array(_LABEL_RISE_MM)), 0, tall.shape[1] - 1).astype(int)
-        out = np.zeros((n, len(tall), len(rows)), np.float32)
-        for k, x in enumerate(edges):
-            low, high = (int(np.clip(x + d, 0, tall.shape[2])) for d in _LABEL_REACH_MM)
-            if high > low:
-                out[k] = tall[:, rows, low:high].max(2)
-        return out
+        read = [self.seen[len(names)][i, k, :, at].max() for i, names in rows for k in range(len(names))]
+        return _Reading(layout, float(total[at]), tuple(rows), float(np.mean(read)))
 
     def _structure(self, strip: Strip, start: Array, n: int) -> float:
         """Do segments start where n columns meet, and nowhere else?"""
@@ -229,34 +226,33 @@ class _Evidence:
         inner = np.arange(1, parts) * n % parts == 0
         return float(np.where(inner, breaks - 0.3, 0.3 - breaks).mean())
 
-    def _name(self, i: int, n: int, column: int, rise: int) -> str:
+    def _name(self, i: int, n: int, column: int, place: int) -> str:
         """What is read at one of n columns of strip i, "" if nothing is."""
-        seen = self.seen[n][i, column, :, rise]
+        seen = self.seen[n][i, column, :, place]
         return LEAD_WORDS[int(seen.argmax())] if seen.max() > _LEGIBLE else ""
 
-    def _leads(self, layout: Layout, i: int, j: int, rise: int) -> tuple[str, ...]:
+    def _leads(self, layout: Layout, i: int, j: int, place: int) -> tuple[str, ...]:
         """Names of strip i as row j; a rhythm strip takes the name that is read there."""
         leads = layout.rows[j]
-        return (self._name(i, 1, 0, rise) or leads[0],) if _is_rhythm(layout, j) else leads
+        return (self._name(i, 1, 0, place) or leads[0],) if _is_rhythm(layout, j) else leads
 
-    def _label_score(self, rows: Sequence[tuple[int, tuple[str, ...]]], rise: int) -> float:
+    def _label_score(self, rows: Sequence[tuple[int, tuple[str, ...]]], place: int) -> float:
         """Mean over the strips of the response to their names."""
-        read = [np.mean([self.seen[len(leads)][i, k, LEAD_WORDS.index(lead), rise] for k, lead in enumerate(leads)])
+        read = [np.mean([self.seen[len(leads)][i, k, LEAD_WORDS.index(lead), place] for k, lead in enumerate(leads)])
                 for i, leads in rows]  # fmt: skip
         return float(np.mean(read)) if read else 0.0
 
     def _own_scores(self, n: int) -> Array:
-        """(rises, strips) score of each strip as n columns with names of their own."""
-        first, second = np.moveaxis(np.sort(self.seen[n], axis=2)[:, :, :-3:-1], 2, 0)  # (strips, n, rises) each
-        score = 1.5 * (first - 0.5 * second).mean(1) + 0.8 * self.structure[n][:, None] - _OWN_NAME * n
-        score -= _FAINT_RHYTHM * (1 - self.sure[:, None])
-        if n > 1:
-            score = np.where((first > _LEGIBLE).all(1), score, -np.inf)
-        return np.asarray(score.T)
+        """(places, strips) score of each strip as n columns with names of their own."""
+        first, second = np.moveaxis(np.sort(self.seen[n], axis=2)[:, :, :-3:-1], 2, 0)  # (strips, n, places) each
+        names = _NAME_WEIGHT * (first - 0.5 * second).mean(1) - _OWN_NAME * n
+        names = np.maximum(names, 0) if n == 1 else np.where((first > _LEGIBLE).all(1), names, -np.inf)
+        rest = _BREAK_WEIGHT * self.structure[n] - _FAINT_RHYTHM * (1 - self.sure)
+        return np.asarray(names.T + rest)
 
     def _pair_scores(self, layout: Layout) -> Array:
-        """(rises, strips, rows) score of each strip as each row."""
-        out = np.zeros((len(_LABEL_RISE_MM), len(self.strips), len(layout.rows)))
+        """(places, strips, rows) score of each strip as each row."""
+        out = np.zeros((_PLACES, len(self.strips), len(layout.rows)))
         for j, leads in enumerate(layout.rows):
             n = len(leads)
             columns, index = np.arange(n), [LEAD_WORDS.index(lead) for lead in leads]
@@ -266,10 +262,28 @@ class _Evidence:
             rival = others.max(2)
             if _is_rhythm(layout, j):
                 mine, rival = np.maximum(mine, 0.6 * rival), 0 * rival
-            out[:, :, j] = 1.5 * (mine - 0.5 * rival).mean(1).T + 0.8 * self.structure[n]
+            out[:, :, j] = _NAME_WEIGHT * (mine - 0.5 * rival).mean(1).T + _BREAK_WEIGHT * self.structure[n]
             if _is_rhythm(layout, j):  # what is written under the leads must not be taken for one
                 out[:, :, j] -= _FAINT_RHYTHM * (1 - self.sure)
         return out
+
+
+def _near_each_start(strip: Strip, tall: Array) -> Array:
+    """(reaches, names, rises, W): best response within each reach of a start that lies at each column of the map."""
+    rows = np.clip(np.round(strip.zero_y_mm + np.array(_LABEL_RISE_MM)), 0, tall.shape[1] - 1).astype(int)
+    band = np.ascontiguousarray(tall[:, rows].reshape(-1, tall.shape[2]))
+    wide = []
+    for low, high in _LABEL_REACHES_MM:
+        onward = cv2.dilate(band, np.ones((1, round(high - low)), np.uint8), anchor=(0, 0))
+        at = np.clip(np.arange(tall.shape[2]) + round(low), 0, tall.shape[2] - 1)
+        wide.append(onward[:, at].reshape(len(tall), len(rows), -1))
+    return np.stack(wide)
+
+
+def _columns(strip: Strip, near: Array, n: int) -> Array:
+    """(n, names, places): best response near the start of each of n columns."""
+    starts = np.clip(np.linspace(*strip.x_mm, n + 1)[:n].astype(int), 0, near.shape[-1] - 1)
+    return np.asarray(near[..., starts].transpose(3, 1, 0, 2).reshape(n, near.shape[1], _PLACES))
 
 
 def _is_rhythm(layout: Layout, j: int) -> bool:

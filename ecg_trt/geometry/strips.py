@@ -16,6 +16,10 @@ from ecg_trt.types import Array, Strip
 _LEAST_STRIP_MM = 20.0
 _LEAST_ROW_PITCH_MM = 7
 _ROW_LENGTHS_MM = (125.0, 250.0, 500.0)  # 5 or 10 s at 25 or 50 mm/s
+_SPAN_REACH_MM = 10.0  # by which the ends of a row may be off
+_CUT_MM = 3.0  # by which a row that the picture cuts may begin later than it is seen
+_LEAST_SHARE = 0.7  # of a row that must be in the picture
+_MARK_SEEN, _ENOUGH_MARKS = 0.1, 3  # response where all rows have a segment start, and how many of four tell a cut row
 
 
 def find_strips(zero: Array) -> list[Strip]:
@@ -59,7 +63,8 @@ def agree_on_span(strips: Sequence[Strip], start: Array, end: Array) -> list[Str
 
     The zero line fades at its ends; the marks of starts and ends are sharper, those between the columns of a row the
     sharpest. So a row that is about as long as devices print it is taken to be just that long, and laid where the marks
-    at its ends and at its quarters add up to most.
+    at its ends and at its quarters add up to most; so is a shorter one that shows enough of these marks, because the
+    picture ends before the row does.
     """
     if not strips:
         return []
@@ -69,18 +74,29 @@ def agree_on_span(strips: Sequence[Strip], start: Array, end: Array) -> list[Str
         for heat in (start, end)
     )
     low, high = (float(np.median([s.x_mm[side] for s in strips])) for side in (0, 1))
+    shared = (low, high)
     length = usual_row_length(high - low)
     if length is not None:
-        at = np.arange((low + high - length) / 2 - 10, (low + high - length) / 2 + 10, 0.25)
-        quarters = [np.interp(at + k * length / 4, np.arange(len(starts)), starts, 0, 0) for k in range(4)]
-        total = np.sum(quarters, axis=0) + np.interp(at + length, np.arange(len(ends)), ends, 0, 0)
-        total -= 1e-3 * np.abs(at - at.mean())  # without marks, the middle of what was seen
-        low = float(at[total.argmax()])
-        high = low + length
-    shared = (low, high)
+        middle = (low + high - length) / 2
+        shared = _laid(starts, ends, length, (middle - _SPAN_REACH_MM, middle + _SPAN_REACH_MM))[0]
+    else:
+        for length in _ROW_LENGTHS_MM:
+            if _LEAST_SHARE * length < high - low < length:
+                whole, marks = _laid(starts, ends, length, (high - length - _CUT_MM, low + _CUT_MM))
+                shared = whole if marks >= _ENOUGH_MARKS else shared
     return [
         replace(s, x_mm=shared) if abs(s.x_mm[0] - low) < 25 and abs(s.x_mm[1] - high) < 40 else s for s in strips
     ]
+
+
+def _laid(starts: Array, ends: Array, length: float, reach: tuple[float, float]) -> tuple[tuple[float, float], int]:
+    """A row's span where its marks add up to most, beginning within reach, and how many starts are seen at quarters."""
+    at = np.arange(*reach, 0.25)
+    quarters = np.stack([np.interp(at + k * length / 4, np.arange(len(starts)), starts, 0, 0) for k in range(4)])
+    total = quarters.sum(0) + np.interp(at + length, np.arange(len(ends)), ends, 0, 0)
+    total -= 1e-3 * np.abs(at - at.mean())  # without marks, the middle of what was seen
+    best = int(total.argmax())
+    return (float(at[best]), float(at[best]) + length), int((quarters[:, best] > _MARK_SEEN).sum())
 
 
 def shift_to_pen(strips: Sequence[Strip], confidence: Array, origin_x_mm: float, px_per_mm: float,

@@ -28,6 +28,7 @@ _LEAST_CELLS = 40  # of 4096: a page smaller than a tenth of the frame's side in
 _RANSAC_MM = 4.0
 _RULING_PX_PER_MM = 3.0
 _ROOM_MM = 22.0  # left around the strips on a second look
+_MORE_ROWS_MM = 60.0  # and above and below them, where rows are missing
 _LEAST_COHERENCE = 0.15
 
 
@@ -182,7 +183,9 @@ def zoomed(alignment: PageAlignment, factor: float) -> PageAlignment:
     return replace(alignment, page_from_photo=larger, size_mm=(factor * w, factor * h))
 
 
-def realigned(alignment: PageAlignment, grid: GridWarp, strips: Sequence[Strip]) -> PageAlignment | None:
+def realigned(
+    alignment: PageAlignment, grid: GridWarp, strips: Sequence[Strip], *, more_rows: bool = False
+) -> PageAlignment | None:
     """A better alignment from what the next stage has seen, for a second look.
 
     With a lattice, the homography of its nodes, and an area with room for whole strips. Without one, the scale at which
@@ -192,6 +195,7 @@ def realigned(alignment: PageAlignment, grid: GridWarp, strips: Sequence[Strip])
         alignment: of the first look.
         grid: lattice of the first look.
         strips: found with it, at least one.
+        more_rows: there may be rows above or below those found.
 
     Returns:
         None if there is nothing to go by.
@@ -211,8 +215,9 @@ def realigned(alignment: PageAlignment, grid: GridWarp, strips: Sequence[Strip])
         x0, x1, y0, y1, short = zoom * x0, zoom * x1, zoom * y0, zoom * y1, 0.0
     else:
         return None
-    low = np.array([x0 - short - _ROOM_MM, y0 - _ROOM_MM])
-    high = np.array([x1 + short + _ROOM_MM, y1 + _ROOM_MM])
+    room = _ROOM_MM + _MORE_ROWS_MM * more_rows
+    low = np.array([x0 - short - _ROOM_MM, y0 - room])
+    high = np.array([x1 + short + _ROOM_MM, y1 + room])
     shift = np.array([[1, 0, -low[0]], [0, 1, -low[1]], [0, 0, 1.0]])
     size = high - low
     return replace(alignment, page_from_photo=shift @ page_from_photo, size_mm=(float(size[0]), float(size[1])))

@@ -28,7 +28,7 @@ def _assembled(millivolts: dict[str, Array]) -> tuple[Array, Array, float]:
     ridge = np.array(rows, np.float32)
     on = ((X_MM >= 5) & (X_MM < 255)).astype(np.float32)
     trace = TraceMap(ridge, np.tile(on, (len(rows), 1)))
-    return assemble(_page(), strips, trace, speed=25.0, gain=10.0, fs=500.0)
+    return assemble(_page(), strips, trace, leads=LEADS, speed=25.0, gain=10.0, fs=500.0)
 
 
 def _waves() -> tuple[Array, Array]:
@@ -63,7 +63,7 @@ def test_pen_that_cannot_be_followed_leaves_a_gap() -> None:
     on[1000:1005] = 0  # 20 ms
     on[1500:1600] = 0  # 400 ms
     trace = TraceMap(((20.0 - 10 * one) * PX_PER_MM[1]).astype(np.float32)[None], on[None])
-    signal, quality, _ = assemble(page, [strip], trace, speed=25.0, gain=10.0, fs=500.0)
+    signal, quality, _ = assemble(page, [strip], trace, leads=LEADS, speed=25.0, gain=10.0, fs=500.0)
     v1 = signal[LEADS.index("V1")]
     missing = np.flatnonzero(np.isnan(v1)) / 500
     assert missing.min() == pytest.approx((1500 / 10 - 5) / 25, abs=0.01)
