@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from ecg_trt.geometry.limb import LIMB, avr_is_inverted, blend_limb_leads, limb_residual
+from ecg_trt.geometry.limb import LIMB, blend_limb_leads, foreign_borders, limb_residual
 from ecg_trt.geometry.signal import fill_gaps, resample, without_end_steps
-from ecg_trt.layout import INVERTED_AVR, LEADS, RECORD_SECONDS, upright
+from ecg_trt.layout import LEADS, RECORD_SECONDS, upright
 from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
 
 MOST_LIMB_RESIDUAL = 0.5  # beyond it, one of the limb leads was misread or is named wrongly
@@ -18,6 +17,7 @@ SURE = 0.3  # least confidence of a column that counts as seen
 # waves is noise. On photos, scans and a render that were not trained on, 40 to 60 Hz cut waves, 70 to 80 Hz none.
 _PASSBAND_PER_MM = 3.0
 _MAX_GAP_S = 0.04
+_BORDER_MM = 1.5  # by which the border between two leads of a row may be off
 _END_MM, _END_STEP_MM = 0.3, 3.0  # a step of 3 mm within 0.3 mm of a lead's end is not the lead's own
 
 
@@ -42,27 +42,6 @@ def _read(page: RectifiedPage, row: Array, confidence: Array, strip: Strip, segm
     filled = without_end_steps(filled, round(_END_MM * sx), _END_STEP_MM / gain)
     whole = (segment.x_mm[1] - segment.x_mm[0]) * sx
     return filled, times, float(np.sum(sure * np.isfinite(filled)) / whole)
-
-
-def settle_avr(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) -> tuple[Strip, ...]:
-    """The strips with aVR named as it is printed, upright or as -aVR, if the leads printed beside it leave no doubt."""
-    (sx, sy), (ox, oy) = page.px_per_mm, page.origin_mm
-    for segment in (g for strip in strips for g in strip.segments if upright(g.lead)[0] == "aVR"):
-        columns = slice(*(max(0, round((x - ox) * sx)) for x in segment.x_mm))
-        limb = np.full((LIMB, len(trace.ridge_row[0, columns])), np.nan)
-        for strip, row, sure in zip(strips, trace.ridge_row[:, columns], trace.confidence[:, columns], strict=True):
-            for other in strip.segments:
-                name, sign = upright(other.lead)
-                if name in LEADS[:LIMB] and other.x_mm == segment.x_mm:
-                    height = strip.zero_y_mm - (row / sy + oy)
-                    limb[LEADS.index(name)] = np.where(sure > SURE, sign * height, np.nan)
-        if avr_is_inverted(limb):
-            named = {segment.lead: "aVR" if segment.lead == INVERTED_AVR else INVERTED_AVR}
-            return tuple(
-                replace(s, segments=tuple(replace(g, lead=named.get(g.lead, g.lead)) for g in s.segments))
-                for s in strips
-            )
-    return tuple(strips)
 
 
 def assemble(
@@ -109,6 +88,9 @@ def assemble(
             quality[lead] = good
     residual = float("nan")
     if tuple(leads[: len(LEADS)]) == LEADS:
+        foreign = foreign_borders(together[:LIMB], round(_BORDER_MM / speed * fs))
+        signal[:LIMB][foreign & (signal[:LIMB] == together[:LIMB])] = np.nan
+        together[:LIMB][foreign] = np.nan
         residual = limb_residual(together[: len(LEADS)])
         signal[: len(LEADS)] = _lawful(signal[: len(LEADS)], together[: len(LEADS)], quality[: len(LEADS)])
     if residual > MOST_LIMB_RESIDUAL:

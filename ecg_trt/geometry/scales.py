@@ -26,9 +26,11 @@ from ecg_trt.types import Array, Strip
 _USUAL_SPEED, _USUAL_GAIN = 25.0, 10.0
 _WORD_SEEN, _WORD_SURE = 0.35, 0.6  # response at which a setting is taken as read, and at which a pulse cannot deny it
 _RIVAL = 0.6  # greatest response to another setting, as a share of the best
-_PULSE_SECONDS = 0.2
+# What a pulse of 0.2 s measures at each speed. Its half next to the trace is often seen with less conviction, so that
+# it looks too narrow; between the two ranges it may be either.
+_PULSE_WIDTHS_MM = {25.0: (2.0, 6.5), 50.0: (8.5, 16.0)}
 _ENOUGH_PULSES = 2  # a single patch may be anything
-_PULSE_SEEN = 0.25  # least response in the middle of a pulse
+_PULSE_SEEN, _MEAN_SEEN = 0.25, 0.3  # least response in the middle of a pulse, and of their mean
 _PULSE_REACH_MM, _PULSE_SLACK_MM = 25, 2  # how far from a strip's end a pulse stands, and how well that end is known
 _PULSE_RISE_MM = round(max(GAINS_MM_PER_MV)) + 3
 _PULSE_FEET_MM = 5  # by which the lower end of a pulse may miss the zero line
@@ -112,7 +114,8 @@ def read_pulses(pulse: Array, strips: Sequence[Strip]) -> Pulse:
     if not seen:
         return Pulse(None, None)
     width, height = seen[0]
-    return Pulse(_nearest(width / _PULSE_SECONDS, PAPER_SPEEDS_MM_PER_S), _nearest(height, GAINS_MM_PER_MV))
+    speeds = [speed for speed, (low, high) in _PULSE_WIDTHS_MM.items() if low <= width < high]
+    return Pulse(speeds[0] if speeds else None, _nearest(height, GAINS_MM_PER_MV))
 
 
 def _mean_pulse(pulse: Array, strips: Sequence[Strip], side: int) -> Array:
@@ -135,7 +138,7 @@ def _mean_pulse(pulse: Array, strips: Sequence[Strip], side: int) -> Array:
 
 def _standing(mean: Array) -> tuple[float, float] | None:
     """Width and height (mm) of the greatest patch on the zero line, at half of its height; None if it is no pulse."""
-    if not mean.any():
+    if mean.max() < _MEAN_SEEN:
         return None
     lit = mean > 0.5 * mean.max()
     stats = cv2.connectedComponentsWithStats(lit.astype(np.uint8), connectivity=4)[2][1:]
