@@ -299,9 +299,9 @@ class Digitizer(Closing):
                 best = look
         goes_on = best.goes_on(photo.image.shape[:2])
         if best.naming is not None and (goes_on or not best.settled):
+            more_rows = goes_on or bool(best.naming.missing)
             best = replace(best, refined=self._refine(photo, best.grid, best.naming.strips))
             assert best.refined is not None
-            more_rows = goes_on or bool(best.naming.missing)
             better = realigned(best.alignment, *best.refined, more_rows=more_rows)
             if better is not None:
                 best = max(best, self._look(photo, better, clock), key=lambda look: look.roomier_worth)

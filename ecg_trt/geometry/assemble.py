@@ -17,6 +17,7 @@ SURE = 0.3  # least confidence of a column that counts as seen
 # waves is noise. On photos, scans and a render that were not trained on, 40 to 60 Hz cut waves, 70 to 80 Hz none.
 _PASSBAND_PER_MM = 3.0
 _MAX_GAP_S = 0.04
+_OTHER_TIME = 0.7  # ratio of residuals at which a rhythm strip is taken to show another time than the columns
 _BORDER_MM = 1.5  # by which the border between two leads of a row may be off
 _END_MM, _END_STEP_MM = 0.3, 3.0  # a step of 3 mm within 0.3 mm of a lead's end is not the lead's own
 
@@ -65,7 +66,7 @@ def assemble(
     Returns:
         (leads, seconds * fs) float32 mV, NaN where nothing is printed or seen; (leads,) float32 quality, NaN for leads
         that the page does not print, less for limb leads that contradict each other; and the `limb_residual` of the
-        leads as the columns print them together, before they were blended.
+        leads before they were blended.
     """
     n = round(seconds * fs)
     signal = np.full((len(leads), n), np.nan)
@@ -91,16 +92,20 @@ def assemble(
         foreign = foreign_borders(together[:LIMB], round(_BORDER_MM / speed * fs))
         signal[:LIMB][foreign & (signal[:LIMB] == together[:LIMB])] = np.nan
         together[:LIMB][foreign] = np.nan
-        residual = limb_residual(together[: len(LEADS)])
-        signal[: len(LEADS)] = _lawful(signal[: len(LEADS)], together[: len(LEADS)], quality[: len(LEADS)])
+        signal[: len(LEADS)], residual = _lawful(*(rows[: len(LEADS)] for rows in (signal, together, quality)))
     if residual > MOST_LIMB_RESIDUAL:
         quality[:LIMB] *= MOST_LIMB_RESIDUAL / residual
     return signal.astype(np.float32), quality.clip(0, 1).astype(np.float32), residual
 
 
-def _lawful(signal: Array, together: Array, quality: Array) -> Array:
-    """(12, n) the limb leads blended; a rhythm strip of another time than the columns takes no part."""
+def _lawful(signal: Array, together: Array, quality: Array) -> tuple[Array, float]:
+    """(12, n) with the limb leads blended, and their `limb_residual` before.
+
+    A rhythm strip may show another time than the columns: then the lead's print in its column takes part, which is in
+    `together`, and the rhythm strip stays as it is.
+    """
     trust = np.nan_to_num(quality).clip(0, 1) ** 2
-    if limb_residual(signal) > MOST_LIMB_RESIDUAL:
-        return np.where(signal == together, blend_limb_leads(together, trust), signal)
-    return blend_limb_leads(signal, trust)
+    answered, aside = limb_residual(signal), limb_residual(together)
+    if aside < _OTHER_TIME * answered:
+        return np.where(signal == together, blend_limb_leads(together, trust), signal), aside
+    return blend_limb_leads(signal, trust), answered

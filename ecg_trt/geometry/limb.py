@@ -15,7 +15,7 @@ LIMB_FROM_DIPOLE = np.array([[1, 0], [0, 1], [-1, 1], [-0.5, -0.5], [1, -0.5], [
 LIMB = 6  # leads, the first of `LEADS`
 _LEAST_SAMPLES = 100
 _SHARED = 0.5  # of the samples, that a lead must have to be judged by
-_FOREIGN_MV, _FOREIGN = 0.12, 6.0  # how far a sample must be off the law, and in units of the median
+_FOREIGN_MV, _FOREIGN = 0.15, 6.0  # how far a sample must be off the law, and in units of the median
 
 
 def limb_residual(signal: Array) -> float:
@@ -57,8 +57,8 @@ def unlawful(limb: Array) -> float:
 def foreign_borders(limb: Array, reach: int) -> Array:
     """Samples next to the ends of printed limb leads that are not theirs but a neighbour's, a pulse's or a separator's.
 
-    Within three leads whose sum is zero by law, I - II + III and aVR + aVL + aVF, these are the samples near an end, up
-    to the last that breaks the law by far.
+    Within three leads whose sum is zero by law, I - II + III and aVR + aVL + aVF, these are the samples from an end on
+    that break the law by far.
 
     Args:
         limb: (6, n) mV in the order of `LEADS`, as they are printed together, NaN = not printed.
@@ -75,12 +75,9 @@ def foreign_borders(limb: Array, reach: int) -> Array:
             continue
         off = off - np.nanmedian(off)
         wrong = np.abs(off) > max(_FOREIGN_MV, _FOREIGN * float(np.nanmedian(np.abs(off))))
-        first = np.flatnonzero(wrong[printed[:reach]])
-        last = np.flatnonzero(wrong[printed[-reach:]])
-        if len(first):
-            out[rows, : printed[first[-1]] + 1] = True
-        if len(last):
-            out[rows, printed[len(printed) - reach + last[0]] :] = True
+        for end in (printed[:reach], printed[: -reach - 1 : -1]):
+            right = np.flatnonzero(~wrong[end])
+            out[rows, end[: right[0] if len(right) else reach]] = True
     return out
 
 

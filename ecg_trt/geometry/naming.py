@@ -202,16 +202,16 @@ class _Evidence:
         kept = np.flatnonzero(gain[at] >= -self.price)
         if not len(kept):
             kept = np.array([int(gain[at].argmax())])
-        columns = np.array(list(_PARTS))[scores[:, at].argmax(0)]
+        columns = [list(_PARTS)[best] for best in scores[:, at].argmax(0)]
         rows: list[tuple[int, tuple[str, ...]]] = []
         taken: list[str] = []
-        for row, i in enumerate(kept):
+        for row, i in enumerate(kept.tolist()):
             names = [self._name(i, columns[i], k, at) or unnamed(row) for k in range(columns[i])]
             for k, name in enumerate(names):
                 copies = taken.count(upright(name)[0])
                 taken.append(upright(name)[0])
                 names[k] = f"{name}-{copies + 1}" if copies else name
-            rows.append((int(i), tuple(names)))
+            rows.append((i, tuple(names)))
         layout = Layout(STRIPS, tuple(names for _, names in rows))
         read = [self.seen[len(names)][i, k, :, at].max() for i, names in rows for k in range(len(names))]
         return _Reading(layout, float(total[at]), tuple(rows), float(np.mean(read)))
