@@ -43,7 +43,7 @@ class Options:
     fs: float = 500.0
     backend: str = AUTO
     min_px_per_mm: float = 2.0
-    min_pixels: int = 300_000
+    min_pixels: int = 150_000
     max_pixels: int = 50_000_000
 
     def __post_init__(self) -> None:
@@ -61,7 +61,7 @@ class Options:
                 "The limits in pixels contradict each other",
                 got=f"min_pixels={self.min_pixels}, max_pixels={self.max_pixels}",
                 expected="0 < min_pixels <= max_pixels",
-                mend="Leave them at 300,000 and 50,000,000.",
+                mend="Leave them at 150,000 and 50,000,000.",
             )
 
 

@@ -26,7 +26,7 @@ from ecg_trt.geometry.strips import agree_on_span, find_strips, shift_to_pen, us
 from ecg_trt.io.photo import EncodedPhoto, load_photo, read_photo
 from ecg_trt.layout import RECORD_SECONDS, STRIPS
 from ecg_trt.runtime import NETWORKS, Runtime
-from ecg_trt.stages.align import Align, realigned, turned, zoomed
+from ecg_trt.stages.align import Align, may_go_on, realigned, turned, zoomed
 from ecg_trt.stages.frames import TRACE_PX_PER_MM
 from ecg_trt.stages.rectify import PageMarks, Rectify
 from ecg_trt.stages.trace import BEYOND_MM, Trace
@@ -96,17 +96,6 @@ class _Look:
     def roomier_worth(self) -> float:
         """The same for looks that differ by their room above and below, where more rows may stand."""
         return self.worth + _ROW_WORTH * (len(self.naming.strips) if self.naming else 0)
-
-    def goes_on(self, photo_hw: tuple[int, int]) -> bool:
-        """Whether the photo goes on where the lattice was not looked at and a rhythm strip would stand."""
-        zeros = [s.zero_y_mm for s in self.naming.strips] if self.naming else []
-        if self.naming is None or self.naming.layout.columns < 2 or self.naming.layout.rhythm_rows or len(zeros) < 2:
-            return False
-        below = (2 * zeros[-1] - zeros[-2]) / self.grid.mm_per_cell
-        seen = np.flatnonzero(self.grid.measured.any(1))
-        nodes = self.grid.node_xy[min(round(below), len(self.grid.node_xy) - 1)]
-        x, y = nodes[len(nodes) // 2]
-        return bool(len(seen)) and below > seen[-1] and 0 < x < photo_hw[1] - 1 and 0 < y < photo_hw[0] - 1
 
     @property
     def settled(self) -> bool:
@@ -297,7 +286,7 @@ class Digitizer(Closing):
             look = self._look(photo, zoomed(first.alignment, factor), clock)
             if look.grid.measured.any() and look.label_score > 0.5 * first.label_score:
                 best = look
-        goes_on = best.goes_on(photo.image.shape[:2])
+        goes_on = best.naming is not None and may_go_on(best.naming, best.grid, photo.image.shape[:2])
         if best.naming is not None and (goes_on or not best.settled):
             more_rows = goes_on or bool(best.naming.missing)
             best = replace(best, refined=self._refine(photo, best.grid, best.naming.strips))

@@ -38,7 +38,7 @@ _FAINT_RHYTHM = 0.8  # what a rhythm strip loses that is hardly seen
 _OWN_NAME, _OWN_LAYOUT = 0.4, 1.0  # what a name costs that no layout asks for, and a page of such names
 _PARTS = {1: 4, 2: 4, 3: 6, 4: 4, 6: 6}  # into how many parts a row of so many columns is cut to look where they meet
 _SURE_STRIP = 0.7  # score of a strip that is surely one: a dark line of the grid scores less and costs less
-_SHARPNESS = 2.0  # of the softmax over scores, so that the probability is met
+_SHARPNESS = 5.0  # of the softmax over scores, so that the probability is met
 _NAME_SEEN, _ENOUGH_NAMES = 0.25, 3  # response in the middle of a name; how many tell where the others are
 _NAME_HALF_MM = (3.5, 2.0)  # half the width and height of a name
 

@@ -31,6 +31,7 @@ _RIVAL = 0.6  # greatest response to another setting, as a share of the best
 _PULSE_WIDTHS_MM = {25.0: (2.0, 6.5), 50.0: (8.5, 16.0)}
 _ENOUGH_PULSES = 2  # a single patch may be anything
 _PULSE_SEEN, _MEAN_SEEN = 0.25, 0.3  # least response in the middle of a pulse, and of their mean
+_CLEARLY_SEEN = 0.5  # mean response at which a pulse may say something unusual
 _PULSE_REACH_MM, _PULSE_SLACK_MM = 25, 2  # how far from a strip's end a pulse stands, and how well that end is known
 _PULSE_RISE_MM = round(max(GAINS_MM_PER_MV)) + 3
 _PULSE_FEET_MM = 5  # by which the lower end of a pulse may miss the zero line
@@ -109,13 +110,15 @@ def read_pulses(pulse: Array, strips: Sequence[Strip]) -> Pulse:
         pulse: (H, W) map of the insides of pulses.
         strips: rows of the page; a pulse stands on a row's zero line, before its beginning or behind its end.
     """
-    means = [_mean_pulse(pulse, strips, side) for side in (0, 1)]
-    seen = [size for size in (_standing(mean) for mean in sorted(means, key=lambda m: -m.max())) if size is not None]
-    if not seen:
-        return Pulse(None, None)
-    width, height = seen[0]
-    speeds = [speed for speed, (low, high) in _PULSE_WIDTHS_MM.items() if low <= width < high]
-    return Pulse(speeds[0] if speeds else None, _nearest(height, GAINS_MM_PER_MV))
+    for mean in sorted((_mean_pulse(pulse, strips, side) for side in (0, 1)), key=lambda m: -m.max()):
+        size = _standing(mean)
+        if size is not None:
+            speeds = [speed for speed, (low, high) in _PULSE_WIDTHS_MM.items() if low <= size[0] < high]
+            speed, gain = (speeds[0] if speeds else None), _nearest(size[1], GAINS_MM_PER_MV)
+            is_clear = mean.max() > _CLEARLY_SEEN  # a faint pulse may be cut, or none: it only confirms what is usual
+            return Pulse(speed if is_clear or speed == _USUAL_SPEED else None,
+                         gain if is_clear or gain == _USUAL_GAIN else None)  # fmt: skip
+    return Pulse(None, None)
 
 
 def _mean_pulse(pulse: Array, strips: Sequence[Strip], side: int) -> Array:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -16,10 +17,12 @@ from ecg_trt.types import Array, Strip
 _LEAST_STRIP_MM = 20.0
 _LEAST_ROW_PITCH_MM = 7
 _ROW_LENGTHS_MM = (125.0, 250.0, 500.0)  # 5 or 10 s at 25 or 50 mm/s
+# Some printers are a per cent fast or slow; that much more the marks must add up to for a row to be of another length.
+_SCALES, _OTHER_LENGTH = (1.0, 0.988, 0.99, 0.992, 0.994, 1.006, 1.008, 1.01, 1.012), 0.08
 _SPAN_REACH_MM = 10.0  # by which the ends of a row may be off
 _CUT_MM = 3.0  # by which a row that the picture cuts may begin later than it is seen
 _LEAST_SHARE = 0.7  # of a row that must be in the picture
-_MARK_SEEN, _ENOUGH_MARKS = 0.1, 3  # response where all rows have a segment start, and how many of four tell a cut row
+_MARK_SEEN, _ENOUGH_MARKS = 0.1, 3  # response where all rows have a segment start; how many of four tell its place
 
 
 def find_strips(zero: Array) -> list[Strip]:
@@ -78,25 +81,38 @@ def agree_on_span(strips: Sequence[Strip], start: Array, end: Array) -> list[Str
     length = usual_row_length(high - low)
     if length is not None:
         middle = (low + high - length) / 2
-        shared = _laid(starts, ends, length, (middle - _SPAN_REACH_MM, middle + _SPAN_REACH_MM))[0]
+        reach = middle - _SPAN_REACH_MM, middle + _SPAN_REACH_MM
+        laid = [_laid(starts, ends, length * scale, reach) for scale in _SCALES]
+        usual, best = laid[0], max(laid, key=lambda row: row.total)
+        is_other = best.marks >= _ENOUGH_MARKS and best.total > usual.total + _OTHER_LENGTH
+        shared = best.span if is_other else usual.span
     else:
         for length in _ROW_LENGTHS_MM:
             if _LEAST_SHARE * length < high - low < length:
-                whole, marks = _laid(starts, ends, length, (high - length - _CUT_MM, low + _CUT_MM))
-                shared = whole if marks >= _ENOUGH_MARKS else shared
+                whole = _laid(starts, ends, length, (high - length - _CUT_MM, low + _CUT_MM))
+                shared = whole.span if whole.marks >= _ENOUGH_MARKS else shared
     return [
         replace(s, x_mm=shared) if abs(s.x_mm[0] - low) < 25 and abs(s.x_mm[1] - high) < 40 else s for s in strips
     ]
 
 
-def _laid(starts: Array, ends: Array, length: float, reach: tuple[float, float]) -> tuple[tuple[float, float], int]:
-    """A row's span where its marks add up to most, beginning within reach, and how many starts are seen at quarters."""
+class _Laid(NamedTuple):
+    """A row of some length where its marks add up to most; `marks` of its quarters show a start."""
+
+    span: tuple[float, float]
+    total: float
+    marks: int
+
+
+def _laid(starts: Array, ends: Array, length: float, reach: tuple[float, float]) -> _Laid:
+    """A row that begins within reach."""
     at = np.arange(*reach, 0.25)
     quarters = np.stack([np.interp(at + k * length / 4, np.arange(len(starts)), starts, 0, 0) for k in range(4)])
     total = quarters.sum(0) + np.interp(at + length, np.arange(len(ends)), ends, 0, 0)
     total -= 1e-3 * np.abs(at - at.mean())  # without marks, the middle of what was seen
     best = int(total.argmax())
-    return (float(at[best]), float(at[best]) + length), int((quarters[:, best] > _MARK_SEEN).sum())
+    marks = int((quarters[:, best] > _MARK_SEEN).sum())
+    return _Laid((float(at[best]), float(at[best]) + length), float(total[best]), marks)
 
 
 def shift_to_pen(strips: Sequence[Strip], confidence: Array, origin_x_mm: float, px_per_mm: float,

@@ -110,11 +110,12 @@ def test_what_belongs_to_a_neighbour_is_left_out() -> None:
     limb = np.full((6, len(one)), np.nan)
     limb[:3] = one, one + three, three
     limb[0, :12] += 0.6
-    limb[1, -9:-3] -= 0.4
+    limb[1, -6:] -= 0.4
     limb[2, 600:620] += 1.0  # in the middle it is a fault, and stays
+    limb[0, 20:24] += 1.0  # as it is where it does not touch the end
     foreign = foreign_borders(limb, 30)
-    assert foreign[:3, :12].all() and foreign[:3, -9:].all()
-    assert not foreign[:, 12:-9].any() and not foreign[3:].any()
+    assert foreign[:3, :12].all() and foreign[:3, -6:].all()
+    assert not foreign[:, 12:-6].any() and not foreign[3:].any()
     assert not foreign_borders(np.stack([one, one + three, three, *3 * [np.full(len(one), np.nan)]]), 30).any()
 
 
