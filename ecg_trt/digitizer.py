@@ -21,7 +21,7 @@ from ecg_trt.geometry.naming import Naming, name_boxes, name_strips
 from ecg_trt.geometry.offsets import line_positions
 from ecg_trt.geometry.refine import carried, follow_small_boxes, refine_lattice, smooth_if_flat
 from ecg_trt.geometry.scales import Scales, read_scales
-from ecg_trt.geometry.settle import settle_avr, settle_slant
+from ecg_trt.geometry.settle import settle_avr, settle_rhythm, settle_slant
 from ecg_trt.geometry.strips import agree_on_span, find_strips, shift_to_pen, usual_row_length
 from ecg_trt.io.photo import EncodedPhoto, load_photo, read_photo
 from ecg_trt.layout import RECORD_SECONDS, STRIPS
@@ -222,7 +222,8 @@ class Digitizer(Closing):
         with clock("trace"):
             trace = self._trace(page, strips, name_boxes(look.naming.strips, look.marks.label))
             strips = shift_to_pen(strips, trace.confidence, page.origin_mm[0], page.px_per_mm[0], BEYOND_MM)
-            strips = settle_slant(page, settle_avr(page, strips, trace), trace)
+            for settle in (settle_avr, settle_slant, settle_rhythm):
+                strips = settle(page, strips, trace)
         with clock("signal"):
             record, residual = self._record(photo, page, grid, look.marks, replace(look.naming, strips=strips), trace)
         clock.ms["total"] = sum(clock.ms.values())

@@ -1,4 +1,7 @@
-"""What the laws of the limb leads say about how they were printed: aVR or -aVR, and rows slanted against the grid."""
+"""What the traces themselves say about names and places that the page left in doubt.
+
+By the laws of the limb leads: aVR or -aVR, and rows slanted against the grid. By repetition: a rhythm strip's lead.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,8 @@ _SURE = 0.3  # least confidence of a column that counts as seen
 _CLEARLY = 0.2  # ratio of what the laws leave over, squared, at which one sign is clearly right
 _SLANTS = np.arange(-14, 15) * 1e-3  # mm by which rows may start later for each mm further down
 _STRAIGHTER = 0.6  # ratio at which a slant is believed
+_REPEATED, _DIFFERENT = 0.15, 0.4  # shares of the variance by which two prints of one lead, and of two leads, differ
+_LEAST_COLUMNS = 100
 _END_MM = 1.5  # left out at the ends of leads, where neighbours are
 
 
@@ -50,6 +55,33 @@ def settle_slant(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) 
     return tuple(_moved(s, slant * (s.zero_y_mm - _middle(strips))) for s in strips)
 
 
+def settle_rhythm(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) -> tuple[Strip, ...]:
+    """The strips, a rhythm strip named after the lead that it repeats, if it plainly repeats another than it is named.
+
+    A rhythm strip that shows another time than the columns repeats none of them and keeps its name.
+    """
+    prints = [(g, k) for k, strip in enumerate(strips) if len(strip.segments) > 1 for g in strip.segments]
+    out = []
+    for k, strip in enumerate(strips):
+        if len(strip.segments) == 1 and strip.segments[0].lead in LEADS and prints:
+            differs = {g.lead: _difference(page, strips, trace, k, row, g.x_mm) for g, row in prints}
+            repeated = min(differs, key=lambda lead: differs[lead])
+            own = differs.get(strip.segments[0].lead, np.nan)
+            if own > _DIFFERENT and differs[repeated] < _REPEATED and repeated in LEADS:
+                strip = replace(strip, segments=(replace(strip.segments[0], lead=repeated),))
+        out.append(strip)
+    return tuple(out)
+
+
+def _difference(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, a: int, b: int,
+                x_mm: tuple[float, float]) -> float:  # fmt: skip
+    """Variance of the difference of two strips within a span, in units of the smaller of theirs; 9 if unseen."""
+    pair = np.stack([_row(page, strips, trace, k, _inside(page, x_mm), 0.0) for k in (a, b)])
+    pair = pair[:, np.isfinite(pair).all(0)]
+    least = pair.var(1).min() if pair.shape[1] >= _LEAST_COLUMNS else 0.0
+    return float(np.diff(pair, axis=0).var() / least) if least > 0 else 9.0
+
+
 def _middle(strips: Sequence[Strip]) -> float:
     return float(np.mean([s.zero_y_mm for s in strips]))
 
@@ -75,11 +107,21 @@ def _columns(strips: Sequence[Strip]) -> Iterator[tuple[dict[str, tuple[int, flo
 def _heights(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, rows: dict[str, tuple[int, float]],
              x_mm: tuple[float, float], slant: float) -> Array:  # fmt: skip
     """(6, n) mm of the limb leads of one column, at the same time if the rows have that slant; NaN = not seen."""
-    (sx, sy), (ox, oy) = page.px_per_mm, page.origin_mm
-    at = np.arange((x_mm[0] + _END_MM - ox) * sx, (x_mm[1] - _END_MM - ox) * sx)
+    at = _inside(page, x_mm)
     limb = np.full((LIMB, len(at)), np.nan)
     for lead, (k, sign) in rows.items():
-        y = np.where(trace.confidence[k] > _SURE, trace.ridge_row[k] / sy + oy, np.nan)
-        shifted = at + slant * (strips[k].zero_y_mm - _middle(strips)) * sx
-        limb[LEADS.index(lead)] = sign * (strips[k].zero_y_mm - np.interp(shifted, np.arange(len(y)), y))
+        limb[LEADS.index(lead)] = sign * _row(page, strips, trace, k, at, slant)
     return limb
+
+
+def _inside(page: RectifiedPage, x_mm: tuple[float, float]) -> Array:
+    """Columns of the page within a span, but for its ends."""
+    low, high = ((x - page.origin_mm[0]) * page.px_per_mm[0] for x in (x_mm[0] + _END_MM, x_mm[1] - _END_MM))
+    return np.arange(low, high)
+
+
+def _row(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, k: int, at: Array, slant: float) -> Array:
+    """(n,) mm above the zero line of strip k at the time of those columns, NaN = not seen."""
+    y = np.where(trace.confidence[k] > _SURE, trace.ridge_row[k] / page.px_per_mm[1] + page.origin_mm[1], np.nan)
+    shifted = at + slant * (strips[k].zero_y_mm - _middle(strips)) * page.px_per_mm[0]
+    return np.asarray(strips[k].zero_y_mm - np.interp(shifted, np.arange(len(y)), y))

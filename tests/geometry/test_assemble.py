@@ -9,7 +9,7 @@ import pytest
 
 from ecg_trt.geometry.assemble import assemble
 from ecg_trt.geometry.limb import foreign_borders
-from ecg_trt.geometry.settle import settle_avr, settle_slant
+from ecg_trt.geometry.settle import settle_avr, settle_rhythm, settle_slant
 from ecg_trt.layout import LEADS, upright
 from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
 
@@ -140,3 +140,18 @@ def test_rows_that_slant_against_the_grid_are_brought_to_one_time() -> None:
     assert settled[2].segments[0].x_mm == settled[2].x_mm
     upright_rows = _printed({"I": one, "II": one + three, "III": three})
     assert settle_slant(_page(), *upright_rows) == tuple(upright_rows[0])
+
+
+def test_a_rhythm_strip_is_named_after_the_lead_it_repeats() -> None:
+    one, three = _waves()
+    columns = {"I": one, "II": one + three, "III": three}
+    other = 0.7 * np.sin(23 * X_MM / 25)
+    columns = {lead: np.where(X_MM < 130, mv, other) for lead, mv in columns.items()}
+    for named, shown, settled in (("II", three, "III"), ("II", one + three, "II"), ("II", np.roll(one, 90), "II"),
+                                  ("V8", three, "V8")):  # fmt: skip
+        strips, trace = _printed({**columns, "V1": shown})
+        halves = [(Segment(s.segments[0].lead, (5.0, 130.0)), Segment("V2", (130.0, 255.0))) for s in strips[:3]]
+        strips = [replace(s, segments=h) for s, h in zip(strips, halves, strict=False)] + [
+            replace(strips[3], segments=(Segment(named, (5.0, 255.0)),))
+        ]
+        assert settle_rhythm(_page(), strips, trace)[3].segments[0].lead == settled
