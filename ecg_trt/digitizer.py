@@ -51,7 +51,7 @@ _DOUBTFUL_QUALITY, _LEAST_QUALITY = 0.6, 0.25
 _FINE_PX_PER_MM = 5.0
 _OTHER_SCALES = (0.8, 0.64, 1.25)
 _SIDE_MM, _ROW_MM = 12.0, 27.0
-_ROW_WORTH = 0.05  # of a further row, in units of a well-read label
+_ROW_WORTH = 0.1  # of a further row, in units of a well-read label
 _TURNED = 0.05  # by which the names must be read better for the page to be taken as turned
 _BEYOND_MM = 4.0  # by which a strip may reach beyond the lattice that was seen
 

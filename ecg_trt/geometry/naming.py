@@ -33,6 +33,7 @@ _FAR_NAMES = 0.3  # what names far behind the start cost
 _PLACES = len(_LABEL_REACHES_MM) * len(_LABEL_RISE_MM)
 _NAME_WEIGHT, _BREAK_WEIGHT = 1.5, 1.2  # of what is read, and of where segments start
 _LEGIBLE = 0.35  # least response at which a name is taken as read
+_LIKELY, _RATHER = 0.2, 2.0  # least response at which it is, if it is so many times that to the usual name
 _SKIPPED_STRIP, _SKIPPED_ROW = 0.8, 0.9  # what leaving one out costs in units of a well-read label
 _FAINT_RHYTHM = 0.8  # what a rhythm strip loses that is hardly seen
 _OWN_NAME, _OWN_LAYOUT = 0.4, 1.0  # what a name costs that no layout asks for, and a page of such names
@@ -217,14 +218,15 @@ class _Evidence:
         return _Reading(layout, float(total[at]), tuple(rows), float(np.mean(read)))
 
     def _structure(self, strip: Strip, start: Array, n: int) -> float:
-        """Do segments start where n columns meet, and nowhere else?"""
+        """Do segments start where n columns meet, and nowhere else? Both questions weigh the same."""
         parts = _PARTS[n]
         y = round(strip.zero_y_mm)
         band = start[max(0, y - 4) : y + 5].max(0) if 0 <= y < len(start) else np.zeros(start.shape[1])
         marks = np.linspace(*strip.x_mm, parts + 1)[1:-1]
         breaks = np.array([band[max(0, int(x) - 4) : int(x) + 5].max(initial=0) for x in marks])
         inner = np.arange(1, parts) * n % parts == 0
-        return float(np.where(inner, breaks - 0.3, 0.3 - breaks).mean())
+        answers = [part.mean() for part in (breaks[inner] - 0.3, 0.3 - breaks[~inner]) if part.size]
+        return float(np.mean(answers))
 
     def _name(self, i: int, n: int, column: int, place: int) -> str:
         """What is read at one of n columns of strip i, "" if nothing is."""
@@ -232,9 +234,13 @@ class _Evidence:
         return LEAD_WORDS[int(seen.argmax())] if seen.max() > _LEGIBLE else ""
 
     def _leads(self, layout: Layout, i: int, j: int, place: int) -> tuple[str, ...]:
-        """Names of strip i as row j; a rhythm strip takes the name that is read there."""
+        """Names of strip i as row j; a rhythm strip takes the name that is read there rather than the usual one."""
         leads = layout.rows[j]
-        return (self._name(i, 1, 0, place) or leads[0],) if _is_rhythm(layout, j) else leads
+        if not _is_rhythm(layout, j):
+            return leads
+        seen = self.seen[1][i, 0, :, place]
+        is_read = seen.max() > max(_LIKELY, _RATHER * seen[LEAD_WORDS.index(leads[0])])
+        return (self._name(i, 1, 0, place) or (LEAD_WORDS[int(seen.argmax())] if is_read else leads[0]),)
 
     def _label_score(self, rows: Sequence[tuple[int, tuple[str, ...]]], place: int) -> float:
         """Mean over the strips of the response to their names."""

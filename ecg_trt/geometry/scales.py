@@ -25,7 +25,7 @@ from ecg_trt.types import Array, Strip
 
 _USUAL_SPEED, _USUAL_GAIN = 25.0, 10.0
 _WORD_SEEN, _WORD_SURE = 0.35, 0.6  # response at which a setting is taken as read, and at which a pulse cannot deny it
-_RIVAL = 0.6  # greatest response to another setting, as a share of the best
+_RIVAL = 0.4  # greatest response to another setting, as a share of the best
 # What a pulse of 0.2 s measures at each speed. Its half next to the trace is often seen with less conviction, so that
 # it looks too narrow; between the two ranges it may be either.
 _PULSE_WIDTHS_MM = {25.0: (2.0, 6.5), 50.0: (8.5, 16.0)}
