@@ -23,7 +23,7 @@ from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import EcgTrtError
 from ecg_trt.io.overlay import draw_overlay
 from ecg_trt.layout import LEADS
-from ecg_trt.metrics import Score, score_record, summarise
+from ecg_trt.metrics import Score, in_order, score_record, summarise
 from ecg_trt.types import Array
 
 _TILE_W, _TILE_H = 900, 640
@@ -85,7 +85,9 @@ def judge(digitizer: Digitizer, case: Case, keep_view: bool) -> Outcome:
     except EcgTrtError as error:
         return Outcome(case, None, "", float("nan"), f"{type(error).__name__}: {error.what}", float("nan"), None)
     record = reading.record
-    score = None if case.truth is None else score_record(case.truth, case.fs, record.signal_mv, record.fs)
+    score = None
+    if case.truth is not None:
+        score = score_record(case.truth, case.fs, in_order(record.signal_mv, record.lead_names, LEADS), record.fs)
     view = None
     if keep_view:
         view = cv2.resize(draw_overlay(reading.page, reading.strips, reading.trace, record), (_TILE_W, _TILE_H),

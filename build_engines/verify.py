@@ -114,8 +114,9 @@ def draw_feed(spec: NetworkSpec, seed: int = 1) -> dict[str, Array]:
 
 def _windows(spec: NetworkSpec, shape: tuple[int, ...], seed: int) -> Array:
     """(n, H, W, 3) uint8; image k is centred on strip k of the page, and starts again at the first."""
-    from ecg_trt.synth.page import draw_page, draw_spec
+    from ecg_trt.synth.page import draw_page
     from ecg_trt.synth.signals import simulate
+    from ecg_trt.synth.spec import draw_spec
 
     rng = np.random.default_rng(seed)
     look = draw_spec(rng, layout="3x4+1", paper_speed_mm_per_s=25.0, gain_mm_per_mv=_GAIN_MM_PER_MV, clutter=0.0)

@@ -19,7 +19,7 @@ from ecg_trt.cli_common import EXIT_INTERRUPTED, EXIT_SOME_FAILED, NOTICE, refus
 from ecg_trt.cli_engines import build, engine_lines, engines
 from ecg_trt.config import AUTO, BACKENDS, Options
 from ecg_trt.errors import DeviceFaultError, EcgTrtError, OutputError
-from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, PAPER_SPEEDS_MM_PER_S
+from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, PAPER_SPEEDS_MM_PER_S, STRIPS
 
 if TYPE_CHECKING:
     from ecg_trt.digitizer import Reading
@@ -64,7 +64,7 @@ main.add_command(engines)
     help="May be given several times; the JSON is always written.",
 )
 @click.option("--fs", default=500.0, show_default=True, help="Samples a second, 50 to 2000.")
-@click.option("--layout", default=AUTO, show_default=True, type=click.Choice([AUTO, *LAYOUTS]))
+@click.option("--layout", default=AUTO, show_default=True, type=click.Choice([AUTO, *LAYOUTS, STRIPS]))
 @click.option("--speed", default=AUTO, show_default=True, type=_auto_or(PAPER_SPEEDS_MM_PER_S), help="mm/s.")
 @click.option("--gain", default=AUTO, show_default=True, type=_auto_or(GAINS_MM_PER_MV), help="mm/mV.")
 @click.option("--backend", default=AUTO, show_default=True, type=click.Choice(BACKENDS))

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import TypeVar
 
 from ecg_trt.errors import BackendUnavailableError, OptionError
-from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, PAPER_SPEEDS_MM_PER_S
+from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, PAPER_SPEEDS_MM_PER_S, STRIPS
 
 _Kind = TypeVar("_Kind", bound=Enum)
 
@@ -23,7 +23,7 @@ class Options:
     """Settings of a digitizer; "auto" means: read it from the page.
 
     Attributes:
-        layout: "auto" or a name in `layout.LAYOUTS`.
+        layout: "auto", a name in `layout.LAYOUTS`, or "strips" for a page of other leads, read strip by strip.
         speed: paper speed, "auto", 25 or 50 mm/s.
         gain: "auto", 5, 10 or 20 mm/mV.
         fs: samples a second of the record, 50 .. 2000 Hz.
@@ -45,12 +45,12 @@ class Options:
     backend: str = AUTO
     min_px_per_mm: float = 2.0
     min_quality: float = 0.0
-    min_pixels: int = 300_000
+    min_pixels: int = 150_000
     max_pixels: int = 50_000_000
 
     def __post_init__(self) -> None:
         """Checks every value and turns "25" into 25.0."""
-        _check_choice("layout", self.layout, (AUTO, *LAYOUTS))
+        _check_choice("layout", self.layout, (AUTO, *LAYOUTS, STRIPS))
         _check_choice("backend", self.backend, BACKENDS)
         object.__setattr__(self, "speed", _auto_or_one_of("speed", self.speed, PAPER_SPEEDS_MM_PER_S, "mm/s"))
         object.__setattr__(self, "gain", _auto_or_one_of("gain", self.gain, GAINS_MM_PER_MV, "mm/mV"))
@@ -64,7 +64,7 @@ class Options:
                 "The limits in pixels contradict each other",
                 got=f"min_pixels={self.min_pixels}, max_pixels={self.max_pixels}",
                 expected="0 < min_pixels <= max_pixels",
-                mend="Leave them at 300,000 and 50,000,000.",
+                mend="Leave them at 150,000 and 50,000,000.",
             )
 
 

@@ -17,6 +17,7 @@ from ecg_trt.closing import Closing
 from ecg_trt.config import AUTO, Options
 from ecg_trt.errors import DeviceError, IncompletePageError, NoEcgFoundError
 from ecg_trt.geometry.assemble import assemble
+from ecg_trt.geometry.naming import Naming, name_boxes, name_strips
 from ecg_trt.geometry.offsets import LinePlaces
 from ecg_trt.geometry.refine import (
     carried,
@@ -26,24 +27,16 @@ from ecg_trt.geometry.refine import (
     refine_lattice,
     smooth_if_flat,
 )
-from ecg_trt.geometry.strips import (
-    Naming,
-    Pulse,
-    agree_on_span,
-    find_strips,
-    name_boxes,
-    name_strips,
-    read_pulses,
-    shift_to_pen,
-    usual_row_length,
-)
+from ecg_trt.geometry.scales import read_scales
+from ecg_trt.geometry.settle import settle_avr, settle_rhythm, settle_slant
+from ecg_trt.geometry.strips import agree_on_span, find_strips, shift_to_pen, usual_row_length
 from ecg_trt.io.photo import EncodedPhoto, load_photo, read_photo
-from ecg_trt.layout import LEADS
+from ecg_trt.layout import RECORD_SECONDS, STRIPS
 from ecg_trt.quality.features import DOUBTFUL_LABELS, Evidence, lead_features
 from ecg_trt.quality.model import Calibration, load_calibration, quality_of
 from ecg_trt.quality.words import refuse_foreign, refuse_low_quality, warnings_of
 from ecg_trt.runtime import NETWORKS, Runtime
-from ecg_trt.stages.align import Align, realigned, turned, zoomed
+from ecg_trt.stages.align import Align, may_go_on, realigned, turned, zoomed
 from ecg_trt.stages.frames import TRACE_PX_PER_MM
 from ecg_trt.stages.rectify import PageMarks, Rectify
 from ecg_trt.stages.trace import BEYOND_MM, Trace
@@ -63,11 +56,12 @@ _log = logging.getLogger(__name__)
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | Array | EncodedPhoto"
 
-_DEFAULT_SPEED, _DEFAULT_GAIN = 25.0, 10.0
 _LEAST_CONFIDENCE = 0.25
 _HARDLY_LABELS = 0.05  # in none of four directions, and no grid: not worth another look
 _OTHER_SCALES = (0.8, 0.64, 1.25)
 _SIDE_MM, _ROW_MM = 12.0, 27.0
+_ROW_WORTH = 0.1  # of a further row, in units of a well-read label
+_TURNED = 0.05  # by which the names must be read better for the page to be taken as turned
 _BEYOND_MM = 4.0  # by which a strip may reach beyond the lattice that was seen
 
 
@@ -110,6 +104,11 @@ class _Look:
         if self.naming is None:
             return -1.0
         return self.label_score + 0.1 * bool(self.grid.measured.any()) - 0.05 * len(self.naming.missing)
+
+    @property
+    def roomier_worth(self) -> float:
+        """The same for looks that differ by their room above and below, where more rows may stand."""
+        return self.worth + _ROW_WORTH * (len(self.naming.strips) if self.naming else 0)
 
     @property
     def settled(self) -> bool:
@@ -239,6 +238,8 @@ class Digitizer(Closing):
         with clock("trace"):
             trace = self._trace(page, strips, name_boxes(look.naming.strips, look.marks.label))
             strips = shift_to_pen(strips, trace.confidence, page.origin_mm[0], page.px_per_mm[0], BEYOND_MM)
+            for settle in (settle_avr, settle_slant, settle_rhythm):
+                strips = settle(page, strips, trace)
         with clock("signal"):
             seen = replace(look, grid=grid, naming=replace(look.naming, strips=strips))
             record, residual, features = self._record(photo, page, seen, trace)
@@ -297,7 +298,8 @@ class Digitizer(Closing):
         for quarters in (2, 1, 3):
             if best.label_score > DOUBTFUL_LABELS:
                 break
-            best = max(best, self._look(photo, turned(alignment, quarters), clock), key=lambda look: look.worth)
+            look = self._look(photo, turned(alignment, quarters), clock)
+            best = look if look.worth > best.worth + _TURNED else best
         if best.label_score < _HARDLY_LABELS and not best.grid.measured.any():
             raise _without_strips(photo) if best.naming is None else _without_signs(photo)
         first = best
@@ -307,12 +309,14 @@ class Digitizer(Closing):
             look = self._look(photo, zoomed(first.alignment, factor), clock)
             if look.grid.measured.any() and look.label_score > 0.5 * first.label_score:
                 best = look
-        if best.naming is not None and not best.settled:
+        goes_on = best.naming is not None and may_go_on(best.naming, best.grid, photo.image.shape[:2])
+        if best.naming is not None and (goes_on or not best.settled):
+            more_rows = goes_on or bool(best.naming.missing)
             best = replace(best, refined=self._refine(photo, best.grid, best.naming.strips))
             assert best.refined is not None
-            better = realigned(best.alignment, *best.refined)
+            better = realigned(best.alignment, *best.refined, more_rows=more_rows)
             if better is not None:
-                best = max(best, self._look(photo, better, clock), key=lambda look: look.worth)
+                best = max(best, self._look(photo, better, clock), key=lambda look: look.roomier_worth)
         if best.naming is None:
             raise _without_strips(photo)
         if best.label_score < DOUBTFUL_LABELS and not best.grid.measured.any():
@@ -325,8 +329,14 @@ class Digitizer(Closing):
         """The record, the `limb_residual` and the features of its quality."""
         naming = look.naming
         assert naming is not None
-        speed, gain, assumed = self._scales(read_pulses(look.marks.pulse, naming.strips))
-        signal, sure, residual = assemble(page, naming.strips, trace, speed=speed, gain=gain, fs=self.options.fs)
+        given = {name: None if value == AUTO else float(value)
+                 for name, value in (("speed", self.options.speed), ("gain", self.options.gain))}  # fmt: skip
+        scales = read_scales(look.marks.label, look.marks.pulse, naming, **given)
+        speed, gain = scales.speed_mm_per_s, scales.gain_mm_per_mv
+        signal, sure, residual = assemble(
+            page, naming.strips, trace, leads=naming.leads, speed=speed, gain=gain, fs=self.options.fs,
+            seconds=_longest_s(naming, speed) if naming.layout.name == STRIPS else RECORD_SECONDS,
+        )  # fmt: skip
         if not np.isfinite(signal).any() or np.nanmean(sure) < _LEAST_CONFIDENCE:
             raise IncompletePageError(
                 f"the traces in {photo.source} could not be followed",
@@ -334,33 +344,22 @@ class Digitizer(Closing):
                 expected=f"at least {_LEAST_CONFIDENCE}",
                 mend="Take a sharper photo of the whole page, closer and without glare.",
             )
-        evidence = Evidence(look.alignment, look.grid, page, naming, trace, assumed)
-        features = lead_features(evidence)
+        evidence = Evidence(look.alignment, look.grid, page, naming, trace, scales.assumed)
+        features = lead_features(evidence, naming.leads)
         if self._calibration.foreignness(features) > self._calibration.most_foreign:
             raise refuse_foreign(features, photo.source)
         snr_db = self._calibration.snr_db(features).astype(np.float32)
         quality = quality_of(snr_db).astype(np.float32)
-        warnings = warnings_of(evidence, quality, residual, speed=speed, gain=gain, leads=LEADS)
+        warnings = warnings_of(evidence, quality, residual, speed=speed, gain=gain, leads=naming.leads)
         record = EcgRecord(
-            signal_mv=signal, fs=self.options.fs, lead_names=LEADS, layout=naming.layout.name,
-            paper_speed_mm_per_s=speed, gain_mm_per_mv=gain, quality=quality, warnings=tuple(warnings),
-            backend=self.runtime.name, weights=dict(self._weights), assumed=assumed, source=photo.source, snr_db=snr_db,
+            signal_mv=signal, fs=self.options.fs, lead_names=naming.leads, layout=naming.layout.name,
+            layout_probability=naming.probability, paper_speed_mm_per_s=speed, gain_mm_per_mv=gain, quality=quality,
+            snr_db=snr_db, warnings=(*naming.notes, *scales.notes, *warnings), backend=self.runtime.name,
+            weights=dict(self._weights), assumed=scales.assumed, source=photo.source,
         )  # fmt: skip
         if not record.mean_quality >= self.options.min_quality:
             raise refuse_low_quality(record.mean_quality, self.options.min_quality, photo.source)
         return record, residual, features
-
-    def _scales(self, pulse: Pulse) -> tuple[float, float, tuple[str, ...]]:
-        """Speed and gain: the user's word, else the pulse's, else the usual, which is then named as assumed."""
-        assumed = []
-        speed, gain = self.options.speed, self.options.gain
-        if speed == AUTO and pulse.speed_mm_per_s is None:
-            assumed.append("speed")
-        if gain == AUTO and pulse.gain_mm_per_mv is None:
-            assumed.append("gain")
-        speed = (pulse.speed_mm_per_s or _DEFAULT_SPEED) if speed == AUTO else speed
-        gain = (pulse.gain_mm_per_mv or _DEFAULT_GAIN) if gain == AUTO else gain
-        return float(speed), float(gain), tuple(assumed)
 
 
 def _without_strips(photo: Photo) -> NoEcgFoundError:
@@ -386,6 +385,11 @@ def _region(strips: Sequence[Strip]) -> tuple[tuple[float, float], tuple[float, 
     x0, x1 = min(s.x_mm[0] for s in strips) - _SIDE_MM, max(s.x_mm[1] for s in strips) + _SIDE_MM
     y0, y1 = strips[0].zero_y_mm - _ROW_MM, strips[-1].zero_y_mm + _ROW_MM
     return (x0, y0), (x1 - x0, y1 - y0)
+
+
+def _longest_s(naming: Naming, speed: float) -> float:
+    """Seconds that the longest strip shows."""
+    return max((s.x_mm[1] - s.x_mm[0]) / speed for s in naming.strips)
 
 
 def digitize(source: Source, **options: object) -> EcgRecord:

@@ -9,7 +9,6 @@ import numpy as np
 
 from ecg_trt.errors import OptionError
 from ecg_trt.geometry.signal import resample
-from ecg_trt.layout import LEADS
 from ecg_trt.types import Array
 
 LABEL_FS = 500.0
@@ -24,11 +23,11 @@ class Score:
         snr_db: 10 log10(signal_power / noise_power), dB.
         signal_power: sum of squares of the truth over all printed leads, mV^2.
         noise_power: sum of squares of the difference after alignment, mV^2.
-        pearson: (12,) correlation after alignment, over samples that were answered; NaN where not printed.
-        rmse_mv: (12,) after alignment, a missing sample counting as 0 mV; NaN where not printed.
-        lag_s: (12,) by which the answer was shifted, s, positive = to the right; NaN where not printed.
-        lead_signal_power: (12,) `signal_power` of each lead; NaN where not printed.
-        lead_noise_power: (12,) `noise_power` of each lead; NaN where not printed.
+        pearson: (leads,) correlation after alignment, over samples that were answered; NaN where not printed.
+        rmse_mv: (leads,) after alignment, a missing sample counting as 0 mV; NaN where not printed.
+        lag_s: (leads,) by which the answer was shifted, s, positive = to the right; NaN where not printed.
+        lead_signal_power: (leads,) `signal_power` of each lead; NaN where not printed.
+        lead_noise_power: (leads,) `noise_power` of each lead; NaN where not printed.
     """
 
     snr_db: float
@@ -78,13 +77,13 @@ def score_record(truth: Array, fs_truth: float, answer: Array, fs_answer: float)
     drawn.
 
     Args:
-        truth: (12, n) mV, NaN where the page prints nothing.
+        truth: (leads, n) mV, NaN where the page prints nothing.
         fs_truth: samples a second.
-        answer: (12, m) mV, NaN where nothing was read; starts when the truth does.
+        answer: (leads, m) mV, the same leads (`in_order`), NaN where nothing was read; starts when the truth does.
         fs_answer: samples a second; brought to the truth's if it differs.
 
     Raises:
-        OptionError: shapes other than (12, n), rates that are not positive, or a truth without any signal.
+        OptionError: shapes that do not fit, rates that are not positive, or a truth without any signal.
     """
     y, p = np.asarray(truth, np.float64), np.asarray(answer, np.float64)
     _check(y, fs_truth, p, fs_answer)
@@ -92,8 +91,8 @@ def score_record(truth: Array, fs_truth: float, answer: Array, fs_answer: float)
     if fs < LABEL_FS:
         y, fs = _straight_lines(y, fs), LABEL_FS
     p = _on_clock(p, float(fs_answer), fs, y.shape[1])
-    pearson, rmse, lag, signal, noise = (np.full(len(LEADS), np.nan) for _ in range(5))
-    for k in range(len(LEADS)):
+    pearson, rmse, lag, signal, noise = (np.full(len(y), np.nan) for _ in range(5))
+    for k in range(len(y)):
         printed = np.flatnonzero(np.isfinite(y[k]))
         if not printed.size:
             continue
@@ -111,6 +110,15 @@ def score_record(truth: Array, fs_truth: float, answer: Array, fs_answer: float)
     with np.errstate(divide="ignore"):
         snr = float(10 * np.log10(np.divide(signal_power, noise_power)))
     return Score(snr, signal_power, noise_power, pearson, rmse, lag, signal, noise)
+
+
+def in_order(signal: Array, names: Sequence[str], wanted: Sequence[str]) -> Array:
+    """(wanted, n) rows of a (names, n) signal by their leads' names, NaN for those that it lacks."""
+    out = np.full((len(wanted), np.shape(signal)[1]), np.nan)
+    for row, name in zip(out, wanted, strict=True):
+        if name in names:
+            row[:] = signal[names.index(name)]
+    return out
 
 
 def summarise(scores: Sequence[Score | None]) -> Summary:
@@ -140,14 +148,14 @@ def _bad(got: str, expected: str) -> OptionError:
 
 def _check(y: Array, fs_truth: float, p: Array, fs_answer: float) -> None:
     for name, array in (("truth", y), ("answer", p)):
-        if array.ndim != 2 or array.shape[0] != len(LEADS) or not array.shape[1]:
-            raise _bad(f"{name} of shape {array.shape}", "(12, n)")
+        if array.ndim != 2 or not array.size or len(array) != len(y):
+            raise _bad(f"{name} of shape {array.shape}", "(leads, n), as many leads in truth and answer")
     if not (fs_truth > 0 and fs_answer > 0):
         raise _bad(f"rates {fs_truth} and {fs_answer} Hz", "rates above 0")
 
 
 def _straight_lines(y: Array, fs: float) -> Array:
-    """(12, n') at `LABEL_FS`; NaN between samples of which one is NaN, and after the last one."""
+    """(leads, n') at `LABEL_FS`; NaN between samples of which one is NaN, and after the last one."""
     n = y.shape[1]
     at = np.arange(int(np.ceil(n * LABEL_FS / fs))) * (fs / LABEL_FS)
     at = np.where(np.abs(at - np.rint(at)) < 1e-9, np.rint(at), at)
@@ -160,7 +168,7 @@ def _straight_lines(y: Array, fs: float) -> Array:
 
 
 def _on_clock(p: Array, fs_answer: float, fs: float, n: int) -> Array:
-    """(12, n) answer at the truth's rate, NaN beyond its end."""
+    """(leads, n) answer at the truth's rate, NaN beyond its end."""
     if fs_answer != fs:
         times = np.arange(p.shape[1]) / fs_answer
         return np.stack([resample(lead, times, fs, n) for lead in p])

@@ -77,15 +77,15 @@ class GridWarp:
 
 @dataclass(frozen=True, slots=True)
 class LabelMark:
-    """A lead name read on the page.
+    """A word on the page: the name of a lead, the paper speed or the gain.
 
     Attributes:
-        lead: name, one of `layout.LEADS`.
+        word: one of `layout.WORDS`.
         xy_mm: centre of the text, page mm.
         score: in [0, 1].
     """
 
-    lead: str
+    word: str
     xy_mm: tuple[float, float]
     score: float
 
@@ -95,7 +95,7 @@ class Segment:
     """The part of a strip that shows one lead.
 
     Attributes:
-        lead: name, one of `layout.LEADS`.
+        lead: name, as printed: one of `layout.LEAD_WORDS`, or `layout.unnamed`.
         x_mm: (start, end), page mm.
     """
 
@@ -155,16 +155,17 @@ class TraceMap:
 
 @dataclass(frozen=True, slots=True)
 class EcgRecord:
-    """Twelve leads in millivolts.
+    """Leads in millivolts: the twelve, or those that a page with other leads shows.
 
     Attributes:
-        signal_mv: (12, n) float32 in the order of `lead_names`, mV, NaN where the page prints nothing.
+        signal_mv: (leads, n) float32 in the order of `lead_names`, mV, NaN where the page prints nothing.
         fs: samples a second.
-        lead_names: I, II, III, aVR, aVL, aVF, V1 .. V6.
-        layout: for example "3x4+1".
+        lead_names: I, II, III, aVR, aVL, aVF, V1 .. V6, and behind them what is printed beside them, such as V7; on a
+            page of no known layout the names of its strips, ``strip1`` .. where they carry none.
+        layout: for example "3x4+1"; "strips" for a page of no known layout.
         paper_speed_mm_per_s: 25 or 50.
         gain_mm_per_mv: 5, 10 or 20.
-        quality: (12,) float32 in [0, 1], NaN for a lead that is not printed; 0.5 stands for an expected SNR of 10 dB
+        quality: (leads,) float32 in [0, 1], NaN for a lead that is not printed; 0.5 stands for an expected SNR of 10 dB
             (`quality.model.quality_of`).
         warnings: sentences for a person.
         timings_ms: step to milliseconds.
@@ -172,8 +173,9 @@ class EcgRecord:
         weights: network name to the first 12 hex digits of its sha256.
         assumed: names of settings that were neither read nor given, but assumed.
         source: the photo it came from.
-        snr_db: (12,) float32, the signal-to-noise ratio to be expected of each lead, dB, NaN for a lead that is not
+        snr_db: (leads,) float32, the signal-to-noise ratio to be expected of each lead, dB, NaN for a lead that is not
             printed; from a calibration on synthetic pages, no measurement.
+        layout_probability: of the layout among all, 1 where it was given.
     """
 
     signal_mv: Array
@@ -190,6 +192,7 @@ class EcgRecord:
     assumed: tuple[str, ...] = ()
     source: str = ""
     snr_db: Array = field(default_factory=lambda: np.full(12, np.nan, np.float32))
+    layout_probability: float = 1.0
 
     @property
     def mean_quality(self) -> float:

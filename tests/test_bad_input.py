@@ -108,7 +108,7 @@ FILES: dict[str, tuple[Make, type[EcgTrtError], str]] = {
     "BMP cut": (cut("BMP", 0.5), TruncatedImageError, "truncated"),
     "BMP cut in the header": (lambda *_: b"BM\0\0", TruncatedImageError, "header"),
     "WebP cut": (cut("WEBP", 0.5), TruncatedImageError, "cut"),
-    "too few pixels": (blank(640, 400), PhotoSizeError, "too small"),
+    "too few pixels": (blank(480, 300), PhotoSizeError, "too small"),
     "a thumbnail": (blank(160, 120, "JPEG"), PhotoSizeError, "160 x 120"),
     "one pixel": (blank(1, 1), PhotoSizeError, "1 x 1"),
     "a sliver": (blank(30, 20000), PhotoSizeError, "64 pixels a side"),

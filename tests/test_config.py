@@ -29,7 +29,7 @@ def test_numbers_may_come_as_text():
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"layout": "4x3"},
+        {"layout": "5x3"},
         {"layout": None},
         {"layout": ["3x4"]},
         {"backend": "cuda"},

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ecg_trt.geometry.limb import LIMB, blend_limb_leads, limb_residual
+from ecg_trt.geometry.limb import LIMB, blend_limb_leads, foreign_borders, limb_residual
 from ecg_trt.geometry.signal import fill_gaps, resample, without_end_steps
-from ecg_trt.layout import LEADS, RECORD_SECONDS
+from ecg_trt.layout import LEADS, RECORD_SECONDS, upright
 from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
 
 MOST_LIMB_RESIDUAL = 0.5  # beyond it, one of the limb leads was misread or is named wrongly
@@ -17,6 +17,8 @@ SURE = 0.3  # least confidence of a column that counts as seen
 # waves is noise. On photos, scans and a render that were not trained on, 40 to 60 Hz cut waves, 70 to 80 Hz none.
 _PASSBAND_PER_MM = 3.0
 _MAX_GAP_S = 0.04
+_OTHER_TIME = 0.7  # ratio of residuals at which a rhythm strip is taken to show another time than the columns
+_BORDER_MM = 1.5  # by which the border between two leads of a row may be off
 _END_MM, _END_STEP_MM = 0.3, 3.0  # a step of 3 mm within 0.3 mm of a lead's end is not the lead's own
 
 
@@ -44,9 +46,10 @@ def _read(page: RectifiedPage, row: Array, confidence: Array, strip: Strip, segm
 
 
 def assemble(
-    page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, *, speed: float, gain: float, fs: float
+    page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, *, leads: Sequence[str], speed: float, gain: float,
+    fs: float, seconds: float = RECORD_SECONDS,
 ) -> tuple[Array, Array, float]:
-    """Puts every segment in its place on the record's 10 s and lets the limb leads agree.
+    """Puts every segment in its place on the record's clock and lets the limb leads agree.
 
     Where a lead is printed twice, the longer print counts and the shorter fills what it lacks.
 
@@ -54,18 +57,21 @@ def assemble(
         page: frame of the trace.
         strips: named strips.
         trace: rows of the pen.
+        leads: of the result; the limb leads agree where the twelve stand first.
         speed: mm/s.
         gain: mm/mV.
         fs: Hz of the result.
+        seconds: its length.
 
     Returns:
-        (12, 10 fs) float32 mV, NaN where nothing is printed or seen; (12,) float32 quality, NaN for leads that the
-        page does not print, less for limb leads that contradict each other; and the `limb_residual` of the leads
-        before they were blended.
+        (leads, seconds * fs) float32 mV, NaN where nothing is printed or seen; (leads,) float32 quality, NaN for leads
+        that the page does not print, less for limb leads that contradict each other; and the `limb_residual` of the
+        leads before they were blended.
     """
-    n = round(RECORD_SECONDS * fs)
-    signal = np.full((len(LEADS), n), np.nan)
-    quality = np.full(len(LEADS), np.nan)
+    n = round(seconds * fs)
+    signal = np.full((len(leads), n), np.nan)
+    together = signal.copy()  # what the columns print side by side, whatever a rhythm strip says
+    quality = np.full(len(leads), np.nan)
     pieces = [
         (segment.x_mm[1] - segment.x_mm[0], strip, segment, start, k)
         for k, strip in enumerate(strips)
@@ -73,14 +79,33 @@ def assemble(
     ]
     for _, strip, segment, start, k in sorted(pieces, key=lambda p: -p[0]):
         mv, times, good = _read(page, trace.ridge_row[k], trace.confidence[k], strip, segment, speed, gain)
-        lead = LEADS.index(segment.lead)
+        name, sign = upright(segment.lead)
+        lead = leads.index(name)
         if len(times):
-            placed = resample(mv, times + start, fs, n, passband_hz=_PASSBAND_PER_MM * speed)
+            placed = resample(sign * mv, times + start, fs, n, passband_hz=_PASSBAND_PER_MM * speed)
             signal[lead] = np.where(np.isfinite(signal[lead]), signal[lead], placed)
+            together[lead] = np.where(np.isfinite(placed), placed, together[lead])
         if np.isnan(quality[lead]):
             quality[lead] = good
-    blended = blend_limb_leads(signal, np.nan_to_num(quality).clip(0, 1) ** 2)
-    residual = limb_residual(signal)
+    residual = float("nan")
+    if tuple(leads[: len(LEADS)]) == LEADS:
+        foreign = foreign_borders(together[:LIMB], round(_BORDER_MM / speed * fs))
+        signal[:LIMB][foreign & (signal[:LIMB] == together[:LIMB])] = np.nan
+        together[:LIMB][foreign] = np.nan
+        signal[: len(LEADS)], residual = _lawful(*(rows[: len(LEADS)] for rows in (signal, together, quality)))
     if residual > MOST_LIMB_RESIDUAL:
         quality[:LIMB] *= MOST_LIMB_RESIDUAL / residual
-    return blended.astype(np.float32), quality.clip(0, 1).astype(np.float32), residual
+    return signal.astype(np.float32), quality.clip(0, 1).astype(np.float32), residual
+
+
+def _lawful(signal: Array, together: Array, quality: Array) -> tuple[Array, float]:
+    """(12, n) with the limb leads blended, and their `limb_residual` before.
+
+    A rhythm strip may show another time than the columns: then the lead's print in its column takes part, which is in
+    `together`, and the rhythm strip stays as it is.
+    """
+    trust = np.nan_to_num(quality).clip(0, 1) ** 2
+    answered, aside = limb_residual(signal), limb_residual(together)
+    if aside < _OTHER_TIME * answered:
+        return np.where(signal == together, blend_limb_leads(together, trust), signal), aside
+    return blend_limb_leads(signal, trust), answered

@@ -14,6 +14,8 @@ from ecg_trt.types import Array
 LIMB_FROM_DIPOLE = np.array([[1, 0], [0, 1], [-1, 1], [-0.5, -0.5], [1, -0.5], [-0.5, 1]], np.float64)
 LIMB = 6  # leads, the first of `LEADS`
 _LEAST_SAMPLES = 100
+_SHARED = 0.5  # of the samples, that a lead must have to be judged by
+_FOREIGN_MV, _FOREIGN = 0.15, 6.0  # how far a sample must be off the law, and in units of the median
 
 
 def limb_residual(signal: Array) -> float:
@@ -31,6 +33,52 @@ def limb_residual(signal: Array) -> float:
         return float("nan")
     limb = limb - limb.mean(1, keepdims=True)
     return float(np.sqrt(np.mean((limb[0] + limb[2] - limb[1]) ** 2) / max(float(np.mean(limb**2)), 1e-12)))
+
+
+def unlawful(limb: Array) -> float:
+    """Share of the waves that the laws of the limb leads cannot explain, squared.
+
+    Args:
+        limb: (6, n) mV or mm in the order of `LEADS`, as they are printed together, NaN = not printed.
+
+    Returns:
+        NaN where fewer than three leads share 100 samples.
+    """
+    leads = np.flatnonzero(np.isfinite(limb).mean(1) > _SHARED)
+    x = np.asarray(limb[leads], np.float64)
+    x = x[:, np.isfinite(x).all(0)]
+    if len(leads) < 3 or x.shape[1] < _LEAST_SAMPLES:
+        return float("nan")
+    x = x - x.mean(1, keepdims=True)
+    left_over = _off_model(leads, np.ones(len(leads))) @ x
+    return float(np.sum(left_over**2) / max(np.sum(x**2), 1e-12))
+
+
+def foreign_borders(limb: Array, reach: int) -> Array:
+    """Samples next to the ends of printed limb leads that are not theirs but a neighbour's, a pulse's or a separator's.
+
+    Within three leads whose sum is zero by law, I - II + III and aVR + aVL + aVF, these are the samples from an end on
+    that break the law by far.
+
+    Args:
+        limb: (6, n) mV in the order of `LEADS`, as they are printed together, NaN = not printed.
+        reach: samples at each end that are looked at.
+
+    Returns:
+        (6, n) bool.
+    """
+    out = np.zeros(limb.shape, bool)
+    for rows, signs in ((slice(0, 3), (1, -1, 1)), (slice(3, 6), (1, 1, 1))):
+        off = np.array(signs) @ limb[rows]
+        printed = np.flatnonzero(np.isfinite(off))
+        if len(printed) < max(_LEAST_SAMPLES, 4 * reach):
+            continue
+        off = off - np.nanmedian(off)
+        wrong = np.abs(off) > max(_FOREIGN_MV, _FOREIGN * float(np.nanmedian(np.abs(off))))
+        for end in (printed[:reach], printed[: -reach - 1 : -1]):
+            right = np.flatnonzero(~wrong[end])
+            out[rows, end[: right[0] if len(right) else reach]] = True
+    return out
 
 
 def blend_limb_leads(signal: Array, weight: Array, *, gross_mv: float = 0.25) -> Array:

@@ -1,4 +1,4 @@
-"""From marks on the flat page to strips with names: pure functions on maps at 1 px/mm.
+"""From marks on the flat page to its strips: pure functions on maps at 1 px/mm.
 
 Maps are (H, W) float32 in [0, 1], pixel (x, y) is page mm (x, y).
 """
@@ -6,58 +6,23 @@ Maps are (H, W) float32 in [0, 1], pixel (x, y) is page mm (x, y).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, LEADS, PAPER_SPEEDS_MM_PER_S, Layout
-from ecg_trt.types import Array, Segment, Strip
+from ecg_trt.types import Array, Strip
 
 _LEAST_STRIP_MM = 20.0
 _LEAST_ROW_PITCH_MM = 7
-_LABEL_REACH_MM = (-9.0, 16.0)  # where a lead name may stand with regard to its segment's start
-_LABEL_RISE_MM = tuple(range(-16, 13))  # and to its zero line, one value for the whole page
-_PULSE_SECONDS = 0.2
-_ENOUGH_PULSES = 2  # a single patch may be anything
-_PULSE_SEEN, _PULSE_SURE = 0.3, 0.5  # response where a pulse may be, and where it surely is
-_PULSE_BLUR_MM = 1.0  # by which pulses look too wide
-_PULSE_REACH_MM, _PULSE_SLACK_MM = 25, 3  # how far from a strip's end a pulse stands, and how well that end is known
-_PULSE_FEET_MM = 5  # by which the lower end of a pulse may miss the zero line
-_NAME_SEEN, _ENOUGH_NAMES = 0.25, 3  # response in the middle of a name; how many tell where the others are
-_NAME_HALF_MM = (3.5, 2.0)  # half the width and height of a name
 _ROW_LENGTHS_MM = (125.0, 250.0, 500.0)  # 5 or 10 s at 25 or 50 mm/s
-_LEGIBLE = 0.35  # least response at which a name is taken as read
-_SKIPPED_STRIP, _SKIPPED_ROW = 0.8, 0.9  # what leaving one out costs in units of a well-read label
-_FAINT_RHYTHM = 0.8  # what a rhythm strip loses that is hardly seen
-_SURE_STRIP = 0.7  # score of a strip that is surely one: a dark line of the grid scores less and costs less
-
-
-@dataclass(frozen=True, slots=True)
-class Naming:
-    """A layout laid over the strips.
-
-    Attributes:
-        layout: the layout.
-        probability: of this layout among all, by a softmax over their scores.
-        strips: those that belong to it, from the top, with their segments.
-        missing: leads that the layout prints but no strip shows.
-        label_score: mean evidence of the lead names where they are expected, 0..1.
-    """
-
-    layout: Layout
-    probability: float
-    strips: tuple[Strip, ...]
-    missing: tuple[str, ...]
-    label_score: float
-
-
-@dataclass(frozen=True, slots=True)
-class Pulse:
-    """What the calibration pulses say, None where there are none."""
-
-    speed_mm_per_s: float | None
-    gain_mm_per_mv: float | None
+# Some printers are a per cent fast or slow; that much more the marks must add up to for a row to be of another length.
+_SCALES, _OTHER_LENGTH = (1.0, 0.988, 0.99, 0.992, 0.994, 1.006, 1.008, 1.01, 1.012), 0.08
+_SPAN_REACH_MM = 10.0  # by which the ends of a row may be off
+_CUT_MM = 3.0  # by which a row that the picture cuts may begin later than it is seen
+_LEAST_SHARE = 0.7  # of a row that must be in the picture
+_MARK_SEEN, _ENOUGH_MARKS = 0.1, 3  # response where all rows have a segment start; how many of four tell its place
 
 
 def find_strips(zero: Array) -> list[Strip]:
@@ -101,7 +66,8 @@ def agree_on_span(strips: Sequence[Strip], start: Array, end: Array) -> list[Str
 
     The zero line fades at its ends; the marks of starts and ends are sharper, those between the columns of a row the
     sharpest. So a row that is about as long as devices print it is taken to be just that long, and laid where the marks
-    at its ends and at its quarters add up to most.
+    at its ends and at its quarters add up to most; so is a shorter one that shows enough of these marks, because the
+    picture ends before the row does.
     """
     if not strips:
         return []
@@ -111,53 +77,42 @@ def agree_on_span(strips: Sequence[Strip], start: Array, end: Array) -> list[Str
         for heat in (start, end)
     )
     low, high = (float(np.median([s.x_mm[side] for s in strips])) for side in (0, 1))
+    shared = (low, high)
     length = usual_row_length(high - low)
     if length is not None:
-        at = np.arange((low + high - length) / 2 - 10, (low + high - length) / 2 + 10, 0.25)
-        quarters = [np.interp(at + k * length / 4, np.arange(len(starts)), starts, 0, 0) for k in range(4)]
-        total = np.sum(quarters, axis=0) + np.interp(at + length, np.arange(len(ends)), ends, 0, 0)
-        total -= 1e-3 * np.abs(at - at.mean())  # without marks, the middle of what was seen
-        low = float(at[total.argmax()])
-        high = low + length
-    shared = (low, high)
+        middle = (low + high - length) / 2
+        reach = middle - _SPAN_REACH_MM, middle + _SPAN_REACH_MM
+        laid = [_laid(starts, ends, length * scale, reach) for scale in _SCALES]
+        usual, best = laid[0], max(laid, key=lambda row: row.total)
+        is_other = best.marks >= _ENOUGH_MARKS and best.total > usual.total + _OTHER_LENGTH
+        shared = best.span if is_other else usual.span
+    else:
+        for length in _ROW_LENGTHS_MM:
+            if _LEAST_SHARE * length < high - low < length:
+                whole = _laid(starts, ends, length, (high - length - _CUT_MM, low + _CUT_MM))
+                shared = whole.span if whole.marks >= _ENOUGH_MARKS else shared
     return [
         replace(s, x_mm=shared) if abs(s.x_mm[0] - low) < 25 and abs(s.x_mm[1] - high) < 40 else s for s in strips
     ]
 
 
-def name_boxes(strips: Sequence[Strip], label: Array) -> Array:
-    """Where the letters of lead names stand.
+class _Laid(NamedTuple):
+    """A row of some length where its marks add up to most; `marks` of its quarters show a start."""
 
-    A device prints all names at the same distance from their segments: what most of them say holds for those that
-    cannot be read.
+    span: tuple[float, float]
+    total: float
+    marks: int
 
-    Args:
-        strips: named strips.
-        label: (12, H, W) map of lead names.
 
-    Returns:
-        (H, W) bool.
-    """
-    any_name = label.max(0)
-    height, width = any_name.shape
-    corners = [(s.x_mm[0], strip.zero_y_mm) for strip in strips for s in strip.segments]
-    seen = []
-    for x, y in corners:
-        left, top = (int(max(0, v + d)) for v, d in ((x, _LABEL_REACH_MM[0]), (y, _LABEL_RISE_MM[0])))
-        window = any_name[top : int(y + _LABEL_RISE_MM[-1] + 1), left : int(x + _LABEL_REACH_MM[1])]
-        row, column = divmod(int(window.argmax()), window.shape[1]) if window.size else (0, 0)
-        found = window.size > 0 and window[row, column] > _NAME_SEEN
-        seen.append((left + column - x, top + row - y) if found else (np.nan, np.nan))
-    offsets = np.array(seen).reshape(-1, 2)
-    usual = np.nanmedian(offsets, 0) if np.isfinite(offsets[:, 0]).sum() >= _ENOUGH_NAMES else np.full(2, np.nan)
-    boxes = np.zeros((height, width), bool)
-    for (x, y), offset in zip(corners, offsets, strict=True):
-        dx, dy = offset if np.isfinite(offset).all() else usual
-        if np.isfinite(dx):
-            rows, columns = (slice(max(0, round(v - r)), max(0, round(v + r) + 1))
-                             for v, r in ((y + dy, _NAME_HALF_MM[1]), (x + dx, _NAME_HALF_MM[0])))  # fmt: skip
-            boxes[rows, columns] = True
-    return boxes
+def _laid(starts: Array, ends: Array, length: float, reach: tuple[float, float]) -> _Laid:
+    """A row that begins within reach."""
+    at = np.arange(*reach, 0.25)
+    quarters = np.stack([np.interp(at + k * length / 4, np.arange(len(starts)), starts, 0, 0) for k in range(4)])
+    total = quarters.sum(0) + np.interp(at + length, np.arange(len(ends)), ends, 0, 0)
+    total -= 1e-3 * np.abs(at - at.mean())  # without marks, the middle of what was seen
+    best = int(total.argmax())
+    marks = int((quarters[:, best] > _MARK_SEEN).sum())
+    return _Laid((float(at[best]), float(at[best]) + length), float(total[best]), marks)
 
 
 def shift_to_pen(strips: Sequence[Strip], confidence: Array, origin_x_mm: float, px_per_mm: float,
@@ -195,191 +150,3 @@ def shift_to_pen(strips: Sequence[Strip], confidence: Array, origin_x_mm: float,
         )
         for s in strips
     )  # fmt: skip
-
-
-def read_pulses(pulse: Array, strips: Sequence[Strip]) -> Pulse:
-    """Speed and gain from the size of the calibration pulses (1 mV, 0.2 s) that stand at the ends of the strips.
-
-    Args:
-        pulse: (H, W) map of the insides of pulses.
-        strips: rows of the page; a pulse stands on a row's zero line, before its beginning or behind its end.
-    """
-    seen = []
-    for strip in strips:
-        zero = round(strip.zero_y_mm)
-        top = max(0, zero - round(max(GAINS_MM_PER_MV)) - 2)
-        for left in (strip.x_mm[0] - _PULSE_REACH_MM, strip.x_mm[1] - _PULSE_SLACK_MM):
-            right = max(0, round(left) + _PULSE_REACH_MM + _PULSE_SLACK_MM)
-            size = _standing(pulse[top : zero + _PULSE_SLACK_MM, max(0, round(left)) : right], zero - top)
-            if size is not None:
-                seen.append(size)
-    if len(seen) < max(1, min(_ENOUGH_PULSES, len(strips))):
-        return Pulse(None, None)
-    widths, heights = np.array(seen).T
-    # A pulse that is seen in part is too low; none is too high.
-    return Pulse(_nearest(np.median(widths) / _PULSE_SECONDS, PAPER_SPEEDS_MM_PER_S),
-                 _nearest(np.percentile(heights, 80), GAINS_MM_PER_MV))  # fmt: skip
-
-
-def _standing(window: Array, zero: int) -> tuple[float, int] | None:
-    """Width of the largest patch of a window, and how far it reaches above row `zero`, mm; None if it is no pulse."""
-    if not window.size:
-        return None
-    stats = cv2.connectedComponentsWithStats((window > _PULSE_SEEN).astype(np.uint8), connectivity=4)[2][1:]
-    if not len(stats):
-        return None
-    x, y, w, h, area = (int(v) for v in stats[stats[:, cv2.CC_STAT_AREA].argmax()])
-    # Feet are often hidden by the trace's beginning, heads are not.
-    whole = area >= 8 and w >= 2 and h >= 3 and area > 0.5 * w * h and abs(y + h - zero) <= _PULSE_FEET_MM
-    # What lies between a pulse and the trace is often taken for a part of it, with less conviction.
-    width = float(np.median((window[y : y + h, x : x + w] > _PULSE_SURE).sum(1)))
-    return (max(width - _PULSE_BLUR_MM, 1.0), zero - y) if whole else None
-
-
-def _nearest(value: float, options: tuple[float, ...]) -> float | None:
-    """The option nearest in ratio, None if none is within a factor of 1.5."""
-    ratio = np.abs(np.log(np.array(options) / max(float(value), 1e-6)))
-    return options[int(ratio.argmin())] if ratio.min() < np.log(1.5) else None
-
-
-def name_strips(
-    strips: Sequence[Strip], label: Array, start: Array, *, layout: str = "auto"
-) -> Naming | None:
-    """Lays every layout over the strips and takes the one that the lead names and segment starts bear out best.
-
-    Strips and rows are matched in order, from the top; either may be left out at a price.
-
-    Args:
-        strips: from `find_strips`.
-        label: (12, H, W) map of lead names.
-        start: (H, W) map of segment starts.
-        layout: name of a layout, or "auto".
-
-    Returns:
-        None if there is no strip.
-    """
-    if not strips:
-        return None
-    evidence = _Evidence(strips, label, start)
-    candidates = [LAYOUTS[layout]] if layout != "auto" else list(LAYOUTS.values())
-    scored = [(candidate, *evidence.match(candidate)) for candidate in candidates]
-    scores = np.array([s for _, s, *_ in scored])
-    best = int(scores.argmax())
-    share = np.exp(2.0 * (scores - scores.max()))
-    chosen, _, pairs, rise = scored[best]
-    named = [_with_segments(strips[i], evidence.leads(chosen, i, j, rise)) for i, j in pairs]
-    shown = {s.lead for strip in named for s in strip.segments}
-    wanted = {lead for row in chosen.rows for lead in row}
-    label_score = float(np.mean([evidence.plain(chosen, i, j, rise) for i, j in pairs])) if pairs else 0.0
-    return Naming(chosen, float(share[best] / share.sum()), tuple(named),
-                  tuple(lead for lead in LEADS if lead in wanted - shown), label_score)  # fmt: skip
-
-
-def _with_segments(strip: Strip, leads: tuple[str, ...]) -> Strip:
-    edges = np.linspace(*strip.x_mm, len(leads) + 1)
-    segments = tuple(Segment(lead, (float(edges[k]), float(edges[k + 1]))) for k, lead in enumerate(leads))
-    return replace(strip, segments=segments)
-
-
-class _Evidence:
-    """How well each lead's name is seen where a layout would print it."""
-
-    def __init__(self, strips: Sequence[Strip], label: Array, start: Array) -> None:
-        self.strips = strips
-        self.sure = np.minimum(1, np.array([s.score for s in strips]) / _SURE_STRIP)
-        tall = np.stack([cv2.dilate(plane, np.ones((5, 1), np.uint8)) for plane in label])
-        self.seen = {n: np.stack([self._columns(s, tall, n) for s in strips]) for n in (1, 2, 4)}
-        self.breaks = np.stack([self._quarters(s, start) for s in strips])
-
-    def _columns(self, strip: Strip, tall: Array, n: int) -> Array:
-        """(n, 12, rises): best response near the start of each of n columns."""
-        edges = np.linspace(*strip.x_mm, n + 1)[:n]
-        rows = np.clip(np.round(strip.zero_y_mm + np.array(_LABEL_RISE_MM)), 0, tall.shape[1] - 1).astype(int)
-        out = np.zeros((n, len(LEADS), len(rows)), np.float32)
-        for k, x in enumerate(edges):
-            low, high = (int(np.clip(x + d, 0, tall.shape[2])) for d in _LABEL_REACH_MM)
-            if high > low:
-                out[k] = tall[:, rows, low:high].max(2)
-        return out
-
-    def _quarters(self, strip: Strip, start: Array) -> Array:
-        """(3,): is there a segment start at a quarter, a half and three quarters of the strip?"""
-        y = round(strip.zero_y_mm)
-        band = start[max(0, y - 4) : y + 5].max(0) if 0 <= y < len(start) else np.zeros(start.shape[1])
-        marks = np.linspace(*strip.x_mm, 5)[1:4]
-        return np.array([band[max(0, int(x) - 4) : int(x) + 5].max(initial=0) for x in marks])
-
-    def _rhythm(self, layout: Layout, j: int) -> bool:
-        return j >= len(layout.rows) - layout.rhythm_rows
-
-    def leads(self, layout: Layout, i: int, j: int, rise: int) -> tuple[str, ...]:
-        """Names of a strip's segments; a rhythm strip takes the name that is read there."""
-        leads = layout.rows[j]
-        seen = self.seen[len(leads)][i, :, :, rise]
-        if self._rhythm(layout, j) and seen[0].max() > _LEGIBLE:
-            return (LEADS[int(seen[0].argmax())],)
-        return leads
-
-    def plain(self, layout: Layout, i: int, j: int, rise: int) -> float:
-        """Mean response to the names of strip i as row j."""
-        leads = self.leads(layout, i, j, rise)
-        return float(np.mean([self.seen[len(leads)][i, k, LEADS.index(lead), rise] for k, lead in enumerate(leads)]))
-
-    def _pair_scores(self, layout: Layout) -> Array:
-        """(rises, strips, rows) score of each strip as each row."""
-        out = np.zeros((len(_LABEL_RISE_MM), len(self.strips), len(layout.rows)))
-        for j, leads in enumerate(layout.rows):
-            n = len(leads)
-            columns, index = np.arange(n), [LEADS.index(lead) for lead in leads]
-            others = self.seen[n].copy()
-            mine = others[:, columns, index]
-            others[:, columns, index] = 0
-            rival = others.max(2)
-            if self._rhythm(layout, j):
-                mine, rival = np.maximum(mine, 0.6 * rival), 0 * rival
-            inner = np.array([n == 4, n in (2, 4), n == 4])
-            structure = np.where(inner, self.breaks - 0.3, 0.3 - self.breaks).mean(1)
-            out[:, :, j] = 1.5 * (mine - 0.5 * rival).mean(1).T + 0.8 * structure
-            if self._rhythm(layout, j):  # what is written under the leads must not be taken for one
-                out[:, :, j] -= _FAINT_RHYTHM * (1 - self.sure)
-        return out
-
-    def match(self, layout: Layout) -> tuple[float, list[tuple[int, int]], int]:
-        """Best score over the rises of the names, its pairs (strip, row) and the rise's index."""
-        score = self._pair_scores(layout)
-        price = _SKIPPED_STRIP * self.sure**3
-        best = _best_sums(score, price)
-        rise = int(best[:, -1, -1].argmax())
-        return float(best[rise, -1, -1]), _pairs(best[rise], score[rise], price), rise
-
-
-def _best_sums(score: Array, price: Array) -> Array:
-    """(k, n + 1, m + 1): greatest sum of an order-preserving matching of the first i strips and j rows.
-
-    Args:
-        score: (k, n, m) of each strip as each row.
-        price: (n,) of leaving a strip out.
-    """
-    k, n, m = score.shape
-    best = np.zeros((k, n + 1, m + 1))
-    best[:, 1:, 0] = -np.cumsum(price)
-    best[:, 0] = -_SKIPPED_ROW * np.arange(m + 1)
-    for i in range(n):
-        for j in range(m):
-            skipped = np.maximum(best[:, i, j + 1] - price[i], best[:, i + 1, j] - _SKIPPED_ROW)
-            best[:, i + 1, j + 1] = np.maximum(best[:, i, j] + score[:, i, j], skipped)
-    return best
-
-
-def _pairs(best: Array, score: Array, price: Array) -> list[tuple[int, int]]:
-    """The matching behind `_best_sums` of one score (n, m), from the top."""
-    pairs, (i, j) = [], score.shape
-    while i and j:
-        if best[i, j] == best[i - 1, j - 1] + score[i - 1, j - 1]:
-            pairs.append((i - 1, j - 1))
-            i, j = i - 1, j - 1
-        elif best[i, j] == best[i - 1, j] - price[i - 1]:
-            i -= 1
-        else:
-            j -= 1
-    return pairs[::-1]

@@ -60,6 +60,7 @@ def record_as_dict(record: EcgRecord) -> dict[str, Any]:
         "notice": NOTICE,
         "source": record.source,
         "layout": record.layout,
+        "layout_probability": record.layout_probability,
         "paper_speed_mm_per_s": record.paper_speed_mm_per_s,
         "gain_mm_per_mv": record.gain_mm_per_mv,
         "assumed": record.assumed,

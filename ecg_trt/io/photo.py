@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MIN_SIDE_PX = 64
 MAX_SIDE_PX = 32766  # OpenCV's remap addresses its source with 16-bit coordinates
-MIN_PIXELS = 300_000
+MIN_PIXELS = 150_000
 MAX_PIXELS = 50_000_000
 
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")

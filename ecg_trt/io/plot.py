@@ -21,7 +21,7 @@ _GRID, _INK = "#f3b6b0", "#10243e"
 
 
 def plot_record(record: EcgRecord) -> Figure:
-    """Draws twelve panels in two columns on large boxes of 0.2 s by 0.5 mV.
+    """Draws a panel for each lead, in columns of six, on large boxes of 0.2 s by 0.5 mV.
 
     The figure belongs to nobody: no window, no global state. `figure.savefig("leads.pdf")` writes it.
 
@@ -44,14 +44,17 @@ def plot_record(record: EcgRecord) -> Figure:
             mend='Run: pip install "ecg-trt[plot]"',
         ) from error
     figure = Figure(figsize=(14.0, 9.0), layout="constrained")
-    columns = math.ceil(len(record.lead_names) / _ROWS)
-    panels = figure.subplots(_ROWS, columns, sharex=True, sharey=True, squeeze=False)
+    rows = min(_ROWS, len(record.lead_names))
+    columns = math.ceil(len(record.lead_names) / rows)
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     limits = _limits_mv(record)
     for row, (name, panel) in enumerate(zip(record.lead_names, panels.T.ravel(), strict=False)):
         _draw_lead(panel, record, row, limits)
         quality = record.quality[row]
         note = f"quality {quality:.2f}" if np.isfinite(quality) else "not printed"
         panel.set_title(f"{name}   {note}", loc="left", fontsize=9)
+    for panel in panels.T.ravel()[len(record.lead_names) :]:
+        panel.set_axis_off()
     for panel in panels[-1]:
         panel.set_xlabel("s")
     for panel in panels[:, 0]:

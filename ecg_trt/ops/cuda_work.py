@@ -52,7 +52,7 @@ class Sizes:
     tiles: int = 8
     tile_hw: tuple[int, int] = (320, 1344)
     heat_cells: int = 103_000
-    marks_bytes: int = 2_000_000
+    marks_bytes: int = 3_600_000
 
     def device(self) -> dict[str, int]:
         """Bytes of device memory by name."""

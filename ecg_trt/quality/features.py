@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ecg_trt.geometry.strips import Naming
+from ecg_trt.geometry.naming import Naming
 from ecg_trt.layout import LEADS
 from ecg_trt.types import Array, GridWarp, PageAlignment, RectifiedPage, Segment, Strip, TraceMap
 

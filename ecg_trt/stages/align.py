@@ -18,7 +18,9 @@ from ecg_trt.errors import NoEcgFoundError, ResolutionError
 from ecg_trt.geometry.frames import integrate_frames
 from ecg_trt.geometry.heat import heat_of
 from ecg_trt.geometry.homography import apply_homography, fit_homography, letterbox, turn_about
+from ecg_trt.geometry.naming import Naming
 from ecg_trt.geometry.strips import usual_row_length
+from ecg_trt.layout import STRIPS
 from ecg_trt.ops.base import ImageOps
 from ecg_trt.stages.frames import ALIGN_INPUT_PX, ALIGN_LOG_SCALE_UNIT, ALIGN_STRIDE, cell_centre
 from ecg_trt.types import Array, GridWarp, PageAlignment, Photo, Strip
@@ -28,6 +30,7 @@ _LEAST_CELLS = 40  # of 4096: a page smaller than a tenth of the frame's side in
 _RANSAC_MM = 4.0
 _RULING_PX_PER_MM = 3.0
 _ROOM_MM = 22.0  # left around the strips on a second look
+_MORE_ROWS_MM = 60.0  # and above and below them, where rows are missing
 _LEAST_COHERENCE = 0.15
 
 
@@ -182,7 +185,9 @@ def zoomed(alignment: PageAlignment, factor: float) -> PageAlignment:
     return replace(alignment, page_from_photo=larger, size_mm=(factor * w, factor * h))
 
 
-def realigned(alignment: PageAlignment, grid: GridWarp, strips: Sequence[Strip]) -> PageAlignment | None:
+def realigned(
+    alignment: PageAlignment, grid: GridWarp, strips: Sequence[Strip], *, more_rows: bool = False
+) -> PageAlignment | None:
     """A better alignment from what the next stage has seen, for a second look.
 
     With a lattice, the homography of its nodes, and an area with room for whole strips. Without one, the scale at which
@@ -192,6 +197,7 @@ def realigned(alignment: PageAlignment, grid: GridWarp, strips: Sequence[Strip])
         alignment: of the first look.
         grid: lattice of the first look.
         strips: found with it, at least one.
+        more_rows: there may be rows above or below those found.
 
     Returns:
         None if there is nothing to go by.
@@ -211,11 +217,36 @@ def realigned(alignment: PageAlignment, grid: GridWarp, strips: Sequence[Strip])
         x0, x1, y0, y1, short = zoom * x0, zoom * x1, zoom * y0, zoom * y1, 0.0
     else:
         return None
-    low = np.array([x0 - short - _ROOM_MM, y0 - _ROOM_MM])
-    high = np.array([x1 + short + _ROOM_MM, y1 + _ROOM_MM])
+    room = _ROOM_MM + _MORE_ROWS_MM * more_rows
+    low = np.array([x0 - short - _ROOM_MM, y0 - room])
+    high = np.array([x1 + short + _ROOM_MM, y1 + room])
     shift = np.array([[1, 0, -low[0]], [0, 1, -low[1]], [0, 0, 1.0]])
     size = high - low
     return replace(alignment, page_from_photo=shift @ page_from_photo, size_mm=(float(size[0]), float(size[1])))
+
+
+def may_go_on(naming: Naming, grid: GridWarp, photo_hw: tuple[int, int]) -> bool:
+    """Whether the photo goes on where no lattice was looked for and a further row may stand.
+
+    Below a layout without rhythm strips that may be one, above or below strips of no known layout any.
+
+    Args:
+        naming: what the strips show.
+        grid: lattice in which they were found.
+        photo_hw: (height, width) of the photo, px.
+    """
+    zeros = [s.zero_y_mm for s in naming.strips]
+    seen = np.flatnonzero(grid.measured.any(1))
+    if len(zeros) < 2 or not len(seen):
+        return False
+    above, below = ((2 * a - b) / grid.mm_per_cell for a, b in ((zeros[0], zeros[1]), (zeros[-1], zeros[-2])))
+    is_open = naming.layout.name == STRIPS
+    rows = [above] if is_open and above < seen[0] else []
+    if below > seen[-1] and (is_open or (naming.layout.columns > 1 and not naming.layout.rhythm_rows)):
+        rows.append(below)
+    nodes = grid.node_xy[np.clip(np.round(rows).astype(int), 0, len(grid.node_xy) - 1)]
+    at = nodes[:, nodes.shape[1] // 2]
+    return bool(((at > 0) & (at < np.array(photo_hw[::-1]) - 1)).all(-1).any())
 
 
 def grid_homography(grid: GridWarp) -> Array:

@@ -2,7 +2,8 @@
 
 The network looks at the page, roughly straightened at about 4 px/mm. It finds the nodes of the 5 mm lattice to a
 fraction of a pixel; the lines are walked from node to node. Beside the lattice it marks zero lines, the starts and ends
-of segments, calibration pulses and lead names; these maps are brought to page mm through the very lattice found.
+of segments, calibration pulses, lead names and printed settings; these maps are brought to page mm through the very
+lattice found.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from ecg_trt.backends.base import Backend, static_hw
 from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.geometry.surface import fill_holes, fit_surface
 from ecg_trt.geometry.walk import lattice_to_array, walk_lattice
+from ecg_trt.layout import WORDS
 from ecg_trt.ops.base import ImageOps
 from ecg_trt.stages.frames import LARGE_BOX_MM, RECTIFY_MAX_PX, RECTIFY_PX_PER_MM, RECTIFY_STRIDE
 from ecg_trt.types import Array, GridWarp, PageAlignment, Photo, RectifiedPage
@@ -37,7 +39,8 @@ class PageMarks:
         start: (H, W), starts of segments, on the zero line.
         end: (H, W), ends of strips.
         pulse: (H, W), inside of calibration pulses.
-        label: (12, H, W), middles of lead names in the order of `layout.LEADS`.
+        label: (words, H, W), middles of the words of `layout.WORDS`; nothing is seen of those that the network does
+            not know.
     """
 
     zero: Array
@@ -78,7 +81,7 @@ class Rectify:
             measured = np.pad(np.isfinite(nodes).all(-1), _BORDER_CELLS)
             nodes = fill_holes(nodes, margin_cells=_BORDER_CELLS)
         heat = self.ops.marks({name: maps[name] for name in _MARKS}, nodes, LARGE_BOX_MM, RECTIFY_STRIDE)
-        marks = PageMarks(label=heat["label"], **{name: heat[name][0] for name in _MARKS if name != "label"})
+        marks = PageMarks(label=_all_words(heat["label"]), **{n: heat[n][0] for n in _MARKS if n != "label"})
         photo_from_canvas = np.linalg.inv(canvas_from_photo)
         node_xy = apply_homography(photo_from_canvas, nodes.astype(np.float64)).astype(np.float32)
         scale = float(np.sqrt(abs(np.linalg.det(photo_from_canvas[:2, :2])))) / photo_from_canvas[2, 2]
@@ -94,6 +97,13 @@ class Rectify:
         step = np.diff(grid.node_xy.astype(np.float64), axis=1)
         resolution = float(np.nanmedian(np.linalg.norm(step, axis=-1))) / grid.mm_per_cell
         return RectifiedPage(image, px_per_mm, origin_mm, seen, resolution)
+
+
+def _all_words(label: Array) -> Array:
+    """Planes of all words from those of the first few."""
+    out = np.zeros((len(WORDS), *label.shape[1:]), np.float32)
+    out[: len(label)] = label
+    return out
 
 
 def _canvas(alignment: PageAlignment, room: tuple[int, int] | None) -> tuple[Array, tuple[int, int]]:

@@ -11,10 +11,6 @@ import numpy as np
 from ecg_trt.types import Array
 
 _HERSHEY = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_PLAIN)
-_WORDS = ("ID:", "Name:", "Age: 57 yrs", "Sex: Female", "Sex: Male", "Height: 172 cm", "Date: 1994-03-08, 11:42:07",
-          "Vent. rate 78 bpm", "PR interval 162 ms", "QRS duration 94 ms", "QT/QTc 392/431 ms", "P-R-T axes 48 12 61",
-          "Normal sinus rhythm", "Unconfirmed", "ECG REPORT", "Technician:", "Room:", "0.05 - 150 Hz", "Filter 50 Hz",
-          "Referred by:", "Abnormal ECG", "HR 64/min", "12SL v239", "Page 1 of 1", "Confirmed by:")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +36,14 @@ def _truetype_paths() -> tuple[str | None, ...]:
         return (None,)
 
 
-@lru_cache(maxsize=4096)
-def _glyphs(text: str, height_px: int, face: int) -> Array:
+def _glyphs(text: str, size_mm: float, px_per_mm: float, face: int) -> Array:
     """(h, w) uint8 coverage of a line of text, tightly cut."""
+    return _set(text, max(4, round(size_mm * px_per_mm)), face % (len(_truetype_paths()) + len(_HERSHEY)))
+
+
+@lru_cache(maxsize=4096)
+def _set(text: str, height_px: int, index: int) -> Array:
     paths = _truetype_paths()
-    index = face % (len(paths) + len(_HERSHEY))
     if index < len(paths):
         from PIL import Image, ImageDraw, ImageFont
 
@@ -65,6 +64,12 @@ def _glyphs(text: str, height_px: int, face: int) -> Array:
     return mask[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
 
 
+def text_size(text: str, size_mm: float, px_per_mm: float, face: int) -> tuple[float, float]:
+    """(width, height) mm of what `draw_text` would draw."""
+    h, w = _glyphs(text, size_mm, px_per_mm, face).shape
+    return w / px_per_mm, h / px_per_mm
+
+
 def draw_text(
     image: Array, text: str, at_mm: tuple[float, float], size_mm: float, px_per_mm: float, face: int,
     rgb: tuple[int, int, int],
@@ -83,7 +88,7 @@ def draw_text(
     Returns:
         Centre of the text, mm.
     """
-    mask = _glyphs(text, max(4, round(size_mm * px_per_mm)), face)
+    mask = _glyphs(text, size_mm, px_per_mm, face)
     h, w = mask.shape
     x, y = round(at_mm[0] * px_per_mm), round(at_mm[1] * px_per_mm - h / 2)
     xa, ya, xb, yb = max(x, 0), max(y, 0), min(x + w, image.shape[1]), min(y + h, image.shape[0])
@@ -99,32 +104,6 @@ def draw_polyline(image: Array, x_mm: Array, y_mm: Array, px_per_mm: float, ink:
     points = np.stack([x_mm, y_mm], -1) * px_per_mm - 0.5
     fixed = np.round(points * 16).astype(np.int32)[None]
     cv2.polylines(image, fixed, False, ink.rgb, max(1, round(ink.width_mm * px_per_mm)), cv2.LINE_AA, 4)
-
-
-def random_text(
-    image: Array, rng: np.random.Generator, size_mm: tuple[float, float],
-    grid_mm: tuple[float, float, float, float], px_per_mm: float, face: int, speed: str, gain: str,
-) -> None:  # fmt: skip
-    """Draws header and footer in place: patient lines above, speed and gain mostly below."""
-    tone = (35, 35, 40)
-    size = float(rng.uniform(1.8, 3.2))
-    for column in range(int(rng.integers(0, 4))):
-        x, y = 4 + column * rng.uniform(55, 90), rng.uniform(2.5, 6)
-        for _ in range(int(rng.integers(1, 5))):
-            draw_text(image, str(rng.choice(_WORDS)), (x, y), size, px_per_mm, face, tone)
-            y += size * 1.6
-    if rng.random() < 0.75:
-        y = min(size_mm[1] - 3, grid_mm[3] - rng.uniform(-4, 6)) if rng.random() < 0.8 else rng.uniform(4, 16)
-        x = rng.uniform(5, 90)
-        draw_text(image, speed, (x, y), size, px_per_mm, face, tone)
-        draw_text(image, gain, (x + rng.uniform(22, 50), y), size, px_per_mm, face, tone)
-    if rng.random() < 0.15:
-        cells = (rng.random((21, 21)) < 0.5).astype(np.uint8) * 255
-        side = round(14 * px_per_mm)
-        code = cv2.resize(cells, (side, side), interpolation=cv2.INTER_NEAREST)[..., None]
-        x, y = round((size_mm[0] - 17) * px_per_mm), round(2 * px_per_mm)
-        part = image[y : y + side, x : x + side]
-        part[:] = np.minimum(part, code[: part.shape[0], : part.shape[1]])
 
 
 def _scribble(rng: np.random.Generator, at: tuple[float, float], width: float, height: float) -> Array:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ecg_trt.layout import LEADS
-from ecg_trt.synth.page import Page, draw_page, draw_spec
+from ecg_trt.synth.page import Page, draw_page
 from ecg_trt.synth.shot import draw_shot, photograph
 from ecg_trt.synth.signals import simulate
+from ecg_trt.synth.spec import draw_spec
 from ecg_trt.types import Array, EcgRecord
 
 _FS = 500.0
@@ -18,7 +18,7 @@ def truth_of(page: Page, source: str) -> EcgRecord:
     """What a perfect digitizer would answer for a page."""
     printed = np.isfinite(page.signal_mv).any(1)
     return EcgRecord(
-        signal_mv=page.signal_mv, fs=page.fs, lead_names=LEADS, layout=page.spec.layout.name,
+        signal_mv=page.signal_mv, fs=page.fs, lead_names=page.leads, layout=page.spec.layout.name,
         paper_speed_mm_per_s=page.spec.paper_speed_mm_per_s, gain_mm_per_mv=page.spec.gain_mm_per_mv,
         quality=np.where(printed, 1.0, np.nan).astype(np.float32), backend="truth", source=source,
     )  # fmt: skip
@@ -36,7 +36,8 @@ def make_sample(
         width_px: width of a landscape picture.
         kind: "photo", "scan", "render", or None for any.
         severity: of folds and crumples, 0..1; drawn by lot if None.
-        fixed: fields of the page that are given, see `synth.page.draw_spec`.
+        fixed: fields of the page that are given, see `synth.spec.draw_spec`; without a
+            layout, the page shows the twelve leads.
 
     Returns:
         (H, W, 3) uint8 RGB and the truth.

@@ -16,8 +16,9 @@ from ecg_trt.geometry.refine import (
     smooth_if_flat,
 )
 from ecg_trt.ops.cv2_ops import Cv2Ops
-from ecg_trt.synth.page import GridStyle, draw_page, draw_spec
+from ecg_trt.synth.page import draw_page
 from ecg_trt.synth.signals import simulate
+from ecg_trt.synth.spec import GridStyle, draw_spec
 from ecg_trt.types import GridWarp, RectifiedPage, Segment, Strip
 
 _PX_PER_MM = (10.0, 8.0)

@@ -269,6 +269,20 @@ def test_plot(record):
     assert "not printed" in figure.axes[11].get_title(loc="left")
 
 
+@pytest.mark.parametrize("leads", [("strip1",), ("II", "V1", "II-2"), (*LEADS, "V7", "V8", "V9")])
+def test_records_of_any_leads_are_written(record, tmp_path, leads):
+    import wfdb
+
+    rows = np.resize(record.signal_mv, (len(leads), record.signal_mv.shape[1]))
+    any_leads = replace(record, signal_mv=rows, lead_names=leads, quality=np.resize(record.quality, len(leads)))
+    header = csv_text(any_leads).splitlines()[0]
+    assert header == ",".join(("time_s", *leads))
+    assert tuple(record_as_dict(any_leads)["quality"]) == leads
+    assert tuple(wfdb.rdrecord(str(any_leads.to_wfdb(tmp_path / "any").with_suffix(""))).sig_name) == leads
+    drawn = [panel for panel in any_leads.plot().axes if panel.axison]
+    assert {panel.get_title(loc="left").split()[0] for panel in drawn} == set(leads)
+
+
 def test_plot_is_written(record, tmp_path):
     record.plot().savefig(tmp_path / "leads.png", dpi=30)
     assert (tmp_path / "leads.png").stat().st_size > 1000

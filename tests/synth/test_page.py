@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 import numpy as np
 import pytest
 
 from ecg_trt.layout import LAYOUTS, LEADS
-from ecg_trt.synth.page import GridStyle, draw_page, draw_spec
+from ecg_trt.synth.page import draw_page
 from ecg_trt.synth.plain import draw_plain_page
 from ecg_trt.synth.sample import make_sample, truth_of
 from ecg_trt.synth.signals import simulate
+from ecg_trt.synth.spec import ANY_PAGE, OTHER_PAGES, GridStyle, PageSpec, draw_spec
 
 
 @pytest.mark.parametrize("name", list(LAYOUTS))
@@ -19,12 +22,12 @@ def test_truth_says_what_is_printed(name: str) -> None:
     page = draw_page(rng, signal, 500.0, px_per_mm=2.0, spec=draw_spec(rng, layout=name, paper_speed_mm_per_s=25.0,
                                                                       separator="tick"))  # fmt: skip
     layout = LAYOUTS[name]
-    assert [tuple(s.lead for s in strip.segments) for strip in page.strips] == list(layout.rows)
+    assert [tuple(s.lead for s in strip.segments) for strip in page.strips] == list(page.spec.layout.rows)
     assert len(page.labels) == sum(len(row) for row in layout.rows)
     for row in range(len(layout.rows)):
         for lead, start, end in layout.spans(row):
-            shown = page.signal_mv[LEADS.index(lead), round(start * 500) : round(end * 500)]
-            assert np.isfinite(shown[:-2]).all()
+            shown = page.signal_mv[LEADS.index(lead), ceil(start * 500 - 1e-6) : ceil(end * 500 - 1e-6)]
+            assert np.isfinite(shown).all()
     both = np.isfinite(page.signal_mv)
     np.testing.assert_array_equal(page.signal_mv[both], signal[:, :5000][both])
     assert truth_of(page, "x").layout == name
@@ -64,3 +67,81 @@ def test_plain_paper_is_never_twice_the_same() -> None:
     pages = [draw_plain_page(np.random.default_rng(k), (100.0, 80.0), 3.0) for k in range(12)]
     assert all(p.shape == (240, 300, 3) for p in pages)
     assert len({p.tobytes() for p in pages}) == 12
+
+
+def _bare(rng: np.random.Generator, **fixed: object) -> PageSpec:
+    """A page with nothing but traces, names and text on it."""
+    paper = GridStyle((255, 255, 255), (0.0, 0.0), (0.2, 0.1), False)
+    return draw_spec(rng, **{"grid": paper, "clutter": 0.0, "separator": "none", **fixed})
+
+
+def test_inverted_avr_is_drawn_upside_down() -> None:
+    rng = np.random.default_rng(4)
+    signal = simulate(rng)
+    page = draw_page(rng, signal, 500.0, px_per_mm=2.0, spec=_bare(
+        rng, layout=LAYOUTS["12x1-cabrera"].with_inverted_avr(), paper_speed_mm_per_s=25.0))  # fmt: skip
+    drawn = (page.strips[2].zero_y_mm - page.pen_y_mm[2]) / page.spec.gain_mm_per_mv
+    np.testing.assert_allclose(drawn, -signal[LEADS.index("aVR"), :5000], atol=1e-6)
+    np.testing.assert_array_equal(page.signal_mv[LEADS.index("aVR")], signal[LEADS.index("aVR"), :5000])
+    assert page.labels[2].word == "-aVR"
+
+
+def test_settings_are_printed_where_and_as_the_truth_says() -> None:
+    dark = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        page = draw_page(rng, simulate(rng), 500.0, px_per_mm=8.0, spec=_bare(rng, settings=True))
+        speed, gain = page.spec.paper_speed_mm_per_s, page.spec.gain_mm_per_mv
+        words = [mark.word for mark in page.settings]
+        assert set(words) == {f"{speed:g} mm/s", f"{gain:g} mm/mV"}
+        for mark in page.settings:
+            x, y = (round(8 * v) for v in mark.xy_mm)
+            assert 0 < mark.xy_mm[0] < page.spec.size_mm[0] and 0 < mark.xy_mm[1] < page.spec.size_mm[1]
+            dark.append(page.image[max(0, y - 6) : y + 7, max(0, x - 16) : x + 17].max(-1).min() < 110)
+    assert np.mean(dark) == 1.0
+
+
+def test_a_page_without_settings_marks_none() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(4):
+        assert not draw_page(rng, simulate(rng), 500.0, px_per_mm=2.0, spec=_bare(rng, settings=False)).settings
+
+
+@pytest.mark.parametrize("kind", list(OTHER_PAGES))
+def test_other_pages_say_which_leads_they_show(kind: str) -> None:
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        page = draw_page(rng, simulate(rng), 500.0, px_per_mm=2.0, spec=_bare(rng, layout=kind))
+        rows = page.spec.layout.rows
+        assert page.signal_mv.shape == (len(page.leads), 5000)
+        assert np.isfinite(page.signal_mv).any(1).all()
+        named = [lead for row in rows for lead in row if not lead.startswith("strip")]
+        assert [mark.word for mark in page.labels] == named
+        if kind == "15-lead":
+            assert page.leads[:12] == LEADS and 2 <= len(page.leads) - 12 <= 3
+        else:
+            assert all(len(row) == 1 for row in rows) and len(page.leads) == len(rows)
+        assert truth_of(page, "x").lead_names == page.leads
+
+
+def test_some_strips_carry_no_name_and_most_of_any_pages_show_twelve_leads() -> None:
+    rng = np.random.default_rng(0)
+    strips = [draw_spec(rng, layout="strip").layout.rows[0][0] for _ in range(100)]
+    assert 20 < strips.count("strip1") < 50
+    assert {"II", "V1"} < set(strips)
+    twelve = np.mean([draw_spec(rng, layout=ANY_PAGE).layout.leads == LEADS for _ in range(300)])
+    assert 0.75 < twelve < 0.95
+    assert all(draw_spec(rng).layout.leads == LEADS for _ in range(100))
+
+
+@pytest.mark.parametrize(("given", "sides"), [("left", 1), ("right", 1), ("both", 2), ("none", 0)])
+def test_pulses_stand_on_the_paper_at_the_sides_asked_for(given: str, sides: int) -> None:
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        page = draw_page(rng, simulate(rng), 500.0, px_per_mm=2.0, spec=_bare(rng, layout="3x4", pulse=given))
+        assert page.pulses_mm.shape == (3 * sides, 4)
+        x0, y0, x1, y1 = page.pulses_mm.T
+        assert (x0 >= 0).all() and (x1 <= page.spec.size_mm[0]).all() and (y0 >= 0).all()
+        full = 0.2 * page.spec.paper_speed_mm_per_s
+        assert (x1 - x0 <= full + 1e-9).all() and (x1 - x0 > 0.25 * full).all()
+        assert (y1 - y0 <= page.spec.gain_mm_per_mv + 1e-9).all()

@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 
 from ecg_trt.layout import LEADS
-from ecg_trt.synth.page import GridStyle, Page, draw_page, draw_spec
+from ecg_trt.synth.page import Page, draw_page
 from ecg_trt.synth.sample import make_sample
 from ecg_trt.synth.signals import simulate
+from ecg_trt.synth.spec import GridStyle, draw_spec
 from ecg_trt.types import Array
 
 FS = 500.0

@@ -20,7 +20,8 @@ import numpy as np
 from ecg_trt.errors import InputError
 from ecg_trt.io.photo import read_photo
 from ecg_trt.layout import LEADS, Layout
-from ecg_trt.synth.page import Page, draw_spec
+from ecg_trt.synth.page import Page
+from ecg_trt.synth.spec import draw_spec
 from ecg_trt.types import Array, LabelMark, Segment, Strip
 
 SPEED, GAIN = 25.0, 10.0

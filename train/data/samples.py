@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ecg_trt.layout import LEADS
+from ecg_trt.layout import LEADS, WORDS
 from ecg_trt.stages.frames import (
     ALIGN_LOG_SCALE_UNIT,
     ALIGN_STRIDE,
@@ -27,8 +27,9 @@ from train.data.signals import PageSource
 
 Sample = dict[str, Array]
 
-
-
+_RARE_SHARE = 0.35  # of the crops of a page with words beyond the twelve leads, that are laid over one of them
+_WORD_MM = 1.0  # sigma of a word's heat
+_NEAREST_CELL = 0.6  # least heat in the cell that a word's middle lies in, whose corner may be 0.8 mm off
 
 
 def _gaussian(uv: Array, points: Array, sigma_mm: float) -> Array:
@@ -153,7 +154,11 @@ def _rectify_crop(rng: np.random.Generator, page: Page | None, image: Array, px_
                            [np.sin(turn) + shear[2], np.cos(turn) + shear[3]]]) / scale  # fmt: skip
     reach = mm_from_px @ np.array([hw[1], hw[0]]) / 2 - 12  # a little of what lies beside the page is looked at
     size = np.array(shot.size_mm)
-    centre = np.clip(rng.uniform(-5, size + 5), np.minimum(reach, size / 2), np.maximum(size - reach, size / 2))
+    aim = rng.uniform(-5, size + 5)
+    rare = [m for m in (*page.labels, *page.settings) if m.word not in LEADS] if page else []
+    if rare and rng.random() < _RARE_SHARE:
+        aim = rare[rng.integers(len(rare))].xy_mm + rng.uniform(-0.9, 0.9, 2) * reach
+    centre = np.clip(aim, np.minimum(reach, size / 2), np.maximum(size - reach, size / 2))
     coarse = np.stack(np.meshgrid(np.arange(0, hw[1] + 8, 8), np.arange(0, hw[0] + 8, 8)), -1)
     plane = (coarse - (np.array(hw[::-1]) - 1) / 2) @ mm_from_px.T + centre
     photo_xy = _upsample(shot.photo_from_plane(plane), hw)
@@ -168,7 +173,7 @@ def _rectify_crop(rng: np.random.Generator, page: Page | None, image: Array, px_
 def _page_maps(page: Page | None, uv: Array, seen: Array) -> Sample:
     """Stage 1's truth at cells whose page coordinate (h, w, 2), mm, is known."""
     h, w = uv.shape[:2]
-    maps = {"offset": np.zeros((2, h, w)), "label": np.zeros((12, h, w))}
+    maps = {"offset": np.zeros((2, h, w)), "label": np.zeros((len(WORDS), h, w))}
     for name in ("node", "zero", "start", "end", "pulse", "paper"):
         maps[name] = np.zeros((1, h, w))
     if page is not None:
@@ -190,10 +195,19 @@ def _page_maps(page: Page | None, uv: Array, seen: Array) -> Sample:
         maps["end"][0] = _gaussian(uv, np.array([(p.x_mm[1], p.zero_y_mm) for p in page.strips]), 1.2)
         for box in page.pulses_mm:
             maps["pulse"][0] = np.maximum(maps["pulse"][0], _inside(uv, tuple(box)))
-        for label in page.labels:
-            k = LEADS.index(label.lead)
-            maps["label"][k] = np.maximum(maps["label"][k], _gaussian(uv, np.array([label.xy_mm]), 1.0))
+        low, high = bounds(uv)
+        for mark in (*page.labels, *page.settings):
+            if (mark.xy_mm > low - _WORD_MM).all() and (mark.xy_mm < high + _WORD_MM).all():
+                plane = maps["label"][WORDS.index(mark.word)]
+                np.maximum(plane, _word_heat(uv, mark.xy_mm), out=plane)
     return {name: np.where(seen, m, -1.0 if name == "zero" else 0.0).astype(np.float32) for name, m in maps.items()}
+
+
+def _word_heat(uv: Array, xy_mm: tuple[float, float]) -> Array:
+    """(h, w) heatmap of one word: the cell nearest to its middle counts as its middle."""
+    heat = _gaussian(uv, np.array([xy_mm]), _WORD_MM)
+    top = heat.max()
+    return heat / top if top > _NEAREST_CELL else heat
 
 
 def _wobble(rng: np.random.Generator, n: int, px_per_mm: float) -> Array:
@@ -221,7 +235,7 @@ def _trace_crop(rng: np.random.Generator, page: Page, shot: Shot, row: int, hw: 
     ppm_x, ppm_y = TRACE_PX_PER_MM
     h, w = hw
     strip = page.strips[row]
-    left = rng.uniform(strip.x_mm[0] - 12, strip.x_mm[1] + 12 - w / ppm_x)
+    left = rng.uniform(*sorted((strip.x_mm[0] - 12, strip.x_mm[1] + 12 - w / ppm_x)))
     middle = strip.zero_y_mm + rng.normal(0, 1.0)
     u = left + np.arange(w) / ppm_x + _wobble(rng, w, ppm_x)
     lift = _wobble(rng, w, ppm_x)

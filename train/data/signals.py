@@ -10,6 +10,7 @@ import numpy as np
 from ecg_trt.layout import LEADS
 from ecg_trt.synth.page import Page, draw_page
 from ecg_trt.synth.signals import simulate
+from ecg_trt.synth.spec import ANY_PAGE, draw_spec
 from ecg_trt.types import Array
 
 FS = 500.0
@@ -95,4 +96,5 @@ class SignalSource:
 
     def page(self, rng: np.random.Generator, px_per_mm: float, voltage: float = 1.0) -> Page:
         """A page that shows one record, drawn by lot; its voltages are scaled by `voltage`."""
-        return draw_page(rng, voltage * self.draw(rng), FS, px_per_mm=px_per_mm)
+        spec = draw_spec(rng, layout=ANY_PAGE)
+        return draw_page(rng, voltage * self.draw(rng), FS, px_per_mm=px_per_mm, spec=spec)

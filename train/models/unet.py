@@ -12,6 +12,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from ecg_trt.layout import WORDS
+
 
 @dataclass(frozen=True, slots=True)
 class StageSpec:
@@ -36,7 +38,8 @@ STAGES = {
     "stage0": StageSpec((16, 32, 64, 96, 128, 128), 8, (("page", 1), ("axes", 4), ("log_scale", 2)), (512, 512)),
     "stage1": StageSpec(
         (16, 48, 64, 96, 128), 4,
-        (("node", 1), ("offset", 2), ("zero", 1), ("start", 1), ("end", 1), ("pulse", 1), ("paper", 1), ("label", 12)),
+        (("node", 1), ("offset", 2), ("zero", 1), ("start", 1), ("end", 1), ("pulse", 1), ("paper", 1),
+         ("label", len(WORDS))),
         (960, 1216),
     ),
     "stage2": StageSpec((16, 32, 48, 96, 128), 1, (("ridge", 1),), (320, 1344), "presence"),

@@ -1,0 +1,258 @@
+"""The look of a printed ECG page, drawn by lot from the family that devices print."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecg_trt.layout import INVERTED_AVR, LAYOUTS, OTHER_LEADS, RECORD_SECONDS, Layout, unnamed
+from ecg_trt.synth.ink import Ink
+
+ANY_PAGE = "any"
+_OTHER_SHARE = 0.18  # of pages that do not show the twelve leads in a known layout, among any
+_INVERTED_SHARE = 0.5  # of Cabrera pages that print -aVR
+_LAYOUT_WEIGHTS = {
+    "3x4": 2.0, "3x4+1": 4.0, "3x4+2": 0.7, "3x4+3": 1.5, "4x3": 0.6, "2x6": 0.5, "6x2": 1.5, "6x2+1": 1.0,
+    "12x1": 1.5, "3x4-cabrera": 0.4, "3x4+1-cabrera": 0.5, "3x4+2-cabrera": 0.2, "3x4+3-cabrera": 0.2,
+    "6x2-cabrera": 0.6, "6x2+1-cabrera": 0.3, "12x1-cabrera": 0.5,
+}  # fmt: skip
+_LIMB, _CHEST = ("I", "II", "III", "aVR", "aVL", "aVF"), ("V1", "V2", "V3", "V4", "V5", "V6")
+_POSTERIOR, _RIGHT = ("V7", "V8", "V9"), ("V3R", "V4R")
+_STACKS = {
+    "rows": (("II", "V1"), ("II", "V1", "V5"), ("V1", "II", "V5"), _LIMB[:3], _LIMB[3:], _LIMB, _CHEST,
+             ("aVL", "I", INVERTED_AVR, "II", "aVF", "III")),
+    "additional": (_POSTERIOR, _RIGHT, (*_RIGHT, "V7"), (*_RIGHT, *_POSTERIOR), (*_POSTERIOR, "II")),
+    "frank": (("X", "Y", "Z"),),
+}  # fmt: skip
+_BELOW_TWELVE = (_POSTERIOR, _RIGHT, (*_RIGHT, "V7"))
+OTHER_PAGES = {"strip": 0.42, "rows": 0.25, "additional": 0.11, "frank": 0.1, "15-lead": 0.12}
+"""Kinds of pages beyond the layouts, with their shares; names that `draw_spec` takes for a layout."""
+
+
+@dataclass(frozen=True, slots=True)
+class GridStyle:
+    """How the paper's lattice is printed.
+
+    Attributes:
+        ink: colour (R, G, B) of a line at full strength.
+        strength: (coarse, fine) opacity of the 5 mm and the 1 mm lines, 0 = not printed.
+        width_mm: (coarse, fine).
+        dotted: fine lines are rows of dots.
+    """
+
+    ink: tuple[int, int, int]
+    strength: tuple[float, float]
+    width_mm: tuple[float, float]
+    dotted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PulseStyle:
+    """How calibration pulses (1 mV, 0.2 s) are printed.
+
+    Attributes:
+        sides: of the rows at which they stand: some of "left", "right".
+        gap_mm: between pulse and trace; at 0 the pen goes on from one to the other.
+        foot_mm: length of the zero line on either side.
+        slant_mm: by which the top is shorter than the foot, at either side.
+        pen: its ink, the trace's own or thinner and fainter.
+    """
+
+    sides: tuple[str, ...]
+    gap_mm: float
+    foot_mm: float
+    slant_mm: float
+    pen: Ink
+
+
+@dataclass(frozen=True, slots=True)
+class PageSpec:
+    """Everything that was drawn by lot for one page; lengths in mm.
+
+    Attributes:
+        layout: what stands where.
+        paper_speed_mm_per_s: 25 or 50.
+        gain_mm_per_mv: 5, 10 or 20.
+        row_seconds: how much of the record a row shows, s.
+        size_mm: (width, height) of the paper.
+        grid_mm: (x0, y0, x1, y1) of the printed lattice; its nodes lie at (x0 + 5 i, y0 + 5 j).
+        zero_y_mm: height of each row's zero line.
+        x0_mm: where the traces begin.
+        paper: (R, G, B).
+        grid: the lattice.
+        pen: ink and width of the trace.
+        label_offset_mm: from a segment's start on the zero line to the middle of its lead name.
+        label_size_mm: height of capitals.
+        font: index of the face.
+        pulse: the calibration pulses.
+        separator: "none", "tick", "line" or "gap".
+        tick_mm: how far a tick reaches above and below the zero line, and its width.
+        frame: a line around the lattice.
+        settings: paper speed and gain are printed in words.
+        clutter: 0..1, how much is written on and beside the lattice.
+    """
+
+    layout: Layout
+    paper_speed_mm_per_s: float
+    gain_mm_per_mv: float
+    row_seconds: float
+    size_mm: tuple[float, float]
+    grid_mm: tuple[float, float, float, float]
+    zero_y_mm: tuple[float, ...]
+    x0_mm: float
+    paper: tuple[int, int, int]
+    grid: GridStyle
+    pen: Ink
+    label_offset_mm: tuple[float, float]
+    label_size_mm: float
+    font: int
+    pulse: PulseStyle
+    separator: str
+    tick_mm: tuple[float, float, float]
+    frame: bool
+    settings: bool
+    clutter: float
+
+
+def _draw_grid_style(rng: np.random.Generator) -> GridStyle:
+    ink = [(226, 90, 90), (240, 150, 160), (200, 40, 40), (120, 170, 120), (120, 140, 200), (235, 165, 110),
+           (110, 110, 110), (30, 30, 30), (150, 40, 40), (190, 120, 170)][rng.integers(10)]  # fmt: skip
+    red, green, blue = (int(np.clip(c + rng.normal(0, 12), 0, 235)) for c in ink)
+    kind = rng.choice(["both", "coarse", "faint", "dotted", "none"], p=[0.5, 0.27, 0.1, 0.09, 0.04])
+    coarse, fine = rng.uniform(0.5, 1.0), rng.uniform(0.2, 0.7)
+    if kind == "coarse":
+        fine = 0.0
+    elif kind == "faint":
+        coarse, fine = rng.uniform(0.15, 0.4), rng.uniform(0.05, 0.2)
+    elif kind == "none":
+        coarse = fine = 0.0
+    widths = (float(rng.uniform(0.15, 0.45)), float(rng.uniform(0.08, 0.2)))
+    return GridStyle((red, green, blue), (float(coarse), float(min(fine, coarse))), widths, kind == "dotted")
+
+
+def _draw_pulse_style(rng: np.random.Generator, given: object, pen: Ink, paper: tuple[int, int, int]) -> PulseStyle:
+    sides = {"left": ("left",), "right": ("right",), "both": ("left", "right"), "none": ()}
+    which = str(given or rng.choice(list(sides), p=[0.57, 0.1, 0.06, 0.27]))
+    gap, foot = rng.choice([0.0, rng.uniform(0, 2.5)]), rng.choice([0.0, rng.uniform(0, 1.2)], p=[0.3, 0.7])
+    slant = rng.choice([0.0, rng.uniform(0, 0.6)], p=[0.7, 0.3])
+    if rng.random() < 0.35:
+        pale = rng.uniform(0, 0.55)
+        tone = tuple(round((1 - pale) * ink + pale * white) for ink, white in zip(pen.rgb, paper, strict=True))
+        pen = Ink(tone, float(max(0.12, pen.width_mm * rng.uniform(0.5, 1))))  # type: ignore[arg-type]
+    return PulseStyle(sides[which], float(gap), float(foot), float(slant), pen)
+
+
+def _draw_layout(rng: np.random.Generator, given: object) -> tuple[Layout, float]:
+    """A layout, and the seconds that its rows may show."""
+    if isinstance(given, Layout):
+        return given, RECORD_SECONDS
+    kind = str(given or "")
+    if kind == ANY_PAGE:
+        kind = str(rng.choice(list(OTHER_PAGES), p=list(OTHER_PAGES.values()))) if rng.random() < _OTHER_SHARE else ""
+    if kind in OTHER_PAGES:
+        return _draw_other(rng, kind)
+    weights = np.array(list(_LAYOUT_WEIGHTS.values()))
+    layout = LAYOUTS[kind or str(rng.choice(list(_LAYOUT_WEIGHTS), p=weights / weights.sum()))]
+    inverted = layout.name.endswith("cabrera") and rng.random() < _INVERTED_SHARE
+    return layout.with_inverted_avr() if inverted else layout, RECORD_SECONDS
+
+
+def _draw_other(rng: np.random.Generator, kind: str) -> tuple[Layout, float]:
+    if kind == "15-lead":
+        more = _BELOW_TWELVE[rng.integers(len(_BELOW_TWELVE))]
+        rows = (*LAYOUTS["3x4"].rows, *((lead,) for lead in more))
+        return Layout(f"3x4+{len(more)}", rows, len(more)), RECORD_SECONDS
+    if kind == "strip":
+        usual = rng.choice(["II", "V1", str(rng.choice([*_LIMB, *_CHEST, *OTHER_LEADS]))], p=[0.35, 0.1, 0.55])
+        leads: tuple[str, ...] = (str(usual),)
+    else:
+        leads = _STACKS[kind][rng.integers(len(_STACKS[kind]))]
+    if rng.random() < {"strip": 0.35, "rows": 0.15}.get(kind, 0.0):
+        leads = tuple(unnamed(k) for k in range(len(leads)))
+    lengths = [float(rng.choice([2.5, 3.0, 5.0, 6.0, 8.0])), rng.uniform(2.5, RECORD_SECONDS), RECORD_SECONDS]
+    seconds = rng.choice(lengths, p=[0.35, 0.35, 0.3] if kind == "strip" else [0.12, 0.18, 0.7])
+    return Layout(f"{len(leads)}x1", tuple((lead,) for lead in leads)), float(seconds)
+
+
+def _draw_label_offset(rng: np.random.Generator, pitch: float) -> tuple[float, float]:
+    """Names stand above the trace, below it, or right on it, where the pen crosses them."""
+    x = rng.choice([rng.uniform(0.0, 0.8), rng.uniform(0.5, 4.0)])
+    above, below, on = -rng.uniform(4.0, min(9.0, 0.4 * pitch)), rng.uniform(3.5, 6.5), rng.uniform(-3.5, 3.5)
+    return float(x), float(rng.choice([above, below, on], p=[0.46, 0.36, 0.18]))
+
+
+def _draw_pen(rng: np.random.Generator) -> Ink:
+    tones = [(20, 20, 20), (40, 40, 50), (25, 25, 90), (70, 70, 75), (60, 20, 30)]
+    tone = tones[rng.choice(5, p=[0.5, 0.2, 0.12, 0.13, 0.05])]
+    return Ink(tone, float(np.clip(rng.lognormal(np.log(0.3), 0.35), 0.14, 0.75)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """Where paper, lattice and rows lie, mm; see `PageSpec`."""
+
+    size_mm: tuple[float, float]
+    grid_mm: tuple[float, float, float, float]
+    zero_y_mm: tuple[float, ...]
+    x0_mm: float
+
+
+def _draw_frame(rng: np.random.Generator, n_rows: int, pitch: float, length: float, pulse: PulseStyle,
+                pulse_width: float) -> _Frame:  # fmt: skip
+    cropped = rng.random() < 0.25  # only the lattice is in the picture, as in screenshots and cut-outs
+    margin = rng.uniform(0, 3, 4) if cropped else rng.uniform([1, 1, 1, 1], [22, 45, 22, 25])
+    lead_in = rng.uniform(0, 8) if cropped else rng.uniform(1.5, 12)
+    if "left" in pulse.sides:
+        lead_in = rng.uniform(3, 10) + pulse_width
+        if cropped and rng.random() < 0.4:  # the cut goes through the pulse
+            margin[0], lead_in = 0.0, pulse.gap_mm + pulse.foot_mm + rng.uniform(0.3, 1.0) * pulse_width
+    lead_out = rng.uniform(4, 10) + pulse_width if "right" in pulse.sides else rng.uniform(1, 12)
+    grid_w = np.ceil((lead_in + length + lead_out) / 5) * 5
+    extra = rng.choice([0.0, rng.uniform(0, 55)], p=[0.6, 0.4])
+    grid_h = np.ceil((pitch * n_rows + rng.uniform(4, 16) + extra) / 5) * 5
+    if rng.random() < 0.3:  # the lattice need not end on a large box
+        grid_w, grid_h = grid_w + rng.uniform(0, 5), grid_h + rng.uniform(0, 5)
+    x0, y0 = float(margin[0]), float(margin[1])
+    zero = y0 + rng.uniform(2, 6) + extra * rng.choice([0.0, 0.5, 1.0]) + pitch * (np.arange(n_rows) + 0.55)
+    zero = zero + rng.normal(0, 0.03 * pitch, n_rows)
+    return _Frame(
+        (float(x0 + grid_w + margin[2]), float(y0 + grid_h + margin[3])),
+        (x0, y0, float(x0 + grid_w), float(y0 + grid_h)), tuple(float(y) for y in zero), float(x0 + lead_in),
+    )  # fmt: skip
+
+
+def draw_spec(rng: np.random.Generator, **fixed: object) -> PageSpec:
+    """Draws the look of a page by lot.
+
+    Args:
+        rng: source of randomness.
+        fixed: what is given. ``layout`` may be a `Layout`, the name of one, a kind of `OTHER_PAGES`, or `ANY_PAGE`
+            for all of these; without it, the page shows the twelve leads. ``pulse`` is "left", "right", "both" or
+            "none". Else, ``paper_speed_mm_per_s``, ``gain_mm_per_mv``, ``separator``, ``settings``, ``clutter`` and
+            ``grid`` as in `PageSpec` are taken.
+    """
+    layout, seconds = _draw_layout(rng, fixed.get("layout"))
+    speed = float(fixed.get("paper_speed_mm_per_s") or rng.choice([25.0, 50.0], p=[0.8, 0.2]))  # type: ignore[arg-type]
+    gain = float(fixed.get("gain_mm_per_mv") or rng.choice([5.0, 10.0, 20.0], p=[0.1, 0.78, 0.12]))  # type: ignore[arg-type]
+    row_seconds = min(seconds, RECORD_SECONDS if speed == 25.0 else 5.0)
+    n_rows = len(layout.rows)
+    pitch_low, pitch_high = (13.0, 22.0) if n_rows >= 12 else (17.0, 30.0) if n_rows >= 6 else (20.0, 38.0)
+    pitch = float(rng.uniform(pitch_low, pitch_high))
+    white = int(rng.integers(225, 256))
+    tint = (rng.integers(0, 30), rng.integers(0, 30)) if rng.random() < 0.35 else (rng.integers(0, 6), 4)
+    paper = (white, int(white - tint[0]), int(white - tint[1]))
+    pen = _draw_pen(rng)
+    pulse = _draw_pulse_style(rng, fixed.get("pulse"), pen, paper)
+    frame = _draw_frame(rng, n_rows, pitch, row_seconds * speed, pulse, 0.2 * speed)
+    return PageSpec(
+        layout=layout, paper_speed_mm_per_s=speed, gain_mm_per_mv=gain, row_seconds=row_seconds,
+        size_mm=frame.size_mm, grid_mm=frame.grid_mm, zero_y_mm=frame.zero_y_mm, x0_mm=frame.x0_mm, paper=paper,
+        grid=fixed.get("grid") or _draw_grid_style(rng),  # type: ignore[arg-type]
+        pen=pen, label_offset_mm=_draw_label_offset(rng, pitch), label_size_mm=float(rng.uniform(2.0, 3.6)),
+        font=int(rng.integers(1 << 16)), pulse=pulse,
+        separator=str(fixed.get("separator") or rng.choice(["none", "tick", "line", "gap"], p=[0.3, 0.48, 0.13, 0.09])),
+        tick_mm=(float(rng.uniform(1.5, 5)), float(rng.uniform(1.5, 5)), float(rng.uniform(0.4, 1.1))),
+        frame=bool(rng.random() < 0.3), settings=bool(fixed.get("settings", rng.random() < 0.5)),
+        clutter=float(fixed.get("clutter", rng.random())),  # type: ignore[arg-type]
+    )  # fmt: skip
