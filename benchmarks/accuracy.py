@@ -31,13 +31,14 @@ _TILE_W, _TILE_H = 900, 640
 
 @dataclass
 class Case:
-    """One picture, and its truth (12, n) in mV where there is one."""
+    """One picture, its truth (12, n) in mV where there is one, and the groups that it counts in."""
 
     name: str
     kind: str
     source: str | Array
     truth: Array | None
     fs: float
+    groups: tuple[str, ...] = ()
 
 
 @dataclass
@@ -73,9 +74,19 @@ def synthetic(count: int, seed: int) -> Iterator[Case]:
     from ecg_trt.synth.sample import make_sample
 
     for k in range(count):
-        image, truth = make_sample(seed + k, kind=None)
-        name = f"{truth.layout} {truth.paper_speed_mm_per_s:g} mm/s {truth.gain_mm_per_mv:g} mm/mV #{k}"
-        yield Case(name, "synthetic", image, truth.signal_mv, truth.fs)
+        kind, severity, damage = _damage(np.random.default_rng((seed, k)))
+        image, truth = make_sample(seed + k, kind=kind, severity=severity)
+        groups = (truth.layout, f"{truth.paper_speed_mm_per_s:g} mm/s", f"{truth.gain_mm_per_mv:g} mm/mV", damage)
+        yield Case(f"{' '.join(groups)} #{k}", "synthetic", image, truth.signal_mv, truth.fs, groups)
+
+
+def _damage(rng: np.random.Generator) -> tuple[str, float, str]:
+    """Kind of picture, severity of its folds and crumples, and both in words; shares as training draws them."""
+    kind = str(rng.choice(["photo", "scan", "render"], p=[0.76, 0.18, 0.06]))
+    if kind != "photo":
+        return kind, 0.25 * rng.random() * (rng.random() < 0.4), kind
+    severity = rng.beta(1.2, 1.8) * (rng.random() < 0.9)
+    return kind, float(severity), f"photo, {'flat' if severity < 0.2 else 'folded' if severity < 0.5 else 'crumpled'}"
 
 
 def judge(digitizer: Digitizer, case: Case, keep_view: bool) -> Outcome:
@@ -136,6 +147,18 @@ def table(outcomes: list[Outcome]) -> dict[str, dict[str, object]]:
     return out
 
 
+def by_group(outcomes: list[Outcome]) -> dict[str, dict[str, object]]:
+    """Pictures, answers, and mean and median SNR of each group, printed on the way."""
+    out: dict[str, dict[str, object]] = {}
+    for group in sorted({g for o in outcomes for g in o.case.groups}):
+        mine = [o for o in outcomes if group in o.case.groups]
+        s = summarise([o.score for o in mine])
+        out[group] = {"images": s.images, "answered": s.answered, "mean_db": round(s.mean_db, 2),
+                      "median_db": round(s.median_db, 2)}  # fmt: skip
+        print(f"{group:<24}{s.images:4d}{s.answered:9d}{s.mean_db:9.2f}{s.median_db:8.2f}")
+    return out
+
+
 def main() -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -163,11 +186,11 @@ def main() -> None:
                 print(f"{case.kind:<14}{case.name:<44}{snr}  {told}", flush=True)
     if not outcomes:
         parser.error("nothing to measure: give --manifest, --synthetic or both")
-    summary = table(outcomes)
+    summary, groups = table(outcomes), by_group(outcomes)
     images = [{"name": o.case.name, "kind": o.case.kind, "snr_db": round(o.score.snr_db, 2) if o.score else None,
                "layout": o.layout, "quality": None if np.isnan(o.quality) else round(o.quality, 3),
                "error": o.error} for o in outcomes]  # fmt: skip
-    print("written:", write_results("accuracy", {"summary": summary, "images": images}, args.json))
+    print("written:", write_results("accuracy", {"summary": summary, "groups": groups, "images": images}, args.json))
     if args.sheet:
         contact_sheet([o.view for o in outcomes if o.view is not None], args.sheet)
 

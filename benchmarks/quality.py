@@ -22,7 +22,8 @@ from benchmarks.accuracy import Case, from_manifest, synthetic
 from benchmarks.common import write_results
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import EcgTrtError
-from ecg_trt.metrics import score_record
+from ecg_trt.layout import LEADS
+from ecg_trt.metrics import in_order, score_record
 from ecg_trt.quality.model import page_snr_db
 from ecg_trt.types import Array
 
@@ -61,9 +62,10 @@ def tell(digitizer: Digitizer, case: Case) -> Told | None:
     except EcgTrtError:
         return None
     assert case.truth is not None
-    score = score_record(case.truth, case.fs, record.signal_mv, record.fs)
-    expected = page_snr_db(record.snr_db, record.signal_mv)
-    return Told(case.name, case.kind, record.snr_db, score.lead_snr_db, expected, score.snr_db)
+    signal, snr_db = (in_order(a, record.lead_names, LEADS) for a in (record.signal_mv, record.snr_db[:, None]))
+    score = score_record(case.truth, case.fs, signal, record.fs)
+    expected = page_snr_db(snr_db[:, 0], signal)
+    return Told(case.name, case.kind, snr_db[:, 0], score.lead_snr_db, expected, score.snr_db)
 
 
 def reliability(expected: Array, true: Array, width_db: float = _BIN_DB) -> list[dict[str, float]]:

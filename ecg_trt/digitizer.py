@@ -15,7 +15,7 @@ import numpy as np
 from ecg_trt.backends.select import open_runtime
 from ecg_trt.closing import Closing
 from ecg_trt.config import AUTO, Options
-from ecg_trt.errors import DeviceError, IncompletePageError, NoEcgFoundError
+from ecg_trt.errors import DeviceError, IncompletePageError
 from ecg_trt.geometry.assemble import assemble
 from ecg_trt.geometry.naming import Naming, name_boxes, name_strips
 from ecg_trt.geometry.offsets import LinePlaces
@@ -34,7 +34,13 @@ from ecg_trt.io.photo import EncodedPhoto, load_photo, read_photo
 from ecg_trt.layout import RECORD_SECONDS, STRIPS
 from ecg_trt.quality.features import DOUBTFUL_LABELS, Evidence, lead_features
 from ecg_trt.quality.model import Calibration, load_calibration, quality_of
-from ecg_trt.quality.words import refuse_foreign, refuse_low_quality, warnings_of
+from ecg_trt.quality.words import (
+    refuse_foreign,
+    refuse_low_quality,
+    refuse_without_signs,
+    refuse_without_strips,
+    warnings_of,
+)
 from ecg_trt.runtime import NETWORKS, Runtime
 from ecg_trt.stages.align import Align, may_go_on, realigned, turned, zoomed
 from ecg_trt.stages.frames import TRACE_PX_PER_MM
@@ -69,7 +75,7 @@ _BEYOND_MM = 4.0  # by which a strip may reach beyond the lattice that was seen
 class Reading:
     """A record and everything it was read from.
 
-    `limb_residual` is that of the leads before they were blended, `features` (12, F) what the quality rests on.
+    `limb_residual` is that of the leads before they were blended, `features` (leads, F) what the quality rests on.
     """
 
     record: EcgRecord
@@ -301,7 +307,7 @@ class Digitizer(Closing):
             look = self._look(photo, turned(alignment, quarters), clock)
             best = look if look.worth > best.worth + _TURNED else best
         if best.label_score < _HARDLY_LABELS and not best.grid.measured.any():
-            raise _without_strips(photo) if best.naming is None else _without_signs(photo)
+            raise (refuse_without_strips if best.naming is None else refuse_without_signs)(photo.source)
         first = best
         for factor in _OTHER_SCALES:
             if best.grid.measured.any():
@@ -318,9 +324,9 @@ class Digitizer(Closing):
             if better is not None:
                 best = max(best, self._look(photo, better, clock), key=lambda look: look.roomier_worth)
         if best.naming is None:
-            raise _without_strips(photo)
+            raise refuse_without_strips(photo.source)
         if best.label_score < DOUBTFUL_LABELS and not best.grid.measured.any():
-            raise _without_signs(photo)
+            raise refuse_without_signs(photo.source)
         return best
 
     def _record(
@@ -360,24 +366,6 @@ class Digitizer(Closing):
         if not record.mean_quality >= self.options.min_quality:
             raise refuse_low_quality(record.mean_quality, self.options.min_quality, photo.source)
         return record, residual, features
-
-
-def _without_strips(photo: Photo) -> NoEcgFoundError:
-    return NoEcgFoundError(
-        f"no strip of an ECG found in {photo.source}",
-        got="a sheet without a trace that goes on for 2 cm",
-        expected="at least one printed strip",
-        mend="Photograph the whole page from above, sharp and in even light.",
-    )
-
-
-def _without_signs(photo: Photo) -> NoEcgFoundError:
-    return NoEcgFoundError(
-        f"no ECG found in {photo.source}",
-        got="a sheet with neither a 5 mm grid nor a lead name that can be read",
-        expected="at least one of the two",
-        mend="Move closer, so that the lead names can be read, or scan the page.",
-    )
 
 
 def _region(strips: Sequence[Strip]) -> tuple[tuple[float, float], tuple[float, float]]:

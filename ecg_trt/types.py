@@ -167,14 +167,14 @@ class EcgRecord:
         gain_mm_per_mv: 5, 10 or 20.
         quality: (leads,) float32 in [0, 1], NaN for a lead that is not printed; 0.5 stands for an expected SNR of 10 dB
             (`quality.model.quality_of`).
+        snr_db: (leads,) float32, the signal-to-noise ratio to be expected of each lead, dB, NaN for a lead that is not
+            printed; from a calibration on synthetic pages, no measurement. Infinite for a truth.
         warnings: sentences for a person.
         timings_ms: step to milliseconds.
         backend: what ran the networks.
         weights: network name to the first 12 hex digits of its sha256.
         assumed: names of settings that were neither read nor given, but assumed.
         source: the photo it came from.
-        snr_db: (leads,) float32, the signal-to-noise ratio to be expected of each lead, dB, NaN for a lead that is not
-            printed; from a calibration on synthetic pages, no measurement.
         layout_probability: of the layout among all, 1 where it was given.
     """
 
@@ -185,13 +185,13 @@ class EcgRecord:
     paper_speed_mm_per_s: float
     gain_mm_per_mv: float
     quality: Array
+    snr_db: Array
     warnings: tuple[str, ...] = ()
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     backend: str = ""
     weights: Mapping[str, str] = field(default_factory=dict)
     assumed: tuple[str, ...] = ()
     source: str = ""
-    snr_db: Array = field(default_factory=lambda: np.full(12, np.nan, np.float32))
     layout_probability: float = 1.0
 
     @property

@@ -21,7 +21,8 @@ from scipy.optimize import minimize
 
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import EcgTrtError
-from ecg_trt.metrics import score_record
+from ecg_trt.layout import LEADS
+from ecg_trt.metrics import in_order, score_record
 from ecg_trt.quality.model import FEATURES, FILE, Calibration, Line, as_dict
 from ecg_trt.synth.negatives import KINDS, draw_negative
 from ecg_trt.synth.sample import make_sample
@@ -94,9 +95,10 @@ def measure(digitizer: Digitizer, image: Array, truth: Array | None, fs: float) 
     except EcgTrtError:
         return features, signal, noise
     if truth is not None:
-        score = score_record(truth, fs, reading.record.signal_mv, reading.record.fs)
+        record = reading.record
+        score = score_record(truth, fs, in_order(record.signal_mv, record.lead_names, LEADS), record.fs)
         signal, noise = score.lead_signal_power, score.lead_noise_power
-    return reading.features, signal, noise
+    return in_order(reading.features, reading.record.lead_names, LEADS), signal, noise
 
 
 def pictures(pages: int, negatives: int, seed: int) -> Iterator[tuple[str, Callable[[], tuple[Array, Array | None]]]]:

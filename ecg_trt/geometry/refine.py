@@ -29,16 +29,20 @@ _WINDOW_SHARES = (0.125, 0.75, 0.125)  # of neighbouring nodes in a window of on
 
 
 def _trusted(offset: Array, prominence: Array) -> Array:
-    """(m, n) float32, 0 for offsets of lines that were not seen or disagree with all around, else 1."""
-    weight = (prominence > _LEAST_PROMINENCE).astype(np.float32)
-    filled = np.where(weight > 0, offset, _average(offset, weight, (1.5, 1.5))).astype(np.float32)
-    return np.asarray(weight * (np.abs(offset - cv2.medianBlur(filled, 5)) < _OUTLIER_MM))
+    """(m, n) float32 in 0..1, low for offsets of lines that are hardly seen or disagree with all around.
+
+    It changes little by little, so that rounding errors do too.
+    """
+    weight = (prominence / _LEAST_PROMINENCE - 0.5).clip(0, 1).astype(np.float32)
+    filled = np.where(weight > 0.5, offset, _average(offset, weight, (1.5, 1.5))).astype(np.float32)
+    off = np.abs(offset - cv2.medianBlur(filled, 5)) / _OUTLIER_MM
+    return np.asarray(weight * (1.5 - off).clip(0, 1).astype(np.float32))
 
 
 def _settle(offset: Array, prominence: Array) -> tuple[Array, Array]:
     """Offsets (m, n), those that are not to be trusted taken from neighbours; and which are."""
     weight = _trusted(offset, prominence)
-    return np.where(weight > 0, offset, _average(offset, weight, (1.0, 1.0))), weight > 0
+    return np.where(weight > 0.5, offset, _average(offset, weight, (1.0, 1.0))), weight > 0.5
 
 
 def _sharpen(offset: Array) -> Array:

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from ecg_trt.geometry.naming import Naming
-from ecg_trt.layout import LEADS
-from ecg_trt.types import Array, GridWarp, PageAlignment, RectifiedPage, Segment, Strip, TraceMap
+from ecg_trt.layout import LEADS, upright
+from ecg_trt.types import Array, GridWarp, PageAlignment, RectifiedPage, Strip, TraceMap
 
 LEAD_FEATURES = (
     "unsure",  # log10 of the mean doubt (1 - confidence) of the lead's columns
@@ -85,9 +85,9 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """The columns of one segment: heights (mm, NaN = unseen) and confidences."""
+    """The columns of one segment: its lead, heights (mm, upright, NaN = unseen) and confidences."""
 
-    segment: Segment
+    lead: str
     first: int
     height: Array
     sure: Array
@@ -102,9 +102,9 @@ def lead_features(evidence: Evidence, leads: Sequence[str] = LEADS) -> Array:
     used: dict[str, _Piece] = {}
     for piece in pieces:  # the longest print of a lead is the one that is answered
         if len(piece.height) >= _FEW:
-            used.setdefault(piece.segment.lead, piece)
+            used.setdefault(piece.lead, piece)
     laws = _laws(used)
-    repeats = [_left_over([used[p.segment.lead], p], [1, -1]) for p in pieces if p is not used.get(p.segment.lead, p)]
+    repeats = [_left_over([used[p.lead], p], [1, -1]) for p in pieces if p is not used.get(p.lead, p)]
     out = np.full((len(leads), len(LEAD_FEATURES)), np.nan)
     for k, lead in enumerate(leads):
         if lead in used:
@@ -121,7 +121,8 @@ def _pieces(evidence: Evidence) -> Iterator[_Piece]:
         height = np.where(sure > _SURE, strip.zero_y_mm - (row / sy + oy), np.nan)
         for segment in strip.segments:
             first, last = (int(np.clip(round((x - ox) * sx), 0, len(row))) for x in segment.x_mm)
-            yield _Piece(segment, first, height[first:last], np.where(np.isfinite(row), sure, 0)[first:last])
+            lead, sign = upright(segment.lead)
+            yield _Piece(lead, first, sign * height[first:last], np.where(np.isfinite(row), sure, 0)[first:last])
 
 
 def _lead(piece: _Piece, law: float | None, px_per_mm: float) -> list[float]:

@@ -70,6 +70,26 @@ def _doubts(quality: Array, leads: Sequence[str]) -> Iterator[str]:
                "it with the page.")  # fmt: skip
 
 
+def refuse_without_strips(source: str) -> NoEcgFoundError:
+    """The error for a sheet on which no row of an ECG is seen."""
+    return NoEcgFoundError(
+        f"no strip of an ECG found in {source}",
+        got="a sheet without a trace that goes on for 2 cm",
+        expected="at least one printed strip",
+        mend="Photograph the whole page from above, sharp and in even light.",
+    )
+
+
+def refuse_without_signs(source: str) -> NoEcgFoundError:
+    """The error for rows that neither a grid nor a lead name shows to be those of an ECG."""
+    return NoEcgFoundError(
+        f"no ECG found in {source}",
+        got="a sheet with neither a 5 mm grid nor a lead name that can be read",
+        expected="at least one of the two",
+        mend="Move closer, so that the lead names can be read, or scan the page.",
+    )
+
+
 def refuse_foreign(features: Array, source: str) -> NoEcgFoundError:
     """The error for a page that is no ECG, or none that can be read.
 

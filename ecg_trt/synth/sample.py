@@ -20,7 +20,8 @@ def truth_of(page: Page, source: str) -> EcgRecord:
     return EcgRecord(
         signal_mv=page.signal_mv, fs=page.fs, lead_names=page.leads, layout=page.spec.layout.name,
         paper_speed_mm_per_s=page.spec.paper_speed_mm_per_s, gain_mm_per_mv=page.spec.gain_mm_per_mv,
-        quality=np.where(printed, 1.0, np.nan).astype(np.float32), backend="truth", source=source,
+        quality=np.where(printed, 1.0, np.nan).astype(np.float32),
+        snr_db=np.where(printed, np.inf, np.nan).astype(np.float32), backend="truth", source=source,
     )  # fmt: skip
 
 

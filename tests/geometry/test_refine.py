@@ -147,8 +147,11 @@ def test_lines_are_followed_between_the_crossings() -> None:
     def bend(mm: np.ndarray) -> np.ndarray:
         return 0.12 * np.sin(2 * np.pi * mm / 25)
 
-    far = [np.abs(at - 5 * np.round(at / 5)) for at in (x - bend(y), y)]
-    image = np.repeat((235 - 90 * np.exp(-0.5 * (np.minimum(*far) / 0.12) ** 2))[..., None], 3, axis=2).astype(np.uint8)
+    ink = np.zeros(x.shape)
+    for pitch, depth in ((5, 90), (1, 50)):
+        far = [np.abs(at - pitch * np.round(at / pitch)) for at in (x - bend(y), y)]
+        ink = np.maximum(ink, depth * np.exp(-0.5 * (np.minimum(*far) / 0.12) ** 2))
+    image = np.repeat((235 - ink)[..., None], 3, axis=2).astype(np.uint8)
     straight = np.stack(np.meshgrid(50.0 * np.arange(21), 40.0 * np.arange(18)), -1).astype(np.float32)
     grid = halved(GridWarp(straight, 5.0, 0.1, np.ones(straight.shape[:2], bool)))
     found = follow_lines(grid, line_offsets(image, _PX_PER_MM, LinePlaces.of(grid, (0.0, 0.0), every=2)))

@@ -14,7 +14,7 @@ from ecg_trt.layout import LEADS
 from ecg_trt.synth.page import Page, draw_page
 from ecg_trt.synth.sample import make_sample
 from ecg_trt.synth.signals import simulate
-from ecg_trt.synth.spec import GridStyle, draw_spec
+from ecg_trt.synth.spec import GridStyle, PulseStyle, draw_spec
 from ecg_trt.types import Array
 
 FS = 500.0
@@ -31,7 +31,8 @@ def draw_kit_page(seed: int) -> tuple[Page, Array]:
                      separator="tick", clutter=0.0)  # fmt: skip
     spec = replace(
         spec, size_mm=_SIZE_MM, grid_mm=(0.0, _SIZE_MM[1] % 5, *_SIZE_MM), paper=(255, 255, 255), x0_mm=15.0,
-        zero_y_mm=(60.0, 95.0, 130.0, 170.0), pulse_gap_mm=(0.0, 0.0), frame=False, label_offset_mm=(2.0, -5.0),
+        zero_y_mm=(60.0, 95.0, 130.0, 170.0), pulse=PulseStyle(("left",), 0.0, 0.0, 0.0, spec.pen), settings=False,
+        frame=False, label_offset_mm=(2.0, -5.0),
     )  # fmt: skip
     return draw_page(rng, signal, FS, px_per_mm=_DPI / 25.4, spec=spec), signal
 

@@ -49,11 +49,11 @@ def test_truth_is_read_from_the_json(turn: float, pad: int, tmp_path: Path) -> N
         at = drawn.pen_x_mm[k]
         got = np.interp(at + beside, page.pen_x_mm[k], page.pen_y_mm[k])
         assert np.median(np.abs(got - beside - drawn.pen_y_mm[k])) < 0.05
-    labels = {(mark.lead, round(mark.xy_mm[1])): mark.xy_mm for mark in page.labels}
+    labels = {(mark.word, round(mark.xy_mm[1])): mark.xy_mm for mark in page.labels}
     assert len(labels) == 13
     for mark in drawn.labels:
         x, y = np.array(mark.xy_mm) + beside
-        assert min(np.hypot(a - x, b - y) for (lead, _), (a, b) in labels.items() if lead == mark.lead) < 0.1
+        assert min(np.hypot(a - x, b - y) for (lead, _), (a, b) in labels.items() if lead == mark.word) < 0.1
     np.testing.assert_allclose(page.pulses_mm, drawn.pulses_mm + beside, atol=0.1)
     x0, y0 = page.spec.grid_mm[:2]
     phase = (np.array([x0, y0 - 0.9]) - beside + 2.5) % 5 - 2.5

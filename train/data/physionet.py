@@ -19,7 +19,7 @@ import numpy as np
 from ecg_trt.digitizer import Digitizer, Reading
 from ecg_trt.errors import InputError, PageError
 from ecg_trt.geometry.assemble import SURE, segment_starts_s
-from ecg_trt.layout import LEADS, RECORD_SECONDS
+from ecg_trt.layout import LEADS, RECORD_SECONDS, upright
 from ecg_trt.stages.frames import TRACE_PX_PER_MM
 from ecg_trt.types import Array
 from train.data.kit import UnfitPageError
@@ -123,7 +123,11 @@ def flatten(picture: Path, record: Record, digitizer: Digitizer, least_db: float
         agreeing.append([])
         for segment, start in zip(strip.segments, segment_starts_s(strip, speed), strict=True):
             span = segment.x_mm[0], segment.x_mm[1]
-            columns, row, db = _lay_over(reading, k, span, start, leads[LEADS.index(segment.lead)], fs)
+            lead, sign = upright(segment.lead)
+            if lead not in LEADS:  # a page that was read strip by strip
+                agreeing[k].append(False)
+                continue
+            columns, row, db = _lay_over(reading, k, span, start, sign * leads[LEADS.index(lead)], fs)
             agreeing[k].append(db >= least_db)
             if db >= least_db:
                 truth[k, columns] = row

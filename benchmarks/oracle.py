@@ -1,0 +1,153 @@
+"""What each stage costs in decibels: `python benchmarks/oracle.py --pages 16`.
+
+On synthetic photos of 3x4+1 pages at 25 mm/s and 10 mm/mV, one part after the other is replaced by the truth: the map
+from page to photo (and with it the places of the strips), the pen's row in every column, or both. What is left with
+both is the price of the sampling, of the low-pass and of the interpolation between the nodes of the lattice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import map_coordinates
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.common import write_results
+from ecg_trt.digitizer import Digitizer
+from ecg_trt.errors import EcgTrtError
+from ecg_trt.geometry.assemble import assemble
+from ecg_trt.layout import LEADS
+from ecg_trt.metrics import score_record
+from ecg_trt.stages.frames import LARGE_BOX_MM, TRACE_PX_PER_MM
+from ecg_trt.stages.rectify import Rectify
+from ecg_trt.stages.trace import Trace
+from ecg_trt.synth.page import Page, draw_page
+from ecg_trt.synth.shot import Shot, draw_shot, photograph
+from ecg_trt.synth.signals import simulate
+from ecg_trt.synth.spec import draw_spec
+from ecg_trt.types import Array, GridWarp, Photo, RectifiedPage, Strip, TraceMap
+from train.data.signals import SignalSource
+
+CASES = ("read", "true map", "true pen on the map that was read", "true map and pen")
+_SPEED, _GAIN, _FS = 25.0, 10.0, 500.0
+_AROUND_MM = 15.0  # of the lattice, beyond the printed one; and of the strips, above and below
+_SIDE_MM, _ROW_MM = 12.0, 27.0
+_LONG_PX, _SHORT_PX = 3000, 2250
+
+
+def draw_scene(seed: int, records: Sequence[Array]) -> tuple[Page, Shot, Photo]:
+    """A page that shows one of the records (12, 5000) mV, else a simulated one, the camera, and the photo it takes."""
+    rng = np.random.default_rng(seed)
+    signal = records[seed % len(records)] if records else simulate(rng, fs=_FS, seconds=10.0)
+    spec = draw_spec(rng, layout="3x4+1", paper_speed_mm_per_s=_SPEED, gain_mm_per_mv=_GAIN)
+    page = draw_page(rng, signal, _FS, px_per_mm=10.0, spec=spec)
+    w, h = spec.size_mm
+    shot = draw_shot(rng, spec.size_mm, (_SHORT_PX, _LONG_PX) if w >= h else (_LONG_PX, _SHORT_PX), kind="photo")
+    return page, shot, Photo(photograph(page.image, page.px_per_mm, shot, rng), f"synthetic, seed {seed}")
+
+
+def true_lattice(page: Page, shot: Shot) -> tuple[GridWarp, tuple[Strip, ...]]:
+    """The lattice that was photographed, and the strips in its frame."""
+    x0, y0, x1, y1 = page.spec.grid_mm
+    left, top = x0 - _AROUND_MM, y0 - _AROUND_MM
+    cols, rows = (int((b - a + 2 * _AROUND_MM) // LARGE_BOX_MM) + 1 for a, b in ((x0, x1), (y0, y1)))
+    mm = np.stack(np.meshgrid(left + LARGE_BOX_MM * np.arange(cols), top + LARGE_BOX_MM * np.arange(rows)), -1)
+    grid = GridWarp(shot.photo_from_page(mm).astype(np.float32), LARGE_BOX_MM, 0.0, np.ones((rows, cols), bool))
+    strips = tuple(
+        replace(
+            strip, zero_y_mm=strip.zero_y_mm - top, x_mm=(strip.x_mm[0] - left, strip.x_mm[1] - left),
+            segments=tuple(replace(s, x_mm=(s.x_mm[0] - left, s.x_mm[1] - left)) for s in strip.segments),
+        )
+        for strip in page.strips
+    )  # fmt: skip
+    return grid, strips
+
+
+def true_pen(page: Page, shot: Shot, grid: GridWarp, flat: RectifiedPage, strips: Sequence[Strip]) -> TraceMap:
+    """Where the pen lies on a page that was flattened with `grid`, as if a perfect network had seen it."""
+    true_mm = shot.page_from_photo(grid.node_xy.astype(np.float64))
+    row, col = np.mgrid[: true_mm.shape[0], : true_mm.shape[1]]
+    off = true_mm - grid.mm_per_cell * np.stack([col, row], -1)
+
+    def at(mm: Array) -> Array:
+        places = [mm[:, 1] / grid.mm_per_cell, mm[:, 0] / grid.mm_per_cell]
+        return np.stack([map_coordinates(off[..., k], places, order=1, mode="nearest") for k in (0, 1)], -1)
+
+    (sx, sy), (ox, oy) = flat.px_per_mm, flat.origin_mm
+    x_mm = np.arange(flat.seen.shape[1]) / sx + ox
+    rows = []
+    for strip in strips:
+        middle = np.array([[sum(strip.x_mm) / 2, strip.zero_y_mm]])
+        height = float((middle + at(middle))[0, 1])
+        k = int(np.argmin([abs(s.zero_y_mm - height) for s in page.strips]))
+        true = np.stack([page.pen_x_mm[k], page.pen_y_mm[k]], -1)
+        here = true - np.median(off.reshape(-1, 2), axis=0)
+        for _ in range(8):  # the displacement is known where the pen is in the end
+            here = true - at(here)
+        rows.append((np.interp(x_mm, here[:, 0], here[:, 1], left=np.nan, right=np.nan) - oy) * sy)
+    return TraceMap(np.array(rows, np.float32), np.ones((len(rows), len(x_mm)), np.float32))
+
+
+def judge(digitizer: Digitizer, seed: int, records: Sequence[Array]) -> list[float]:
+    """SNR of each of `CASES`, dB. Raises `EcgTrtError` where the page is not read."""
+    page, shot, photo = draw_scene(seed, records)
+    reading = digitizer.digitize_with_views(photo)
+
+    def score(flat: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) -> float:
+        signal, _, _ = assemble(flat, strips, trace, leads=LEADS, speed=_SPEED, gain=_GAIN, fs=_FS)
+        return score_record(page.signal_mv, page.fs, signal, _FS).snr_db
+
+    backends, ops = digitizer.runtime.backends, digitizer.runtime.ops
+    grid, strips = true_lattice(page, shot)
+    x0, x1 = (f(s.x_mm[k] for s in strips) for k, f in ((0, min), (1, max)))
+    origin = x0 - _SIDE_MM, strips[0].zero_y_mm - _ROW_MM
+    size = x1 - x0 + 2 * _SIDE_MM, strips[-1].zero_y_mm - strips[0].zero_y_mm + 2 * _ROW_MM
+    flat = Rectify(backends["stage1"], ops).flatten(photo, grid, TRACE_PX_PER_MM, origin, size)
+    read = reading.page, reading.strips
+    return [
+        score(*read, reading.trace),
+        score(flat, strips, Trace(backends["stage2"], ops)(flat, strips)),
+        score(*read, true_pen(page, shot, reading.grid, reading.page, reading.strips)),
+        score(flat, strips, true_pen(page, shot, grid, flat, strips)),
+    ]
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pages", type=int, default=16)
+    parser.add_argument("--seed", type=int, default=40_000_000)
+    parser.add_argument(
+        "--signals", type=Path, help="recorded signals, see train/README.md; simulated ones if left out"
+    )
+    parser.add_argument("--json", type=Path, default=None, help="default: benchmarks/results/oracle.json")
+    args = parser.parse_args()
+    records = SignalSource(args.signals, held_out=True).records
+    rows = []
+    with Digitizer() as digitizer:
+        for seed in range(args.seed, args.seed + args.pages):
+            try:
+                rows.append(judge(digitizer, seed, records))
+            except EcgTrtError as error:
+                print(f"{seed}: {type(error).__name__}: {error.what}", flush=True)
+                continue
+            print(f"{seed}: " + ", ".join(f"{db:.1f}" for db in rows[-1]), flush=True)
+    if not rows:
+        parser.error("no page was read")
+    table = {
+        name: {"mean_db": round(float(np.mean(column)), 2), "median_db": round(float(np.median(column)), 2)}
+        for name, column in zip(CASES, zip(*rows, strict=True), strict=True)
+    }
+    for name, figures in table.items():
+        print(f"{name:<36}{figures['mean_db']:8.2f}{figures['median_db']:8.2f}")
+    print("written:", write_results("oracle", {"pages": args.pages, "read": len(rows), "cases": table}, args.json))
+
+
+if __name__ == "__main__":
+    main()
