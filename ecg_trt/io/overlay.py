@@ -13,6 +13,7 @@ import numpy as np
 from ecg_trt.errors import OutputError
 from ecg_trt.io.atomic import atomic_path
 from ecg_trt.io.json import NOTICE
+from ecg_trt.layout import upright
 from ecg_trt.types import Array, EcgRecord, RectifiedPage, Segment, Strip, TraceMap
 
 _Colour: TypeAlias = "tuple[int, int, int]"
@@ -162,7 +163,7 @@ def _draw_name(
     colour: _Colour,
 ) -> None:
     """The lead's name and quality above the start of its piece."""
-    quality = record.quality[record.lead_names.index(segment.lead)]
+    quality = record.quality[record.lead_names.index(upright(segment.lead)[0])]
     text = f"{segment.lead} {quality:.2f}" if np.isfinite(quality) else f"{segment.lead} -"
     at = _px(page, segment.x_mm[0] + 1.0, strip.zero_y_mm - 8.0)
     shade = colour if np.isfinite(quality) and quality >= _DOUBTFUL else _POOR

@@ -22,7 +22,7 @@ BEYOND_MM = 1.5  # looked at on both sides of a strip, as its ends are known les
 _OVERLAP_PX = 48
 _MARGIN_PX = 24
 _PAPER_GREY = 114
-_LETTER_PRICE = 3.0  # nats a column, for a ridge that runs along a letter
+_LETTER_PRICE = 6.0  # nats a column, for a ridge that runs along a letter: half of what is all but impossible
 
 
 def tile_starts(left: int, right: int, tile: int, overlap: int) -> list[int]:

@@ -345,3 +345,13 @@ def test_images_keep_their_colours(tmp_path, suffix):
 def test_images_of_other_suffixes(tmp_path):
     with pytest.raises(OutputError, match=r"\.gif"):
         write_image(np.zeros((9, 9, 3), np.uint8), tmp_path / "a.gif")
+
+
+def test_overlay_names_the_leads_as_printed(record, tools):
+    view = tools.reading(record)
+    first = view.strips[0]
+    printed = replace(first, segments=(replace(first.segments[0], lead="-aVR"), *first.segments[1:]))
+    picture = draw_overlay(view.page, [printed, *view.strips[1:]], view.trace, view.record)
+    plain = draw_overlay(view.page, view.strips, view.trace, view.record)
+    assert picture.shape == plain.shape
+    assert not np.array_equal(picture, plain), "the name is another"
