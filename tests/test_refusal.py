@@ -31,7 +31,8 @@ def test_other_paper_is_refused_or_marked_as_bad(digitizer: Any, kind: str) -> N
 
 
 def test_less_than_the_quality_asked_for_is_an_error(digitizer: Any) -> None:
-    image, _ = make_sample(3, width_px=2000, layout="3x4+1", severity=0.0)
+    image, _ = make_sample(3, width_px=2000, severity=0.0, layout="3x4+1", paper_speed_mm_per_s=25.0,
+                           gain_mm_per_mv=10.0, pulse="left", clutter=0.0)  # fmt: skip
     record = digitizer(image)
     assert 0.5 < record.mean_quality < 0.999
     strict = Digitizer(replace(digitizer.options, min_quality=1.0), runtime=digitizer.runtime)

@@ -274,7 +274,8 @@ def test_records_of_any_leads_are_written(record, tmp_path, leads):
     import wfdb
 
     rows = np.resize(record.signal_mv, (len(leads), record.signal_mv.shape[1]))
-    any_leads = replace(record, signal_mv=rows, lead_names=leads, quality=np.resize(record.quality, len(leads)))
+    quality, snr_db = (np.resize(a, len(leads)) for a in (record.quality, record.snr_db))
+    any_leads = replace(record, signal_mv=rows, lead_names=leads, quality=quality, snr_db=snr_db)
     header = csv_text(any_leads).splitlines()[0]
     assert header == ",".join(("time_s", *leads))
     assert tuple(record_as_dict(any_leads)["quality"]) == leads
