@@ -42,7 +42,7 @@ def nine_megapixels(folder: Path) -> Path:
     """A synthetic photo of 3456 x 2592 px as a JPEG file."""
     from ecg_trt.synth.sample import make_sample
 
-    image, _ = make_sample(5, width_px=3456, layout="3x4+1", paper_speed_mm_per_s=25.0, gain_mm_per_mv=10.0)
+    image, _ = make_sample(7, width_px=3456, layout="3x4+1", paper_speed_mm_per_s=25.0, gain_mm_per_mv=10.0)
     path = folder / "photo.jpg"
     cv2.imwrite(str(path), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
     return path
