@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,14 +58,7 @@ def true_lattice(page: Page, shot: Shot) -> tuple[GridWarp, tuple[Strip, ...]]:
     cols, rows = (int((b - a + 2 * _AROUND_MM) // LARGE_BOX_MM) + 1 for a, b in ((x0, x1), (y0, y1)))
     mm = np.stack(np.meshgrid(left + LARGE_BOX_MM * np.arange(cols), top + LARGE_BOX_MM * np.arange(rows)), -1)
     grid = GridWarp(shot.photo_from_page(mm).astype(np.float32), LARGE_BOX_MM, 0.0, np.ones((rows, cols), bool))
-    strips = tuple(
-        replace(
-            strip, zero_y_mm=strip.zero_y_mm - top, x_mm=(strip.x_mm[0] - left, strip.x_mm[1] - left),
-            segments=tuple(replace(s, x_mm=(s.x_mm[0] - left, s.x_mm[1] - left)) for s in strip.segments),
-        )
-        for strip in page.strips
-    )  # fmt: skip
-    return grid, strips
+    return grid, tuple(strip.moved(-left, -top) for strip in page.strips)
 
 
 def true_pen(page: Page, shot: Shot, grid: GridWarp, flat: RectifiedPage, strips: Sequence[Strip]) -> TraceMap:

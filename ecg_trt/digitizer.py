@@ -341,7 +341,7 @@ class Digitizer(Closing):
         speed, gain = scales.speed_mm_per_s, scales.gain_mm_per_mv
         signal, sure, residual = assemble(
             page, naming.strips, trace, leads=naming.leads, speed=speed, gain=gain, fs=self.options.fs,
-            seconds=_longest_s(naming, speed) if naming.layout.name == STRIPS else RECORD_SECONDS,
+            seconds=naming.longest_mm / speed if naming.layout.name == STRIPS else RECORD_SECONDS,
         )  # fmt: skip
         if not np.isfinite(signal).any() or np.nanmean(sure) < _LEAST_CONFIDENCE:
             raise IncompletePageError(
@@ -373,11 +373,6 @@ def _region(strips: Sequence[Strip]) -> tuple[tuple[float, float], tuple[float, 
     x0, x1 = min(s.x_mm[0] for s in strips) - _SIDE_MM, max(s.x_mm[1] for s in strips) + _SIDE_MM
     y0, y1 = strips[0].zero_y_mm - _ROW_MM, strips[-1].zero_y_mm + _ROW_MM
     return (x0, y0), (x1 - x0, y1 - y0)
-
-
-def _longest_s(naming: Naming, speed: float) -> float:
-    """Seconds that the longest strip shows."""
-    return max((s.x_mm[1] - s.x_mm[0]) / speed for s in naming.strips)
 
 
 def digitize(source: Source, **options: object) -> EcgRecord:

@@ -41,7 +41,7 @@ class Score:
 
     @property
     def lead_snr_db(self) -> Array:
-        """(12,) SNR of each lead, dB, NaN where not printed."""
+        """(leads,) SNR of each lead, dB, NaN where not printed."""
         with np.errstate(divide="ignore"):
             return np.asarray(10 * np.log10(self.lead_signal_power / self.lead_noise_power))
 

@@ -8,7 +8,7 @@ them (5 mm a large box), x to the right, y down, with the origin at the first la
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +118,12 @@ class Strip:
     x_mm: tuple[float, float]
     score: float
     segments: tuple[Segment, ...] = ()
+
+    def moved(self, dx_mm: float, dy_mm: float = 0.0) -> Strip:
+        """The strip with its segments, so many mm further right and down."""
+        segments = tuple(replace(s, x_mm=(s.x_mm[0] + dx_mm, s.x_mm[1] + dx_mm)) for s in self.segments)
+        x_mm = self.x_mm[0] + dx_mm, self.x_mm[1] + dx_mm
+        return replace(self, zero_y_mm=self.zero_y_mm + dy_mm, x_mm=x_mm, segments=segments)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,11 @@ class Naming:
         return shown if self.layout.name == STRIPS else twelve_first(shown)
 
     @property
+    def longest_mm(self) -> float:
+        """Length of the longest strip, 0 if there is none."""
+        return max((s.x_mm[1] - s.x_mm[0] for s in self.strips), default=0.0)
+
+    @property
     def notes(self) -> Iterator[str]:
         """What a reader of the record should know of the names."""
         printed = {s.lead for strip in self.strips for s in strip.segments}

@@ -161,5 +161,4 @@ def _nearest(value: float, options: tuple[float, ...]) -> float | None:
 def _speed_of_rows(naming: Naming) -> float | None:
     """A row of a known layout shows no more than the record's 10 s: one too long for 25 mm/s was printed at 50."""
     slow, fast = PAPER_SPEEDS_MM_PER_S
-    longest = max((s.x_mm[1] - s.x_mm[0] for s in naming.strips), default=0.0)
-    return fast if naming.layout.name != STRIPS and longest > _FULL_PAGE * RECORD_SECONDS * slow else None
+    return fast if naming.layout.name != STRIPS and naming.longest_mm > _FULL_PAGE * RECORD_SECONDS * slow else None

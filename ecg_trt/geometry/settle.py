@@ -11,11 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from ecg_trt.geometry.assemble import SURE
 from ecg_trt.geometry.limb import LIMB, unlawful
 from ecg_trt.layout import INVERTED_AVR, LEADS, upright
 from ecg_trt.types import Array, RectifiedPage, Strip, TraceMap
 
-_SURE = 0.3  # least confidence of a column that counts as seen
 _CLEARLY = 0.2  # ratio of what the laws leave over, squared, at which one sign is clearly right
 _SLANTS = np.arange(-14, 15) * 1e-3  # mm by which rows may start later for each mm further down
 _STRAIGHTER = 0.6  # ratio at which a slant is believed
@@ -52,7 +52,7 @@ def settle_slant(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) 
     if left_over.min() > _STRAIGHTER * left_over[len(_SLANTS) // 2]:
         return tuple(strips)
     slant = float(_SLANTS[left_over.argmin()])
-    return tuple(_moved(s, slant * (s.zero_y_mm - _middle(strips))) for s in strips)
+    return tuple(s.moved(slant * (s.zero_y_mm - _middle(strips))) for s in strips)
 
 
 def settle_rhythm(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) -> tuple[Strip, ...]:
@@ -86,11 +86,6 @@ def _middle(strips: Sequence[Strip]) -> float:
     return float(np.mean([s.zero_y_mm for s in strips]))
 
 
-def _moved(strip: Strip, dx: float) -> Strip:
-    segments = tuple(replace(g, x_mm=(g.x_mm[0] + dx, g.x_mm[1] + dx)) for g in strip.segments)
-    return replace(strip, x_mm=(strip.x_mm[0] + dx, strip.x_mm[1] + dx), segments=segments)
-
-
 def _columns(strips: Sequence[Strip]) -> Iterator[tuple[dict[str, tuple[int, float]], tuple[float, float]]]:
     """Limb leads that are printed one above the other: the strip and the sign of each, and their span, page mm."""
     columns: dict[tuple[float, float], dict[str, tuple[int, float]]] = defaultdict(dict)
@@ -122,6 +117,6 @@ def _inside(page: RectifiedPage, x_mm: tuple[float, float]) -> Array:
 
 def _row(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, k: int, at: Array, slant: float) -> Array:
     """(n,) mm above the zero line of strip k at the time of those columns, NaN = not seen."""
-    y = np.where(trace.confidence[k] > _SURE, trace.ridge_row[k] / page.px_per_mm[1] + page.origin_mm[1], np.nan)
+    y = np.where(trace.confidence[k] > SURE, trace.ridge_row[k] / page.px_per_mm[1] + page.origin_mm[1], np.nan)
     shifted = at + slant * (strips[k].zero_y_mm - _middle(strips)) * page.px_per_mm[0]
     return np.asarray(strips[k].zero_y_mm - np.interp(shifted, np.arange(len(y)), y))

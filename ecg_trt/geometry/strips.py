@@ -143,10 +143,4 @@ def shift_to_pen(strips: Sequence[Strip], confidence: Array, origin_x_mm: float,
     if len(said) < len(strips):
         return tuple(strips)
     shift = float(np.median(said))
-    return tuple(
-        replace(
-            s, x_mm=(s.x_mm[0] + shift, s.x_mm[1] + shift),
-            segments=tuple(replace(g, x_mm=(g.x_mm[0] + shift, g.x_mm[1] + shift)) for g in s.segments),
-        )
-        for s in strips
-    )  # fmt: skip
+    return tuple(s.moved(shift) for s in strips)

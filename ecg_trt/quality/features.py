@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ecg_trt.geometry.assemble import SURE
 from ecg_trt.geometry.naming import Naming
 from ecg_trt.layout import LEADS, upright
 from ecg_trt.types import Array, GridWarp, PageAlignment, RectifiedPage, Strip, TraceMap
@@ -53,7 +54,6 @@ PAGE_FEATURES = (
 
 DOUBTFUL_LABELS = 0.15  # names read the right way up score 0.2 and more, the wrong way up 0.1 and less
 _LEAST, _FEW = 1e-3, 50  # of a share under a logarithm; columns that a number needs
-_SURE = 0.3
 _UNKNOWN_OFF, _UNKNOWN_SHARE = -1.0, -0.8  # log10 mm and log10 of a share, for what was not measured
 _LAWS = ({"I": 1, "III": 1, "II": -1}, {"aVR": 1, "aVL": 1, "aVF": 1})  # sums that are zero: Einthoven's, Goldberger's
 _STEEP_SHARE = 0.15
@@ -118,7 +118,7 @@ def _pieces(evidence: Evidence) -> Iterator[_Piece]:
     (sx, sy), (ox, oy) = evidence.page.px_per_mm, evidence.page.origin_mm
     trace = evidence.trace
     for strip, row, sure in zip(evidence.naming.strips, trace.ridge_row, trace.confidence, strict=True):
-        height = np.where(sure > _SURE, strip.zero_y_mm - (row / sy + oy), np.nan)
+        height = np.where(sure > SURE, strip.zero_y_mm - (row / sy + oy), np.nan)
         for segment in strip.segments:
             first, last = (int(np.clip(round((x - ox) * sx), 0, len(row))) for x in segment.x_mm)
             lead, sign = upright(segment.lead)

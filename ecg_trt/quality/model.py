@@ -76,7 +76,7 @@ class Calibration:
         return np.asarray((1 - wrong) * self.snr(features) + wrong * self.misread_db)
 
     def snr_db(self, features: Array) -> Array:
-        """(12,) expected SNR of each lead, dB, NaN where the features (12, F) are."""
+        """(n,) expected SNR of each lead, dB, NaN where the features (n, F) are."""
         out = np.full(len(features), np.nan)
         printed = np.isfinite(features).all(1)
         out[printed] = np.interp(self.raw_snr_db(features[printed]), *self.knots_db)

@@ -48,7 +48,7 @@ def warnings_of(
     if "gain" in evidence.assumed:
         yield (f"The gain was not found on the page and is assumed to be {gain:g} mm/mV. If it was printed at another "
                "gain, all amplitudes, ST deviations among them, are wrong.")  # fmt: skip
-    seconds = max((s.x_mm[1] - s.x_mm[0]) / speed for s in naming.strips)
+    seconds = naming.longest_mm / speed
     if seconds < 0.9 * RECORD_SECONDS and naming.layout.name != STRIPS:
         yield f"The longest row shows {seconds:.1f} s instead of {RECORD_SECONDS:g} s; the rest is left empty."
     if not evidence.grid.measured.any():
