@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from ecg_trt.geometry.limb import LIMB, blend_limb_leads, foreign_borders, limb_residual
-from ecg_trt.geometry.signal import fill_gaps, resample, without_end_steps
+from ecg_trt.geometry.signal import fill_gaps, resample, seen_columns, without_end_steps
 from ecg_trt.layout import LEADS, RECORD_SECONDS, upright
 from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
 
 MOST_LIMB_RESIDUAL = 0.5  # beyond it, one of the limb leads was misread or is named wrongly
-SURE = 0.3  # least confidence of a column that counts as seen
 # Cycles a millimetre: 75 Hz at 25 mm/s. A stroke of the pen is half a millimetre wide and more; what is read of faster
 # waves is noise. On photos, scans and a render that were not trained on, 40 to 60 Hz cut waves, 70 to 80 Hz none.
 _PASSBAND_PER_MM = 3.0
@@ -39,7 +38,7 @@ def _read(page: RectifiedPage, row: Array, confidence: Array, strip: Strip, segm
     times = ((columns / sx + ox) - segment.x_mm[0]) / speed
     mv = (strip.zero_y_mm - (row[columns] / sy + oy)) / gain
     sure = confidence[columns]
-    filled = fill_gaps(mv, sure > SURE, round(_MAX_GAP_S * speed * sx))
+    filled = fill_gaps(mv, seen_columns(confidence)[columns], round(_MAX_GAP_S * speed * sx))
     filled = without_end_steps(filled, round(_END_MM * sx), _END_STEP_MM / gain)
     whole = (segment.x_mm[1] - segment.x_mm[0]) * sx
     return filled, times, float(np.sum(sure * np.isfinite(filled)) / whole)

@@ -15,6 +15,7 @@ RIDGE_CANDIDATES, RIDGE_HALF_WINDOW = 6, 18  # rows of a column that are looked 
 RIDGE_FLOOR = -12.0  # nats below the best of a column: beyond that, all are equally impossible
 RIDGE_FREE_ROWS = 18  # a steep wave climbs 4 mm from one column to the next; letters are mostly farther off
 RIDGE_JUMP_PRICE, RIDGE_MOST_PRICE = 0.5, 8.0  # nats for each row beyond, and at most
+_SURE, _WEAK = 0.3, 0.15  # confidence of a column that surely shows the pen, and least beside such a one
 _HALF_TAPS = 16
 _PHASES = 256
 
@@ -139,6 +140,24 @@ def decode_ridge(
     known = share > 0  # NaN is not
     shift, share = (np.where(known, a, np.float32(0)) for a in (shift, share))
     return centre[:, 0].astype(np.float32) + shift, np.minimum(share, np.float32(1))
+
+
+def seen_columns(confidence: Array) -> Array:
+    """Columns in which the pen was seen: those surely shown, and next to them those that are hardly in doubt.
+
+    Two thresholds as in Canny, A Computational Approach to Edge Detection, 1986: where the pen runs along a line of the
+    grid, or a name stands beside it, the network doubts for some columns what goes on all the same.
+
+    Args:
+        confidence: (n,) in [0, 1].
+
+    Returns:
+        (n,) bool.
+    """
+    weak = np.asarray(confidence) > _WEAK
+    run = np.cumsum(np.diff(weak, prepend=False))
+    sure = np.bincount(run, weights=np.asarray(confidence) > _SURE, minlength=1) > 0
+    return np.asarray(weak & sure[run])
 
 
 def without_end_steps(y: Array, reach: int, step: float) -> Array:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ecg_trt.geometry.assemble import SURE
 from ecg_trt.geometry.naming import Naming
+from ecg_trt.geometry.signal import seen_columns
 from ecg_trt.layout import LEADS, upright
 from ecg_trt.types import Array, GridWarp, PageAlignment, RectifiedPage, Strip, TraceMap
 
@@ -118,7 +118,7 @@ def _pieces(evidence: Evidence) -> Iterator[_Piece]:
     (sx, sy), (ox, oy) = evidence.page.px_per_mm, evidence.page.origin_mm
     trace = evidence.trace
     for strip, row, sure in zip(evidence.naming.strips, trace.ridge_row, trace.confidence, strict=True):
-        height = np.where(sure > SURE, strip.zero_y_mm - (row / sy + oy), np.nan)
+        height = np.where(seen_columns(sure), strip.zero_y_mm - (row / sy + oy), np.nan)
         for segment in strip.segments:
             first, last = (int(np.clip(round((x - ox) * sx), 0, len(row))) for x in segment.x_mm)
             lead, sign = upright(segment.lead)

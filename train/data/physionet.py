@@ -18,7 +18,8 @@ import numpy as np
 
 from ecg_trt.digitizer import Digitizer, Reading
 from ecg_trt.errors import InputError, PageError
-from ecg_trt.geometry.assemble import SURE, segment_starts_s
+from ecg_trt.geometry.assemble import segment_starts_s
+from ecg_trt.geometry.signal import seen_columns
 from ecg_trt.layout import LEADS, RECORD_SECONDS, upright
 from ecg_trt.stages.frames import TRACE_PX_PER_MM
 from ecg_trt.types import Array
@@ -152,7 +153,7 @@ def _lay_over(reading: Reading, strip: int, x_mm: tuple[float, float], start_s: 
     first, last = (round((x - ox) * sx) for x in x_mm)
     columns = np.arange(max(0, first), min(last, page.seen.shape[1]))
     read = reading.trace.ridge_row[strip, columns]
-    sure = np.isfinite(read) & (reading.trace.confidence[strip, columns] > SURE)
+    sure = np.isfinite(read) & seen_columns(reading.trace.confidence[strip])[columns]
     offset_mm = columns / sx + ox - x_mm[0]
     clock = np.arange(len(lead)) / fs
     best: tuple[float, Array] = (np.inf, np.full(len(columns), np.nan))
