@@ -1,0 +1,12 @@
+"""More looks at one picture for more accuracy: backends around backends, so that they stack.
+
+`Views` shows a network the picture several ways, `Windows` shows it a large picture piece by piece, `Ensemble` asks
+several networks. None of them is used unless asked for: each look costs another run.
+"""
+
+from ecg_trt.inference.ensemble import Ensemble
+from ecg_trt.inference.views import View, Views
+from ecg_trt.inference.vote import Kind, kind_of, vote
+from ecg_trt.inference.windows import Windows
+
+__all__ = ["Ensemble", "Kind", "View", "Views", "Windows", "kind_of", "vote"]

@@ -1,0 +1,99 @@
+"""One network that sees a picture several ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecg_trt.backends.base import Backend
+from ecg_trt.errors import OptionError
+from ecg_trt.inference.vote import vote
+from ecg_trt.inference.wrapped import IMAGE, Wrapped
+from ecg_trt.ops.base import ImageOps
+from ecg_trt.types import Array
+
+_MIRRORED_HEADS = ("ridge", "presence")  # of the others, letters cannot be read in a mirror, or directions turn
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A way to show a picture.
+
+    Attributes:
+        dx: px by which it is moved to the right; what comes in at the rim repeats the rim.
+        dy: px by which it is moved down.
+        mirrored: left and right exchanged, before it is moved.
+    """
+
+    dx: int = 0
+    dy: int = 0
+    mirrored: bool = False
+
+    def show(self, image: Array) -> Array:
+        """(n, H, W, 3) as it is seen this way."""
+        seen = image[:, :, ::-1] if self.mirrored else image
+        return np.ascontiguousarray(_moved(_moved(seen, self.dx, 2), self.dy, 1))
+
+    def undo(self, answer: Array, hw: tuple[int, int]) -> Array:
+        """What a network said of this view, (n, C, h, w) or (n, w), laid back on the picture (H, W).
+
+        Raises:
+            OptionError: the picture is moved by less than a cell of the answer, or a part of one.
+        """
+        strides = hw[0] // answer.shape[2] if answer.ndim == 4 else 1, hw[1] // answer.shape[-1]
+        if self.dy % strides[0] or self.dx % strides[1]:
+            raise OptionError(
+                "The view cannot be undone", got=f"moves of {self.dx} and {self.dy} px",
+                expected=f"multiples of {strides[1]} and {strides[0]}, the strides of the answer",
+                mend="Move the picture by whole cells.",
+            )  # fmt: skip
+        back = _moved(answer, -self.dx // strides[1], answer.ndim - 1)
+        if answer.ndim == 4:
+            back = _moved(back, -self.dy // strides[0], 2)
+        return np.ascontiguousarray(back[..., ::-1]) if self.mirrored else back
+
+
+def _moved(array: Array, by: int, axis: int) -> Array:
+    """Moved along an axis; the rim is repeated."""
+    if not by:
+        return array
+    return np.take(array, np.arange(array.shape[axis]) - by, axis, mode="clip")
+
+
+class Views(Wrapped):
+    """Shows a network its picture several ways and takes the mean of what it says (test-time augmentation).
+
+    Args:
+        backend: runs the network.
+        views: ways to show the picture.
+        weights: of the views; all alike if None.
+        ops: fetches pictures from where they lie.
+
+    Raises:
+        OptionError: no view, weights that do not fit, or a mirror for a network that does not bear one.
+    """
+
+    def __init__(
+        self, backend: Backend, views: Sequence[View], weights: Sequence[float] | None = None,
+        ops: ImageOps | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(backend, ops)
+        self.views, self.weights = tuple(views), weights
+        vote([{}] * len(self.views), weights)
+        heads = [spec.name for spec in backend.outputs]
+        if any(view.mirrored for view in views) and not set(heads) <= set(_MIRRORED_HEADS):
+            raise OptionError("The network cannot be shown a mirrored picture", got=f"heads {', '.join(heads)}",
+                              expected=" and ".join(_MIRRORED_HEADS) + " alone",
+                              mend="Leave the mirrored views out.")  # fmt: skip
+
+    def infer(self, feed: Mapping[str, Array]) -> dict[str, Array]:
+        """See `Backend.infer`; one run for each view, answers on the host."""
+        image = self._picture(feed)
+        hw = image.shape[1:3]
+        answers = []
+        for view in self.views:
+            said = self.backend.infer({**feed, IMAGE: view.show(image)})
+            answers.append({name: view.undo(np.asarray(value), hw) for name, value in said.items()})
+        return vote(answers, self.weights)

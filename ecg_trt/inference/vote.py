@@ -1,0 +1,98 @@
+"""One answer from several: soft voting, by what an output means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+
+import numpy as np
+
+from ecg_trt.errors import OptionError
+from ecg_trt.types import Array
+
+
+class Kind(str, Enum):
+    """What the numbers of an output are."""
+
+    LOGIT = "logit"  # of a probability, each by itself
+    RIDGE = "ridge"  # (n, 1, H, W), of probabilities that sum to 1 down each column
+    VALUE = "value"  # no probabilities
+
+    def __str__(self) -> str:
+        return self.value
+
+
+_KINDS = {"axes": Kind.VALUE, "log_scale": Kind.VALUE, "offset": Kind.VALUE, "ridge": Kind.RIDGE}
+_ROWS = 2  # the axis of a ridge along which it sums to 1
+
+
+def kind_of(head: str) -> Kind:
+    """What a head of the package's networks answers with."""
+    return _KINDS.get(head, Kind.LOGIT)
+
+
+def vote(answers: Sequence[Mapping[str, Array]], weights: Sequence[float] | None = None) -> dict[str, Array]:
+    """The weighted mean of what networks say: of probabilities where they are meant, and logits again.
+
+    Args:
+        answers: outputs of the same names and shapes, float32.
+        weights: of the answers, above zero or zero, by their share; all alike if None.
+
+    Returns:
+        Outputs of the same names, shapes and kinds.
+
+    Raises:
+        OptionError: no answers, other names or shapes than the first, or weights that cannot be.
+    """
+    shares = _shares(len(answers), weights)
+    first = answers[0]
+    for other in answers[1:]:
+        if {k: np.shape(v) for k, v in other.items()} != {k: np.shape(v) for k, v in first.items()}:
+            raise _bad(f"{_shapes(other)} beside {_shapes(first)}", "the same names and shapes")
+    if len(answers) == 1:
+        return dict(first)
+    return {name: _mean(kind_of(name), [np.asarray(a[name]) for a in answers], shares) for name in first}
+
+
+def _mean(kind: Kind, parts: Sequence[Array], shares: Array) -> Array:
+    if kind is Kind.VALUE:
+        return np.asarray(sum(np.float32(s) * part for s, part in zip(shares, parts, strict=True)))
+    if kind is Kind.RIDGE:
+        return _log_mean([part - _log_sum(part) for part in parts], shares)
+    # The logit of p is log p - log(1 - p), and log p is -log(1 + exp(-logit)).
+    yes, no = (_log_mean([-np.logaddexp(0, sign * part) for part in parts], shares) for sign in (-1, 1))
+    return yes - no
+
+
+def _log_sum(logits: Array) -> Array:
+    top = logits.max(axis=_ROWS, keepdims=True)
+    return np.asarray(top + np.log(np.exp(logits - top).sum(axis=_ROWS, keepdims=True)))
+
+
+def _log_mean(logs: Sequence[Array], shares: Array) -> Array:
+    """The logarithm of the weighted mean of what has these logarithms."""
+    total: Array | None = None
+    for share, part in zip(shares, logs, strict=True):
+        if share > 0:
+            term = part + np.float32(np.log(share))
+            total = term if total is None else np.logaddexp(total, term)
+    assert total is not None
+    return total
+
+
+def _shares(n: int, weights: Sequence[float] | None) -> Array:
+    if n == 0:
+        raise _bad("no answers", "at least one")
+    shares = np.ones(n) if weights is None else np.asarray(weights, np.float64)
+    if shares.shape != (n,) or not np.isfinite(shares).all() or (shares < 0).any() or not shares.any():
+        raise _bad(f"weights {np.asarray(weights).tolist()} of {n} answers", "one each, none below 0, and not all 0")
+    return np.asarray(shares / shares.sum())
+
+
+def _shapes(answer: Mapping[str, Array]) -> str:
+    return ", ".join(f"{name} {np.shape(value)}" for name, value in sorted(answer.items()))
+
+
+def _bad(got: str, expected: str) -> OptionError:
+    return OptionError("The answers cannot be put together", got=got, expected=expected,
+                       mend="Let networks of one stage see one picture.")  # fmt: skip
