@@ -19,10 +19,11 @@ from build_engines.profile import NetworkSpec
 from build_engines.verify import Comparison, compare, draw_feed
 from ecg_trt import __version__
 from ecg_trt.backends.base import Backend
+from ecg_trt.config import MODELS
 from ecg_trt.engines.manifest import Flavour, Manifest, PlanKey
 from ecg_trt.engines.store import PlanStore, checked_plan
 from ecg_trt.errors import BackendUnavailableError, EcgTrtError, PlanError
-from ecg_trt.weights import list_weights, weights_path
+from ecg_trt.weights import folder_of, list_weights, weights_path
 
 _log = logging.getLogger(__name__)
 _CREATED_BY = f"ecg_trt {__version__}"
@@ -46,6 +47,7 @@ class Request:
             plan before it is kept.
         open_engine: opens a plan on the GPU at hand, or answers None where that GPU cannot run it; None if there is no
             way to run plans here.
+        model: size of the networks.
     """
 
     specs: tuple[NetworkSpec, ...]
@@ -59,6 +61,7 @@ class Request:
     exported: Path | None = None
     is_verified: bool = True
     open_engine: Callable[[bytes, Manifest], AbstractContextManager[Backend] | None] | None = None
+    model: str = MODELS[0]
 
     @property
     def options(self) -> dict[str, str]:
@@ -100,11 +103,13 @@ def build(request: Request, start: Callable[[PlanKey], Progress]) -> Iterator[Ou
     Raises:
         WeightsError: a network of the package is missing or altered.
     """
+    folder = folder_of(request.model)
+    digests = list_weights(folder)
     for spec in request.specs:
-        source = _Source(weights_path(spec.stage), spec, request)
+        source = _Source(weights_path(spec.stage, folder), spec, request)
         for capability in request.capabilities:
             key = PlanKey(spec.stage, request.flavour, str(request.trt.__version__), capability,
-                          request.precision.value, list_weights()[spec.stage])  # fmt: skip
+                          request.precision.value, digests[spec.stage])  # fmt: skip
             current = _current(request, spec, key)
             if current is not None:
                 yield Outcome(key, current.plan_bytes)

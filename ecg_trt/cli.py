@@ -17,7 +17,7 @@ import click
 from ecg_trt import __version__
 from ecg_trt.cli_common import EXIT_INTERRUPTED, EXIT_SOME_FAILED, NOTICE, refuse
 from ecg_trt.cli_engines import build, engine_lines, engines
-from ecg_trt.config import AUTO, BACKENDS, Options
+from ecg_trt.config import AUTO, BACKENDS, MODELS, VIEWS, Options
 from ecg_trt.errors import DeviceFaultError, EcgTrtError, OutputError
 from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, PAPER_SPEEDS_MM_PER_S, STRIPS
 
@@ -68,6 +68,9 @@ main.add_command(engines)
 @click.option("--speed", default=AUTO, show_default=True, type=_auto_or(PAPER_SPEEDS_MM_PER_S), help="mm/s.")
 @click.option("--gain", default=AUTO, show_default=True, type=_auto_or(GAINS_MM_PER_MV), help="mm/mV.")
 @click.option("--backend", default=AUTO, show_default=True, type=click.Choice(BACKENDS))
+@click.option("--model", default=MODELS[0], show_default=True, type=click.Choice(MODELS), help="Size of the networks.")
+@click.option("--views", default="1", show_default=True, type=click.Choice([str(n) for n in VIEWS]),
+              help="2 or 4 show each part of a trace to its network as often, for a little more accuracy.")  # fmt: skip
 @click.option("--min-quality", default=0.0, show_default=True, metavar="Q", help="Refuse pages read less well, 0 to 1.")
 @click.option("--overlay", is_flag=True, help="Also write <name>.overlay.png: the page with what was read.")
 @click.option("-v", "--verbose", is_flag=True, help="Times of each step; tracebacks of internal errors.")
@@ -80,13 +83,16 @@ def run(
     speed: str,
     gain: str,
     backend: str,
+    model: str,
+    views: str,
     min_quality: float,
     overlay: bool,
     verbose: bool,
 ) -> None:
     """Digitizes photos."""
     try:
-        options = Options(layout=layout, speed=speed, gain=gain, fs=fs, backend=backend, min_quality=min_quality)
+        options = Options(layout=layout, speed=speed, gain=gain, fs=fs, backend=backend, model=model,
+                          views=int(views), min_quality=min_quality)  # fmt: skip
         batch = _Batch(photos, Path(folder), frozenset({*formats, "json"}), options, overlay, verbose)
         code = batch.run()
     except EcgTrtError as error:
@@ -110,7 +116,7 @@ def info() -> None:
     from ecg_trt.backends.select import available
     from ecg_trt.io.json import versions
     from ecg_trt.quality.model import is_of
-    from ecg_trt.weights import list_weights, weights_path
+    from ecg_trt.weights import folder_of, list_weights, models_with, weights_path
 
     click.echo("versions")
     system = {"python": platform.python_version(), "system": platform.platform()}
@@ -126,9 +132,12 @@ def info() -> None:
     click.echo("weights (sha256)")
     code = 0
     try:
-        for name, digest in list_weights().items():
-            # weights_path reads the file and compares
-            click.echo(f"  {name:<12} {digest}  {weights_path(name)}")
+        for model in MODELS:
+            for name, digest in list_weights(folder_of(model)).items():
+                # weights_path reads the file and compares
+                path = weights_path(name, folder_of(model))
+                if models_with(digest)[0] == model:
+                    click.echo(f"  {f'{name} {model}':<12} {digest}  {path}")
         fitted = "calibrated to these networks" if is_of(list_weights()) else "calibrated to other networks than these"
         click.echo(f"  {'quality':<12} {fitted}")
     except EcgTrtError as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ecg_trt.cli_common import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, NOTICE, refuse
+from ecg_trt.config import MODELS
 from ecg_trt.errors import BackendUnavailableError, BuildError, EcgTrtError
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ _STORE = click.option(
     type=click.Path(path_type=Path),
     help="Exported programs, for --frontend torch, as `python -m train.export --exported DIR` writes them.",
 )
+@click.option("--model", default=MODELS[0], show_default=True, type=click.Choice(MODELS), help="Size of the networks.")
 @click.option("--stage", "stages", multiple=True, metavar="STAGE", help="May be given several times.  [default: all]")
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Instead of the store.")
 @click.option("--workspace", metavar="MIB", type=click.IntRange(min=1), help="Most scratch memory of a tactic.")
@@ -78,6 +80,7 @@ def _request(
     capability: str | None,
     frontend: str,
     exported: Path | None,
+    model: str,
     stages: Sequence[str],
     out: Path | None,
     workspace: int | None,
@@ -108,7 +111,7 @@ def _request(
     if chosen is Flavour.TRT and timing_cache is None:
         timing_cache = home() / f"timing_{trt.__version__}_sm{targets[0].replace('.', '')}.cache"
     return Request(specs, chosen, trt, targets, Precision(precision), PlanStore(out), workspace, timing_cache, exported,
-                   verify, open_plan)  # fmt: skip
+                   verify, open_plan, model)  # fmt: skip
 
 
 def _check_frontend(frontend: str, exported: Path | None, flavour: str) -> None:
@@ -227,18 +230,17 @@ def engines() -> None:
 def list_plans(folder: Path | None) -> None:
     """Prints the manifests."""
     from ecg_trt.engines.store import PlanStore
-    from ecg_trt.weights import list_weights
+    from ecg_trt.weights import models_with
 
     store = PlanStore(folder)
     rows = [("network", "flavour", "version", "GPU", "precision", "MiB", "network is", "file")]
     try:
-        shipped = list_weights()
         for plan in store.plans():
             if plan.manifest is None:
                 rows.append(("?", "?", "?", "?", "?", f"{plan.path.stat().st_size / _MIB:.1f}", "?", plan.path.name))
                 continue
             key = plan.manifest.key
-            is_shipped = shipped.get(key.stage) == key.onnx_sha256
+            is_shipped = bool(models_with(key.onnx_sha256))
             rows.append((key.stage, str(key.flavour), key.version, key.capability, key.precision,
                          f"{plan.manifest.plan_bytes / _MIB:.1f}", "shipped" if is_shipped else "another",
                          plan.path.name))  # fmt: skip
@@ -278,11 +280,12 @@ def prune(folder: Path | None, dry_run: bool) -> None:
     """Removes what is of no use."""
     from ecg_trt.engines.manifest import Flavour
     from ecg_trt.engines.store import PlanStore
-    from ecg_trt.weights import list_weights
+    from ecg_trt.weights import folder_of, list_weights
 
     try:
+        networks = {digest for model in MODELS for digest in list_weights(folder_of(model)).values()}
         versions = {flavour: version for flavour in Flavour if (version := flavour.installed_version())}
-        gone = PlanStore(folder).prune(list_weights().values(), versions, dry_run=dry_run)
+        gone = PlanStore(folder).prune(networks, versions, dry_run=dry_run)
     except EcgTrtError as error:
         sys.exit(refuse(error))
     for path, why in gone:

@@ -27,9 +27,10 @@ from ecg_trt.geometry.refine import (
     refine_lattice,
     smooth_if_flat,
 )
-from ecg_trt.geometry.scales import read_scales
+from ecg_trt.geometry.scales import Scales, read_scales
 from ecg_trt.geometry.settle import settle_avr, settle_rhythm, settle_slant
 from ecg_trt.geometry.strips import agree_on_span, find_strips, shift_to_pen, usual_row_length
+from ecg_trt.inference.views import Views
 from ecg_trt.io.photo import EncodedPhoto, load_photo, read_photo
 from ecg_trt.layout import RECORD_SECONDS, STRIPS
 from ecg_trt.quality.features import DOUBTFUL_LABELS, Evidence, lead_features
@@ -43,9 +44,9 @@ from ecg_trt.quality.words import (
 )
 from ecg_trt.runtime import NETWORKS, Runtime
 from ecg_trt.stages.align import Align, may_go_on, realigned, turned, zoomed
-from ecg_trt.stages.frames import TRACE_PX_PER_MM
+from ecg_trt.stages.frames import TRACE_PX_PER_MM, trace_px_per_mm
 from ecg_trt.stages.rectify import PageMarks, Rectify
-from ecg_trt.stages.trace import BEYOND_MM, Trace
+from ecg_trt.stages.trace import BEYOND_MM, TRACE_VIEWS, Trace
 from ecg_trt.types import (
     Array,
     EcgRecord,
@@ -56,7 +57,7 @@ from ecg_trt.types import (
     Strip,
     TraceMap,
 )
-from ecg_trt.weights import list_weights
+from ecg_trt.weights import folder_of, list_weights
 
 _log = logging.getLogger(__name__)
 
@@ -151,8 +152,8 @@ class Digitizer(Closing):
     Args:
         options: settings for every photo.
         threads: CPU threads of the networks, 0 for all cores.
-        runtime: open networks and pixel work, closed by who opened them, after this; those of `options.backend` if
-            None.
+        runtime: open networks and pixel work, closed by who opened them, after this; those of `options.backend` and
+            `options.model` if None.
         calibration: what the quality rests on, the package's own if None.
 
     Raises:
@@ -171,10 +172,13 @@ class Digitizer(Closing):
         self._calibration = calibration or load_calibration()
         self._is_owner = runtime is None
         self._twins: list[Digitizer] = []
-        self.runtime = runtime or open_runtime(self.options.backend, threads=threads)
-        self._weights = {name: digest[:12] for name, digest in list_weights().items()}
+        self.runtime = runtime or open_runtime(self.options.backend, model=self.options.model, threads=threads)
+        networks = list_weights(folder_of(self.runtime.model))
+        self._weights = {name: digest[:12] for name, digest in networks.items()}
         self._ops = ops = self.runtime.ops
         stage0, stage1, stage2 = (self.runtime.backends[name] for name in NETWORKS)
+        if self.options.views > 1:
+            stage2 = Views(stage2, TRACE_VIEWS[: self.options.views], ops=ops)
         self._align = Align(stage0, ops, self.options.min_px_per_mm)
         self._rectify, self._trace = Rectify(stage1, ops), Trace(stage2, ops)
 
@@ -240,7 +244,8 @@ class Digitizer(Closing):
         with clock("refine"):
             grid, strips = look.refined or self._refine(photo, look.grid, look.naming.strips)
         with clock("flatten"):
-            page = self._flatten(photo, grid, strips)
+            scales = self._scales(look)
+            page = self._flatten(photo, grid, strips, trace_px_per_mm(scales.gain_mm_per_mv))
         with clock("trace"):
             trace = self._trace(page, strips, name_boxes(look.naming.strips, look.marks.label))
             strips = shift_to_pen(strips, trace.confidence, page.origin_mm[0], page.px_per_mm[0], BEYOND_MM)
@@ -248,7 +253,7 @@ class Digitizer(Closing):
                 strips = settle(page, strips, trace)
         with clock("signal"):
             seen = replace(look, grid=grid, naming=replace(look.naming, strips=strips))
-            record, residual, features = self._record(photo, page, seen, trace)
+            record, residual, features = self._record(photo, page, seen, trace, scales)
         clock.ms["total"] = sum(clock.ms.values())
         record = replace(record, timings_ms={step: round(ms, 1) for step, ms in clock.ms.items()})
         return Reading(record, look.alignment, grid, look.marks, page, strips, trace, residual, features)
@@ -265,8 +270,16 @@ class Digitizer(Closing):
                     return Photo(image, encoded.source)
         return read_photo(source, **limits)
 
-    def _flatten(self, photo: Photo, grid: GridWarp, strips: Sequence[Strip]) -> RectifiedPage:
-        return self._rectify.flatten(photo, grid, TRACE_PX_PER_MM, *_region(strips))
+    def _flatten(
+        self, photo: Photo, grid: GridWarp, strips: Sequence[Strip], px_per_mm: tuple[float, float] = TRACE_PX_PER_MM
+    ) -> RectifiedPage:
+        return self._rectify.flatten(photo, grid, px_per_mm, *_region(strips))
+
+    def _scales(self, look: _Look) -> Scales:
+        assert look.naming is not None
+        given = {name: None if value == AUTO else float(value)
+                 for name, value in (("speed", self.options.speed), ("gain", self.options.gain))}  # fmt: skip
+        return read_scales(look.marks.label, look.marks.pulse, look.naming, **given)
 
     def _refine(self, photo: Photo, grid: GridWarp, strips: tuple[Strip, ...]) -> tuple[GridWarp, tuple[Strip, ...]]:
         """The lattice after a look at the printed lines themselves, and the strips with it."""
@@ -330,14 +343,11 @@ class Digitizer(Closing):
         return best
 
     def _record(
-        self, photo: Photo, page: RectifiedPage, look: _Look, trace: TraceMap
+        self, photo: Photo, page: RectifiedPage, look: _Look, trace: TraceMap, scales: Scales
     ) -> tuple[EcgRecord, float, Array]:
         """The record, the `limb_residual` and the features of its quality."""
         naming = look.naming
         assert naming is not None
-        given = {name: None if value == AUTO else float(value)
-                 for name, value in (("speed", self.options.speed), ("gain", self.options.gain))}  # fmt: skip
-        scales = read_scales(look.marks.label, look.marks.pulse, naming, **given)
         speed, gain = scales.speed_mm_per_s, scales.gain_mm_per_mv
         signal, sure, residual = assemble(
             page, naming.strips, trace, leads=naming.leads, speed=speed, gain=gain, fs=self.options.fs,

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from ecg_trt.backends.base import Backend
 from ecg_trt.closing import Closing
+from ecg_trt.config import MODELS
 from ecg_trt.errors import BackendError
 from ecg_trt.ops.base import ImageOps
 from ecg_trt.types import Array
@@ -50,6 +51,7 @@ class Runtime(Closing):
         name: of the backend, for the record.
         backends: an open one for each of `NETWORKS`.
         ops: the pixel work; it understands the arrays that the backends answer with.
+        model: size of the networks.
         decoder: of photos, None if all are decoded on the CPU.
         on_close: what `close` calls; closes `backends` alone if None.
         twin: opens a second slot that shares what can be shared, None if photos are not worth overlapping.
@@ -64,11 +66,12 @@ class Runtime(Closing):
         backends: Mapping[str, Backend],
         ops: ImageOps,
         *,
+        model: str = MODELS[0],
         decoder: PhotoDecoder | None = None,
         on_close: Callable[[], None] | None = None,
         twin: Callable[[], Runtime] | None = None,
     ) -> None:
-        self.name, self.backends, self.ops, self.decoder = name, backends, ops, decoder
+        self.name, self.backends, self.ops, self.model, self.decoder = name, backends, ops, model, decoder
         self.note = ""
         self._twin = twin
         self._stack = ExitStack()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from ecg_trt import __version__
+from ecg_trt import __version__, weights
 from ecg_trt.cli import main
 from ecg_trt.errors import DeviceFaultError, WeightsError
 from ecg_trt.layout import LAYOUTS, LEADS
@@ -297,28 +297,26 @@ def parts(monkeypatch):
     """Backends, weights and synthesis of a known kind."""
     select = types.ModuleType("ecg_trt.backends.select")
     select.available = lambda: [("ort", True, ""), ("trt", False, "no GPU")]
-    weights = types.ModuleType("ecg_trt.weights")
-    weights.list_weights = lambda: {"stage0": "ab" * 32}
-    weights.weights_path = lambda name: f"/x/{name}.onnx"
     monkeypatch.setitem(sys.modules, "ecg_trt.backends.select", select)
-    monkeypatch.setitem(sys.modules, "ecg_trt.weights", weights)
-    return types.SimpleNamespace(select=select, weights=weights)
+    shipped = {weights.FOLDER: {"stage0": "ab" * 32}, weights.FOLDER / "base": {"stage0": "cd" * 32}}
+    monkeypatch.setattr(weights, "list_weights", lambda folder=weights.FOLDER: shipped[folder])
+    monkeypatch.setattr(weights, "weights_path", lambda name, folder: f"/x/{folder.name}/{name}.onnx")
 
 
 def test_info(parts):
     result = CliRunner().invoke(main, ["info"])
     assert result.exit_code == 0, result.output
-    for words in (__version__, "numpy", "onnxruntime", "opencv", "python", "available", "no GPU", "ab" * 32):
+    for words in (__version__, "numpy", "onnxruntime", "opencv", "python", "available", "no GPU", "ab" * 32, "cd" * 32):
         assert words in result.stdout
     assert NOTICE in result.stderr
     assert "not available: no GPU" in result.stdout
 
 
-def test_info_tells_altered_weights(parts):
-    def fail(_name):
+def test_info_tells_altered_weights(parts, monkeypatch):
+    def fail(_name, _folder):
         raise WeightsError("A network is altered", got="this", expected="that", mend="Install anew.")
 
-    parts.weights.weights_path = fail
+    monkeypatch.setattr(weights, "weights_path", fail)
     result = CliRunner().invoke(main, ["info"])
     assert result.exit_code == 2
     assert "error: A network is altered" in result.stderr

@@ -74,6 +74,14 @@ def test_the_signal_is_the_cpu_s(gpu: Pair, photo: Array, reading: Reading) -> N
     assert record.warnings == reading.record.warnings
 
 
+def test_several_views_say_on_the_gpu_what_they_say_on_the_cpu(gpu: Pair, photo: Array, digitizer: Digitizer) -> None:
+    options = Options(views=2)
+    expected, got = (Digitizer(options, runtime=one.runtime)(photo) for one in (digitizer, gpu[0]))
+    assert agreement_db(expected, got) > 40
+    assert agreement_db(expected, digitizer(photo)) > 15
+    assert not np.array_equal(expected.signal_mv, digitizer(photo).signal_mv, equal_nan=True)
+
+
 def test_an_overlay_shows_the_page(gpu: Pair, photo: Array, reading: Reading) -> None:
     got = gpu[0].digitize_with_views(photo).page
     assert got.image.shape == reading.page.image.shape

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import ecg_trt
+from ecg_trt.config import Options
 from ecg_trt.digitizer import Digitizer, Reading
 from ecg_trt.layout import LEADS
 from ecg_trt.metrics import score_record
@@ -54,6 +55,24 @@ def test_every_step_is_timed_and_every_network_named(reading: Reading) -> None:
     assert set(record.timings_ms) >= {"align", "rectify", "layout", "flatten", "trace", "signal", "total"}
     assert set(record.weights) == {"stage0", "stage1", "stage2"}
     assert record.backend == "ort"
+
+
+def test_the_larger_size_and_more_views_read_the_same(reading: Reading, sample: Pair) -> None:
+    small = reading.record
+    with Digitizer(Options(model="base", views=2)) as digitizer:
+        record = digitizer(sample[0])
+    assert score_record(sample[1].signal_mv, sample[1].fs, record.signal_mv, record.fs).snr_db > 14
+    assert not np.array_equal(record.signal_mv, small.signal_mv, equal_nan=True)
+    assert [name for name in small.weights if record.weights[name] != small.weights[name]] == ["stage2"]
+
+
+def test_tall_waves_are_read_at_a_gain_of_20() -> None:
+    image, truth = make_sample(7, width_px=2600, severity=0.2, layout="3x4", paper_speed_mm_per_s=25.0,
+                               gain_mm_per_mv=20.0, pulse="left", clutter=0.0)  # fmt: skip
+    with Digitizer(Options(gain=20)) as digitizer:
+        reading = digitizer.digitize_with_views(image)
+    assert reading.page.px_per_mm == (10.0, 3.2)
+    assert score_record(truth.signal_mv, truth.fs, reading.record.signal_mv, 500.0).snr_db > 12
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])

@@ -16,6 +16,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+from ecg_trt.config import MODELS
 from ecg_trt.errors import OptionError
 
 if sys.version_info >= (3, 11):
@@ -55,18 +56,22 @@ class Model:
     """The network.
 
     Attributes:
+        size: "small" or "base", as `--model` names them when they run.
         encoder: "narrow" or a name that timm knows.
         pretrained: begin with timm's weights, which are downloaded.
         width: by which the channels of the stage's network are multiplied.
         deep_supervision: coarser decoder levels that get heads of their own while training.
     """
 
+    size: str = "small"
     encoder: str = "narrow"
     pretrained: bool = False
     width: float = 1.0
     deep_supervision: int = 0
 
     def __post_init__(self) -> None:
+        if self.size not in MODELS:
+            raise unknown("model.size", self.size, MODELS)
         _within("model.width", self.width, 0.1, 16)
         _within("model.deep_supervision", self.deep_supervision, 0, 8)
 

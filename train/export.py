@@ -12,19 +12,25 @@ import hashlib
 import itertools
 import json
 import logging
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx.numpy_helper
 import onnxruntime
 import torch
 from torch import nn
 
+from ecg_trt.config import MODELS
+from ecg_trt.weights import MANIFEST, folder_of, list_weights, weights_path
 from train.config import Model
 from train.models import STAGES, UNet, build_network, count_macs
 
 log = logging.getLogger("train.export")
 OPSET = 17
+_HALF_STEP, _KEPT = 1 << 12, 0xFFFFE000  # of the 23 bits of FP32 after the point, 13 become 0
 _TOLERANCE = 2e-3  # logits; the folded batch norms round differently
 
 
@@ -40,7 +46,7 @@ class _Named(nn.Module):
         return tuple(out[name] for name in self.names)
 
 
-def _load(stage: str, checkpoint: Path) -> tuple[UNet, tuple[str, ...]]:
+def load_network(stage: str, checkpoint: Path) -> tuple[UNet, tuple[str, ...]]:
     """The averaged network of a run, and its outputs' names."""
     saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
     network = Model(**saved.get("network", {}))
@@ -51,7 +57,7 @@ def _load(stage: str, checkpoint: Path) -> tuple[UNet, tuple[str, ...]]:
 
 def export(stage: str, checkpoint: Path, target: Path) -> float:
     """Writes one network; returns the greatest difference from PyTorch on random pixels."""
-    model, names = _load(stage, checkpoint)
+    model, names = load_network(stage, checkpoint)
     named = _Named(model, names).eval()
     image = torch.randint(0, 256, (1, *STAGES[stage].input_hw, 3), dtype=torch.uint8)
     free = {0: "n"} | ({1: "h", 2: "w"} if stage == "stage1" else {})
@@ -66,15 +72,31 @@ def export(stage: str, checkpoint: Path, target: Path) -> float:
     worst = max(float(np.abs(g - e.numpy()).max()) for g, e in zip(got, expected, strict=True))
     if worst > _TOLERANCE:
         raise RuntimeError(f"{stage}: ONNX Runtime differs from PyTorch by {worst:.2e}, expected {_TOLERANCE:.0e}")
+    _shorten(part)
     part.replace(target)
     return worst
+
+
+def _shorten(path: Path) -> None:
+    """Rounds the weights of an ONNX file to the 10 bits after the point that FP16 has; they stay FP32.
+
+    An engine in FP16 has no more, the answers change less than by its own rounding, and what is left of the bits packs
+    to half the size.
+    """
+    model = onnx.load(path)
+    for weight in model.graph.initializer:
+        if weight.data_type == onnx.TensorProto.FLOAT and len(weight.dims) > 1:
+            bits = onnx.numpy_helper.to_array(weight).view(np.uint32)
+            short = ((bits + np.uint32(_HALF_STEP)) & np.uint32(_KEPT)).view(np.float32)
+            weight.CopyFrom(onnx.numpy_helper.from_array(short, weight.name))
+    onnx.save(model, path)
 
 
 def export_program(stage: str, checkpoint: Path, folder: Path, precision: str) -> Path:
     """Writes one network as an exported program of the plan's shapes; returns its path."""
     from build_engines.profile import SPECS
 
-    model, names = _load(stage, checkpoint)
+    model, names = load_network(stage, checkpoint)
     if precision == "fp16":
         halve(model)
     image = torch.zeros(SPECS[stage].shapes["image"], dtype=torch.uint8)
@@ -92,12 +114,21 @@ def halve(model: UNet) -> None:
         head.register_forward_pre_hook(lambda _, args: (args[0].float(),))
 
 
+def _shared(folder: Path) -> dict[str, dict[str, str]]:
+    """What a larger size has in common with the small one: whatever it has no network of its own for."""
+    return {
+        stage: {"file": Path(os.path.relpath(weights_path(stage), folder)).as_posix(), "sha256": digest}
+        for stage, digest in list_weights().items()
+    }
+
+
 def main() -> None:
     """Exports every stage that has a checkpoint."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "ecg_trt" / "weights")
+    parser.add_argument("--model", choices=MODELS, default=MODELS[0], help="size that the networks are shipped as")
+    parser.add_argument("--out", type=Path, help="instead of the package's folder of that size")
     parser.add_argument("--exported", type=Path, metavar="DIR", help="write exported programs there, and no ONNX")
     args = parser.parse_args()
     if args.exported:
@@ -106,16 +137,20 @@ def main() -> None:
         for stage, precision in itertools.product(found, ("fp32", "fp16")):
             log.info("%s", export_program(stage, args.runs / stage / "last.pt", args.exported, precision))
         return
-    index = args.out / "manifest.json"
+    out = args.out or folder_of(args.model)
+    out.mkdir(parents=True, exist_ok=True)
+    index = out / MANIFEST
     manifest = json.loads(index.read_text()) if index.exists() else {}
+    if args.model != MODELS[0]:
+        manifest = _shared(out) | {stage: own for stage, own in manifest.items() if (out / own["file"]).parent == out}
     for stage in STAGES:
         checkpoint = args.runs / stage / "last.pt"
         if not checkpoint.exists():
             continue
-        target = args.out / f"{stage}.onnx"
+        target = out / f"{stage}.onnx"
         worst = export(stage, checkpoint, target)
         manifest[stage] = {"file": target.name, "sha256": hashlib.sha256(target.read_bytes()).hexdigest()}
-        model, _ = _load(stage, checkpoint)
+        model, _ = load_network(stage, checkpoint)
         log.info("%s: %.2f M parameters, %.2f GMAC an image, differs from PyTorch by %.1e", stage,
                  sum(p.numel() for p in model.parameters()) / 1e6, count_macs(model) / 1e9, worst)  # fmt: skip
     index.write_text(json.dumps(manifest, indent=2) + "\n")

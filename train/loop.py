@@ -28,6 +28,7 @@ from train.distributed import World
 from train.logs import Figures
 from train.losses import Criterion, Maps
 from train.models import build_network
+from train.models.widen import load_widened
 from train.task import Task
 
 log = logging.getLogger("train")
@@ -95,7 +96,7 @@ class Trainer:
         self.step, self.spent = 0, 0.0
         self.checkpoint = Path(config.out) / CHECKPOINT
         if config.begin and not self.checkpoint.exists():
-            self.model.load_state_dict(read_checkpoint(Path(config.begin), self.device)["ema"], strict=False)
+            load_widened(self.model, read_checkpoint(Path(config.begin))["ema"])
         self.ema = Ema(self.model, schedule.ema)
         if self.checkpoint.exists():
             self._resume()
@@ -207,7 +208,7 @@ def _shares(config: Config) -> Mapping[str, float]:
     return {"any": 1 - own, _OWN: own} if own else {"any": 1.0}
 
 
-def _validation_sets(task: Task, config: Config) -> dict[str, list[Batch]]:
+def validation_sets(task: Task, config: Config) -> dict[str, list[Batch]]:
     """Batches of pages that are not trained on: drawn ones, and one's own."""
     makers, sets = _makers(task, config, held_out=True), {}
     for kind, group in (("any", "valid"), (_OWN, "valid_own")):
@@ -238,7 +239,7 @@ def fit(task: Task, config: Config, world: World, *, call_minutes: float | None 
     """
     trainer = Trainer(task, config, world)
     if world.is_first:
-        fixed = _validation_sets(task, config)  # the others wait: own pages are checked once
+        fixed = validation_sets(task, config)  # the others wait: own pages are checked once
     world.wait()
     fresh = config.sampler.batch - round(config.sampler.hard * config.sampler.batch)
     place = Place(world.rank, world.ranks, trainer.step)

@@ -17,6 +17,7 @@ import numpy as np
 from ecg_trt.backends.base import TensorSpec, check_feed, closed_error
 from ecg_trt.backends.engine import Engine
 from ecg_trt.closing import Closing
+from ecg_trt.config import MODELS
 from ecg_trt.cuda.decode import open_gpu_decoder
 from ecg_trt.cuda.driver import Driver, open_driver
 from ecg_trt.cuda.graph import Graph
@@ -30,7 +31,7 @@ from ecg_trt.ops.cuda_work import TILES, VIEW, CudaWork, Sizes
 from ecg_trt.ops.select import open_cuda_ops
 from ecg_trt.runtime import NETWORKS, Runtime
 from ecg_trt.types import Array
-from ecg_trt.weights import list_weights
+from ecg_trt.weights import folder_of, list_weights
 
 if TYPE_CHECKING:
     from ecg_trt.ops.base import ImageOps
@@ -155,6 +156,7 @@ class Engines:
         flavour: of TensorRT.
         driver: of the GPU; opened, and closed with this, if None.
         store: of the plans, the usual one if None.
+        model: size of the networks.
 
     Raises:
         BackendUnavailableError: TensorRT, or what drives the GPU, is not installed.
@@ -163,14 +165,16 @@ class Engines:
         DeviceError: the GPU does not serve.
     """
 
-    def __init__(self, flavour: Flavour, driver: Driver | None = None, store: PlanStore | None = None) -> None:
+    def __init__(
+        self, flavour: Flavour, driver: Driver | None = None, store: PlanStore | None = None, model: str = MODELS[0]
+    ) -> None:
         with ExitStack() as stack:
             if driver is None:
                 driver = open_driver()
                 stack.callback(driver.close)
-            self.driver, self.flavour = driver, flavour
+            self.driver, self.flavour, self.model = driver, flavour, model
             trt = import_tensorrt(flavour)
-            plans = current_plans(flavour, trt, driver, store or PlanStore())
+            plans = current_plans(flavour, trt, driver, store or PlanStore(), model)
             self.kernels = stack.enter_context(Kernels(driver))
             self._engines = {
                 name: stack.enter_context(Engine(trt, plan, manifest, driver))
@@ -193,7 +197,7 @@ class Engines:
             twin = self.slot if self.driver.any_thread else None
             on_gpu = cast("ImageOps", ops)  # the same work, on arrays that are no numpy arrays
             return Runtime(
-                str(self.flavour), backends, on_gpu, decoder=cast("PhotoDecoder | None", decoder),
+                str(self.flavour), backends, on_gpu, model=self.model, decoder=cast("PhotoDecoder | None", decoder),
                 on_close=stack.pop_all().close, twin=twin,
             )  # fmt: skip
 
@@ -203,16 +207,16 @@ class Engines:
 
 
 def current_plans(
-    flavour: Flavour, trt: ModuleType, driver: Driver, store: PlanStore
+    flavour: Flavour, trt: ModuleType, driver: Driver, store: PlanStore, model: str = MODELS[0]
 ) -> dict[str, tuple[bytes, Manifest]]:
-    """The plans of all networks for this GPU, each checked: FP16 if it is there, else FP32.
+    """The plans of all networks of a size for this GPU, each checked: FP16 if it is there, else FP32.
 
     Raises:
         PlanError: of the first network for which neither can be used; the reason is that of FP16.
         BackendUnavailableError: none is there, and this TensorRT could build none for this GPU.
     """
     capability = driver.device.compute_capability
-    digests = list_weights()
+    digests = list_weights(folder_of(model))
     found = {}
     for name in NETWORKS:
         keys = [PlanKey(name, flavour, str(trt.__version__), capability, p, digests[name]) for p in _PRECISIONS]
@@ -236,9 +240,11 @@ def _check_known(flavour: Flavour, trt: ModuleType, capability: str) -> None:
         )
 
 
-def open_trt_runtime(flavour: Flavour, driver: Driver | None = None, store: PlanStore | None = None) -> Runtime:
+def open_trt_runtime(
+    flavour: Flavour, driver: Driver | None = None, store: PlanStore | None = None, model: str = MODELS[0]
+) -> Runtime:
     """The first slot; closing it closes what it shares with its twins. Arguments and errors are those of `Engines`."""
-    return Engines(flavour, driver, store).slot(is_last=True)
+    return Engines(flavour, driver, store, model).slot(is_last=True)
 
 
 @contextmanager

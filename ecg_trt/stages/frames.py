@@ -14,9 +14,16 @@ RECTIFY_STRIDE = 4
 RECTIFY_MAX_PX = 960 * 1216
 
 TRACE_PX_PER_MM = (10.0, 4.5)  # along time, along voltage: a tile reaches 3.5 mV up and down at 10 mm/mV
+_TALL_PX_PER_MM = 3.2  # along voltage where 1 mV is 20 mm: a tile reaches 2.5 mV, a pixel is 16 microvolts and not 22
 TRACE_TILE_HW = (320, 1344)
 
 LARGE_BOX_MM = 5.0
+_USUAL_GAIN = 10.0  # mm/mV
+
+
+def trace_px_per_mm(gain_mm_per_mv: float) -> tuple[float, float]:
+    """Scale of the page, along time and voltage, at which traces of this gain are read."""
+    return TRACE_PX_PER_MM if gain_mm_per_mv <= _USUAL_GAIN else (TRACE_PX_PER_MM[0], _TALL_PX_PER_MM)
 
 
 def cell_centre(index: Any, stride: int) -> Any:

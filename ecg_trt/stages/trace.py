@@ -14,10 +14,13 @@ import numpy as np
 
 from ecg_trt.backends.base import Backend, static_batch
 from ecg_trt.geometry.heat import heat_of
+from ecg_trt.inference.views import View
 from ecg_trt.ops.base import ImageOps, Letters
 from ecg_trt.stages.frames import TRACE_TILE_HW
 from ecg_trt.types import Array, RectifiedPage, Strip, TraceMap
 
+# The first so many of these are what `Options.views` shows of a strip.
+TRACE_VIEWS = (View(), View(mirrored=True), View(dy=1), View(dy=-1, mirrored=True))
 BEYOND_MM = 1.5  # looked at on both sides of a strip, as its ends are known less well than its columns
 _OVERLAP_PX = 48
 _MARGIN_PX = 24

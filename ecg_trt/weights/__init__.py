@@ -7,10 +7,31 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
-from ecg_trt.errors import WeightsError
+from ecg_trt.config import MODELS
+from ecg_trt.errors import OptionError, WeightsError
 
 FOLDER = Path(__file__).resolve().parent
 MANIFEST = "manifest.json"
+
+
+def folder_of(model: str) -> Path:
+    """Where the manifest of a size of the networks is: "small" or "base"; networks that both share lie with the small.
+
+    Raises:
+        OptionError: no such size.
+    """
+    if model not in MODELS:
+        raise OptionError("Unknown model", got=repr(model), expected=" or ".join(MODELS), mend="Choose one of these.")
+    return FOLDER if model == MODELS[0] else FOLDER / model
+
+
+def models_with(sha256: str) -> list[str]:
+    """The sizes that a network with this hash belongs to, smallest first.
+
+    Raises:
+        WeightsError: a manifest cannot be read.
+    """
+    return [model for model in MODELS if sha256 in list_weights(folder_of(model)).values()]
 
 
 def list_weights(folder: Path | None = None) -> dict[str, str]:
@@ -41,7 +62,7 @@ def weights_path(network: str, folder: Path | None = None) -> Path:
         raise _bad(
             f"{network!r}", f"one of {sorted(manifest)}" if manifest else f"{folder / MANIFEST} to name it"
         )
-    path = folder / manifest[network]["file"]
+    path = (folder / manifest[network]["file"]).resolve()
     if not path.is_file():
         raise _bad(f"no file {path}", f"the network {network!r}")
     stat, expected = path.stat(), manifest[network]["sha256"]

@@ -12,7 +12,7 @@ import pytest
 import ecg_trt.weights as weights
 from ecg_trt.backends import select
 from ecg_trt.backends.select import BackendName, available, open_runtime
-from ecg_trt.errors import BackendUnavailableError, WeightsError
+from ecg_trt.errors import BackendUnavailableError, OptionError, WeightsError
 from ecg_trt.runtime import NETWORKS
 from tests import make_onnx
 
@@ -42,6 +42,13 @@ def test_open(folder: Path, name: str, caplog: pytest.LogCaptureFixture) -> None
     assert ("backend auto: ort; not trt, rtx (no NVIDIA driver)" in caplog.text) == is_auto
     assert str(BackendName.AUTO) == "auto"
     assert available() == [("trt", False, "no NVIDIA driver"), ("rtx", False, "no NVIDIA driver"), ("ort", True, "")]
+
+
+def test_a_size_that_is_not_there(folder: Path) -> None:
+    with pytest.raises(OptionError, match="small or base"):
+        open_runtime("ort", model="large")
+    with pytest.raises(WeightsError, match="stage0"):
+        open_runtime("ort", model="base")
 
 
 def test_unknown_backend() -> None:

@@ -115,7 +115,7 @@ def test_deep_supervision_lowers_the_loss_and_is_dropped_at_export(tmp_path: Pat
     losses = [trainer.train_step(image, truth)[0]["loss"] for _ in range(4)]
     assert losses[-1] < losses[0]
     trainer.save()
-    model, names = export._load("stage0", tmp_path / "last.pt")
+    model, names = export.load_network("stage0", tmp_path / "last.pt")
     assert names == ("page", "axes", "log_scale")
     assert not [key for key in model.state_dict() if key.startswith("aux.")]
 

@@ -11,24 +11,46 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from ecg_trt.weights import list_weights, weights_path  # noqa: E402
 from train import export, run  # noqa: E402
 from train.config import STAGES as DEFAULTS  # noqa: E402
+from train.config import Model  # noqa: E402
 from train.data.signals import SignalSource  # noqa: E402
 from train.loop import Ema, collate, read_checkpoint  # noqa: E402
 from train.losses import Criterion, Target, expected_row  # noqa: E402
 from train.models import STAGES, build_network, count_macs  # noqa: E402
+from train.models.widen import load_widened  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's exporter and TensorBoard warn about themselves
 STRIP_TILES = 8  # a 3x4+1 page: four strips of two tiles
 
 
-def test_cost_stays_small() -> None:
+@pytest.mark.parametrize(("size", "most_macs", "most_parameters"), [("small", 45e9, 4e6), ("base", 300e9, 6e6)])
+def test_cost_stays_small(size: str, most_macs: float, most_parameters: float) -> None:
     tiles = {"stage0": 1, "stage1": 1, "stage2": STRIP_TILES}
-    networks = {stage: build_network(stage) for stage in STAGES}
+    networks = {stage: build_network(stage, Model(size=size)) for stage in STAGES}
     macs = sum(count_macs(m, tiles[stage]) for stage, m in networks.items())
     parameters = sum(p.numel() for m in networks.values() for p in m.parameters())
-    assert macs <= 45e9
-    assert parameters <= 4e6
+    assert macs <= most_macs
+    assert parameters <= most_parameters
+
+
+@pytest.mark.parametrize("stage", list(STAGES))
+def test_a_wider_network_begins_with_what_a_narrower_one_has_learnt(stage: str) -> None:
+    torch.manual_seed(0)
+    narrow, wide = build_network(stage).eval(), build_network(stage, Model(size="base", width=2.0)).eval()
+    for module in narrow.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):  # as after some training
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+    load_widened(wide, narrow.state_dict())
+    image = torch.randint(0, 256, (1, 64, 96, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        expected, got = narrow(image), wide(image)
+    for name, value in expected.items():
+        assert torch.allclose(got[name], value, atol=1e-3 * (1 + value.abs().max().item())), name
+    copies = [wide.state_dict()["head.weight"][:, k] for k in (0, STAGES[stage].widths[narrow.last])]
+    assert not torch.allclose(*copies)  # or they would stay copies for ever
 
 
 @pytest.mark.parametrize("stage", list(STAGES))
@@ -99,6 +121,14 @@ def test_a_stage_resumes_and_is_exported(tmp_path: Path, monkeypatch: pytest.Mon
     export.main()
     manifest = json.loads((weights / "manifest.json").read_text())
     assert set(manifest) == {"stage0"} and (weights / manifest["stage0"]["file"]).stat().st_size > 1e6
+    base = tmp_path / "base"
+    monkeypatch.setattr(sys, "argv", ["x", "--runs", str(tmp_path / "runs"), "--out", str(base), "--model", "base"])
+    for _ in range(2):  # what is there already is left alone
+        export.main()
+        shipped = json.loads((base / "manifest.json").read_text())
+        assert shipped["stage0"] == {"file": "stage0.onnx", "sha256": manifest["stage0"]["sha256"]}
+        assert shipped["stage2"]["sha256"] == list_weights()["stage2"]
+        assert weights_path("stage2", base) == weights_path("stage2")
 
 
 @pytest.mark.parametrize("stage", list(STAGES))

@@ -27,7 +27,7 @@ from train.data.signals import PageSource
 
 Sample = dict[str, Array]
 
-_RARE_SHARE = 0.35  # of the crops of a page with words beyond the twelve leads, that are laid over one of them
+_RARE_SHARE = 0.5  # of the crops of a page with words beyond the twelve leads, that are laid over one of them
 _WORD_MM = 1.0  # sigma of a word's heat
 _NEAREST_CELL = 0.6  # least heat in the cell that a word's middle lies in, whose corner may be 0.8 mm off
 

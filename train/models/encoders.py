@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ecg_trt.errors import BackendUnavailableError
 from train.config import Model, unknown
-from train.models.unet import STAGES, Residual, StageSpec, UNet, conv
+from train.models.unet import BASE_WIDTHS, STAGES, Residual, StageSpec, UNet, conv
 
 NARROW = "narrow"
 _DEEPEST = 32  # stride of the last map that is taken from timm
@@ -26,6 +26,8 @@ def build_network(stage: str, model: Model | None = None) -> UNet:
     """
     model = model or Model()
     spec = STAGES[stage]
+    if model.size == "base":
+        spec = replace(spec, widths=BASE_WIDTHS.get(stage, spec.widths))
     if model.width != 1:
         spec = replace(spec, widths=tuple(max(8, round(w * model.width / 8) * 8) for w in spec.widths))
     if model.encoder == NARROW:

@@ -44,6 +44,8 @@ STAGES = {
     ),
     "stage2": StageSpec((16, 32, 48, 96, 128), 1, (("ridge", 1),), (320, 1344), "presence"),
 }  # fmt: skip
+# Widths of the larger size, where it has a network of its own. Steep waves are told at fine strides.
+BASE_WIDTHS = {"stage2": (32, 64, 96, 96, 128)}
 
 
 def conv(c_in: int, c_out: int, stride: int = 1) -> nn.Sequential:

@@ -1,0 +1,60 @@
+"""Wider networks that begin by answering what a narrower one has learnt to answer.
+
+Net2WiderNet (Chen, Goodfellow and Shlens, Net2Net, ICLR 2016, section 2.2): channels are repeated, and whoever reads a
+channel shares its weight out among the copies. The shares are drawn, so that the copies learn different things.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from train.models.unet import UNet
+
+
+def load_widened(model: UNet, state: Mapping[str, Tensor]) -> None:
+    """Loads the weights of a network of the same shape or a narrower one; what it lacks keeps its first values.
+
+    Args:
+        model: to be filled.
+        state: of the other network.
+    """
+    filled = {}
+    for name, new in model.state_dict().items():
+        if name not in state:
+            continue
+        value = state[name]
+        if value.shape != new.shape:
+            value = _read_from(value, _sources(name, model, value, new)) if value.ndim > 1 else value
+            value = value[_copies(len(value), len(new))]
+        filled[name] = value
+    model.load_state_dict(filled, strict=False)
+
+
+def _copies(old: int, new: int) -> Tensor:
+    """(new,) which of the old channels each channel repeats."""
+    return torch.arange(new) % old
+
+
+def _sources(name: str, model: UNet, value: Tensor, new: Tensor) -> Tensor:
+    """(I',) which of the old input channels each input channel of a convolution repeats."""
+    if not name.startswith("column.0."):
+        return _copies(value.shape[1], new.shape[1])
+    # Mean and greatest of the finest and of the deepest level, one behind the other.
+    fine, deep = model.spec.widths[model.last], model.spec.widths[-1]
+    had = value.shape[1] // 2 - deep, deep
+    parts, start = [], 0
+    for old, wide in ((had[0], fine),) * 2 + ((had[1], deep),) * 2:
+        parts.append(start + _copies(old, wide))
+        start += old
+    return torch.cat(parts)
+
+
+def _read_from(weight: Tensor, source: Tensor) -> Tensor:
+    """(O, I', ...) of (O, I, ...): input channel k repeats `source[k]`, and the copies of one share its weight."""
+    share = 0.5 + torch.rand(weight.shape[0], len(source))
+    total = torch.zeros(weight.shape[:2]).index_add(1, source, share)
+    share = share / total[:, source]
+    return weight[:, source] * share.reshape(*share.shape, *[1] * (weight.ndim - 2))
