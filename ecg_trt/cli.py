@@ -138,7 +138,7 @@ def info() -> None:
                 path = weights_path(name, folder_of(model))
                 if models_with(digest)[0] == model:
                     click.echo(f"  {f'{name} {model}':<12} {digest}  {path}")
-        fitted = "calibrated to these networks" if is_of(list_weights()) else "calibrated to other networks than these"
+        fitted = f"calibrated to {'these' if is_of(list_weights()) else 'other'} networks of size {MODELS[0]}, one view"
         click.echo(f"  {'quality':<12} {fitted}")
     except EcgTrtError as error:
         code = refuse(error)

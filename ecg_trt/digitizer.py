@@ -276,6 +276,7 @@ class Digitizer(Closing):
         return self._rectify.flatten(photo, grid, px_per_mm, *_region(strips))
 
     def _scales(self, look: _Look) -> Scales:
+        """Speed and gain, by marks and strips of one look: refining moves the strips, and not the marks."""
         assert look.naming is not None
         given = {name: None if value == AUTO else float(value)
                  for name, value in (("speed", self.options.speed), ("gain", self.options.gain))}  # fmt: skip

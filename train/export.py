@@ -24,12 +24,14 @@ import torch
 from torch import nn
 
 from ecg_trt.config import MODELS
-from ecg_trt.weights import MANIFEST, folder_of, list_weights, weights_path
+from ecg_trt.types import Array
+from ecg_trt.weights import FOLDER, MANIFEST, folder_of, list_weights, weights_path
 from train.config import Model
 from train.models import STAGES, UNet, build_network, count_macs
 
 log = logging.getLogger("train.export")
 OPSET = 17
+Entries = dict[str, dict[str, str]]  # of a manifest
 _HALF_STEP, _KEPT = 1 << 12, 0xFFFFE000  # of the 23 bits of FP32 after the point, 13 become 0
 _TOLERANCE = 2e-3  # logits; the folded batch norms round differently
 
@@ -56,7 +58,7 @@ def load_network(stage: str, checkpoint: Path) -> tuple[UNet, tuple[str, ...]]:
 
 
 def export(stage: str, checkpoint: Path, target: Path) -> float:
-    """Writes one network; returns the greatest difference from PyTorch on random pixels."""
+    """Writes one network, its weights rounded; returns the greatest difference from PyTorch on random pixels."""
     model, names = load_network(stage, checkpoint)
     named = _Named(model, names).eval()
     image = torch.randint(0, 256, (1, *STAGES[stage].input_hw, 3), dtype=torch.uint8)
@@ -65,16 +67,22 @@ def export(stage: str, checkpoint: Path, target: Path) -> float:
     torch.onnx.export(named, (image,), str(part), input_names=["image"], output_names=list(names),
                       opset_version=OPSET, dynamic_axes={"image": free} | {n: {0: "n"} for n in names},
                       dynamo=False)  # fmt: skip
-    session = onnxruntime.InferenceSession(str(part), providers=["CPUExecutionProvider"])
     with torch.no_grad():
-        expected = named(image)
-    got = session.run(list(names), {"image": image.numpy()})
-    worst = max(float(np.abs(g - e.numpy()).max()) for g, e in zip(got, expected, strict=True))
+        expected = [answer.numpy() for answer in named(image)]
+    worst = _off(part, image, names, expected)
     if worst > _TOLERANCE:
         raise RuntimeError(f"{stage}: ONNX Runtime differs from PyTorch by {worst:.2e}, expected {_TOLERANCE:.0e}")
     _shorten(part)
+    worst = _off(part, image, names, expected)
     part.replace(target)
     return worst
+
+
+def _off(path: Path, image: torch.Tensor, names: tuple[str, ...], expected: list[Array]) -> float:
+    """Greatest difference of what an ONNX file answers."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    got = session.run(list(names), {"image": image.numpy()})
+    return max(float(np.abs(g - e).max()) for g, e in zip(got, expected, strict=True))
 
 
 def _shorten(path: Path) -> None:
@@ -114,12 +122,21 @@ def halve(model: UNet) -> None:
         head.register_forward_pre_hook(lambda _, args: (args[0].float(),))
 
 
-def _shared(folder: Path) -> dict[str, dict[str, str]]:
-    """What a larger size has in common with the small one: whatever it has no network of its own for."""
-    return {
+def _read(index: Path) -> Entries:
+    return dict(json.loads(index.read_text())) if index.exists() else {}
+
+
+def _write(index: Path, manifest: Entries) -> None:
+    index.write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def _with_shared(folder: Path, manifest: Entries) -> Entries:
+    """A larger size's manifest, with the small networks where it has none of its own."""
+    shared = {
         stage: {"file": Path(os.path.relpath(weights_path(stage), folder)).as_posix(), "sha256": digest}
         for stage, digest in list_weights().items()
     }
+    return shared | {stage: own for stage, own in manifest.items() if Path(own["file"]).name == own["file"]}
 
 
 def main() -> None:
@@ -140,9 +157,9 @@ def main() -> None:
     out = args.out or folder_of(args.model)
     out.mkdir(parents=True, exist_ok=True)
     index = out / MANIFEST
-    manifest = json.loads(index.read_text()) if index.exists() else {}
+    manifest = _read(index)
     if args.model != MODELS[0]:
-        manifest = _shared(out) | {stage: own for stage, own in manifest.items() if (out / own["file"]).parent == out}
+        manifest = _with_shared(out, manifest)
     for stage in STAGES:
         checkpoint = args.runs / stage / "last.pt"
         if not checkpoint.exists():
@@ -153,7 +170,11 @@ def main() -> None:
         model, _ = load_network(stage, checkpoint)
         log.info("%s: %.2f M parameters, %.2f GMAC an image, differs from PyTorch by %.1e", stage,
                  sum(p.numel() for p in model.parameters()) / 1e6, count_macs(model) / 1e9, worst)  # fmt: skip
-    index.write_text(json.dumps(manifest, indent=2) + "\n")
+    _write(index, manifest)
+    if out == FOLDER:
+        for size in MODELS[1:]:  # what they share with the small size is another network now
+            folder = folder_of(size)
+            _write(folder / MANIFEST, _with_shared(folder, _read(folder / MANIFEST)))
 
 
 if __name__ == "__main__":

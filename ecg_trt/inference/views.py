@@ -9,7 +9,7 @@ import numpy as np
 
 from ecg_trt.backends.base import Backend
 from ecg_trt.errors import OptionError
-from ecg_trt.inference.vote import vote
+from ecg_trt.inference.vote import shares_of, vote
 from ecg_trt.inference.wrapped import IMAGE, Wrapped
 from ecg_trt.ops.base import ImageOps
 from ecg_trt.types import Array
@@ -42,7 +42,7 @@ class View:
         Raises:
             OptionError: the picture is moved by less than a cell of the answer, or a part of one.
         """
-        strides = hw[0] // answer.shape[2] if answer.ndim == 4 else 1, hw[1] // answer.shape[-1]
+        strides = -(-hw[0] // answer.shape[2]) if answer.ndim == 4 else 1, -(-hw[1] // answer.shape[-1])
         if self.dy % strides[0] or self.dx % strides[1]:
             raise OptionError(
                 "The view cannot be undone", got=f"moves of {self.dx} and {self.dy} px",
@@ -81,7 +81,7 @@ class Views(Wrapped):
     ) -> None:  # fmt: skip
         super().__init__(backend, ops)
         self.views, self.weights = tuple(views), weights
-        vote([{}] * len(self.views), weights)
+        shares_of(len(self.views), weights)
         heads = [spec.name for spec in backend.outputs]
         if any(view.mirrored for view in views) and not set(heads) <= set(_MIRRORED_HEADS):
             raise OptionError("The network cannot be shown a mirrored picture", got=f"heads {', '.join(heads)}",

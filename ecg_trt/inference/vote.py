@@ -44,7 +44,7 @@ def vote(answers: Sequence[Mapping[str, Array]], weights: Sequence[float] | None
     Raises:
         OptionError: no answers, other names or shapes than the first, or weights that cannot be.
     """
-    shares = _shares(len(answers), weights)
+    shares = shares_of(len(answers), weights)
     first = answers[0]
     for other in answers[1:]:
         if {k: np.shape(v) for k, v in other.items()} != {k: np.shape(v) for k, v in first.items()}:
@@ -80,12 +80,13 @@ def _log_mean(logs: Sequence[Array], shares: Array) -> Array:
     return total
 
 
-def _shares(n: int, weights: Sequence[float] | None) -> Array:
+def shares_of(n: int, weights: Sequence[float] | None) -> Array:
+    """(n,) shares that sum to 1. Raises `OptionError` for no voters, or weights that cannot be theirs."""
     if n == 0:
-        raise _bad("no answers", "at least one")
+        raise _bad("nobody to ask", "at least one voter")
     shares = np.ones(n) if weights is None else np.asarray(weights, np.float64)
     if shares.shape != (n,) or not np.isfinite(shares).all() or (shares < 0).any() or not shares.any():
-        raise _bad(f"weights {np.asarray(weights).tolist()} of {n} answers", "one each, none below 0, and not all 0")
+        raise _bad(f"weights {np.asarray(weights).tolist()} of {n} voters", "one each, none below 0, and not all 0")
     return np.asarray(shares / shares.sum())
 
 

@@ -9,19 +9,21 @@ import numpy as np
 
 from ecg_trt.backends.base import Backend, TensorSpec, static_hw
 from ecg_trt.errors import OptionError
+from ecg_trt.inference.vote import Kind, kind_of
 from ecg_trt.inference.wrapped import IMAGE, Wrapped
 from ecg_trt.ops.base import ImageOps
 from ecg_trt.types import Array
 
 _SIGMA = 1 / 8  # of the window's side: what lies at its rim has seen half of what is around it
+_ALIGNED = 8  # px: windows start at multiples of the coarsest stride of an answer
 _PAPER_GREY = 114
 
 
 class Windows(Wrapped):
     """Shows a network overlapping windows of a larger picture.
 
-    Where windows overlap, their answers are averaged with Gaussian weights around each window's middle, in FP32
-    (Isensee et al., nnU-Net, Nature Methods 18, 2021, methods: inference).
+    Where windows overlap, what they answer, logits or values, is averaged with Gaussian weights around each window's
+    middle, in FP32 (Isensee et al., nnU-Net, Nature Methods 18, 2021, methods: inference).
 
     Args:
         backend: runs the network.
@@ -39,9 +41,11 @@ class Windows(Wrapped):
     ) -> None:  # fmt: skip
         super().__init__(backend, ops)
         window = window_hw or static_hw(backend)
-        if window is None or min(window) < 1 or not 0 <= overlap <= 0.9:
-            raise OptionError("Windows cannot be cut", got=f"a window of {window} and an overlap of {overlap:g}",
-                              expected="a size, and an overlap of 0 to 0.9", mend="Say window_hw.")  # fmt: skip
+        if window is None or min(window) < 2 * _ALIGNED or not 0 <= overlap <= 0.9:
+            raise OptionError(
+                "Windows cannot be cut", got=f"a window of {window} and an overlap of {overlap:g}",
+                expected=f"{2 * _ALIGNED} px or more, and an overlap of 0 to 0.9", mend="Say window_hw.",
+            )  # fmt: skip
         self.window_hw, self.overlap = window, overlap
 
     @property
@@ -61,10 +65,13 @@ class Windows(Wrapped):
         """See `Backend.infer`; outputs must be maps (n, C, h, w). One run for each window, answers on the host."""
         image = self._picture(feed)
         hw = image.shape[1:3]
-        room = [max(side, window) for side, window in zip(hw, self.window_hw, strict=True)]
+        room = [max(-(-side // _ALIGNED) * _ALIGNED, window) for side, window in zip(hw, self.window_hw, strict=True)]
         padded = np.pad(image, ((0, 0), *((0, r - s) for r, s in zip(room, hw, strict=True)), (0, 0)),
                         constant_values=_PAPER_GREY)  # fmt: skip
         tops, lefts = (self._starts(r, w) for r, w in zip(room, self.window_hw, strict=True))
+        if len(tops) > 1 and any(kind_of(spec.name) is Kind.RIDGE for spec in self.backend.outputs):
+            raise OptionError("The picture is too high", got=f"{hw[0]} px", expected=f"at most {self.window_hw[0]} px",
+                              mend="A ridge is told of whole columns: cut strips no higher than this.")  # fmt: skip
         total: dict[str, Array] = {}
         weight: dict[str, Array] = {}
         strides: dict[str, int] = {}
@@ -86,16 +93,16 @@ class Windows(Wrapped):
         return {name: (sums / weight[name])[..., : ends[name][0], : ends[name][1]] for name, sums in total.items()}
 
     def _starts(self, side: int, window: int) -> list[int]:
-        """Starts, at multiples of 32, of windows that overlap by at least the overlap; the last ends with the side."""
-        step = max(32, int(window * (1 - self.overlap)) // 32 * 32)
+        """Starts of windows that overlap by at least the overlap, at whole cells; the last ends with the side."""
+        step = max(_ALIGNED, int(window * (1 - self.overlap)) // _ALIGNED * _ALIGNED)
         return [*range(0, side - window, step), side - window]
 
     def _stride(self, name: str, shape: tuple[int, ...], starts: tuple[int, ...]) -> int:
         stride = self.window_hw[1] // shape[-1]
         if len(shape) != 4 or any(start % stride for start in starts):
             raise OptionError(f"The windows of {name} cannot be laid together", got=f"an answer {shape}",
-                              expected=f"maps (n, C, h, w), and a picture that is a multiple of {stride} px larger",
-                              mend="Pad the picture.")  # fmt: skip
+                              expected=f"maps (n, C, h, w), and windows of a multiple of {_ALIGNED} px",
+                              mend="Say another window_hw.")  # fmt: skip
         return stride
 
 

@@ -125,9 +125,10 @@ class CudaWork(Closing):
             return there
         return image if isinstance(image, DeviceArray) else self.memory.upload("photo", image)
 
-    def download(self, *arrays: DeviceArray) -> tuple[Array, ...]:
-        """Waits for all that is queued and returns host copies."""
-        return self.memory.download(*arrays)
+    def download(self, *arrays: DeviceArray | Array) -> tuple[Array, ...]:
+        """Waits for all that is queued and returns host copies; what is on the host is returned as it is."""
+        there = iter(self.memory.download(*(array for array in arrays if isinstance(array, DeviceArray))))
+        return tuple(next(there) if isinstance(array, DeviceArray) else array for array in arrays)
 
     def run(
         self, kernel: str, extent: tuple[int, ...], *arguments: Argument,

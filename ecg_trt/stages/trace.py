@@ -1,8 +1,8 @@
 """Stage 2: the pen's height in every column of every strip.
 
-Each strip is cut out of the flat page around its zero line, at fixed pixels a millimetre, in tiles of one fixed
-shape; the network answers with logits over the rows of each column and with whether the column shows the strip's own
-trace at all.
+Each strip is cut out of the flat page around its zero line, at the pixels a millimetre that its gain asks for, in tiles
+of one fixed shape; the network answers with logits over the rows of each column and with whether the column shows the
+strip's own trace at all.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -135,6 +136,10 @@ def test_windows_that_do_not_fit() -> None:
         Windows(free)
     with pytest.raises(OptionError, match="overlap"):
         Windows(free, (32, 64), overlap=1.0)
+    with pytest.raises(OptionError, match="16 px or more"):
+        Windows(free, (8, 64))
+    with pytest.raises(OptionError, match="too high"):
+        Windows(FakeBackend(_brightness, _IMAGE, _TRACE)).infer({"image": _picture(hw=(64, 64))})
     with pytest.raises(OptionError, match="laid together"):
         Windows(FakeBackend(_brightness, _IMAGE, _TRACE)).infer({"image": _picture(hw=(32, 96))})
 
@@ -152,6 +157,21 @@ def test_an_ensemble_of_ensembles_of_views() -> None:
     for backend in (one, other):
         with pytest.raises(BackendError, match="closed"):
             backend.infer({"image": _picture()})
+
+
+@pytest.mark.parametrize("window", [16, 24, 32, 100])
+@pytest.mark.parametrize("side", [16, 40, 104, 203])
+def test_windows_leave_no_gap(window: int, side: int) -> None:
+    starts = Windows(FakeBackend(_darkness), (window, window), 0.3)._starts(max(side, window), window)
+    assert starts[0] == 0 and starts[-1] + window == max(side, window)
+    assert all(b - a <= 0.7 * window for a, b in pairwise(starts))
+
+
+def test_views_of_windows_where_the_picture_is_no_multiple_of_a_cell() -> None:
+    backend = FakeBackend(_darkness, _IMAGE, (TensorSpec("node", "float32", ("n", 1, 8, 16)),))
+    image = _picture(hw=(53, 90))
+    said = Views(Windows(backend), [View(4, -8)]).infer({"image": image})["node"]
+    assert np.allclose(said[..., 3:-3, 3:-3], _darkness({"image": image})["node"][..., 3:-3, 3:-3], atol=1e-3)
 
 
 def test_networks_of_two_stages_cannot_vote() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from ecg_trt.errors import OptionError  # noqa: E402
 from ecg_trt.weights import list_weights, weights_path  # noqa: E402
 from train import export, run  # noqa: E402
 from train.config import STAGES as DEFAULTS  # noqa: E402
@@ -49,6 +50,11 @@ def test_a_wider_network_begins_with_what_a_narrower_one_has_learnt(stage: str) 
         expected, got = narrow(image), wide(image)
     for name, value in expected.items():
         assert torch.allclose(got[name], value, atol=1e-3 * (1 + value.abs().max().item())), name
+    with pytest.raises(OptionError, match="does not fit"):
+        load_widened(narrow, wide.state_dict())
+    other = {**narrow.state_dict(), "head.weight": narrow.state_dict()["head.weight"][:1]}
+    with pytest.raises(OptionError, match="the same answers"):
+        load_widened(wide, other)
     copies = [wide.state_dict()["head.weight"][:, k] for k in (0, STAGES[stage].widths[narrow.last])]
     assert not torch.allclose(*copies)  # or they would stay copies for ever
 
@@ -106,7 +112,7 @@ def test_ema_follows_the_weights() -> None:
 
 
 def test_a_stage_resumes_and_is_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("onnx")
+    onnx = pytest.importorskip("onnx")
     out = tmp_path / "runs" / "stage0"
     line = ["--minutes", "0.01", "--out", str(out), "--validation-pages", "1", "--device", "cpu", "--batch", "1",
             "--validate-every", "60", "log.to=[]"]  # fmt: skip
@@ -120,6 +126,9 @@ def test_a_stage_resumes_and_is_exported(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(sys, "argv", ["x", "--runs", str(tmp_path / "runs"), "--out", str(weights)])
     export.main()
     manifest = json.loads((weights / "manifest.json").read_text())
+    stored = onnx.load(weights / manifest["stage0"]["file"]).graph.initializer
+    kernels = [onnx.numpy_helper.to_array(w) for w in stored if len(w.dims) == 4]
+    assert kernels and all((kernel.view(np.uint32) % (1 << 13) == 0).all() for kernel in kernels)
     assert set(manifest) == {"stage0"} and (weights / manifest["stage0"]["file"]).stat().st_size > 1e6
     base = tmp_path / "base"
     monkeypatch.setattr(sys, "argv", ["x", "--runs", str(tmp_path / "runs"), "--out", str(base), "--model", "base"])

@@ -11,7 +11,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from ecg_trt.errors import OptionError
 from train.models.unet import UNet
+
+_ANSWERS = ("head.", "aux.", "column.2.")  # layers whose outputs are answers, and no channels
 
 
 def load_widened(model: UNet, state: Mapping[str, Tensor]) -> None:
@@ -20,6 +23,9 @@ def load_widened(model: UNet, state: Mapping[str, Tensor]) -> None:
     Args:
         model: to be filled.
         state: of the other network.
+
+    Raises:
+        OptionError: the other network is wider somewhere, or it answers something else.
     """
     filled = {}
     for name, new in model.state_dict().items():
@@ -27,10 +33,21 @@ def load_widened(model: UNet, state: Mapping[str, Tensor]) -> None:
             continue
         value = state[name]
         if value.shape != new.shape:
-            value = _read_from(value, _sources(name, model, value, new)) if value.ndim > 1 else value
+            _check(name, value, new)
+            fine = state["head.weight"].shape[1]
+            value = _read_from(value, _sources(name, model, fine, value, new)) if value.ndim > 1 else value
             value = value[_copies(len(value), len(new))]
         filled[name] = value
     model.load_state_dict(filled, strict=False)
+
+
+def _check(name: str, value: Tensor, new: Tensor) -> None:
+    grows = value.ndim == new.ndim and value.shape[2:] == new.shape[2:]
+    grows = grows and all(a <= b for a, b in zip(value.shape, new.shape, strict=True))
+    if not grows or (name.startswith(_ANSWERS) and len(value) != len(new)):
+        raise OptionError("The network to begin with does not fit", got=f"{name} of {tuple(value.shape)}",
+                          expected=f"at most {tuple(new.shape)}, and the same answers",
+                          mend="Begin with a network of the same stage and heads.")  # fmt: skip
 
 
 def _copies(old: int, new: int) -> Tensor:
@@ -38,15 +55,14 @@ def _copies(old: int, new: int) -> Tensor:
     return torch.arange(new) % old
 
 
-def _sources(name: str, model: UNet, value: Tensor, new: Tensor) -> Tensor:
-    """(I',) which of the old input channels each input channel of a convolution repeats."""
+def _sources(name: str, model: UNet, fine: int, value: Tensor, new: Tensor) -> Tensor:
+    """(I',) which old input channels those of a convolution repeat; the old network had `fine` at its finest level."""
     if not name.startswith("column.0."):
         return _copies(value.shape[1], new.shape[1])
     # Mean and greatest of the finest and of the deepest level, one behind the other.
-    fine, deep = model.spec.widths[model.last], model.spec.widths[-1]
-    had = value.shape[1] // 2 - deep, deep
+    deep = value.shape[1] // 2 - fine
     parts, start = [], 0
-    for old, wide in ((had[0], fine),) * 2 + ((had[1], deep),) * 2:
+    for old, wide in ((fine, model.spec.widths[model.last]),) * 2 + ((deep, model.spec.widths[-1]),) * 2:
         parts.append(start + _copies(old, wide))
         start += old
     return torch.cat(parts)
