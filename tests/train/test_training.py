@@ -45,7 +45,7 @@ def test_a_wider_network_begins_with_what_a_narrower_one_has_learnt(stage: str) 
             module.running_mean.normal_()
             module.running_var.uniform_(0.5, 2)
     load_widened(wide, narrow.state_dict())
-    image = torch.randint(0, 256, (1, 64, 96, 3), dtype=torch.uint8)
+    image = torch.randint(0, 256, (1, 64, 128, 3), dtype=torch.uint8)
     with torch.no_grad():
         expected, got = narrow(image), wide(image)
     for name, value in expected.items():
