@@ -70,7 +70,7 @@ main.add_command(engines)
 @click.option("--backend", default=AUTO, show_default=True, type=click.Choice(BACKENDS))
 @click.option("--model", default=MODELS[0], show_default=True, type=click.Choice(MODELS), help="Size of the networks.")
 @click.option("--views", default="1", show_default=True, type=click.Choice([str(n) for n in VIEWS]),
-              help="2 or 4 show each part of a trace to its network as often, for a little more accuracy.")  # fmt: skip
+              help="2 or 4 show each part of a trace to its network as often, and take the mean.")  # fmt: skip
 @click.option("--min-quality", default=0.0, show_default=True, metavar="Q", help="Refuse pages read less well, 0 to 1.")
 @click.option("--overlay", is_flag=True, help="Also write <name>.overlay.png: the page with what was read.")
 @click.option("-v", "--verbose", is_flag=True, help="Times of each step; tracebacks of internal errors.")

@@ -32,8 +32,8 @@ class Options:
         backend: what runs the networks: "trt" or "rtx" (TensorRT, on a GPU), "ort" (ONNX Runtime, on the CPU); "auto"
             for the best that is to be had.
         model: size of the networks: "small", or "base", whose trace network is wider, for GPUs.
-        views: how often each part of a trace is shown to its network: 1, or 2 or 4 (mirrored, moved by a pixel) for a
-            little more accuracy at as many times the work of that network.
+        views: how often each part of a trace is shown to its network: 1; 2, mirrored too; or 4, moved by a pixel as
+            well, at as many times the work of that network.
         min_px_per_mm: photos with fewer pixels a millimetre of paper are refused.
         min_quality: pages whose mean quality comes out lower are refused, 0 .. 1.
         min_pixels: photos with fewer pixels are refused.
