@@ -9,6 +9,7 @@ LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V
 RECORD_SECONDS = 10.0
 PAPER_SPEEDS_MM_PER_S = (25.0, 50.0)
 GAINS_MM_PER_MV = (5.0, 10.0, 20.0)
+USUAL_SPEED_MM_PER_S, USUAL_GAIN_MM_PER_MV = 25.0, 10.0
 
 STRIPS = "strips"
 """Name of the layout of a page that is read strip by strip."""

@@ -19,11 +19,12 @@ from ecg_trt.layout import (
     RECORD_SECONDS,
     SPEED_WORDS,
     STRIPS,
+    USUAL_GAIN_MM_PER_MV,
+    USUAL_SPEED_MM_PER_S,
     WORDS,
 )
 from ecg_trt.types import Array, Strip
 
-_USUAL_SPEED, _USUAL_GAIN = 25.0, 10.0
 _WORD_SEEN, _WORD_SURE = 0.35, 0.6  # response at which a setting is taken as read, and at which a pulse cannot deny it
 _RIVAL = 0.4  # greatest response to another setting, as a share of the best
 # What a pulse of 0.2 s measures at each speed. Its half next to the trace is often seen with less conviction, so that
@@ -78,8 +79,8 @@ def read_scales(
     pulses = read_pulses(pulse, naming.strips)
     assumed, notes, values = [], [], []
     for name, unit, given, words, measured, usual in (
-        ("speed", "mm/s", speed, SPEED_WORDS, pulses.speed_mm_per_s or _speed_of_rows(naming), _USUAL_SPEED),
-        ("gain", "mm/mV", gain, GAIN_WORDS, pulses.gain_mm_per_mv, _USUAL_GAIN),
+        ("speed", "mm/s", speed, SPEED_WORDS, pulses.speed_mm_per_s or _speed_of_rows(naming), USUAL_SPEED_MM_PER_S),
+        ("gain", "mm/mV", gain, GAIN_WORDS, pulses.gain_mm_per_mv, USUAL_GAIN_MM_PER_MV),
     ):
         printed, response = read_setting(label, words)
         told = measured if printed is None or (measured is not None and response < _WORD_SURE) else printed
@@ -116,8 +117,8 @@ def read_pulses(pulse: Array, strips: Sequence[Strip]) -> Pulse:
             speeds = [speed for speed, (low, high) in _PULSE_WIDTHS_MM.items() if low <= size[0] < high]
             speed, gain = (speeds[0] if speeds else None), _nearest(size[1], GAINS_MM_PER_MV)
             is_clear = mean.max() > _CLEARLY_SEEN  # a faint pulse may be cut, or none: it only confirms what is usual
-            return Pulse(speed if is_clear or speed == _USUAL_SPEED else None,
-                         gain if is_clear or gain == _USUAL_GAIN else None)  # fmt: skip
+            return Pulse(speed if is_clear or speed == USUAL_SPEED_MM_PER_S else None,
+                         gain if is_clear or gain == USUAL_GAIN_MM_PER_MV else None)  # fmt: skip
     return Pulse(None, None)
 
 

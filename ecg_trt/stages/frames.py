@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ecg_trt.layout import USUAL_GAIN_MM_PER_MV
+
 ALIGN_INPUT_PX = 512
 ALIGN_STRIDE = 8
 ALIGN_LOG_SCALE_UNIT = math.log(1.5)  # the network predicts log(px per mm) less this
@@ -18,12 +20,11 @@ _TALL_PX_PER_MM = 3.2  # along voltage where 1 mV is 20 mm: a tile reaches 2.5 m
 TRACE_TILE_HW = (320, 1344)
 
 LARGE_BOX_MM = 5.0
-_USUAL_GAIN = 10.0  # mm/mV
 
 
 def trace_px_per_mm(gain_mm_per_mv: float) -> tuple[float, float]:
     """Scale of the page, along time and voltage, at which traces of this gain are read."""
-    return TRACE_PX_PER_MM if gain_mm_per_mv <= _USUAL_GAIN else (TRACE_PX_PER_MM[0], _TALL_PX_PER_MM)
+    return TRACE_PX_PER_MM if gain_mm_per_mv <= USUAL_GAIN_MM_PER_MV else (TRACE_PX_PER_MM[0], _TALL_PX_PER_MM)
 
 
 def cell_centre(index: Any, stride: int) -> Any:

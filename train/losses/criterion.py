@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from ecg_trt.errors import OptionError
+from ecg_trt.inference.vote import Kind, kind_of
 from train.config import unknown
 from train.losses import maps, ridge
 from train.losses.target import Target
@@ -27,7 +28,6 @@ _COLUMNS = {"cross_entropy": ridge.cross_entropy}
 LOSSES: dict[str, dict[str, Callable[..., Tensor]]] = {
     "logit": _LOGITS, "value": _VALUES, "ridge": {**_LOGITS, **_COLUMNS, **_ROWS},
 }  # fmt: skip
-_KINDS = {"axes": "value", "log_scale": "value", "offset": "value", "ridge": "ridge"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class _Term:
     loss: Loss
 
     def __call__(self, answer: Tensor, target: Target, row: Tensor | None) -> Tensor:
-        if _KINDS.get(self.head) != "ridge":
+        if kind_of(self.head) is not Kind.RIDGE:
             return self.loss(answer, target)
         if self.name in _ROWS:
             assert row is not None
@@ -88,12 +88,12 @@ class Criterion:
 
     def _row(self, answers: Maps) -> Tensor | None:
         """The soft-argmax, once for all losses that need it."""
-        wanted = any(_KINDS.get(term.head) == "ridge" and term.name in _ROWS for term in self.terms)
+        wanted = any(kind_of(term.head) is Kind.RIDGE and term.name in _ROWS for term in self.terms)
         return ridge.expected_row(answers["ridge"].squeeze(1)) if wanted and "ridge" in answers else None
 
 
 def _term(head: str, name: str, given: Any) -> _Term:
-    known = LOSSES[_KINDS.get(head, "logit")]
+    known = LOSSES[kind_of(head).value]
     if name not in known:
         raise unknown(f"loss of {head}", name, tuple(known))
     options = dict(given) if isinstance(given, Mapping) else {"weight": given}

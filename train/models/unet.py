@@ -12,6 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from ecg_trt.inference.vote import Kind, kind_of
 from ecg_trt.layout import WORDS
 
 
@@ -55,7 +56,6 @@ def conv(c_in: int, c_out: int, stride: int = 1) -> nn.Sequential:
     )
 
 
-_REGRESSIONS = ("axes", "log_scale", "offset")
 _SUB_CELL = ("offset",)
 
 
@@ -120,7 +120,7 @@ class UNet(nn.Module):
     def _head(self, width: int, heads: tuple[tuple[str, int], ...], unfold: int = 1) -> nn.Conv2d:
         head = nn.Conv2d(width, unfold * sum(n for _, n in heads), 1)
         if self.spec.out_stride > 1:  # heatmaps are empty nearly everywhere: begin there
-            first = [0.0 if name in _REGRESSIONS else -3.0 for name, n in heads for _ in range(n)]
+            first = [0.0 if kind_of(name) is Kind.VALUE else -3.0 for name, n in heads for _ in range(n)]
             head.bias = nn.Parameter(torch.tensor(first))
         return head
 
