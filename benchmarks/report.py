@@ -13,9 +13,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.common import RESULTS
 from benchmarks.schema import problems
+from ecg_trt.runtime import NETWORKS
 
-_STAGES = ("stage0", "stage1", "stage2")
-_HEAD = ("backend", "precision", *(f"{stage} ms (of floor)" for stage in _STAGES), "photo ms (IQR)", "p99", "host ms",
+_HEAD = ("backend", "precision", *(f"{stage} ms (of floor)" for stage in NETWORKS), "photo ms (IQR)", "p99", "host ms",
          "photos/s", "GPU MiB", "SNR dB", "against ort dB")  # fmt: skip
 _PACKAGES = ("tensorrt", "tensorrt-rtx", "torch", "onnxruntime")
 _NONE = "-"
@@ -100,7 +100,7 @@ def _rate_label(row: Mapping[str, Any]) -> str:
 
 
 def _figures(row: Mapping[str, Any]) -> list[str]:
-    networks = [_network(row["networks"].get(stage)) for stage in _STAGES]
+    networks = [_network(row["networks"].get(stage)) for stage in NETWORKS]
     photo = row["steps_ms"].get("photo")
     whole = (f"{_ms(photo)} ({_short(photo['iqr'])})", _short(photo["p99"])) if photo else (_NONE, _NONE)
     rest = (_number(row[key], form) for key, form in (

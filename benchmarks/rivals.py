@@ -23,7 +23,7 @@ from ecg_trt.weights import weights_path
 if TYPE_CHECKING:
     from train.models import UNet
 
-_SMALLEST_PX = 64  # an image of this side goes through all three networks
+_SMALLEST_PX = 64  # an image of this side goes through all networks
 _MOST_SHAPES = 64  # that torch.compile may see before it gives up compiling
 
 

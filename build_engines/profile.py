@@ -1,6 +1,6 @@
 """What is to be built of a network: static shapes, and what its outputs mean to who compares them.
 
-Any ONNX network can be built, given such a spec; the package's own three are in `SPECS`.
+Any ONNX network can be built, given such a spec; the package's own are in `SPECS`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ecg_trt.errors import BuildError
-from ecg_trt.stages.frames import ALIGN_INPUT_PX, RECTIFY_PX_PER_MM, TRACE_PX_PER_MM, TRACE_TILE_HW
+from ecg_trt.stages.frames import (
+    ALIGN_INPUT_PX,
+    CAPTION_HW,
+    CAPTION_PX_PER_MM,
+    RECTIFY_PX_PER_MM,
+    TRACE_PX_PER_MM,
+    TRACE_TILE_HW,
+)
 
 Shape = tuple[int, ...]
 
@@ -41,6 +48,7 @@ SPECS = {
         NetworkSpec("stage1", {"image": (1, 1280, 1280, 3)}, px_per_mm=(RECTIFY_PX_PER_MM, RECTIFY_PX_PER_MM)),
         # A 3x4+1 page has four strips of two tiles.
         NetworkSpec("stage2", {"image": (8, *TRACE_TILE_HW, 3)}, TRACE_PX_PER_MM, ridge="ridge", presence="presence"),
+        NetworkSpec("caption", {"image": (1, *CAPTION_HW, 3)}, (CAPTION_PX_PER_MM, CAPTION_PX_PER_MM)),
     )
 }
 

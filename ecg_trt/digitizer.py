@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 
 from ecg_trt.backends.select import open_runtime
+from ecg_trt.clock import Clock
 from ecg_trt.closing import Closing
-from ecg_trt.config import AUTO, Options
-from ecg_trt.errors import DeviceError, IncompletePageError
+from ecg_trt.config import Options
+from ecg_trt.errors import DeviceError, IncompletePageError, PageError
 from ecg_trt.geometry.assemble import assemble
 from ecg_trt.geometry.naming import Naming, name_boxes, name_strips
 from ecg_trt.geometry.offsets import LinePlaces
@@ -27,7 +26,7 @@ from ecg_trt.geometry.refine import (
     refine_lattice,
     smooth_if_flat,
 )
-from ecg_trt.geometry.scales import Scales, read_scales
+from ecg_trt.geometry.scales import Scales
 from ecg_trt.geometry.settle import settle_avr, settle_rhythm, settle_slant
 from ecg_trt.geometry.strips import agree_on_span, find_strips, shift_to_pen, usual_row_length
 from ecg_trt.inference.views import Views
@@ -44,8 +43,10 @@ from ecg_trt.quality.words import (
 )
 from ecg_trt.runtime import NETWORKS, Runtime
 from ecg_trt.stages.align import Align, may_go_on, realigned, turned, zoomed
+from ecg_trt.stages.caption import Caption
 from ecg_trt.stages.frames import TRACE_PX_PER_MM, trace_px_per_mm
 from ecg_trt.stages.rectify import PageMarks, Rectify
+from ecg_trt.stages.scales import ReadScales
 from ecg_trt.stages.trace import BEYOND_MM, TRACE_VIEWS, Trace
 from ecg_trt.types import (
     Array,
@@ -66,7 +67,7 @@ Source: TypeAlias = "str | os.PathLike[str] | bytes | Array | EncodedPhoto"
 _LEAST_CONFIDENCE = 0.25
 _HARDLY_LABELS = 0.05  # in none of four directions, and no grid: not worth another look
 _OTHER_SCALES = (0.8, 0.64, 1.25)
-_SIDE_MM, _ROW_MM = 12.0, 27.0
+_SIDE_MM, _ROW_MM = 18.0, 27.0
 _ROW_WORTH = 0.1  # of a further row, in units of a well-read label
 _TURNED = 0.05  # by which the names must be read better for the page to be taken as turned
 _BEYOND_MM = 4.0  # by which a strip may reach beyond the lattice that was seen
@@ -129,23 +130,8 @@ class _Look:
         )
 
 
-class _Clock:
-    """Milliseconds spent in each step."""
-
-    def __init__(self) -> None:
-        self.ms: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, step: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.ms[step] = self.ms.get(step, 0.0) + 1000 * (time.perf_counter() - start)
-
-
 class Digitizer(Closing):
-    """Turns photos of paper ECGs into records; holds the three networks open until closed.
+    """Turns photos of paper ECGs into records; holds the networks open until closed.
 
     One photo at a time: a second one in flight needs a twin.
 
@@ -176,11 +162,12 @@ class Digitizer(Closing):
         networks = list_weights(folder_of(self.runtime.model))
         self._weights = {name: digest[:12] for name, digest in networks.items()}
         self._ops = ops = self.runtime.ops
-        stage0, stage1, stage2 = (self.runtime.backends[name] for name in NETWORKS)
+        stage0, stage1, stage2, caption = (self.runtime.backends[name] for name in NETWORKS)
         if self.options.views > 1:
             stage2 = Views(stage2, TRACE_VIEWS[: self.options.views], ops=ops)
         self._align = Align(stage0, ops, self.options.min_px_per_mm)
         self._rectify, self._trace = Rectify(stage1, ops), Trace(stage2, ops)
+        self._scales = ReadScales(Caption(caption, ops), ops, self.options)
 
     @property
     def slots(self) -> int:
@@ -232,20 +219,20 @@ class Digitizer(Closing):
 
     def _read(self, source: Source | Photo) -> Reading:
         """The flat page stays where the pixel work left it."""
-        clock = _Clock()
+        clock = Clock()
         with clock("decode"):
             photo = source if isinstance(source, Photo) else self._decoded(source)
         with clock("upload"):
             photo = replace(photo, image=self._ops.upload(photo.image))
-        with clock("align"):
-            alignment = self._align(photo)
-        look = self._locate(photo, alignment, clock)
+        look = self._find(photo, clock)
         assert look.naming is not None
         with clock("refine"):
             grid, strips = look.refined or self._refine(photo, look.grid, look.naming.strips)
         with clock("flatten"):
-            scales = self._scales(look)
-            page = self._flatten(photo, grid, strips, trace_px_per_mm(scales.gain_mm_per_mv))
+            page = self._flatten(photo, grid, strips)
+            scales = self._scales(photo, look.grid, look.marks, look.naming, page, strips)
+            if trace_px_per_mm(scales.gain_mm_per_mv) != page.px_per_mm:
+                page = self._flatten(photo, grid, strips, trace_px_per_mm(scales.gain_mm_per_mv))
         with clock("trace"):
             trace = self._trace(page, strips, name_boxes(look.naming.strips, look.marks.label))
             strips = shift_to_pen(strips, trace.confidence, page.origin_mm[0], page.px_per_mm[0], BEYOND_MM)
@@ -275,13 +262,6 @@ class Digitizer(Closing):
     ) -> RectifiedPage:
         return self._rectify.flatten(photo, grid, px_per_mm, *_region(strips))
 
-    def _scales(self, look: _Look) -> Scales:
-        """Speed and gain, by marks and strips of one look: refining moves the strips, and not the marks."""
-        assert look.naming is not None
-        given = {name: None if value == AUTO else float(value)
-                 for name, value in (("speed", self.options.speed), ("gain", self.options.gain))}  # fmt: skip
-        return read_scales(look.marks.label, look.marks.pulse, look.naming, **given)
-
     def _refine(self, photo: Photo, grid: GridWarp, strips: tuple[Strip, ...]) -> tuple[GridWarp, tuple[Strip, ...]]:
         """The lattice after a look at the printed lines themselves, and the strips with it."""
         page = self._flatten(photo, grid, strips)
@@ -299,7 +279,7 @@ class Digitizer(Closing):
             return grid, strips
         return smooth_if_flat(followed[0]), carried(strips, followed[1], grid.mm_per_cell)
 
-    def _look(self, photo: Photo, alignment: PageAlignment, clock: _Clock) -> _Look:
+    def _look(self, photo: Photo, alignment: PageAlignment, clock: Clock) -> _Look:
         """Lattice, marks and named strips, as one alignment shows them."""
         with clock("rectify"):
             grid, marks = self._rectify(photo, alignment)
@@ -308,7 +288,27 @@ class Digitizer(Closing):
             naming = name_strips(strips, marks.label, marks.start, layout=self.options.layout)
         return _Look(alignment, grid, marks, naming)
 
-    def _locate(self, photo: Photo, alignment: PageAlignment, clock: _Clock) -> _Look:
+    def _find(self, photo: Photo, clock: Clock) -> _Look:
+        """The look that shows most; a page that is refused or hardly read is sought in other views of the photo."""
+        found: list[_Look] = []
+        refused: list[PageError] = []
+        alignment = None
+        for contrast, near in ((False, False), (True, False), (False, True)):
+            if near and alignment is None:
+                break
+            try:
+                with clock("align"):
+                    alignment = self._align(photo, stretched=contrast, near=alignment if near else None)
+                found.append(self._locate(photo, alignment, clock))
+            except PageError as error:
+                refused.append(error)
+            if found and found[-1].label_score >= DOUBTFUL_LABELS:
+                return found[-1]
+        if not found:
+            raise refused[0]
+        return max(found, key=lambda look: look.worth)
+
+    def _locate(self, photo: Photo, alignment: PageAlignment, clock: Clock) -> _Look:
         """The look that shows the page best.
 
         Where lead names cannot be read, the page is turned; where no lattice is seen, other scales are tried; where

@@ -18,8 +18,10 @@ OTHER_LEADS = ("V7", "V8", "V9", "V3R", "V4R", "X", "Y", "Z")
 LEAD_WORDS = (*LEADS, INVERTED_AVR, *OTHER_LEADS)
 SPEED_WORDS = {f"{speed:g} mm/s": speed for speed in PAPER_SPEEDS_MM_PER_S}
 GAIN_WORDS = {f"{gain:g} mm/mV": gain for gain in GAINS_MM_PER_MV}
-WORDS = (*LEAD_WORDS, *SPEED_WORDS, *GAIN_WORDS)
-"""What is read on a page, in the order of stage 1's planes: a network may know fewer, but only the first of them."""
+SETTING_WORDS = (*SPEED_WORDS, *GAIN_WORDS)
+SETTING = "setting"
+MARKED_WORDS = (*LEAD_WORDS, SETTING)
+"""What stage 1 marks on a page, in the order of its planes: lead names, and any of `SETTING_WORDS` as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,11 @@ class Layout:
         """The same page with -aVR in place of aVR, as most devices print the Cabrera order."""
         rows = tuple(tuple(INVERTED_AVR if lead == "aVR" else lead for lead in row) for row in self.rows)
         return replace(self, rows=rows)
+
+
+def marked_as(word: str) -> str:
+    """Under which of `MARKED_WORDS` a printed word is marked."""
+    return SETTING if word in SETTING_WORDS else word
 
 
 def twelve_first(shown: Iterable[str]) -> tuple[str, ...]:

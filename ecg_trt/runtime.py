@@ -14,7 +14,7 @@ from ecg_trt.errors import BackendError
 from ecg_trt.ops.base import ImageOps
 from ecg_trt.types import Array
 
-NETWORKS = ("stage0", "stage1", "stage2")
+NETWORKS = ("stage0", "stage1", "stage2", "caption")
 
 
 def available_cores() -> int:

@@ -80,7 +80,7 @@ class LabelMark:
     """A word on the page: the name of a lead, the paper speed or the gain.
 
     Attributes:
-        word: one of `layout.WORDS`.
+        word: one of `layout.LEAD_WORDS` or `layout.SETTING_WORDS`.
         xy_mm: centre of the text, page mm.
         score: in [0, 1].
     """

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ecg_trt.layout import GAIN_WORDS, LAYOUTS, LEADS, SPEED_WORDS, WORDS, Layout, upright
+from ecg_trt.layout import GAIN_WORDS, LAYOUTS, LEADS, MARKED_WORDS, SPEED_WORDS, Layout, marked_as, upright
 
 
 def test_words_begin_with_the_twelve_leads_and_none_comes_twice() -> None:
-    assert WORDS[:12] == LEADS
-    assert WORDS[12:] == ("-aVR", "V7", "V8", "V9", "V3R", "V4R", "X", "Y", "Z", "25 mm/s", "50 mm/s", "5 mm/mV",
-                          "10 mm/mV", "20 mm/mV")  # fmt: skip
-    assert len(set(WORDS)) == len(WORDS)
+    assert MARKED_WORDS[:12] == LEADS
+    assert MARKED_WORDS[12:] == ("-aVR", "V7", "V8", "V9", "V3R", "V4R", "X", "Y", "Z", "setting")
+    assert len(set(MARKED_WORDS)) == len(MARKED_WORDS)
+    assert [marked_as(word) for word in ("V3R", *SPEED_WORDS, *GAIN_WORDS)] == ["V3R", *5 * ["setting"]]
     assert SPEED_WORDS["50 mm/s"] == 50.0 and GAIN_WORDS["5 mm/mV"] == 5.0
 
 

@@ -13,6 +13,7 @@ from ecg_trt.config import Options
 from ecg_trt.digitizer import Digitizer, Reading
 from ecg_trt.layout import LEADS
 from ecg_trt.metrics import score_record
+from ecg_trt.runtime import NETWORKS
 from ecg_trt.synth.sample import make_sample
 from ecg_trt.types import Array, EcgRecord
 
@@ -53,7 +54,7 @@ def test_leads_stand_where_the_page_prints_them(reading: Reading) -> None:
 def test_every_step_is_timed_and_every_network_named(reading: Reading) -> None:
     record = reading.record
     assert set(record.timings_ms) >= {"align", "rectify", "layout", "flatten", "trace", "signal", "total"}
-    assert set(record.weights) == {"stage0", "stage1", "stage2"}
+    assert set(record.weights) == set(NETWORKS)
     assert record.backend == "ort"
 
 

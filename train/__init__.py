@@ -1,1 +1,1 @@
-"""Training of the three networks."""
+"""Training of the networks."""

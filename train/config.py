@@ -185,7 +185,7 @@ class Config:
     """One run: a stage, a seed and a schedule.
 
     Attributes:
-        stage: "stage0", "stage1" or "stage2".
+        stage: "stage0", "stage1", "stage2" or "caption".
         seed: of weights and samples.
         out: folder of the run.
         begin: checkpoint whose averaged weights it begins with, "" for none; ``{stage}`` in it names the stage.
@@ -221,6 +221,7 @@ STAGES: dict[str, Table] = {
             "ridge": {"cross_entropy": 1.0, "l1": 0.5, "difference_l1": 0.5, "snr": 0.25}, "presence": {"bce": 1.0},
         },
     },
+    "caption": {"sampler": {"batch": 32}, "loss": {"setting": {"bce": 1.0}}},
 }  # fmt: skip
 _TOP = {"out": str, "stages": list, "seeds": list, "begin": str}
 _SECTIONS = tuple(f.name for f in fields(Config) if f.name not in ("stage", "seed", "out", "begin"))

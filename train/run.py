@@ -13,14 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from ecg_trt.errors import EcgTrtError, OptionError
-from train import stage0, stage1, stage2
+from train import caption, stage0, stage1, stage2
 from train.config import Config, Experiment, overrides, stage_config, tables, to_toml
 from train.distributed import World, joined
 from train.loop import CHECKPOINT, fit, is_done, read_checkpoint
 from train.losses import Criterion
 
 log = logging.getLogger("train")
-TASKS = {task.stage: task for task in (stage0.TASK, stage1.TASK, stage2.TASK)}
+TASKS = {task.stage: task for task in (stage0.TASK, stage1.TASK, stage2.TASK, caption.TASK)}
 _SETTINGS = "config.toml"
 _FREE = ("out", "begin", "schedule", "hardware", "log")  # what may change when a run goes on
 

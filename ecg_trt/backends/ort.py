@@ -56,7 +56,7 @@ class OrtBackend(Closing):
         self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
         self._run = ort.RunOptions()
         self._run.log_severity_level = 3
-        # Scratch memory goes back after each run: three networks, run one after the other, share a budget.
+        # Scratch memory goes back after each run: networks, run one after the other, share a budget.
         self._run.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
     def infer(self, feed: Mapping[str, Array]) -> dict[str, Array]:

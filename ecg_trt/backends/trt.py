@@ -27,7 +27,7 @@ from ecg_trt.engines.manifest import Flavour, Manifest, PlanKey
 from ecg_trt.engines.module import import_tensorrt
 from ecg_trt.engines.store import PlanStore
 from ecg_trt.errors import BackendError, BackendUnavailableError, DeviceError, DeviceFaultError
-from ecg_trt.ops.cuda_work import TILES, VIEW, CudaWork, Sizes
+from ecg_trt.ops.cuda_work import PAGE, TILES, VIEW, CudaWork, Sizes
 from ecg_trt.ops.select import open_cuda_ops
 from ecg_trt.runtime import NETWORKS, Runtime
 from ecg_trt.types import Array
@@ -146,7 +146,7 @@ class TrtBackend(Closing):
 
 
 # Where the pixel work leaves what each network sees: warming up there, its graph is captured for these addresses.
-_ROOMS = {"stage0": VIEW, "stage1": VIEW, "stage2": TILES}
+_ROOMS = {"stage0": VIEW, "stage1": VIEW, "stage2": TILES, "caption": PAGE}
 
 
 class Engines:

@@ -91,7 +91,7 @@ def name_strips(strips: Sequence[Strip], label: Array, start: Array, *, layout: 
 
     Args:
         strips: from `find_strips`.
-        label: (words, H, W) map of the words of `layout.WORDS`.
+        label: (words, H, W) map of the words of `layout.MARKED_WORDS`.
         start: (H, W) map of segment starts.
         layout: name of a layout, `layout.STRIPS`, or "auto".
 
@@ -122,7 +122,7 @@ def name_boxes(strips: Sequence[Strip], label: Array) -> Array:
 
     Args:
         strips: named strips.
-        label: (words, H, W) map of the words of `layout.WORDS`.
+        label: (words, H, W) map of the words of `layout.MARKED_WORDS`.
 
     Returns:
         (H, W) bool.

@@ -10,7 +10,7 @@ from ecg_trt.geometry.grid import lattice_taps
 from ecg_trt.ops.base import Interpolation
 from ecg_trt.ops.cuda_decode import CudaDecoding
 from ecg_trt.ops.cuda_lines import CudaLines
-from ecg_trt.ops.cuda_work import TILES, VIEW, AnyArray, Argument, check_image
+from ecg_trt.ops.cuda_work import PAGE, TILES, VIEW, AnyArray, Argument, check_image
 from ecg_trt.ops.scale import (
     as_room,
     as_windows,
@@ -93,7 +93,7 @@ class CudaOps(CudaDecoding, CudaLines):
         return into
 
     def _page(self, hw: tuple[int, ...]) -> tuple[DeviceArray, DeviceArray]:
-        return self.memory.array("page", (*hw, 3), np.uint8), self.memory.array("seen", hw, np.bool_)
+        return self.memory.array(PAGE, (*hw, 3), np.uint8), self.memory.array("seen", hw, np.bool_)
 
     def _reduced(self, image: DeviceArray, factor: int) -> tuple[DeviceArray, int]:
         """An image averaged over factor x factor px, and the factor; as it is, and 1, where that is not to be had."""

@@ -21,7 +21,7 @@ from ecg_trt.types import Array
 
 AnyArray: TypeAlias = "Array | DeviceArray"
 Argument: TypeAlias = "DeviceArray | np.generic | int | None"
-VIEW, TILES = "warped", "tiles"  # names of the memory that views of a photo and windows of a page are left in
+VIEW, PAGE, TILES = "warped", "page", "tiles"  # names of the memory that views, pages and their windows are left in
 CHUNK_ROWS = 40  # of a column, that one thread looks at
 PEAK = np.dtype([("index", np.uint32), ("xy", np.float32, 2), ("score", np.float32)])  # Peak in peaks.cu
 MARK = np.dtype(np.uint32)  # see marks.cu
@@ -61,7 +61,7 @@ class Sizes:
         chunks = -(-height // CHUNK_ROWS)
         return {
             "photo": 3 * self.photo_px, "reduced": 3 * self.photo_px // 4, VIEW: 3 * self.view_px,
-            "grey": self.view_px, "page": 3 * self.page_px, "seen": self.page_px, "lattice": 1 << 19,
+            "grey": self.view_px, PAGE: 3 * self.page_px, "seen": self.page_px, "lattice": 1 << 19,
             TILES: 3 * self.tiles * height * width, "corners": 4096, "letters": 1 << 20,
             "chunk value": 4 * chunks * RIDGE_CANDIDATES * column, "chunk row": 4 * chunks * RIDGE_CANDIDATES * column,
             "chunk mass": 8 * chunks * column, "ridge": 14 * RIDGE_CANDIDATES * column, "ridge path": 13 * column,

@@ -1,1 +1,1 @@
-"""The three stages: pre-processing, network and decoding, one callable each."""
+"""The stages: pre-processing, network and decoding, one callable each."""

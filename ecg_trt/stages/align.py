@@ -32,6 +32,9 @@ _RULING_PX_PER_MM = 3.0
 _ROOM_MM = 22.0  # left around the strips on a second look
 _MORE_ROWS_MM = 60.0  # and above and below them, where rows are missing
 _LEAST_COHERENCE = 0.15
+_BESIDE_GREY = 114
+_CLOSE_UP_MARGIN = 0.2  # of the page's longer side, on either side of it
+_DARK, _BRIGHT = (1, 20), (99, 235)  # percentile of a picture, and where a stretched one has it
 
 
 def largest_patch(score: Array, threshold: float = _PAGE_THRESHOLD) -> Array:
@@ -83,15 +86,25 @@ class Align:
     def __init__(self, backend: Backend, ops: ImageOps, min_px_per_mm: float) -> None:
         self.backend, self.ops, self.min_px_per_mm = backend, ops, min_px_per_mm
 
-    def __call__(self, photo: Photo) -> PageAlignment:
+    def __call__(
+        self, photo: Photo, *, stretched: bool = False, near: PageAlignment | None = None
+    ) -> PageAlignment:
         """Finds the page.
+
+        Args:
+            photo: the photo.
+            stretched: with its contrast stretched, for a page in the dark.
+            near: what was found before, to be looked at alone, straight and from near.
 
         Raises:
             NoEcgFoundError: nothing looks like ECG paper.
             ResolutionError: the page is too small in the photo.
         """
-        canvas_from_photo = letterbox(photo.image.shape[:2], (ALIGN_INPUT_PX, ALIGN_INPUT_PX))
-        canvas = self.ops.warp_homography(photo.image, canvas_from_photo, (ALIGN_INPUT_PX, ALIGN_INPUT_PX), fill=114)
+        hw = (ALIGN_INPUT_PX, ALIGN_INPUT_PX)
+        canvas_from_photo = letterbox(photo.image.shape[:2], hw) if near is None else _close_up(near, hw)
+        canvas = self.ops.warp_homography(photo.image, canvas_from_photo, hw, fill=_BESIDE_GREY)
+        if stretched:
+            canvas = stretch_contrast(self.ops.download(canvas)[0], _BESIDE_GREY)
         out = self.backend.infer({"image": canvas.reshape(1, *canvas.shape)})
         page, axes, log_scale = self.ops.download(out["page"], out["axes"], out["log_scale"])
         score = heat_of(page[0, 0].astype(np.float64))
@@ -148,6 +161,24 @@ class Align:
             residual_mm=fit.residual,
             quarter_turns=int(np.round(np.arctan2(mean_x[1], mean_x[0]) / (np.pi / 2))) % 4,
         )
+
+
+def _close_up(alignment: PageAlignment, hw: tuple[int, int]) -> Array:
+    """(3, 3) canvas from photo px, that shows a page upright in the middle, with some room around."""
+    w, h = alignment.size_mm
+    scale = min(hw) / (max(w, h) * (1 + 2 * _CLOSE_UP_MARGIN))
+    shift = [(side - 1 - scale * size) / 2 for side, size in zip(hw[::-1], (w, h), strict=True)]
+    return np.array([[scale, 0, shift[0]], [0, scale, shift[1]], [0, 0, 1.0]]) @ alignment.page_from_photo
+
+
+def stretch_contrast(image: Array, beside: int) -> Array:
+    """A picture (H, W, 3) uint8 with dark darks and light lights; pixels that are all `beside` do not count."""
+    inside = image[(image != beside).any(-1)]
+    if not inside.size:
+        return image
+    low, high = (float(np.percentile(inside, share)) for share, _ in (_DARK, _BRIGHT))
+    stretched = _DARK[1] + (image.astype(np.float32) - low) * (_BRIGHT[1] - _DARK[1]) / max(high - low, 1.0)
+    return np.asarray(np.clip(np.rint(stretched), 0, 255).astype(np.uint8))
 
 
 def _check_resolution(alignment: PageAlignment, photo: Photo, least: float) -> None:

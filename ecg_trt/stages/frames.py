@@ -19,6 +19,11 @@ TRACE_PX_PER_MM = (10.0, 4.5)  # along time, along voltage: a tile reaches 3.5 m
 _TALL_PX_PER_MM = 3.2  # along voltage where 1 mV is 20 mm: a tile reaches 2.5 mV, a pixel is 16 microvolts and not 22
 TRACE_TILE_HW = (320, 1344)
 
+CAPTION_PX_PER_MM = 8.0
+CAPTION_HW = (64, 256)
+CAPTION_STRIDE = 4
+_CAPTION_MIDDLE_MM = 6.0  # on either side of a crop's middle: words whose middle lies there are in the crop as a whole
+
 LARGE_BOX_MM = 5.0
 
 
@@ -30,3 +35,10 @@ def trace_px_per_mm(gain_mm_per_mv: float) -> tuple[float, float]:
 def cell_centre(index: Any, stride: int) -> Any:
     """Pixel coordinate of the middle of output cell `index` (number or array); pixel centres lie at integers."""
     return stride * index + (stride - 1) / 2
+
+
+def caption_middle() -> slice:
+    """Output columns of a caption's crop in which the middle of a word is looked for."""
+    cells = CAPTION_HW[1] // CAPTION_STRIDE
+    reach = round(_CAPTION_MIDDLE_MM * CAPTION_PX_PER_MM / CAPTION_STRIDE)
+    return slice(cells // 2 - reach, cells // 2 + reach)

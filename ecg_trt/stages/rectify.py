@@ -16,7 +16,6 @@ from ecg_trt.backends.base import Backend, static_hw
 from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.geometry.surface import fill_holes, fit_surface
 from ecg_trt.geometry.walk import lattice_to_array, walk_lattice
-from ecg_trt.layout import WORDS
 from ecg_trt.ops.base import ImageOps
 from ecg_trt.stages.frames import LARGE_BOX_MM, RECTIFY_MAX_PX, RECTIFY_PX_PER_MM, RECTIFY_STRIDE
 from ecg_trt.types import Array, GridWarp, PageAlignment, Photo, RectifiedPage
@@ -39,8 +38,7 @@ class PageMarks:
         start: (H, W), starts of segments, on the zero line.
         end: (H, W), ends of strips.
         pulse: (H, W), inside of calibration pulses.
-        label: (words, H, W), middles of the words of `layout.WORDS`; nothing is seen of those that the network does
-            not know.
+        label: (words, H, W), middles of the words of `layout.MARKED_WORDS`.
     """
 
     zero: Array
@@ -81,7 +79,7 @@ class Rectify:
             measured = np.pad(np.isfinite(nodes).all(-1), _BORDER_CELLS)
             nodes = fill_holes(nodes, margin_cells=_BORDER_CELLS)
         heat = self.ops.marks({name: maps[name] for name in _MARKS}, nodes, LARGE_BOX_MM, RECTIFY_STRIDE)
-        marks = PageMarks(label=_all_words(heat["label"]), **{n: heat[n][0] for n in _MARKS if n != "label"})
+        marks = PageMarks(label=heat["label"], **{n: heat[n][0] for n in _MARKS if n != "label"})
         photo_from_canvas = np.linalg.inv(canvas_from_photo)
         node_xy = apply_homography(photo_from_canvas, nodes.astype(np.float64)).astype(np.float32)
         scale = float(np.sqrt(abs(np.linalg.det(photo_from_canvas[:2, :2])))) / photo_from_canvas[2, 2]
@@ -97,13 +95,6 @@ class Rectify:
         step = np.diff(grid.node_xy.astype(np.float64), axis=1)
         resolution = float(np.nanmedian(np.linalg.norm(step, axis=-1))) / grid.mm_per_cell
         return RectifiedPage(image, px_per_mm, origin_mm, seen, resolution)
-
-
-def _all_words(label: Array) -> Array:
-    """Planes of all words from those of the first few."""
-    out = np.zeros((len(WORDS), *label.shape[1:]), np.float32)
-    out[: len(label)] = label
-    return out
 
 
 def _canvas(alignment: PageAlignment, room: tuple[int, int] | None) -> tuple[Array, tuple[int, int]]:

@@ -7,7 +7,7 @@ printed settings.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -17,6 +17,8 @@ from ecg_trt.synth.caption import draw_header, draw_settings
 from ecg_trt.synth.ink import Ink, draw_clutter, draw_polyline, draw_text
 from ecg_trt.synth.spec import PageSpec, draw_spec
 from ecg_trt.types import Array, LabelMark, Segment, Strip
+
+_SLIP_MM = (90.0, 40.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,3 +199,20 @@ def draw_page(
     draw_clutter(image, rng, spec.size_mm, px_per_mm, spec.clutter)
     return Page(image, px_per_mm, spec, tuple(strips), tuple(xs), tuple(ys), tuple(labels), settings,
                 np.array(pulses, np.float64).reshape(-1, 4), leads, shown, fs, spec.grid.strength[0] > 0)  # fmt: skip
+
+
+def draw_slip(rng: np.random.Generator, *, px_per_mm: float, spec: PageSpec) -> Page:
+    """Draws a slip of paper with the caption of a page, part of its lattice, and no traces.
+
+    Args:
+        rng: source of randomness.
+        px_per_mm: resolution of the raster.
+        spec: the look; its sizes and places are drawn anew.
+    """
+    (x0, y0), (w, h) = rng.uniform(-10, [20, 25]), rng.uniform([40, 5], [100, 40])
+    spec = replace(spec, size_mm=_SLIP_MM, grid_mm=(float(x0), float(y0), float(x0 + w), float(y0 + h)))
+    image = _draw_lattice(spec, px_per_mm)
+    settings = draw_settings(image, rng, spec, px_per_mm, [])
+    draw_clutter(image, rng, spec.size_mm, px_per_mm, 0.3 * spec.clutter)
+    return Page(image, px_per_mm, spec, (), (), (), (), settings, np.zeros((0, 4)), (), np.zeros((0, 0), np.float32),
+                0.0, spec.grid.strength[0] > 0)  # fmt: skip

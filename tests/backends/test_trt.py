@@ -41,9 +41,10 @@ from tests.ops.parity import SMALL, noise
 
 @pytest.fixture(scope="module")
 def networks() -> dict[str, bytes]:
-    """One of the shipped networks, and two that compute nothing; FP32, as ONNX Runtime computes FP16 in FP32 too."""
+    """One of the shipped networks, and others that compute nothing; FP32, as ONNX Runtime computes FP16 in FP32 too."""
     real = export(weights_path("stage0"), Precision.FP32, SPECS["stage0"].shapes)
-    return {"stage0": real, "stage1": as_float((1, 8, 8, 3)), "stage2": as_float((2, 8, 8, 3))}
+    others = {name: as_float((1 + k, 8, 8, 3)) for k, name in enumerate(NETWORKS[1:])}
+    return {"stage0": real, **others}
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_a_network_answers_as_on_the_cpu(
             network.infer({"image": tile[:, :-1]})
     with pytest.raises(BackendError, match="closed"):
         network.infer({"image": tile})
-    assert trt.calls.count("create_execution_context") == 3
+    assert trt.calls.count("create_execution_context") == len(NETWORKS)
 
 
 def test_each_network_is_captured_once(
@@ -97,7 +98,7 @@ def test_each_network_is_captured_once(
     save_plans(networks)
     with open_runtime("rtx") as runtime:
         captured = driver.calls.count("end_capture")
-        assert captured == 3
+        assert captured == len(NETWORKS)
         enqueued = trt.calls.count("execute_async_v3")
         photo = runtime.ops.upload(tile[0])
         for _ in range(4):  # where the pixel work leaves it: the very addresses that were captured
@@ -132,7 +133,7 @@ def test_the_runtime_cache_is_kept(
     save_plans(networks)
     open_runtime("rtx").close()
     kept = sorted((tmp_path / "runtime_cache").glob("*_sm90.cache"))
-    assert [path.read_bytes() for path in kept] == [b"compiled"] * 3
+    assert [path.read_bytes() for path in kept] == [b"compiled"] * len(NETWORKS)
     kept[0].write_bytes(b"of another GPU")
     with caplog.at_level("INFO", "ecg_trt"):
         open_runtime("rtx").close()
@@ -148,8 +149,8 @@ def test_slots_share_engines_and_nothing_else(
     with open_runtime("rtx") as first:
         assert first.slots == 2
         with first.twin() as second:
-            assert trt.calls.count("deserialize_cuda_engine") == 3
-            assert trt.calls.count("create_execution_context") == 6
+            assert trt.calls.count("deserialize_cuda_engine") == len(NETWORKS)
+            assert trt.calls.count("create_execution_context") == 2 * len(NETWORKS)
             a, b = (slot.backends["stage0"].infer({"image": tile}) for slot in (first, second))
             assert all(np.array_equal(a[name], b[name]) for name in a)
         assert np.array_equal(first.backends["stage0"].infer({"image": tile})["page"], a["page"])

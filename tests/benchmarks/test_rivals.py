@@ -11,7 +11,8 @@ from ecg_trt.errors import BackendError, BackendUnavailableError, WeightsError
 from ecg_trt.types import Array
 from ecg_trt.weights import weights_path
 
-SIZES = {"stage0": (1, 512, 512, 3), "stage1": (1, 256, 320, 3), "stage2": (2, 320, 1344, 3)}
+SIZES = {"stage0": (1, 512, 512, 3), "stage1": (1, 256, 320, 3), "stage2": (2, 320, 1344, 3),
+         "caption": (1, 64, 256, 3)}  # fmt: skip
 
 
 def feed_of(stage: str) -> dict[str, Array]:

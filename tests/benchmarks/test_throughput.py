@@ -29,7 +29,7 @@ from benchmarks.workload import SAME_DB, Shot, agreement_db, from_folder, snr_db
 from ecg_trt.backends.fake import FakeBackend
 from ecg_trt.errors import BackendUnavailableError, NoEcgFoundError, NotAnImageError, OptionError
 from ecg_trt.ops.cv2_ops import Cv2Ops
-from ecg_trt.runtime import Runtime
+from ecg_trt.runtime import NETWORKS, Runtime
 from tests.cuda.fake_driver import FakeDriver
 
 
@@ -57,7 +57,7 @@ def contender(name: str, reading: Any) -> Contender:
     def enter(is_timed: bool) -> Iterator[Entry]:
         clock = Clock()
         backends: dict[str, Any] = {
-            stage: FakeBackend(lambda feed: time.sleep(0.001) or {}) for stage in ("stage0", "stage1", "stage2")
+            stage: FakeBackend(lambda feed: time.sleep(0.001) or {}) for stage in NETWORKS
         }
         if is_timed:
             backends = {stage: Clocked(backend, stage, clock) for stage, backend in backends.items()}
@@ -231,7 +231,7 @@ def test_a_contenders_networks_are_those_that_the_digitizer_runs(is_timed: bool)
         return FakeBackend(functools.partial(answer, stage), name="rival")
 
     with contenders._on_cpu("rival", open_stage)(is_timed) as entry:
-        assert set(entry.backends) == {"stage0", "stage1", "stage2"}
+        assert set(entry.backends) == set(NETWORKS)
         with pytest.raises(Reached, match="stage0"):
             entry.digitizer(photo(200))
         assert set(entry.take()) <= {"warp"}
@@ -247,7 +247,7 @@ def test_the_packages_own_runtime_is_timed_by_its_driver(is_timed: bool, monkeyp
     @contextmanager
     def open_runtime(backend: str, *, driver: Any = None) -> Iterator[Any]:
         opened.append((backend, type(driver)))
-        backends = {stage: FakeBackend(lambda feed: {}, name=stage) for stage in ("stage0", "stage1", "stage2")}
+        backends = {stage: FakeBackend(lambda feed: {}, name=stage) for stage in NETWORKS}
         with Runtime(backend, backends, Cv2Ops()) as runtime:
             yield runtime
 

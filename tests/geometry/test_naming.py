@@ -7,7 +7,7 @@ import pytest
 
 from ecg_trt.geometry.naming import Naming, name_boxes, name_strips
 from ecg_trt.geometry.strips import agree_on_span, find_strips
-from ecg_trt.layout import LAYOUTS, LEAD_WORDS, LEADS, STRIPS, WORDS, Layout, upright
+from ecg_trt.layout import LAYOUTS, LEAD_WORDS, LEADS, MARKED_WORDS, STRIPS, Layout, upright
 from ecg_trt.synth.page import Page
 from ecg_trt.types import Array
 from tests.geometry.true_maps import maps_of, page_of
@@ -29,7 +29,7 @@ def test_every_layout_is_recognised(name: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     zero, label = (np.clip(0.8 * m + rng.normal(0, 0.05, m.shape), 0, 1).astype(np.float32)
                    for m in (maps["zero"][0], maps["label"]))  # fmt: skip
-    label *= rng.random((len(WORDS), 1, 1)) < 0.8  # some names cannot be read at all
+    label *= rng.random((len(MARKED_WORDS), 1, 1)) < 0.8  # some names cannot be read at all
     strips = agree_on_span(find_strips(zero), maps["start"][0], maps["end"][0])
     naming = name_strips(strips, label, maps["start"][0])
     assert naming is not None
@@ -65,7 +65,7 @@ def test_names_that_cannot_be_read_stand_where_the_others_do() -> None:
     page = page_of(6, layout="3x4", clutter=0.0)
     label = maps_of(page)["label"]
     hidden = page.labels[5]
-    label[WORDS.index(hidden.word)] = 0
+    label[MARKED_WORDS.index(hidden.word)] = 0
     boxes = name_boxes(page.strips, label)
     for mark in page.labels:
         x, y = (round(v) for v in mark.xy_mm)

@@ -7,7 +7,7 @@ import pytest
 
 from ecg_trt.geometry.naming import name_strips
 from ecg_trt.geometry.strips import agree_on_span, find_strips, shift_to_pen
-from ecg_trt.layout import WORDS
+from ecg_trt.layout import MARKED_WORDS
 from ecg_trt.types import Segment, Strip
 from tests.geometry.true_maps import maps_of, page_of
 
@@ -16,7 +16,7 @@ def test_an_empty_page_has_no_strips() -> None:
     nothing = np.zeros((200, 280), np.float32)
     assert find_strips(nothing) == []
     assert agree_on_span([], nothing, nothing) == []
-    assert name_strips([], np.zeros((len(WORDS), 200, 280), np.float32), nothing) is None
+    assert name_strips([], np.zeros((len(MARKED_WORDS), 200, 280), np.float32), nothing) is None
 
 
 def test_strips_are_shifted_to_where_the_pen_begins_and_ends() -> None:

@@ -8,7 +8,7 @@ import pytest
 from ecg_trt.errors import OptionError
 from ecg_trt.geometry.heat import heat_of
 from ecg_trt.geometry.signal import RIDGE_CANDIDATES, decode_ridge, follow_ridge, ridge_path
-from ecg_trt.layout import WORDS
+from ecg_trt.layout import MARKED_WORDS
 from ecg_trt.ops.base import Letters
 from ecg_trt.ops.cuda_decode import _PATH_PRICES
 from ecg_trt.ops.cuda_ops import CudaOps
@@ -111,14 +111,14 @@ def test_marks(
     monkeypatch.setattr("ecg_trt.ops.cuda_decode.MARKS_AT_ONCE", at_once)  # else all are downloaded
     monkeypatch.setattr("ecg_trt.ops.cuda_decode._INDICES", indices)  # of 30 * 40 * 45 = 54000
     rng = np.random.default_rng(5)
-    planes = {"zero": 1, "start": 1, "end": 1, "pulse": 1, "label": len(WORDS)}
+    planes = {"zero": 1, "start": 1, "end": 1, "pulse": 1, "label": len(MARKED_WORDS)}
     logits = {name: rng.normal(-3, 2, (n, 40, 45)).astype(np.float32) for name, n in planes.items()}
     nodes = bent_nodes(9, 10, 20.0, holes) - 8  # some lie outside the canvas
     expected, got = (ops.marks(logits, nodes, 5.0, 4) for ops in (Cv2Ops(), gpu))
     for name, wanted in expected.items():
         agree("mark", got[name], np.where(wanted < 4.5 / 255, 0, wanted))
         assert not ((got[name] > 0) & (got[name] < 4.9 / 255)).any()
-    assert got["label"].shape == (len(WORDS), 40, 45)
+    assert got["label"].shape == (len(MARKED_WORDS), 40, 45)
 
 
 def test_results_of_the_networks_stay_where_they_are(gpu: CudaOps) -> None:

@@ -18,7 +18,7 @@ from ecg_trt.errors import (
     DriverError,
     OptionError,
 )
-from ecg_trt.layout import WORDS
+from ecg_trt.layout import MARKED_WORDS
 from ecg_trt.ops.base import Letters
 from ecg_trt.ops.cuda_ops import CudaOps
 from ecg_trt.ops.select import open_cuda_ops
@@ -184,7 +184,7 @@ def test_slots_share_kernels_and_nothing_else() -> None:
 def test_nothing_is_allocated_for_a_usual_photo() -> None:
     driver = FakeDriver()  # without kernels: all counts stay 0
     nodes, logits = bent_nodes(50, 66, 50.0), np.zeros((8, 320, 1344), np.float32)
-    planes = {"zero": 1, "start": 1, "end": 1, "pulse": 1, "label": len(WORDS)}
+    planes = {"zero": 1, "start": 1, "end": 1, "pulse": 1, "label": len(MARKED_WORDS)}
     maps = [np.zeros((n, 320, 320), np.float32) for n in (*planes.values(), 1, 2)]
     names = (*(f"{name} logits" for name in planes), "node logits", "node offsets")
     with CudaOps(driver) as gpu:

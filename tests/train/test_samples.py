@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ecg_trt.layout import LAYOUTS, WORDS
+from ecg_trt.layout import LAYOUTS, MARKED_WORDS, marked_as
 from ecg_trt.synth.page import draw_page
 from ecg_trt.synth.spec import draw_spec
 from train.data.samples import Sample, _page_maps, align_sample, rectify_samples, trace_samples
@@ -49,7 +49,7 @@ def test_some_align_samples_show_no_ecg() -> None:
 def test_rectify_sample_marks_lie_where_they_must() -> None:
     sample = next(s for s in (_first(rectify_samples, k) for k in range(20, 60)) if s["node"].max() > 0.9)
     assert sample["image"].shape == (384, 384, 3)
-    assert sample["label"].shape == (len(WORDS), 96, 96)
+    assert sample["label"].shape == (len(MARKED_WORDS), 96, 96)
     peak = sample["node"][0] > 0.6
     assert np.abs(sample["offset"][:, peak]).max() < 1.2  # cells: the node is in the cell or the next one
     assert set(np.unique(sample["pulse"])) <= {0.0, 1.0}
@@ -61,12 +61,12 @@ def test_every_word_of_a_page_has_a_middle() -> None:
     page = draw_page(rng, SOURCE.draw(rng), 500.0, px_per_mm=2.0, spec=spec)
     x, y = (np.arange(0.37, side, 1.0) for side in page.spec.size_mm)
     label = _page_maps(page, np.stack(np.meshgrid(x, y), -1), np.ones((len(y), len(x)), bool))["label"]
-    wanted = {mark.word for mark in (*page.labels, *page.settings)}
-    assert {word for word, plane in zip(WORDS, label, strict=True) if plane.max() == 1.0} == wanted
-    assert {word for word, plane in zip(WORDS, label, strict=True) if plane.max() > 0.0} == wanted
+    wanted = {marked_as(mark.word) for mark in (*page.labels, *page.settings)}
+    assert {word for word, plane in zip(MARKED_WORDS, label, strict=True) if plane.max() == 1.0} == wanted
+    assert {word for word, plane in zip(MARKED_WORDS, label, strict=True) if plane.max() > 0.0} == wanted
     for mark in (*page.labels, *page.settings):
         at = [int(np.abs(axis - v).argmin()) for axis, v in zip((x, y), mark.xy_mm, strict=True)]
-        assert label[WORDS.index(mark.word), at[1], at[0]] == 1.0, mark
+        assert label[MARKED_WORDS.index(marked_as(mark.word)), at[1], at[0]] == 1.0, mark
 
 
 def test_trace_truth_lies_on_ink() -> None:

@@ -263,7 +263,7 @@ class KitPages:
     def __init__(self, pages: Sequence[tuple[Path, Path]]) -> None:
         self.pages = pages
 
-    def page(self, rng: np.random.Generator, px_per_mm: float, voltage: float = 1.0) -> Page:
+    def page(self, rng: np.random.Generator, px_per_mm: float, voltage: float = 1.0, **look: object) -> Page:
         """One page by lot, with the voltages that it has."""
-        del voltage
+        del voltage, look
         return read_kit_page(*self.pages[int(rng.integers(len(self.pages)))], px_per_mm)

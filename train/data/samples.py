@@ -9,26 +9,40 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ecg_trt.layout import LEADS, WORDS
+from ecg_trt.layout import (
+    GAINS_MM_PER_MV,
+    LEADS,
+    MARKED_WORDS,
+    PAPER_SPEEDS_MM_PER_S,
+    SETTING_WORDS,
+    marked_as,
+)
 from ecg_trt.stages.frames import (
     ALIGN_LOG_SCALE_UNIT,
     ALIGN_STRIDE,
+    CAPTION_HW,
+    CAPTION_PX_PER_MM,
+    CAPTION_STRIDE,
     RECTIFY_PX_PER_MM,
     RECTIFY_STRIDE,
     TRACE_PX_PER_MM,
+    caption_middle,
     cell_centre,
 )
-from ecg_trt.synth.page import Page
+from ecg_trt.synth.page import Page, draw_slip
 from ecg_trt.synth.plain import draw_plain_page
 from ecg_trt.synth.sheet import bounds
 from ecg_trt.synth.shot import Shot, draw_shot, photograph
+from ecg_trt.synth.spec import draw_spec
 from ecg_trt.types import Array
 from train.data.signals import PageSource
 
 Sample = dict[str, Array]
 
-_RARE_SHARE = 0.5  # of the crops of a page with words beyond the twelve leads, that are laid over one of them
+_RARE_SHARE = 0.35  # of the crops of a page with words beyond the twelve leads, that are laid over one of them
 _WORD_MM = 1.0  # sigma of a word's heat
+_PAGE_SHARE = 0.25  # of the pages that captions are cut from, that are whole ones
+_OTHER_WORD_SHARE, _BESIDE_SHARE = 0.15, 0.4  # of crops for captions: of lead names, and farther from their word
 _NEAREST_CELL = 0.6  # least heat in the cell that a word's middle lies in, whose corner may be 0.8 mm off
 
 
@@ -159,21 +173,29 @@ def _rectify_crop(rng: np.random.Generator, page: Page | None, image: Array, px_
     if rare and rng.random() < _RARE_SHARE:
         aim = rare[rng.integers(len(rare))].xy_mm + rng.uniform(-0.9, 0.9, 2) * reach
     centre = np.clip(aim, np.minimum(reach, size / 2), np.maximum(size - reach, size / 2))
+    photo_xy = _upsample(shot.photo_from_plane(_coarse_mm(hw, mm_from_px, centre)), hw)
+    uv, seen = _cells(shot, photo_xy, RECTIFY_STRIDE)
+    return {"image": _look(image, px_per_mm, shot, rng, photo_xy), **_page_maps(page, uv, seen)}
+
+
+def _coarse_mm(hw: tuple[int, int], mm_from_px: Array, centre: Array) -> Array:
+    """(h, w, 2) mm of every 8th pixel of a crop around `centre`."""
     coarse = np.stack(np.meshgrid(np.arange(0, hw[1] + 8, 8), np.arange(0, hw[0] + 8, 8)), -1)
-    plane = (coarse - (np.array(hw[::-1]) - 1) / 2) @ mm_from_px.T + centre
-    photo_xy = _upsample(shot.photo_from_plane(plane), hw)
-    sample = {"image": _look(image, px_per_mm, shot, rng, photo_xy)}
-    rows, cols = hw[0] // RECTIFY_STRIDE, hw[1] // RECTIFY_STRIDE
-    cells = photo_xy.reshape(rows, RECTIFY_STRIDE, cols, RECTIFY_STRIDE, 2).mean((1, 3))
+    return np.asarray((coarse - (np.array(hw[::-1]) - 1) / 2) @ mm_from_px.T + centre)
+
+
+def _cells(shot: Shot, photo_xy: Array, stride: int) -> tuple[Array, Array]:
+    """Page mm of a crop's output cells (h, w, 2), and whether the photo shows them (h, w)."""
+    h, w = photo_xy.shape[:2]
+    cells = photo_xy.reshape(h // stride, stride, w // stride, stride, 2).mean((1, 3))
     seen = ((cells >= 0) & (cells <= np.array(shot.photo_hw[::-1]) - 1)).all(-1)
-    sample.update(_page_maps(page, shot.page_from_photo(cells), seen))
-    return sample
+    return shot.page_from_photo(cells), seen
 
 
 def _page_maps(page: Page | None, uv: Array, seen: Array) -> Sample:
     """Stage 1's truth at cells whose page coordinate (h, w, 2), mm, is known."""
     h, w = uv.shape[:2]
-    maps = {"offset": np.zeros((2, h, w)), "label": np.zeros((len(WORDS), h, w))}
+    maps = {"offset": np.zeros((2, h, w)), "label": np.zeros((len(MARKED_WORDS), h, w))}
     for name in ("node", "zero", "start", "end", "pulse", "paper"):
         maps[name] = np.zeros((1, h, w))
     if page is not None:
@@ -198,7 +220,7 @@ def _page_maps(page: Page | None, uv: Array, seen: Array) -> Sample:
         low, high = bounds(uv)
         for mark in (*page.labels, *page.settings):
             if (mark.xy_mm > low - _WORD_MM).all() and (mark.xy_mm < high + _WORD_MM).all():
-                plane = maps["label"][WORDS.index(mark.word)]
+                plane = maps["label"][MARKED_WORDS.index(marked_as(mark.word))]
                 np.maximum(plane, _word_heat(uv, mark.xy_mm), out=plane)
     return {name: np.where(seen, m, -1.0 if name == "zero" else 0.0).astype(np.float32) for name, m in maps.items()}
 
@@ -208,6 +230,56 @@ def _word_heat(uv: Array, xy_mm: tuple[float, float]) -> Array:
     heat = _gaussian(uv, np.array([xy_mm]), _WORD_MM)
     top = heat.max()
     return heat / top if top > _NEAREST_CELL else heat
+
+
+def caption_samples(
+    rng: np.random.Generator, source: PageSource, hw: tuple[int, int] = CAPTION_HW, count: int = 12,
+    kind: str | None = None,
+) -> list[Sample]:
+    """Captions: crops of a flat page at 8 px/mm around words, and `setting` at stride 4, -1 where words may be cut.
+
+    Most are of slips of paper that show a caption and little else, each another one: digits are learnt by variety.
+    """
+    if rng.random() >= _PAGE_SHARE:
+        specs = [draw_spec(rng, **_any_setting(rng)) for _ in range(count)]
+        return [_caption_crop(rng, draw_slip(rng, px_per_mm=CAPTION_PX_PER_MM, spec=s), hw, kind) for s in specs]
+    page = source.page(rng, CAPTION_PX_PER_MM, **_any_setting(rng))
+    shot = _caption_shot(rng, page, kind)
+    return [_caption_crop(rng, page, hw, kind, shot) for _ in range(count)]
+
+
+def _any_setting(rng: np.random.Generator) -> dict[str, object]:
+    """The look of a page that prints its settings, all values alike."""
+    return {"settings": True, "paper_speed_mm_per_s": rng.choice(PAPER_SPEEDS_MM_PER_S),
+            "gain_mm_per_mv": rng.choice(GAINS_MM_PER_MV)}  # fmt: skip
+
+
+def _caption_shot(rng: np.random.Generator, page: Page, kind: str | None) -> Shot:
+    resolution = float(np.clip(np.exp(rng.normal(np.log(6.5), 0.35)), 3.5, 13))
+    return draw_shot(rng, page.spec.size_mm, _photo_hw(rng, page.spec.size_mm, resolution), kind=kind)
+
+
+def _caption_crop(
+    rng: np.random.Generator, page: Page, hw: tuple[int, int], kind: str | None, shot: Shot | None = None
+) -> Sample:
+    shot = shot or _caption_shot(rng, page, kind)
+    words = page.labels if not page.settings or rng.random() < _OTHER_WORD_SHARE else page.settings
+    aim = rng.uniform(0, page.spec.size_mm)
+    if words:
+        far = rng.random() < _BESIDE_SHARE  # beside a setting stand numbers that look like one
+        aim = np.array(words[rng.integers(len(words))].xy_mm) + rng.normal(0, [12.0, 3.0] if far else [2.0, 0.8])
+    turn, scale = np.deg2rad(rng.normal(0, 1.0)), np.exp(rng.normal(0, 0.05, 2)) / CAPTION_PX_PER_MM
+    mm_from_px = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * scale
+    uv = _coarse_mm(hw, mm_from_px, aim)
+    photo_xy = _upsample(shot.photo_from_page(uv), hw)
+    at, seen = _cells(shot, photo_xy, CAPTION_STRIDE)
+    heat, judged = np.zeros((len(SETTING_WORDS), *seen.shape), np.float32), np.zeros(seen.shape, bool)
+    for mark in page.settings:
+        plane = heat[SETTING_WORDS.index(mark.word)]
+        np.maximum(plane, _word_heat(at, mark.xy_mm), out=plane)
+    judged[:, caption_middle()] = True
+    image = _look(page.image, page.px_per_mm, shot, rng, photo_xy)
+    return {"image": image, "setting": np.where(judged, heat * seen, -1).astype(np.float32)}
 
 
 def _wobble(rng: np.random.Generator, n: int, px_per_mm: float) -> Array:

@@ -56,8 +56,11 @@ def _to_500_hz(signal: Array, fs: float | None) -> Array:
 class PageSource(Protocol):
     """Whatever hands out pages that a camera can be pointed at."""
 
-    def page(self, rng: np.random.Generator, px_per_mm: float, voltage: float = 1.0) -> Page:
-        """One page at a resolution; its voltages are scaled by `voltage` where it is drawn for the occasion."""
+    def page(self, rng: np.random.Generator, px_per_mm: float, voltage: float = 1.0, **look: object) -> Page:
+        """One page at a resolution.
+
+        Where it is drawn for the occasion, its voltages are scaled by `voltage`, and `look` is fixed as by `draw_spec`.
+        """
         ...
 
 
@@ -94,7 +97,7 @@ class SignalSource:
                 signal = -signal
         return (signal * np.float32(np.exp(rng.normal(0, 0.25)))).astype(np.float32)
 
-    def page(self, rng: np.random.Generator, px_per_mm: float, voltage: float = 1.0) -> Page:
-        """A page that shows one record, drawn by lot; its voltages are scaled by `voltage`."""
-        spec = draw_spec(rng, layout=ANY_PAGE)
+    def page(self, rng: np.random.Generator, px_per_mm: float, voltage: float = 1.0, **look: object) -> Page:
+        """A page that shows one record, drawn by lot but for its `look`; its voltages are scaled by `voltage`."""
+        spec = draw_spec(rng, layout=ANY_PAGE, **look)
         return draw_page(rng, voltage * self.draw(rng), FS, px_per_mm=px_per_mm, spec=spec)

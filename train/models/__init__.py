@@ -1,4 +1,4 @@
-"""The three networks: one U-Net family, told apart by data; the encoder is our own narrow one or one of timm's."""
+"""The networks: one U-Net family, told apart by data; the encoder is our own narrow one or one of timm's."""
 
 from train.models.encoders import build_network
 from train.models.unet import STAGES, StageSpec, UNet, count_macs

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ecg_trt.inference.vote import Kind, kind_of
-from ecg_trt.layout import WORDS
+from ecg_trt.layout import MARKED_WORDS, SETTING_WORDS
+from ecg_trt.stages.frames import CAPTION_HW, CAPTION_STRIDE, RECTIFY_STRIDE, TRACE_TILE_HW
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,13 @@ class StageSpec:
 STAGES = {
     "stage0": StageSpec((16, 32, 64, 96, 128, 128), 8, (("page", 1), ("axes", 4), ("log_scale", 2)), (512, 512)),
     "stage1": StageSpec(
-        (16, 48, 64, 96, 128), 4,
+        (16, 48, 64, 96, 128), RECTIFY_STRIDE,
         (("node", 1), ("offset", 2), ("zero", 1), ("start", 1), ("end", 1), ("pulse", 1), ("paper", 1),
-         ("label", len(WORDS))),
+         ("label", len(MARKED_WORDS))),
         (960, 1216),
     ),
-    "stage2": StageSpec((16, 32, 48, 96, 128), 1, (("ridge", 1),), (320, 1344), "presence"),
+    "stage2": StageSpec((16, 32, 48, 96, 128), 1, (("ridge", 1),), TRACE_TILE_HW, "presence"),
+    "caption": StageSpec((16, 24, 32, 32, 32), CAPTION_STRIDE, (("setting", len(SETTING_WORDS)),), CAPTION_HW),
 }  # fmt: skip
 # Widths of the larger size, where it has a network of its own. Steep waves are told at fine strides.
 BASE_WIDTHS = {"stage2": (32, 64, 96, 96, 128)}

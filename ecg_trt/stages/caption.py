@@ -1,0 +1,66 @@
+"""What the page prints about paper speed and gain.
+
+Stage 1 marks where a setting stands, at a scale that does not show which. Here each such place is looked at again,
+straight from the photo through the lattice, at a scale at which digits are told apart.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ecg_trt.backends.base import Backend
+from ecg_trt.geometry.heat import heat_of
+from ecg_trt.layout import MARKED_WORDS, SETTING, SETTING_WORDS
+from ecg_trt.ops.base import ImageOps
+from ecg_trt.stages.frames import CAPTION_HW, CAPTION_PX_PER_MM, caption_middle
+from ecg_trt.types import Array, GridWarp, Photo
+
+_MARKED = 0.1  # heat at which a place is worth a look
+_MOST_PLACES = 6
+_APART_MM = 4  # places nearer to each other are one
+
+
+class Caption:
+    """Photo, lattice and marks to how well each of `layout.SETTING_WORDS` is read.
+
+    Args:
+        backend: runs the network ``caption``.
+        ops: pixel work.
+    """
+
+    def __init__(self, backend: Backend, ops: ImageOps) -> None:
+        self.backend, self.ops = backend, ops
+
+    def __call__(self, photo: Photo, grid: GridWarp, label: Array) -> dict[str, float]:
+        """Response to each setting, 0..1, the highest of all places.
+
+        Args:
+            photo: the photo.
+            grid: its lattice.
+            label: (words, H, W) of `MARKED_WORDS` at 1 px/mm of page mm.
+        """
+        best = np.zeros(len(SETTING_WORDS))
+        for place in marked_places(label[MARKED_WORDS.index(SETTING)]):
+            best = np.maximum(best, self._read(photo, grid, place))
+        return {word: float(response) for word, response in zip(SETTING_WORDS, best, strict=True)}
+
+    def _read(self, photo: Photo, grid: GridWarp, place: Array) -> Array:
+        """(settings,) response of each at one place (x, y), page mm."""
+        h, w = CAPTION_HW
+        x, y = place - (np.array([w, h]) - 1) / 2 / CAPTION_PX_PER_MM
+        scale = (CAPTION_PX_PER_MM, CAPTION_PX_PER_MM)
+        crop, _ = self.ops.flatten(photo.image, grid.node_xy, grid.mm_per_cell, (x, y), scale, (h, w), "cubic", 114)
+        out = self.backend.infer({"image": crop.reshape(1, h, w, 3)})
+        (setting,) = self.ops.download(out["setting"])
+        return np.asarray(heat_of(setting[0][..., caption_middle()]).max((1, 2)))
+
+
+def marked_places(heat: Array) -> Array:
+    """(n, 2) page mm (x, y) of the strongest marks of (H, W) at 1 px/mm, the strongest first, at most 6."""
+    left = heat.copy()
+    places: list[tuple[int, int]] = []
+    while len(places) < _MOST_PLACES and left.size and left.max() > _MARKED:
+        y, x = np.unravel_index(int(left.argmax()), left.shape)
+        places.append((int(x), int(y)))
+        left[max(0, y - _APART_MM) : y + _APART_MM + 1, max(0, x - _APART_MM) : x + _APART_MM + 1] = 0
+    return np.array(places, np.float64).reshape(-1, 2)

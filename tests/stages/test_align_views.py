@@ -1,0 +1,129 @@
+"""Other views of a photo, for pages that the first does not show well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ecg_trt.backends.fake import FakeBackend
+from ecg_trt.clock import Clock
+from ecg_trt.digitizer import Digitizer
+from ecg_trt.errors import NoEcgFoundError, PageError, ResolutionError
+from ecg_trt.ops.select import open_ops
+from ecg_trt.runtime import NETWORKS, Runtime
+from ecg_trt.stages.align import Align, stretch_contrast
+from ecg_trt.types import Array, PageAlignment, Photo
+
+
+def _alignment(page_from_photo: Array, size_mm: tuple[float, float]) -> PageAlignment:
+    none = np.zeros(0)
+    return PageAlignment(page_from_photo, size_mm, np.zeros((0, 2)), none, none > 0, none, 0)
+
+
+def _blind() -> tuple[Align, list[Array]]:
+    """A stage whose network sees no page, and the pictures that it was shown."""
+    shown: list[Array] = []
+
+    def network(feed: Any) -> dict[str, Array]:
+        shown.append(feed["image"][0].copy())
+        maps = {"page": 1, "axes": 4, "log_scale": 2}
+        return {name: np.full((1, n, 64, 64), -9.0, np.float32) for name, n in maps.items()}
+
+    return Align(FakeBackend(network), open_ops(), 3.0), shown
+
+
+def test_a_page_is_shown_upright_and_from_near() -> None:
+    image = np.full((1200, 1600, 3), 200, np.uint8)
+    page_from_photo = np.array([[0.0, 0.2, -60.0], [-0.2, 0.0, 200.0], [0, 0, 1]])  # 5 px/mm, turned by a quarter
+    corners = np.linalg.inv(page_from_photo) @ np.array([[10, 10, 1], [150, 10, 1.0]]).T
+    for x, y in corners[:2].T.round().astype(int):
+        image[y - 6 : y + 7, x - 6 : x + 7] = 0
+    align, shown = _blind()
+    with pytest.raises(NoEcgFoundError):
+        align(Photo(image, "photo"), near=_alignment(page_from_photo, (160.0, 100.0)))
+    (canvas,) = shown
+    scale = 512 / (160 * 1.4)
+    left, top = (512 - 160 * scale) / 2, (512 - 100 * scale) / 2
+    for x_mm in (10, 150):
+        x, y = round(left + x_mm * scale), round(top + 10 * scale)
+        assert canvas[y, x].max() < 60, x_mm
+    assert canvas[256, 256].min() > 180
+
+
+def test_a_dark_photo_is_shown_with_its_contrast_stretched() -> None:
+    image = np.full((512, 512, 3), 60, np.uint8)
+    image[::8] = 40
+    align, shown = _blind()
+    for stretched in (False, True):
+        with pytest.raises(NoEcgFoundError):
+            align(Photo(image, "photo"), stretched=stretched)
+    plain, clear = shown
+    assert (plain.max(), clear.min(), clear.max()) == (60, 20, 235)
+
+
+def test_what_lies_beside_the_photo_does_not_count() -> None:
+    image = np.full((20, 40, 3), 114, np.uint8)
+    np.testing.assert_array_equal(stretch_contrast(image, 114), image)
+    image[:, :20] = np.linspace(10, 50, 20)[:, None, None]
+    inside = stretch_contrast(image, 114)[:, :20]
+    assert inside.min() < 25 and inside.max() > 230
+
+
+@dataclass
+class _FakeLook:
+    label_score: float
+    worth: float
+
+
+class _Sought:
+    """A digitizer whose views show what the test says; `seen` are those that were asked for."""
+
+    def __init__(self, plain: object, stretched: object, near: object) -> None:
+        self.shows = {"plain": plain, "stretched": stretched, "near": near}
+        self.seen: list[str] = []
+        networks = {name: FakeBackend(lambda feed: {}) for name in NETWORKS}
+        self.digitizer = Digitizer(runtime=Runtime("fake", networks, open_ops()))
+        self.digitizer._align = self.align  # type: ignore[assignment]
+        self.digitizer._locate = lambda photo, alignment, clock: self.answer()  # type: ignore[assignment]
+
+    def align(self, photo: Photo, *, stretched: bool, near: PageAlignment | None) -> PageAlignment:
+        self.seen.append("stretched" if stretched else "plain" if near is None else "near")
+        if isinstance(self.shows[self.seen[-1]], ResolutionError):
+            self.answer()
+        return _alignment(np.eye(3), (10.0, 10.0))
+
+    def answer(self) -> Any:
+        shown = self.shows[self.seen[-1]]
+        if isinstance(shown, PageError):
+            raise shown
+        return shown
+
+    def find(self) -> Any:
+        return self.digitizer._find(Photo(np.zeros((9, 9, 3), np.uint8), "photo"), Clock())
+
+
+NOTHING = NoEcgFoundError("nothing", got="wood", expected="a page", mend="Look again.")
+SMALL = ResolutionError("too small", got="1 px/mm", expected="3", mend="Move closer.")
+GOOD, DOUBTFUL, BETTER = _FakeLook(0.5, 0.5), _FakeLook(0.05, 0.1), _FakeLook(0.1, 0.2)
+
+
+def test_a_page_that_is_read_is_looked_at_once() -> None:
+    sought = _Sought(GOOD, GOOD, GOOD)
+    assert sought.find() is GOOD and sought.seen == ["plain"]
+
+
+def test_a_page_that_is_refused_is_sought_in_other_views() -> None:
+    sought = _Sought(NOTHING, GOOD, GOOD)
+    assert sought.find() is GOOD and sought.seen == ["plain", "stretched"]
+    sought = _Sought(DOUBTFUL, NOTHING, GOOD)
+    assert sought.find() is GOOD and sought.seen == ["plain", "stretched", "near"]
+
+
+def test_without_a_good_view_the_best_counts_and_the_first_refusal() -> None:
+    assert _Sought(DOUBTFUL, BETTER, NOTHING).find() is BETTER
+    sought = _Sought(SMALL, NOTHING, NOTHING)
+    with pytest.raises(ResolutionError, match="too small"):
+        sought.find()
