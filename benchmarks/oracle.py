@@ -21,6 +21,7 @@ from benchmarks.common import write_results
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import EcgTrtError
 from ecg_trt.geometry.assemble import assemble
+from ecg_trt.geometry.strips import region_of
 from ecg_trt.layout import LEADS
 from ecg_trt.metrics import score_record
 from ecg_trt.stages.frames import LARGE_BOX_MM, TRACE_PX_PER_MM
@@ -36,7 +37,6 @@ from train.data.signals import SignalSource
 CASES = ("read", "true map", "true pen on the map that was read", "true map and pen")
 _SPEED, _GAIN, _FS = 25.0, 10.0, 500.0
 _AROUND_MM = 15.0  # of the lattice, beyond the printed one; and of the strips, above and below
-_SIDE_MM, _ROW_MM = 12.0, 27.0
 _LONG_PX, _SHORT_PX = 3000, 2250
 
 
@@ -97,9 +97,7 @@ def judge(digitizer: Digitizer, seed: int, records: Sequence[Array]) -> list[flo
 
     backends, ops = digitizer.runtime.backends, digitizer.runtime.ops
     grid, strips = true_lattice(page, shot)
-    x0, x1 = (f(s.x_mm[k] for s in strips) for k, f in ((0, min), (1, max)))
-    origin = x0 - _SIDE_MM, strips[0].zero_y_mm - _ROW_MM
-    size = x1 - x0 + 2 * _SIDE_MM, strips[-1].zero_y_mm - strips[0].zero_y_mm + 2 * _ROW_MM
+    origin, size = region_of(strips)
     flat = Rectify(backends["stage1"], ops).flatten(photo, grid, TRACE_PX_PER_MM, origin, size)
     read = reading.page, reading.strips
     return [

@@ -14,7 +14,7 @@ from ecg_trt.backends.select import open_runtime
 from ecg_trt.clock import Clock
 from ecg_trt.closing import Closing
 from ecg_trt.config import Options
-from ecg_trt.errors import DeviceError, IncompletePageError, PageError
+from ecg_trt.errors import DeviceError, IncompletePageError, NoEcgFoundError, ResolutionError
 from ecg_trt.geometry.assemble import assemble
 from ecg_trt.geometry.naming import Naming, name_boxes, name_strips
 from ecg_trt.geometry.offsets import LinePlaces
@@ -28,7 +28,7 @@ from ecg_trt.geometry.refine import (
 )
 from ecg_trt.geometry.scales import Scales
 from ecg_trt.geometry.settle import settle_avr, settle_rhythm, settle_slant
-from ecg_trt.geometry.strips import agree_on_span, find_strips, shift_to_pen, usual_row_length
+from ecg_trt.geometry.strips import agree_on_span, find_strips, region_of, shift_to_pen, usual_row_length
 from ecg_trt.inference.views import Views
 from ecg_trt.io.photo import EncodedPhoto, load_photo, read_photo
 from ecg_trt.layout import RECORD_SECONDS, STRIPS
@@ -67,7 +67,6 @@ Source: TypeAlias = "str | os.PathLike[str] | bytes | Array | EncodedPhoto"
 _LEAST_CONFIDENCE = 0.25
 _HARDLY_LABELS = 0.05  # in none of four directions, and no grid: not worth another look
 _OTHER_SCALES = (0.8, 0.64, 1.25)
-_SIDE_MM, _ROW_MM = 18.0, 27.0
 _ROW_WORTH = 0.1  # of a further row, in units of a well-read label
 _TURNED = 0.05  # by which the names must be read better for the page to be taken as turned
 _BEYOND_MM = 4.0  # by which a strip may reach beyond the lattice that was seen
@@ -167,7 +166,7 @@ class Digitizer(Closing):
             stage2 = Views(stage2, TRACE_VIEWS[: self.options.views], ops=ops)
         self._align = Align(stage0, ops, self.options.min_px_per_mm)
         self._rectify, self._trace = Rectify(stage1, ops), Trace(stage2, ops)
-        self._scales = ReadScales(Caption(caption, ops), ops, self.options)
+        self._caption, self._scales = Caption(caption, ops), ReadScales(ops, self.options)
 
     @property
     def slots(self) -> int:
@@ -228,9 +227,11 @@ class Digitizer(Closing):
         assert look.naming is not None
         with clock("refine"):
             grid, strips = look.refined or self._refine(photo, look.grid, look.naming.strips)
-        with clock("flatten"):
+        with clock("scales"):
+            said = self._caption(photo, look.grid, look.marks.label)  # before there is a flat page, whose room it takes
             page = self._flatten(photo, grid, strips)
-            scales = self._scales(photo, look.grid, look.marks, look.naming, page, strips)
+            scales = self._scales(said, look.marks, look.naming, page, strips)
+        with clock("flatten"):
             if trace_px_per_mm(scales.gain_mm_per_mv) != page.px_per_mm:
                 page = self._flatten(photo, grid, strips, trace_px_per_mm(scales.gain_mm_per_mv))
         with clock("trace"):
@@ -260,7 +261,7 @@ class Digitizer(Closing):
     def _flatten(
         self, photo: Photo, grid: GridWarp, strips: Sequence[Strip], px_per_mm: tuple[float, float] = TRACE_PX_PER_MM
     ) -> RectifiedPage:
-        return self._rectify.flatten(photo, grid, px_per_mm, *_region(strips))
+        return self._rectify.flatten(photo, grid, px_per_mm, *region_of(strips))
 
     def _refine(self, photo: Photo, grid: GridWarp, strips: tuple[Strip, ...]) -> tuple[GridWarp, tuple[Strip, ...]]:
         """The lattice after a look at the printed lines themselves, and the strips with it."""
@@ -289,19 +290,23 @@ class Digitizer(Closing):
         return _Look(alignment, grid, marks, naming)
 
     def _find(self, photo: Photo, clock: Clock) -> _Look:
-        """The look that shows most; a page that is refused or hardly read is sought in other views of the photo."""
+        """The look that shows most; where no page is found, or it is hardly read, it is sought in other views."""
         found: list[_Look] = []
-        refused: list[PageError] = []
+        refused: list[NoEcgFoundError] = []
         alignment = None
-        for contrast, near in ((False, False), (True, False), (False, True)):
-            if near and alignment is None:
+        for stretched, is_near in ((False, False), (True, False), (False, True)):
+            near = max(found, key=lambda look: look.worth).alignment if found else alignment
+            if is_near and near is None:
                 break
             try:
                 with clock("align"):
-                    alignment = self._align(photo, stretched=contrast, near=alignment if near else None)
+                    alignment = self._align(photo, stretched=stretched, near=near if is_near else None)
                 found.append(self._locate(photo, alignment, clock))
-            except PageError as error:
+            except NoEcgFoundError as error:
                 refused.append(error)
+            except ResolutionError:
+                if not (found or refused):
+                    raise
             if found and found[-1].label_score >= DOUBTFUL_LABELS:
                 return found[-1]
         if not found:
@@ -377,13 +382,6 @@ class Digitizer(Closing):
         if not record.mean_quality >= self.options.min_quality:
             raise refuse_low_quality(record.mean_quality, self.options.min_quality, photo.source)
         return record, residual, features
-
-
-def _region(strips: Sequence[Strip]) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Origin and size of the part of the page that holds the strips, mm."""
-    x0, x1 = min(s.x_mm[0] for s in strips) - _SIDE_MM, max(s.x_mm[1] for s in strips) + _SIDE_MM
-    y0, y1 = strips[0].zero_y_mm - _ROW_MM, strips[-1].zero_y_mm + _ROW_MM
-    return (x0, y0), (x1 - x0, y1 - y0)
 
 
 def digitize(source: Source, **options: object) -> EcgRecord:

@@ -14,6 +14,8 @@ import numpy as np
 
 from ecg_trt.types import Array, Strip
 
+SIDE_MM, ROW_MM = 18.0, 27.0
+"""How far beside the strips, and above and below their zero lines, the page is flattened."""
 _LEAST_STRIP_MM = 20.0
 _LEAST_ROW_PITCH_MM = 7
 _ROW_LENGTHS_MM = (125.0, 250.0, 500.0)  # 5 or 10 s at 25 or 50 mm/s
@@ -144,3 +146,10 @@ def shift_to_pen(strips: Sequence[Strip], confidence: Array, origin_x_mm: float,
         return tuple(strips)
     shift = float(np.median(said))
     return tuple(s.moved(shift) for s in strips)
+
+
+def region_of(strips: Sequence[Strip]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Origin and size (x, y) of the part of the page that is flattened for these strips, mm."""
+    x0, x1 = min(s.x_mm[0] for s in strips) - SIDE_MM, max(s.x_mm[1] for s in strips) + SIDE_MM
+    y0, y1 = strips[0].zero_y_mm - ROW_MM, strips[-1].zero_y_mm + ROW_MM
+    return (x0, y0), (x1 - x0, y1 - y0)

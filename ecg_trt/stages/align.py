@@ -117,6 +117,8 @@ class Align:
                 mend="Photograph the whole page from above, filling the frame, in even light.",
             )
         alignment = self._fit(axes[0], log_scale[0], score, on, canvas_from_photo)
+        if near is not None:
+            alignment = replace(alignment, quarter_turns=(alignment.quarter_turns + near.quarter_turns) % 4)
         for _ in range(2):
             alignment = self._straighten(photo, alignment)
         _check_resolution(alignment, photo, self.min_px_per_mm)
@@ -172,13 +174,16 @@ def _close_up(alignment: PageAlignment, hw: tuple[int, int]) -> Array:
 
 
 def stretch_contrast(image: Array, beside: int) -> Array:
-    """A picture (H, W, 3) uint8 with dark darks and light lights; pixels that are all `beside` do not count."""
-    inside = image[(image != beside).any(-1)]
+    """A picture (H, W, 3) uint8 with dark darks and light lights; pixels that are all `beside` stay as they are."""
+    shown = (image != beside).any(-1)
+    inside = image[shown]
     if not inside.size:
         return image
     low, high = (float(np.percentile(inside, share)) for share, _ in (_DARK, _BRIGHT))
-    stretched = _DARK[1] + (image.astype(np.float32) - low) * (_BRIGHT[1] - _DARK[1]) / max(high - low, 1.0)
-    return np.asarray(np.clip(np.rint(stretched), 0, 255).astype(np.uint8))
+    stretched = _DARK[1] + (inside.astype(np.float32) - low) * (_BRIGHT[1] - _DARK[1]) / max(high - low, 1.0)
+    out = image.copy()
+    out[shown] = np.clip(np.rint(stretched), 0, 255).astype(np.uint8)
+    return np.asarray(out)
 
 
 def _check_resolution(alignment: PageAlignment, photo: Photo, least: float) -> None:

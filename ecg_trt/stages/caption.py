@@ -52,7 +52,7 @@ class Caption:
         crop, _ = self.ops.flatten(photo.image, grid.node_xy, grid.mm_per_cell, (x, y), scale, (h, w), "cubic", 114)
         out = self.backend.infer({"image": crop.reshape(1, h, w, 3)})
         (setting,) = self.ops.download(out["setting"])
-        return np.asarray(heat_of(setting[0][..., caption_middle()]).max((1, 2)))
+        return np.asarray(np.nan_to_num(heat_of(setting[0][..., caption_middle()])).max((1, 2)))
 
 
 def marked_places(heat: Array) -> Array:

@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from ecg_trt.config import AUTO, Options
 from ecg_trt.geometry.naming import Naming
 from ecg_trt.geometry.pulses import read_pulses, stroke_windows
 from ecg_trt.geometry.scales import Scales, read_scales
 from ecg_trt.ops.base import ImageOps
-from ecg_trt.stages.caption import Caption
 from ecg_trt.stages.rectify import PageMarks
-from ecg_trt.types import Array, GridWarp, Photo, RectifiedPage, Strip
+from ecg_trt.types import Array, RectifiedPage, Strip
 
 
 class ReadScales:
     """Gathers all that a page says about its scales.
 
     Args:
-        caption: reads what is printed.
         ops: pixel work.
         options: `speed` and `gain`, where they are given.
     """
 
-    def __init__(self, caption: Caption, ops: ImageOps, options: Options) -> None:
-        self.caption, self.ops = caption, ops
+    def __init__(self, ops: ImageOps, options: Options) -> None:
+        self.ops = ops
         self.speed, self.gain = (None if value == AUTO else float(value) for value in (options.speed, options.gain))
 
-    def __call__(self, photo: Photo, grid: GridWarp, marks: PageMarks, naming: Naming, page: RectifiedPage,
+    def __call__(self, printed: Mapping[str, float], marks: PageMarks, naming: Naming, page: RectifiedPage,
                  strips: Sequence[Strip]) -> Scales:  # fmt: skip
         """Speed and gain.
 
         Args:
-            photo: the photo.
-            grid: the lattice that the marks were brought to the page with.
+            printed: what `Caption` reads.
             marks: what stage 1 saw.
             naming: strips and layout, as they were found in the marks.
             page: the flat page, by a lattice that may be a finer one.
@@ -41,13 +40,11 @@ class ReadScales:
         """
         if self.speed is not None and self.gain is not None:
             return Scales(self.speed, self.gain, (), ())
-        beginnings, ends = (self._windows(page, strips, side) for side in (0, 1))
-        pulses = read_pulses(marks.pulse, naming.strips, (beginnings, ends), page.px_per_mm)
-        printed = self.caption(photo, grid, marks.label)
+        pulses = read_pulses(marks.pulse, naming.strips, self._windows(page, strips), page.px_per_mm)
         return read_scales(printed, pulses, naming, speed=self.speed, gain=self.gain)
 
-    def _windows(self, page: RectifiedPage, strips: Sequence[Strip], side: int) -> Array:
-        """(strips, h, w, 3) uint8 on the host, around the strips' beginnings or ends."""
-        corners, hw = stroke_windows(strips, side, page.origin_mm, page.px_per_mm)
-        (windows,) = self.ops.download(self.ops.cut(page.image, corners, hw))
-        return windows
+    def _windows(self, page: RectifiedPage, strips: Sequence[Strip]) -> tuple[Array, Array]:
+        """Two times (strips, h, w, 3) uint8 on the host: around the strips' beginnings, and around their ends."""
+        (first, hw), (last, _) = (stroke_windows(strips, side, page.origin_mm, page.px_per_mm) for side in (0, 1))
+        (windows,) = self.ops.download(self.ops.cut(page.image, np.concatenate([first, last]), hw))
+        return windows[: len(strips)], windows[len(strips) :]

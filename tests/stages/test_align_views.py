@@ -68,14 +68,16 @@ def test_what_lies_beside_the_photo_does_not_count() -> None:
     image = np.full((20, 40, 3), 114, np.uint8)
     np.testing.assert_array_equal(stretch_contrast(image, 114), image)
     image[:, :20] = np.linspace(10, 50, 20)[:, None, None]
-    inside = stretch_contrast(image, 114)[:, :20]
-    assert inside.min() < 25 and inside.max() > 230
+    stretched = stretch_contrast(image, 114)
+    assert stretched[:, :20].min() < 25 and stretched[:, :20].max() > 230
+    assert (stretched[:, 20:] == 114).all()
 
 
 @dataclass
 class _FakeLook:
     label_score: float
     worth: float
+    alignment: PageAlignment
 
 
 class _Sought:
@@ -91,6 +93,7 @@ class _Sought:
 
     def align(self, photo: Photo, *, stretched: bool, near: PageAlignment | None) -> PageAlignment:
         self.seen.append("stretched" if stretched else "plain" if near is None else "near")
+        self.near = near
         if isinstance(self.shows[self.seen[-1]], ResolutionError):
             self.answer()
         return _alignment(np.eye(3), (10.0, 10.0))
@@ -107,7 +110,8 @@ class _Sought:
 
 NOTHING = NoEcgFoundError("nothing", got="wood", expected="a page", mend="Look again.")
 SMALL = ResolutionError("too small", got="1 px/mm", expected="3", mend="Move closer.")
-GOOD, DOUBTFUL, BETTER = _FakeLook(0.5, 0.5), _FakeLook(0.05, 0.1), _FakeLook(0.1, 0.2)
+HERE, THERE = (_alignment(np.eye(3), (side, side)) for side in (10.0, 20.0))
+GOOD, DOUBTFUL, BETTER = _FakeLook(0.5, 0.5, HERE), _FakeLook(0.05, 0.1, HERE), _FakeLook(0.1, 0.2, THERE)
 
 
 def test_a_page_that_is_read_is_looked_at_once() -> None:
@@ -123,7 +127,12 @@ def test_a_page_that_is_refused_is_sought_in_other_views() -> None:
 
 
 def test_without_a_good_view_the_best_counts_and_the_first_refusal() -> None:
-    assert _Sought(DOUBTFUL, BETTER, NOTHING).find() is BETTER
-    sought = _Sought(SMALL, NOTHING, NOTHING)
+    sought = _Sought(DOUBTFUL, BETTER, NOTHING)
+    assert sought.find() is BETTER and sought.seen == ["plain", "stretched", "near"]
+    assert sought.near is THERE, "the best look is looked at from near, as it was turned and scaled"
+    with pytest.raises(NoEcgFoundError, match="nothing"):
+        _Sought(NOTHING, SMALL, NOTHING).find()
+    sought = _Sought(SMALL, GOOD, GOOD)
     with pytest.raises(ResolutionError, match="too small"):
         sought.find()
+    assert sought.seen == ["plain"]
