@@ -50,7 +50,7 @@ class Entry:
     """An open contender.
 
     Attributes:
-        backends: "stage0" .. "stage2".
+        backends: by the names of `NETWORKS`.
         digitizer: runs on them.
         take: milliseconds by step since it was last called; empty without a clock.
     """

@@ -28,9 +28,9 @@ from tests.cuda.host_kernels import host_kernels
 
 pytestmark = pytest.mark.slow
 Pair = tuple[Digitizer, FakeDriver]
-# A node at the rim of the lattice may be seen by one and not by the other, which moves the nodes beside it by
-# hundredths of a pixel. With networks under which none tips, 52 dB were measured.
-AGREE_DB = 37
+# Ten leads agree to 44 dB and more; in V4 (31 dB) and V6 (37 dB) the pen's path tips at a wave, as the lattice is off
+# by hundredths of a pixel where a node at its rim was seen by one and not by the other.
+AGREE_DB = 38
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_an_overlay_shows_the_page(gpu: Pair, photo: Array, reading: Reading) ->
     got = gpu[0].digitize_with_views(photo).page
     assert got.image.shape == reading.page.image.shape
     off = np.abs(got.image.astype(int) - reading.page.image)[got.seen & reading.page.seen]
-    assert off.mean() < 2
+    assert off.mean() < 1
     assert (got.seen != reading.page.seen).mean() < 1e-3
 
 

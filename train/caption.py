@@ -33,7 +33,8 @@ def measure(out: Maps, truth: Maps) -> dict[str, float]:
     }
 
 
-TASK = Task("caption", caption_samples, targets, measure, lambda sample: bool(sample["setting"].max() > _SHOWN))
+TASK = Task("caption", caption_samples, targets, measure, lambda sample: bool(sample["setting"].max() > _SHOWN),
+            takes_own_pages=False)  # fmt: skip
 
 if __name__ == "__main__":
     from train.run import train_stage

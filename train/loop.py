@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -237,6 +238,9 @@ def fit(task: Task, config: Config, world: World, *, call_minutes: float | None 
         world: the processes that train together; the first one writes.
         call_minutes: of this call, in place of the schedule's end.
     """
+    if config.data.dir and not task.takes_own_pages:
+        log.info("%s learns from drawn pages alone: one's own do not say what is printed on them", task.stage)
+        config = replace(config, data=replace(config.data, dir=""))
     trainer = Trainer(task, config, world)
     if world.is_first:
         fixed = validation_sets(task, config)  # the others wait: own pages are checked once

@@ -19,6 +19,7 @@ class Task:
         targets: a batch's truth to what each head should answer.
         measure: network output and truth to figures a person understands, on validation batches.
         is_positive: whether a sample shows what the stage looks for.
+        takes_own_pages: whether the truth of one's own pages tells what the stage looks for.
     """
 
     stage: str
@@ -26,3 +27,4 @@ class Task:
     targets: Callable[[Maps], Targets]
     measure: Callable[[Maps, Maps], dict[str, float]]
     is_positive: Callable[[Sample], bool]
+    takes_own_pages: bool = True

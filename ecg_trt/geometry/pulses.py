@@ -50,23 +50,22 @@ class Pulse:
     is_sure: bool = False
 
 
-def read_pulses(pulse: Array, strips: Sequence[Strip], strokes: tuple[Array, Array] | None = None,
-                px_per_mm: tuple[float, float] = (1.0, 1.0)) -> Pulse:  # fmt: skip
+def read_pulses(
+    pulse: Array, strips: Sequence[Strip], strokes: tuple[Array, Array], px_per_mm: tuple[float, float]
+) -> Pulse:
     """Speed and gain from the size of the calibration pulses at the ends of the strips.
 
     Strokes that are sure say it alone. Else the map does: what is usual by itself, unless strokes show a wider pulse;
-    what is unusual if strokes hint at it, too, or if nobody looked at them.
+    what is unusual if strokes hint at it, too.
 
     Args:
         pulse: (H, W) map of the insides of pulses at 1 px/mm of page mm.
         strips: rows of the page; a pulse stands on a row's zero line, before its beginning or behind its end.
         strokes: (strips, h, w, 3) uint8 RGB, flat windows on the beginnings of the strips, and on their ends, as
-            `stroke_windows` cuts them; None if there is no page to look at.
+            `stroke_windows` cuts them.
         px_per_mm: (x, y) of the windows.
     """
-    seen = _on_map(pulse, strips)
-    if strokes is None:
-        return seen
+    seen = pulses_on_map(pulse, strips)
     ink = ink_of_pulses(strokes, px_per_mm)
     best = max(ink, key=lambda size: ink[size])
     if ink[best] > _SURE and ink[best] > _SURER * max(value for size, value in ink.items() if size != best):
@@ -154,7 +153,7 @@ def _outline(mean: Array, wide_mm: float, high_mm: float, px_per_mm: tuple[float
     return best
 
 
-def _on_map(pulse: Array, strips: Sequence[Strip]) -> Pulse:
+def pulses_on_map(pulse: Array, strips: Sequence[Strip]) -> Pulse:
     """What the mean pulse of a network's map measures at half of its height."""
     for mean in sorted((_mean_pulse(pulse, strips, side) for side in (0, 1)), key=lambda m: -m.max()):
         size = _standing(mean)

@@ -1,7 +1,4 @@
-"""Paper speed and gain: what the page prints about them in words, and what its calibration pulses measure.
-
-Maps are (H, W) float32 in [0, 1], pixel (x, y) is page mm (x, y).
-"""
+"""Paper speed and gain: what the page prints about them, what its pulses measure, and what its rows ask for."""
 
 from __future__ import annotations
 
@@ -34,7 +31,7 @@ class Scales:
         speed_mm_per_s: paper speed.
         gain_mm_per_mv: gain.
         assumed: of "speed" and "gain", those that were neither read nor given.
-        notes: where print and pulse contradict each other, in words.
+        notes: where print contradicts pulses or rows, in words.
     """
 
     speed_mm_per_s: float
@@ -57,8 +54,9 @@ def read_scales(
         gain: mm/mV, if it is known.
     """
     assumed, notes, values = [], [], []
+    by_rows = _speed_of_rows(naming) if pulses.speed_mm_per_s is None else None
     for name, unit, given, words, measured, usual in (
-        ("speed", "mm/s", speed, SPEED_WORDS, pulses.speed_mm_per_s or _speed_of_rows(naming), USUAL_SPEED_MM_PER_S),
+        ("speed", "mm/s", speed, SPEED_WORDS, pulses.speed_mm_per_s or by_rows, USUAL_SPEED_MM_PER_S),
         ("gain", "mm/mV", gain, GAIN_WORDS, pulses.gain_mm_per_mv, USUAL_GAIN_MM_PER_MV),
     ):
         said = read_setting(printed, words, usual)
@@ -66,8 +64,9 @@ def read_scales(
         if given is None and told is None:
             assumed.append(name)
         if given is None and None is not said != measured is not None:
-            notes.append(f"The page prints a {name} of {said:g} {unit}, but its calibration pulse measures "
-                         f"{measured:g} {unit}: {told:g} {unit} was taken.")  # fmt: skip
+            source = "rows are as long as at" if measured == by_rows else "calibration pulse measures"
+            notes.append(f"The page prints a {name} of {said:g} {unit}, but its {source} {measured:g} {unit}: "
+                         f"{told:g} {unit} was taken.")  # fmt: skip
         values.append(float(given or told or usual))
     return Scales(values[0], values[1], tuple(assumed), tuple(notes))
 

@@ -207,7 +207,7 @@ def draw_slip(rng: np.random.Generator, *, px_per_mm: float, spec: PageSpec) -> 
     Args:
         rng: source of randomness.
         px_per_mm: resolution of the raster.
-        spec: the look; its sizes and places are drawn anew.
+        spec: the look; the paper is 90 x 40 mm, and the lattice lies anywhere on it.
     """
     (x0, y0), (w, h) = rng.uniform(-10, [20, 25]), rng.uniform([40, 5], [100, 40])
     spec = replace(spec, size_mm=_SLIP_MM, grid_mm=(float(x0), float(y0), float(x0 + w), float(y0 + h)))

@@ -5,7 +5,7 @@ pen, which of two crossings is a node. Where a decision hangs by a thousandth, F
 noise in the photo, and one such column in a QRS complex costs a whole photo 30 dB. So photos must reach 40 dB without
 the hundredth of their samples that differ most, and the median photo with them. Where the traces begin is another such
 decision, on a raster of 0.1 mm, and moves every sample: leads are aligned as the metric does it, by that much at most,
-and where all three networks are in FP16 two photos of the ten may lie below, by 10 dB at most.
+and where all networks are in FP16 two photos of the ten may lie below, by 10 dB at most.
 """
 
 from __future__ import annotations

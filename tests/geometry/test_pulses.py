@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from ecg_trt.geometry.pulses import Pulse, ink_of_pulses, read_pulses, stroke_windows
+from ecg_trt.geometry.pulses import Pulse, ink_of_pulses, pulses_on_map, read_pulses, stroke_windows
 from ecg_trt.synth.page import Page, draw_page
 from ecg_trt.synth.signals import simulate
 from ecg_trt.synth.spec import draw_spec
@@ -64,7 +64,7 @@ def test_sure_strokes_overrule_the_map() -> None:
     drawn = _drawn(1, paper_speed_mm_per_s=50.0, gain_mm_per_mv=10.0, pulse="left")
     other = page_of(5, layout="3x4+1", paper_speed_mm_per_s=25.0, gain_mm_per_mv=20.0, pulse="left")
     on_map = maps_of(other)["pulse"][0]
-    assert read_pulses(on_map, other.strips) == Pulse(25.0, 20.0)
+    assert pulses_on_map(on_map, other.strips) == Pulse(25.0, 20.0)
     assert read_pulses(on_map, other.strips, _strokes(drawn), PX_PER_MM) == Pulse(50.0, 10.0, True)
 
 
@@ -81,25 +81,25 @@ def test_windows_stand_around_the_ends_of_the_strips() -> None:
 @pytest.mark.parametrize("gain", [5.0, 10.0, 20.0])
 def test_pulses_tell_speed_and_gain(speed: float, gain: float) -> None:
     page = page_of(5, layout="3x4+1", paper_speed_mm_per_s=speed, gain_mm_per_mv=gain, pulse="left")
-    pulse = read_pulses(maps_of(page)["pulse"][0], page.strips)
+    pulse = pulses_on_map(maps_of(page)["pulse"][0], page.strips)
     assert (pulse.speed_mm_per_s, pulse.gain_mm_per_mv) == (speed, gain)
 
 
 def test_specks_are_no_pulses() -> None:
     specks = np.zeros((100, 100), np.float32)
     specks[10, 10], specks[40:42, 50:52] = 0.9, 0.8
-    assert read_pulses(specks, [Strip(42.0, (60.0, 90.0), 1.0, ())]).gain_mm_per_mv is None
+    assert pulses_on_map(specks, [Strip(42.0, (60.0, 90.0), 1.0, ())]).gain_mm_per_mv is None
 
 
 def test_what_does_not_stand_on_a_zero_line_is_no_pulse() -> None:
     pulse = np.zeros((100, 300), np.float32)
     pulse[30:40, 10:15] = 0.9
-    assert read_pulses(pulse, [Strip(40.0, (20.0, 270.0), 1.0, ())]).gain_mm_per_mv == 10
-    assert read_pulses(pulse, [Strip(50.0, (20.0, 270.0), 1.0, ())]).gain_mm_per_mv is None
-    assert read_pulses(pulse, [Strip(40.0, (60.0, 270.0), 1.0, ())]).gain_mm_per_mv is None
+    assert pulses_on_map(pulse, [Strip(40.0, (20.0, 270.0), 1.0, ())]).gain_mm_per_mv == 10
+    assert pulses_on_map(pulse, [Strip(50.0, (20.0, 270.0), 1.0, ())]).gain_mm_per_mv is None
+    assert pulses_on_map(pulse, [Strip(40.0, (60.0, 270.0), 1.0, ())]).gain_mm_per_mv is None
     two = [Strip(y, (20.0, 270.0), 1.0, ()) for y in (40.0, 70.0)]
-    assert read_pulses(pulse, two).gain_mm_per_mv is None  # one of two rows is not enough
-    assert read_pulses(pulse, []).gain_mm_per_mv is None
+    assert pulses_on_map(pulse, two).gain_mm_per_mv is None  # one of two rows is not enough
+    assert pulses_on_map(pulse, []).gain_mm_per_mv is None
 
 
 @pytest.mark.parametrize("speed", [25.0, 50.0])
@@ -110,5 +110,5 @@ def test_weak_pulses_are_measured_at_half_of_their_own_height(speed: float) -> N
     for strip, share in zip(page.strips, strength, strict=True):
         y = round(strip.zero_y_mm)
         pulse[y - 14 : y + 4] *= share
-    told = read_pulses(pulse, page.strips)
+    told = pulses_on_map(pulse, page.strips)
     assert (told.speed_mm_per_s, told.gain_mm_per_mv) == (speed, 10.0)

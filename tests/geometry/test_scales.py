@@ -71,3 +71,10 @@ def test_a_row_too_long_for_the_record_was_printed_fast() -> None:
     assert read_scales(_printed(), NO_PULSE, _naming(length=500.0)).assumed == ("gain",)
     alone = read_scales(_printed(), NO_PULSE, _naming(Layout(STRIPS, (("II",),)), 500.0))
     assert alone.speed_mm_per_s == 25.0 and "speed" in alone.assumed
+
+
+def test_rows_that_contradict_the_print_are_told_of() -> None:
+    scales = read_scales(_printed(_25mms=0.99), NO_PULSE, _naming(length=500.0))
+    assert scales.speed_mm_per_s == 25.0
+    assert scales.notes == ("The page prints a speed of 25 mm/s, but its rows are as long as at 50 mm/s: "
+                            "25 mm/s was taken.",)  # fmt: skip

@@ -9,7 +9,9 @@ import torch.nn.functional as F  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from ecg_trt.errors import OptionError  # noqa: E402
-from train import stage0, stage1, stage2  # noqa: E402
+from ecg_trt.layout import SETTING_WORDS  # noqa: E402
+from ecg_trt.stages.frames import caption_middle  # noqa: E402
+from train import caption, stage0, stage1, stage2  # noqa: E402
 from train.config import STAGES  # noqa: E402
 from train.losses import LOSSES, Criterion, Target, expected_row  # noqa: E402
 
@@ -234,3 +236,17 @@ def test_stage_2_is_asked_what_it_always_was() -> None:
     presence = F.binary_cross_entropy_with_logits(out["presence"], truth["present"], reduction="none") * truth["judged"]
     expected = entropy + 0.5 * l1 / 4.5 + 0.5 * step / 4.5 + 0.25 * snr + presence.mean()
     torch.testing.assert_close(Criterion(STAGES["stage2"]["loss"])(out, stage2.targets(truth))[0], expected)
+
+
+def test_what_a_caption_is_asked_for() -> None:
+    truth = torch.full((1, len(SETTING_WORDS), 16, 64), -1.0)
+    truth[..., caption_middle()] = 0.0
+    truth[0, 1, 8, 32], truth[0, 1, 8, 33] = 1.0, 0.5
+    target = caption.targets({"setting": truth})["setting"]
+    assert target.value.sum() == 2 and target.value[0, 1, 8, 32] == 1
+    assert target.weight[0, :, 8, 32].tolist() == [1.0] * 5, "which one it is counts for all"
+    assert 0 < target.weight[0, 0, 2, 32] < 0.1 and target.weight[0, 0, 8, 0] == 0
+    right = torch.where(truth > 0.4, 5.0, -5.0)
+    assert caption.measure({"setting": right}, {"setting": truth}) == {"recall": 1.0, "precision": 1.0}
+    other = right.roll(1, 1)
+    assert caption.measure({"setting": other}, {"setting": truth}) == {"recall": 0.0, "precision": 0.0}

@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from ecg_trt.layout import LAYOUTS, MARKED_WORDS, marked_as
-from ecg_trt.synth.page import draw_page
+from ecg_trt.layout import LAYOUTS, MARKED_WORDS, SETTING_WORDS, marked_as
+from ecg_trt.stages.frames import caption_middle
+from ecg_trt.synth.page import draw_page, draw_slip
 from ecg_trt.synth.spec import draw_spec
-from train.data.samples import Sample, _page_maps, align_sample, rectify_samples, trace_samples
+from train.data.samples import Sample, _page_maps, align_sample, caption_samples, rectify_samples, trace_samples
 from train.data.signals import SignalSource
 
 SOURCE = SignalSource()
@@ -23,7 +24,7 @@ def _first(make: Callable[..., list[Sample] | Sample], seed: int) -> Sample:
     return made[0] if isinstance(made, list) else made
 
 
-@pytest.mark.parametrize("make", [align_sample, rectify_samples, trace_samples])
+@pytest.mark.parametrize("make", [align_sample, rectify_samples, trace_samples, caption_samples])
 def test_same_seed_same_sample(make: Callable[..., list[Sample] | Sample]) -> None:
     a, b, c = _first(make, 3), _first(make, 3), _first(make, 4)
     assert all(np.array_equal(a[k], b[k]) for k in a)
@@ -94,3 +95,30 @@ def test_recorded_signals_come_from_a_folder(tmp_path: Path) -> None:
     assert train.draw(rng).shape == (12, 5000)
     with pytest.raises(FileNotFoundError, match="twelve-lead"):
         SignalSource(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_captions_heat_lies_on_its_word_and_is_judged_in_the_middle(seed: int) -> None:
+    samples = caption_samples(np.random.default_rng(seed), SOURCE)
+    middle = caption_middle()
+    assert len(samples) == 12
+    for sample in samples:
+        assert sample["image"].shape == (64, 256, 3) and sample["setting"].shape == (len(SETTING_WORDS), 16, 64)
+        judged = sample["setting"] >= 0
+        assert judged[..., middle].all() and judged.sum() == judged[..., middle].sum()
+        assert sample["setting"].max() <= 1.0
+    shown = [int(s["setting"].max((1, 2)).argmax()) for s in samples if s["setting"].max() > 0.99]
+    assert len(shown) >= 3, "most crops are laid over a setting"
+
+
+def test_words_on_slips_are_ink_where_they_are_said_to_be() -> None:
+    rng, words = np.random.default_rng(3), set()
+    for _ in range(12):
+        slip = draw_slip(rng, px_per_mm=8.0, spec=draw_spec(rng, settings=True))
+        assert slip.strips == () and slip.spec.size_mm == (90.0, 40.0)
+        for mark in slip.settings:
+            words.add(mark.word)
+            x, y = (round(8 * v) for v in mark.xy_mm)
+            around = slip.image[max(0, y - 12) : y + 12, max(0, x - 30) : x + 30].min()
+            assert around < 90, (mark, around)
+    assert len(words) >= 3
