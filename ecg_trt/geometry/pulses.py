@@ -154,7 +154,7 @@ def _outline(mean: Array, wide_mm: float, high_mm: float, px_per_mm: tuple[float
 
 
 def pulses_on_map(pulse: Array, strips: Sequence[Strip]) -> Pulse:
-    """What the mean pulse of a network's map measures at half of its height."""
+    """What the mean pulse of a network's map measures at half of its height; arguments as of `read_pulses`."""
     for mean in sorted((_mean_pulse(pulse, strips, side) for side in (0, 1)), key=lambda m: -m.max()):
         size = _standing(mean)
         if size is not None:
