@@ -18,6 +18,7 @@ from ecg_trt.types import Array, GridWarp, Photo
 _MARKED = 0.1  # heat at which a place is worth a look
 _MOST_PLACES = 6
 _APART_MM = 4  # places nearer to each other are one
+_LINE_MM = 4  # by which places on one line may differ in height; devices print speed and gain on one
 
 
 class Caption:
@@ -56,11 +57,17 @@ class Caption:
 
 
 def marked_places(heat: Array) -> Array:
-    """(n, 2) page mm (x, y) of the strongest marks of (H, W) at 1 px/mm, the strongest first, at most 6."""
+    """(n, 2) page mm (x, y) of the marks of (H, W) at 1 px/mm on the line of the strongest, which is first, at most 6.
+
+    Names and dates elsewhere on the page are marked faintly, too, and the network that reads has not learnt to pass
+    over all of them.
+    """
     left = heat.copy()
     places: list[tuple[int, int]] = []
     while len(places) < _MOST_PLACES and left.size and left.max() > _MARKED:
-        y, x = np.unravel_index(int(left.argmax()), left.shape)
-        places.append((int(x), int(y)))
+        y, x = (int(k) for k in np.unravel_index(int(left.argmax()), left.shape))
+        if not places:
+            left[: max(0, y - _LINE_MM)] = left[y + _LINE_MM + 1 :] = 0
+        places.append((x, y))
         left[max(0, y - _APART_MM) : y + _APART_MM + 1, max(0, x - _APART_MM) : x + _APART_MM + 1] = 0
     return np.array(places, np.float64).reshape(-1, 2)

@@ -73,14 +73,16 @@ def test_the_best_of_all_places_counts_and_without_one_nothing_is_read() -> None
     photo, grid = _photo((62.0, 41.0))
     answers = [_answer(0, 8, 32, 2.0), _answer(0, 8, 32, 4.0)]
     backend = FakeBackend(lambda feed: {"setting": answers.pop()})
-    said = Caption(backend, open_ops())(photo, grid, _label({(62, 41): 0.5, (100, 80): 0.3}))
+    said = Caption(backend, open_ops())(photo, grid, _label({(62, 41): 0.5, (100, 43): 0.3}))
     assert said["25 mm/s"] == pytest.approx(1 / (1 + np.exp(-4.0))) and not answers
     assert set(Caption(backend, open_ops())(photo, grid, _label({})).values()) == {0.0}
 
 
-def test_places_are_apart_and_the_strongest_come_first() -> None:
+def test_places_are_apart_on_one_line_and_the_strongest_come_first() -> None:
     label = _label({(20, 20): 0.5, (23, 20): 0.4, (40, 20): 0.9, (60, 20): 0.05})
     assert marked_places(label[-1]).tolist() == [[40, 20], [20, 20]]
+    other_lines = _label({(20, 24): 0.5, (23, 29): 0.8, (40, 20): 0.9})
+    assert marked_places(other_lines[-1]).tolist() == [[40, 20], [20, 24]]
     many = _label({(x, 50): 0.5 for x in range(5, 150, 10)})
     assert len(marked_places(many[-1])) == 6
     assert marked_places(np.zeros((0, 0), np.float32)).shape == (0, 2)
