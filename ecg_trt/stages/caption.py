@@ -15,7 +15,7 @@ from ecg_trt.ops.base import ImageOps
 from ecg_trt.stages.frames import CAPTION_HW, CAPTION_PX_PER_MM, caption_middle
 from ecg_trt.types import Array, GridWarp, Photo
 
-_MARKED = 0.1  # heat at which a place is worth a look
+_MARKED, _BESIDE_STRONGEST = 0.1, 0.4  # heat at which a place is worth a look, and its share of the strongest's
 _MOST_PLACES = 6
 _APART_MM = 4  # places nearer to each other are one
 _LINE_MM = 4  # by which places on one line may differ in height; devices print speed and gain on one
@@ -63,8 +63,9 @@ def marked_places(heat: Array) -> Array:
     over all of them.
     """
     left = heat.copy()
+    least = max(_MARKED, _BESIDE_STRONGEST * float(heat.max(initial=0)))
     places: list[tuple[int, int]] = []
-    while len(places) < _MOST_PLACES and left.size and left.max() > _MARKED:
+    while len(places) < _MOST_PLACES and left.size and left.max() > least:
         y, x = (int(k) for k in np.unravel_index(int(left.argmax()), left.shape))
         if not places:
             left[: max(0, y - _LINE_MM)] = left[y + _LINE_MM + 1 :] = 0
