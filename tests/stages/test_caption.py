@@ -83,7 +83,7 @@ def test_places_are_apart_on_one_line_and_the_strongest_come_first() -> None:
     assert marked_places(label[-1]).tolist() == [[40, 20], [20, 20]]
     other_lines = _label({(20, 24): 0.5, (23, 29): 0.8, (40, 20): 0.9})
     assert marked_places(other_lines[-1]).tolist() == [[40, 20], [20, 24]]
-    assert marked_places(_label({(20, 20): 0.9, (60, 20): 0.3})[-1]).tolist() == [[20, 20]], "faint beside the strongest"
+    assert marked_places(_label({(20, 20): 0.9, (60, 20): 0.3})[-1]).tolist() == [[20, 20]]  # faint
     many = _label({(x, 50): 0.5 for x in range(5, 150, 10)})
     assert len(marked_places(many[-1])) == 6
     assert marked_places(np.zeros((0, 0), np.float32)).shape == (0, 2)
