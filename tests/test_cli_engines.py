@@ -21,6 +21,7 @@ from tests.build_engines.fake_builder import make_tensorrt
 
 NOTICE = "Research use only, not a medical device"
 Run = Callable[..., Result]
+PLANS = 3 * len(SPECS)  # each network for three GPUs
 ONE = ("--flavour", "rtx", "--stage", "stage0", "--compute-capability", "8.6", "--no-verify")
 
 
@@ -82,7 +83,7 @@ def test_build_makes_and_compares_every_plan(built: Result, home: Path) -> None:
     assert {row["state"] for row in rows} == {"built"}
     assert {row["compared"] for row in rows} == {"ONNX"}
     for row in rows:
-        assert 1 < float(row["MiB"]) < 20
+        assert 0.2 < float(row["MiB"]) < 20
         assert 0 < float(row["median"]) <= float(row["mean"]) <= float(row["max"]) < 0.2
         in_mv = row["mV: max / mean / median"]
         assert (in_mv != "-") == (row["network"] == "stage2")
@@ -90,9 +91,10 @@ def test_build_makes_and_compares_every_plan(built: Result, home: Path) -> None:
             assert float(in_mv.split(" / ")[2]) < 1e-4
     assert NOTICE in built.stderr
     plans = sorted((home / "plans").glob("*.plan"))
-    assert len(plans) == 9
+    assert len(plans) == PLANS
     assert all(plan.read_bytes().startswith(b"vtrt") for plan in plans)
-    manifest = json.loads((plans[0].with_name(f"{plans[0].name}.json")).read_text())
+    first = next(plan for plan in plans if plan.name.startswith("stage0"))
+    manifest = json.loads((first.with_name(f"{first.name}.json")).read_text())
     assert manifest["key"]["onnx_sha256"] == weights.list_weights()["stage0"]
     assert manifest["inputs"] == [{"name": "image", "dtype": "uint8", "shape": [1, 512, 512, 3]}]
 
@@ -102,19 +104,19 @@ def test_a_second_run_does_nothing_and_says_so(built: Result, run: Run, home: Pa
     again = run("build", "--flavour", "rtx", "--compute-capability", "8.6,8.9,12.0")
     assert again.exit_code == 0
     assert {row["state"] for row in table(again)} == {"current"}
-    assert "Nothing to do: all 9 plans" in again.stderr
+    assert f"Nothing to do: all {PLANS} plans" in again.stderr
     assert before == {path: path.stat().st_mtime_ns for path in (home / "plans").iterdir()}
 
 
 def test_list_verify_info(built: Result, run: Run, home: Path) -> None:
     listed = run("engines", "list")
-    assert listed.exit_code == 0 and len(listed.stdout.splitlines()) == 10
-    assert listed.stdout.count("  shipped  ") == 9
+    assert listed.exit_code == 0 and len(listed.stdout.splitlines()) == 1 + PLANS
+    assert listed.stdout.count("  shipped  ") == PLANS
     verified = run("engines", "verify")
-    assert verified.exit_code == 0 and verified.stdout.count("  sound") == 9
-    assert "9 files" not in run("engines", "prune", "--dry-run").output
+    assert verified.exit_code == 0 and verified.stdout.count("  sound") == PLANS
+    assert f"{PLANS} files" not in run("engines", "prune", "--dry-run").output
     shown = run("info").stdout
-    assert f"9 in {home / 'plans'}" in shown and "rtx " in shown
+    assert f"{PLANS} in {home / 'plans'}" in shown and "rtx " in shown
 
 
 def test_what_was_altered_is_found_built_again_and_pruned(fresh: Run, tmp_path: Path) -> None:
