@@ -228,12 +228,14 @@ class Digitizer(Closing):
         with clock("refine"):
             grid, strips = look.refined or self._refine(photo, look.grid, look.naming.strips)
         with clock("scales"):
-            said = self._caption(photo, look.grid, look.marks.label)  # before there is a flat page, whose room it takes
+            # Before there is a flat page, whose room it takes.
+            said = {} if self._scales.are_given else self._caption(photo, look.grid, look.marks.label)
             page = self._flatten(photo, grid, strips)
             scales = self._scales(said, look.marks, look.naming, page, strips)
         with clock("flatten"):
-            if trace_px_per_mm(scales.gain_mm_per_mv) != page.px_per_mm:
-                page = self._flatten(photo, grid, strips, trace_px_per_mm(scales.gain_mm_per_mv))
+            px_per_mm = trace_px_per_mm(scales.gain_mm_per_mv)
+            if px_per_mm != page.px_per_mm:
+                page = self._flatten(photo, grid, strips, px_per_mm)
         with clock("trace"):
             trace = self._trace(page, strips, name_boxes(look.naming.strips, look.marks.label))
             strips = shift_to_pen(strips, trace.confidence, page.origin_mm[0], page.px_per_mm[0], BEYOND_MM)

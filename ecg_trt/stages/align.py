@@ -22,7 +22,7 @@ from ecg_trt.geometry.naming import Naming
 from ecg_trt.geometry.strips import usual_row_length
 from ecg_trt.layout import STRIPS
 from ecg_trt.ops.base import ImageOps
-from ecg_trt.stages.frames import ALIGN_INPUT_PX, ALIGN_LOG_SCALE_UNIT, ALIGN_STRIDE, cell_centre
+from ecg_trt.stages.frames import ALIGN_INPUT_PX, ALIGN_LOG_SCALE_UNIT, ALIGN_STRIDE, BESIDE_GREY, cell_centre
 from ecg_trt.types import Array, GridWarp, PageAlignment, Photo, Strip
 
 _PAGE_THRESHOLD = 0.5
@@ -32,7 +32,6 @@ _RULING_PX_PER_MM = 3.0
 _ROOM_MM = 22.0  # left around the strips on a second look
 _MORE_ROWS_MM = 60.0  # and above and below them, where rows are missing
 _LEAST_COHERENCE = 0.15
-_BESIDE_GREY = 114
 _CLOSE_UP_MARGIN = 0.2  # of the page's longer side, on either side of it
 _DARK, _BRIGHT = (1, 20), (99, 235)  # percentile of a picture, and where a stretched one has it
 
@@ -102,9 +101,9 @@ class Align:
         """
         hw = (ALIGN_INPUT_PX, ALIGN_INPUT_PX)
         canvas_from_photo = letterbox(photo.image.shape[:2], hw) if near is None else _close_up(near, hw)
-        canvas = self.ops.warp_homography(photo.image, canvas_from_photo, hw, fill=_BESIDE_GREY)
+        canvas = self.ops.warp_homography(photo.image, canvas_from_photo, hw, fill=BESIDE_GREY)
         if stretched:
-            canvas = stretch_contrast(self.ops.download(canvas)[0], _BESIDE_GREY)
+            canvas = stretch_contrast(self.ops.download(canvas)[0], BESIDE_GREY)
         out = self.backend.infer({"image": canvas.reshape(1, *canvas.shape)})
         page, axes, log_scale = self.ops.download(out["page"], out["axes"], out["log_scale"])
         score = heat_of(page[0, 0].astype(np.float64))

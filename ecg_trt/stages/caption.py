@@ -12,7 +12,7 @@ from ecg_trt.backends.base import Backend
 from ecg_trt.geometry.heat import heat_of
 from ecg_trt.layout import MARKED_WORDS, SETTING, SETTING_WORDS
 from ecg_trt.ops.base import ImageOps
-from ecg_trt.stages.frames import CAPTION_HW, CAPTION_PX_PER_MM, caption_middle
+from ecg_trt.stages.frames import BESIDE_GREY, CAPTION_HW, CAPTION_PX_PER_MM, caption_middle
 from ecg_trt.types import Array, GridWarp, Photo
 
 _MARKED, _BESIDE_STRONGEST = 0.1, 0.4  # heat at which a place is worth a look, and its share of the strongest's
@@ -50,7 +50,9 @@ class Caption:
         h, w = CAPTION_HW
         x, y = place - (np.array([w, h]) - 1) / 2 / CAPTION_PX_PER_MM
         scale = (CAPTION_PX_PER_MM, CAPTION_PX_PER_MM)
-        crop, _ = self.ops.flatten(photo.image, grid.node_xy, grid.mm_per_cell, (x, y), scale, (h, w), "cubic", 114)
+        crop, _ = self.ops.flatten(
+            photo.image, grid.node_xy, grid.mm_per_cell, (x, y), scale, (h, w), "cubic", BESIDE_GREY
+        )
         out = self.backend.infer({"image": crop.reshape(1, h, w, 3)})
         (setting,) = self.ops.download(out["setting"])
         return np.asarray(np.nan_to_num(heat_of(setting[0][..., caption_middle()])).max((1, 2)))

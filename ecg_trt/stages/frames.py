@@ -25,6 +25,7 @@ CAPTION_STRIDE = 4
 _CAPTION_MIDDLE_MM = 6.0  # on either side of a crop's middle: words whose middle lies there are in the crop as a whole
 
 LARGE_BOX_MM = 5.0
+BESIDE_GREY = 114  # what networks see where the photo shows nothing
 
 
 def trace_px_per_mm(gain_mm_per_mv: float) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.geometry.surface import fill_holes, fit_surface
 from ecg_trt.geometry.walk import lattice_to_array, walk_lattice
 from ecg_trt.ops.base import ImageOps
-from ecg_trt.stages.frames import LARGE_BOX_MM, RECTIFY_MAX_PX, RECTIFY_PX_PER_MM, RECTIFY_STRIDE
+from ecg_trt.stages.frames import BESIDE_GREY, LARGE_BOX_MM, RECTIFY_MAX_PX, RECTIFY_PX_PER_MM, RECTIFY_STRIDE
 from ecg_trt.types import Array, GridWarp, PageAlignment, Photo, RectifiedPage
 
 _MARGIN_MM = 10.0
@@ -64,7 +64,7 @@ class Rectify:
         """Finds the lattice; falls back to the alignment's own where none is printed or seen (residual_px = NaN)."""
         canvas_from_page, hw = _canvas(alignment, self._room)
         canvas_from_photo = canvas_from_page @ alignment.page_from_photo
-        canvas = self.ops.warp_homography(photo.image, canvas_from_photo, hw, fill=114, room_hw=self._room)
+        canvas = self.ops.warp_homography(photo.image, canvas_from_photo, hw, fill=BESIDE_GREY, room_hw=self._room)
         out = self.backend.infer({"image": canvas.reshape(1, *canvas.shape)})
         maps = {name: out[name].reshape(*out[name].shape[1:]) for name in ("node", "offset", *_MARKS)}
         node = maps["node"].reshape(*maps["node"].shape[1:])
@@ -90,7 +90,7 @@ class Rectify:
         """Resamples part of the page, once, straight from the photo."""
         hw = (round(size_mm[1] * px_per_mm[1]), round(size_mm[0] * px_per_mm[0]))
         image, seen = self.ops.flatten(
-            photo.image, grid.node_xy, grid.mm_per_cell, origin_mm, px_per_mm, hw, "cubic", 114
+            photo.image, grid.node_xy, grid.mm_per_cell, origin_mm, px_per_mm, hw, "cubic", BESIDE_GREY
         )
         step = np.diff(grid.node_xy.astype(np.float64), axis=1)
         resolution = float(np.nanmedian(np.linalg.norm(step, axis=-1))) / grid.mm_per_cell

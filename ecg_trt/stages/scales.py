@@ -27,6 +27,11 @@ class ReadScales:
         self.ops = ops
         self.speed, self.gain = (None if value == AUTO else float(value) for value in (options.speed, options.gain))
 
+    @property
+    def are_given(self) -> bool:
+        """Whether there is nothing to be read."""
+        return self.speed is not None and self.gain is not None
+
     def __call__(self, printed: Mapping[str, float], marks: PageMarks, naming: Naming, page: RectifiedPage,
                  strips: Sequence[Strip]) -> Scales:  # fmt: skip
         """Speed and gain.

@@ -16,7 +16,7 @@ from ecg_trt.backends.base import Backend, static_batch
 from ecg_trt.geometry.heat import heat_of
 from ecg_trt.inference.views import View
 from ecg_trt.ops.base import ImageOps, Letters
-from ecg_trt.stages.frames import TRACE_TILE_HW
+from ecg_trt.stages.frames import BESIDE_GREY, TRACE_TILE_HW
 from ecg_trt.types import Array, RectifiedPage, Strip, TraceMap
 
 # The first so many of these are what `Options.views` shows of a strip.
@@ -24,7 +24,6 @@ TRACE_VIEWS = (View(), View(mirrored=True), View(dy=1), View(dy=-1, mirrored=Tru
 BEYOND_MM = 1.5  # looked at on both sides of a strip, as its ends are known less well than its columns
 _OVERLAP_PX = 48
 _MARGIN_PX = 24
-_PAPER_GREY = 114
 _LETTER_PRICE = 6.0  # nats a column, for a ridge that runs along a letter: half of what is all but impossible
 
 
@@ -88,7 +87,7 @@ class Trace:
         """Row of the pen in each column of each tile (n, W), and how sure that is; what fills up a batch comes last."""
         corners = np.array([(tile.top, tile.start) for tile in tiles])
         corners = np.pad(corners, ((0, self._batch - len(tiles)), (0, 0)), mode="edge")
-        out = self.backend.infer({"image": self.ops.cut(page.image, corners, TRACE_TILE_HW, fill=_PAPER_GREY)})
+        out = self.backend.infer({"image": self.ops.cut(page.image, corners, TRACE_TILE_HW, fill=BESIDE_GREY)})
         n, _, height, width = out["ridge"].shape
         covered = None if letters is None else _on_tiles(letters, page, corners)
         row, share = self.ops.ridge(out["ridge"].reshape(n, height, width), covered)
