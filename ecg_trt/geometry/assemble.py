@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ecg_trt.geometry.beats import beat_delays, punctual
 from ecg_trt.geometry.limb import LIMB, blend_limb_leads, foreign_borders, limb_residual
 from ecg_trt.geometry.signal import fill_gaps, resample, seen_columns, without_end_steps
 from ecg_trt.layout import LEADS, RECORD_SECONDS, upright
@@ -48,7 +49,7 @@ def assemble(
     page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, *, leads: Sequence[str], speed: float, gain: float,
     fs: float, seconds: float = RECORD_SECONDS,
 ) -> tuple[Array, Array, float]:
-    """Puts every segment in its place on the record's clock and lets the limb leads agree.
+    """Puts every segment in its place on the record's clock; rows agree on when a beat was, limb leads on its waves.
 
     Where a lead is printed twice, the longer print counts and the shorter fills what it lacks.
 
@@ -72,18 +73,17 @@ def assemble(
     together = signal.copy()  # what the columns print side by side, whatever a rhythm strip says
     quality = np.full(len(leads), np.nan)
     pieces = [
-        (segment.x_mm[1] - segment.x_mm[0], strip, segment, start, k)
+        (segment, start, *_read(page, trace.ridge_row[k], trace.confidence[k], strip, segment, speed, gain))
         for k, strip in enumerate(strips)
         for segment, start in zip(strip.segments, segment_starts_s(strip, speed), strict=True)
     ]
-    for _, strip, segment, start, k in sorted(pieces, key=lambda p: -p[0]):
-        mv, times, good = _read(page, trace.ridge_row[k], trace.confidence[k], strip, segment, speed, gain)
+    pieces.sort(key=lambda piece: piece[0].x_mm[0] - piece[0].x_mm[1])
+    placed = _together_in_time([(mv, times + start) for _, start, mv, times, _ in pieces], fs, n, speed)
+    for (segment, _, _, _, good), samples in zip(pieces, placed, strict=True):
         name, sign = upright(segment.lead)
         lead = leads.index(name)
-        if len(times):
-            placed = resample(sign * mv, times + start, fs, n, passband_hz=_PASSBAND_PER_MM * speed)
-            signal[lead] = np.where(np.isfinite(signal[lead]), signal[lead], placed)
-            together[lead] = np.where(np.isfinite(placed), placed, together[lead])
+        signal[lead] = np.where(np.isfinite(signal[lead]), signal[lead], sign * samples)
+        together[lead] = np.where(np.isfinite(samples), sign * samples, together[lead])
         if np.isnan(quality[lead]):
             quality[lead] = good
     residual = float("nan")
@@ -95,6 +95,17 @@ def assemble(
     if residual > MOST_LIMB_RESIDUAL:
         quality[:LIMB] *= MOST_LIMB_RESIDUAL / residual
     return signal.astype(np.float32), quality.clip(0, 1).astype(np.float32), residual
+
+
+def _together_in_time(pieces: Sequence[tuple[Array, Array]], fs: float, n: int, speed: float) -> Array:
+    """(pieces, n) samples of all (mV, s) on the record's clock, beats at the times that they have in all of them."""
+    band = _PASSBAND_PER_MM * speed
+    placed = np.array([resample(mv, times, fs, n, passband_hz=band) for mv, times in pieces]).reshape(-1, n)
+    beats, delay = beat_delays(placed, fs, speed)
+    for samples, (mv, times), late in zip(placed, pieces, delay, strict=True):
+        if np.isfinite(late).any():
+            samples[:] = resample(mv, punctual(times, beats, late), fs, n, passband_hz=band)
+    return placed
 
 
 def _lawful(signal: Array, together: Array, quality: Array) -> tuple[Array, float]:

@@ -19,6 +19,9 @@ _HEADER = ("ID:", "Name:", "Age: 57 yrs", "Sex: Female", "Sex: Male", "Height: 1
 _RIVALS = ("0.05-40 Hz", "0.05-40Hz", "0.05-150Hz", "0.15-100 Hz", "50 Hz", "60 Hz AC", "100 Hz", "F 60~ 0.15-100 Hz",
            "40Hz", "25 Hz", "10 s", "10 sec", "25 s", "Filter: ON", "W 25", "20-JAN-2010", "05:10:25", "25/10/2005",
            "HR 50 bpm", "10 yr", "AC50", "LP 25Hz", "5 lead", "P 50%")  # fmt: skip
+_LETTERS = "abcdefghijklmnopqrstuvwxyzeeaaiiooumm/"
+_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_UNITS = ("Hz", "ms", "bpm", "/min", "kg", "cm", "years", "yrs", "mmHg", "mV", "s", "mm", "%", "m", "deg")
 _SPEEDS = ("{:g}mm/s", "{:g} mm/s", "{:g} mm/sec", "{:g}mm/sec", "{:.1f} mm/s")
 _GAINS = ("{:g}mm/mV", "{:g} mm/mV", "{:g}mm/mV", "{:g} mm/mV", "{:.1f} mm/mV")
 _BEFORE_SPEED = ("", "", "", "Speed:", "Speed", "Paper speed:", "Vel:")
@@ -48,6 +51,30 @@ def draw_header(image: Array, rng: np.random.Generator, spec: PageSpec, px_per_m
         part[:] = np.minimum(part, code[: part.shape[0], : part.shape[1]])
         taken.append((spec.size_mm[0] - 17, 2, spec.size_mm[0] - 3, 16))
     return taken
+
+
+def draw_remarks(image: Array, rng: np.random.Generator, spec: PageSpec, px_per_mm: float) -> list[Box]:
+    """Draws lines of words, numbers, names and dates, each another one, in place; returns where they stand."""
+    size = float(rng.uniform(1.8, 3.2))
+    x, y = rng.uniform([1, 2], [30, 12])
+    taken: list[Box] = []
+    for _ in range(int(rng.integers(2, 9))):
+        _draw_line(image, rng, spec, [(_remark(rng), "")], size, px_per_mm, taken, (float(x), float(y)))
+        y += size * rng.uniform(1.4, 2.5)
+    return taken
+
+
+def _remark(rng: np.random.Generator) -> str:
+    """A line of text that is no setting, though it may hold the same digits or units."""
+    n, m = (int(k) for k in rng.integers(1, [300, 100]))
+    d, h = f"{rng.integers(1, 32):02d}", ":".join(f"{k:02d}" for k in rng.integers(60, size=rng.integers(2, 4)))
+    name = "".join(rng.choice(list(_LETTERS), rng.integers(3, 12)))
+    unit, year = _UNITS[rng.integers(len(_UNITS))], 1980 + m % 50
+    made = (f"{d}-{_MONTHS[rng.integers(12)]}-{year} {h}", f"{d}/{m % 12 + 1:02d}/{year}", h,
+            f"{n} {unit}", f"{n}/{m} {unit}", f"ID: {n}{m}{n}", f"{name.title()}, {name[:2].title()}", name.upper(), f"{name.title()} {n}", f"{name}: {n}.{m % 10}",
+            _HEADER[rng.integers(len(_HEADER))], _HEADER[rng.integers(len(_HEADER))],
+            _RIVALS[rng.integers(len(_RIVALS))])  # fmt: skip
+    return str(made[rng.integers(len(made))])
 
 
 def draw_settings(image: Array, rng: np.random.Generator, spec: PageSpec, px_per_mm: float,
@@ -90,8 +117,9 @@ def _settings(rng: np.random.Generator, spec: PageSpec) -> list[list[Piece]]:
 
 
 def _draw_line(image: Array, rng: np.random.Generator, spec: PageSpec, pieces: list[Piece], size: float,
-               px_per_mm: float, taken: list[Box]) -> list[LabelMark]:  # fmt: skip
-    """Draws pieces of text one after the other, in as many lines as the paper's width asks for."""
+               px_per_mm: float, taken: list[Box],
+               at: tuple[float, float] | None = None) -> list[LabelMark]:  # fmt: skip
+    """Draws pieces of text one after the other, in as many lines as the paper's width asks for; anywhere if not at."""
     if not pieces:
         return []
     width, height = spec.size_mm
@@ -99,7 +127,7 @@ def _draw_line(image: Array, rng: np.random.Generator, spec: PageSpec, pieces: l
     space = size * float(rng.choice([rng.uniform(0.5, 0.9), rng.uniform(1.0, 6.0)]))
     total = min(sum(wide) + space * (len(pieces) - 1), width - 2)
     for _ in range(_TRIES):
-        begin, y = _place(rng, spec, total, size)
+        begin, y = at or _place(rng, spec, total, size)
         if not any(begin < b[2] and b[0] < begin + total and y - size < b[3] and b[1] < y + size for b in taken):
             break
     step = 1.6 * size if y < height / 2 else -1.6 * size

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from ecg_trt.layout import LEAD_WORDS, LEADS, RECORD_SECONDS, upright
-from ecg_trt.synth.caption import draw_header, draw_settings
+from ecg_trt.synth.caption import draw_header, draw_remarks, draw_settings
 from ecg_trt.synth.ink import Ink, draw_clutter, draw_polyline, draw_text
 from ecg_trt.synth.spec import PageSpec, draw_spec
 from ecg_trt.types import Array, LabelMark, Segment, Strip
@@ -39,6 +39,7 @@ class Page:
         signal_mv: (leads, n) float32, what the page shows, NaN elsewhere, on the record's clock.
         fs: Hz, of `signal_mv`.
         has_grid: a lattice is printed.
+        texts_mm: (n, 4) x0, y0, x1, y1 of what is written around the traces, settings among it.
     """
 
     image: Array
@@ -54,6 +55,7 @@ class Page:
     signal_mv: Array
     fs: float
     has_grid: bool = field(default=True)
+    texts_mm: Array = field(default_factory=lambda: np.zeros((0, 4)))
 
 
 def _line_profile(n: int, px_per_mm: float, start: float, stop: float, step: float, width: float) -> Array:
@@ -198,21 +200,24 @@ def draw_page(
     settings = draw_settings(image, rng, spec, px_per_mm, taken)
     draw_clutter(image, rng, spec.size_mm, px_per_mm, spec.clutter)
     return Page(image, px_per_mm, spec, tuple(strips), tuple(xs), tuple(ys), tuple(labels), settings,
-                np.array(pulses, np.float64).reshape(-1, 4), leads, shown, fs, spec.grid.strength[0] > 0)  # fmt: skip
+                np.array(pulses, np.float64).reshape(-1, 4), leads, shown, fs, spec.grid.strength[0] > 0,
+                np.array(taken, np.float64).reshape(-1, 4))  # fmt: skip
 
 
 def draw_slip(rng: np.random.Generator, *, px_per_mm: float, spec: PageSpec) -> Page:
-    """Draws a slip of paper with the caption of a page, part of its lattice, and no traces.
+    """Draws a slip of paper with the caption of a page or with other text, part of its lattice, and no traces.
 
     Args:
         rng: source of randomness.
         px_per_mm: resolution of the raster.
-        spec: the look; the paper is 90 x 40 mm, and the lattice lies anywhere on it.
+        spec: the look; the paper is 90 x 40 mm, and the lattice lies anywhere on it. Where it asks for no settings,
+            there are other words.
     """
     (x0, y0), (w, h) = rng.uniform(-10, [20, 25]), rng.uniform([40, 5], [100, 40])
     spec = replace(spec, size_mm=_SLIP_MM, grid_mm=(float(x0), float(y0), float(x0 + w), float(y0 + h)))
     image = _draw_lattice(spec, px_per_mm)
-    settings = draw_settings(image, rng, spec, px_per_mm, [])
+    taken = [] if spec.settings else draw_remarks(image, rng, spec, px_per_mm)
+    settings = draw_settings(image, rng, spec, px_per_mm, taken)
     draw_clutter(image, rng, spec.size_mm, px_per_mm, 0.3 * spec.clutter)
     return Page(image, px_per_mm, spec, (), (), (), (), settings, np.zeros((0, 4)), (), np.zeros((0, 0), np.float32),
-                0.0, spec.grid.strength[0] > 0)  # fmt: skip
+                0.0, spec.grid.strength[0] > 0, np.array(taken, np.float64).reshape(-1, 4))  # fmt: skip

@@ -81,7 +81,7 @@ def test_inverted_avr_is_turned_upright() -> None:
     one, three = _waves()
     signal, quality, _ = _assembled({"-aVR": one, "V1": one, "V8": three}, (*LEADS, "V8"))
     assert signal.shape == (13, 5000) and quality.shape == (13,)
-    np.testing.assert_allclose(signal[LEADS.index("aVR")], -signal[LEADS.index("V1")], atol=1e-6)
+    np.testing.assert_allclose(signal[LEADS.index("aVR")], -signal[LEADS.index("V1")], atol=1e-4)
     assert np.isfinite(signal[12]).mean() > 0.99
 
 

@@ -42,7 +42,8 @@ Sample = dict[str, Array]
 _RARE_SHARE = 0.35  # of the crops of a page with words beyond the twelve leads, that are laid over one of them
 _WORD_MM = 1.0  # sigma of a word's heat
 _PAGE_SHARE = 0.25  # of the pages that captions are cut from, that are whole ones
-_OTHER_WORD_SHARE, _BESIDE_SHARE = 0.15, 0.4  # of crops for captions: of lead names, and farther from their word
+_OTHER_SLIP_SHARE = 0.3  # of slips, that carry other text than a caption
+_NAME_SHARE, _TEXT_SHARE, _BESIDE_SHARE = 0.15, 0.2, 0.4  # of captions' crops: on lead names, any text, off a word
 _NEAREST_CELL = 0.6  # least heat in the cell that a word's middle lies in, whose corner may be 0.8 mm off
 
 
@@ -241,16 +242,16 @@ def caption_samples(
     Most are of slips of paper that show a caption and little else, each another one: digits are learnt by variety.
     """
     if rng.random() >= _PAGE_SHARE:
-        specs = [draw_spec(rng, **_any_setting(rng)) for _ in range(count)]
+        specs = [draw_spec(rng, **_any_setting(rng, rng.random() > _OTHER_SLIP_SHARE)) for _ in range(count)]
         return [_caption_crop(rng, draw_slip(rng, px_per_mm=CAPTION_PX_PER_MM, spec=s), hw, kind) for s in specs]
     page = source.page(rng, CAPTION_PX_PER_MM, **_any_setting(rng))
     shot = _caption_shot(rng, page, kind)
     return [_caption_crop(rng, page, hw, kind, shot) for _ in range(count)]
 
 
-def _any_setting(rng: np.random.Generator) -> dict[str, object]:
+def _any_setting(rng: np.random.Generator, is_printed: bool = True) -> dict[str, object]:
     """The look of a page that prints its settings, all values alike."""
-    return {"settings": True, "paper_speed_mm_per_s": rng.choice(PAPER_SPEEDS_MM_PER_S),
+    return {"settings": is_printed, "paper_speed_mm_per_s": rng.choice(PAPER_SPEEDS_MM_PER_S),
             "gain_mm_per_mv": rng.choice(GAINS_MM_PER_MV)}  # fmt: skip
 
 
@@ -263,9 +264,11 @@ def _caption_crop(
     rng: np.random.Generator, page: Page, hw: tuple[int, int], kind: str | None, shot: Shot | None = None
 ) -> Sample:
     shot = shot or _caption_shot(rng, page, kind)
-    words = page.labels if not page.settings or rng.random() < _OTHER_WORD_SHARE else page.settings
+    words = page.labels if rng.random() < _NAME_SHARE else page.settings
     aim = rng.uniform(0, page.spec.size_mm)
-    if words:
+    if len(page.texts_mm) and (not words or rng.random() < _TEXT_SHARE):
+        aim = rng.uniform(*np.split(page.texts_mm[rng.integers(len(page.texts_mm))], 2))
+    elif words:
         far = rng.random() < _BESIDE_SHARE  # beside a setting stand numbers that look like one
         aim = np.array(words[rng.integers(len(words))].xy_mm) + rng.normal(0, [12.0, 3.0] if far else [2.0, 0.8])
     turn, scale = np.deg2rad(rng.normal(0, 1.0)), np.exp(rng.normal(0, 0.05, 2)) / CAPTION_PX_PER_MM
