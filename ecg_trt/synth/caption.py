@@ -70,10 +70,10 @@ def _remark(rng: np.random.Generator) -> str:
     d, h = f"{rng.integers(1, 32):02d}", ":".join(f"{k:02d}" for k in rng.integers(60, size=rng.integers(2, 4)))
     name = "".join(rng.choice(list(_LETTERS), rng.integers(3, 12)))
     unit, year = _UNITS[rng.integers(len(_UNITS))], 1980 + m % 50
-    made = (f"{d}-{_MONTHS[rng.integers(12)]}-{year} {h}", f"{d}/{m % 12 + 1:02d}/{year}", h,
-            f"{n} {unit}", f"{n}/{m} {unit}", f"ID: {n}{m}{n}", f"{name.title()}, {name[:2].title()}", name.upper(), f"{name.title()} {n}", f"{name}: {n}.{m % 10}",
-            _HEADER[rng.integers(len(_HEADER))], _HEADER[rng.integers(len(_HEADER))],
-            _RIVALS[rng.integers(len(_RIVALS))])  # fmt: skip
+    made = (f"{d}-{_MONTHS[rng.integers(12)]}-{year} {h}", f"{d}/{m % 12 + 1:02d}/{year}", h, f"{n} {unit}",
+            f"{n}/{m} {unit}", f"ID: {n}{m}{n}", f"{name.title()}, {name[:2].title()}", name.upper(),
+            f"{name.title()} {n}", f"{name}: {n}.{m % 10}", _HEADER[rng.integers(len(_HEADER))],
+            _HEADER[rng.integers(len(_HEADER))], _RIVALS[rng.integers(len(_RIVALS))])  # fmt: skip
     return str(made[rng.integers(len(made))])
 
 
