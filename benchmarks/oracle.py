@@ -24,7 +24,7 @@ from ecg_trt.geometry.assemble import assemble
 from ecg_trt.geometry.strips import region_of
 from ecg_trt.layout import LEADS
 from ecg_trt.metrics import score_record
-from ecg_trt.stages.frames import LARGE_BOX_MM, TRACE_PX_PER_MM
+from ecg_trt.stages.frames import LARGE_BOX_MM, TRACE_PX_PER_MM, trace_reach_mm
 from ecg_trt.stages.rectify import Rectify
 from ecg_trt.stages.trace import Trace
 from ecg_trt.synth.page import Page, draw_page
@@ -97,7 +97,7 @@ def judge(digitizer: Digitizer, seed: int, records: Sequence[Array]) -> list[flo
 
     backends, ops = digitizer.runtime.backends, digitizer.runtime.ops
     grid, strips = true_lattice(page, shot)
-    origin, size = region_of(strips)
+    origin, size = region_of(strips, trace_reach_mm(TRACE_PX_PER_MM))
     flat = Rectify(backends["stage1"], ops).flatten(photo, grid, TRACE_PX_PER_MM, origin, size)
     read = reading.page, reading.strips
     return [

@@ -18,6 +18,7 @@ from ecg_trt.errors import DeviceError, IncompletePageError, NoEcgFoundError, Re
 from ecg_trt.geometry.assemble import assemble
 from ecg_trt.geometry.naming import Naming, name_boxes, name_strips
 from ecg_trt.geometry.offsets import LinePlaces
+from ecg_trt.geometry.pace import fast_odds, heights_mm
 from ecg_trt.geometry.refine import (
     carried,
     follow_lines,
@@ -44,7 +45,7 @@ from ecg_trt.quality.words import (
 from ecg_trt.runtime import NETWORKS, Runtime
 from ecg_trt.stages.align import Align, may_go_on, realigned, turned, zoomed
 from ecg_trt.stages.caption import Caption
-from ecg_trt.stages.frames import TRACE_PX_PER_MM, trace_px_per_mm
+from ecg_trt.stages.frames import TRACE_PX_PER_MM, trace_px_per_mm, trace_reach_mm
 from ecg_trt.stages.rectify import PageMarks, Rectify
 from ecg_trt.stages.scales import ReadScales
 from ecg_trt.stages.trace import BEYOND_MM, TRACE_VIEWS, Trace
@@ -67,8 +68,10 @@ Source: TypeAlias = "str | os.PathLike[str] | bytes | Array | EncodedPhoto"
 _LEAST_CONFIDENCE = 0.25
 _HARDLY_LABELS = 0.05  # in none of four directions, and no grid: not worth another look
 _OTHER_SCALES = (0.8, 0.64, 1.25)
-_ROW_WORTH = 0.1  # of a further row, in units of a well-read label
+# In units of well-read names: a grid, a known layout, a lead of it that no strip shows, a further row.
+_GRID_WORTH, _LAYOUT_WORTH, _MISSING_WORTH, _ROW_WORTH = 0.1, 0.15, 0.05, 0.1
 _TURNED = 0.05  # by which the names must be read better for the page to be taken as turned
+_LATTICE_ROW_MM = 27.0  # above and below the rows, where lines are measured: farther off there is mostly text
 _BEYOND_MM = 4.0  # by which a strip may reach beyond the lattice that was seen
 
 
@@ -106,11 +109,19 @@ class _Look:
         return self.naming.label_score if self.naming else 0.0
 
     @property
+    def is_upright(self) -> bool:
+        """Whether names are read that turned ones are not taken for; of strips of any kind, more of them."""
+        known = self.naming is not None and self.naming.layout.name != STRIPS
+        return self.label_score > DOUBTFUL_LABELS * (1 if known else 2)
+
+    @property
     def worth(self) -> float:
         """Looks at one photo are compared by this."""
         if self.naming is None:
             return -1.0
-        return self.label_score + 0.1 * bool(self.grid.measured.any()) - 0.05 * len(self.naming.missing)
+        known = self.naming.probability * (self.naming.layout.name != STRIPS)
+        return (self.label_score + _GRID_WORTH * bool(self.grid.measured.any()) + _LAYOUT_WORTH * known
+                - _MISSING_WORTH * len(self.naming.missing))  # fmt: skip
 
     @property
     def roomier_worth(self) -> float:
@@ -230,18 +241,19 @@ class Digitizer(Closing):
         with clock("scales"):
             # Before there is a flat page, whose room it takes.
             said = {} if self._scales.are_given else self._caption(photo, look.grid, look.marks.label)
-            page = self._flatten(photo, grid, strips)
-            scales = self._scales(said, look.marks, look.naming, page, strips)
+            page = self._flatten(photo, grid, strips, row_mm=trace_reach_mm(TRACE_PX_PER_MM))
+            scales_by = self._scales(said, look.marks, look.naming, page, strips)
         with clock("flatten"):
-            px_per_mm = trace_px_per_mm(scales.gain_mm_per_mv)
+            px_per_mm = trace_px_per_mm(scales_by(0.0).gain_mm_per_mv)
             if px_per_mm != page.px_per_mm:
-                page = self._flatten(photo, grid, strips, px_per_mm)
+                page = self._flatten(photo, grid, strips, px_per_mm, trace_reach_mm(px_per_mm))
         with clock("trace"):
             trace = self._trace(page, strips, name_boxes(look.naming.strips, look.marks.label))
             strips = shift_to_pen(strips, trace.confidence, page.origin_mm[0], page.px_per_mm[0], BEYOND_MM)
             for settle in (settle_avr, settle_slant, settle_rhythm):
                 strips = settle(page, strips, trace)
         with clock("signal"):
+            scales = scales_by(fast_odds(heights_mm(page, strips, trace), page.px_per_mm[0]))
             seen = replace(look, grid=grid, naming=replace(look.naming, strips=strips))
             record, residual, features = self._record(photo, page, seen, trace, scales)
         clock.ms["total"] = sum(clock.ms.values())
@@ -261,9 +273,10 @@ class Digitizer(Closing):
         return read_photo(source, **limits)
 
     def _flatten(
-        self, photo: Photo, grid: GridWarp, strips: Sequence[Strip], px_per_mm: tuple[float, float] = TRACE_PX_PER_MM
-    ) -> RectifiedPage:
-        return self._rectify.flatten(photo, grid, px_per_mm, *region_of(strips))
+        self, photo: Photo, grid: GridWarp, strips: Sequence[Strip], px_per_mm: tuple[float, float] = TRACE_PX_PER_MM,
+        row_mm: float = _LATTICE_ROW_MM,
+    ) -> RectifiedPage:  # fmt: skip
+        return self._rectify.flatten(photo, grid, px_per_mm, *region_of(strips, row_mm))
 
     def _refine(self, photo: Photo, grid: GridWarp, strips: tuple[Strip, ...]) -> tuple[GridWarp, tuple[Strip, ...]]:
         """The lattice after a look at the printed lines themselves, and the strips with it."""
@@ -323,7 +336,7 @@ class Digitizer(Closing):
         """
         best = self._look(photo, alignment, clock)
         for quarters in (2, 1, 3):
-            if best.label_score > DOUBTFUL_LABELS:
+            if best.is_upright:
                 break
             look = self._look(photo, turned(alignment, quarters), clock)
             best = look if look.worth > best.worth + _TURNED else best

@@ -34,6 +34,32 @@ def punctual(times_s: Array, beats_s: Array, delay_s: Array) -> Array:
     return np.asarray(times_s - np.interp(times_s, knots, np.pad(delay_s[known], 1)))
 
 
+def steepness(signal: Array) -> Array:
+    """(n,) how steep the rows (rows, n) are together, each in units of its own RMS slope; NaN where none is shown."""
+    slope = np.abs(np.gradient(signal, axis=1))
+    shown = np.isfinite(slope)
+    slope = np.where(shown, slope, 0.0)
+    size = np.sqrt((slope**2).sum(1) / np.maximum(shown.sum(1), 1))
+    rows = slope / np.maximum(size, 1e-9)[:, None]
+    count = shown.sum(0)
+    return np.where(count > 0, rows.sum(0) / np.maximum(count, 1), np.nan)
+
+
+def find_beats(signal: Array, fs: float) -> Array:
+    """(beats,) samples around which the rows (rows, n), NaN where nothing is printed, are steepest together."""
+    if min(signal.shape) == 0:
+        return np.empty(0, np.int64)
+    bell = np.hanning(round(_SMOOTH_S * fs) // 2 * 2 + 3)
+    left = np.convolve(np.nan_to_num(steepness(signal)), bell / bell.sum(), "same")
+    out = []
+    apart, least = round(_REFRACTORY_S * fs), _STEEP * np.percentile(left, 99)
+    while left.max() > least:
+        k = int(left.argmax())
+        out.append(k)
+        left[max(0, k - apart) : k + apart + 1] = 0
+    return np.sort(np.array(out, np.int64))
+
+
 def beat_delays(signal: Array, fs: float, mm_per_s: float) -> tuple[Array, Array]:
     """By how much later each row shows each beat than the other rows do.
 
@@ -50,7 +76,7 @@ def beat_delays(signal: Array, fs: float, mm_per_s: float) -> tuple[Array, Array
         times (beats,) s and delay (rows, beats) s, NaN for beats that a row does not show, or shows unlike its others,
         or that it alone shows.
     """
-    at = _beats(signal, fs)
+    at = find_beats(signal, fs)
     if not len(at):
         return np.empty(0), np.zeros((len(signal), 0))
     mm = mm_per_s / fs  # of a sample
@@ -60,26 +86,6 @@ def beat_delays(signal: Array, fs: float, mm_per_s: float) -> tuple[Array, Array
     weight = 1 / (spread**2 + error**2)
     delay = lag - _additive(np.where(known, lag, 0.0), weight)
     return at / fs, np.where(known.sum(0) > 1, delay * spread**2 * weight, np.nan) / fs
-
-
-def _beats(signal: Array, fs: float) -> Array:
-    """(beats,) samples around which the rows are steepest together."""
-    slope = np.abs(np.gradient(signal, axis=1))
-    rows = slope[np.isfinite(slope).any(1)]
-    if not len(rows):
-        return np.empty(0, np.int64)
-    rows = rows / np.maximum(np.sqrt(np.nanmean(rows**2, axis=1, keepdims=True)), 1e-9)
-    shown = np.isfinite(rows)
-    steep = np.where(shown, rows, 0).sum(0) / np.maximum(shown.sum(0), 1)
-    bell = np.hanning(round(_SMOOTH_S * fs) // 2 * 2 + 3)
-    steep = np.convolve(steep, bell / bell.sum(), "same")
-    left, out = steep.copy(), []
-    apart, least = round(_REFRACTORY_S * fs), _STEEP * np.percentile(steep, 99)
-    while left.max() > least:
-        k = int(left.argmax())
-        out.append(k)
-        left[max(0, k - apart) : k + apart + 1] = 0
-    return np.sort(np.array(out, np.int64))
 
 
 def _lags(row: Array, at: Array, fs: float, mm: float) -> tuple[Array, Array]:

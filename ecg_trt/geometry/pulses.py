@@ -13,7 +13,7 @@ from itertools import product
 import cv2
 import numpy as np
 
-from ecg_trt.geometry.strips import ROW_MM, SIDE_MM
+from ecg_trt.geometry.strips import SIDE_MM
 from ecg_trt.layout import GAINS_MM_PER_MV, PAPER_SPEEDS_MM_PER_S, USUAL_GAIN_MM_PER_MV, USUAL_SPEED_MM_PER_S
 from ecg_trt.types import Array, Strip
 
@@ -29,7 +29,7 @@ _PULSE_RISE_MM = round(max(GAINS_MM_PER_MV)) + 3
 _PULSE_FEET_MM = 5  # by which the lower end of a pulse may miss the zero line
 
 # What is looked at for strokes: beside a strip's end and beyond it, above the zero line and below.
-_BESIDE_MM, _WITHIN_MM, _TALL_MM, _DEEP_MM = SIDE_MM - 1.0, 2.0, ROW_MM, 5.0
+_BESIDE_MM, _WITHIN_MM, _TALL_MM, _DEEP_MM = SIDE_MM - 1.0, 2.0, 27.0, 5.0
 _FEET_MM = 1.5  # by which the zero line may be wrong
 _WIDE_MM, _HIGH_MM = 0.3, 0.2  # by which strokes are thickened, as those of several rows do not meet exactly
 _INSET_MM = 0.7  # from a pulse's strokes to where nothing should be

@@ -20,6 +20,7 @@ from ecg_trt.layout import (
 _READ = 0.95  # response at which a setting is taken as read; "50 Hz" and the like come near
 _BESIDE = 0.5  # response to a setting of the other kind, without which what is unusual is not believed
 _RIVAL = 0.25  # greatest odds of another setting, as a share of the best one's
+_ODDS_DISPUTE, _ODDS_UNTOLD, _ODDS_AGAINST = 1.4, 4.0, 6.0  # of the waves: to settle a dispute, to tell, to object
 _FULL_PAGE = 1.2  # by which a row is longer than the record at one speed, so that it must be the next
 
 
@@ -31,7 +32,7 @@ class Scales:
         speed_mm_per_s: paper speed.
         gain_mm_per_mv: gain.
         assumed: of "speed" and "gain", those that were neither read nor given.
-        notes: where print contradicts pulses or rows, in words.
+        notes: what contradicts what, and what the waves say of speed, in words.
     """
 
     speed_mm_per_s: float
@@ -41,15 +42,18 @@ class Scales:
 
 
 def read_scales(
-    printed: Mapping[str, float], pulses: Pulse, naming: Naming, *, speed: float | None = None,
+    printed: Mapping[str, float], pulses: Pulse, naming: Naming, *, waves: float = 0.0, speed: float | None = None,
     gain: float | None = None,
 ) -> Scales:  # fmt: skip
     """Speed and gain: what is given, else what sure pulses, print, or other pulses say, else the usual, as assumed.
+
+    Where print and pulses dispute the speed, the waves decide; where nothing tells it, they may, and it is assumed.
 
     Args:
         printed: response to each of `layout.SETTING_WORDS`, 0..1.
         pulses: what they say.
         naming: the page's strips.
+        waves: `pace.fast_odds`, 0 before there are waves.
         speed: mm/s, if it is known.
         gain: mm/mV, if it is known.
     """
@@ -59,31 +63,49 @@ def read_scales(
         ("speed", "mm/s", speed, SPEED_WORDS, pulses.speed_mm_per_s or by_rows, USUAL_SPEED_MM_PER_S),
         ("gain", "mm/mV", gain, GAIN_WORDS, pulses.gain_mm_per_mv, USUAL_GAIN_MM_PER_MV),
     ):
-        said = read_setting(printed, words, usual)
+        odds = waves if name == "speed" else 0.0
+        said = read_setting(printed, words, usual, is_backed=odds > _ODDS_DISPUTE)
         told = measured if said is None or (measured is not None and pulses.is_sure) else said
-        if given is None and told is None:
-            assumed.append(name)
-        if given is None and None is not said != measured is not None:
-            source = "rows are as long as at" if measured == by_rows else "calibration pulse measures"
-            notes.append(f"The page prints a {name} of {said:g} {unit}, but its {source} {measured:g} {unit}: "
-                         f"{told:g} {unit} was taken.")  # fmt: skip
+        if None is not said != measured is not None and abs(odds) > _ODDS_DISPUTE:
+            told = _by_waves(odds)
+        if given is None:
+            if told is None:
+                assumed.append(name)
+            if None is not said != measured is not None:
+                source = "rows are as long as at" if measured == by_rows else "calibration pulse measures"
+                notes.append(f"The page prints a {name} of {said:g} {unit}, but its {source} {measured:g} {unit}: "
+                             f"{told:g} {unit} was taken.")  # fmt: skip
+            elif told is None and odds > _ODDS_UNTOLD:
+                told = _by_waves(odds)
+                notes.append(f"The beats are as broad and as far apart as at {told:g} {unit}.")
+            elif told is not None and odds * (1 if told == usual else -1) > _ODDS_AGAINST:
+                notes.append(f"The page was read as printed at {told:g} {unit}, but its beats are as broad and as far "
+                             f"apart as at {_by_waves(odds):g} {unit}. Compare with the page.")  # fmt: skip
         values.append(float(given or told or usual))
     return Scales(values[0], values[1], tuple(assumed), tuple(notes))
 
 
-def read_setting(printed: Mapping[str, float], words: Mapping[str, float], usual: float) -> float | None:
+def _by_waves(odds: float) -> float:
+    slow, fast = PAPER_SPEEDS_MM_PER_S
+    return fast if odds > 0 else slow
+
+
+def read_setting(
+    printed: Mapping[str, float], words: Mapping[str, float], usual: float, *, is_backed: bool = False
+) -> float | None:
     """The one setting of a kind that the page prints in words, None where none or several are read.
 
     Args:
         printed: response to each of `layout.SETTING_WORDS`.
         words: those of the kind, and what they say.
-        usual: the usual one; another is believed only beside a setting of the other kind.
+        usual: the usual one; another is believed only beside a setting of the other kind, or if it is backed.
+        is_backed: something else speaks for what is unusual.
     """
     response = {value: printed[word] for word, value in words.items()}
     best = max(response, key=lambda value: response[value])
     rival = max(r for value, r in response.items() if value != best)
     is_alone = rival * (1 - response[best]) < _RIVAL * response[best] * (1 - rival)
-    is_backed = best == usual or max(r for word, r in printed.items() if word not in words) > _BESIDE
+    is_backed = is_backed or best == usual or max(r for word, r in printed.items() if word not in words) > _BESIDE
     return best if response[best] > _READ and is_alone and is_backed else None
 
 

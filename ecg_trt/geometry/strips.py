@@ -14,14 +14,15 @@ import numpy as np
 
 from ecg_trt.types import Array, Strip
 
-SIDE_MM, ROW_MM = 18.0, 27.0
-"""How far beside the strips, and above and below their zero lines, the page is flattened."""
+SIDE_MM = 18.0
+"""How far beside the strips the page is flattened."""
 _LEAST_STRIP_MM = 20.0
 _LEAST_ROW_PITCH_MM = 7
 _ROW_LENGTHS_MM = (125.0, 250.0, 500.0)  # 5 or 10 s at 25 or 50 mm/s
 # Some printers are a per cent fast or slow; that much more the marks must add up to for a row to be of another length.
 _SCALES, _OTHER_LENGTH = (1.0, 0.988, 0.99, 0.992, 0.994, 1.006, 1.008, 1.01, 1.012), 0.08
 _SPAN_REACH_MM = 10.0  # by which the ends of a row may be off
+_ALIKE_MM = (25.0, 40.0)  # by which a row's beginning and end may differ from the others' for it to be like them
 _CUT_MM = 3.0  # by which a row that the picture cuts may begin later than it is seen
 _LEAST_SHARE = 0.7  # of a row that must be in the picture
 _MARK_SEEN, _ENOUGH_MARKS = 0.1, 3  # response where all rows have a segment start; how many of four tell its place
@@ -93,9 +94,12 @@ def agree_on_span(strips: Sequence[Strip], start: Array, end: Array) -> list[Str
             if _LEAST_SHARE * length < high - low < length:
                 whole = _laid(starts, ends, length, (high - length - _CUT_MM, low + _CUT_MM))
                 shared = whole.span if whole.marks >= _ENOUGH_MARKS else shared
-    return [
-        replace(s, x_mm=shared) if abs(s.x_mm[0] - low) < 25 and abs(s.x_mm[1] - high) < 40 else s for s in strips
-    ]
+    off = np.abs([np.subtract(s.x_mm, (low, high)) for s in strips])
+    alike: Array = (off < _ALIKE_MM).all(1)
+    if alike.sum() >= len(strips) / 2:  # a row of which only a part is seen is as long as the others
+        beyond = np.array([np.subtract(s.x_mm, shared) * (-1, 1) for s in strips])
+        alike |= (beyond < _ALIKE_MM).all(1)
+    return [replace(s, x_mm=shared) if is_alike else s for s, is_alike in zip(strips, alike, strict=True)]
 
 
 class _Laid(NamedTuple):
@@ -148,8 +152,13 @@ def shift_to_pen(strips: Sequence[Strip], confidence: Array, origin_x_mm: float,
     return tuple(s.moved(shift) for s in strips)
 
 
-def region_of(strips: Sequence[Strip]) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Origin and size (x, y) of the part of the page that is flattened for these strips, mm."""
+def region_of(strips: Sequence[Strip], row_mm: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Origin and size (x, y), mm, of the part of the page that is flattened for these strips.
+
+    Args:
+        strips: rows of the page.
+        row_mm: how far above and below their zero lines they are looked at.
+    """
     x0, x1 = min(s.x_mm[0] for s in strips) - SIDE_MM, max(s.x_mm[1] for s in strips) + SIDE_MM
-    y0, y1 = strips[0].zero_y_mm - ROW_MM, strips[-1].zero_y_mm + ROW_MM
+    y0, y1 = strips[0].zero_y_mm - row_mm, strips[-1].zero_y_mm + row_mm
     return (x0, y0), (x1 - x0, y1 - y0)

@@ -33,6 +33,11 @@ def trace_px_per_mm(gain_mm_per_mv: float) -> tuple[float, float]:
     return TRACE_PX_PER_MM if gain_mm_per_mv <= USUAL_GAIN_MM_PER_MV else (TRACE_PX_PER_MM[0], _TALL_PX_PER_MM)
 
 
+def trace_reach_mm(px_per_mm: tuple[float, float]) -> float:
+    """How far above and below a strip's zero line its tiles show the page at this scale."""
+    return TRACE_TILE_HW[0] / 2 / px_per_mm[1]
+
+
 def cell_centre(index: Any, stride: int) -> Any:
     """Pixel coordinate of the middle of output cell `index` (number or array); pixel centres lie at integers."""
     return stride * index + (stride - 1) / 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -33,8 +33,8 @@ class ReadScales:
         return self.speed is not None and self.gain is not None
 
     def __call__(self, printed: Mapping[str, float], marks: PageMarks, naming: Naming, page: RectifiedPage,
-                 strips: Sequence[Strip]) -> Scales:  # fmt: skip
-        """Speed and gain.
+                 strips: Sequence[Strip]) -> Callable[[float], Scales]:  # fmt: skip
+        """Speed and gain, given what the waves will say of speed (`pace.fast_odds`); gain does not hang on it.
 
         Args:
             printed: what `Caption` reads.
@@ -43,10 +43,10 @@ class ReadScales:
             page: the flat page, by a lattice that may be a finer one.
             strips: the same strips on that page.
         """
-        if self.speed is not None and self.gain is not None:
-            return Scales(self.speed, self.gain, (), ())
+        if self.are_given:
+            return lambda odds: Scales(float(self.speed or 0), float(self.gain or 0), (), ())
         pulses = read_pulses(marks.pulse, naming.strips, self._windows(page, strips), page.px_per_mm)
-        return read_scales(printed, pulses, naming, speed=self.speed, gain=self.gain)
+        return lambda odds: read_scales(printed, pulses, naming, waves=odds, speed=self.speed, gain=self.gain)
 
     def _windows(self, page: RectifiedPage, strips: Sequence[Strip]) -> tuple[Array, Array]:
         """Two times (strips, h, w, 3) uint8 on the host: around the strips' beginnings, and around their ends."""

@@ -78,3 +78,35 @@ def test_rows_that_contradict_the_print_are_told_of() -> None:
     assert scales.speed_mm_per_s == 25.0
     assert scales.notes == ("The page prints a speed of 25 mm/s, but its rows are as long as at 50 mm/s: "
                             "25 mm/s was taken.",)  # fmt: skip
+
+
+def test_waves_settle_a_dispute() -> None:
+    printed = _printed(_50mms=0.99, _10mmmV=0.99)
+    sure = replace(USUAL_PULSE, is_sure=True)
+    for pulses in (USUAL_PULSE, sure):
+        for waves, taken in ((3.0, 50), (-3.0, 25)):
+            scales = read_scales(printed, pulses, _naming(), waves=waves)
+            assert scales.speed_mm_per_s == taken
+            assert f"{taken} mm/s was taken" in scales.notes[0]
+            assert scales.gain_mm_per_mv == 10.0
+
+
+def test_waves_tell_where_nothing_else_does_and_it_stays_assumed() -> None:
+    scales = read_scales(_printed(), NO_PULSE, _naming(), waves=5.0)
+    assert (scales.speed_mm_per_s, scales.gain_mm_per_mv, scales.assumed) == (50.0, 10.0, ("speed", "gain"))
+    assert scales.notes == ("The beats are as broad and as far apart as at 50 mm/s.",)
+    assert read_scales(_printed(), NO_PULSE, _naming(), waves=3.0) == Scales(25.0, 10.0, ("speed", "gain"), ())
+    assert read_scales(_printed(), NO_PULSE, _naming(), waves=9.0, speed=25.0).notes == ()
+
+
+def test_waves_object_to_what_was_read() -> None:
+    scales = read_scales(_printed(_25mms=0.99), NO_PULSE, _naming(), waves=8.0)
+    assert (scales.speed_mm_per_s, scales.assumed) == (25.0, ("gain",))
+    (note,) = scales.notes
+    assert "printed at 25 mm/s" in note and "at 50 mm/s" in note
+    assert read_scales(_printed(_25mms=0.99), NO_PULSE, _naming(), waves=-8.0).notes == ()
+
+
+def test_waves_back_an_unusual_speed_that_is_read_alone() -> None:
+    assert read_scales(_printed(_50mms=0.99), NO_PULSE, _naming()).assumed == ("speed", "gain")
+    assert read_scales(_printed(_50mms=0.99), NO_PULSE, _naming(), waves=2.0).assumed == ("gain",)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -52,3 +54,13 @@ def test_a_short_strip_stays_as_short_as_it_is() -> None:
         m[..., x0 + 190 :] = 0
     for found in agree_on_span(find_strips(maps["zero"][0]), maps["start"][0], maps["end"][0]):
         assert found.x_mm == pytest.approx((x0, min(x1, x0 + 190)), abs=2.5)
+
+
+def test_a_row_of_which_a_part_is_seen_is_as_long_as_the_others() -> None:
+    nothing = np.zeros((200, 300), np.float32)
+    strips = [Strip(40.0, (25.0, 275.0), 0.9), Strip(80.0, (26.0, 150.0), 0.9), Strip(120.0, (25.0, 274.0), 0.9)]
+    spans = {s.x_mm for s in agree_on_span(strips, nothing, nothing)}
+    assert len(spans) == 1
+    assert spans.pop() == pytest.approx((25.0, 275.0), abs=1.0)
+    half = [replace(s, x_mm=(25.0, 120.0)) if s.zero_y_mm > 100 else s for s in strips]
+    assert len({s.x_mm for s in agree_on_span(half, nothing, nothing)}) > 1  # most are short

@@ -9,7 +9,7 @@ import pytest
 
 from ecg_trt.config import Options
 from ecg_trt.geometry.naming import Naming
-from ecg_trt.geometry.strips import ROW_MM, SIDE_MM
+from ecg_trt.geometry.strips import SIDE_MM
 from ecg_trt.layout import LAYOUTS, SETTING_WORDS
 from ecg_trt.ops.select import open_ops
 from ecg_trt.stages.rectify import PageMarks
@@ -29,7 +29,7 @@ def scene() -> tuple[RectifiedPage, tuple[Strip, ...]]:
     rng = np.random.default_rng(4)
     spec = draw_spec(rng, layout="3x4+1", pulse="left", clutter=0.0, paper_speed_mm_per_s=50.0, gain_mm_per_mv=20.0)
     page = draw_page(rng, simulate(rng), 500.0, px_per_mm=PX_PER_MM[0], spec=spec)
-    around = round(max(SIDE_MM, ROW_MM) * PX_PER_MM[0])
+    around = round((SIDE_MM + 10) * PX_PER_MM[0])
     image = np.pad(page.image, ((around, around), (around, around), (0, 0)), constant_values=255)
     origin = (-around / PX_PER_MM[0], -around / PX_PER_MM[1])
     return RectifiedPage(image, PX_PER_MM, origin, np.ones(image.shape[:2], bool), 8.0), page.strips
@@ -50,14 +50,14 @@ def test_pulses_are_looked_for_beside_the_strips_of_the_flat_page(
     page, strips = scene
     elsewhere = tuple(replace(s, zero_y_mm=s.zero_y_mm + 9, x_mm=(s.x_mm[0] + 9, s.x_mm[1] + 9)) for s in strips)
     read = ReadScales(open_ops(), Options())
-    found = read(SILENT, _marks(), _naming(elsewhere), page, strips)
+    found = read(SILENT, _marks(), _naming(elsewhere), page, strips)(0.0)
     assert (found.speed_mm_per_s, found.gain_mm_per_mv, found.assumed) == (50.0, 20.0, ())
-    assert read(SILENT, _marks(), _naming(strips), page, elsewhere).assumed == ("speed", "gain")
+    assert read(SILENT, _marks(), _naming(strips), page, elsewhere)(0.0).assumed == ("speed", "gain")
 
 
 def test_what_the_user_says_is_not_looked_for(scene: tuple[RectifiedPage, tuple[Strip, ...]]) -> None:
     page, strips = scene
     read = ReadScales(open_ops(), Options(speed=25, gain=10))
-    assert read(SILENT, _marks(), _naming(strips), page, strips).speed_mm_per_s == 25.0
-    half = ReadScales(open_ops(), Options(gain=5))(SILENT, _marks(), _naming(strips), page, strips)
+    assert read(SILENT, _marks(), _naming(strips), page, strips)(0.0).speed_mm_per_s == 25.0
+    half = ReadScales(open_ops(), Options(gain=5))(SILENT, _marks(), _naming(strips), page, strips)(0.0)
     assert (half.speed_mm_per_s, half.gain_mm_per_mv, half.assumed) == (50.0, 5.0, ())

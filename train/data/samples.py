@@ -43,7 +43,8 @@ _RARE_SHARE = 0.35  # of the crops of a page with words beyond the twelve leads,
 _WORD_MM = 1.0  # sigma of a word's heat
 _PAGE_SHARE = 0.25  # of the pages that captions are cut from, that are whole ones
 _OTHER_SLIP_SHARE = 0.3  # of slips, that carry other text than a caption
-_NAME_SHARE, _TEXT_SHARE, _BESIDE_SHARE = 0.15, 0.2, 0.4  # of captions' crops: on lead names, any text, off a word
+# Of captions' crops: on lead names; on any text; on the paper's edge, or anywhere; of those on words, off them.
+_NAME_SHARE, _TEXT_SHARE, _EDGE_SHARE, _BESIDE_SHARE = 0.15, 0.2, 0.1, 0.4
 _NEAREST_CELL = 0.6  # least heat in the cell that a word's middle lies in, whose corner may be 0.8 mm off
 
 
@@ -266,7 +267,10 @@ def _caption_crop(
     shot = shot or _caption_shot(rng, page, kind)
     words = page.labels if rng.random() < _NAME_SHARE else page.settings
     aim = rng.uniform(0, page.spec.size_mm)
-    if len(page.texts_mm) and (not words or rng.random() < _TEXT_SHARE):
+    if rng.random() < _EDGE_SHARE:
+        side = int(rng.integers(2))
+        aim[side] = rng.choice([0.0, page.spec.size_mm[side], aim[side]])
+    elif len(page.texts_mm) and (not words or rng.random() < _TEXT_SHARE):
         aim = rng.uniform(*np.split(page.texts_mm[rng.integers(len(page.texts_mm))], 2))
     elif words:
         far = rng.random() < _BESIDE_SHARE  # beside a setting stand numbers that look like one
