@@ -17,7 +17,7 @@ from ecg_trt.layout import (
     USUAL_SPEED_MM_PER_S,
 )
 
-_READ = 0.95  # response at which a setting is taken as read; "50 Hz" and the like come near
+_READ = 0.9  # response at which a setting is taken as read
 _BESIDE = 0.5  # response to a setting of the other kind, without which what is unusual is not believed
 _RIVAL = 0.25  # greatest odds of another setting, as a share of the best one's
 _ODDS_DISPUTE, _ODDS_UNTOLD, _ODDS_AGAINST = 1.4, 4.0, 6.0  # of the waves: to settle a dispute, to tell, to object
@@ -58,6 +58,8 @@ def read_scales(
         gain: mm/mV, if it is known.
     """
     assumed, notes, values = [], [], []
+    if not pulses.is_sure and pulses.speed_mm_per_s not in (None, _by_waves(waves)) and abs(waves) > _ODDS_UNTOLD:
+        pulses = Pulse(None, None)  # what looks like a pulse is none
     by_rows = _speed_of_rows(naming) if pulses.speed_mm_per_s is None else None
     for name, unit, given, words, measured, usual in (
         ("speed", "mm/s", speed, SPEED_WORDS, pulses.speed_mm_per_s or by_rows, USUAL_SPEED_MM_PER_S),

@@ -94,10 +94,10 @@ def agree_on_span(strips: Sequence[Strip], start: Array, end: Array) -> list[Str
             if _LEAST_SHARE * length < high - low < length:
                 whole = _laid(starts, ends, length, (high - length - _CUT_MM, low + _CUT_MM))
                 shared = whole.span if whole.marks >= _ENOUGH_MARKS else shared
-    off = np.abs([np.subtract(s.x_mm, (low, high)) for s in strips])
-    alike: Array = (off < _ALIKE_MM).all(1)
+    off = np.abs(np.array([s.x_mm for s in strips]) - (low, high))
+    alike = np.asarray((off < _ALIKE_MM).all(1))
     if alike.sum() >= len(strips) / 2:  # a row of which only a part is seen is as long as the others
-        beyond = np.array([np.subtract(s.x_mm, shared) * (-1, 1) for s in strips])
+        beyond = (np.array([s.x_mm for s in strips]) - shared) * (-1, 1)
         alike |= (beyond < _ALIKE_MM).all(1)
     return [replace(s, x_mm=shared) if is_alike else s for s, is_alike in zip(strips, alike, strict=True)]
 

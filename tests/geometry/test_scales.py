@@ -110,3 +110,11 @@ def test_waves_object_to_what_was_read() -> None:
 def test_waves_back_an_unusual_speed_that_is_read_alone() -> None:
     assert read_scales(_printed(_50mms=0.99), NO_PULSE, _naming()).assumed == ("speed", "gain")
     assert read_scales(_printed(_50mms=0.99), NO_PULSE, _naming(), waves=2.0).assumed == ("gain",)
+
+
+def test_a_pulse_that_is_not_sure_is_none_if_the_waves_deny_it() -> None:
+    scales = read_scales(_printed(), USUAL_PULSE, _naming(), waves=5.0)
+    assert (scales.speed_mm_per_s, scales.gain_mm_per_mv, scales.assumed) == (50.0, 10.0, ("speed", "gain"))
+    sure = read_scales(_printed(), replace(USUAL_PULSE, is_sure=True), _naming(), waves=5.0)
+    assert (sure.speed_mm_per_s, sure.assumed) == (25.0, ())
+    assert read_scales(_printed(), USUAL_PULSE, _naming(), waves=-5.0) == Scales(25.0, 10.0, (), ())
