@@ -68,8 +68,9 @@ Source: TypeAlias = "str | os.PathLike[str] | bytes | Array | EncodedPhoto"
 _LEAST_CONFIDENCE = 0.25
 _HARDLY_LABELS = 0.05  # in none of four directions, and no grid: not worth another look
 _OTHER_SCALES = (0.8, 0.64, 1.25)
-# In units of well-read names: a grid, a known layout, a lead of it that no strip shows, a further row.
-_GRID_WORTH, _LAYOUT_WORTH, _MISSING_WORTH, _ROW_WORTH = 0.1, 0.15, 0.05, 0.1
+# In units of well-read names: a grid, a known layout, a lead of it that is not shown, another row, rows twice as long.
+_GRID_WORTH, _LAYOUT_WORTH, _MISSING_WORTH, _ROW_WORTH, _DOUBLE_WORTH = 0.1, 0.15, 0.05, 0.1, 0.1
+_MOST_LAST_LOOKS, _GROWN = 3, 1.1  # looks with what the one before taught, as long as rows grow by so much
 _TURNED = 0.05  # by which the names must be read better for the page to be taken as turned
 _LATTICE_ROW_MM = 27.0  # above and below the rows, where lines are measured: farther off there is mostly text
 _BEYOND_MM = 4.0  # by which a strip may reach beyond the lattice that was seen
@@ -125,8 +126,14 @@ class _Look:
 
     @property
     def roomier_worth(self) -> float:
-        """The same for looks that differ by their room above and below, where more rows may stand."""
-        return self.worth + _ROW_WORTH * (len(self.naming.strips) if self.naming else 0)
+        """The same for looks that differ by their room around the rows, where more and longer ones may stand."""
+        rows = len(self.naming.strips) if self.naming else 0
+        return self.worth + _ROW_WORTH * rows + _DOUBLE_WORTH * float(np.log2(max(self.length_mm, 1.0)))
+
+    @property
+    def length_mm(self) -> float:
+        """Median length of the rows."""
+        return float(np.median([s.x_mm[1] - s.x_mm[0] for s in self.naming.strips])) if self.naming else 0.0
 
     @property
     def settled(self) -> bool:
@@ -332,7 +339,7 @@ class Digitizer(Closing):
         """The look that shows the page best.
 
         Where lead names cannot be read, the page is turned; where no lattice is seen, other scales are tried; where
-        lattice, strips or names are still in doubt, a last look is taken with what the best one taught.
+        lattice, strips or names are still in doubt, last looks are taken with what the best one taught.
         """
         best = self._look(photo, alignment, clock)
         for quarters in (2, 1, 3):
@@ -349,14 +356,24 @@ class Digitizer(Closing):
             look = self._look(photo, zoomed(first.alignment, factor), clock)
             if look.grid.measured.any() and look.label_score > 0.5 * first.label_score:
                 best = look
-        goes_on = best.naming is not None and may_go_on(best.naming, best.grid, photo.image.shape[:2])
-        if best.naming is not None and (goes_on or not best.settled):
+        for _ in range(_MOST_LAST_LOOKS):
+            if best.naming is None:
+                break
+            goes_on = may_go_on(best.naming, best.grid, photo.image.shape[:2])
+            if best.settled and not goes_on:
+                break
             more_rows = goes_on or bool(best.naming.missing)
             best = replace(best, refined=self._refine(photo, best.grid, best.naming.strips))
             assert best.refined is not None
             better = realigned(best.alignment, *best.refined, more_rows=more_rows)
-            if better is not None:
-                best = max(best, self._look(photo, better, clock), key=lambda look: look.roomier_worth)
+            if better is None:
+                break
+            look = self._look(photo, better, clock)
+            if look.roomier_worth <= best.roomier_worth:
+                break
+            has_grown, best = look.length_mm > _GROWN * best.length_mm, look
+            if not has_grown:
+                break
         if best.naming is None:
             raise refuse_without_strips(photo.source)
         if best.label_score < DOUBTFUL_LABELS and not best.grid.measured.any():

@@ -102,13 +102,15 @@ def ink_of_pulses(strokes: tuple[Array, Array], px_per_mm: tuple[float, float]) 
         strokes: see `read_pulses`.
         px_per_mm: (x, y) of the windows.
     """
-    means = [_ink(windows, px_per_mm).mean(0) for windows in strokes]
+    dark = [_darkness(windows, px_per_mm) for windows in strokes]
+    pen = max(_LEAST_PEN, *(float(np.quantile(d, _PEN_SHARE)) for d in dark))  # one pen: a side may show none
+    means = [_ink(d, pen, px_per_mm).mean(0) for d in dark]
     return {(speed, gain): max(_outline(mean, _PULSE_S * speed, gain, px_per_mm) for mean in means)
             for speed, gain in product(PAPER_SPEEDS_MM_PER_S, GAINS_MM_PER_MV)}  # fmt: skip
 
 
-def _ink(windows: Array, px_per_mm: tuple[float, float]) -> Array:
-    """(n, h, w) float32 in [0, 1]: how much of the pen's darkness each pixel has, without the lines of the paper."""
+def _darkness(windows: Array, px_per_mm: tuple[float, float]) -> Array:
+    """(n, h, w) float32: by how much each pixel is darker than the paper around it."""
     sx, sy = px_per_mm
     paper = np.ones((_odd(_PAPER_MM * sy), _odd(_PAPER_MM * sx)), np.uint8)
     found = []
@@ -116,10 +118,14 @@ def _ink(windows: Array, px_per_mm: tuple[float, float]) -> Array:
         grey = cv2.cvtColor(window, cv2.COLOR_RGB2GRAY)
         light = cv2.dilate(grey, paper).astype(np.float32)
         found.append(cv2.GaussianBlur(light, (0, 0), _SMOOTH_MM * sx, None, _SMOOTH_MM * sy) - grey)
-    dark: Array = np.stack(found)
+    return np.stack(found)
+
+
+def _ink(dark: Array, pen: float, px_per_mm: tuple[float, float]) -> Array:
+    """(n, h, w) float32 in [0, 1]: how much of the pen's darkness each pixel has, without the lines of the paper."""
+    sx, sy = px_per_mm
     across = np.quantile(dark.reshape(-1, dark.shape[2]), _LINE_SHARE, axis=0)  # lines run through all windows
     along = np.quantile(dark, _LINE_SHARE, axis=2)
-    pen = max(float(np.quantile(dark, _PEN_SHARE)), _LEAST_PEN)
     dark = np.clip((dark - np.maximum(np.maximum(across, along[..., None]), 0)) / pen, 0, 1)
     thick = np.ones((_odd(2 * _HIGH_MM * sy), _odd(2 * _WIDE_MM * sx)), np.uint8)
     return np.stack([cv2.dilate(plane, thick) for plane in dark])

@@ -45,7 +45,7 @@ def read_scales(
     printed: Mapping[str, float], pulses: Pulse, naming: Naming, *, waves: float = 0.0, speed: float | None = None,
     gain: float | None = None,
 ) -> Scales:  # fmt: skip
-    """Speed and gain: what is given, else what sure pulses, print, or other pulses say, else the usual, as assumed.
+    """Speed and gain: what is given, else what print says, or pulses, or rows, else the usual, as assumed.
 
     Where print and pulses dispute the speed, the waves decide; where nothing tells it, they may, and it is assumed.
 
@@ -67,7 +67,7 @@ def read_scales(
     ):
         odds = waves if name == "speed" else 0.0
         said = read_setting(printed, words, usual, is_backed=odds > _ODDS_DISPUTE)
-        told = measured if said is None or (measured is not None and pulses.is_sure) else said
+        told = measured if said is None else said
         if None is not said != measured is not None and abs(odds) > _ODDS_DISPUTE:
             told = _by_waves(odds)
         if given is None:

@@ -39,15 +39,13 @@ def test_the_users_word_wins() -> None:
     assert read_scales(printed, USUAL_PULSE, _naming(), speed=25.0, gain=5.0) == Scales(25.0, 5.0, (), ())
 
 
-def test_print_beats_a_pulse_that_is_not_sure() -> None:
+def test_print_beats_pulses() -> None:
     printed = _printed(_50mms=0.99, _10mmmV=0.99)
-    doubtful = read_scales(printed, USUAL_PULSE, _naming())
-    assert (doubtful.speed_mm_per_s, doubtful.gain_mm_per_mv, doubtful.assumed) == (50.0, 10.0, ())
-    sure = read_scales(printed, replace(USUAL_PULSE, is_sure=True), _naming())
-    assert (sure.speed_mm_per_s, sure.gain_mm_per_mv, sure.assumed) == (25.0, 10.0, ())
-    for scales, taken in ((doubtful, 50), (sure, 25)):
-        (note,) = scales.notes
-        assert "speed of 50 mm/s" in note and "measures 25 mm/s" in note and f"{taken} mm/s was taken" in note
+    for pulses in (USUAL_PULSE, Pulse(25.0, 5.0, is_sure=True)):
+        scales = read_scales(printed, pulses, _naming())
+        assert (scales.speed_mm_per_s, scales.gain_mm_per_mv, scales.assumed) == (50.0, 10.0, ())
+        assert "speed of 50 mm/s" in scales.notes[0] and "measures 25 mm/s: 50 mm/s was taken" in scales.notes[0]
+    assert "measures 5 mm/mV: 10 mm/mV was taken" in scales.notes[1]
 
 
 def test_two_settings_that_are_read_are_none() -> None:

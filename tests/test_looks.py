@@ -1,0 +1,49 @@
+"""Which of several looks at a page shows most of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ecg_trt.digitizer import _Look
+from ecg_trt.geometry.naming import Naming
+from ecg_trt.layout import LAYOUTS, STRIPS, Layout
+from ecg_trt.types import GridWarp, Strip
+
+UNKNOWN = Layout(STRIPS, (("II",),))
+
+
+def _look(layout: Layout, names: float, *, length: float = 250.0, rows: int = 4, probability: float = 1.0) -> _Look:
+    strips = tuple(Strip(40.0 + 30 * k, (20.0, 20.0 + length), 1.0) for k in range(rows))
+    grid = GridWarp(np.zeros((4, 4, 2), np.float32), 5.0, 0.1, np.ones((4, 4), bool))
+    nothing: Any = None
+    return _Look(nothing, grid, nothing, Naming(layout, probability, strips, (), names))
+
+
+def test_a_known_layout_is_worth_more_than_strips_of_any_kind() -> None:
+    assert _look(LAYOUTS["4x3"], 0.52).worth > _look(UNKNOWN, 0.6).worth
+    assert _look(LAYOUTS["4x3"], 0.2, probability=0.3).worth < _look(UNKNOWN, 0.6).worth
+
+
+def test_longer_and_more_rows_are_worth_more() -> None:
+    part, whole = (_look(LAYOUTS["12x1"], names, length=mm) for names, mm in ((0.33, 81.0), (0.3, 250.0)))
+    assert whole.roomier_worth > part.roomier_worth
+    assert _look(UNKNOWN, 0.3, rows=5).roomier_worth > _look(UNKNOWN, 0.3).roomier_worth
+
+
+@pytest.mark.parametrize(
+    ("layout", "names", "is_upright"),
+    [(LAYOUTS["6x2"], 0.2, True), (UNKNOWN, 0.2, False), (UNKNOWN, 0.4, True), (LAYOUTS["6x2"], 0.1, False)],
+)
+def test_strips_must_be_read_better_to_count_as_upright(layout: Layout, names: float, is_upright: bool) -> None:
+    assert _look(layout, names).is_upright == is_upright
+
+
+def test_a_look_that_shows_nothing_is_worth_least() -> None:
+    nothing: Any = None
+    blank = _Look(nothing, nothing, nothing, None)
+    assert blank.worth < _look(UNKNOWN, 0.0).worth
+    assert blank.length_mm == 0.0
+    assert not blank.is_upright
