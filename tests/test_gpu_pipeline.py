@@ -28,8 +28,8 @@ from tests.cuda.host_kernels import host_kernels
 
 pytestmark = pytest.mark.slow
 Pair = tuple[Digitizer, FakeDriver]
-# Ten leads agree to 44 dB and more; in V4 (31 dB) and V6 (37 dB) the pen's path tips at a wave, as the lattice is off
-# by hundredths of a pixel where a node at its rim was seen by one and not by the other.
+# Eleven leads agree to 44 dB and more; in V4 (30 dB) the pen's path tips at a wave, as the lattice is off by hundredths
+# of a pixel where a node at its rim was seen by one and not by the other.
 AGREE_DB = 38
 
 
@@ -59,7 +59,11 @@ def reading(digitizer: Digitizer, photo: Array) -> Reading:
 
 
 def agreement_db(expected: EcgRecord, got: EcgRecord) -> float:
-    return score_record(expected.signal_mv, expected.fs, got.signal_mv, got.fs).snr_db
+    """Over the samples that both answer: of a lead's last column one may see a little more than half, one less."""
+    both = np.isfinite(expected.signal_mv) & np.isfinite(got.signal_mv)
+    assert ((np.isfinite(expected.signal_mv) | np.isfinite(got.signal_mv)) & ~both).sum(1).max() <= 2
+    signals = (np.where(both, record.signal_mv, np.nan) for record in (expected, got))
+    return score_record(next(signals), expected.fs, next(signals), got.fs).snr_db
 
 
 def test_the_signal_is_the_cpu_s(gpu: Pair, photo: Array, reading: Reading) -> None:

@@ -61,8 +61,7 @@ class Caption:
 def marked_places(heat: Array) -> Array:
     """(n, 2) page mm (x, y) of the marks of (H, W) at 1 px/mm on the line of the strongest, which is first, at most 6.
 
-    Names and dates elsewhere on the page are marked faintly, too, and the network that reads has not learnt to pass
-    over all of them.
+    Names and dates elsewhere on the page are marked faintly, too.
     """
     left = heat.copy()
     least = max(_MARKED, _BESIDE_STRONGEST * float(heat.max(initial=0)))

@@ -122,3 +122,13 @@ def test_words_on_slips_are_ink_where_they_are_said_to_be() -> None:
             around = slip.image[max(0, y - 12) : y + 12, max(0, x - 30) : x + 30].min()
             assert around < 90, (mark, around)
     assert len(words) >= 3
+
+
+def test_a_slip_without_settings_carries_other_words() -> None:
+    rng = np.random.default_rng(7)
+    for _ in range(6):
+        slip = draw_slip(rng, px_per_mm=8.0, spec=draw_spec(rng, settings=False))
+        assert slip.settings == ()
+        assert len(slip.texts_mm) >= 2
+        x0, y0, x1, y1 = (round(8 * v) for v in slip.texts_mm[0])
+        assert slip.image[max(0, y0) : y1, max(0, x0) : x1].min() < 90
