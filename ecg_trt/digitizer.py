@@ -68,11 +68,13 @@ Source: TypeAlias = "str | os.PathLike[str] | bytes | Array | EncodedPhoto"
 _LEAST_CONFIDENCE = 0.25
 _HARDLY_LABELS = 0.05  # in none of four directions, and no grid: not worth another look
 _OTHER_SCALES = (0.8, 0.64, 1.25)
-# In units of well-read names: a grid, a known layout, a lead of it that is not shown, another row, rows twice as long.
-_GRID_WORTH, _LAYOUT_WORTH, _MISSING_WORTH, _ROW_WORTH, _DOUBLE_WORTH = 0.1, 0.15, 0.05, 0.1, 0.1
-_MOST_LAST_LOOKS, _GROWN = 3, 1.1  # looks with what the one before taught, as long as rows grow by so much
+# In units of well-read names: a grid, a known layout, a lead of it that is not shown, another row, rows twice as long,
+# nothing left in doubt.
+_GRID_WORTH, _LAYOUT_WORTH, _MISSING_WORTH, _ROW_WORTH, _DOUBLE_WORTH, _SETTLED_WORTH = 0.1, 0.15, 0.05, 0.1, 0.1, 0.02
+# What each of the looks with what the one before taught must gain; they end when rows no longer grow by so much.
+_LAST_GAINS, _GROWN = (0.0, 0.1, 0.1), 1.1
 _TURNED = 0.05  # by which the names must be read better for the page to be taken as turned
-_LATTICE_ROW_MM = 27.0  # above and below the rows, where lines are measured: farther off there is mostly text
+_ROW_MM = 27.0  # above and below the rows that is looked at: farther off there is mostly text
 _BEYOND_MM = 4.0  # by which a strip may reach beyond the lattice that was seen
 
 
@@ -128,7 +130,8 @@ class _Look:
     def roomier_worth(self) -> float:
         """The same for looks that differ by their room around the rows, where more and longer ones may stand."""
         rows = len(self.naming.strips) if self.naming else 0
-        return self.worth + _ROW_WORTH * rows + _DOUBLE_WORTH * float(np.log2(max(self.length_mm, 1.0)))
+        longer = _DOUBLE_WORTH * float(np.log2(max(self.length_mm, 1.0)))
+        return self.worth + _ROW_WORTH * rows + longer + _SETTLED_WORTH * self.settled
 
     @property
     def length_mm(self) -> float:
@@ -248,7 +251,7 @@ class Digitizer(Closing):
         with clock("scales"):
             # Before there is a flat page, whose room it takes.
             said = {} if self._scales.are_given else self._caption(photo, look.grid, look.marks.label)
-            page = self._flatten(photo, grid, strips, row_mm=trace_reach_mm(TRACE_PX_PER_MM))
+            page = self._flatten(photo, grid, strips)
             scales_by = self._scales(said, look.marks, look.naming, page, strips)
         with clock("flatten"):
             px_per_mm = trace_px_per_mm(scales_by(0.0).gain_mm_per_mv)
@@ -281,7 +284,7 @@ class Digitizer(Closing):
 
     def _flatten(
         self, photo: Photo, grid: GridWarp, strips: Sequence[Strip], px_per_mm: tuple[float, float] = TRACE_PX_PER_MM,
-        row_mm: float = _LATTICE_ROW_MM,
+        row_mm: float = _ROW_MM,
     ) -> RectifiedPage:  # fmt: skip
         return self._rectify.flatten(photo, grid, px_per_mm, *region_of(strips, row_mm))
 
@@ -356,7 +359,7 @@ class Digitizer(Closing):
             look = self._look(photo, zoomed(first.alignment, factor), clock)
             if look.grid.measured.any() and look.label_score > 0.5 * first.label_score:
                 best = look
-        for _ in range(_MOST_LAST_LOOKS):
+        for least_gain in _LAST_GAINS:
             if best.naming is None:
                 break
             goes_on = may_go_on(best.naming, best.grid, photo.image.shape[:2])
@@ -369,7 +372,7 @@ class Digitizer(Closing):
             if better is None:
                 break
             look = self._look(photo, better, clock)
-            if look.roomier_worth <= best.roomier_worth:
+            if look.roomier_worth <= best.roomier_worth + least_gain:
                 break
             has_grown, best = look.length_mm > _GROWN * best.length_mm, look
             if not has_grown:
