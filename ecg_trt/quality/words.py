@@ -8,13 +8,14 @@ import numpy as np
 
 from ecg_trt.errors import LowQualityError, NoEcgFoundError
 from ecg_trt.geometry.assemble import MOST_LIMB_RESIDUAL
-from ecg_trt.layout import RECORD_SECONDS, STRIPS
+from ecg_trt.layout import RECORD_SECONDS, STRIPS, upright
 from ecg_trt.quality.features import DOUBTFUL_LABELS, Evidence
 from ecg_trt.quality.model import FEATURES
 from ecg_trt.types import Array
 
 _DOUBTFUL_QUALITY, _DOUBTFUL_LAYOUT = 0.5, 0.6
 _FINE_PX_PER_MM = 5.0
+_RIM_MM = 0.5
 _BEATS_TOGETHER, _SURE_PEN = 0.3, -1.0
 
 
@@ -40,6 +41,10 @@ def warnings_of(
     if naming.probability < _DOUBTFUL_LAYOUT or naming.label_score < DOUBTFUL_LABELS:
         yield (f"The page was read as {naming.layout.name}, which is uncertain: curves may carry the name of another "
                "lead. Compare the names with the page.")  # fmt: skip
+    cut = _cut(evidence)
+    if cut:
+        yield (f"The highest or deepest waves of {', '.join(cut)} leave the part of the page that is looked at and are "
+               "cut short. Do not measure their amplitude.")  # fmt: skip
     if naming.missing:
         yield f"Not found on the page, cut off or covered: {', '.join(naming.missing)}. Nothing is given for them."
     if "speed" in evidence.assumed:
@@ -57,6 +62,19 @@ def warnings_of(
     if page.photo_px_per_mm < _FINE_PX_PER_MM:
         yield (f"The photo shows little detail ({page.photo_px_per_mm:.1f} pixels a millimetre; less than "
                f"{_FINE_PX_PER_MM:g}): small waves such as P or Q may be flattened or lost. Move closer.")  # fmt: skip
+
+
+def _cut(evidence: Evidence) -> list[str]:
+    """Leads whose pen runs along the upper or lower rim of the flat page."""
+    page, found = evidence.page, []
+    (sx, sy), ox = page.px_per_mm, page.origin_mm[0]
+    for strip, row in zip(evidence.naming.strips, evidence.trace.ridge_row, strict=True):
+        for segment in strip.segments:
+            first, last = (max(0, round((x - ox) * sx)) for x in segment.x_mm)
+            mm = row[first:last] / sy
+            if (mm < _RIM_MM).any() or (mm > page.seen.shape[0] / sy - _RIM_MM).any():
+                found.append(upright(segment.lead)[0])
+    return list(dict.fromkeys(found))
 
 
 def _doubts(quality: Array, leads: Sequence[str]) -> Iterator[str]:

@@ -48,7 +48,7 @@ def evidence_of_a_page(noise_mm: float = 0.0, doubt: float = 0.002, misnamed: bo
     grid = GridWarp(xy.astype(np.float32), 5.0, 0.8, np.ones(xy.shape[:2], bool))
     alignment = PageAlignment(np.eye(3), (260.0, 120.0), np.zeros((4, 2)), np.ones(4), np.ones(4, bool),
                               np.full(4, 0.3), 0)  # fmt: skip
-    none = np.zeros((0, 0), bool)
-    page = RectifiedPage(np.zeros((0, 0, 3), np.uint8), (_PX, 4.5), (0.0, 0.0), none, 8.0)
+    seen = np.ones((round(120 * 4.5), 2600), bool)
+    page = RectifiedPage(np.zeros((0, 0, 3), np.uint8), (_PX, 4.5), (0.0, 0.0), seen, 8.0)
     naming = Naming(layout, 0.9, tuple(strips), (), 0.4)
     return Evidence(alignment, grid, page, naming, TraceMap(rows, sure), ("speed",))

@@ -54,6 +54,15 @@ def test_paper_and_photo() -> None:
     assert "5.0 s instead of 10 s" in _told(replace(evidence, naming=replace(evidence.naming, strips=half)))
 
 
+def test_waves_that_leave_the_page_are_told() -> None:
+    evidence = replace(evidence_of_a_page(), assumed=())
+    rows = evidence.trace.ridge_row.copy()
+    rows[0, 2100:2104] = 1.0  # V4, at the upper rim
+    assert "waves of V4 leave" in _told(replace(evidence, trace=replace(evidence.trace, ridge_row=rows)))
+    rows[3, 700:703] = 538.0  # the rhythm strip, at the lower one
+    assert "waves of V4, II leave" in _told(replace(evidence, trace=replace(evidence.trace, ridge_row=rows)))
+
+
 def test_refusals_say_why() -> None:
     features = np.zeros((12, len(FEATURES)))
     error = refuse_foreign(features, "cat.jpg")
