@@ -21,7 +21,8 @@ class FakeDriver:
 
     What is queued is done as late as CUDA may do it: when somebody waits. Whoever reuses memory too early is found out,
     and so is who leaves something behind, gives it back twice, or writes beyond its end. What is given back by a call
-    that fails is gone all the same: one try is all that an owner has.
+    that fails is gone all the same: one try is all that an owner has. As in CUDA's thread-local mode, a stream is
+    captured alone, and only the thread that captures may not wait.
 
     Args:
         kernels: from `host_kernels`; without them launches do nothing.
@@ -52,8 +53,9 @@ class FakeDriver:
         self._kernels, self._fail_at, self._code = kernels, fail_at, code
         self._things: dict[int, Any] = {}
         self._queue: list[Callable[[], None]] = []
-        self._capturing: list[Callable[[], None]] | None = None
-        self._void = False
+        self._captured: dict[int, list[Callable[[], None]]] = {}  # by the stream that is being captured
+        self._capturer: dict[int, int] = {}  # stream by the thread that captures it
+        self._void: set[int] = set()
         self._lock = threading.RLock()
         self._next = 1 << 60
 
@@ -65,8 +67,9 @@ class FakeDriver:
     def _waits(self, name: str) -> None:
         """A call that may not be captured."""
         self._call(name)
-        if self._capturing is not None:
-            self._void = True
+        captured = self._capturer.get(threading.get_ident())
+        if captured is not None:
+            self._void.add(captured)
             raise device_error(name, "STREAM_CAPTURE_UNSUPPORTED")
 
     def _make(self, kind: str, thing: Any, handle: int = 0) -> int:
@@ -86,9 +89,9 @@ class FakeDriver:
             self.faults.append(f"{kind} used that is none")
         return self._things.get(handle)
 
-    def _later(self, work: Callable[[], None]) -> None:
+    def _later(self, stream: int, work: Callable[[], None]) -> None:
         with self._lock:
-            (self._queue if self._capturing is None else self._capturing).append(work)
+            self._captured.get(stream, self._queue).append(work)
 
     def _drain(self) -> None:
         """Does all that is queued, on whatever stream; one thread at a time, as the kernels' thread is a global."""
@@ -145,12 +148,12 @@ class FakeDriver:
             def work(values: Any = values) -> None:
                 kernel((ctypes.c_uint * 3)(*grid), (ctypes.c_uint * 3)(*block), ctypes.c_void_p(addresses))
 
-            self._later(work)
+            self._later(stream, work)
 
     def queue_on(self, stream: int, work: Callable[[], None]) -> None:
         """What a library queues on a stream without asking the driver."""
         self._use("stream", stream)
-        self._later(work)
+        self._later(stream, work)
 
     def malloc(self, nbytes: int) -> int:
         self._waits("malloc")
@@ -182,13 +185,13 @@ class FakeDriver:
         self._use("stream", stream)
         for address, kind in zip((to, of), kinds, strict=True):
             self._check_range(kind, address, nbytes)
-        self._later(lambda: ctypes.memmove(to, of, nbytes))
+        self._later(stream, lambda: ctypes.memmove(to, of, nbytes))
 
     def fill(self, device: int, byte: int, nbytes: int, stream: int) -> None:
         self._call("fill")
         self._use("stream", stream)
         self._check_range("device memory", device, nbytes)
-        self._later(lambda: ctypes.memset(device, byte, nbytes))
+        self._later(stream, lambda: ctypes.memset(device, byte, nbytes))
 
     def create_stream(self) -> int:
         self._waits("create_stream")
@@ -215,7 +218,7 @@ class FakeDriver:
         self._call("record_event")
         self._use("stream", stream)
         at, time = self._use("event", event), float(len(self.calls))
-        self._later(lambda: at.__setitem__(0, time))
+        self._later(stream, lambda: at.__setitem__(0, time))
 
     def sync_event(self, event: int) -> None:
         self._waits("sync_event")
@@ -229,12 +232,14 @@ class FakeDriver:
     def begin_capture(self, stream: int) -> None:
         self._waits("begin_capture")
         self._use("stream", stream)
-        self._capturing, self._void = [], False
+        self._captured[stream], self._capturer[threading.get_ident()] = [], stream
 
     def end_capture(self, stream: int) -> int:
-        work, self._capturing = self._capturing, None  # a capture that fails to end has ended all the same
+        work, is_void = self._captured.pop(stream), stream in self._void
+        del self._capturer[threading.get_ident()]  # a capture that fails to end has ended all the same
+        self._void.discard(stream)
         self._call("end_capture")
-        if self._void:
+        if is_void:
             raise device_error("end_capture", "STREAM_CAPTURE_INVALIDATED")
         return self._make("graph", work)
 

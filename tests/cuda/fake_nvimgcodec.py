@@ -118,9 +118,9 @@ class Decoder:
             raise RuntimeError("nvJPEG failure: '#6'")
         if codec.fault == "no nvjpeg" or (codec.fault == "tiny" and len(codec.sources) > 1):
             return None
-        return self._write(codec, src.bytes, image, params)
+        return self._write(codec, src.bytes, image, params, cuda_stream)
 
-    def _write(self, codec: FakeCodec, data: bytes, image: Image, params: DecodeParams) -> Image:
+    def _write(self, codec: FakeCodec, data: bytes, image: Image, params: DecodeParams, stream: int) -> Image:
         picture = PillowImage.open(BytesIO(data))
         if params.apply_exif_orientation and codec.fault != "unturned":
             picture = ImageOps.exif_transpose(picture)
@@ -130,7 +130,7 @@ class Decoder:
         if pixels.nbytes > np.prod(interface["shape"]):
             raise ValueError("Existing buffer is too small to fit new image")
         address = interface["data"][0]
-        codec.driver._later(lambda: ctypes.memmove(address, pixels.ctypes.data, pixels.nbytes))
+        codec.driver.queue_on(stream, lambda: ctypes.memmove(address, pixels.ctypes.data, pixels.nbytes))
         interface["shape"] = pixels.shape
         if codec.fault == "elsewhere":
             interface["data"] = (address + 64, False)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from ecg_trt.cuda.graph import Graph
 from ecg_trt.cuda.memory import DeviceBuffer, PinnedBuffer
 from ecg_trt.cuda.stream import Event, Stream
 from ecg_trt.errors import BackendError, DeviceFaultError
+from ecg_trt.types import Array
 from tests.cuda.fake_driver import FakeDriver
 
 
@@ -72,6 +75,34 @@ def test_a_capture_that_fails_holds_nothing() -> None:
         assert not graph.holds("key")
         stream.sync()  # the capture has ended
     assert driver.live == {}
+
+
+def test_a_capture_leaves_other_streams_and_threads_alone() -> None:
+    driver = FakeDriver()
+    with ExitStack() as stack:
+        one, other = (stack.enter_context(Stream(driver)) for _ in range(2))
+        captured, beside = (stack.enter_context(DeviceBuffer(driver, 4)) for _ in range(2))
+        host, graph = stack.enter_context(PinnedBuffer(driver, 4)), Graph(driver, one)
+        driver.fill(captured.handle, 0, 4, one.handle)
+
+        def beside_it() -> Array:
+            driver.fill(beside.handle, 7, 4, other.handle)
+            driver.copy_to_host(host.handle, beside.handle, 4, other.handle)
+            other.sync()
+            return host.array.copy()
+
+        with graph.capture("key"), ThreadPoolExecutor(1) as pool:
+            driver.fill(captured.handle, 9, 4, one.handle)
+            assert (pool.submit(beside_it).result() == 7).all(), "waits for its own, which is done"
+        driver.copy_to_host(host.handle, captured.handle, 4, one.handle)
+        one.sync()
+        assert (host.array == 0).all(), "what is captured waits for its launch"
+        graph.launch()
+        driver.copy_to_host(host.handle, captured.handle, 4, one.handle)
+        one.sync()
+        assert (host.array == 9).all()
+        graph.close()
+    assert (driver.live, driver.faults) == ({}, [])
 
 
 def test_whichever_call_of_a_capture_fails_nothing_is_left() -> None:
