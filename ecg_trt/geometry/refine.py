@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -232,6 +233,20 @@ def follow_small_boxes(grid: GridWarp, page: RectifiedPage) -> tuple[GridWarp, A
     nodes, _ = _moved(grid, move / grid.mm_per_cell)
     on_page = np.outer((y_mm > 0) & (y_mm * sy < dark.shape[0]), (x_mm > 0) & (x_mm * sx < dark.shape[1]))
     return GridWarp(nodes.astype(np.float32), grid.mm_per_cell, grid.residual_px, on_page), move
+
+
+class Refined(NamedTuple):
+    """A page after a closer look at its lattice.
+
+    Attributes:
+        grid: the lattice.
+        strips: rows on it.
+        letters: (H, W) bool at 1 px/mm on it, where lead names stand.
+    """
+
+    grid: GridWarp
+    strips: tuple[Strip, ...]
+    letters: Array
 
 
 def carried(strips: Sequence[Strip], move: Array, mm_per_cell: float) -> tuple[Strip, ...]:
