@@ -6,10 +6,14 @@ import numpy as np
 
 from ecg_trt.errors import OptionError, PageError
 from ecg_trt.geometry.energy import GridEnergy, add_bending, add_stretch
-from ecg_trt.geometry.homography import apply_homography
+from ecg_trt.geometry.homography import apply_homography, fit_homography
 from ecg_trt.types import Array
 
 _REACH = 2
+# Of slips, in pitches: a node on the plane; from one node to the next in one part; off the plane in a part that has
+# slipped, of so many nodes at least; off it in the median on flat paper (0.03 on scans, 0.1 and more on photos).
+_ON_PLANE, _HANGS_TOGETHER, _SLIPPED, _LEAST_SLIP, _FLAT = 0.1, 0.12, 0.15, 12, 0.04
+_MOST_NODES, _ENOUGH_NODES = 0.55, 250  # share of all that a part must have to be the page; how many tell the plane
 _KNOWN = 1e6  # weight that pins a measured node, against a bending weight of 1
 # Predictions of a node from others, each exact for one kind of sheet: [(d_row, d_col, coefficient), ...].
 _CROSS = [(0, 1), (0, -1), (1, 0), (-1, 0)]
@@ -62,6 +66,59 @@ def fit_surface(
         nodes[wrong] = np.nan
     nodes[~np.isfinite(miss)] = np.nan
     return nodes.astype(np.float32), _plate_residual(nodes)
+
+
+def without_slips(node_xy: Array) -> Array:
+    """Removes parts of a flat page's lattice that lie beside the rest, as dotted lines are easily taken for others.
+
+    Nodes hang together if what a homography leaves of them differs by little from one to the next. Where the greatest
+    such part is flat and another lies clearly off, only the greatest stays. Paper that is bent is left as it is: a fold
+    may do the same there.
+
+    Args:
+        node_xy: (rows, cols, 2) px, NaN = missing.
+
+    Returns:
+        The same with nodes of other parts set to NaN.
+    """
+    row, col = np.nonzero(np.isfinite(node_xy).all(-1))
+    index, nodes = np.stack([col, row], -1).astype(np.float64), node_xy[row, col].astype(np.float64)
+    off, some = np.full(node_xy.shape, np.nan), slice(None, None, 1 + len(index) // _ENOUGH_NODES)
+    try:
+        plane = fit_homography(nodes[some], index[some], threshold=_ON_PLANE).dst_from_src
+    except PageError:  # nodes on one line
+        return node_xy
+    off[row, col] = apply_homography(plane, nodes) - index
+    far = np.abs(off[row, col]).max(1)
+    if (far > _SLIPPED).sum() < _LEAST_SLIP or np.median(far) > 4 * _FLAT:
+        return node_xy
+    part = _parts(off)[row, col]
+    names, size = np.unique(part, return_counts=True)
+    stays = part == names[size.argmax()]
+    has_slip = any(np.median(far[part == name]) > _SLIPPED for name in names[size >= _LEAST_SLIP])
+    if not has_slip or np.median(far[stays]) > _FLAT or stays.mean() < _MOST_NODES:
+        return node_xy
+    out = node_xy.copy()
+    out[row[~stays], col[~stays]] = np.nan
+    return out
+
+
+def _parts(off: Array) -> Array:
+    """(rows, cols) number of the part that each node hangs together with; off (rows, cols, 2) in pitches."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    rows, cols = off.shape[:2]
+    number = np.arange(rows * cols).reshape(rows, cols)
+    pairs = []
+    for down, right in ((0, 1), (1, 0), (0, 2), (2, 0), (1, 1), (1, -1)):
+        here = np.s_[: rows - down, max(0, -right) : cols - max(0, right)]
+        there = np.s_[down:, max(0, right) : cols + min(0, right)]
+        together = (np.abs(off[here] - off[there]) < _HANGS_TOGETHER).all(-1)
+        pairs.append((number[here][together], number[there][together]))
+    ends = tuple(np.concatenate(side) for side in zip(*pairs, strict=True))
+    links = coo_matrix((np.ones(len(ends[0])), ends), shape=(number.size, number.size))
+    return np.asarray(connected_components(links, directed=False)[1].reshape(rows, cols))
 
 
 def fill_holes(node_xy: Array, margin_cells: int = 0) -> Array:

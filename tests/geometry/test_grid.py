@@ -15,6 +15,7 @@ from ecg_trt.geometry.grid import (
     walk_lattice,
 )
 from ecg_trt.geometry.homography import apply_homography, jacobian
+from ecg_trt.geometry.surface import without_slips
 
 
 def lattice(rows: int, cols: int) -> np.ndarray:
@@ -222,3 +223,37 @@ def test_some_places_of_the_map_are_those_of_the_whole(shape: tuple[int, int]) -
     rows, columns = np.arange(0, shape[0] * 11, 4), np.arange(1, shape[1] * 16, 3)
     some, whole = lattice_taps(nodes, *frame).places(rows, columns), dense_map(nodes, *frame)
     assert np.allclose(some, whole[np.ix_(rows, columns)], atol=1e-3, equal_nan=True)
+
+
+def _flat_sheet() -> np.ndarray:
+    """(30, 50, 2) px of a sheet seen at a slant, a sixth of its nodes missing."""
+    index = np.stack(np.meshgrid(np.arange(50.0), np.arange(30.0)), -1)
+    nodes = apply_homography(np.array([[40.0, 2.0, 90.0], [-1.0, 39.0, 60.0], [1e-4, 2e-4, 1.0]]), index)
+    nodes += np.random.default_rng(0).normal(0, 0.4, nodes.shape)
+    nodes[np.random.default_rng(1).random(nodes.shape[:2]) < 1 / 6] = np.nan
+    return np.asarray(nodes, np.float32)
+
+
+@pytest.mark.parametrize("by", [(16.0, 0.0), (0.0, -20.0)])
+def test_a_part_that_slipped_leaves_a_flat_sheet(by: tuple[float, float]) -> None:
+    sheet = _flat_sheet()
+    np.testing.assert_array_equal(without_slips(sheet), sheet)
+    slipped = sheet.copy()
+    slipped[10:20, 4:12] += np.array(by, np.float32)
+    left = without_slips(slipped)
+    assert np.isnan(left[10:20, 4:12]).all()
+    left[10:20, 4:12] = sheet[10:20, 4:12]
+    np.testing.assert_array_equal(left, sheet)
+
+
+def test_a_fold_and_single_nodes_are_no_slips() -> None:
+    folded = _flat_sheet()
+    folded[:, 25:, 1] += 8.0 * np.arange(25)  # bent upwards beyond a crease
+    folded[12:24, 40:48, 0] += 16.0
+    np.testing.assert_array_equal(without_slips(folded), folded)
+    single = _flat_sheet()
+    single[12, 7] += 16.0
+    np.testing.assert_array_equal(without_slips(single), single)
+    line = np.full((4, 30, 2), np.nan, np.float32)
+    line[1] = np.stack([40.0 * np.arange(30), np.zeros(30)], -1)
+    np.testing.assert_array_equal(without_slips(line), line)
