@@ -22,14 +22,13 @@ _BORDER_MM = 0.5  # beside the borders of leads
 
 def heights_mm(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) -> Array:
     """(strips, W) mm above the zero line in every column of the page, NaN beside the borders of leads."""
-    (sx, sy), (ox, oy) = page.px_per_mm, page.origin_mm
-    x = np.arange(trace.ridge_row.shape[1]) / sx + ox
+    x = page.x_mm(np.arange(trace.ridge_row.shape[1]))
     rows = []
     for strip, row in zip(strips, trace.ridge_row, strict=True):
         inside = np.zeros(len(x), bool)
         for segment in strip.segments:
             inside |= (x > segment.x_mm[0] + _BORDER_MM) & (x < segment.x_mm[1] - _BORDER_MM)
-        rows.append(np.where(inside, strip.zero_y_mm - (row / sy + oy), np.nan))
+        rows.append(np.where(inside, strip.zero_y_mm - page.y_mm(row), np.nan))
     return np.array(rows).reshape(len(strips), -1)
 
 

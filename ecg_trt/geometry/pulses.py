@@ -13,7 +13,7 @@ from itertools import product
 import cv2
 import numpy as np
 
-from ecg_trt.geometry.strips import SIDE_MM
+from ecg_trt.geometry.strips import ROW_MM, SIDE_MM
 from ecg_trt.layout import GAINS_MM_PER_MV, PAPER_SPEEDS_MM_PER_S, USUAL_GAIN_MM_PER_MV, USUAL_SPEED_MM_PER_S
 from ecg_trt.types import Array, Strip
 
@@ -24,12 +24,16 @@ _PULSE_WIDTHS_MM = {25.0: (2.0, 6.5), 50.0: (8.5, 16.0)}
 _ENOUGH_PULSES = 2  # a single patch may be anything
 _PULSE_SEEN, _MEAN_SEEN = 0.25, 0.3  # least response in the middle of a pulse, and of their mean
 _CLEARLY_SEEN = 0.5  # mean response at which a pulse may say something unusual
+_NARROW_MM, _NARROW_SEEN = 4.0, 0.7  # what is narrower is a letter, unless it is seen so clearly
+# Least height and response of what nothing but a pulse of 20 mm can be; greatest height and least response of one of
+# 5 mm that is not narrow. Of 250 synthetic pages none of 10 mm/mV showed either.
+_TALL_MM, _TALL_SEEN, _LOW_MM, _LOW_SEEN = 16.0, 0.6, 6.5, 0.9
 _PULSE_REACH_MM, _PULSE_SLACK_MM = 25, 2  # how far from a strip's end a pulse stands, and how well that end is known
 _PULSE_RISE_MM = round(max(GAINS_MM_PER_MV)) + 3
 _PULSE_FEET_MM = 5  # by which the lower end of a pulse may miss the zero line
 
-# What is looked at for strokes: beside a strip's end and beyond it, above the zero line and below.
-_BESIDE_MM, _WITHIN_MM, _TALL_MM, _DEEP_MM = SIDE_MM - 1.0, 2.0, 27.0, 5.0
+# What is looked at for strokes: beside a strip's end and beyond it, and below the zero line.
+_BESIDE_MM, _WITHIN_MM, _DEEP_MM = SIDE_MM - 1.0, 2.0, 5.0
 _FEET_MM = 1.5  # by which the zero line may be wrong
 _WIDE_MM, _HIGH_MM = 0.3, 0.2  # by which strokes are thickened, as those of several rows do not meet exactly
 _INSET_MM = 0.7  # from a pulse's strokes to where nothing should be
@@ -43,7 +47,10 @@ _HINTED = 0.1  # ink at which strokes can confirm or deny what the map says
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """What the calibration pulses say, None where there are none; `is_sure` if their strokes are clearly seen."""
+    """What the calibration pulses say, None where there are none.
+
+    `is_sure` if it can be nothing else: of speed and gain if strokes say it, of gain alone if a map does.
+    """
 
     speed_mm_per_s: float | None
     gain_mm_per_mv: float | None
@@ -56,7 +63,7 @@ def read_pulses(
     """Speed and gain from the size of the calibration pulses at the ends of the strips.
 
     Strokes that are sure say it alone. Else the map does: what is usual by itself, unless strokes show a wider pulse;
-    what is unusual if strokes hint at it, too.
+    what is unusual if strokes hint at it, too, or if it is sure.
 
     Args:
         pulse: (H, W) map of the insides of pulses at 1 px/mm of page mm.
@@ -75,7 +82,7 @@ def read_pulses(
     # Letters often look like a low pulse, but seldom like a wide one.
     is_wide = speed == USUAL_SPEED_MM_PER_S and drawn.speed_mm_per_s not in (None, speed)
     return Pulse(speed if speed in (USUAL_SPEED_MM_PER_S, drawn.speed_mm_per_s) and not is_wide else None,
-                 gain if gain in (USUAL_GAIN_MM_PER_MV, drawn.gain_mm_per_mv) else None)  # fmt: skip
+                 gain if seen.is_sure or gain in (USUAL_GAIN_MM_PER_MV, drawn.gain_mm_per_mv) else None)  # fmt: skip
 
 
 def stroke_windows(strips: Sequence[Strip], side: int, origin_mm: tuple[float, float],
@@ -90,8 +97,8 @@ def stroke_windows(strips: Sequence[Strip], side: int, origin_mm: tuple[float, f
     """
     (sx, sy), (ox, oy) = px_per_mm, origin_mm
     beside = _WITHIN_MM if side else _BESIDE_MM
-    corners = [((s.zero_y_mm - _TALL_MM - oy) * sy, (s.x_mm[side] - beside - ox) * sx) for s in strips]
-    hw = round((_TALL_MM + _DEEP_MM) * sy), 4 * round((_BESIDE_MM + _WITHIN_MM) * sx / 4)
+    corners = [((s.zero_y_mm - ROW_MM - oy) * sy, (s.x_mm[side] - beside - ox) * sx) for s in strips]
+    hw = round((ROW_MM + _DEEP_MM) * sy), 4 * round((_BESIDE_MM + _WITHIN_MM) * sx / 4)
     return np.round(corners).astype(int), hw
 
 
@@ -138,7 +145,7 @@ def _odd(px: float) -> int:
 def _outline(mean: Array, wide_mm: float, high_mm: float, px_per_mm: tuple[float, float]) -> float:
     """The faintest of a pulse's three strokes, less the ink inside and above it, at the best place."""
     sx, sy = px_per_mm
-    w, h, zero = round(wide_mm * sx), round(high_mm * sy), round(_TALL_MM * sy)
+    w, h, zero = round(wide_mm * sx), round(high_mm * sy), round(ROW_MM * sy)
     inset_x, inset_y = round(_INSET_MM * sx), round(_INSET_MM * sy)
     total = np.pad(mean.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
 
@@ -160,15 +167,24 @@ def _outline(mean: Array, wide_mm: float, high_mm: float, px_per_mm: tuple[float
 
 
 def pulses_on_map(pulse: Array, strips: Sequence[Strip]) -> Pulse:
-    """What the mean pulse of a network's map measures at half of its height; arguments as of `read_pulses`."""
+    """What the mean pulse of a network's map measures at half of its height; arguments as of `read_pulses`.
+
+    It may be sure of its gain, never of its speed.
+    """
     for mean in sorted((_mean_pulse(pulse, strips, side) for side in (0, 1)), key=lambda m: -m.max()):
         size = _standing(mean)
         if size is not None:
-            speeds = [speed for speed, (low, high) in _PULSE_WIDTHS_MM.items() if low <= size[0] < high]
-            speed, gain = (speeds[0] if speeds else None), _nearest(size[1], GAINS_MM_PER_MV)
-            is_clear = mean.max() > _CLEARLY_SEEN  # a faint pulse may be cut, or none: it only confirms what is usual
-            return Pulse(speed if is_clear or speed == USUAL_SPEED_MM_PER_S else None,
-                         gain if is_clear or gain == USUAL_GAIN_MM_PER_MV else None)  # fmt: skip
+            (width, height), response = size, float(mean.max())
+            if width < _NARROW_MM and response < _NARROW_SEEN:
+                continue
+            speeds = [speed for speed, (low, high) in _PULSE_WIDTHS_MM.items() if low <= width < high]
+            speed, gain = (speeds[0] if speeds else None), _nearest(height, GAINS_MM_PER_MV)
+            is_clear = response > _CLEARLY_SEEN  # a faint pulse may be cut, or none: it only confirms what is usual
+            is_tall = height >= _TALL_MM and response > _TALL_SEEN
+            is_low = height <= _LOW_MM and width >= _NARROW_MM and response > _LOW_SEEN
+            said = (speed if is_clear or speed == USUAL_SPEED_MM_PER_S else None,
+                    gain if is_clear or gain == USUAL_GAIN_MM_PER_MV else None)  # fmt: skip
+            return Pulse(*said, is_sure=is_tall or is_low)
     return Pulse(None, None)
 
 

@@ -12,15 +12,14 @@ from ecg_trt.layout import (
     PAPER_SPEEDS_MM_PER_S,
     RECORD_SECONDS,
     SPEED_WORDS,
-    STRIPS,
     USUAL_GAIN_MM_PER_MV,
     USUAL_SPEED_MM_PER_S,
 )
 
-_READ = 0.9  # response at which a setting is taken as read
-_BESIDE = 0.5  # response to a setting of the other kind, without which what is unusual is not believed
+_READ, _PLAINLY_READ = 0.9, 0.98  # response at which a setting is taken as read, and at which it needs no backing
+_BESIDE = 0.5  # response to a setting of the other kind, that backs what is unusual
 _RIVAL = 0.25  # greatest odds of another setting, as a share of the best one's
-_ODDS_DISPUTE, _ODDS_UNTOLD, _ODDS_AGAINST = 1.4, 4.0, 6.0  # of the waves: to settle a dispute, to tell, to object
+_ODDS_DISPUTE, _ODDS_UNTOLD = 1.4, 6.0  # of the waves: to settle a dispute, and to tell or object
 _FULL_PAGE = 1.2  # by which a row is longer than the record at one speed, so that it must be the next
 
 
@@ -48,6 +47,7 @@ def read_scales(
     """Speed and gain: what is given, else what print says, or pulses, or rows, else the usual, as assumed.
 
     Where print and pulses dispute the speed, the waves decide; where nothing tells it, they may, and it is assumed.
+    What a pulse that is not sure says of speed is not heard where the waves speak against it.
 
     Args:
         printed: response to each of `layout.SETTING_WORDS`, 0..1.
@@ -58,15 +58,17 @@ def read_scales(
         gain: mm/mV, if it is known.
     """
     assumed, notes, values = [], [], []
-    if not pulses.is_sure and pulses.speed_mm_per_s not in (None, _by_waves(waves)) and abs(waves) > _ODDS_UNTOLD:
-        pulses = Pulse(None, None)  # what looks like a pulse is none
+    if not pulses.is_sure and pulses.speed_mm_per_s not in (None, _by_waves(waves)) and abs(waves) > _ODDS_DISPUTE:
+        is_none = abs(waves) > _ODDS_UNTOLD and pulses.gain_mm_per_mv == USUAL_GAIN_MM_PER_MV
+        pulses = Pulse(None, None if is_none else pulses.gain_mm_per_mv)  # no pulse, or one whose width is misread
     by_rows = _speed_of_rows(naming) if pulses.speed_mm_per_s is None else None
     for name, unit, given, words, measured, usual in (
         ("speed", "mm/s", speed, SPEED_WORDS, pulses.speed_mm_per_s or by_rows, USUAL_SPEED_MM_PER_S),
         ("gain", "mm/mV", gain, GAIN_WORDS, pulses.gain_mm_per_mv, USUAL_GAIN_MM_PER_MV),
     ):
         odds = waves if name == "speed" else 0.0
-        said = read_setting(printed, words, usual, is_backed=odds > _ODDS_DISPUTE)
+        is_open = not (pulses.is_sure and measured == usual)
+        said = read_setting(printed, words, usual, is_backed=is_open and odds > _ODDS_DISPUTE)
         told = measured if said is None else said
         if None is not said != measured is not None and abs(odds) > _ODDS_DISPUTE:
             told = _by_waves(odds)
@@ -80,7 +82,7 @@ def read_scales(
             elif told is None and odds > _ODDS_UNTOLD:
                 told = _by_waves(odds)
                 notes.append(f"The beats are as broad and as far apart as at {told:g} {unit}.")
-            elif told is not None and odds * (1 if told == usual else -1) > _ODDS_AGAINST:
+            elif told is not None and odds * (1 if told == usual else -1) > _ODDS_UNTOLD:
                 notes.append(f"The page was read as printed at {told:g} {unit}, but its beats are as broad and as far "
                              f"apart as at {_by_waves(odds):g} {unit}. Compare with the page.")  # fmt: skip
         values.append(float(given or told or usual))
@@ -100,7 +102,7 @@ def read_setting(
     Args:
         printed: response to each of `layout.SETTING_WORDS`.
         words: those of the kind, and what they say.
-        usual: the usual one; another is believed only beside a setting of the other kind, or if it is backed.
+        usual: the usual one; another is believed if it is read plainly, beside a setting of the other kind, or backed.
         is_backed: something else speaks for what is unusual.
     """
     response = {value: printed[word] for word, value in words.items()}
@@ -108,10 +110,10 @@ def read_setting(
     rival = max(r for value, r in response.items() if value != best)
     is_alone = rival * (1 - response[best]) < _RIVAL * response[best] * (1 - rival)
     is_backed = is_backed or best == usual or max(r for word, r in printed.items() if word not in words) > _BESIDE
-    return best if response[best] > _READ and is_alone and is_backed else None
+    return best if response[best] > (_READ if is_backed else _PLAINLY_READ) and is_alone else None
 
 
 def _speed_of_rows(naming: Naming) -> float | None:
     """A row of a known layout shows no more than the record's 10 s: one too long for 25 mm/s was printed at 50."""
     slow, fast = PAPER_SPEEDS_MM_PER_S
-    return fast if naming.layout.name != STRIPS and naming.longest_mm > _FULL_PAGE * RECORD_SECONDS * slow else None
+    return fast if naming.is_known and naming.longest_mm > _FULL_PAGE * RECORD_SECONDS * slow else None

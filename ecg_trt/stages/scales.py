@@ -30,7 +30,11 @@ class ReadScales:
     @property
     def are_given(self) -> bool:
         """Whether there is nothing to be read."""
-        return self.speed is not None and self.gain is not None
+        return self._given is not None
+
+    @property
+    def _given(self) -> Scales | None:
+        return None if self.speed is None or self.gain is None else Scales(self.speed, self.gain, (), ())
 
     def __call__(self, printed: Mapping[str, float], marks: PageMarks, naming: Naming, page: RectifiedPage,
                  strips: Sequence[Strip]) -> Callable[[float], Scales]:  # fmt: skip
@@ -43,8 +47,9 @@ class ReadScales:
             page: the flat page, by a lattice that may be a finer one.
             strips: the same strips on that page.
         """
-        if self.are_given:
-            return lambda odds: Scales(float(self.speed or 0), float(self.gain or 0), (), ())
+        given = self._given
+        if given is not None:
+            return lambda odds: given
         pulses = read_pulses(marks.pulse, naming.strips, self._windows(page, strips), page.px_per_mm)
         return lambda odds: read_scales(printed, pulses, naming, waves=odds, speed=self.speed, gain=self.gain)
 

@@ -39,8 +39,7 @@ def draw_header(image: Array, rng: np.random.Generator, spec: PageSpec, px_per_m
     for column in range(int(rng.integers(0, 4))):
         x, y = 4 + column * rng.uniform(55, 90), rng.uniform(2.5, 6)
         for _ in range(int(rng.integers(1, 5))):
-            centre = draw_text(image, _HEADER[rng.integers(len(_HEADER))], (x, y), size, px_per_mm, spec.font, _TONE)
-            taken.append((x, y - size, 2 * centre[0] - x, y + size))
+            taken.append(_write(image, _HEADER[rng.integers(len(_HEADER))], (x, y), size, px_per_mm, spec)[1])
             y += size * 1.6
     if rng.random() < 0.15:
         cells = (rng.random((21, 21)) < 0.5).astype(np.uint8) * 255
@@ -59,9 +58,16 @@ def draw_remarks(image: Array, rng: np.random.Generator, spec: PageSpec, px_per_
     x, y = rng.uniform([1, 2], [30, 12])
     taken: list[Box] = []
     for _ in range(int(rng.integers(2, 9))):
-        _draw_line(image, rng, spec, [(_remark(rng), "")], size, px_per_mm, taken, (float(x), float(y)))
+        taken.append(_write(image, _remark(rng), (float(x), float(y)), size, px_per_mm, spec)[1])
         y += size * rng.uniform(1.4, 2.5)
     return taken
+
+
+def _write(image: Array, text: str, at: tuple[float, float], size: float, px_per_mm: float,
+           spec: PageSpec) -> tuple[tuple[float, float], Box]:  # fmt: skip
+    """Draws text that begins at (x, y) mm, in place; returns its middle, and where it stands."""
+    (x, y), centre = at, draw_text(image, text, at, size, px_per_mm, spec.font, _TONE)
+    return centre, (x, y - size, 2 * centre[0] - x, y + size)
 
 
 def _remark(rng: np.random.Generator) -> str:
@@ -117,9 +123,8 @@ def _settings(rng: np.random.Generator, spec: PageSpec) -> list[list[Piece]]:
 
 
 def _draw_line(image: Array, rng: np.random.Generator, spec: PageSpec, pieces: list[Piece], size: float,
-               px_per_mm: float, taken: list[Box],
-               at: tuple[float, float] | None = None) -> list[LabelMark]:  # fmt: skip
-    """Draws pieces of text one after the other, in as many lines as the paper's width asks for; anywhere if not at."""
+               px_per_mm: float, taken: list[Box]) -> list[LabelMark]:  # fmt: skip
+    """Draws pieces of text one after the other, anywhere, in as many lines as the paper's width asks for."""
     if not pieces:
         return []
     width, height = spec.size_mm
@@ -127,7 +132,7 @@ def _draw_line(image: Array, rng: np.random.Generator, spec: PageSpec, pieces: l
     space = size * float(rng.choice([rng.uniform(0.5, 0.9), rng.uniform(1.0, 6.0)]))
     total = min(sum(wide) + space * (len(pieces) - 1), width - 2)
     for _ in range(_TRIES):
-        begin, y = at or _place(rng, spec, total, size)
+        begin, y = _place(rng, spec, total, size)
         if not any(begin < b[2] and b[0] < begin + total and y - size < b[3] and b[1] < y + size for b in taken):
             break
     step = 1.6 * size if y < height / 2 else -1.6 * size
@@ -135,8 +140,8 @@ def _draw_line(image: Array, rng: np.random.Generator, spec: PageSpec, pieces: l
     for (text, word), w in zip(pieces, wide, strict=True):
         if x + w > width and x > begin:
             x, y = begin, y + step
-        centre = draw_text(image, text, (x, y), size, px_per_mm, spec.font, _TONE)
-        taken.append((x, y - size, x + w, y + size))
+        centre, box = _write(image, text, (x, y), size, px_per_mm, spec)
+        taken.append(box)
         x += w + space
         if word and 0 < centre[0] < width and 0 < centre[1] < height:
             marks.append(LabelMark(word, centre, 1.0))

@@ -52,19 +52,21 @@ def test_a_page_without_pulses_has_no_strokes_of_one() -> None:
         assert max(ink_of_pulses(_strokes(page), PX_PER_MM).values()) < 0.25
 
 
-def test_what_strokes_do_not_show_the_map_says_as_far_as_it_is_usual() -> None:
+def test_what_strokes_do_not_show_the_map_says_as_far_as_it_is_usual_or_sure() -> None:
     blank = (np.full((4, 256, 152, 3), 255, np.uint8),) * 2
     for speed, gain in product([25.0, 50.0], [5.0, 10.0, 20.0]):
         page = page_of(5, layout="3x4+1", paper_speed_mm_per_s=speed, gain_mm_per_mv=gain, pulse="left")
         said = read_pulses(maps_of(page)["pulse"][0], page.strips, blank, PX_PER_MM)
-        assert said == Pulse(25.0 if speed == 25 else None, 10.0 if gain == 10 else None)
+        assert said == Pulse(25.0 if speed == 25 else None, gain)
+        faint = read_pulses(0.55 * maps_of(page)["pulse"][0], page.strips, blank, PX_PER_MM)
+        assert faint == Pulse(25.0 if speed == 25 else None, 10.0 if gain == 10 else None)
 
 
 def test_sure_strokes_overrule_the_map() -> None:
     drawn = _drawn(1, paper_speed_mm_per_s=50.0, gain_mm_per_mv=10.0, pulse="left")
     other = page_of(5, layout="3x4+1", paper_speed_mm_per_s=25.0, gain_mm_per_mv=20.0, pulse="left")
     on_map = maps_of(other)["pulse"][0]
-    assert pulses_on_map(on_map, other.strips) == Pulse(25.0, 20.0)
+    assert pulses_on_map(on_map, other.strips) == Pulse(25.0, 20.0, is_sure=True)
     assert read_pulses(on_map, other.strips, _strokes(drawn), PX_PER_MM) == Pulse(50.0, 10.0, True)
 
 
@@ -89,6 +91,14 @@ def test_specks_are_no_pulses() -> None:
     specks = np.zeros((100, 100), np.float32)
     specks[10, 10], specks[40:42, 50:52] = 0.9, 0.8
     assert pulses_on_map(specks, [Strip(42.0, (60.0, 90.0), 1.0, ())]).gain_mm_per_mv is None
+
+
+def test_letters_are_no_pulses() -> None:
+    letters = np.zeros((100, 300), np.float32)
+    letters[31:40, 10:13] = 0.6
+    row = [Strip(40.0, (20.0, 270.0), 1.0, ())]
+    assert pulses_on_map(letters, row) == Pulse(None, None)
+    assert pulses_on_map(letters * 1.4, row).gain_mm_per_mv == 10
 
 
 def test_what_does_not_stand_on_a_zero_line_is_no_pulse() -> None:

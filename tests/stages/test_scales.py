@@ -9,7 +9,7 @@ import pytest
 
 from ecg_trt.config import Options
 from ecg_trt.geometry.naming import Naming
-from ecg_trt.geometry.strips import SIDE_MM
+from ecg_trt.geometry.strips import ROW_MM, SIDE_MM
 from ecg_trt.layout import LAYOUTS, SETTING_WORDS
 from ecg_trt.ops.select import open_ops
 from ecg_trt.stages.rectify import PageMarks
@@ -29,7 +29,7 @@ def scene() -> tuple[RectifiedPage, tuple[Strip, ...]]:
     rng = np.random.default_rng(4)
     spec = draw_spec(rng, layout="3x4+1", pulse="left", clutter=0.0, paper_speed_mm_per_s=50.0, gain_mm_per_mv=20.0)
     page = draw_page(rng, simulate(rng), 500.0, px_per_mm=PX_PER_MM[0], spec=spec)
-    around = round((SIDE_MM + 10) * PX_PER_MM[0])
+    around = round(max(SIDE_MM, ROW_MM) * PX_PER_MM[0])
     image = np.pad(page.image, ((around, around), (around, around), (0, 0)), constant_values=255)
     origin = (-around / PX_PER_MM[0], -around / PX_PER_MM[1])
     return RectifiedPage(image, PX_PER_MM, origin, np.ones(image.shape[:2], bool), 8.0), page.strips
