@@ -145,6 +145,14 @@ class RectifiedPage:
     seen: Array
     photo_px_per_mm: float
 
+    def x_mm(self, column: Array) -> Array:
+        """Page mm of columns."""
+        return column / self.px_per_mm[0] + self.origin_mm[0]
+
+    def y_mm(self, row: Array) -> Array:
+        """Page mm of rows."""
+        return row / self.px_per_mm[1] + self.origin_mm[1]
+
 
 @dataclass(frozen=True, slots=True)
 class TraceMap:

@@ -30,14 +30,14 @@ def segment_starts_s(strip: Strip, speed_mm_per_s: float) -> list[float]:
 def _read(page: RectifiedPage, row: Array, confidence: Array, strip: Strip, segment: Segment, speed: float,
           gain: float) -> tuple[Array, Array, float]:  # fmt: skip
     """One segment's samples (mV), their times since the segment's start (s), and its quality."""
-    (sx, sy), (ox, oy) = page.px_per_mm, page.origin_mm
+    sx, ox = page.px_per_mm[0], page.origin_mm[0]
     first = max(0, int(np.ceil((segment.x_mm[0] - ox) * sx - 1e-6)))
     last = min(len(row), int(np.ceil((segment.x_mm[1] - ox) * sx - 1e-6)))
     if last - first < 2:
         return np.empty(0), np.empty(0), 0.0
     columns = np.arange(first, last)
-    times = ((columns / sx + ox) - segment.x_mm[0]) / speed
-    mv = (strip.zero_y_mm - (row[columns] / sy + oy)) / gain
+    times = (page.x_mm(columns) - segment.x_mm[0]) / speed
+    mv = (strip.zero_y_mm - page.y_mm(row[columns])) / gain
     sure = confidence[columns]
     filled = fill_gaps(mv, seen_columns(confidence)[columns], round(_MAX_GAP_S * speed * sx))
     filled = without_end_steps(filled, round(_END_MM * sx), _END_STEP_MM / gain)

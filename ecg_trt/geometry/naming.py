@@ -34,6 +34,7 @@ _PLACES = len(_LABEL_REACHES_MM) * len(_LABEL_RISE_MM)
 _NAME_WEIGHT, _BREAK_WEIGHT = 1.5, 1.6  # of what is read, and of where segments start
 _LEGIBLE = 0.35  # least response at which a name is taken as read
 _LIKELY, _RATHER = 0.2, 2.0  # least response at which it is, if it is so many times that to the usual name
+_LEGIBLY_RATHER = 1.5  # how many times where it can be read
 _SKIPPED_STRIP, _SKIPPED_ROW = 0.8, 0.9  # what leaving one out costs in units of a well-read label
 _FAINT_RHYTHM = 0.8  # what a rhythm strip loses that is hardly seen
 _OWN_NAME, _OWN_LAYOUT = 0.4, 1.0  # what a name costs that no layout asks for, and a page of such names
@@ -63,10 +64,15 @@ class Naming:
     label_score: float
 
     @property
+    def is_known(self) -> bool:
+        """Whether the page bears out a layout."""
+        return self.layout.name != STRIPS
+
+    @property
     def leads(self) -> tuple[str, ...]:
         """Leads of the record: the twelve and what is printed beside them, or those of the strips."""
         shown = tuple(dict.fromkeys(upright(s.lead)[0] for strip in self.strips for s in strip.segments))
-        return shown if self.layout.name == STRIPS else twelve_first(shown)
+        return twelve_first(shown) if self.is_known else shown
 
     @property
     def longest_mm(self) -> float:
@@ -79,7 +85,7 @@ class Naming:
         printed = {s.lead for strip in self.strips for s in strip.segments}
         if INVERTED_AVR in printed:
             yield "The page prints -aVR; it was turned over, and the record holds aVR."
-        if self.layout.name == STRIPS:
+        if not self.is_known:
             yield "The page shows no known layout of the twelve leads: each strip was read under the name it carries."
 
 
@@ -244,8 +250,10 @@ class _Evidence:
         if not _is_rhythm(layout, j):
             return leads
         seen = self.seen[1][i, 0, :, place]
-        is_read = seen.max() > max(_LIKELY, _RATHER * seen[LEAD_WORDS.index(leads[0])])
-        return (self._name(i, 1, 0, place) or (LEAD_WORDS[int(seen.argmax())] if is_read else leads[0]),)
+        usual = seen[LEAD_WORDS.index(leads[0])]
+        is_read = any(seen.max() > max(least, ratio * usual)
+                      for least, ratio in ((_LIKELY, _RATHER), (_LEGIBLE, _LEGIBLY_RATHER)))  # fmt: skip
+        return (LEAD_WORDS[int(seen.argmax())],) if is_read else leads
 
     def _label_score(self, rows: Sequence[tuple[int, tuple[str, ...]]], place: int) -> float:
         """Mean over the strips of the response to their names."""

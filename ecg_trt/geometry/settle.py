@@ -117,6 +117,6 @@ def _inside(page: RectifiedPage, x_mm: tuple[float, float]) -> Array:
 
 def _row(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, k: int, at: Array, slant: float) -> Array:
     """(n,) mm above the zero line of strip k at the time of those columns, NaN = not seen."""
-    y = np.where(seen_columns(trace.confidence[k]), trace.ridge_row[k] / page.px_per_mm[1] + page.origin_mm[1], np.nan)
+    y = np.where(seen_columns(trace.confidence[k]), page.y_mm(trace.ridge_row[k]), np.nan)
     shifted = at + slant * (strips[k].zero_y_mm - _middle(strips)) * page.px_per_mm[0]
     return np.asarray(strips[k].zero_y_mm - np.interp(shifted, np.arange(len(y)), y))

@@ -14,13 +14,16 @@ import numpy as np
 
 from ecg_trt.types import Array, Strip
 
-SIDE_MM = 18.0
-"""How far beside the strips the page is flattened."""
+SIDE_MM, ROW_MM = 18.0, 27.0
+"""How far beside the strips the page is flattened, and above and below: farther off there is mostly text."""
+ODD_LENGTH = 0.06
+"""By which a row may be longer or shorter than devices print it, as a share."""
 _LEAST_STRIP_MM = 20.0
 _LEAST_ROW_PITCH_MM = 7
 _ROW_LENGTHS_MM = (125.0, 250.0, 500.0)  # 5 or 10 s at 25 or 50 mm/s
 # Some printers are a per cent fast or slow; that much more the marks must add up to for a row to be of another length.
-_SCALES, _OTHER_LENGTH = (1.0, 0.988, 0.99, 0.992, 0.994, 1.006, 1.008, 1.01, 1.012), 0.08
+_SCALES, _OTHER_LENGTH = (0.988, 0.99, 0.992, 0.994, 1.006, 1.008, 1.01, 1.012), 0.08
+_ANY_SCALE = tuple(np.linspace(0.92, 1.08, 41))  # where no lattice tells how large the page is
 _SPAN_REACH_MM = 10.0  # by which the ends of a row may be off
 _ALIKE_MM = (25.0, 40.0)  # by which a row's beginning and end may differ from the others' for it to be like them
 _CUT_MM = 3.0  # by which a row that the picture cuts may begin later than it is seen
@@ -58,19 +61,25 @@ def _extent(line: Array, gap_mm: int = 30) -> tuple[float, float] | None:
     return (float(run[0]), float(run[-1])) if run[-1] - run[0] >= _LEAST_STRIP_MM else None
 
 
-def usual_row_length(length_mm: float, slack: float = 0.06) -> float | None:
+def usual_row_length(length_mm: float, slack: float = ODD_LENGTH) -> float | None:
     """The length at which devices print rows that is nearest, None if it is off by more than a share of `slack`."""
     usual = min(_ROW_LENGTHS_MM, key=lambda row: abs(np.log(row / length_mm)))
     return usual if abs(usual - length_mm) < slack * usual else None
 
 
-def agree_on_span(strips: Sequence[Strip], start: Array, end: Array) -> list[Strip]:
+def agree_on_span(strips: Sequence[Strip], start: Array, end: Array, *, is_scaled: bool = True) -> list[Strip]:
     """Lets the strips of a page share their beginning and end where most of them do.
 
     The zero line fades at its ends; the marks of starts and ends are sharper, those between the columns of a row the
     sharpest. So a row that is about as long as devices print it is taken to be just that long, and laid where the marks
     at its ends and at its quarters add up to most; so is a shorter one that shows enough of these marks, because the
     picture ends before the row does.
+
+    Args:
+        strips: rows of the page.
+        start: (H, W) map of segment starts.
+        end: (H, W) map of segment ends.
+        is_scaled: a millimetre of the map is one of the page, as the lattice says; else marks may tell another length.
     """
     if not strips:
         return []
@@ -85,8 +94,9 @@ def agree_on_span(strips: Sequence[Strip], start: Array, end: Array) -> list[Str
     if length is not None:
         middle = (low + high - length) / 2
         reach = middle - _SPAN_REACH_MM, middle + _SPAN_REACH_MM
-        laid = [_laid(starts, ends, length * scale, reach) for scale in _SCALES]
-        usual, best = laid[0], max(laid, key=lambda row: row.total)
+        usual = _laid(starts, ends, length, reach)
+        others = [_laid(starts, ends, length * scale, reach) for scale in (_SCALES if is_scaled else _ANY_SCALE)]
+        best = max(others, key=lambda row: row.total)
         is_other = best.marks >= _ENOUGH_MARKS and best.total > usual.total + _OTHER_LENGTH
         shared = best.span if is_other else usual.span
     else:
@@ -152,7 +162,7 @@ def shift_to_pen(strips: Sequence[Strip], confidence: Array, origin_x_mm: float,
     return tuple(s.moved(shift) for s in strips)
 
 
-def region_of(strips: Sequence[Strip], row_mm: float) -> tuple[tuple[float, float], tuple[float, float]]:
+def region_of(strips: Sequence[Strip], row_mm: float = ROW_MM) -> tuple[tuple[float, float], tuple[float, float]]:
     """Origin and size (x, y), mm, of the part of the page that is flattened for these strips.
 
     Args:

@@ -115,10 +115,10 @@ def lead_features(evidence: Evidence, leads: Sequence[str] = LEADS) -> Array:
 
 
 def _pieces(evidence: Evidence) -> Iterator[_Piece]:
-    (sx, sy), (ox, oy) = evidence.page.px_per_mm, evidence.page.origin_mm
-    trace = evidence.trace
+    page, trace = evidence.page, evidence.trace
+    sx, ox = page.px_per_mm[0], page.origin_mm[0]
     for strip, row, sure in zip(evidence.naming.strips, trace.ridge_row, trace.confidence, strict=True):
-        height = np.where(seen_columns(sure), strip.zero_y_mm - (row / sy + oy), np.nan)
+        height = np.where(seen_columns(sure), strip.zero_y_mm - page.y_mm(row), np.nan)
         for segment in strip.segments:
             first, last = (int(np.clip(round((x - ox) * sx), 0, len(row))) for x in segment.x_mm)
             lead, sign = upright(segment.lead)

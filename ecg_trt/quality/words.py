@@ -8,7 +8,7 @@ import numpy as np
 
 from ecg_trt.errors import LowQualityError, NoEcgFoundError
 from ecg_trt.geometry.assemble import MOST_LIMB_RESIDUAL
-from ecg_trt.layout import RECORD_SECONDS, STRIPS, upright
+from ecg_trt.layout import RECORD_SECONDS, upright
 from ecg_trt.quality.features import DOUBTFUL_LABELS, Evidence
 from ecg_trt.quality.model import FEATURES
 from ecg_trt.types import Array
@@ -54,7 +54,7 @@ def warnings_of(
         yield (f"The gain was not found on the page and is assumed to be {gain:g} mm/mV. If it was printed at another "
                "gain, all amplitudes, ST deviations among them, are wrong.")  # fmt: skip
     seconds = naming.longest_mm / speed
-    if seconds < 0.9 * RECORD_SECONDS and naming.layout.name != STRIPS:
+    if seconds < 0.9 * RECORD_SECONDS and naming.is_known:
         yield f"The longest row shows {seconds:.1f} s instead of {RECORD_SECONDS:g} s; the rest is left empty."
     if not evidence.grid.measured.any():
         yield ("No grid could be seen on the paper, so the scale was taken from the length of the rows: times and "

@@ -53,6 +53,21 @@ def test_a_hidden_row_is_missed_and_named() -> None:
     assert naming.missing == ("III", "V3")
 
 
+@pytest.mark.parametrize(("usual", "other", "named"), [(0.32, 0.4, "II"), (0.2, 0.5, "III"), (0.05, 0.3, "III")])
+def test_a_rhythm_strip_carries_another_than_the_usual_name_if_that_is_read_clearly(
+    usual: float, other: float, named: str
+) -> None:
+    page = page_of(3, layout=LAYOUTS["3x4+1"])
+    label = maps_of(page)["label"]
+    (rhythm,) = (mark for mark in page.labels if abs(mark.xy_mm[1] - page.strips[-1].zero_y_mm) < 12)
+    around = np.s_[max(0, round(rhythm.xy_mm[1]) - 4) : round(rhythm.xy_mm[1]) + 5]
+    plane = label[MARKED_WORDS.index(rhythm.word), around].copy()
+    label[MARKED_WORDS.index(rhythm.word), around] = 0
+    for word, response in (("II", usual), ("III", other)):
+        label[MARKED_WORDS.index(word), around] = response * plane
+    assert _named(page, label).strips[-1].segments[0].lead == named
+
+
 def test_the_users_layout_wins() -> None:
     page = page_of(4, layout="3x4")
     maps = maps_of(page)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -44,6 +45,18 @@ def test_a_row_that_the_picture_cuts_is_laid_where_its_columns_begin(side: str) 
     assert len(strips) == 3
     for found, true in zip(strips, page.strips, strict=True):
         assert found.x_mm == pytest.approx(true.x_mm, abs=1.0)
+
+
+def test_without_a_lattice_a_row_is_as_long_as_its_columns_say() -> None:
+    page = page_of(1, layout="3x4", paper_speed_mm_per_s=25.0)
+    maps = {name: cv2.resize(maps_of(page)[name][0], None, fx=0.95, fy=1.0) for name in ("zero", "start", "end")}
+    strips = find_strips(maps["zero"])
+    wanted = [0.95 * x for x in page.strips[0].x_mm]
+    (loose, *_), (strict, *_) = (
+        agree_on_span(strips, maps["start"], maps["end"], is_scaled=is_scaled) for is_scaled in (False, True)
+    )
+    assert loose.x_mm == pytest.approx(wanted, abs=1.5)
+    assert strict.x_mm[1] - strict.x_mm[0] > wanted[1] - wanted[0] + 5
 
 
 def test_a_short_strip_stays_as_short_as_it_is() -> None:
