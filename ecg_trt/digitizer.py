@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -14,12 +15,13 @@ from ecg_trt.backends.select import open_runtime
 from ecg_trt.clock import Clock
 from ecg_trt.closing import Closing
 from ecg_trt.config import Options
-from ecg_trt.errors import DeviceError, IncompletePageError, NoEcgFoundError, ResolutionError
+from ecg_trt.errors import DeviceError, IncompletePageError, PageError, ResolutionError
 from ecg_trt.geometry.assemble import assemble
-from ecg_trt.geometry.naming import Naming, name_boxes, name_strips
+from ecg_trt.geometry.naming import name_boxes, name_strips
 from ecg_trt.geometry.offsets import LinePlaces
 from ecg_trt.geometry.pace import fast_odds, heights_mm
 from ecg_trt.geometry.refine import (
+    Refined,
     carried,
     follow_lines,
     follow_small_boxes,
@@ -29,10 +31,12 @@ from ecg_trt.geometry.refine import (
 )
 from ecg_trt.geometry.scales import Scales
 from ecg_trt.geometry.settle import settle_avr, settle_rhythm, settle_slant
-from ecg_trt.geometry.strips import agree_on_span, find_strips, region_of, shift_to_pen, usual_row_length
+from ecg_trt.geometry.squared import squared
+from ecg_trt.geometry.strips import ROW_MM, agree_on_span, find_strips, region_of, shift_to_pen
 from ecg_trt.inference.views import Views
 from ecg_trt.io.photo import EncodedPhoto, load_photo, read_photo
-from ecg_trt.layout import RECORD_SECONDS, STRIPS
+from ecg_trt.layout import RECORD_SECONDS
+from ecg_trt.look import Look
 from ecg_trt.quality.features import DOUBTFUL_LABELS, Evidence, lead_features
 from ecg_trt.quality.model import Calibration, load_calibration, quality_of
 from ecg_trt.quality.words import (
@@ -43,7 +47,7 @@ from ecg_trt.quality.words import (
     warnings_of,
 )
 from ecg_trt.runtime import NETWORKS, Runtime
-from ecg_trt.stages.align import Align, may_go_on, realigned, turned, zoomed
+from ecg_trt.stages.align import Align, grid_homography, may_go_on, realigned, turned, zoomed
 from ecg_trt.stages.caption import Caption
 from ecg_trt.stages.frames import TRACE_PX_PER_MM, trace_px_per_mm, trace_reach_mm
 from ecg_trt.stages.rectify import PageMarks, Rectify
@@ -67,21 +71,18 @@ Source: TypeAlias = "str | os.PathLike[str] | bytes | Array | EncodedPhoto"
 
 _LEAST_CONFIDENCE = 0.25
 _HARDLY_LABELS = 0.05  # in none of four directions, and no grid: not worth another look
+_MOST_SHEETS = 3  # of paper that are looked at each alone
 _OTHER_SCALES = (0.8, 0.64, 1.25)
-# In units of well-read names: a grid, a known layout, a lead of it that is not shown, another row, rows twice as long,
-# nothing left in doubt.
-_GRID_WORTH, _LAYOUT_WORTH, _MISSING_WORTH, _ROW_WORTH, _DOUBLE_WORTH, _SETTLED_WORTH = 0.1, 0.15, 0.05, 0.1, 0.1, 0.02
 # What each of the looks with what the one before taught must gain; they end when rows no longer grow by so much.
 _LAST_GAINS, _GROWN = (0.0, 0.1, 0.1), 1.1
 _TURNED = 0.05  # by which the names must be read better for the page to be taken as turned
-_ROW_MM = 27.0  # above and below the rows that is looked at: farther off there is mostly text
-_BEYOND_MM = 4.0  # by which a strip may reach beyond the lattice that was seen
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """A record and everything it was read from.
 
+    `grid`, `strips`, `page` and `trace` share the page's final frame, `marks` are in that of the look before.
     `limb_residual` is that of the leads before they were blended, `features` (leads, F) what the quality rests on.
     """
 
@@ -94,60 +95,6 @@ class Reading:
     trace: TraceMap
     limb_residual: float
     features: Array
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """What one alignment shows; `naming` is None where no strip is seen, `refined` until that has been worked out."""
-
-    alignment: PageAlignment
-    grid: GridWarp
-    marks: PageMarks
-    naming: Naming | None
-    refined: tuple[GridWarp, tuple[Strip, ...]] | None = None
-
-    @property
-    def label_score(self) -> float:
-        """How well lead names are read, 0..1."""
-        return self.naming.label_score if self.naming else 0.0
-
-    @property
-    def is_upright(self) -> bool:
-        """Whether names are read that turned ones are not taken for; of strips of any kind, more of them."""
-        known = self.naming is not None and self.naming.layout.name != STRIPS
-        return self.label_score > DOUBTFUL_LABELS * (1 if known else 2)
-
-    @property
-    def worth(self) -> float:
-        """Looks at one photo are compared by this."""
-        if self.naming is None:
-            return -1.0
-        known = self.naming.probability * (self.naming.layout.name != STRIPS)
-        return (self.label_score + _GRID_WORTH * bool(self.grid.measured.any()) + _LAYOUT_WORTH * known
-                - _MISSING_WORTH * len(self.naming.missing))  # fmt: skip
-
-    @property
-    def roomier_worth(self) -> float:
-        """The same for looks that differ by their room around the rows, where more and longer ones may stand."""
-        rows = len(self.naming.strips) if self.naming else 0
-        longer = _DOUBLE_WORTH * float(np.log2(max(self.length_mm, 1.0)))
-        return self.worth + _ROW_WORTH * rows + longer + _SETTLED_WORTH * self.settled
-
-    @property
-    def length_mm(self) -> float:
-        """Median length of the rows."""
-        return float(np.median([s.x_mm[1] - s.x_mm[0] for s in self.naming.strips])) if self.naming else 0.0
-
-    @property
-    def settled(self) -> bool:
-        """Whether nothing is in doubt."""
-        if self.naming is None or self.naming.missing or self.label_score < DOUBTFUL_LABELS:
-            return False
-        seen = np.flatnonzero(self.grid.measured.any(0)) * self.grid.mm_per_cell
-        spans = [s.x_mm for s in self.naming.strips]
-        return bool(len(seen)) and all(
-            usual_row_length(b - a) is not None and max(seen[0] - a, b - seen[-1]) < _BEYOND_MM for a, b in spans
-        )
 
 
 class Digitizer(Closing):
@@ -247,7 +194,7 @@ class Digitizer(Closing):
         look = self._find(photo, clock)
         assert look.naming is not None
         with clock("refine"):
-            grid, strips = look.refined or self._refine(photo, look.grid, look.naming.strips)
+            grid, strips, letters = look.refined or self._refine(photo, look)
         with clock("scales"):
             # Before there is a flat page, whose room it takes.
             said = {} if self._scales.are_given else self._caption(photo, look.grid, look.marks.label)
@@ -258,7 +205,7 @@ class Digitizer(Closing):
             if px_per_mm != page.px_per_mm:
                 page = self._flatten(photo, grid, strips, px_per_mm, trace_reach_mm(px_per_mm))
         with clock("trace"):
-            trace = self._trace(page, strips, name_boxes(look.naming.strips, look.marks.label))
+            trace = self._trace(page, strips, letters)
             strips = shift_to_pen(strips, trace.confidence, page.origin_mm[0], page.px_per_mm[0], BEYOND_MM)
             for settle in (settle_avr, settle_slant, settle_rhythm):
                 strips = settle(page, strips, trace)
@@ -284,12 +231,15 @@ class Digitizer(Closing):
 
     def _flatten(
         self, photo: Photo, grid: GridWarp, strips: Sequence[Strip], px_per_mm: tuple[float, float] = TRACE_PX_PER_MM,
-        row_mm: float = _ROW_MM,
+        row_mm: float = ROW_MM,
     ) -> RectifiedPage:  # fmt: skip
         return self._rectify.flatten(photo, grid, px_per_mm, *region_of(strips, row_mm))
 
-    def _refine(self, photo: Photo, grid: GridWarp, strips: tuple[Strip, ...]) -> tuple[GridWarp, tuple[Strip, ...]]:
-        """The lattice after a look at the printed lines themselves, and the strips with it."""
+    def _refine(self, photo: Photo, look: Look) -> Refined:
+        """The lattice after a closer look at the printed lines, or at the marks where there are none."""
+        assert look.naming is not None
+        grid, strips = look.grid, look.naming.strips
+        letters = name_boxes(strips, look.marks.label)
         page = self._flatten(photo, grid, strips)
         if grid.measured.any():
             places = LinePlaces.of(grid, page.origin_mm)
@@ -298,47 +248,59 @@ class Digitizer(Closing):
             page = self._flatten(photo, grid, strips)
             places = LinePlaces.of(grid, page.origin_mm, every=2)
             offsets = self._ops.line_offsets(page.image, page.px_per_mm, places)
-            return smooth_if_flat(follow_lines(grid, offsets)), strips
-        (image,) = self._ops.download(page.image)
-        followed = follow_small_boxes(grid, replace(page, image=image))
+            return Refined(smooth_if_flat(follow_lines(grid, offsets)), strips, letters)
+        followed = follow_small_boxes(grid, replace(page, image=self._ops.download(page.image)[0]))
         if followed is None:
-            return grid, strips
-        return smooth_if_flat(followed[0]), carried(strips, followed[1], grid.mm_per_cell)
+            return squared(grid, grid_homography(grid), strips, letters, (look.marks.start, look.marks.end))
+        return Refined(smooth_if_flat(followed[0]), carried(strips, followed[1], grid.mm_per_cell), letters)
 
-    def _look(self, photo: Photo, alignment: PageAlignment, clock: Clock) -> _Look:
+    def _look(self, photo: Photo, alignment: PageAlignment, clock: Clock) -> Look:
         """Lattice, marks and named strips, as one alignment shows them."""
         with clock("rectify"):
             grid, marks = self._rectify(photo, alignment)
         with clock("layout"):
-            strips = agree_on_span(find_strips(marks.zero), marks.start, marks.end)
+            strips = agree_on_span(find_strips(marks.zero), marks.start, marks.end, is_scaled=bool(grid.measured.any()))
             naming = name_strips(strips, marks.label, marks.start, layout=self.options.layout)
-        return _Look(alignment, grid, marks, naming)
+        return Look(alignment, grid, marks, naming)
 
-    def _find(self, photo: Photo, clock: Clock) -> _Look:
+    def _find(self, photo: Photo, clock: Clock) -> Look:
         """The look that shows most; where no page is found, or it is hardly read, it is sought in other views."""
-        found: list[_Look] = []
-        refused: list[NoEcgFoundError] = []
-        alignment = None
-        for stretched, is_near in ((False, False), (True, False), (False, True)):
-            near = max(found, key=lambda look: look.worth).alignment if found else alignment
-            if is_near and near is None:
-                break
+        found: list[Look] = []
+        aligned: list[PageAlignment] = []
+        refused: list[PageError] = []
+        for align in self._views(photo, found, aligned, clock):
             try:
                 with clock("align"):
-                    alignment = self._align(photo, stretched=stretched, near=near if is_near else None)
-                found.append(self._locate(photo, alignment, clock))
-            except NoEcgFoundError as error:
-                refused.append(error)
-            except ResolutionError:
-                if not (found or refused):
+                    aligned.append(align())
+                found.append(self._locate(photo, aligned[-1], clock))
+            except PageError as error:
+                if isinstance(error, ResolutionError) and not (found or refused):
                     raise
-            if found and found[-1].label_score >= DOUBTFUL_LABELS:
+                refused.append(error)
+            if found and found[-1].is_plain:
                 return found[-1]
         if not found:
             raise refused[0]
         return max(found, key=lambda look: look.worth)
 
-    def _locate(self, photo: Photo, alignment: PageAlignment, clock: Clock) -> _Look:
+    def _views(
+        self, photo: Photo, found: Sequence[Look], aligned: Sequence[PageAlignment], clock: Clock
+    ) -> Iterator[Callable[[], PageAlignment]]:
+        """Ways to find the page, one after the other: whole, stretched, from near, and each sheet of paper alone.
+
+        What was `found`, and how the page was `aligned`, grows from one to the next.
+        """
+        yield partial(self._align, photo)
+        yield partial(self._align, photo, stretched=True)
+        if aligned:
+            near = max(found, key=lambda look: look.worth).alignment if found else aligned[-1]
+            yield partial(self._align, photo, near=near)
+        with clock("align"):
+            sheets = self._align.sheets(photo, _MOST_SHEETS)
+        for sheet in sheets:
+            yield partial(self._align, photo, sheet=sheet)
+
+    def _locate(self, photo: Photo, alignment: PageAlignment, clock: Clock) -> Look:
         """The look that shows the page best.
 
         Where lead names cannot be read, the page is turned; where no lattice is seen, other scales are tried; where
@@ -359,6 +321,15 @@ class Digitizer(Closing):
             look = self._look(photo, zoomed(first.alignment, factor), clock)
             if look.grid.measured.any() and look.label_score > 0.5 * first.label_score:
                 best = look
+        best = self._look_closer(photo, best, clock)
+        if best.naming is None:
+            raise refuse_without_strips(photo.source)
+        if best.label_score < DOUBTFUL_LABELS and not best.grid.measured.any():
+            raise refuse_without_signs(photo.source)
+        return best
+
+    def _look_closer(self, photo: Photo, best: Look, clock: Clock) -> Look:
+        """The best of the last looks, each taken with what the one before taught, until nothing is left in doubt."""
         for least_gain in _LAST_GAINS:
             if best.naming is None:
                 break
@@ -366,9 +337,9 @@ class Digitizer(Closing):
             if best.settled and not goes_on:
                 break
             more_rows = goes_on or bool(best.naming.missing)
-            best = replace(best, refined=self._refine(photo, best.grid, best.naming.strips))
-            assert best.refined is not None
-            better = realigned(best.alignment, *best.refined, more_rows=more_rows)
+            refined = self._refine(photo, best)
+            best = replace(best, refined=refined)
+            better = realigned(best.alignment, refined.grid, refined.strips, more_rows=more_rows)
             if better is None:
                 break
             look = self._look(photo, better, clock)
@@ -377,14 +348,10 @@ class Digitizer(Closing):
             has_grown, best = look.length_mm > _GROWN * best.length_mm, look
             if not has_grown:
                 break
-        if best.naming is None:
-            raise refuse_without_strips(photo.source)
-        if best.label_score < DOUBTFUL_LABELS and not best.grid.measured.any():
-            raise refuse_without_signs(photo.source)
         return best
 
     def _record(
-        self, photo: Photo, page: RectifiedPage, look: _Look, trace: TraceMap, scales: Scales
+        self, photo: Photo, page: RectifiedPage, look: Look, trace: TraceMap, scales: Scales
     ) -> tuple[EcgRecord, float, Array]:
         """The record, the `limb_residual` and the features of its quality."""
         naming = look.naming
@@ -392,7 +359,7 @@ class Digitizer(Closing):
         speed, gain = scales.speed_mm_per_s, scales.gain_mm_per_mv
         signal, sure, residual = assemble(
             page, naming.strips, trace, leads=naming.leads, speed=speed, gain=gain, fs=self.options.fs,
-            seconds=naming.longest_mm / speed if naming.layout.name == STRIPS else RECORD_SECONDS,
+            seconds=RECORD_SECONDS if naming.is_known else naming.longest_mm / speed,
         )  # fmt: skip
         if not np.isfinite(signal).any() or np.nanmean(sure) < _LEAST_CONFIDENCE:
             raise IncompletePageError(

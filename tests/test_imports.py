@@ -22,6 +22,7 @@ LEVELS = [
     {"inference", "ops", "runtime"},
     {"backends"},
     {"stages"},
+    {"look"},
     {"digitizer"},
     {"throughput"},
     {"cli", "cli_common", "cli_engines", "__main__"},

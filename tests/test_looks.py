@@ -7,19 +7,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecg_trt.digitizer import _Look
 from ecg_trt.geometry.naming import Naming
 from ecg_trt.layout import LAYOUTS, STRIPS, Layout
+from ecg_trt.look import Look
 from ecg_trt.types import GridWarp, Strip
 
 UNKNOWN = Layout(STRIPS, (("II",),))
 
 
-def _look(layout: Layout, names: float, *, length: float = 250.0, rows: int = 4, probability: float = 1.0) -> _Look:
+def _look(layout: Layout, names: float, *, length: float = 250.0, rows: int = 4, probability: float = 1.0,
+          has_grid: bool = True) -> Look:  # fmt: skip
     strips = tuple(Strip(40.0 + 30 * k, (20.0, 20.0 + length), 1.0) for k in range(rows))
-    grid = GridWarp(np.zeros((4, 4, 2), np.float32), 5.0, 0.1, np.ones((4, 4), bool))
+    grid = GridWarp(np.zeros((4, 4, 2), np.float32), 5.0, 0.1, np.full((4, 4), has_grid))
     nothing: Any = None
-    return _Look(nothing, grid, nothing, Naming(layout, probability, strips, (), names))
+    return Look(nothing, grid, nothing, Naming(layout, probability, strips, (), names))
 
 
 def test_a_known_layout_is_worth_more_than_strips_of_any_kind() -> None:
@@ -41,9 +42,18 @@ def test_strips_must_be_read_better_to_count_as_upright(layout: Layout, names: f
     assert _look(layout, names).is_upright == is_upright
 
 
+def test_without_a_lattice_rows_of_a_usual_length_tell_the_scale() -> None:
+    whole, long, odd = (_look(LAYOUTS["6x2"], 0.5, length=mm, has_grid=False) for mm in (250.0, 257.5, 200.0))
+    assert [look.scale_score for look in (whole, long, odd)] == pytest.approx([1.0, 0.5, 0.0])
+    assert [look.is_plain for look in (whole, long, odd)] == [True, True, False]
+    assert whole.worth > long.worth > odd.worth
+    assert _look(LAYOUTS["6x2"], 0.5, length=200.0).is_plain
+    assert not _look(LAYOUTS["6x2"], 0.1).is_plain
+
+
 def test_a_look_that_shows_nothing_is_worth_least() -> None:
     nothing: Any = None
-    blank = _Look(nothing, nothing, nothing, None)
+    blank = Look(nothing, nothing, nothing, None)
     assert blank.worth < _look(UNKNOWN, 0.0).worth
     assert blank.length_mm == 0.0
     assert not blank.is_upright

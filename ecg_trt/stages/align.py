@@ -19,8 +19,8 @@ from ecg_trt.geometry.frames import integrate_frames
 from ecg_trt.geometry.heat import heat_of
 from ecg_trt.geometry.homography import apply_homography, fit_homography, letterbox, turn_about
 from ecg_trt.geometry.naming import Naming
+from ecg_trt.geometry.sheets import find_sheets
 from ecg_trt.geometry.strips import usual_row_length
-from ecg_trt.layout import STRIPS
 from ecg_trt.ops.base import ImageOps
 from ecg_trt.stages.frames import ALIGN_INPUT_PX, ALIGN_LOG_SCALE_UNIT, ALIGN_STRIDE, BESIDE_GREY, cell_centre
 from ecg_trt.types import Array, GridWarp, PageAlignment, Photo, Strip
@@ -31,7 +31,9 @@ _RANSAC_MM = 4.0
 _RULING_PX_PER_MM = 3.0
 _ROOM_MM = 22.0  # left around the strips on a second look
 _MORE_ROWS_MM = 60.0  # and above and below them, where rows are missing
+_LONGER_MM, _EDGE_MM = 80.0, 30.0  # and beside rows of unusual length that end where the lattice does
 _LEAST_COHERENCE = 0.15
+_SHEET_MM = 280.0  # longer side of a page: it need not be right, scales are read from the paper
 _CLOSE_UP_MARGIN = 0.2  # of the page's longer side, on either side of it
 _DARK, _BRIGHT = (1, 20), (99, 235)  # percentile of a picture, and where a stretched one has it
 
@@ -86,42 +88,60 @@ class Align:
         self.backend, self.ops, self.min_px_per_mm = backend, ops, min_px_per_mm
 
     def __call__(
-        self, photo: Photo, *, stretched: bool = False, near: PageAlignment | None = None
+        self, photo: Photo, *, stretched: bool = False, near: PageAlignment | None = None, sheet: Array | None = None
     ) -> PageAlignment:
         """Finds the page.
 
         Args:
             photo: the photo.
             stretched: with its contrast stretched, for a page in the dark.
-            near: what was found before, to be looked at alone, straight and from near.
+            near: what was found before, to be looked at straight and from near.
+            sheet: (4, 2) photo px, corners of a sheet of paper: nothing else is looked at, and where none of it looks
+                like ECG paper it is taken for the page all the same.
 
         Raises:
             NoEcgFoundError: nothing looks like ECG paper.
             ResolutionError: the page is too small in the photo.
         """
         hw = (ALIGN_INPUT_PX, ALIGN_INPUT_PX)
+        if sheet is not None:
+            near = _sheet_alignment(sheet)
         canvas_from_photo = letterbox(photo.image.shape[:2], hw) if near is None else _close_up(near, hw)
         canvas = self.ops.warp_homography(photo.image, canvas_from_photo, hw, fill=BESIDE_GREY)
         if stretched:
             canvas = stretch_contrast(self.ops.download(canvas)[0], BESIDE_GREY)
+        if sheet is not None:
+            corners = apply_homography(canvas_from_photo, sheet).astype(np.int32)
+            inside = cv2.fillConvexPoly(np.zeros(hw, np.uint8), corners, 1) > 0
+            canvas = np.where(inside[..., None], self.ops.download(canvas)[0], np.uint8(BESIDE_GREY))
         out = self.backend.infer({"image": canvas.reshape(1, *canvas.shape)})
         page, axes, log_scale = self.ops.download(out["page"], out["axes"], out["log_scale"])
         score = heat_of(page[0, 0].astype(np.float64))
         on = largest_patch(score)
-        if on.sum() < _LEAST_CELLS:
+        if on.sum() >= _LEAST_CELLS:
+            alignment = self._fit(axes[0], log_scale[0], score, on, canvas_from_photo)
+        elif sheet is not None and near is not None:
+            alignment = near
+        else:
             raise NoEcgFoundError(
                 f"no ECG page found in {photo.source}",
                 got=f"{int(on.sum())} of {on.size} cells that look like ECG paper",
                 expected=f"at least {_LEAST_CELLS}",
                 mend="Photograph the whole page from above, filling the frame, in even light.",
             )
-        alignment = self._fit(axes[0], log_scale[0], score, on, canvas_from_photo)
         if near is not None:
             alignment = replace(alignment, quarter_turns=(alignment.quarter_turns + near.quarter_turns) % 4)
         for _ in range(2):
             alignment = self._straighten(photo, alignment)
         _check_resolution(alignment, photo, self.min_px_per_mm)
         return alignment
+
+    def sheets(self, photo: Photo, most: int) -> list[Array]:
+        """Up to `most` sheets of paper, (4, 2) photo px each, that are told by their edges, the likeliest first."""
+        scale = ALIGN_INPUT_PX / max(photo.image.shape[:2])
+        hw = (round(photo.image.shape[0] * scale), round(photo.image.shape[1] * scale))
+        small = self.ops.warp_homography(photo.image, np.diag([scale, scale, 1.0]), hw, fill=BESIDE_GREY)
+        return [sheet / scale for sheet in find_sheets(self.ops.download(small)[0], most)]
 
     def _straighten(self, photo: Photo, alignment: PageAlignment) -> PageAlignment:
         """Turns the page's frame until the ruling of the paper is upright; as it is where no ruling is seen."""
@@ -162,6 +182,20 @@ class Align:
             residual_mm=fit.residual,
             quarter_turns=int(np.round(np.arctan2(mean_x[1], mean_x[0]) / (np.pi / 2))) % 4,
         )
+
+
+def _sheet_alignment(corners: Array) -> PageAlignment:
+    """A sheet taken to be as long as a page, its corners (4, 2) photo px right-angled."""
+    around = corners - corners.mean(0)
+    corners = corners[np.argsort(np.arctan2(around[:, 1], around[:, 0]))].astype(np.float64)
+    sides = np.linalg.norm(np.roll(corners, -1, axis=0) - corners, axis=1)
+    size = np.array([sides[0] + sides[2], sides[1] + sides[3]])
+    w, h = _SHEET_MM * size / size.max()
+    page_from_photo = cv2.getPerspectiveTransform(
+        corners.astype(np.float32), np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32)
+    )
+    none: Array = np.zeros(0)
+    return PageAlignment(page_from_photo, (float(w), float(h)), np.zeros((0, 2)), none, none > 0, none, 0)
 
 
 def _close_up(alignment: PageAlignment, hw: tuple[int, int]) -> Array:
@@ -244,17 +278,20 @@ def realigned(
         rows, cols = np.nonzero(grid.measured)
         mm = grid.mm_per_cell * np.stack([cols, rows], -1).astype(np.float64)
         fit = fit_homography(grid.node_xy[rows, cols].astype(np.float64), mm, threshold=_RANSAC_MM)
-        page_from_photo, short = fit.dst_from_src, max(0.0, (length or x1 - x0) - (x1 - x0))
+        page_from_photo = fit.dst_from_src
+        beside = np.full(2, max(0.0, (length or 0.0) - (x1 - x0)))
+        if not beside.any() and usual_row_length(x1 - x0) is None:
+            beside = _LONGER_MM * (np.array([x0 - mm[:, 0].min(), mm[:, 0].max() - x1]) < _EDGE_MM)
     elif length is not None:
         page_from_photo = grid_homography(grid)
         zoom = length / (x1 - x0)
         page_from_photo = np.diag([zoom, zoom, 1.0]) @ page_from_photo
-        x0, x1, y0, y1, short = zoom * x0, zoom * x1, zoom * y0, zoom * y1, 0.0
+        x0, x1, y0, y1, beside = zoom * x0, zoom * x1, zoom * y0, zoom * y1, np.zeros(2)
     else:
         return None
     room = _ROOM_MM + _MORE_ROWS_MM * more_rows
-    low = np.array([x0 - short - _ROOM_MM, y0 - room])
-    high = np.array([x1 + short + _ROOM_MM, y1 + room])
+    low = np.array([x0 - beside[0] - _ROOM_MM, y0 - room])
+    high = np.array([x1 + beside[1] + _ROOM_MM, y1 + room])
     shift = np.array([[1, 0, -low[0]], [0, 1, -low[1]], [0, 0, 1.0]])
     size = high - low
     return replace(alignment, page_from_photo=shift @ page_from_photo, size_mm=(float(size[0]), float(size[1])))
@@ -275,7 +312,7 @@ def may_go_on(naming: Naming, grid: GridWarp, photo_hw: tuple[int, int]) -> bool
     if len(zeros) < 2 or not len(seen):
         return False
     above, below = ((2 * a - b) / grid.mm_per_cell for a, b in ((zeros[0], zeros[1]), (zeros[-1], zeros[-2])))
-    is_open = naming.layout.name == STRIPS
+    is_open = not naming.is_known
     rows = [above] if is_open and above < seen[0] else []
     if below > seen[-1] and (is_open or (naming.layout.columns > 1 and not naming.layout.rhythm_rows)):
         rows.append(below)

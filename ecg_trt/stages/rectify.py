@@ -14,7 +14,7 @@ import numpy as np
 
 from ecg_trt.backends.base import Backend, static_hw
 from ecg_trt.geometry.homography import apply_homography
-from ecg_trt.geometry.surface import fill_holes, fit_surface
+from ecg_trt.geometry.surface import fill_holes, fit_surface, without_slips
 from ecg_trt.geometry.walk import lattice_to_array, walk_lattice
 from ecg_trt.ops.base import ImageOps
 from ecg_trt.stages.frames import BESIDE_GREY, LARGE_BOX_MM, RECTIFY_MAX_PX, RECTIFY_PX_PER_MM, RECTIFY_STRIDE
@@ -119,7 +119,7 @@ def _lattice(xy: Array, score: Array, pitch: float, expected: float) -> tuple[Ar
     nodes, residual = fit_surface(lattice_to_array(xy, walk))
     if not residual < _MOST_RESIDUAL * pitch:
         return None, float("nan")
-    return nodes, residual
+    return without_slips(nodes), residual
 
 
 def _regular_nodes(canvas_from_page: Array, size_mm: tuple[float, float]) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from ecg_trt.errors import NoEcgFoundError, PageError, ResolutionError
 from ecg_trt.ops.select import open_ops
 from ecg_trt.runtime import NETWORKS, Runtime
 from ecg_trt.stages.align import Align, stretch_contrast
+from ecg_trt.stages.frames import BESIDE_GREY
 from ecg_trt.types import Array, PageAlignment, Photo
 
 
@@ -75,7 +77,7 @@ def test_what_lies_beside_the_photo_does_not_count() -> None:
 
 @dataclass
 class _FakeLook:
-    label_score: float
+    is_plain: bool
     worth: float
     alignment: PageAlignment
 
@@ -83,16 +85,22 @@ class _FakeLook:
 class _Sought:
     """A digitizer whose views show what the test says; `seen` are those that were asked for."""
 
-    def __init__(self, plain: object, stretched: object, near: object) -> None:
+    def __init__(self, plain: object, stretched: object, near: object, *sheets: object) -> None:
         self.shows = {"plain": plain, "stretched": stretched, "near": near}
+        self.shows |= {f"sheet {k}": shown for k, shown in enumerate(sheets)}
         self.seen: list[str] = []
         networks = {name: FakeBackend(lambda feed: {}) for name in NETWORKS}
         self.digitizer = Digitizer(runtime=Runtime("fake", networks, open_ops()))
-        self.digitizer._align = self.align  # type: ignore[assignment]
+        self.digitizer._align = self  # type: ignore[assignment]
         self.digitizer._locate = lambda photo, alignment, clock: self.answer()  # type: ignore[assignment]
 
-    def align(self, photo: Photo, *, stretched: bool, near: PageAlignment | None) -> PageAlignment:
-        self.seen.append("stretched" if stretched else "plain" if near is None else "near")
+    def sheets(self, photo: Photo, most: int) -> list[str]:
+        return [name for name in self.shows if name.startswith("sheet")][:most]
+
+    def __call__(
+        self, photo: Photo, *, stretched: bool = False, near: PageAlignment | None = None, sheet: str | None = None
+    ) -> PageAlignment:
+        self.seen.append(sheet or ("stretched" if stretched else "plain" if near is None else "near"))
         self.near = near
         if isinstance(self.shows[self.seen[-1]], ResolutionError):
             self.answer()
@@ -111,7 +119,7 @@ class _Sought:
 NOTHING = NoEcgFoundError("nothing", got="wood", expected="a page", mend="Look again.")
 SMALL = ResolutionError("too small", got="1 px/mm", expected="3", mend="Move closer.")
 HERE, THERE = (_alignment(np.eye(3), (side, side)) for side in (10.0, 20.0))
-GOOD, DOUBTFUL, BETTER = _FakeLook(0.5, 0.5, HERE), _FakeLook(0.05, 0.1, HERE), _FakeLook(0.1, 0.2, THERE)
+GOOD, DOUBTFUL, BETTER = _FakeLook(True, 0.5, HERE), _FakeLook(False, 0.1, HERE), _FakeLook(False, 0.2, THERE)
 
 
 def test_a_page_that_is_read_is_looked_at_once() -> None:
@@ -124,6 +132,35 @@ def test_a_page_that_is_refused_is_sought_in_other_views() -> None:
     assert sought.find() is GOOD and sought.seen == ["plain", "stretched"]
     sought = _Sought(DOUBTFUL, NOTHING, GOOD)
     assert sought.find() is GOOD and sought.seen == ["plain", "stretched", "near"]
+
+
+def test_sheets_of_paper_are_looked_at_last_and_one_by_one() -> None:
+    sought = _Sought(DOUBTFUL, NOTHING, NOTHING, NOTHING, GOOD, GOOD)
+    assert sought.find() is GOOD and sought.seen == ["plain", "stretched", "near", "sheet 0", "sheet 1"]
+    sought = _Sought(NOTHING, NOTHING, NOTHING, BETTER)
+    assert sought.find() is BETTER and sought.seen[-1] == "sheet 0"
+
+
+def test_a_view_in_which_a_page_cannot_be_laid_flat_loses_no_other() -> None:
+    skewed = PageError("no plane", got="marks on a line", expected="four apart", mend="Look again.")
+    sought = _Sought(DOUBTFUL, skewed, NOTHING, skewed, GOOD)
+    assert sought.find() is GOOD and sought.seen[-1] == "sheet 1"
+    assert _Sought(DOUBTFUL, skewed, NOTHING, skewed).find() is DOUBTFUL
+
+
+def test_a_sheet_is_shown_alone_and_straight() -> None:
+    image = np.full((1200, 1600, 3), 30, np.uint8)
+    corners = np.array([[300.0, 250.0], [1300.0, 300.0], [1250.0, 1000.0], [350.0, 950.0]])
+    cv2.fillConvexPoly(image, corners.astype(np.int32), (220, 220, 220))
+    align, shown = _blind()
+    (sheet,) = align.sheets(Photo(image, "photo"), 3)
+    assert np.abs(sheet[:, None] - corners).max(-1).min(1).max() < 15
+    alignment = align(Photo(image, "photo"), sheet=sheet)  # though the network sees no ECG paper on it
+    (canvas,) = shown
+    assert (canvas == BESIDE_GREY).all(-1)[:60].all() and canvas[256, 256].min() > 180
+    assert (canvas.max(-1) < 60).mean() < 0.01, "nothing but the sheet is shown"
+    square = cv2.perspectiveTransform(corners[None], alignment.page_from_photo)[0]
+    assert np.ptp(square[:, 0]) == pytest.approx(280, abs=8) and np.ptp(square[:, 1]) == pytest.approx(205, abs=8)
 
 
 def test_without_a_good_view_the_best_counts_and_the_first_refusal() -> None:

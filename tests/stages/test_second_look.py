@@ -40,6 +40,20 @@ def test_a_cut_row_gets_room_on_both_sides() -> None:
     assert better is not None and better.size_mm[0] >= 250 + 50
 
 
+@pytest.mark.parametrize(
+    ("x_mm", "is_roomy"),
+    [((20.0, 100.0), [True, False]), ((180.0, 260.0), [False, True]), ((100.0, 180.0), [False, False])],
+)
+def test_a_row_of_unusual_length_gets_room_where_it_ends_with_the_lattice(
+    x_mm: tuple[float, float], is_roomy: list[bool]
+) -> None:
+    better = realigned(_alignment(np.eye(3)), _grid(_TRUE, True), [Strip(60.0, x_mm, 1.0)])
+    assert better is not None
+    ends = apply_homography(better.page_from_photo, apply_homography(_TRUE, np.array([(x, 60.0) for x in x_mm])))[:, 0]
+    around = ends[0], better.size_mm[0] - ends[1]
+    assert [space > 60 for space in around] == is_roomy
+
+
 def test_without_a_lattice_rows_tell_the_scale() -> None:
     shrunk = _TRUE @ np.diag([250 / 225, 250 / 225, 1.0])  # rows seem 225 mm long
     strips = [Strip(50.0, (20.0, 245.0), 1.0), Strip(100.0, (20.0, 245.0), 1.0)]

@@ -97,18 +97,17 @@ def test_recorded_signals_come_from_a_folder(tmp_path: Path) -> None:
         SignalSource(tmp_path / "nothing")
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_captions_heat_lies_on_its_word_and_is_judged_in_the_middle(seed: int) -> None:
-    samples = caption_samples(np.random.default_rng(seed), SOURCE)
+def test_a_captions_heat_lies_on_its_word_and_is_judged_in_the_middle() -> None:
+    samples = [sample for seed in range(4) for sample in caption_samples(np.random.default_rng(seed), SOURCE)]
     middle = caption_middle()
-    assert len(samples) == 12
+    assert len(samples) == 48
     for sample in samples:
         assert sample["image"].shape == (64, 256, 3) and sample["setting"].shape == (len(SETTING_WORDS), 16, 64)
         judged = sample["setting"] >= 0
         assert judged[..., middle].all() and judged.sum() == judged[..., middle].sum()
         assert sample["setting"].max() <= 1.0
     shown = [int(s["setting"].max((1, 2)).argmax()) for s in samples if s["setting"].max() > 0.99]
-    assert len(shown) >= 3, "most crops are laid over a setting"
+    assert len(shown) >= 16, "many crops are laid over a setting"
 
 
 def test_words_on_slips_are_ink_where_they_are_said_to_be() -> None:

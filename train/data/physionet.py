@@ -154,7 +154,7 @@ def _lay_over(reading: Reading, strip: int, x_mm: tuple[float, float], start_s: 
     columns = np.arange(max(0, first), min(last, page.seen.shape[1]))
     read = reading.trace.ridge_row[strip, columns]
     sure = np.isfinite(read) & seen_columns(reading.trace.confidence[strip])[columns]
-    offset_mm = columns / sx + ox - x_mm[0]
+    offset_mm = page.x_mm(columns) - x_mm[0]
     clock = np.arange(len(lead)) / fs
     best: tuple[float, Array] = (np.inf, np.full(len(columns), np.nan))
     for lag in np.arange(-_REACH_MM, _REACH_MM + _STEP_MM / 2, _STEP_MM):
