@@ -24,7 +24,7 @@ from ecg_trt.geometry.assemble import assemble
 from ecg_trt.geometry.strips import region_of
 from ecg_trt.layout import LEADS
 from ecg_trt.metrics import score_record
-from ecg_trt.stages.frames import LARGE_BOX_MM, TRACE_PX_PER_MM, trace_reach_mm
+from ecg_trt.stages.frames import LARGE_BOX_MM, TRACE_PX_PER_MM
 from ecg_trt.stages.rectify import Rectify
 from ecg_trt.stages.trace import Trace
 from ecg_trt.synth.page import Page, draw_page
@@ -71,8 +71,8 @@ def true_pen(page: Page, shot: Shot, grid: GridWarp, flat: RectifiedPage, strips
         places = [mm[:, 1] / grid.mm_per_cell, mm[:, 0] / grid.mm_per_cell]
         return np.stack([map_coordinates(off[..., k], places, order=1, mode="nearest") for k in (0, 1)], -1)
 
-    (sx, sy), (ox, oy) = flat.px_per_mm, flat.origin_mm
-    x_mm = np.arange(flat.seen.shape[1]) / sx + ox
+    sy, oy = flat.px_per_mm[1], flat.origin_mm[1]
+    x_mm = flat.x_mm(np.arange(flat.seen.shape[1]))
     rows = []
     for strip in strips:
         middle = np.array([[sum(strip.x_mm) / 2, strip.zero_y_mm]])
@@ -97,7 +97,7 @@ def judge(digitizer: Digitizer, seed: int, records: Sequence[Array]) -> list[flo
 
     backends, ops = digitizer.runtime.backends, digitizer.runtime.ops
     grid, strips = true_lattice(page, shot)
-    origin, size = region_of(strips, trace_reach_mm(TRACE_PX_PER_MM))
+    origin, size = region_of(strips)
     flat = Rectify(backends["stage1"], ops).flatten(photo, grid, TRACE_PX_PER_MM, origin, size)
     read = reading.page, reading.strips
     return [
