@@ -47,7 +47,7 @@ from ecg_trt.quality.words import (
     warnings_of,
 )
 from ecg_trt.runtime import NETWORKS, Runtime
-from ecg_trt.stages.align import Align, grid_homography, may_go_on, realigned, turned, zoomed
+from ecg_trt.stages.align import Align, may_go_on, realigned, turned, zoomed
 from ecg_trt.stages.caption import Caption
 from ecg_trt.stages.frames import TRACE_PX_PER_MM, trace_px_per_mm, trace_reach_mm
 from ecg_trt.stages.rectify import PageMarks, Rectify
@@ -241,7 +241,7 @@ class Digitizer(Closing):
         grid, strips = look.grid, look.naming.strips
         letters = name_boxes(strips, look.marks.label)
         page = self._flatten(photo, grid, strips)
-        if grid.measured.any():
+        if grid.is_seen:
             places = LinePlaces.of(grid, page.origin_mm)
             offsets = self._ops.line_offsets(page.image, page.px_per_mm, places)
             grid = halved(refine_lattice(grid, offsets, places, page.px_per_mm, page.seen.shape))
@@ -251,7 +251,7 @@ class Digitizer(Closing):
             return Refined(smooth_if_flat(follow_lines(grid, offsets)), strips, letters)
         followed = follow_small_boxes(grid, replace(page, image=self._ops.download(page.image)[0]))
         if followed is None:
-            return squared(grid, grid_homography(grid), strips, letters, (look.marks.start, look.marks.end))
+            return squared(grid, strips, letters, (look.marks.start, look.marks.end))
         return Refined(smooth_if_flat(followed[0]), carried(strips, followed[1], grid.mm_per_cell), letters)
 
     def _look(self, photo: Photo, alignment: PageAlignment, clock: Clock) -> Look:
@@ -259,7 +259,7 @@ class Digitizer(Closing):
         with clock("rectify"):
             grid, marks = self._rectify(photo, alignment)
         with clock("layout"):
-            strips = agree_on_span(find_strips(marks.zero), marks.start, marks.end, is_scaled=bool(grid.measured.any()))
+            strips = agree_on_span(find_strips(marks.zero), marks.start, marks.end, is_scaled=grid.is_seen)
             naming = name_strips(strips, marks.label, marks.start, layout=self.options.layout)
         return Look(alignment, grid, marks, naming)
 
@@ -312,19 +312,19 @@ class Digitizer(Closing):
                 break
             look = self._look(photo, turned(alignment, quarters), clock)
             best = look if look.worth > best.worth + _TURNED else best
-        if best.label_score < _HARDLY_LABELS and not best.grid.measured.any():
+        if best.label_score < _HARDLY_LABELS and not best.grid.is_seen:
             raise (refuse_without_strips if best.naming is None else refuse_without_signs)(photo.source)
         first = best
         for factor in _OTHER_SCALES:
-            if best.grid.measured.any():
+            if best.grid.is_seen:
                 break
             look = self._look(photo, zoomed(first.alignment, factor), clock)
-            if look.grid.measured.any() and look.label_score > 0.5 * first.label_score:
+            if look.grid.is_seen and look.label_score > 0.5 * first.label_score:
                 best = look
         best = self._look_closer(photo, best, clock)
         if best.naming is None:
             raise refuse_without_strips(photo.source)
-        if best.label_score < DOUBTFUL_LABELS and not best.grid.measured.any():
+        if best.label_score < DOUBTFUL_LABELS and not best.grid.is_seen:
             raise refuse_without_signs(photo.source)
         return best
 

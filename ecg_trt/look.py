@@ -55,7 +55,7 @@ class Look:
         if self.naming is None:
             return -1.0
         known = self.naming.probability * self.naming.is_known
-        return (self.label_score + _GRID_WORTH * bool(self.grid.measured.any()) + _SCALE_WORTH * self.scale_score
+        return (self.label_score + _GRID_WORTH * self.grid.is_seen + _SCALE_WORTH * self.scale_score
                 + _LAYOUT_WORTH * known - _MISSING_WORTH * len(self.naming.missing))  # fmt: skip
 
     @property
@@ -73,7 +73,7 @@ class Look:
     @property
     def scale_score(self) -> float:
         """How well a lattice or rows of a usual length tell how large the page is, 0..1."""
-        if self.grid.measured.any():
+        if self.grid.is_seen:
             return 1.0
         usual = usual_row_length(self.length_mm) if self.length_mm > 0 else None
         return 0.0 if usual is None else 1 - abs(self.length_mm / usual - 1) / ODD_LENGTH

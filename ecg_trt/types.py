@@ -74,6 +74,11 @@ class GridWarp:
     residual_px: float
     measured: Array
 
+    @property
+    def is_seen(self) -> bool:
+        """Whether any node was; where none was, the lattice is no more than the homography that was assumed."""
+        return bool(self.measured.any())
+
 
 @dataclass(frozen=True, slots=True)
 class LabelMark:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecg_trt.errors import OptionError, PageError
-from ecg_trt.types import Array
+from ecg_trt.types import Array, GridWarp
 
 _SAMPLES_PER_ROUND = 256
 _MAX_ROUNDS = 8
@@ -100,6 +100,15 @@ def letterbox(src_hw: tuple[int, int], dst_hw: tuple[int, int]) -> Array:
     scale = min(dst_hw[0] / src_hw[0], dst_hw[1] / src_hw[1])
     shift_x, shift_y = (0.5 * (dst_hw[k] - scale * src_hw[k]) + 0.5 * scale - 0.5 for k in (1, 0))
     return np.array([[scale, 0.0, shift_x], [0.0, scale, shift_y], [0.0, 0.0, 1.0]])
+
+
+def grid_homography(grid: GridWarp) -> Array:
+    """(3, 3) page mm from photo px of a lattice that is no more than a homography."""
+    rows, cols = grid.node_xy.shape[:2]
+    corners = [(0, 0), (0, cols - 1), (rows - 1, 0), (rows - 1, cols - 1)]
+    photo = np.array([grid.node_xy[c] for c in corners], np.float64)
+    page = grid.mm_per_cell * np.array([(c, r) for r, c in corners], np.float64)
+    return fit_homography(photo, page, threshold=grid.mm_per_cell).dst_from_src
 
 
 def fit_homography(

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from ecg_trt.errors import PageError
-from ecg_trt.geometry.homography import apply_homography, fit_homography, jacobian
+from ecg_trt.geometry.homography import apply_homography, fit_homography, grid_homography, jacobian
 from ecg_trt.geometry.refine import Refined
 from ecg_trt.geometry.strips import usual_row_length
 from ecg_trt.types import Array, GridWarp, Strip
@@ -24,13 +24,11 @@ _RANSAC_MM = 2.0
 _MARGIN_MM = 55.0  # of the new lattice around the rows: more than is looked at at any gain
 
 
-def squared(grid: GridWarp, page_from_photo: Array, strips: Sequence[Strip], letters: Array,
-            marks: tuple[Array, Array]) -> Refined:  # fmt: skip
+def squared(grid: GridWarp, strips: Sequence[Strip], letters: Array, marks: tuple[Array, Array]) -> Refined:
     """A page on which leads begin and end where a device prints them.
 
     Args:
         grid: lattice that is no more than a homography.
-        page_from_photo: (3, 3) that homography, mm from px.
         strips: rows of the page, with their segments.
         letters: (H, W) bool at 1 px/mm, where lead names stand.
         marks: (H, W) maps of segment starts and of segment ends.
@@ -62,7 +60,7 @@ def squared(grid: GridWarp, page_from_photo: Array, strips: Sequence[Strip], let
         return same
     rows, columns = (int(np.ceil((side + 2 * _MARGIN_MM) / grid.mm_per_cell)) + 1 for side in (high - low, usual))
     mm = grid.mm_per_cell * np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float64)
-    nodes = apply_homography(np.linalg.inv(move @ page_from_photo), mm).astype(np.float32)
+    nodes = apply_homography(np.linalg.inv(move @ grid_homography(grid)), mm).astype(np.float32)
     size = tuple(round(grid.mm_per_cell * (n - 1)) for n in (columns, rows))
     return Refined(
         replace(grid, node_xy=nodes, measured=np.zeros((rows, columns), bool)),

@@ -181,7 +181,7 @@ def _page(evidence: Evidence, leads: Array, laws: Sequence[float], repeats: Sequ
     """`PAGE_FEATURES`."""
     grid, naming, alignment = evidence.grid, evidence.naming, evidence.alignment
     usual = np.median(leads[:, [0, 1, 2, 3, 5]], axis=0) if len(leads) else np.array([0.0, 0.0, 0.0, -1.0, 0.0])
-    seen = bool(grid.measured.any()) and bool(np.isfinite(grid.residual_px))
+    seen = grid.is_seen and bool(np.isfinite(grid.residual_px))
     speed_assumed, gain_assumed = (float(name in evidence.assumed) for name in ("speed", "gain"))
     length = float(np.median([s.x_mm[1] - s.x_mm[0] for s in naming.strips])) if naming.strips else 1.0
     wanted = len({lead for row in naming.layout.rows for lead in row})

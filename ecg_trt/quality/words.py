@@ -56,7 +56,7 @@ def warnings_of(
     seconds = naming.longest_mm / speed
     if seconds < 0.9 * RECORD_SECONDS and naming.is_known:
         yield f"The longest row shows {seconds:.1f} s instead of {RECORD_SECONDS:g} s; the rest is left empty."
-    if not evidence.grid.measured.any():
+    if not evidence.grid.is_seen:
         yield ("No grid could be seen on the paper, so the scale was taken from the length of the rows: times and "
                "amplitudes may be wrong by several per cent.")  # fmt: skip
     if page.photo_px_per_mm < _FINE_PX_PER_MM:

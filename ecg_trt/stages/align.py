@@ -17,7 +17,7 @@ from ecg_trt.backends.base import Backend
 from ecg_trt.errors import NoEcgFoundError, ResolutionError
 from ecg_trt.geometry.frames import integrate_frames
 from ecg_trt.geometry.heat import heat_of
-from ecg_trt.geometry.homography import apply_homography, fit_homography, letterbox, turn_about
+from ecg_trt.geometry.homography import apply_homography, fit_homography, grid_homography, letterbox, turn_about
 from ecg_trt.geometry.naming import Naming
 from ecg_trt.geometry.sheets import find_sheets
 from ecg_trt.geometry.strips import usual_row_length
@@ -274,7 +274,7 @@ def realigned(
     x0, x1 = (float(np.median([s.x_mm[side] for s in strips])) for side in (0, 1))
     y0, y1 = strips[0].zero_y_mm, strips[-1].zero_y_mm
     length = usual_row_length(x1 - x0, slack=0.25)
-    if grid.measured.any():
+    if grid.is_seen:
         rows, cols = np.nonzero(grid.measured)
         mm = grid.mm_per_cell * np.stack([cols, rows], -1).astype(np.float64)
         fit = fit_homography(grid.node_xy[rows, cols].astype(np.float64), mm, threshold=_RANSAC_MM)
@@ -319,12 +319,3 @@ def may_go_on(naming: Naming, grid: GridWarp, photo_hw: tuple[int, int]) -> bool
     nodes = grid.node_xy[np.clip(np.round(rows).astype(int), 0, len(grid.node_xy) - 1)]
     at = nodes[:, nodes.shape[1] // 2]
     return bool(((at > 0) & (at < np.array(photo_hw[::-1]) - 1)).all(-1).any())
-
-
-def grid_homography(grid: GridWarp) -> Array:
-    """(3, 3) page mm from photo px of a lattice that is no more than a homography."""
-    rows, cols = grid.node_xy.shape[:2]
-    corners = [(0, 0), (0, cols - 1), (rows - 1, 0), (rows - 1, cols - 1)]
-    photo = np.array([grid.node_xy[c] for c in corners], np.float64)
-    page = grid.mm_per_cell * np.array([(c, r) for r, c in corners], np.float64)
-    return fit_homography(photo, page, threshold=_RANSAC_MM).dst_from_src

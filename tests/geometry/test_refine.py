@@ -76,7 +76,7 @@ def test_small_boxes_correct_a_scale_that_is_off() -> None:
     grid = GridWarp(nodes, 5.0, float("nan"), np.zeros(nodes.shape[:2], bool))
     page = RectifiedPage(image, _PX_PER_MM, (0.0, 0.0), np.ones(image.shape[:2], bool), 10.0)
     found = follow_small_boxes(grid, page)
-    assert found is not None and found[0].measured.any()
+    assert found is not None and found[0].is_seen
     columns, rows = found[0].node_xy[4:-4, 4:-4, 0] / 10, found[0].node_xy[4:-4, 4:-4, 1] / 10
     true_x = 1.03 * columns + 0.3 * np.sin(rows / 20)
     np.testing.assert_allclose(np.diff(true_x, axis=1), 5.0, atol=0.03)
