@@ -17,6 +17,8 @@ from ecg_trt.types import GridWarp, PageAlignment
 # not shown; another row, rows twice as long, nothing left in doubt.
 _GRID_WORTH, _SCALE_WORTH, _LAYOUT_WORTH, _MISSING_WORTH = 0.1, 0.15, 0.15, 0.05
 _ROW_WORTH, _DOUBLE_WORTH, _SETTLED_WORTH = 0.1, 0.1, 0.02
+_LIKELY = 0.5  # layout
+_FEW = 1.5  # strips of no known layout, with which names count little
 _BEYOND_MM = 4.0  # by which a strip may reach beyond the lattice that was seen
 
 
@@ -44,10 +46,17 @@ class Look:
         return self.naming.label_score if self.naming else 0.0
 
     @property
+    def names_worth(self) -> float:
+        """The same; less where few strips of no known layout carry them, as things seen sideways do now and then."""
+        if self.naming is None or self.naming.is_known:
+            return self.label_score
+        return self.label_score * len(self.naming.strips) / (len(self.naming.strips) + _FEW)
+
+    @property
     def is_upright(self) -> bool:
-        """Whether names are read that turned ones are not taken for; of strips of any kind, more of them."""
-        known = self.naming is not None and self.naming.is_known
-        return self.label_score > DOUBTFUL_LABELS * (1 if known else 2)
+        """Whether names are read that turned ones are not taken for; where no layout is likely, more of them."""
+        likely = self.naming is not None and self.naming.is_known and self.naming.probability > _LIKELY
+        return self.names_worth > DOUBTFUL_LABELS * (1 if likely else 2)
 
     @property
     def worth(self) -> float:
@@ -55,7 +64,7 @@ class Look:
         if self.naming is None:
             return -1.0
         known = self.naming.probability * self.naming.is_known
-        return (self.label_score + _GRID_WORTH * self.grid.is_seen + _SCALE_WORTH * self.scale_score
+        return (self.names_worth + _GRID_WORTH * self.grid.is_seen + _SCALE_WORTH * self.scale_score
                 + _LAYOUT_WORTH * known - _MISSING_WORTH * len(self.naming.missing))  # fmt: skip
 
     @property

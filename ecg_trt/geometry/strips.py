@@ -20,6 +20,7 @@ ODD_LENGTH = 0.06
 """By which a row may be longer or shorter than devices print it, as a share."""
 _LEAST_STRIP_MM = 20.0
 _LEAST_ROW_PITCH_MM = 7
+_DRIFT, _PITCH, _OVERLAP_MM = 0.45, 75, 3.0  # part of a pitch (percentile) by which one of a row may lie lower; lap
 _ROW_LENGTHS_MM = (125.0, 250.0, 500.0)  # 5 or 10 s at 25 or 50 mm/s
 # Some printers are a per cent fast or slow; that much more the marks must add up to for a row to be of another length.
 _SCALES, _OTHER_LENGTH = (0.988, 0.99, 0.992, 0.994, 1.006, 1.008, 1.01, 1.012), 0.08
@@ -48,7 +49,30 @@ def find_strips(zero: Array) -> list[Strip]:
         middle = float((profile[near] * near).sum() / profile[near].sum())
         score = float(np.clip(profile[y] / (span[1] - span[0]) / 0.8, 0, 1))
         strips.append(Strip(middle, span, score))
-    return sorted(strips, key=lambda s: s.zero_y_mm)
+    return _joined(sorted(strips, key=lambda s: s.zero_y_mm))
+
+
+def _joined(strips: Sequence[Strip]) -> list[Strip]:
+    """The same from the top; two that stand one beside the other, a little higher, are parts of a row that drifts."""
+    if len(strips) < 2:
+        return list(strips)
+    drift_mm = _DRIFT * float(np.percentile(np.diff([s.zero_y_mm for s in strips]), _PITCH))
+    whole = [strips[0]]
+    for strip in strips[1:]:
+        above = whole[-1]
+        if strip.zero_y_mm - above.zero_y_mm > drift_mm or _shared_mm(above, strip) > _OVERLAP_MM:
+            whole.append(strip)
+            continue
+        (a, b), (c, d) = above.x_mm, strip.x_mm
+        share = (d - c) / (b - a + d - c)
+        middle = above.zero_y_mm + share * (strip.zero_y_mm - above.zero_y_mm)
+        whole[-1] = Strip(middle, (min(a, c), max(b, d)), above.score + share * (strip.score - above.score))
+    return whole
+
+
+def _shared_mm(one: Strip, other: Strip) -> float:
+    """Length over which both are seen; negative for the gap between them."""
+    return min(one.x_mm[1], other.x_mm[1]) - max(one.x_mm[0], other.x_mm[0])
 
 
 def _extent(line: Array, gap_mm: int = 30) -> tuple[float, float] | None:
