@@ -72,7 +72,7 @@ Source: TypeAlias = "str | os.PathLike[str] | bytes | Array | EncodedPhoto"
 _LEAST_CONFIDENCE = 0.25
 _HARDLY_LABELS = 0.05  # in none of four directions, and no grid: not worth another look
 _MOST_SHEETS = 3  # of paper that are looked at each alone
-_OTHER_SCALES = (0.8, 0.64, 1.25)
+_OTHER_SCALES, _OTHER_SCALE_GAIN = (0.8, 0.64, 1.25), 0.1  # and what they must gain where they show no lattice
 # What each of the looks with what the one before taught must gain; they end when rows no longer grow by so much.
 _LAST_GAINS, _GROWN = (0.0, 0.1, 0.1), 1.1
 _TURNED = 0.05  # by which the names must be read better for the page to be taken as turned
@@ -251,7 +251,7 @@ class Digitizer(Closing):
             return Refined(smooth_if_flat(follow_lines(grid, offsets)), strips, letters)
         followed = follow_small_boxes(grid, replace(page, image=self._ops.download(page.image)[0]))
         if followed is None:
-            return squared(grid, strips, letters, (look.marks.start, look.marks.end))
+            return squared(grid, strips, letters, (look.marks.start, look.marks.end), zoom=look.zoom)
         return Refined(smooth_if_flat(followed[0]), carried(strips, followed[1], grid.mm_per_cell), letters)
 
     def _look(self, photo: Photo, alignment: PageAlignment, clock: Clock) -> Look:
@@ -318,9 +318,9 @@ class Digitizer(Closing):
         for factor in _OTHER_SCALES:
             if best.grid.is_seen:
                 break
-            look = self._look(photo, zoomed(first.alignment, factor), clock)
-            if look.grid.is_seen and look.label_score > 0.5 * first.label_score:
-                best = look
+            look = replace(self._look(photo, zoomed(first.alignment, factor), clock), zoom=factor)
+            shows_lattice = look.grid.is_seen and look.label_score > 0.5 * first.label_score
+            best = look if shows_lattice or look.worth > best.worth + _OTHER_SCALE_GAIN else best
         best = self._look_closer(photo, best, clock)
         if best.naming is None:
             raise refuse_without_strips(photo.source)

@@ -36,10 +36,21 @@ def test_longer_and_more_rows_are_worth_more() -> None:
 
 @pytest.mark.parametrize(
     ("layout", "names", "is_upright"),
-    [(LAYOUTS["6x2"], 0.2, True), (UNKNOWN, 0.2, False), (UNKNOWN, 0.4, True), (LAYOUTS["6x2"], 0.1, False)],
+    [(LAYOUTS["6x2"], 0.2, True), (UNKNOWN, 0.2, False), (UNKNOWN, 0.5, True), (LAYOUTS["6x2"], 0.1, False)],
 )
 def test_strips_must_be_read_better_to_count_as_upright(layout: Layout, names: float, is_upright: bool) -> None:
     assert _look(layout, names).is_upright == is_upright
+
+
+def test_a_layout_that_is_not_likely_must_be_read_better_too() -> None:
+    assert [_look(LAYOUTS["6x2"], 0.2, probability=p).is_upright for p in (0.9, 0.3)] == [True, False]
+    assert _look(LAYOUTS["6x2"], 0.4, probability=0.3).is_upright
+
+
+def test_few_strips_of_no_layout_are_not_taken_for_a_page_seen_upright() -> None:
+    assert not _look(UNKNOWN, 0.4, rows=2).is_upright
+    assert _look(UNKNOWN, 0.9, rows=1).is_upright, "a rhythm strip whose name is plain"
+    assert _look(LAYOUTS["12x1"], 0.1, rows=12, probability=0.8).worth > _look(UNKNOWN, 0.4, rows=1).worth
 
 
 def test_without_a_lattice_rows_of_a_usual_length_tell_the_scale() -> None:

@@ -39,6 +39,8 @@ _WIDE_MM, _HIGH_MM = 0.3, 0.2  # by which strokes are thickened, as those of sev
 _INSET_MM = 0.7  # from a pulse's strokes to where nothing should be
 _ABOVE_MM = 2.0  # over its top, where nothing should be either
 _LINE_SHARE = 0.28  # quantile along a line of the paper that tells how dark it is: pen covers less than the rest
+# Lines may be as dark as this part of the pen, or as those on the page's other side (quantile of columns) and more.
+_LINE_DARK, _LINE_COLUMNS, _LINE_ALIKE = 0.6, 0.9, 1.3
 _PAPER_MM, _SMOOTH_MM = 1.2, 3.0  # what is wider is paper and no ink; how slowly the light on it changes
 _PEN_SHARE, _LEAST_PEN = 0.985, 30.0  # quantile of darkness that counts as the pen's, and its least value
 _SURE, _SURER = 0.25, 1.5  # ink along the strokes of a pulse for it to count, and by how much more than along another's
@@ -49,7 +51,7 @@ _HINTED = 0.1  # ink at which strokes can confirm or deny what the map says
 class Pulse:
     """What the calibration pulses say, None where there are none.
 
-    `is_sure` if it can be nothing else: of speed and gain if strokes say it, of gain alone if a map does.
+    `is_sure` if it can be nothing else.
     """
 
     speed_mm_per_s: float | None
@@ -75,8 +77,10 @@ def read_pulses(
     seen = pulses_on_map(pulse, strips)
     ink = ink_of_pulses(strokes, px_per_mm)
     best = max(ink, key=lambda size: ink[size])
-    if ink[best] > _SURE and ink[best] > _SURER * max(value for size, value in ink.items() if size != best):
-        return Pulse(*best, is_sure=True)
+    is_speed, is_gain = (ink[best] > max(_SURE, _SURER * max(v for size, v in ink.items() if size[k] != best[k]))
+                         for k in (0, 1))  # fmt: skip
+    if is_gain:
+        return Pulse(best[0] if is_speed else None, best[1], is_sure=True)
     drawn = Pulse(*best) if ink[best] > _HINTED else Pulse(None, None)
     speed, gain = seen.speed_mm_per_s, seen.gain_mm_per_mv
     # Letters often look like a low pulse, but seldom like a wide one.
@@ -111,7 +115,11 @@ def ink_of_pulses(strokes: tuple[Array, Array], px_per_mm: tuple[float, float]) 
     """
     dark = [_darkness(windows, px_per_mm) for windows in strokes]
     pen = max(_LEAST_PEN, *(float(np.quantile(d, _PEN_SHARE)) for d in dark))  # one pen: a side may show none
-    means = [_ink(d, pen, px_per_mm).mean(0) for d in dark]
+    # Lines of the paper run through all windows; so do tall pulses of near rows, on one side, as dark as the pen.
+    across = [np.quantile(d.reshape(-1, d.shape[2]), _LINE_SHARE, axis=0) for d in dark]
+    most = [max(_LINE_DARK * pen, _LINE_ALIKE * float(np.quantile(lines, _LINE_COLUMNS))) for lines in across[::-1]]
+    upright = [np.minimum(lines, limit) for lines, limit in zip(across, most, strict=True)]
+    means = [_ink(d, pen, lines, px_per_mm).mean(0) for d, lines in zip(dark, upright, strict=True)]
     return {(speed, gain): max(_outline(mean, _PULSE_S * speed, gain, px_per_mm) for mean in means)
             for speed, gain in product(PAPER_SPEEDS_MM_PER_S, GAINS_MM_PER_MV)}  # fmt: skip
 
@@ -128,12 +136,14 @@ def _darkness(windows: Array, px_per_mm: tuple[float, float]) -> Array:
     return np.stack(found)
 
 
-def _ink(dark: Array, pen: float, px_per_mm: tuple[float, float]) -> Array:
-    """(n, h, w) float32 in [0, 1]: how much of the pen's darkness each pixel has, without the lines of the paper."""
+def _ink(dark: Array, pen: float, upright: Array, px_per_mm: tuple[float, float]) -> Array:
+    """(n, h, w) float32 in [0, 1]: how much of the pen's darkness each pixel has, without the lines of the paper.
+
+    `upright` (w,) is how dark the upright ones are.
+    """
     sx, sy = px_per_mm
-    across = np.quantile(dark.reshape(-1, dark.shape[2]), _LINE_SHARE, axis=0)  # lines run through all windows
     along = np.quantile(dark, _LINE_SHARE, axis=2)
-    dark = np.clip((dark - np.maximum(np.maximum(across, along[..., None]), 0)) / pen, 0, 1)
+    dark = np.clip((dark - np.maximum(np.maximum(upright, along[..., None]), 0)) / pen, 0, 1)
     thick = np.ones((_odd(2 * _HIGH_MM * sy), _odd(2 * _WIDE_MM * sx)), np.uint8)
     return np.stack([cv2.dilate(plane, thick) for plane in dark])
 

@@ -25,7 +25,7 @@ _OFF_MM = 0.06  # a node that far off it hardly counts
 _ROUGH_MM = 7.5  # lines that lie off a cubic were rounded to whole pixels if those that near lie off elsewhere
 _CUBIC_TERMS = 10
 _FINE_WINDOW_MM = 5.0
-_LEAST_FINE = 0.12  # of the darkness that must follow the 1 mm lines
+_LEAST_FINE, _LEAST_SEEN = 0.12, 0.5  # of the darkness that must follow the 1 mm lines, and on how much of the page
 _WINDOW_SHARES = (0.125, 0.75, 0.125)  # of neighbouring nodes in a window of one cell, straight lines between nodes
 
 
@@ -287,7 +287,7 @@ def _fine_phase(dark: Array, along: float, across: float, lines_mm: Array, at_mm
     at = np.ix_(np.clip(rows, 0, dark.shape[0] - 1), np.clip(columns, 0, dark.shape[1] - 1))
     wave = np.where(inside, real[at] + 1j * imaginary[at], 0)
     smooth = cv2.GaussianBlur(wave.real, (0, 0), 1.0) + 1j * cv2.GaussianBlur(wave.imag, (0, 0), 1.0)
-    if np.abs(smooth[inside]).mean() < _LEAST_FINE * strength[at][inside].mean():
+    if np.mean(np.abs(smooth[inside]) > _LEAST_FINE * strength[at][inside].mean()) < _LEAST_SEEN:
         return None
     row, column = (int(np.median(np.flatnonzero(inside.any(axis)))) for axis in (1, 0))
     phase = np.unwrap(np.angle(smooth), axis=1)

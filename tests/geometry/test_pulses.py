@@ -18,9 +18,9 @@ PX_PER_MM = (8.0, 8.0)
 NO_MAP = np.zeros((10, 10), np.float32)
 
 
-def _drawn(seed: int, **look: object) -> Page:
+def _drawn(seed: int, *, layout: str = "3x4+1", **look: object) -> Page:
     rng = np.random.default_rng(seed)
-    spec = draw_spec(rng, layout="3x4+1", clutter=0.0, **look)
+    spec = draw_spec(rng, layout=layout, clutter=0.0, **look)
     return draw_page(rng, simulate(rng), 500.0, px_per_mm=PX_PER_MM[0], spec=spec)
 
 
@@ -43,6 +43,17 @@ def test_strokes_tell_speed_and_gain(speed: float, gain: float, side: str) -> No
         said.append(read_pulses(NO_MAP, page.strips, _strokes(page), PX_PER_MM))
     assert said.count(Pulse(speed, gain, True)) >= 2, said
     assert set(said) <= {Pulse(speed, gain, True), Pulse(None, None)}
+
+
+@pytest.mark.parametrize("layout", ["6x2", "12x1"])
+@pytest.mark.parametrize("gain", [10.0, 20.0])
+def test_pulses_that_reach_into_the_row_above_are_told_from_lines_of_the_paper(layout: str, gain: float) -> None:
+    said = []
+    for seed in range(4):
+        page = _drawn(seed, layout=layout, paper_speed_mm_per_s=25.0, gain_mm_per_mv=gain, pulse="left")
+        said.append(read_pulses(NO_MAP, page.strips, _strokes(page), PX_PER_MM).gain_mm_per_mv)
+    assert said.count(gain) >= 3, said
+    assert set(said) <= {gain, None}
 
 
 def test_a_page_without_pulses_has_no_strokes_of_one() -> None:

@@ -90,6 +90,16 @@ def test_paper_without_small_boxes_is_left_alone() -> None:
     assert follow_small_boxes(grid, RectifiedPage(noise, _PX_PER_MM, (0.0, 0.0), noise[..., 0] > 0, 10.0)) is None
 
 
+def test_specks_on_white_paper_are_no_small_boxes() -> None:
+    rng = np.random.default_rng(3)
+    image = np.full((500, 900, 3), 255, np.uint8)
+    for x, y in rng.integers((20, 20), (880, 480), (25, 2)):
+        image[y : y + 3, x : x + 4] = 0
+    nodes = np.stack(np.meshgrid(50.0 * np.arange(19), 50.0 * np.arange(13)), -1).astype(np.float32)
+    grid = GridWarp(nodes, 5.0, float("nan"), np.zeros(nodes.shape[:2], bool))
+    assert follow_small_boxes(grid, RectifiedPage(image, _PX_PER_MM, (0.0, 0.0), image[..., 0] >= 0, 10.0)) is None
+
+
 def test_strips_are_carried_along() -> None:
     move = np.zeros((20, 60, 2))
     move[..., 0], move[..., 1] = 0.04 * 5 * np.arange(60), -1.5

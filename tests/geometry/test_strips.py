@@ -22,6 +22,19 @@ def test_an_empty_page_has_no_strips() -> None:
     assert name_strips([], np.zeros((len(MARKED_WORDS), 200, 280), np.float32), nothing) is None
 
 
+def test_parts_of_a_row_that_drifts_are_one() -> None:
+    zero = np.zeros((170, 290), np.float32)
+    for y, x0, x1 in ((30, 20, 270), (60, 20, 130), (69, 134, 270), (95, 20, 200), (125, 20, 200), (134, 150, 270)):
+        zero[y - 1 : y + 2, x0:x1] = 1.0
+    rows = find_strips(zero)
+    assert [s.zero_y_mm for s in rows] == pytest.approx([30, 65, 95, 125, 134], abs=0.6), "what overlaps is two rows"
+    assert rows[1].x_mm == pytest.approx((20, 270), abs=2)
+    assert [s.x_mm[1] - s.x_mm[0] for s in rows[3:]] == pytest.approx([180, 120], abs=4)
+    alone = np.zeros_like(zero)
+    alone[59:62, 20:130], alone[68:71, 134:270] = 1.0, 1.0
+    assert len(find_strips(alone)) == 2, "nothing tells how far apart rows are"
+
+
 def test_strips_are_shifted_to_where_the_pen_begins_and_ends() -> None:
     strips = [Strip(y, (20.0, 270.0), 1.0, (Segment("II", (20.0, 270.0)),)) for y in (30.0, 60.0, 90.0)]
     sure = np.zeros((3, 2800), np.float32)

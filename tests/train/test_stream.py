@@ -73,6 +73,7 @@ def test_devices_share_an_epoch() -> None:
     assert [Counter(int(s["kind"]) for s in part) for part in parts] == 2 * [{0: 10, 1: 10}]
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than this machine has cores
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("pause", [3, 11])
 def test_a_pause_changes_nothing(workers: int, pause: int) -> None:
