@@ -26,6 +26,7 @@ _ROW_LENGTHS_MM = (125.0, 250.0, 500.0)  # 5 or 10 s at 25 or 50 mm/s
 _SCALES, _OTHER_LENGTH = (0.988, 0.99, 0.992, 0.994, 1.006, 1.008, 1.01, 1.012), 0.08
 _ANY_SCALE = tuple(np.linspace(0.92, 1.08, 41))  # where no lattice tells how large the page is
 _SPAN_REACH_MM = 10.0  # by which the ends of a row may be off
+_LONG = 0.8  # of the longest row: shorter ones may be seen in part
 _ALIKE_MM = (25.0, 40.0)  # by which a row's beginning and end may differ from the others' for it to be like them
 _CUT_MM = 3.0  # by which a row that the picture cuts may begin later than it is seen
 _LEAST_SHARE = 0.7  # of a row that must be in the picture
@@ -112,7 +113,10 @@ def agree_on_span(strips: Sequence[Strip], start: Array, end: Array, *, is_scale
         cv2.GaussianBlur(np.mean([heat[max(0, y - 3) : y + 4].max(0) for y in rows], axis=0)[None], (0, 0), 1.0)[0]
         for heat in (start, end)
     )
-    low, high = (float(np.median([s.x_mm[side] for s in strips])) for side in (0, 1))
+    spans = np.array([s.x_mm for s in strips])
+    lengths = np.diff(spans)[:, 0]
+    is_long = lengths > _LONG * lengths.max()
+    low, high = map(float, np.median(spans[is_long] if is_long.mean() >= 0.5 else spans, axis=0))
     shared = (low, high)
     length = usual_row_length(high - low)
     if length is not None:
@@ -128,10 +132,10 @@ def agree_on_span(strips: Sequence[Strip], start: Array, end: Array, *, is_scale
             if _LEAST_SHARE * length < high - low < length:
                 whole = _laid(starts, ends, length, (high - length - _CUT_MM, low + _CUT_MM))
                 shared = whole.span if whole.marks >= _ENOUGH_MARKS else shared
-    off = np.abs(np.array([s.x_mm for s in strips]) - (low, high))
-    alike = np.asarray((off < _ALIKE_MM).all(1))
-    if alike.sum() >= len(strips) / 2:  # a row of which only a part is seen is as long as the others
-        beyond = (np.array([s.x_mm for s in strips]) - shared) * (-1, 1)
+    is_near = np.abs(spans - (low, high)) < _ALIKE_MM
+    alike = np.asarray(is_near.all(1))
+    if (is_near.mean(0) >= 0.5).all():  # a row of which only a part is seen is as long as the others
+        beyond = (spans - shared) * (-1, 1)
         alike |= (beyond < _ALIKE_MM).all(1)
     return [replace(s, x_mm=shared) if is_alike else s for s, is_alike in zip(strips, alike, strict=True)]
 
