@@ -23,6 +23,7 @@ LEVELS = [
     {"backends"},
     {"stages"},
     {"look"},
+    {"find"},
     {"digitizer"},
     {"throughput"},
     {"cli", "cli_common", "cli_engines", "__main__"},

@@ -8,17 +8,26 @@ lattice found.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ecg_trt.backends.base import Backend, static_hw
 from ecg_trt.geometry.homography import apply_homography
+from ecg_trt.geometry.strips import ROW_MM, region_of
 from ecg_trt.geometry.surface import fill_holes, fit_surface, without_slips
 from ecg_trt.geometry.walk import lattice_to_array, walk_lattice
 from ecg_trt.ops.base import ImageOps
-from ecg_trt.stages.frames import BESIDE_GREY, LARGE_BOX_MM, RECTIFY_MAX_PX, RECTIFY_PX_PER_MM, RECTIFY_STRIDE
-from ecg_trt.types import Array, GridWarp, PageAlignment, Photo, RectifiedPage
+from ecg_trt.stages.frames import (
+    BESIDE_GREY,
+    LARGE_BOX_MM,
+    RECTIFY_MAX_PX,
+    RECTIFY_PX_PER_MM,
+    RECTIFY_STRIDE,
+    TRACE_PX_PER_MM,
+)
+from ecg_trt.types import Array, GridWarp, PageAlignment, Photo, RectifiedPage, Strip
 
 _MARGIN_MM = 10.0
 _NODE_THRESHOLD = 0.3
@@ -95,6 +104,13 @@ class Rectify:
         step = np.diff(grid.node_xy.astype(np.float64), axis=1)
         resolution = float(np.nanmedian(np.linalg.norm(step, axis=-1))) / grid.mm_per_cell
         return RectifiedPage(image, px_per_mm, origin_mm, seen, resolution)
+
+    def flatten_rows(
+        self, photo: Photo, grid: GridWarp, strips: Sequence[Strip], px_per_mm: tuple[float, float] = TRACE_PX_PER_MM,
+        row_mm: float = ROW_MM,
+    ) -> RectifiedPage:  # fmt: skip
+        """The same, of the part that shows some strips, `row_mm` above and below their zero lines."""
+        return self.flatten(photo, grid, px_per_mm, *region_of(strips, row_mm))
 
 
 def _canvas(alignment: PageAlignment, room: tuple[int, int] | None) -> tuple[Array, tuple[int, int]]:

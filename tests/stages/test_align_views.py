@@ -11,12 +11,12 @@ import pytest
 
 from ecg_trt.backends.fake import FakeBackend
 from ecg_trt.clock import Clock
-from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import NoEcgFoundError, PageError, ResolutionError
+from ecg_trt.find import Find
 from ecg_trt.ops.select import open_ops
-from ecg_trt.runtime import NETWORKS, Runtime
 from ecg_trt.stages.align import Align, stretch_contrast
 from ecg_trt.stages.frames import BESIDE_GREY
+from ecg_trt.stages.rectify import Rectify
 from ecg_trt.types import Array, PageAlignment, Photo
 
 
@@ -83,16 +83,15 @@ class _FakeLook:
 
 
 class _Sought:
-    """A digitizer whose views show what the test says; `seen` are those that were asked for."""
+    """A finder whose views show what the test says; `seen` are those that were asked for."""
 
     def __init__(self, plain: object, stretched: object, near: object, *sheets: object) -> None:
         self.shows = {"plain": plain, "stretched": stretched, "near": near}
         self.shows |= {f"sheet {k}": shown for k, shown in enumerate(sheets)}
         self.seen: list[str] = []
-        networks = {name: FakeBackend(lambda feed: {}) for name in NETWORKS}
-        self.digitizer = Digitizer(runtime=Runtime("fake", networks, open_ops()))
-        self.digitizer._align = self  # type: ignore[assignment]
-        self.digitizer._locate = lambda photo, alignment, clock: self.answer()  # type: ignore[assignment]
+        ops = open_ops()
+        self.finder = Find(self, Rectify(FakeBackend(lambda feed: {}), ops), ops, "auto")  # type: ignore[arg-type]
+        self.finder.locate = lambda photo, alignment, clock: self.answer()  # type: ignore[method-assign]
 
     def sheets(self, photo: Photo, most: int) -> list[str]:
         return [name for name in self.shows if name.startswith("sheet")][:most]
@@ -113,7 +112,7 @@ class _Sought:
         return shown
 
     def find(self) -> Any:
-        return self.digitizer._find(Photo(np.zeros((9, 9, 3), np.uint8), "photo"), Clock())
+        return self.finder(Photo(np.zeros((9, 9, 3), np.uint8), "photo"), Clock())
 
 
 NOTHING = NoEcgFoundError("nothing", got="wood", expected="a page", mend="Look again.")

@@ -1,0 +1,174 @@
+"""Where the page is in a photo, and which of several looks shows it best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+
+from ecg_trt.clock import Clock
+from ecg_trt.errors import PageError, ResolutionError
+from ecg_trt.geometry.naming import name_boxes, name_strips
+from ecg_trt.geometry.offsets import LinePlaces
+from ecg_trt.geometry.refine import (
+    Refined,
+    carried,
+    follow_lines,
+    follow_small_boxes,
+    halved,
+    refine_lattice,
+    smooth_if_flat,
+)
+from ecg_trt.geometry.squared import squared
+from ecg_trt.geometry.strips import agree_on_span, find_strips
+from ecg_trt.look import Look
+from ecg_trt.ops.base import ImageOps
+from ecg_trt.quality.features import DOUBTFUL_LABELS
+from ecg_trt.quality.words import refuse_without_signs, refuse_without_strips
+from ecg_trt.stages.align import Align, may_go_on, realigned, turned, zoomed
+from ecg_trt.stages.rectify import Rectify
+from ecg_trt.types import PageAlignment, Photo
+
+_HARDLY_LABELS = 0.05  # in none of four directions, and no grid: not worth another look
+_MOST_SHEETS = 3  # of paper that are looked at each alone
+_OTHER_SCALES, _OTHER_SCALE_GAIN = (0.8, 0.64, 1.25), 0.1  # and what they must gain where they show no lattice
+# What each of the looks with what the one before taught must gain; they end when rows no longer grow by so much.
+_LAST_GAINS, _GROWN = (0.0, 0.1, 0.1), 1.1
+_TURNED = 0.05  # by which the names must be read better for the page to be taken as turned
+
+
+class Find:
+    """Photo to `Look`.
+
+    Args:
+        align: the first stage.
+        rectify: the second.
+        ops: pixel work.
+        layout: of the page, if it is known, else ``auto``.
+    """
+
+    def __init__(self, align: Align, rectify: Rectify, ops: ImageOps, layout: str) -> None:
+        self.align, self.rectify, self.ops, self.layout = align, rectify, ops, layout
+
+    def __call__(self, photo: Photo, clock: Clock) -> Look:
+        """The look that shows most; where no page is found, or it is hardly read, it is sought in other views."""
+        found: list[Look] = []
+        aligned: list[PageAlignment] = []
+        refused: list[PageError] = []
+        for align in self._views(photo, found, aligned, clock):
+            try:
+                with clock("align"):
+                    aligned.append(align())
+                found.append(self.locate(photo, aligned[-1], clock))
+            except PageError as error:
+                if isinstance(error, ResolutionError) and not (found or refused):
+                    raise
+                refused.append(error)
+            if found and found[-1].is_plain:
+                return found[-1]
+        if not found:
+            raise refused[0]
+        return max(found, key=lambda look: look.worth)
+
+    def refine(self, photo: Photo, look: Look) -> Refined:
+        """The lattice after a closer look at the printed lines, or at the marks where there are none."""
+        assert look.naming is not None
+        grid, strips = look.grid, look.naming.strips
+        letters = name_boxes(strips, look.marks.label)
+        page = self.rectify.flatten_rows(photo, grid, strips)
+        if grid.is_seen:
+            places = LinePlaces.of(grid, page.origin_mm)
+            offsets = self.ops.line_offsets(page.image, page.px_per_mm, places)
+            grid = halved(refine_lattice(grid, offsets, places, page.px_per_mm, page.seen.shape))
+            page = self.rectify.flatten_rows(photo, grid, strips)
+            places = LinePlaces.of(grid, page.origin_mm, every=2)
+            offsets = self.ops.line_offsets(page.image, page.px_per_mm, places)
+            return Refined(smooth_if_flat(follow_lines(grid, offsets)), strips, letters)
+        followed = follow_small_boxes(grid, replace(page, image=self.ops.download(page.image)[0]))
+        if followed is None:
+            return squared(grid, strips, letters, (look.marks.start, look.marks.end), zoom=look.zoom)
+        return Refined(smooth_if_flat(followed[0]), carried(strips, followed[1], grid.mm_per_cell), letters)
+
+    def wider(self, photo: Photo, look: Look) -> Look | None:
+        """The same lattice farther from the rows, with what is marked there; None where that cannot be looked at."""
+        grid, strips, _ = look.refined or self.refine(photo, look)
+        alignment = realigned(look.alignment, grid, strips, more_rows=True) if grid.is_seen else None
+        if alignment is None or alignment.size_mm[1] <= look.alignment.size_mm[1]:
+            return None
+        return Look(alignment, *self.rectify(photo, alignment), None)
+
+    def _look(self, photo: Photo, alignment: PageAlignment, clock: Clock) -> Look:
+        """Lattice, marks and named strips, as one alignment shows them."""
+        with clock("rectify"):
+            grid, marks = self.rectify(photo, alignment)
+        with clock("layout"):
+            strips = agree_on_span(find_strips(marks.zero), marks.start, marks.end, is_scaled=grid.is_seen)
+            naming = name_strips(strips, marks.label, marks.start, layout=self.layout)
+        return Look(alignment, grid, marks, naming)
+
+    def _views(
+        self, photo: Photo, found: Sequence[Look], aligned: Sequence[PageAlignment], clock: Clock
+    ) -> Iterator[Callable[[], PageAlignment]]:
+        """Ways to find the page, one after the other: whole, stretched, from near, and each sheet of paper alone.
+
+        What was `found`, and how the page was `aligned`, grows from one to the next.
+        """
+        yield partial(self.align, photo)
+        yield partial(self.align, photo, stretched=True)
+        if aligned:
+            near = max(found, key=lambda look: look.worth).alignment if found else aligned[-1]
+            yield partial(self.align, photo, near=near)
+        with clock("align"):
+            sheets = self.align.sheets(photo, _MOST_SHEETS)
+        for sheet in sheets:
+            yield partial(self.align, photo, sheet=sheet)
+
+    def locate(self, photo: Photo, alignment: PageAlignment, clock: Clock) -> Look:
+        """The look that shows the page best.
+
+        Where lead names cannot be read, the page is turned; where no lattice is seen, other scales are tried; where
+        lattice, strips or names are still in doubt, last looks are taken with what the best one taught.
+        """
+        best = self._look(photo, alignment, clock)
+        for quarters in (2, 1, 3):
+            if best.is_upright:
+                break
+            look = self._look(photo, turned(alignment, quarters), clock)
+            best = look if look.worth > best.worth + _TURNED else best
+        if best.label_score < _HARDLY_LABELS and not best.grid.is_seen:
+            raise (refuse_without_strips if best.naming is None else refuse_without_signs)(photo.source)
+        first = best
+        for factor in _OTHER_SCALES:
+            if best.grid.is_seen:
+                break
+            look = replace(self._look(photo, zoomed(first.alignment, factor), clock), zoom=factor)
+            shows_lattice = look.grid.is_seen and look.label_score > 0.5 * first.label_score
+            best = look if shows_lattice or look.worth > best.worth + _OTHER_SCALE_GAIN else best
+        best = self._look_closer(photo, best, clock)
+        if best.naming is None:
+            raise refuse_without_strips(photo.source)
+        if best.label_score < DOUBTFUL_LABELS and not best.grid.is_seen:
+            raise refuse_without_signs(photo.source)
+        return best
+
+    def _look_closer(self, photo: Photo, best: Look, clock: Clock) -> Look:
+        """The best of the last looks, each taken with what the one before taught, until nothing is left in doubt."""
+        for least_gain in _LAST_GAINS:
+            if best.naming is None:
+                break
+            goes_on = may_go_on(best.naming, best.grid, photo.image.shape[:2])
+            if best.settled and not goes_on:
+                break
+            more_rows = goes_on or bool(best.naming.missing)
+            refined = self.refine(photo, best)
+            best = replace(best, refined=refined)
+            better = realigned(best.alignment, *refined[:2], more_rows=more_rows, zoom=best.zoom)
+            if better is None:
+                break
+            look = self._look(photo, better, clock)
+            if look.roomier_worth <= best.roomier_worth + least_gain:
+                break
+            has_grown, best = look.length_mm > _GROWN * best.length_mm, look
+            if not has_grown:
+                break
+        return best
