@@ -20,12 +20,12 @@ from ecg_trt.geometry.refine import (
     smooth_if_flat,
 )
 from ecg_trt.geometry.squared import squared
-from ecg_trt.geometry.strips import agree_on_span, find_strips
+from ecg_trt.geometry.strips import agree_on_span, find_strips, slant_of
 from ecg_trt.look import Look
 from ecg_trt.ops.base import ImageOps
 from ecg_trt.quality.features import DOUBTFUL_LABELS
 from ecg_trt.quality.words import refuse_without_signs, refuse_without_strips
-from ecg_trt.stages.align import Align, may_go_on, realigned, turned, zoomed
+from ecg_trt.stages.align import Align, may_go_on, realigned, tilted, turned, zoomed
 from ecg_trt.stages.rectify import Rectify
 from ecg_trt.types import PageAlignment, Photo
 
@@ -126,10 +126,15 @@ class Find:
     def locate(self, photo: Photo, alignment: PageAlignment, clock: Clock) -> Look:
         """The look that shows the page best.
 
-        Where lead names cannot be read, the page is turned; where no lattice is seen, other scales are tried; where
-        lattice, strips or names are still in doubt, last looks are taken with what the best one taught.
+        Where lead names cannot be read, the page is turned; where no lattice is seen, rows that run aslant are made
+        level, and other scales are tried; where lattice, strips or names are still in doubt, last looks are taken with
+        what the best one taught.
         """
         best = self._look(photo, alignment, clock)
+        slant = 0.0 if best.grid.is_seen else slant_of(best.marks.zero)
+        if slant:
+            alignment = tilted(alignment, -slant)
+            best = self._look(photo, alignment, clock)
         for quarters in (2, 1, 3):
             if best.is_upright:
                 break

@@ -14,9 +14,9 @@ from ecg_trt.stages.rectify import PageMarks
 from ecg_trt.types import GridWarp, PageAlignment
 
 # In units of well-read names: a grid, a scale by it or by rows of a usual length, a known layout, a lead of it that is
-# not shown; another row, rows twice as long, nothing left in doubt.
+# not shown; another row, rows twice as long, rows of a usual length, nothing left in doubt.
 _GRID_WORTH, _SCALE_WORTH, _LAYOUT_WORTH, _MISSING_WORTH = 0.1, 0.15, 0.15, 0.05
-_ROW_WORTH, _DOUBLE_WORTH, _SETTLED_WORTH = 0.1, 0.1, 0.02
+_ROW_WORTH, _DOUBLE_WORTH, _USUAL_WORTH, _SETTLED_WORTH = 0.1, 0.1, 0.05, 0.02
 _LIKELY = 0.5  # layout
 _FEW = 1.5  # strips of no known layout, with which names count little
 _BEYOND_MM = 4.0  # by which a strip may reach beyond the lattice that was seen
@@ -74,7 +74,8 @@ class Look:
         """The same for looks that differ by their room around the rows, where more and longer ones may stand."""
         rows = len(self.naming.strips) if self.naming else 0
         longer = _DOUBLE_WORTH * float(np.log2(max(self.length_mm, 1.0)))
-        return self.worth + _ROW_WORTH * rows + longer + _SETTLED_WORTH * self.settled
+        is_usual = self.length_mm > 0 and usual_row_length(self.length_mm) is not None
+        return self.worth + _ROW_WORTH * rows + longer + _USUAL_WORTH * is_usual + _SETTLED_WORTH * self.settled
 
     @property
     def length_mm(self) -> float:

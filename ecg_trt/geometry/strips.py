@@ -18,9 +18,12 @@ SIDE_MM, ROW_MM = 18.0, 27.0
 """How far beside the strips the page is flattened, and above and below: farther off there is mostly text."""
 ODD_LENGTH = 0.06
 """By which a row may be longer or shorter than devices print it, as a share."""
-_LEAST_STRIP_MM = 20.0
+_LEAST_STRIP_MM, _ZERO_SEEN = 20.0, 0.3
 _LEAST_ROW_PITCH_MM = 7
-_DRIFT, _PITCH, _OVERLAP_MM = 0.45, 75, 3.0  # part of a pitch (percentile) by which one of a row may lie lower; lap
+# Parts of a pitch (percentile of distances) by which a part of a row may lie below another, and one that overlaps it.
+_DRIFT, _TWICE, _OVERLAP_MM, _PITCH = 0.45, 0.25, 3.0, 75
+_SLANTS_RAD = np.deg2rad(np.arange(-7.0, 7.25, 0.5))
+_CLEARLY_SLANTED = 1.3  # by which rows must stand out more along a slanted direction
 _ROW_LENGTHS_MM = (125.0, 250.0, 500.0)  # 5 or 10 s at 25 or 50 mm/s
 # Some printers are a per cent fast or slow; that much more the marks must add up to for a row to be of another length.
 _SCALES, _OTHER_LENGTH = (0.988, 0.99, 0.992, 0.994, 1.006, 1.008, 1.01, 1.012), 0.08
@@ -53,15 +56,31 @@ def find_strips(zero: Array) -> list[Strip]:
     return _joined(sorted(strips, key=lambda s: s.zero_y_mm))
 
 
+def slant_of(zero: Array) -> float:
+    """Angle (radians, x towards y) along which the rows of the map of zero lines run; 0 where none is plain."""
+    y, x = np.nonzero(zero > _ZERO_SEEN)
+    if not len(y):
+        return 0.0
+    sharpness = []
+    for angle in _SLANTS_RAD:
+        rows = np.round(y - np.tan(angle) * (x - zero.shape[1] / 2)).astype(int) + zero.shape[0]
+        profile = np.bincount(rows, zero[y, x], 3 * zero.shape[0])
+        sharpness.append(float((cv2.GaussianBlur(profile[None], (0, 0), 1.0) ** 2).sum()))
+    best = int(np.argmax(sharpness))
+    straight = sharpness[len(_SLANTS_RAD) // 2]
+    return float(_SLANTS_RAD[best]) if sharpness[best] > _CLEARLY_SLANTED * straight else 0.0
+
+
 def _joined(strips: Sequence[Strip]) -> list[Strip]:
     """The same from the top; two that stand one beside the other, a little higher, are parts of a row that drifts."""
     if len(strips) < 2:
         return list(strips)
-    drift_mm = _DRIFT * float(np.percentile(np.diff([s.zero_y_mm for s in strips]), _PITCH))
+    pitch_mm = float(np.percentile(np.diff([s.zero_y_mm for s in strips]), _PITCH))
     whole = [strips[0]]
     for strip in strips[1:]:
         above = whole[-1]
-        if strip.zero_y_mm - above.zero_y_mm > drift_mm or _shared_mm(above, strip) > _OVERLAP_MM:
+        overlaps = _shared_mm(above, strip) > _OVERLAP_MM
+        if strip.zero_y_mm - above.zero_y_mm > (_TWICE if overlaps else _DRIFT) * pitch_mm:
             whole.append(strip)
             continue
         (a, b), (c, d) = above.x_mm, strip.x_mm
@@ -78,7 +97,7 @@ def _shared_mm(one: Strip, other: Strip) -> float:
 
 def _extent(line: Array, gap_mm: int = 30) -> tuple[float, float] | None:
     """First and last mm of the longest stretch of a line, gaps bridged."""
-    lit = np.flatnonzero(cv2.blur(line[None], (5, 1))[0] > 0.3)
+    lit = np.flatnonzero(cv2.blur(line[None], (5, 1))[0] > _ZERO_SEEN)
     if not len(lit):
         return None
     runs = np.split(lit, np.flatnonzero(np.diff(lit) > gap_mm) + 1)

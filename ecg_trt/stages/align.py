@@ -152,8 +152,7 @@ class Align:
         angle, coherence = self.ops.ruling(photo.image, view, hw)
         if coherence < _LEAST_COHERENCE:
             return alignment
-        turn = turn_about(-angle, (w / 2, h / 2))
-        return replace(alignment, page_from_photo=turn @ alignment.page_from_photo)
+        return tilted(alignment, -angle)
 
     def _fit(self, axes: Array, log_scale: Array, score: Array, on: Array, canvas_from_photo: Array) -> PageAlignment:
         unit, _ = settle_axes(axes, score * on)
@@ -245,6 +244,12 @@ def turned(alignment: PageAlignment, quarters: int) -> PageAlignment:
         alignment, page_from_photo=page_from_photo, size_mm=(w, h),
         quarter_turns=(alignment.quarter_turns - quarters) % 4,
     )  # fmt: skip
+
+
+def tilted(alignment: PageAlignment, angle_rad: float) -> PageAlignment:
+    """The same page turned a little about its middle, x towards y if the angle is positive."""
+    w, h = alignment.size_mm
+    return replace(alignment, page_from_photo=turn_about(angle_rad, (w / 2, h / 2)) @ alignment.page_from_photo)
 
 
 def zoomed(alignment: PageAlignment, factor: float) -> PageAlignment:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ecg_trt.geometry.naming import name_strips
-from ecg_trt.geometry.strips import agree_on_span, find_strips, shift_to_pen
+from ecg_trt.geometry.strips import agree_on_span, find_strips, shift_to_pen, slant_of
 from ecg_trt.layout import MARKED_WORDS
 from ecg_trt.types import Segment, Strip
 from tests.geometry.true_maps import maps_of, page_of
@@ -30,9 +30,22 @@ def test_parts_of_a_row_that_drifts_are_one() -> None:
     assert [s.zero_y_mm for s in rows] == pytest.approx([30, 65, 95, 125, 134], abs=0.6), "what overlaps is two rows"
     assert rows[1].x_mm == pytest.approx((20, 270), abs=2)
     assert [s.x_mm[1] - s.x_mm[0] for s in rows[3:]] == pytest.approx([180, 120], abs=4)
+    twice = np.zeros_like(zero)
+    for y, x0, x1 in ((30, 20, 270), (70, 20, 170), (78, 120, 270), (115, 20, 270), (155, 20, 270)):
+        twice[y - 1 : y + 2, x0:x1] = 1.0
+    assert [s.zero_y_mm for s in find_strips(twice)] == pytest.approx([30, 74, 115, 155], abs=0.6)
     alone = np.zeros_like(zero)
     alone[59:62, 20:130], alone[68:71, 134:270] = 1.0, 1.0
     assert len(find_strips(alone)) == 2, "nothing tells how far apart rows are"
+
+
+@pytest.mark.parametrize("degrees", [-5.0, 0.0, 3.0])
+def test_rows_that_run_aslant_are_told(degrees: float) -> None:
+    zero = maps_of(page_of(1, layout="3x4+1", paper_speed_mm_per_s=25.0))["zero"][0]
+    turn = cv2.getRotationMatrix2D((140.0, 100.0), -degrees, 1.0)
+    seen = cv2.warpAffine(zero, turn, zero.shape[::-1])
+    assert np.rad2deg(slant_of(seen)) == pytest.approx(degrees, abs=0.6)
+    assert slant_of(np.zeros_like(zero)) == 0.0
 
 
 def test_strips_are_shifted_to_where_the_pen_begins_and_ends() -> None:
