@@ -31,6 +31,8 @@ def test_a_known_layout_is_worth_more_than_strips_of_any_kind() -> None:
 def test_longer_and_more_rows_are_worth_more() -> None:
     part, whole = (_look(LAYOUTS["12x1"], names, length=mm) for names, mm in ((0.33, 81.0), (0.3, 250.0)))
     assert whole.roomier_worth > part.roomier_worth
+    odd, usual = (_look(LAYOUTS["12x1"], 0.5, length=mm) for mm in (166.0, 250.0))
+    assert usual.roomier_worth > odd.roomier_worth + 0.1, "worth another look after the last"
     assert _look(UNKNOWN, 0.3, rows=5).roomier_worth > _look(UNKNOWN, 0.3).roomier_worth
 
 

@@ -73,6 +73,22 @@ def test_a_row_that_the_picture_cuts_is_laid_where_its_columns_begin(side: str) 
         assert found.x_mm == pytest.approx(true.x_mm, abs=1.0)
 
 
+@pytest.mark.parametrize(
+    "spans",
+    [
+        [(20, 270), (150, 270)],
+        [(150, 270), (20, 230), (20, 150), (20, 225), (150, 270), (150, 270), (20, 270)],
+    ],
+)
+def test_rows_that_are_seen_in_part_are_as_long_as_the_longest(spans: list[tuple[int, int]]) -> None:
+    nothing = np.zeros((300, 300), np.float32)
+    strips = [Strip(30.0 + 30 * k, (float(a), float(b)), 1.0) for k, (a, b) in enumerate(spans)]
+    for strip in agree_on_span(strips, nothing, nothing):
+        assert strip.x_mm == pytest.approx((20, 270), abs=1)
+    apart = [Strip(30.0, (20.0, 100.0), 1.0), Strip(60.0, (180.0, 270.0), 1.0), Strip(90.0, (100.0, 180.0), 1.0)]
+    assert [s.x_mm for s in agree_on_span(apart, nothing, nothing)] == [s.x_mm for s in apart]
+
+
 def test_without_a_lattice_a_row_is_as_long_as_its_columns_say() -> None:
     page = page_of(1, layout="3x4", paper_speed_mm_per_s=25.0)
     maps = {name: cv2.resize(maps_of(page)[name][0], None, fx=0.95, fy=1.0) for name in ("zero", "start", "end")}
