@@ -109,7 +109,7 @@ class Find:
     def _views(
         self, photo: Photo, found: Sequence[Look], aligned: Sequence[PageAlignment], clock: Clock
     ) -> Iterator[Callable[[], PageAlignment]]:
-        """Ways to find the page, one after the other: whole, stretched, from near, and each sheet of paper alone.
+        """Ways to find the page, one after the other: whole, stretched, near; if it stays unread, each sheet of paper.
 
         What was `found`, and how the page was `aligned`, grows from one to the next.
         """
@@ -118,6 +118,8 @@ class Find:
         if aligned:
             near = max(found, key=lambda look: look.worth).alignment if found else aligned[-1]
             yield partial(self.align, photo, near=near)
+        if any(look.is_read for look in found):
+            return
         with clock("align"):
             sheets = self.align.sheets(photo, _MOST_SHEETS)
         for sheet in sheets:

@@ -57,8 +57,12 @@ class Look:
     @property
     def is_upright(self) -> bool:
         """Whether names are read that turned ones are not taken for; where no layout is likely, more of them."""
-        likely = self.naming is not None and self.naming.is_known and self.naming.probability > _LIKELY
-        return self.names_worth > DOUBTFUL_LABELS * (1 if likely else 2)
+        return self.names_worth > DOUBTFUL_LABELS * (1 if self.is_likely else 2)
+
+    @property
+    def is_likely(self) -> bool:
+        """Whether the page has a known layout, as it seems."""
+        return self.naming is not None and self.naming.is_known and self.naming.probability > _LIKELY
 
     @property
     def worth(self) -> float:
@@ -92,7 +96,12 @@ class Look:
 
     @property
     def is_plain(self) -> bool:
-        """Whether names and scale are told so well that no other view is needed."""
+        """Whether names, layout and scale are told so well that no other view is needed."""
+        return self.is_read and self.is_likely
+
+    @property
+    def is_read(self) -> bool:
+        """Whether names and scale are told, though it may be of no known layout, or half of a page."""
         return self.is_upright and self.scale_score > 0
 
     @property

@@ -62,6 +62,7 @@ def test_without_a_lattice_rows_of_a_usual_length_tell_the_scale() -> None:
     assert whole.worth > long.worth > odd.worth
     assert _look(LAYOUTS["6x2"], 0.5, length=200.0).is_plain
     assert not _look(LAYOUTS["6x2"], 0.1).is_plain
+    assert _look(UNKNOWN, 0.9).is_read and not _look(UNKNOWN, 0.9).is_plain
 
 
 def test_a_look_that_shows_nothing_is_worth_least() -> None:

@@ -80,6 +80,7 @@ class _FakeLook:
     is_plain: bool
     worth: float
     alignment: PageAlignment
+    is_read: bool = False
 
 
 class _Sought:
@@ -138,6 +139,13 @@ def test_sheets_of_paper_are_looked_at_last_and_one_by_one() -> None:
     assert sought.find() is GOOD and sought.seen == ["plain", "stretched", "near", "sheet 0", "sheet 1"]
     sought = _Sought(NOTHING, NOTHING, NOTHING, BETTER)
     assert sought.find() is BETTER and sought.seen[-1] == "sheet 0"
+
+
+def test_a_page_of_no_known_layout_is_sought_in_other_views_but_not_on_other_sheets() -> None:
+    strips = _FakeLook(False, 0.6, HERE, is_read=True)
+    sought = _Sought(strips, DOUBTFUL, NOTHING, GOOD)
+    assert sought.find() is strips and sought.seen == ["plain", "stretched", "near"]
+    assert _Sought(strips, GOOD, NOTHING).find() is GOOD, "half of it was seen at first"
 
 
 def test_a_view_in_which_a_page_cannot_be_laid_flat_loses_no_other() -> None:
