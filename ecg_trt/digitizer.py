@@ -18,9 +18,6 @@ from ecg_trt.errors import DeviceError, IncompletePageError
 from ecg_trt.find import Find
 from ecg_trt.geometry.assemble import assemble
 from ecg_trt.geometry.pace import fast_odds, heights_mm
-from ecg_trt.geometry.refine import (
-    Refined,
-)
 from ecg_trt.geometry.scales import Scales
 from ecg_trt.geometry.settle import settle_avr, settle_rhythm, settle_slant
 from ecg_trt.geometry.strips import shift_to_pen
@@ -30,11 +27,7 @@ from ecg_trt.layout import RECORD_SECONDS
 from ecg_trt.look import Look
 from ecg_trt.quality.features import Evidence, lead_features
 from ecg_trt.quality.model import Calibration, load_calibration, quality_of
-from ecg_trt.quality.words import (
-    refuse_foreign,
-    refuse_low_quality,
-    warnings_of,
-)
+from ecg_trt.quality.words import refuse_foreign, refuse_low_quality, warnings_of
 from ecg_trt.runtime import NETWORKS, Runtime
 from ecg_trt.stages.align import Align
 from ecg_trt.stages.caption import Caption
@@ -176,8 +169,8 @@ class Digitizer(Closing):
             photo = replace(photo, image=self._ops.upload(photo.image))
         look = self._find(photo, clock)
         with clock("refine"):
-            grid, strips, letters = look.refined or self._find.refine(photo, look)
-            look = replace(look, refined=Refined(grid, strips, letters))
+            refined = look.refined or self._find.refine(photo, look)
+            look, (grid, strips, letters) = replace(look, refined=refined), refined
         with clock("scales"):
             page, scales_by = self._told(photo, look)
         with clock("flatten"):
@@ -200,19 +193,26 @@ class Digitizer(Closing):
 
     def _told(self, photo: Photo, look: Look) -> tuple[RectifiedPage, Callable[[float], Scales]]:
         """The flat page and its scales; where nothing tells them, print is sought farther from the rows."""
+        said = self._printed(photo, look)
+        page, scales_by = self._scaled(photo, look, said)
+        wider = self._find.wider(photo, look) if scales_by(0.0).assumed else None
+        if wider is not None:
+            more = self._printed(photo, wider)
+            page, scales_by = self._scaled(photo, look, {word: max(said[word], more[word]) for word in said})
+        return page, scales_by
+
+    def _printed(self, photo: Photo, look: Look) -> dict[str, float]:
+        """What `Caption` reads, nothing where scales are given. It takes the flat page's room, which is void after."""
+        return {} if self._scales.are_given else self._caption(photo, look.grid, look.marks.label)
+
+    def _scaled(
+        self, photo: Photo, look: Look, printed: dict[str, float]
+    ) -> tuple[RectifiedPage, Callable[[float], Scales]]:
+        """The flat page, and its scales if that is printed."""
         assert look.naming is not None and look.refined is not None
         grid, strips, _ = look.refined
-        seen, said = look, dict[str, float]()
-        while True:
-            # Before there is a flat page, whose room it takes.
-            read = {} if self._scales.are_given else self._caption(photo, seen.grid, seen.marks.label)
-            said = {word: max(response, said.get(word, 0.0)) for word, response in read.items()}
-            page = self._rectify.flatten_rows(photo, grid, strips)
-            scales_by = self._scales(said, look.marks, look.naming, page, strips)
-            wider = self._find.wider(photo, look) if seen is look and scales_by(0.0).assumed else None
-            if wider is None:
-                return page, scales_by
-            seen = wider
+        page = self._rectify.flatten_rows(photo, grid, strips)
+        return page, self._scales(printed, look.marks, look.naming, page, strips)
 
     def _decoded(self, source: Source) -> Photo:
         """The photo, decoded where the pixel work is done if that can be."""

@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
+
 from ecg_trt.clock import Clock
 from ecg_trt.errors import PageError, ResolutionError
+from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.geometry.naming import name_boxes, name_strips
 from ecg_trt.geometry.offsets import LinePlaces
 from ecg_trt.geometry.refine import (
@@ -31,7 +34,8 @@ from ecg_trt.types import PageAlignment, Photo
 
 _HARDLY_LABELS = 0.05  # in none of four directions, and no grid: not worth another look
 _MOST_SHEETS = 3  # of paper that are looked at each alone
-_OTHER_SCALES, _OTHER_SCALE_GAIN = (0.8, 0.64, 1.25), 0.1  # and what they must gain where they show no lattice
+_OTHER_SCALES = (0.8, 0.64, 1.25)
+_WIDER_MM = 10.0  # above or below what was looked at, to be worth another look
 # What each of the looks with what the one before taught must gain; they end when rows no longer grow by so much.
 _LAST_GAINS, _GROWN = (0.0, 0.1, 0.1), 1.1
 _TURNED = 0.05  # by which the names must be read better for the page to be taken as turned
@@ -86,14 +90,26 @@ class Find:
             return Refined(smooth_if_flat(follow_lines(grid, offsets)), strips, letters)
         followed = follow_small_boxes(grid, replace(page, image=self.ops.download(page.image)[0]))
         if followed is None:
-            return squared(grid, strips, letters, (look.marks.start, look.marks.end), zoom=look.zoom)
+            return squared(grid, strips, letters, (look.marks.start, look.marks.end))
         return Refined(smooth_if_flat(followed[0]), carried(strips, followed[1], grid.mm_per_cell), letters)
 
     def wider(self, photo: Photo, look: Look) -> Look | None:
-        """The same lattice farther from the rows, with what is marked there; None where that cannot be looked at."""
+        """What is marked farther from the rows; None where no lattice shows how the page goes on, or there is no more.
+
+        It has a lattice and a frame of its own, and is not named.
+        """
         grid, strips, _ = look.refined or self.refine(photo, look)
-        alignment = realigned(look.alignment, grid, strips, more_rows=True) if grid.is_seen else None
-        if alignment is None or alignment.size_mm[1] <= look.alignment.size_mm[1]:
+        if not grid.is_seen:
+            return None
+        try:
+            alignment = realigned(look.alignment, grid, strips, more_rows=True)
+        except PageError:
+            return None
+        assert alignment is not None
+        w, h = look.alignment.size_mm
+        before = alignment.page_from_photo @ np.linalg.inv(look.alignment.page_from_photo)
+        top, *_, bottom = sorted(apply_homography(before, np.array([[0, 0], [w, 0], [0, h], [w, h]]))[:, 1])
+        if max(top, alignment.size_mm[1] - bottom) < _WIDER_MM:
             return None
         return Look(alignment, *self.rectify(photo, alignment), None)
 
@@ -135,8 +151,9 @@ class Find:
         best = self._look(photo, alignment, clock)
         slant = 0.0 if best.grid.is_seen else slant_of(best.marks.zero)
         if slant:
-            alignment = tilted(alignment, -slant)
-            best = self._look(photo, alignment, clock)
+            look = self._look(photo, tilted(alignment, -slant), clock)
+            best = look if look.worth > best.worth else best
+            alignment = best.alignment
         for quarters in (2, 1, 3):
             if best.is_upright:
                 break
@@ -148,9 +165,9 @@ class Find:
         for factor in _OTHER_SCALES:
             if best.grid.is_seen:
                 break
-            look = replace(self._look(photo, zoomed(first.alignment, factor), clock), zoom=factor)
-            shows_lattice = look.grid.is_seen and look.label_score > 0.5 * first.label_score
-            best = look if shows_lattice or look.worth > best.worth + _OTHER_SCALE_GAIN else best
+            look = self._look(photo, zoomed(first.alignment, factor), clock)
+            if look.grid.is_seen and look.label_score > 0.5 * first.label_score:
+                best = look
         best = self._look_closer(photo, best, clock)
         if best.naming is None:
             raise refuse_without_strips(photo.source)
@@ -169,7 +186,7 @@ class Find:
             more_rows = goes_on or bool(best.naming.missing)
             refined = self.refine(photo, best)
             best = replace(best, refined=refined)
-            better = realigned(best.alignment, *refined[:2], more_rows=more_rows, zoom=best.zoom)
+            better = realigned(best.alignment, *refined[:2], more_rows=more_rows)
             if better is None:
                 break
             look = self._look(photo, better, clock)

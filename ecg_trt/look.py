@@ -32,7 +32,6 @@ class Look:
         marks: what stage 1 saw on it.
         naming: named strips, None where no strip is seen.
         refined: the same after a closer look at the lattice, None until that has been taken.
-        zoom: by which the page was taken to be larger than the alignment's network says.
     """
 
     alignment: PageAlignment
@@ -40,7 +39,6 @@ class Look:
     marks: PageMarks
     naming: Naming | None
     refined: Refined | None = None
-    zoom: float = 1.0
 
     @property
     def label_score(self) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,6 +13,7 @@ from ecg_trt.backends.fake import FakeBackend
 from ecg_trt.clock import Clock
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.find import Find
+from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.geometry.naming import Naming
 from ecg_trt.geometry.refine import Refined
 from ecg_trt.geometry.scales import Scales
@@ -19,7 +21,6 @@ from ecg_trt.layout import LAYOUTS
 from ecg_trt.look import Look
 from ecg_trt.ops.select import open_ops
 from ecg_trt.runtime import NETWORKS, Runtime
-from ecg_trt.stages.align import realigned
 from ecg_trt.types import GridWarp, PageAlignment, Photo, Segment, Strip
 
 PHOTO = Photo(np.zeros((9, 9, 3), np.uint8), "photo")
@@ -27,9 +28,9 @@ ROWS = tuple(Strip(y, (20.0, 270.0), 1.0, (Segment("I", (20.0, 270.0)),)) for y 
 NOTHING: Any = None
 
 
-def _alignment(size_mm: tuple[float, float] = (290.0, 140.0)) -> PageAlignment:
+def _alignment() -> PageAlignment:
     none = np.zeros(0)
-    return PageAlignment(np.eye(3), size_mm, np.zeros((0, 2)), none, none > 0, none, 0)
+    return PageAlignment(np.eye(3), (290.0, 140.0), np.zeros((0, 2)), none, none > 0, none, 0)
 
 
 def _grid(*, is_seen: bool) -> GridWarp:
@@ -37,11 +38,10 @@ def _grid(*, is_seen: bool) -> GridWarp:
     return GridWarp(nodes, 5.0, 0.1, np.full(nodes.shape[:2], is_seen))
 
 
-def _look(*, is_seen: bool = True, names: float = 0.5, zoom: float = 1.0, size: tuple[float, float] = (290.0, 140.0),
-          layout: str = "3x4") -> Look:  # fmt: skip
+def _look(*, is_seen: bool = True, names: float = 0.5) -> Look:
     grid = _grid(is_seen=is_seen)
-    naming = Naming(LAYOUTS[layout], 1.0, ROWS, (), names)
-    return Look(_alignment(size), grid, NOTHING, naming, Refined(grid, ROWS, NOTHING), zoom)
+    naming = Naming(LAYOUTS["3x4"], 1.0, ROWS, (), names)
+    return Look(_alignment(), grid, NOTHING, naming, Refined(grid, ROWS, NOTHING))
 
 
 def _marks(label: str) -> Any:
@@ -68,7 +68,10 @@ def test_print_is_sought_farther_from_the_rows_where_a_lattice_reaches() -> None
     (asked,) = rectify.asked
     assert asked.size_mm[1] > 60 + 2 * 60, "more than 6 cm above the first and below the last row"
     assert find.wider(PHOTO, _look(is_seen=False)) is None
-    assert find.wider(PHOTO, _look(size=(400.0, 400.0))) is None, "all that was seen before"
+    assert find.wider(PHOTO, replace(_look(), alignment=asked)) is None, "all that was seen before"
+    lattice = _grid(is_seen=False)
+    lattice.measured[3, 3:9] = True  # nodes on one line
+    assert find.wider(PHOTO, replace(_look(), refined=Refined(lattice, ROWS, NOTHING))) is None
 
 
 @pytest.mark.parametrize(("farther", "found"), [(0.95, 50.0), (0.0, 25.0)])
@@ -101,23 +104,27 @@ def test_scales_are_told_by_what_either_look_reads(farther: float, found: float)
     assert done == ["near", "page"]
 
 
-def test_without_a_lattice_another_scale_must_show_more_and_the_page_keeps_its_own() -> None:
-    find: Any = Find(NOTHING, NOTHING, open_ops(), "auto")
-    shown = {1.0: 0.2, 0.8: 0.25, 0.64: 0.5, 1.25: 0.1}
-    looks = iter([_look(is_seen=False, names=names) for names in shown.values()])
-    marks: Any = type("Marks", (), {"zero": np.zeros((140, 290), np.float32)})()
-    find._look = lambda photo, alignment, clock: replace(next(looks), marks=marks)
-    find._look_closer = lambda photo, best, clock: best
-    best = find.locate(PHOTO, _alignment(), Clock())
-    assert (best.label_score, best.zoom) == (0.5, 0.64)
+def test_rows_that_run_aslant_are_looked_at_level_if_that_shows_more() -> None:
+    aslant = np.zeros((140, 290), np.float32)
+    for y in (40, 70, 100):
+        cv2.line(aslant, (20, y - 9), (270, y + 9), 1.0, 3)
+    marks: Any = type("Marks", (), {"zero": aslant})()
 
+    def located(names_when_level: float) -> tuple[Look, list[PageAlignment]]:
+        find: Any = Find(NOTHING, NOTHING, open_ops(), "auto")
+        asked: list[PageAlignment] = []
 
-def test_rows_of_a_page_drawn_too_small_are_as_long_as_its_own_scale_says() -> None:
-    grid = _grid(is_seen=False)
-    rows = [replace(row, x_mm=(20.0, 175.0)) for row in ROWS]  # 155 mm: 125, or 250 drawn at 0.64
-    lengths = []
-    for zoom in (1.0, 0.64):
-        better = realigned(_alignment(), grid, rows, zoom=zoom)
-        assert better is not None
-        lengths.append(better.size_mm[0] - 44.0)
-    assert lengths == pytest.approx([125.0, 250.0], abs=1)
+        def look(photo: Photo, alignment: PageAlignment, clock: Clock) -> Look:
+            asked.append(alignment)
+            names = 0.3 if len(asked) == 1 else names_when_level
+            return replace(_look(is_seen=False, names=names), alignment=alignment, marks=marks)
+
+        find._look, find._look_closer = look, lambda photo, best, clock: best
+        return find.locate(PHOTO, _alignment(), Clock()), asked
+
+    best, asked = located(0.6)
+    ends = apply_homography(best.alignment.page_from_photo, np.array([[20.0, 61.0], [270.0, 79.0]]))
+    assert ends[0, 1] == pytest.approx(ends[1, 1], abs=1.5), "level now"
+    assert asked[1] is best.alignment
+    best, asked = located(0.2)
+    assert best.alignment is asked[0]

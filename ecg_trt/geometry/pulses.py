@@ -51,7 +51,7 @@ _HINTED = 0.1  # ink at which strokes can confirm or deny what the map says
 class Pulse:
     """What the calibration pulses say, None where there are none.
 
-    `is_sure` if it can be nothing else.
+    `is_sure` if it can be nothing else: of speed and gain if strokes say it, of gain alone if a map does.
     """
 
     speed_mm_per_s: float | None
@@ -64,8 +64,8 @@ def read_pulses(
 ) -> Pulse:
     """Speed and gain from the size of the calibration pulses at the ends of the strips.
 
-    Strokes that are sure say it alone. Else the map does: what is usual by itself, unless strokes show a wider pulse;
-    what is unusual if strokes hint at it, too, or if it is sure.
+    Strokes that are sure say it alone, both or the gain. Else the map does: what is usual by itself, unless strokes
+    show a wider pulse; what is unusual if strokes hint at it, too, or if it is sure.
 
     Args:
         pulse: (H, W) map of the insides of pulses at 1 px/mm of page mm.
@@ -79,14 +79,16 @@ def read_pulses(
     best = max(ink, key=lambda size: ink[size])
     is_speed, is_gain = (ink[best] > max(_SURE, _SURER * max(v for size, v in ink.items() if size[k] != best[k]))
                          for k in (0, 1))  # fmt: skip
-    if is_gain:
-        return Pulse(best[0] if is_speed else None, best[1], is_sure=True)
+    if is_speed and is_gain:
+        return Pulse(*best, is_sure=True)
     drawn = Pulse(*best) if ink[best] > _HINTED else Pulse(None, None)
     speed, gain = seen.speed_mm_per_s, seen.gain_mm_per_mv
     # Letters often look like a low pulse, but seldom like a wide one.
     is_wide = speed == USUAL_SPEED_MM_PER_S and drawn.speed_mm_per_s not in (None, speed)
+    if not (seen.is_sure or gain in (USUAL_GAIN_MM_PER_MV, drawn.gain_mm_per_mv)):
+        gain = None
     return Pulse(speed if speed in (USUAL_SPEED_MM_PER_S, drawn.speed_mm_per_s) and not is_wide else None,
-                 gain if seen.is_sure or gain in (USUAL_GAIN_MM_PER_MV, drawn.gain_mm_per_mv) else None)  # fmt: skip
+                 best[1] if is_gain else gain)  # fmt: skip
 
 
 def stroke_windows(strips: Sequence[Strip], side: int, origin_mm: tuple[float, float],

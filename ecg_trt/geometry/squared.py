@@ -24,8 +24,7 @@ _RANSAC_MM = 2.0
 _MARGIN_MM = 55.0  # of the new lattice around the rows: more than is looked at at any gain
 
 
-def squared(grid: GridWarp, strips: Sequence[Strip], letters: Array, marks: tuple[Array, Array], *,
-            zoom: float = 1.0) -> Refined:  # fmt: skip
+def squared(grid: GridWarp, strips: Sequence[Strip], letters: Array, marks: tuple[Array, Array]) -> Refined:
     """A page on which leads begin and end where a device prints them.
 
     Args:
@@ -33,7 +32,6 @@ def squared(grid: GridWarp, strips: Sequence[Strip], letters: Array, marks: tupl
         strips: rows of the page, with their segments.
         letters: (H, W) bool at 1 px/mm, where lead names stand.
         marks: (H, W) maps of segment starts and of segment ends.
-        zoom: by which all this is known to be drawn too large, as far as the size of a page without a lattice is known.
 
     Returns:
         The page as it was, where its rows are not alike, too few marks are seen or agree, or no device prints rows of
@@ -46,19 +44,19 @@ def squared(grid: GridWarp, strips: Sequence[Strip], letters: Array, marks: tupl
         return same
     level = np.array([np.mean([y for _, y, _ in row]) for row in found for _ in row])
     length = float(np.polyfit(seen[:, 2], seen[:, 0], 1)[0])
-    usual = usual_row_length(length / zoom, slack=_MOST_SCALE)
+    usual = usual_row_length(length, slack=_MOST_SCALE)
     if usual is None:
         return same
-    scale = usual / length
-    low, high = scale * strips[0].zero_y_mm, scale * strips[-1].zero_y_mm
-    wanted = np.column_stack([_MARGIN_MM + usual * seen[:, 2], _MARGIN_MM + scale * level - low])
+    zoom = usual / length
+    low, high = zoom * strips[0].zero_y_mm, zoom * strips[-1].zero_y_mm
+    wanted = np.column_stack([_MARGIN_MM + usual * seen[:, 2], _MARGIN_MM + zoom * level - low])
     try:
         fit = fit_homography(seen[:, :2], wanted, threshold=_RANSAC_MM)
     except PageError:  # the marks lie on one line
         return same
     move = fit.dst_from_src
     corners = [(x, s.zero_y_mm) for s in (strips[0], strips[-1]) for x in s.x_mm]
-    if fit.inlier.mean() < _LEAST_AGREEING or _most_stretched(move, np.array(corners), 1 / zoom) > 1 + _MOST_SCALE:
+    if fit.inlier.mean() < _LEAST_AGREEING or _most_stretched(move, np.array(corners)) > 1 + _MOST_SCALE:
         return same
     rows, columns = (int(np.ceil((side + 2 * _MARGIN_MM) / grid.mm_per_cell)) + 1 for side in (high - low, usual))
     mm = grid.mm_per_cell * np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float64)
@@ -71,10 +69,10 @@ def squared(grid: GridWarp, strips: Sequence[Strip], letters: Array, marks: tupl
     )
 
 
-def _most_stretched(move: Array, places: Array, scale: float) -> float:
-    """By which factor a homography differs most from a scale at some places (n, 2), along x or y."""
+def _most_stretched(move: Array, places: Array) -> float:
+    """By which factor a homography stretches or squeezes most at some places (n, 2), along x or y."""
     steps = np.linalg.norm(jacobian(move, places), axis=1)
-    return float(np.exp(np.abs(np.log(np.maximum(steps, 1e-6) / scale)).max()))
+    return float(np.exp(np.abs(np.log(np.maximum(steps, 1e-6))).max()))
 
 
 def _on_new_page(strip: Strip, move: Array, length: float) -> Strip:

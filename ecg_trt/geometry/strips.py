@@ -23,7 +23,8 @@ _LEAST_ROW_PITCH_MM = 7
 # Parts of a pitch (percentile of distances) by which a part of a row may lie below another, and one that overlaps it.
 _DRIFT, _TWICE, _OVERLAP_MM, _PITCH = 0.45, 0.25, 3.0, 75
 _SLANTS_RAD = np.deg2rad(np.arange(-7.0, 7.25, 0.5))
-_CLEARLY_SLANTED = 1.3  # by which rows must stand out more along a slanted direction
+# By which rows must stand out more along a slanted direction, and how much of two of them must be seen.
+_CLEARLY_SLANTED, _SLANTED_MM = 1.3, 40.0
 _ROW_LENGTHS_MM = (125.0, 250.0, 500.0)  # 5 or 10 s at 25 or 50 mm/s
 # Some printers are a per cent fast or slow; that much more the marks must add up to for a row to be of another length.
 _SCALES, _OTHER_LENGTH = (0.988, 0.99, 0.992, 0.994, 1.006, 1.008, 1.01, 1.012), 0.08
@@ -61,14 +62,17 @@ def slant_of(zero: Array) -> float:
     y, x = np.nonzero(zero > _ZERO_SEEN)
     if not len(y):
         return 0.0
-    sharpness = []
+    profiles = []
     for angle in _SLANTS_RAD:
-        rows = np.round(y - np.tan(angle) * (x - zero.shape[1] / 2)).astype(int) + zero.shape[0]
-        profile = np.bincount(rows, zero[y, x], 3 * zero.shape[0])
-        sharpness.append(float((cv2.GaussianBlur(profile[None], (0, 0), 1.0) ** 2).sum()))
+        rows = np.round(y - np.tan(angle) * x).astype(int)
+        profiles.append(cv2.GaussianBlur(np.bincount(rows - rows.min(), zero[y, x])[None], (0, 0), 1.0)[0])
+    sharpness = [float((profile**2).sum()) for profile in profiles]
     best = int(np.argmax(sharpness))
-    straight = sharpness[len(_SLANTS_RAD) // 2]
-    return float(_SLANTS_RAD[best]) if sharpness[best] > _CLEARLY_SLANTED * straight else 0.0
+    profile, first = profiles[best], int(profiles[best].argmax())
+    apart = np.abs(np.arange(len(profile)) - first) >= _LEAST_ROW_PITCH_MM
+    if profile[first] < _SLANTED_MM or profile[apart].max(initial=0) < _SLANTED_MM:
+        return 0.0
+    return float(_SLANTS_RAD[best]) if sharpness[best] > _CLEARLY_SLANTED * sharpness[len(profiles) // 2] else 0.0
 
 
 def _joined(strips: Sequence[Strip]) -> list[Strip]:

@@ -260,7 +260,7 @@ def zoomed(alignment: PageAlignment, factor: float) -> PageAlignment:
 
 
 def realigned(
-    alignment: PageAlignment, grid: GridWarp, strips: Sequence[Strip], *, more_rows: bool = False, zoom: float = 1.0
+    alignment: PageAlignment, grid: GridWarp, strips: Sequence[Strip], *, more_rows: bool = False
 ) -> PageAlignment | None:
     """A better alignment from what the next stage has seen, for a second look.
 
@@ -272,14 +272,13 @@ def realigned(
         grid: lattice of the first look.
         strips: found with it, at least one.
         more_rows: there may be rows above or below those found.
-        zoom: by which a page without a lattice was taken to be larger than it seemed.
 
     Returns:
         None if there is nothing to go by.
     """
     x0, x1 = (float(np.median([s.x_mm[side] for s in strips])) for side in (0, 1))
     y0, y1 = strips[0].zero_y_mm, strips[-1].zero_y_mm
-    length = usual_row_length((x1 - x0) / (1.0 if grid.is_seen else zoom), slack=0.25)
+    length = usual_row_length(x1 - x0, slack=0.25)
     if grid.is_seen:
         rows, cols = np.nonzero(grid.measured)
         mm = grid.mm_per_cell * np.stack([cols, rows], -1).astype(np.float64)
@@ -290,9 +289,9 @@ def realigned(
             beside = _LONGER_MM * (np.array([x0 - mm[:, 0].min(), mm[:, 0].max() - x1]) < _EDGE_MM)
     elif length is not None:
         page_from_photo = grid_homography(grid)
-        scale = length / (x1 - x0)
-        page_from_photo = np.diag([scale, scale, 1.0]) @ page_from_photo
-        x0, x1, y0, y1, beside = scale * x0, scale * x1, scale * y0, scale * y1, np.zeros(2)
+        zoom = length / (x1 - x0)
+        page_from_photo = np.diag([zoom, zoom, 1.0]) @ page_from_photo
+        x0, x1, y0, y1, beside = zoom * x0, zoom * x1, zoom * y0, zoom * y1, np.zeros(2)
     else:
         return None
     room = _ROOM_MM + _MORE_ROWS_MM * more_rows

@@ -73,6 +73,17 @@ def test_what_strokes_do_not_show_the_map_says_as_far_as_it_is_usual_or_sure() -
         assert faint == Pulse(25.0 if speed == 25 else None, 10.0 if gain == 10 else None)
 
 
+def test_where_strokes_are_sure_of_the_gain_alone_the_map_says_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    ink = dict.fromkeys(product([25.0, 50.0], [5.0, 10.0, 20.0]), 0.0) | {(25.0, 20.0): 0.5, (50.0, 20.0): 0.4}
+    monkeypatch.setattr("ecg_trt.geometry.pulses.ink_of_pulses", lambda *_: ink)
+    page = page_of(5, layout="3x4+1", paper_speed_mm_per_s=25.0, gain_mm_per_mv=10.0, pulse="left")
+    blank = (np.full((4, 256, 152, 3), 255, np.uint8),) * 2
+    assert read_pulses(maps_of(page)["pulse"][0], page.strips, blank, PX_PER_MM) == Pulse(25.0, 20.0)
+    assert read_pulses(NO_MAP, page.strips, blank, PX_PER_MM) == Pulse(None, 20.0)
+    ink[50.0, 20.0] = 0.1
+    assert read_pulses(NO_MAP, page.strips, blank, PX_PER_MM) == Pulse(25.0, 20.0, is_sure=True)
+
+
 def test_sure_strokes_overrule_the_map() -> None:
     drawn = _drawn(1, paper_speed_mm_per_s=50.0, gain_mm_per_mv=10.0, pulse="left")
     other = page_of(5, layout="3x4+1", paper_speed_mm_per_s=25.0, gain_mm_per_mv=20.0, pulse="left")

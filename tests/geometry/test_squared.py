@@ -22,15 +22,12 @@ def _grid(photo_from_seen: Array) -> GridWarp:
     return GridWarp(nodes, 5.0, float("nan"), np.zeros((45, 60), bool))
 
 
-@pytest.mark.parametrize(
-    ("layout", "zoom"), [("3x4+1", 1.0), ("6x2", 1.0), ("12x1", 1.0), ("3x4+1", 0.7), ("6x2", 1.3)]
-)
-def test_rows_tell_how_a_page_is_seen(layout: str, zoom: float) -> None:
+@pytest.mark.parametrize("layout", ["3x4+1", "6x2", "12x1"])
+def test_rows_tell_how_a_page_is_seen(layout: str) -> None:
     page = page_of(3, layout=layout, paper_speed_mm_per_s=25.0)
-    askew = np.diag([zoom, zoom, 1.0]) @ _ASKEW
-    size = tuple(int(max(zoom, 1.0) * side) + 20 for side in page.spec.size_mm)
+    size = tuple(int(side) + 20 for side in page.spec.size_mm)
     true_maps = maps_of(page)
-    maps = {name: cv2.warpPerspective(true_maps[name][0], askew, size) for name in ("zero", "start", "end")}
+    maps = {name: cv2.warpPerspective(true_maps[name][0], _ASKEW, size) for name in ("zero", "start", "end")}
     rows = agree_on_span(find_strips(maps["zero"]), maps["start"], maps["end"], is_scaled=False)
     strips = []
     for row, leads in zip(rows, LAYOUTS[layout].rows, strict=True):
@@ -40,13 +37,13 @@ def test_rows_tell_how_a_page_is_seen(layout: str, zoom: float) -> None:
     photo_from_seen = np.diag([8.0, 8.0, 1.0])
     letters = np.zeros(size[::-1], bool)
     letter = np.array([[page.strips[0].x_mm[0] + 4, page.strips[0].zero_y_mm - 5]])
-    x, y = (round(v) for v in apply_homography(askew, letter)[0])
+    x, y = (round(v) for v in apply_homography(_ASKEW, letter)[0])
     letters[y - 1 : y + 2, x - 1 : x + 2] = True
-    found = squared(_grid(photo_from_seen), strips, letters, (maps["start"], maps["end"]), zoom=zoom)
+    found = squared(_grid(photo_from_seen), strips, letters, (maps["start"], maps["end"]))
     (x0, y0), (w, h) = region_of(found.strips, 50.0)  # all that is looked at at 20 mm/mV lies on the lattice
     rows, columns = found.grid.measured.shape
     assert min(x0, y0) >= 0 and x0 + w <= 5 * (columns - 1) and y0 + h <= 5 * (rows - 1)
-    page_from_photo = np.linalg.inv(photo_from_seen @ askew)
+    page_from_photo = np.linalg.inv(photo_from_seen @ _ASKEW)
     for strip, true in zip(found.strips, page.strips, strict=True):
         assert strip.x_mm[1] - strip.x_mm[0] == pytest.approx(250.0)
         for segment, true_segment in zip(strip.segments, true.segments, strict=True):

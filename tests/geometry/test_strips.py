@@ -45,6 +45,9 @@ def test_rows_that_run_aslant_are_told(degrees: float) -> None:
     turn = cv2.getRotationMatrix2D((140.0, 100.0), -degrees, 1.0)
     seen = cv2.warpAffine(zero, turn, zero.shape[::-1])
     assert np.rad2deg(slant_of(seen)) == pytest.approx(degrees, abs=0.6)
+    few = np.zeros_like(zero)
+    few[40:43, 30:50], few[44:47, 80:100] = 1.0, 1.0
+    assert slant_of(few) == 0.0
     assert slant_of(np.zeros_like(zero)) == 0.0
 
 
@@ -85,7 +88,8 @@ def test_rows_that_are_seen_in_part_are_as_long_as_the_longest(spans: list[tuple
     strips = [Strip(30.0 + 30 * k, (float(a), float(b)), 1.0) for k, (a, b) in enumerate(spans)]
     for strip in agree_on_span(strips, nothing, nothing):
         assert strip.x_mm == pytest.approx((20, 270), abs=1)
-    apart = [Strip(30.0, (20.0, 100.0), 1.0), Strip(60.0, (180.0, 270.0), 1.0), Strip(90.0, (100.0, 180.0), 1.0)]
+    ends = [(20.0, 270.0), (20.0, 270.0), (100.0, 150.0), (160.0, 200.0), (210.0, 260.0)]
+    apart = [Strip(30.0 * k, span, 1.0) for k, span in enumerate(ends)]
     assert [s.x_mm for s in agree_on_span(apart, nothing, nothing)] == [s.x_mm for s in apart]
 
 
