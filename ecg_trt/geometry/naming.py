@@ -33,6 +33,7 @@ _FAR_NAMES = 0.3  # what names far behind the start cost
 _PLACES = len(_LABEL_REACHES_MM) * len(_LABEL_RISE_MM)
 _NAME_WEIGHT, _BREAK_WEIGHT = 1.5, 1.6  # of what is read, and of where segments start
 _LEGIBLE = 0.35  # least response at which a name is taken as read
+_NEARLY = 0.65  # response as a share of the best one's, at which a name is taken if the best is another strip's
 _LIKELY, _RATHER = 0.2, 2.0  # least response at which it is, if it is so many times that to the usual name
 _LEGIBLY_RATHER = 1.5  # how many times where it can be read
 _SKIPPED_STRIP, _SKIPPED_ROW = 0.8, 0.9  # what leaving one out costs in units of a well-read label
@@ -200,7 +201,7 @@ class _Evidence:
         pairs = _pairs(best[place], score[place], self.price)
         rows = [(i, self._leads(layout, i, j, place)) for i, j in pairs]
         for i in sorted(set(range(len(self.strips))) - {i for i, _ in pairs}):
-            name = self._name(i, 1, 0, place)
+            (name,) = self._names([(i, 1)], place)[i]
             if name in OTHER_LEADS:
                 rows.append((i, (name,)))
         return _Reading(layout, float(total[place]), tuple(sorted(rows)), self._label_score(rows, place))
@@ -217,8 +218,9 @@ class _Evidence:
         columns = [list(_PARTS)[best] for best in scores[:, at].argmax(0)]
         rows: list[tuple[int, tuple[str, ...]]] = []
         taken: list[str] = []
+        names_of = self._names([(i, columns[i]) for i in kept.tolist()], at)
         for row, i in enumerate(kept.tolist()):
-            names = [self._name(i, columns[i], k, at) or unnamed(row) for k in range(columns[i])]
+            names = [name or unnamed(row) for name in names_of[i]]
             for k, name in enumerate(names):
                 copies = taken.count(upright(name)[0])
                 taken.append(upright(name)[0])
@@ -239,10 +241,21 @@ class _Evidence:
         answers = [part.mean() for part in (breaks[inner] - 0.3, 0.3 - breaks[~inner]) if part.size]
         return float(np.mean(answers))
 
-    def _name(self, i: int, n: int, column: int, place: int) -> str:
-        """What is read at one of n columns of strip i, "" if nothing is."""
-        seen = self.seen[n][i, column, :, place]
-        return LEAD_WORDS[int(seen.argmax())] if seen.max() > _LEGIBLE else ""
+    def _names(self, strips: Sequence[tuple[int, int]], place: int) -> dict[int, list[str]]:
+        """What is read at each of the n columns of strips (i, n), "" where nothing is.
+
+        Where two read the same, the fainter one takes its next best if that is read nearly as well.
+        """
+        names = {i: [""] * n for i, n in strips}
+        cells = [(self.seen[n][i, k, :, place], i, k) for i, n in strips for k in range(n)]
+        taken: set[str] = set()
+        for seen, i, k in sorted(cells, key=lambda cell: -cell[0].max()):
+            best, other = np.argsort(-seen, kind="stable")[:2]
+            is_told = upright(LEAD_WORDS[best])[0] not in taken or upright(LEAD_WORDS[other])[0] in taken
+            if seen[best] > _LEGIBLE:
+                names[i][k] = LEAD_WORDS[best if is_told or seen[other] < _NEARLY * seen[best] else other]
+                taken.add(upright(names[i][k])[0])
+        return names
 
     def _leads(self, layout: Layout, i: int, j: int, place: int) -> tuple[str, ...]:
         """Names of strip i as row j; a rhythm strip takes the name that is read there rather than the usual one."""

@@ -9,7 +9,7 @@ from ecg_trt.geometry.naming import Naming, name_boxes, name_strips
 from ecg_trt.geometry.strips import agree_on_span, find_strips
 from ecg_trt.layout import LAYOUTS, LEAD_WORDS, LEADS, MARKED_WORDS, STRIPS, Layout, upright
 from ecg_trt.synth.page import Page
-from ecg_trt.types import Array
+from ecg_trt.types import Array, Strip
 from tests.geometry.true_maps import maps_of, page_of
 
 
@@ -160,3 +160,21 @@ def test_planes_of_settings_are_no_names() -> None:
     label = maps_of(page)["label"]
     label[len(LEAD_WORDS) :] = 1.0
     assert _named(page, label).layout.name == "3x4"
+
+
+def test_two_strips_that_read_alike_carry_two_names() -> None:
+    strips = [Strip(y, (20.0, 270.0), 1.0) for y in (40.0, 70.0, 100.0)]
+    label = np.zeros((len(MARKED_WORDS), 140, 290), np.float32)
+
+    def write(word: str, y: int, response: float) -> None:
+        label[MARKED_WORDS.index(word), y - 8, 24] = response
+
+    for y, word in ((40, "I"), (70, "II"), (100, "II")):
+        write(word, y, 0.9 if y < 100 else 0.6)
+    write("III", 100, 0.55)
+    start = np.zeros(label.shape[1:], np.float32)
+    naming = name_strips(strips, label, start, layout=STRIPS)
+    assert naming is not None and naming.leads == ("I", "II", "III")
+    write("III", 100, 0.2)
+    naming = name_strips(strips, label, start, layout=STRIPS)
+    assert naming is not None and naming.leads == ("I", "II", "II-2"), "what is read plainly may be printed twice"
