@@ -18,7 +18,7 @@ from ecg_trt.errors import DeviceError, IncompletePageError
 from ecg_trt.find import Find
 from ecg_trt.geometry.assemble import assemble
 from ecg_trt.geometry.pace import fast_odds, heights_mm
-from ecg_trt.geometry.scales import Scales
+from ecg_trt.geometry.scales import Scales, told_alone
 from ecg_trt.geometry.settle import settle_avr, settle_rhythm, settle_slant
 from ecg_trt.geometry.strips import shift_to_pen
 from ecg_trt.inference.views import Views
@@ -198,7 +198,7 @@ class Digitizer(Closing):
         wider = self._find.wider(photo, look) if scales_by(0.0).assumed else None
         if wider is not None:
             more = self._printed(photo, wider)
-            page, scales_by = self._scaled(photo, look, {word: max(said[word], more[word]) for word in said})
+            page, scales_by = self._scaled(photo, look, more | told_alone(said))
         return page, scales_by
 
     def _printed(self, photo: Photo, look: Look) -> dict[str, float]:

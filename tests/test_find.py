@@ -17,7 +17,7 @@ from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.geometry.naming import Naming
 from ecg_trt.geometry.refine import Refined
 from ecg_trt.geometry.scales import Scales
-from ecg_trt.layout import LAYOUTS
+from ecg_trt.layout import LAYOUTS, SETTING_WORDS
 from ecg_trt.look import Look
 from ecg_trt.ops.select import open_ops
 from ecg_trt.runtime import NETWORKS, Runtime
@@ -74,21 +74,22 @@ def test_print_is_sought_farther_from_the_rows_where_a_lattice_reaches() -> None
     assert find.wider(PHOTO, replace(_look(), refined=Refined(lattice, ROWS, NOTHING))) is None
 
 
-@pytest.mark.parametrize(("farther", "found"), [(0.95, 50.0), (0.0, 25.0)])
+@pytest.mark.parametrize(("farther", "found"), [(0.99, 50.0), (0.5, 25.0)])
 def test_scales_are_told_by_what_either_look_reads(farther: float, found: float) -> None:
     networks = {name: FakeBackend(lambda feed: {}) for name in NETWORKS}
     digitizer: Any = Digitizer(runtime=Runtime("fake", networks, open_ops()))
     near, far = _look(), replace(_look(), marks=_marks("far"))
     near = replace(near, marks=_marks("near"))
-    reads = {"near": {"50 mm/s": 0.3, "10 mm/mV": 0.9}, "far": {"50 mm/s": farther, "10 mm/mV": 0.1}}
+    nothing = dict.fromkeys(SETTING_WORDS, 0.0)
+    reads = {"near": nothing | {"50 mm/s": 0.85, "10 mm/mV": 0.95}, "far": nothing | {"50 mm/s": farther}}
     done: list[str] = []
 
     class Told:
         are_given = False
 
         def __call__(self, said: dict[str, float], *_: object) -> Any:
-            assert said["10 mm/mV"] == 0.9, "the best of both"
-            told = said["50 mm/s"] > 0.9
+            assert said["10 mm/mV"] == 0.95, "what the first look tells stays"
+            told = said["50 mm/s"] > 0.98
             return lambda odds: Scales(50.0 if told else 25.0, 10.0, () if told else ("speed",), ())
 
     digitizer._scales = Told()
@@ -98,7 +99,7 @@ def test_scales_are_told_by_what_either_look_reads(farther: float, found: float)
     _, scales_by = digitizer._told(PHOTO, near)
     assert scales_by(0.0).speed_mm_per_s == found
     assert done == ["near", "page", "far", "page"], "on a GPU captions are cut where the page lies: it is made anew"
-    reads["near"]["50 mm/s"] = 0.95
+    reads["near"]["50 mm/s"] = 0.99
     done.clear()
     assert digitizer._told(PHOTO, near)[1](0.0).speed_mm_per_s == 50.0
     assert done == ["near", "page"]

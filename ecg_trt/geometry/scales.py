@@ -113,6 +113,12 @@ def read_setting(
     return best if response[best] > (_READ if is_backed else _PLAINLY_READ) and is_alone else None
 
 
+def told_alone(printed: Mapping[str, float]) -> dict[str, float]:
+    """The responses to the words of speed, of gain, or of both: of what print tells by itself."""
+    kinds = ((SPEED_WORDS, USUAL_SPEED_MM_PER_S), (GAIN_WORDS, USUAL_GAIN_MM_PER_MV))
+    return {w: printed[w] for words, usual in kinds if read_setting(printed, words, usual) is not None for w in words}
+
+
 def _speed_of_rows(naming: Naming) -> float | None:
     """A row of a known layout shows no more than the record's 10 s: one too long for 25 mm/s was printed at 50."""
     slow, fast = PAPER_SPEEDS_MM_PER_S

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ecg_trt.geometry.naming import Naming
 from ecg_trt.geometry.pulses import Pulse
-from ecg_trt.geometry.scales import Scales, read_scales, read_setting
+from ecg_trt.geometry.scales import Scales, read_scales, read_setting, told_alone
 from ecg_trt.layout import GAIN_WORDS, LAYOUTS, SETTING_WORDS, SPEED_WORDS, STRIPS, Layout
 from ecg_trt.types import Strip
 
@@ -32,6 +32,13 @@ def test_print_is_read() -> None:
     scales = read_scales(_printed(_50mms=0.99, _20mmmV=0.96), NO_PULSE, _naming())
     assert scales == Scales(50.0, 20.0, (), ())
     assert read_scales(_printed(_50mms=0.9, _20mmmV=0.9), NO_PULSE, _naming()).assumed == ("speed", "gain")
+
+
+def test_what_print_tells_by_itself_is_told_kind_by_kind() -> None:
+    assert told_alone(_printed(_50mms=0.94, _5mmmV=0.3)) == {}, "what is unusual needs backing"
+    assert told_alone(_printed(_25mms=0.94, _5mmmV=0.3)) == {"25 mm/s": 0.94, "50 mm/s": 0.0}
+    both = _printed(_50mms=0.94, _10mmmV=0.95)
+    assert told_alone(both) == both
 
 
 def test_the_users_word_wins() -> None:
