@@ -55,7 +55,7 @@ class Find:
         self.align, self.rectify, self.ops, self.layout = align, rectify, ops, layout
 
     def __call__(self, photo: Photo, clock: Clock) -> Look:
-        """The look that shows most; where no page is found, or it is hardly read, it is sought in other views."""
+        """The look that shows most; a page not found, hardly read or of no known layout is sought in other views."""
         found: list[Look] = []
         aligned: list[PageAlignment] = []
         refused: list[PageError] = []
@@ -98,7 +98,8 @@ class Find:
 
         It has a lattice and a frame of its own, and is not named.
         """
-        grid, strips, _ = look.refined or self.refine(photo, look)
+        assert look.refined is not None
+        grid, strips, _ = look.refined
         if not grid.is_seen:
             return None
         try:

@@ -76,7 +76,7 @@ class Look:
         """The same for looks that differ by their room around the rows, where more and longer ones may stand."""
         rows = len(self.naming.strips) if self.naming else 0
         longer = _DOUBLE_WORTH * float(np.log2(max(self.length_mm, 1.0)))
-        is_usual = self.length_mm > 0 and usual_row_length(self.length_mm) is not None
+        is_usual = self._usual_mm is not None
         return self.worth + _ROW_WORTH * rows + longer + _USUAL_WORTH * is_usual + _SETTLED_WORTH * self.settled
 
     @property
@@ -85,11 +85,16 @@ class Look:
         return float(np.median([s.x_mm[1] - s.x_mm[0] for s in self.naming.strips])) if self.naming else 0.0
 
     @property
+    def _usual_mm(self) -> float | None:
+        """The length at which devices print rows that these have, about; None if they have none."""
+        return usual_row_length(self.length_mm) if self.length_mm > 0 else None
+
+    @property
     def scale_score(self) -> float:
         """How well a lattice or rows of a usual length tell how large the page is, 0..1."""
         if self.grid.is_seen:
             return 1.0
-        usual = usual_row_length(self.length_mm) if self.length_mm > 0 else None
+        usual = self._usual_mm
         return 0.0 if usual is None else 1 - abs(self.length_mm / usual - 1) / ODD_LENGTH
 
     @property

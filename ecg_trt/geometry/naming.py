@@ -251,10 +251,12 @@ class _Evidence:
         taken: set[str] = set()
         for seen, i, k in sorted(cells, key=lambda cell: -cell[0].max()):
             best, other = np.argsort(-seen, kind="stable")[:2]
-            is_told = upright(LEAD_WORDS[best])[0] not in taken or upright(LEAD_WORDS[other])[0] in taken
-            if seen[best] > _LEGIBLE:
-                names[i][k] = LEAD_WORDS[best if is_told or seen[other] < _NEARLY * seen[best] else other]
-                taken.add(upright(names[i][k])[0])
+            if seen[best] <= _LEGIBLE:
+                continue
+            is_taken, other_is = (upright(LEAD_WORDS[word])[0] in taken for word in (best, other))
+            yields = is_taken and not other_is and seen[other] >= _NEARLY * seen[best]
+            names[i][k] = LEAD_WORDS[other if yields else best]
+            taken.add(upright(names[i][k])[0])
         return names
 
     def _leads(self, layout: Layout, i: int, j: int, place: int) -> tuple[str, ...]:
