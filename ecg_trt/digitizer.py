@@ -244,13 +244,13 @@ class Digitizer(Closing):
                 expected=f"at least {_LEAST_CONFIDENCE}",
                 mend="Take a sharper photo of the whole page, closer and without glare.",
             )
-        evidence = Evidence(look.alignment, look.grid, page, naming, trace, scales.assumed)
+        evidence = Evidence(look.alignment, look.grid, page, naming, trace, scales)
         features = lead_features(evidence, naming.leads)
         if self._calibration.foreignness(features) > self._calibration.most_foreign:
             raise refuse_foreign(features, photo.source)
         snr_db = self._calibration.snr_db(features).astype(np.float32)
         quality = quality_of(snr_db).astype(np.float32)
-        warnings = warnings_of(evidence, quality, residual, speed=speed, gain=gain, leads=naming.leads)
+        warnings = warnings_of(evidence, features, quality, residual, leads=naming.leads)
         record = EcgRecord(
             signal_mv=signal, fs=self.options.fs, lead_names=naming.leads, layout=naming.layout.name,
             layout_probability=naming.probability, paper_speed_mm_per_s=speed, gain_mm_per_mv=gain, quality=quality,

@@ -185,7 +185,8 @@ class Find:
             if best.settled and not goes_on:
                 break
             more_rows = goes_on or bool(best.naming.missing)
-            refined = self.refine(photo, best)
+            with clock("refine"):
+                refined = self.refine(photo, best)
             best = replace(best, refined=refined)
             better = realigned(best.alignment, *refined[:2], more_rows=more_rows)
             if better is None:

@@ -82,7 +82,7 @@ class Look:
     @property
     def length_mm(self) -> float:
         """Median length of the rows."""
-        return float(np.median([s.x_mm[1] - s.x_mm[0] for s in self.naming.strips])) if self.naming else 0.0
+        return self.naming.usual_mm if self.naming else 0.0
 
     @property
     def _usual_mm(self) -> float | None:

@@ -31,6 +31,7 @@ from ecg_trt.weights import FOLDER, list_weights
 
 log = logging.getLogger("train.quality")
 SEED = 30_000_000  # neither training's nor a benchmark's
+_HARDLY_LOST = 0.02  # share of a lead
 _MISREAD_DB = 5.0  # pages below it were read at a wrong scale, under wrong names, or not at all
 _RANGE_DB = (-5.0, 30.0)
 _FOREIGN_SHARE = 0.05  # of all readings; in the fit they are many more
@@ -44,7 +45,7 @@ _SNR = {"unsure": -1, "unsure_steep": -1, "unseen": -1, "height": 1, "fineness":
 _MISREAD = {"unsure": 1, "unsure_steep": 1, "contradiction": 1, "laws": 1, "laws_known": 0, "repeats": 1,
             "lattice_off": 1, "lattice_known": -1, "lattice_share": -1, "names": -1, "nameless": 1, "layout": -1,
             "missing": 1, "strips": -1, "rows": 0, "odd_length": 1, "speed_assumed": 1, "gain_assumed": 1,
-            "fineness_if_assumed": 0, "height_if_assumed": 0, "together": -1, "spiky": 0,
+            "scales_disputed": 1, "fineness_if_assumed": 0, "height_if_assumed": 0, "together": -1, "spiky": 0,
             "align_share": -1}  # fmt: skip
 _FOREIGN = {"page_unsure": 1, "page_unsure_steep": 1, "page_unseen": 1, "page_height": 0, "page_fineness": 0,
             "lattice_known": -1, "lattice_share": -1, "names": -1, "layout": -1, "missing": 1, "strips": -1,
@@ -75,16 +76,22 @@ class Readings:
         """(n,) bool."""
         return np.asarray(np.isfinite(self.features).all(-1).any(-1))
 
-    def page_db(self) -> Array:
-        """(n,) SNR of each page, dB, NaN where there is none."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(10 * np.log10(np.nansum(self.signal, 1) / np.nansum(self.noise, 1)))
+    @property
+    def whole(self) -> Array:
+        """(n, 12) bool, leads of which hardly anything is lost."""
+        return np.asarray(self.features[..., FEATURES.index("lost")] < _HARDLY_LOST)
 
-    def leads(self) -> tuple[Array, Array, Array]:
-        """Features (m, F) of all leads that were printed and answered, their SNR (m,) dB, and their picture (m,)."""
+    def page_db(self) -> Array:
+        """(n,) SNR of each page's whole leads together, dB, NaN where there are none."""
+        signal, noise = (np.nansum(np.where(self.whole, power, 0), 1) for power in (self.signal, self.noise))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(10 * np.log10(signal / noise))
+
+    def leads(self) -> tuple[Array, Array, Array, Array]:
+        """All leads that were printed and answered: features (m, F), SNR (m,) dB, picture (m,), whether whole (m,)."""
         ok = np.isfinite(self.features).all(-1) & (self.signal > 0)
         db = 10 * np.log10(self.signal[ok] / np.maximum(self.noise[ok], 1e-9))
-        return self.features[ok], db.clip(*_RANGE_DB), np.nonzero(ok)[0]
+        return self.features[ok], db.clip(*_RANGE_DB), np.nonzero(ok)[0], self.whole[ok]
 
 
 def measure(digitizer: Digitizer, image: Array, truth: Array | None, fs: float) -> tuple[Array, Array, Array]:
@@ -205,15 +212,15 @@ def _fitted(x: Array, y: Array, weight: Array, signs: Mapping[str, int], price: 
 
 def fit(readings: Readings) -> Calibration:
     """The calibration of some readings, its knots still straight."""
-    x, y, page = readings.leads()
+    x, y, page, whole = readings.leads()
     misread = (readings.page_db() < _MISREAD_DB)[page]
-    one = np.ones(len(y))
+    sound, one = whole & ~misread, np.ones(len(y))
     known = readings.answered & np.isfinite(readings.features).any((1, 2))
     pages = np.stack([np.nanmean(f, axis=0) for f in readings.features[known]])
     foreign = readings.foreign[known].astype(float)
     share = _FOREIGN_SHARE / max(foreign.mean(), 1e-9)
     return Calibration(
-        snr=_fitted(x[~misread], y[~misread], one[~misread], _SNR, 30.0, odds=False),
+        snr=_fitted(x[sound], y[sound], one[sound], _SNR, 30.0, odds=False),
         misread=_fitted(x, misread.astype(float), one, _MISREAD, 10.0, odds=True),
         misread_db=float(y[misread].mean()) if misread.any() else 0.0,
         foreign=_fitted(pages, foreign, np.where(foreign > 0, share, 1.0), _FOREIGN, 0.3, odds=True),
@@ -224,7 +231,7 @@ def fit(readings: Readings) -> Calibration:
 
 def held_out(readings: Readings) -> tuple[Array, Array, Array]:
     """SNR (m,) of leads as predicted from other pages, their true one (m,), and (n,) foreignness of all pictures."""
-    x, y, page = readings.leads()
+    x, y, page, _ = readings.leads()
     raw, foreign = np.zeros(len(y)), np.ones(len(readings.name))
     for fold in range(_FOLDS):
         test = np.arange(len(readings.name)) % _FOLDS == fold

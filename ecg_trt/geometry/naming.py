@@ -81,6 +81,11 @@ class Naming:
         return max((s.x_mm[1] - s.x_mm[0] for s in self.strips), default=0.0)
 
     @property
+    def usual_mm(self) -> float:
+        """Median length of the strips, 0 if there is none."""
+        return float(np.median([s.x_mm[1] - s.x_mm[0] for s in self.strips])) if self.strips else 0.0
+
+    @property
     def notes(self) -> Iterator[str]:
         """What a reader of the record should know of the names."""
         printed = {s.lead for strip in self.strips for s in strip.segments}

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from ecg_trt.geometry.naming import Naming
+from ecg_trt.geometry.scales import Scales
 from ecg_trt.geometry.signal import seen_columns
 from ecg_trt.layout import LEADS, upright
 from ecg_trt.types import Array, GridWarp, PageAlignment, RectifiedPage, Strip, TraceMap
@@ -21,6 +22,7 @@ LEAD_FEATURES = (
     "unsure",  # log10 of the mean doubt (1 - confidence) of the lead's columns
     "unsure_steep",  # the same where the pen is steep
     "unseen",  # log10 of the share of columns without a trace
+    "lost",  # share of columns in gaps that are too long to be bridged
     "height",  # log10 of the RMS height of the waves, mm
     "tall",  # log10 of the greatest height, mm
     "fineness",  # log10 of the RMS slope over the RMS height, 1/mm
@@ -46,17 +48,20 @@ PAGE_FEATURES = (
     "rows",  # number of strips
     "odd_length",  # distance of log2 of the rows' length from that of 250 mm
     "speed_assumed", "gain_assumed",  # 1 where neither read nor given
+    "scales_disputed",  # 1 where print, pulses, rows or waves contradict each other about speed or gain
     "fineness_if_assumed", "height_if_assumed",  # those of the page where the speed, or the gain, is assumed
     "together",  # correlation of the rows' steepness: all leads show the same beats
     "spiky",  # share of the squared slope in the steepest tenth of the columns: beats are rare and steep
     "regular",  # correlation of the rows' common steepness with itself, one beat on
 )  # fmt: skip
 
+_USUAL = [LEAD_FEATURES.index(name) for name in ("unsure", "unsure_steep", "unseen", "height", "fineness")]
 DOUBTFUL_LABELS = 0.15  # names read the right way up score 0.2 and more, the wrong way up 0.1 and less
 _LEAST, _FEW = 1e-3, 50  # of a share under a logarithm; columns that a number needs
 _UNKNOWN_OFF, _UNKNOWN_SHARE = -1.0, -0.8  # log10 mm and log10 of a share, for what was not measured
 _LAWS = ({"I": 1, "III": 1, "II": -1}, {"aVR": 1, "aVL": 1, "aVF": 1})  # sums that are zero: Einthoven's, Goldberger's
 _STEEP_SHARE = 0.15
+_BRIDGED_MM = 1.0  # gaps that are shorter are: 40 ms at 25 mm/s
 _BEAT_MM = 1.5  # by which the same beat may be seen earlier or later in another row
 _USUAL_ROW_MM = 250.0
 _BEAT_RANGE_MM = (7, 75)  # 40 to 200 beats a minute at 25 and at 50 mm/s
@@ -72,7 +77,7 @@ class Evidence:
         page: frame of the trace; its pixels are not looked at.
         naming: layout and named strips, as the trace has them.
         trace: rows of the pen.
-        assumed: of "speed" and "gain", those that were neither read nor given.
+        scales: speed and gain, and how they were told.
     """
 
     alignment: PageAlignment
@@ -80,7 +85,7 @@ class Evidence:
     page: RectifiedPage
     naming: Naming
     trace: TraceMap
-    assumed: tuple[str, ...]
+    scales: Scales
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +134,7 @@ def _lead(piece: _Piece, law: float | None, px_per_mm: float) -> list[float]:
     """`LEAD_FEATURES` of one piece; a lead of which next to nothing is seen is flat and unsure."""
     doubt, seen = 1 - piece.sure, np.isfinite(piece.height)
     if seen.sum() < _FEW:
-        return [0.0, 0.0, 0.0, -1.0, -1.0, 0.0, 0.0, np.log10(len(doubt) / px_per_mm)]
+        return [0.0, 0.0, 0.0, 1.0, -1.0, -1.0, 0.0, 0.0, np.log10(len(doubt) / px_per_mm)]
     height = piece.height - np.nanmedian(piece.height)
     slope = np.abs(np.diff(height, prepend=height[0])) * px_per_mm
     steep = np.nan_to_num(slope) ** 2 + 1e-9
@@ -138,12 +143,20 @@ def _lead(piece: _Piece, law: float | None, px_per_mm: float) -> list[float]:
         _log(doubt.mean()),
         _log(float((doubt * steep).sum() / steep.sum())),
         _log(1 - seen.mean()),
+        _lost(seen, px_per_mm),
         np.log10(rms),
         np.log10(max(np.nanmax(np.abs(height)), 0.1)),
         np.log10(max(float(np.sqrt(np.nanmean(slope**2))) / rms, 0.01)),
         _UNKNOWN_SHARE if law is None else np.log10(max(law, 0.01)),
         np.log10(len(doubt) / px_per_mm),
     ]
+
+
+def _lost(seen: Array, px_per_mm: float) -> float:
+    """Share of the columns in gaps that are too long to be bridged."""
+    run = np.cumsum(np.diff(seen, prepend=seen[:1]))
+    gaps = np.bincount(run, weights=~seen)
+    return float(gaps[gaps > _BRIDGED_MM * px_per_mm].sum() / len(seen))
 
 
 def _log(share: float) -> float:
@@ -180,10 +193,9 @@ def _left_over(pieces: Sequence[_Piece], signs: Sequence[int]) -> float:
 def _page(evidence: Evidence, leads: Array, laws: Sequence[float], repeats: Sequence[float]) -> Array:
     """`PAGE_FEATURES`."""
     grid, naming, alignment = evidence.grid, evidence.naming, evidence.alignment
-    usual = np.median(leads[:, [0, 1, 2, 3, 5]], axis=0) if len(leads) else np.array([0.0, 0.0, 0.0, -1.0, 0.0])
+    usual = np.median(leads[:, _USUAL], axis=0) if len(leads) else np.array([0.0, 0.0, 0.0, -1.0, 0.0])
     seen = grid.is_seen and bool(np.isfinite(grid.residual_px))
-    speed_assumed, gain_assumed = (float(name in evidence.assumed) for name in ("speed", "gain"))
-    length = float(np.median([s.x_mm[1] - s.x_mm[0] for s in naming.strips])) if naming.strips else 1.0
+    speed_assumed, gain_assumed = (float(name in evidence.scales.assumed) for name in ("speed", "gain"))
     wanted = len({lead for row in naming.layout.rows for lead in row})
     return np.array([
         *usual,
@@ -196,8 +208,9 @@ def _page(evidence: Evidence, leads: Array, laws: Sequence[float], repeats: Sequ
         naming.label_score, max(0.0, DOUBTFUL_LABELS - naming.label_score), naming.probability,
         len(naming.missing) / wanted,
         float(np.mean([s.score for s in naming.strips])) if naming.strips else 0.0, float(len(naming.strips)),
-        abs(np.log2(max(length, 1.0) / _USUAL_ROW_MM)),
-        speed_assumed, gain_assumed, speed_assumed * usual[4], gain_assumed * usual[3],
+        abs(np.log2(max(naming.usual_mm, 1.0) / _USUAL_ROW_MM)),
+        speed_assumed, gain_assumed, float(bool(evidence.scales.notes)),
+        speed_assumed * usual[4], gain_assumed * usual[3],
         *_beats(evidence),
     ])  # fmt: skip
 

@@ -55,7 +55,7 @@ class Calibration:
     """What features mean.
 
     Attributes:
-        snr: SNR of a lead that is read at the right scale and named rightly, dB.
+        snr: SNR of a lead that is read whole, at the right scale and named rightly, dB.
         misread: log odds that it is not.
         misread_db: SNR of leads that are misread, dB.
         foreign: log odds that a page holds no ECG that can be read.
@@ -71,9 +71,10 @@ class Calibration:
     most_foreign: float
 
     def raw_snr_db(self, features: Array) -> Array:
-        """(n,) expected SNR in dB before the knots straighten it."""
+        """(n,) expected SNR in dB before the knots straighten it; what is lost of a lead counts as noise."""
+        noise = 10 ** (-self.snr(features) / 10) + features[:, FEATURES.index("lost")]
         wrong = 1 - (1 - _share(self.misread(features))) * (1 - _share(self.foreign(features)))
-        return np.asarray((1 - wrong) * self.snr(features) + wrong * self.misread_db)
+        return np.asarray(-10 * (1 - wrong) * np.log10(noise) + wrong * self.misread_db)
 
     def snr_db(self, features: Array) -> Array:
         """(n,) expected SNR of each lead, dB, NaN where the features (n, F) are."""

@@ -14,26 +14,27 @@ from ecg_trt.quality.model import FEATURES
 from ecg_trt.types import Array
 
 _DOUBTFUL_QUALITY, _DOUBTFUL_LAYOUT = 0.5, 0.6
+_PART_LOST = 0.1  # at which the expected SNR is 10 dB, the quality a half
 _FINE_PX_PER_MM = 5.0
 _RIM_MM = 0.5
 _BEATS_TOGETHER, _SURE_PEN = 0.3, -1.0
 
 
 def warnings_of(
-    evidence: Evidence, quality: Array, limb_residual: float, *, speed: float, gain: float, leads: Sequence[str]
+    evidence: Evidence, features: Array, quality: Array, limb_residual: float, *, leads: Sequence[str]
 ) -> Iterator[str]:
     """What a reader of the record should know, what matters most first.
 
     Args:
         evidence: what the reading rests on.
-        quality: (n,) of each lead, NaN where none is printed.
+        features: (n, F) of each lead, NaN where none is printed.
+        quality: (n,) likewise.
         limb_residual: share by which I + III differs from II; NaN where they are not printed together.
-        speed: mm/s, as used.
-        gain: mm/mV, as used.
         leads: their names.
     """
-    naming, page = evidence.naming, evidence.page
-    yield from _doubts(quality, leads)
+    naming, page, scales = evidence.naming, evidence.page, evidence.scales
+    lost = features[:, FEATURES.index("lost")]
+    yield from _doubts(quality, lost, leads)
     if limb_residual > MOST_LIMB_RESIDUAL:
         yield (f"Leads I, II and III contradict each other (I + III should equal II, and differs by "
                f"{100 * limb_residual:.0f} %): one of them is misread or carries the wrong name. Do not rely on the "
@@ -47,10 +48,11 @@ def warnings_of(
                "cut short. Do not measure their amplitude.")  # fmt: skip
     if naming.missing:
         yield f"Not found on the page, cut off or covered: {', '.join(naming.missing)}. Nothing is given for them."
-    if "speed" in evidence.assumed:
+    speed, gain = scales.speed_mm_per_s, scales.gain_mm_per_mv
+    if "speed" in scales.assumed:
         yield (f"The paper speed was not found on the page and is assumed to be {speed:g} mm/s. If it was printed at "
                "another speed, the heart rate and all intervals (PR, QRS, QT) are wrong.")  # fmt: skip
-    if "gain" in evidence.assumed:
+    if "gain" in scales.assumed:
         yield (f"The gain was not found on the page and is assumed to be {gain:g} mm/mV. If it was printed at another "
                "gain, all amplitudes, ST deviations among them, are wrong.")  # fmt: skip
     seconds = naming.longest_mm / speed
@@ -77,15 +79,20 @@ def _cut(evidence: Evidence) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _doubts(quality: Array, leads: Sequence[str]) -> Iterator[str]:
-    """Which leads not to rely on."""
+def _doubts(quality: Array, lost: Array, leads: Sequence[str]) -> Iterator[str]:
+    """Which leads not to rely on, and of which a part is not seen."""
+    part = {lead: share for lead, share in zip(leads, lost, strict=True) if share > _PART_LOST}
     poor = [lead for lead, q in zip(leads, quality, strict=True) if q < _DOUBTFUL_QUALITY]
     if len(poor) == np.isfinite(quality).sum() > 0:
         yield ("Do not rely on any lead: the page may have been read at a wrong speed or gain or under wrong names, or "
                "the curves were not followed. Compare it with the page.")  # fmt: skip
-    elif poor:
+    elif not part.keys() >= set(poor):
+        poor = [lead for lead in poor if lead not in part]
         yield (f"Do not rely on {', '.join(poor)}: the curve is probably off by a third of its height or more. Compare "
                "it with the page.")  # fmt: skip
+    if part:
+        shares = ", ".join(f"{lead} ({100 * share:.0f} %)" for lead, share in part.items())
+        yield f"Parts of these leads are cut off, covered or too faint, and left empty: {shares}."
 
 
 def refuse_without_strips(source: str) -> NoEcgFoundError:

@@ -64,10 +64,18 @@ def test_what_is_probably_misread_or_foreign_is_expected_to_be_bad() -> None:
     assert sound.foreignness(np.full((12, len(FEATURES)), np.nan)) == 1.0
 
 
+def test_what_is_lost_of_a_lead_counts_as_noise() -> None:
+    sound = Calibration(_flat(20.0), _flat(-50.0), 0.0, _flat(-50.0), np.array([[0.0, 30.0], [0.0, 30.0]]), 0.5)
+    features = np.zeros((3, len(FEATURES)))
+    features[:, FEATURES.index("lost")] = 0.0, 0.09, 0.99
+    assert sound.raw_snr_db(features) == pytest.approx([20.0, 10.0, 0.0])
+
+
 def test_the_shipped_calibration_can_be_read_and_written_again() -> None:
     shipped = load_calibration()
     again = from_dict(json.loads(json.dumps(as_dict(shipped))))
     features = np.random.default_rng(0).normal(0, 1, (12, len(FEATURES)))
+    features[:, FEATURES.index("lost")] = 0.01
     assert again.snr_db(features) == pytest.approx(shipped.snr_db(features), abs=0.05)
     assert (np.diff(shipped.knots_db, axis=1) >= 0).all()
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ecg_trt.geometry.scales import Scales
 from ecg_trt.layout import LEADS
-from ecg_trt.quality.features import Evidence
+from ecg_trt.quality.features import Evidence, lead_features
 from ecg_trt.quality.model import FEATURES
 from ecg_trt.quality.words import refuse_foreign, refuse_low_quality, warnings_of
 from tests.quality.sound_page import evidence_of_a_page
@@ -16,10 +17,17 @@ from tests.quality.sound_page import evidence_of_a_page
 _JARGON = ("residual", "lattice", "homography", "confidence", "px", "SNR")
 
 
-def _told(evidence: Evidence, quality: float | list[float] = 0.9, residual: float = 0.1) -> str:
+def _sure_page(*assumed: str) -> Evidence:
+    return replace(evidence_of_a_page(), scales=Scales(25.0, 10.0, assumed, ()))
+
+
+def _told(evidence: Evidence, quality: float | list[float] = 0.9, residual: float = 0.1,
+          lost: float | list[float] = 0.0) -> str:  # fmt: skip
     values = np.full(12, np.nan)
     values[:] = quality
-    sentences = list(warnings_of(evidence, values, residual, speed=25.0, gain=10.0, leads=LEADS))
+    features = lead_features(evidence)
+    features[:, FEATURES.index("lost")] = lost
+    sentences = list(warnings_of(evidence, features, values, residual, leads=LEADS))
     text = "\n".join(sentences)
     assert all(s[0].isupper() and s.endswith(".") for s in sentences)
     assert not [word for word in _JARGON if word in text], text
@@ -27,16 +35,16 @@ def _told(evidence: Evidence, quality: float | list[float] = 0.9, residual: floa
 
 
 def test_a_sound_page_has_nothing_to_say() -> None:
-    assert _told(replace(evidence_of_a_page(), assumed=())) == ""
+    assert _told(_sure_page()) == ""
 
 
 def test_assumptions_name_what_follows() -> None:
-    text = _told(replace(evidence_of_a_page(), assumed=("speed", "gain")))
+    text = _told(_sure_page("speed", "gain"))
     assert "25 mm/s" in text and "QRS" in text and "10 mm/mV" in text and "ST" in text
 
 
 def test_leads_are_named() -> None:
-    evidence = replace(evidence_of_a_page(), assumed=())
+    evidence = _sure_page()
     assert "V5, V6" in _told(evidence, [0.9] * 10 + [0.2, 0.4])
     assert "any lead" in _told(evidence, 0.2)
     naming = replace(evidence.naming, missing=("V2",), probability=0.3)
@@ -45,8 +53,16 @@ def test_leads_are_named() -> None:
     assert "I, II and III contradict" in _told(evidence, residual=0.8)
 
 
+def test_parts_that_are_not_seen_are_told() -> None:
+    lost = [0.0] * 9 + [0.76, 0.3, 0.05]
+    text = _told(_sure_page(), [0.9] * 9 + [0.0, 0.2, 0.9], lost=lost)
+    assert "V4 (76 %), V5 (30 %)" in text and "V6" not in text and "rely" not in text
+    text = _told(_sure_page(), [0.2] + [0.9] * 8 + [0.0, 0.2, 0.9], lost=lost)
+    assert "rely on I:" in text and "V4 (76 %), V5 (30 %)" in text
+
+
 def test_paper_and_photo() -> None:
-    evidence = replace(evidence_of_a_page(), assumed=())
+    evidence = _sure_page()
     grid = replace(evidence.grid, measured=np.zeros_like(evidence.grid.measured))
     assert "No grid" in _told(replace(evidence, grid=grid))
     assert "2.5 pixels a millimetre" in _told(replace(evidence, page=replace(evidence.page, photo_px_per_mm=2.5)))
@@ -55,7 +71,7 @@ def test_paper_and_photo() -> None:
 
 
 def test_waves_that_leave_the_page_are_told() -> None:
-    evidence = replace(evidence_of_a_page(), assumed=())
+    evidence = _sure_page()
     rows = evidence.trace.ridge_row.copy()
     rows[0, 2100:2104] = 1.0  # V4, at the upper rim
     assert "waves of V4 leave" in _told(replace(evidence, trace=replace(evidence.trace, ridge_row=rows)))

@@ -13,7 +13,7 @@ from train import quality
 
 
 def _readings(pages: int = 160, pictures: int = 40) -> quality.Readings:
-    """Leads whose SNR falls with doubt; pages of odd length are misread; pictures have no names."""
+    """SNR falls with doubt and with what is lost of a lead; pages of odd length are misread; pictures have no names."""
     rng = np.random.default_rng(0)
     n = pages + pictures
     features = rng.normal(0, 0.3, (n, 12, len(FEATURES)))
@@ -23,8 +23,11 @@ def _readings(pages: int = 160, pictures: int = 40) -> quality.Readings:
     features[..., at("odd_length")] = odd[:, None] + rng.normal(0, 0.05, (n, 12))
     foreign = np.arange(n) >= pages
     features[..., at("names")] = np.where(foreign, 0.05, 0.35)[:, None] + rng.normal(0, 0.03, (n, 12))
+    features[..., at("lost")] = np.where(rng.random((n, 12)) < 0.1, rng.uniform(0.1, 0.9, (n, 12)), 0.0)
     features[pages :: 2] = np.nan  # half of them are refused before anything is measured
-    db = np.where(odd[:, None], 0.0, 5 - 8 * features[..., at("unsure_steep")]) + rng.normal(0, 1, (n, 12))
+    seen = 5 - 8 * features[..., at("unsure_steep")]
+    whole = -10 * np.log10(10 ** (-seen / 10) + features[..., at("lost")])
+    db = np.where(odd[:, None], 0.0, whole) + rng.normal(0, 1, (n, 12))
     signal = np.where(foreign[:, None], np.nan, 1.0) * np.ones((n, 12))
     names = np.array([f"page {k}" if k < pages else f"text {k}" for k in range(n)])
     return quality.Readings(features, signal, signal / 10 ** (db / 10), foreign, names)
