@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import isotonic_regression, minimize
 
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import EcgTrtError
@@ -35,7 +35,8 @@ _HARDLY_LOST = 0.02  # share of a lead
 _MISREAD_DB = 5.0  # pages below it were read at a wrong scale, under wrong names, or not at all
 _RANGE_DB = (-5.0, 30.0)
 _FOREIGN_SHARE = 0.05  # of all readings; in the fit they are many more
-_KNOTS, _FOLDS = 12, 8
+_CUTS = (0.01, 0.02, 0.04, 0.06, 0.09, *np.linspace(0.12, 1, 12)[:-1])  # of the predictions: few are bad, and matter
+_FOLDS = 8
 _SAVE_EVERY, _CUT_EVERY = 20, 10
 # Which way each feature may pull: 1 up, -1 down, 0 either. What is known beforehand need not be learned from few pages.
 # Waves that are too wide or too high speak against a speed or a gain only where that was assumed.
@@ -243,18 +244,10 @@ def held_out(readings: Readings) -> tuple[Array, Array, Array]:
 
 
 def knots(raw: Array, y: Array) -> Array:
-    """(2, k): means of the true SNR over equal shares of the predictions, made increasing."""
-    parts = np.array_split(np.argsort(raw), _KNOTS)
-    x, level = np.array([raw[p].mean() for p in parts]), np.array([y[p].mean() for p in parts])
-    blocks = [[v] for v in level]
-    k = 0
-    while k + 1 < len(blocks):  # pool what decreases
-        if np.mean(blocks[k]) > np.mean(blocks[k + 1]):
-            blocks[k] += blocks.pop(k + 1)
-            k = max(k - 1, 0)
-        else:
-            k += 1
-    return np.array([x, np.concatenate([[np.mean(b)] * len(b) for b in blocks])])
+    """(2, k): means of the true SNR over shares of the predictions, made increasing by isotonic regression."""
+    parts = np.split(np.argsort(raw), np.round(np.array(_CUTS) * len(raw)).astype(int))
+    x, level = (np.array([values[p].mean() for p in parts]) for values in (raw, y))
+    return np.array([x, isotonic_regression(level, weights=[len(p) for p in parts]).x])
 
 
 def main() -> None:

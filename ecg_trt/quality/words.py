@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from ecg_trt.quality.model import FEATURES
 from ecg_trt.types import Array
 
 _DOUBTFUL_QUALITY, _DOUBTFUL_LAYOUT = 0.5, 0.6
-_PART_LOST = 0.1  # at which the expected SNR is 10 dB, the quality a half
+_PART_LOST, _ALL_LOST = 0.1, 0.98  # share of a lead at which 10 dB are expected at best, and at which nothing is left
 _FINE_PX_PER_MM = 5.0
 _RIM_MM = 0.5
 _BEATS_TOGETHER, _SURE_PEN = 0.3, -1.0
@@ -33,8 +33,8 @@ def warnings_of(
         leads: their names.
     """
     naming, page, scales = evidence.naming, evidence.page, evidence.scales
-    lost = features[:, FEATURES.index("lost")]
-    yield from _doubts(quality, lost, leads)
+    lost = dict(zip(leads, features[:, FEATURES.index("lost")], strict=True))
+    yield from _doubts(quality, lost)
     if limb_residual > MOST_LIMB_RESIDUAL:
         yield (f"Leads I, II and III contradict each other (I + III should equal II, and differs by "
                f"{100 * limb_residual:.0f} %): one of them is misread or carries the wrong name. Do not rely on the "
@@ -46,8 +46,9 @@ def warnings_of(
     if cut:
         yield (f"The highest or deepest waves of {', '.join(cut)} leave the part of the page that is looked at and are "
                "cut short. Do not measure their amplitude.")  # fmt: skip
-    if naming.missing:
-        yield f"Not found on the page, cut off or covered: {', '.join(naming.missing)}. Nothing is given for them."
+    missing = (*naming.missing, *(lead for lead, share in lost.items() if share > _ALL_LOST))
+    if missing:
+        yield f"Not found on the page, cut off or covered: {', '.join(missing)}. Nothing is given for them."
     speed, gain = scales.speed_mm_per_s, scales.gain_mm_per_mv
     if "speed" in scales.assumed:
         yield (f"The paper speed was not found on the page and is assumed to be {speed:g} mm/s. If it was printed at "
@@ -79,20 +80,19 @@ def _cut(evidence: Evidence) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _doubts(quality: Array, lost: Array, leads: Sequence[str]) -> Iterator[str]:
+def _doubts(quality: Array, lost: Mapping[str, float]) -> Iterator[str]:
     """Which leads not to rely on, and of which a part is not seen."""
-    part = {lead: share for lead, share in zip(leads, lost, strict=True) if share > _PART_LOST}
-    poor = [lead for lead, q in zip(leads, quality, strict=True) if q < _DOUBTFUL_QUALITY]
+    poor = [lead for lead, q in zip(lost, quality, strict=True) if q < _DOUBTFUL_QUALITY]
+    misread = [lead for lead in poor if not lost[lead] > _PART_LOST]
     if len(poor) == np.isfinite(quality).sum() > 0:
         yield ("Do not rely on any lead: the page may have been read at a wrong speed or gain or under wrong names, or "
                "the curves were not followed. Compare it with the page.")  # fmt: skip
-    elif not part.keys() >= set(poor):
-        poor = [lead for lead in poor if lead not in part]
-        yield (f"Do not rely on {', '.join(poor)}: the curve is probably off by a third of its height or more. Compare "
+    elif misread:
+        yield (f"Do not rely on {', '.join(misread)}: the curve is probably off by a third of its height or more. Compare "
                "it with the page.")  # fmt: skip
+    part = [f"{lead} ({100 * share:.0f} %)" for lead, share in lost.items() if _PART_LOST < share <= _ALL_LOST]
     if part:
-        shares = ", ".join(f"{lead} ({100 * share:.0f} %)" for lead, share in part.items())
-        yield f"Parts of these leads are cut off, covered or too faint, and left empty: {shares}."
+        yield f"Parts of these leads are cut off, covered or too faint, and left empty: {', '.join(part)}."
 
 
 def refuse_without_strips(source: str) -> NoEcgFoundError:

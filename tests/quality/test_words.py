@@ -57,8 +57,10 @@ def test_parts_that_are_not_seen_are_told() -> None:
     lost = [0.0] * 9 + [0.76, 0.3, 0.05]
     text = _told(_sure_page(), [0.9] * 9 + [0.0, 0.2, 0.9], lost=lost)
     assert "V4 (76 %), V5 (30 %)" in text and "V6" not in text and "rely" not in text
+    lost[9] = 1.0
     text = _told(_sure_page(), [0.2] + [0.9] * 8 + [0.0, 0.2, 0.9], lost=lost)
-    assert "rely on I:" in text and "V4 (76 %), V5 (30 %)" in text
+    assert "rely on I:" in text and "empty: V5 (30 %)." in text
+    assert "Not found on the page, cut off or covered: V4." in text
 
 
 def test_paper_and_photo() -> None:
