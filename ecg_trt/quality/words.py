@@ -14,7 +14,7 @@ from ecg_trt.quality.model import FEATURES
 from ecg_trt.types import Array
 
 _DOUBTFUL_QUALITY, _DOUBTFUL_LAYOUT = 0.5, 0.6
-_PART_LOST, _ALL_LOST = 0.1, 0.98  # share of a lead at which 10 dB are expected at best, and at which nothing is left
+_PART_LOST, _ALL_LOST = 0.1, 0.98  # share of a lead that leaves 10 dB at best, and that leaves next to nothing
 _FINE_PX_PER_MM = 5.0
 _RIM_MM = 0.5
 _BEATS_TOGETHER, _SURE_PEN = 0.3, -1.0
