@@ -88,8 +88,8 @@ def _doubts(quality: Array, lost: Mapping[str, float]) -> Iterator[str]:
         yield ("Do not rely on any lead: the page may have been read at a wrong speed or gain or under wrong names, or "
                "the curves were not followed. Compare it with the page.")  # fmt: skip
     elif misread:
-        yield (f"Do not rely on {', '.join(misread)}: the curve is probably off by a third of its height or more. Compare "
-               "it with the page.")  # fmt: skip
+        yield (f"Do not rely on {', '.join(misread)}: the curve is probably off by a third of its height or more. "
+               "Compare it with the page.")  # fmt: skip
     part = [f"{lead} ({100 * share:.0f} %)" for lead, share in lost.items() if _PART_LOST < share <= _ALL_LOST]
     if part:
         yield f"Parts of these leads are cut off, covered or too faint, and left empty: {', '.join(part)}."
