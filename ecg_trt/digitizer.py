@@ -16,7 +16,7 @@ from ecg_trt.closing import Closing
 from ecg_trt.config import Options
 from ecg_trt.errors import DeviceError, IncompletePageError
 from ecg_trt.find import Find
-from ecg_trt.geometry.assemble import assemble
+from ecg_trt.geometry.assemble import assemble, lost_shares
 from ecg_trt.geometry.pace import fast_odds, heights_mm
 from ecg_trt.geometry.scales import Scales, told_alone
 from ecg_trt.geometry.settle import settle_avr, settle_rhythm, settle_slant
@@ -244,13 +244,17 @@ class Digitizer(Closing):
                 expected=f"at least {_LEAST_CONFIDENCE}",
                 mend="Take a sharper photo of the whole page, closer and without glare.",
             )
-        evidence = Evidence(look.alignment, look.grid, page, naming, trace, scales)
+        evidence = Evidence(
+            look.alignment, look.grid, page, naming, trace, scales,
+            lost_shares(signal, naming.strips, leads=naming.leads, speed=speed, fs=self.options.fs),
+        )  # fmt: skip
         features = lead_features(evidence, naming.leads)
         if self._calibration.foreignness(features) > self._calibration.most_foreign:
             raise refuse_foreign(features, photo.source)
         snr_db = self._calibration.snr_db(features).astype(np.float32)
         quality = quality_of(snr_db).astype(np.float32)
-        warnings = warnings_of(evidence, features, quality, residual, leads=naming.leads)
+        seen_quality = quality_of(self._calibration.seen_snr_db(features))
+        warnings = warnings_of(evidence, seen_quality, residual, leads=naming.leads)
         record = EcgRecord(
             signal_mv=signal, fs=self.options.fs, lead_names=naming.leads, layout=naming.layout.name,
             layout_probability=naming.probability, paper_speed_mm_per_s=speed, gain_mm_per_mv=gain, quality=quality,

@@ -129,3 +129,12 @@ def test_rows_that_run_aslant_are_looked_at_level_if_that_shows_more() -> None:
     assert asked[1] is best.alignment
     best, asked = located(0.2)
     assert best.alignment is asked[0]
+
+
+def test_a_closer_look_counts_in_the_times() -> None:
+    find: Any = Find(NOTHING, NOTHING, open_ops(), "auto")
+    unsettled, clock = _look(names=0.05), Clock()
+    find.refine = lambda photo, look: look.refined
+    find._look = lambda photo, alignment, clock: replace(unsettled, alignment=alignment)
+    find._look_closer(PHOTO, unsettled, clock)
+    assert set(clock.ms) == {"refine"}

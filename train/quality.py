@@ -31,11 +31,11 @@ from ecg_trt.weights import FOLDER, list_weights
 
 log = logging.getLogger("train.quality")
 SEED = 30_000_000  # neither training's nor a benchmark's
-_HARDLY_LOST = 0.02  # share of a lead
+_HARDLY_LOST = 0.02  # share of a lead that counts as whole
 _MISREAD_DB = 5.0  # pages below it were read at a wrong scale, under wrong names, or not at all
 _RANGE_DB = (-5.0, 30.0)
 _FOREIGN_SHARE = 0.05  # of all readings; in the fit they are many more
-_CUTS = (0.01, 0.02, 0.04, 0.06, 0.09, *np.linspace(0.12, 1, 12)[:-1])  # of the predictions: few are bad, and matter
+_CUTS = (0.02, 0.04, 0.06, 0.09, *np.linspace(0.12, 1, 12)[:-1])  # of the predictions: few are bad, and matter
 _FOLDS = 8
 _SAVE_EVERY, _CUT_EVERY = 20, 10
 # Which way each feature may pull: 1 up, -1 down, 0 either. What is known beforehand need not be learned from few pages.
@@ -214,7 +214,8 @@ def _fitted(x: Array, y: Array, weight: Array, signs: Mapping[str, int], price: 
 def fit(readings: Readings) -> Calibration:
     """The calibration of some readings, its knots still straight."""
     x, y, page, whole = readings.leads()
-    misread = (readings.page_db() < _MISREAD_DB)[page]
+    page_db = readings.page_db()[page]
+    misread, is_told = page_db < _MISREAD_DB, np.isfinite(page_db)
     sound, one = whole & ~misread, np.ones(len(y))
     known = readings.answered & np.isfinite(readings.features).any((1, 2))
     pages = np.stack([np.nanmean(f, axis=0) for f in readings.features[known]])
@@ -222,7 +223,7 @@ def fit(readings: Readings) -> Calibration:
     share = _FOREIGN_SHARE / max(foreign.mean(), 1e-9)
     return Calibration(
         snr=_fitted(x[sound], y[sound], one[sound], _SNR, 30.0, odds=False),
-        misread=_fitted(x, misread.astype(float), one, _MISREAD, 10.0, odds=True),
+        misread=_fitted(x[is_told], misread[is_told].astype(float), one[is_told], _MISREAD, 10.0, odds=True),
         misread_db=float(y[misread].mean()) if misread.any() else 0.0,
         foreign=_fitted(pages, foreign, np.where(foreign > 0, share, 1.0), _FOREIGN, 0.3, odds=True),
         knots_db=np.array([_RANGE_DB, _RANGE_DB]),
@@ -230,22 +231,32 @@ def fit(readings: Readings) -> Calibration:
     )
 
 
-def held_out(readings: Readings) -> tuple[Array, Array, Array]:
-    """SNR (m,) of leads as predicted from other pages, their true one (m,), and (n,) foreignness of all pictures."""
+def held_out(readings: Readings) -> tuple[Array, Array, Array, Array]:
+    """SNR (m,) of leads as told by other pages, the true one (m,), their fold (m,), and foreignness (n,) of all."""
     x, y, page, _ = readings.leads()
+    folds = np.arange(len(readings.name)) % _FOLDS
     raw, foreign = np.zeros(len(y)), np.ones(len(readings.name))
     for fold in range(_FOLDS):
-        test = np.arange(len(readings.name)) % _FOLDS == fold
+        test = folds == fold
         model = fit(Readings(*(getattr(readings, name)[~test] for name in Readings.__slots__)))
         raw[test[page]] = model.raw_snr_db(x[test[page]])
         for k in np.flatnonzero(test):
             foreign[k] = model.foreignness(readings.features[k])
-    return raw, y, foreign
+    return raw, y, folds[page], foreign
+
+
+def straightened(raw: Array, y: Array, fold: Array) -> Array:
+    """(m,) predictions after knots of the other folds alone."""
+    out = np.empty(len(raw))
+    for k in range(_FOLDS):
+        out[fold == k] = np.interp(raw[fold == k], *knots(raw[fold != k], y[fold != k]))
+    return out
 
 
 def knots(raw: Array, y: Array) -> Array:
     """(2, k): means of the true SNR over shares of the predictions, made increasing by isotonic regression."""
     parts = np.split(np.argsort(raw), np.round(np.array(_CUTS) * len(raw)).astype(int))
+    parts = [part for part in parts if len(part)]
     x, level = (np.array([values[p].mean() for p in parts]) for values in (raw, y))
     return np.array([x, isotonic_regression(level, weights=[len(p) for p in parts]).x])
 
@@ -264,9 +275,9 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     readings = (_readings(_load(args.features)) if args.fit_only else
                 collect(args.features, args.pages, args.negatives, args.seed, args.threads))  # fmt: skip
-    raw, y, foreign = held_out(readings)
+    raw, y, fold, foreign = held_out(readings)
     calibration = replace(fit(readings), knots_db=knots(raw, y))
-    report(readings, np.interp(raw, *calibration.knots_db), y, foreign, calibration.most_foreign)
+    report(readings, straightened(raw, y, fold), y, foreign, calibration.most_foreign)
     content = {**as_dict(calibration), "pages": int((~readings.foreign).sum()), "networks": list_weights()}
     args.out.write_text(json.dumps(content, indent=1) + "\n")
     log.info("written: %s", args.out)

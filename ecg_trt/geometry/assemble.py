@@ -97,6 +97,29 @@ def assemble(
     return signal.astype(np.float32), quality.clip(0, 1).astype(np.float32), residual
 
 
+def lost_shares(
+    signal: Array, strips: Sequence[Strip], *, leads: Sequence[str], speed: float, fs: float
+) -> dict[str, float]:
+    """Share of what is printed of each lead that a record lacks, 0..1; nothing of leads that are not printed.
+
+    Args:
+        signal: (leads, n) from `assemble`.
+        strips: named strips.
+        leads: of the record.
+        speed: mm/s.
+        fs: Hz.
+    """
+    printed = {lead: np.zeros(signal.shape[1], bool) for lead in leads}
+    shown = set()
+    for strip in strips:
+        for segment, start in zip(strip.segments, segment_starts_s(strip, speed), strict=True):
+            lead, end = upright(segment.lead)[0], start + (segment.x_mm[1] - segment.x_mm[0]) / speed
+            printed[lead][round(start * fs) : round(end * fs)] = True
+            shown.add(lead)
+    return {lead: float(np.isnan(row[printed[lead]]).mean()) if printed[lead].any() else 1.0
+            for lead, row in zip(leads, signal, strict=True) if lead in shown}  # fmt: skip
+
+
 def _together_in_time(pieces: Sequence[tuple[Array, Array]], fs: float, n: int, speed: float) -> Array:
     """(pieces, n) samples of all (mV, s) on the record's clock, beats at the times that they have in all of them."""
     band = _PASSBAND_PER_MM * speed

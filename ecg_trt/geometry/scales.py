@@ -32,12 +32,14 @@ class Scales:
         gain_mm_per_mv: gain.
         assumed: of "speed" and "gain", those that were neither read nor given.
         notes: what contradicts what, and what the waves say of speed, in words.
+        is_disputed: whether something contradicts what was taken.
     """
 
     speed_mm_per_s: float
     gain_mm_per_mv: float
     assumed: tuple[str, ...]
     notes: tuple[str, ...]
+    is_disputed: bool = False
 
 
 def read_scales(
@@ -57,7 +59,7 @@ def read_scales(
         speed: mm/s, if it is known.
         gain: mm/mV, if it is known.
     """
-    assumed, notes, values = [], [], []
+    assumed, notes, values, is_disputed = [], [], [], False
     if not pulses.is_sure and pulses.speed_mm_per_s not in (None, _by_waves(waves)) and abs(waves) > _ODDS_DISPUTE:
         is_none = abs(waves) > _ODDS_UNTOLD and pulses.gain_mm_per_mv == USUAL_GAIN_MM_PER_MV
         pulses = Pulse(None, None if is_none else pulses.gain_mm_per_mv)  # no pulse, or one whose width is misread
@@ -76,6 +78,7 @@ def read_scales(
             if told is None:
                 assumed.append(name)
             if None is not said != measured is not None:
+                is_disputed = True
                 source = "rows are as long as at" if measured == by_rows else "calibration pulse measures"
                 notes.append(f"The page prints a {name} of {said:g} {unit}, but its {source} {measured:g} {unit}: "
                              f"{told:g} {unit} was taken.")  # fmt: skip
@@ -83,10 +86,11 @@ def read_scales(
                 told = _by_waves(odds)
                 notes.append(f"The beats are as broad and as far apart as at {told:g} {unit}.")
             elif told is not None and odds * (1 if told == usual else -1) > _ODDS_UNTOLD:
+                is_disputed = True
                 notes.append(f"The page was read as printed at {told:g} {unit}, but its beats are as broad and as far "
                              f"apart as at {_by_waves(odds):g} {unit}. Compare with the page.")  # fmt: skip
         values.append(float(given or told or usual))
-    return Scales(values[0], values[1], tuple(assumed), tuple(notes))
+    return Scales(values[0], values[1], tuple(assumed), tuple(notes), is_disputed)
 
 
 def _by_waves(odds: float) -> float:

@@ -19,10 +19,10 @@ from ecg_trt.layout import LEADS, upright
 from ecg_trt.types import Array, GridWarp, PageAlignment, RectifiedPage, Strip, TraceMap
 
 LEAD_FEATURES = (
-    "unsure",  # log10 of the mean doubt (1 - confidence) of the lead's columns
+    "unsure",  # log10 of the mean doubt (1 - confidence) of the lead's columns that are seen
     "unsure_steep",  # the same where the pen is steep
-    "unseen",  # log10 of the share of columns without a trace
-    "lost",  # share of columns in gaps that are too long to be bridged
+    "unseen",  # log10 of the share of columns without a trace, but for what the record lacks
+    "lost",  # share of what is printed of the lead that the record lacks
     "height",  # log10 of the RMS height of the waves, mm
     "tall",  # log10 of the greatest height, mm
     "fineness",  # log10 of the RMS slope over the RMS height, 1/mm
@@ -48,7 +48,7 @@ PAGE_FEATURES = (
     "rows",  # number of strips
     "odd_length",  # distance of log2 of the rows' length from that of 250 mm
     "speed_assumed", "gain_assumed",  # 1 where neither read nor given
-    "scales_disputed",  # 1 where print, pulses, rows or waves contradict each other about speed or gain
+    "scales_disputed",  # 1 where something contradicts the speed or the gain that was taken
     "fineness_if_assumed", "height_if_assumed",  # those of the page where the speed, or the gain, is assumed
     "together",  # correlation of the rows' steepness: all leads show the same beats
     "spiky",  # share of the squared slope in the steepest tenth of the columns: beats are rare and steep
@@ -61,7 +61,6 @@ _LEAST, _FEW = 1e-3, 50  # of a share under a logarithm; columns that a number n
 _UNKNOWN_OFF, _UNKNOWN_SHARE = -1.0, -0.8  # log10 mm and log10 of a share, for what was not measured
 _LAWS = ({"I": 1, "III": 1, "II": -1}, {"aVR": 1, "aVL": 1, "aVF": 1})  # sums that are zero: Einthoven's, Goldberger's
 _STEEP_SHARE = 0.15
-_BRIDGED_MM = 1.0  # gaps that are shorter are: 40 ms at 25 mm/s
 _BEAT_MM = 1.5  # by which the same beat may be seen earlier or later in another row
 _USUAL_ROW_MM = 250.0
 _BEAT_RANGE_MM = (7, 75)  # 40 to 200 beats a minute at 25 and at 50 mm/s
@@ -78,6 +77,7 @@ class Evidence:
         naming: layout and named strips, as the trace has them.
         trace: rows of the pen.
         scales: speed and gain, and how they were told.
+        lost: lead to the share of its print that the record lacks, 0..1.
     """
 
     alignment: PageAlignment
@@ -86,6 +86,7 @@ class Evidence:
     naming: Naming
     trace: TraceMap
     scales: Scales
+    lost: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ def lead_features(evidence: Evidence, leads: Sequence[str] = LEADS) -> Array:
     out = np.full((len(leads), len(LEAD_FEATURES)), np.nan)
     for k, lead in enumerate(leads):
         if lead in used:
-            out[k] = _lead(used[lead], laws.get(lead), evidence.page.px_per_mm[0])
+            out[k] = _lead(used[lead], evidence.lost[lead], laws.get(lead), evidence.page.px_per_mm[0])
     printed = np.isfinite(out).all(1)
     page = _page(evidence, out[printed], [*laws.values()], repeats)
     return np.where(printed[:, None], np.hstack([out, np.broadcast_to(page, (len(leads), len(page)))]), np.nan)
@@ -130,33 +131,26 @@ def _pieces(evidence: Evidence) -> Iterator[_Piece]:
             yield _Piece(lead, first, sign * height[first:last], np.where(np.isfinite(row), sure, 0)[first:last])
 
 
-def _lead(piece: _Piece, law: float | None, px_per_mm: float) -> list[float]:
+def _lead(piece: _Piece, lost: float, law: float | None, px_per_mm: float) -> list[float]:
     """`LEAD_FEATURES` of one piece; a lead of which next to nothing is seen is flat and unsure."""
     doubt, seen = 1 - piece.sure, np.isfinite(piece.height)
     if seen.sum() < _FEW:
-        return [0.0, 0.0, 0.0, 1.0, -1.0, -1.0, 0.0, 0.0, np.log10(len(doubt) / px_per_mm)]
+        return [0.0, 0.0, 0.0, lost, -1.0, -1.0, 0.0, 0.0, np.log10(len(doubt) / px_per_mm)]
     height = piece.height - np.nanmedian(piece.height)
     slope = np.abs(np.diff(height, prepend=height[0])) * px_per_mm
     steep = np.nan_to_num(slope) ** 2 + 1e-9
     rms = max(float(np.sqrt(np.nanmean(height**2))), 0.05)
     return [
-        _log(doubt.mean()),
+        _log(doubt[seen].mean()),
         _log(float((doubt * steep).sum() / steep.sum())),
-        _log(1 - seen.mean()),
-        _lost(seen, px_per_mm),
+        _log(1 - seen.mean() - lost),
+        lost,
         np.log10(rms),
         np.log10(max(np.nanmax(np.abs(height)), 0.1)),
         np.log10(max(float(np.sqrt(np.nanmean(slope**2))) / rms, 0.01)),
         _UNKNOWN_SHARE if law is None else np.log10(max(law, 0.01)),
         np.log10(len(doubt) / px_per_mm),
     ]
-
-
-def _lost(seen: Array, px_per_mm: float) -> float:
-    """Share of the columns in gaps that are too long to be bridged."""
-    run = np.cumsum(np.diff(seen, prepend=seen[:1]))
-    gaps = np.bincount(run, weights=~seen)
-    return float(gaps[gaps > _BRIDGED_MM * px_per_mm].sum() / len(seen))
 
 
 def _log(share: float) -> float:
@@ -209,7 +203,7 @@ def _page(evidence: Evidence, leads: Array, laws: Sequence[float], repeats: Sequ
         len(naming.missing) / wanted,
         float(np.mean([s.score for s in naming.strips])) if naming.strips else 0.0, float(len(naming.strips)),
         abs(np.log2(max(naming.usual_mm, 1.0) / _USUAL_ROW_MM)),
-        speed_assumed, gain_assumed, float(bool(evidence.scales.notes)),
+        speed_assumed, gain_assumed, float(evidence.scales.is_disputed),
         speed_assumed * usual[4], gain_assumed * usual[3],
         *_beats(evidence),
     ])  # fmt: skip

@@ -72,7 +72,8 @@ class Calibration:
 
     def raw_snr_db(self, features: Array) -> Array:
         """(n,) expected SNR in dB before the knots straighten it; what is lost of a lead counts as noise."""
-        noise = 10 ** (-self.snr(features) / 10) + features[:, FEATURES.index("lost")]
+        lost = features[:, FEATURES.index("lost")]
+        noise = (1 - lost) * 10 ** (-self.snr(features) / 10) + lost
         wrong = 1 - (1 - _share(self.misread(features))) * (1 - _share(self.foreign(features)))
         return np.asarray(-10 * (1 - wrong) * np.log10(noise) + wrong * self.misread_db)
 
@@ -82,6 +83,12 @@ class Calibration:
         printed = np.isfinite(features).all(1)
         out[printed] = np.interp(self.raw_snr_db(features[printed]), *self.knots_db)
         return out
+
+    def seen_snr_db(self, features: Array) -> Array:
+        """(n,) the same of what is seen of each lead."""
+        features = features.copy()
+        features[:, FEATURES.index("lost")] *= 0
+        return self.snr_db(features)
 
     def foreignness(self, features: Array) -> float:
         """How probably the page holds no ECG that can be read, 0..1; 1 if no lead was seen."""
@@ -98,7 +105,10 @@ def quality_of(snr_db: Array) -> Array:
 
 
 def page_snr_db(snr_db: Array, signal_mv: Array) -> float:
-    """SNR of a whole page from that of its leads, their powers summed as the metric does; NaN without any."""
+    """SNR of a whole page from that of its leads, their powers summed as the metric does; NaN without any.
+
+    Powers are those of what was read: a lead of which much is lost weighs too little.
+    """
     power = np.nansum(np.square(signal_mv, dtype=np.float64), axis=1)
     known = np.isfinite(snr_db) & (power > 0)
     if not known.any():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -10,31 +10,30 @@ from ecg_trt.errors import LowQualityError, NoEcgFoundError
 from ecg_trt.geometry.assemble import MOST_LIMB_RESIDUAL
 from ecg_trt.layout import RECORD_SECONDS, upright
 from ecg_trt.quality.features import DOUBTFUL_LABELS, Evidence
-from ecg_trt.quality.model import FEATURES
+from ecg_trt.quality.model import EVEN_DB, FEATURES
 from ecg_trt.types import Array
 
 _DOUBTFUL_QUALITY, _DOUBTFUL_LAYOUT = 0.5, 0.6
-_PART_LOST, _ALL_LOST = 0.1, 0.98  # share of a lead that leaves 10 dB at best, and that leaves next to nothing
+_PART_LOST = 10 ** (-EVEN_DB / 10)  # of a lead, at which its expected SNR has fallen to this
 _FINE_PX_PER_MM = 5.0
 _RIM_MM = 0.5
 _BEATS_TOGETHER, _SURE_PEN = 0.3, -1.0
 
 
 def warnings_of(
-    evidence: Evidence, features: Array, quality: Array, limb_residual: float, *, leads: Sequence[str]
+    evidence: Evidence, quality: Array, limb_residual: float, *, leads: Sequence[str]
 ) -> Iterator[str]:
     """What a reader of the record should know, what matters most first.
 
     Args:
         evidence: what the reading rests on.
-        features: (n, F) of each lead, NaN where none is printed.
-        quality: (n,) likewise.
+        quality: (n,) of what is seen of each lead, NaN where none is printed.
         limb_residual: share by which I + III differs from II; NaN where they are not printed together.
         leads: their names.
     """
     naming, page, scales = evidence.naming, evidence.page, evidence.scales
-    lost = dict(zip(leads, features[:, FEATURES.index("lost")], strict=True))
-    yield from _doubts(quality, lost)
+    is_given = np.array([evidence.lost.get(lead, 1) < 1 for lead in leads])
+    yield from _doubts(np.where(is_given, quality, np.nan), leads)
     if limb_residual > MOST_LIMB_RESIDUAL:
         yield (f"Leads I, II and III contradict each other (I + III should equal II, and differs by "
                f"{100 * limb_residual:.0f} %): one of them is misread or carries the wrong name. Do not rely on the "
@@ -46,7 +45,10 @@ def warnings_of(
     if cut:
         yield (f"The highest or deepest waves of {', '.join(cut)} leave the part of the page that is looked at and are "
                "cut short. Do not measure their amplitude.")  # fmt: skip
-    missing = (*naming.missing, *(lead for lead, share in lost.items() if share > _ALL_LOST))
+    part = [f"{100 * share:.0f} % of {lead}" for lead, share in evidence.lost.items() if _PART_LOST < share < 1]
+    if part:
+        yield f"Cut off, covered or too faint, and left empty: {', '.join(part)}."
+    missing = (*naming.missing, *(lead for lead, share in evidence.lost.items() if share == 1))
     if missing:
         yield f"Not found on the page, cut off or covered: {', '.join(missing)}. Nothing is given for them."
     speed, gain = scales.speed_mm_per_s, scales.gain_mm_per_mv
@@ -80,19 +82,15 @@ def _cut(evidence: Evidence) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _doubts(quality: Array, lost: Mapping[str, float]) -> Iterator[str]:
-    """Which leads not to rely on, and of which a part is not seen."""
-    poor = [lead for lead, q in zip(lost, quality, strict=True) if q < _DOUBTFUL_QUALITY]
-    misread = [lead for lead in poor if not lost[lead] > _PART_LOST]
+def _doubts(quality: Array, leads: Sequence[str]) -> Iterator[str]:
+    """Which leads not to rely on."""
+    poor = [lead for lead, q in zip(leads, quality, strict=True) if q < _DOUBTFUL_QUALITY]
     if len(poor) == np.isfinite(quality).sum() > 0:
         yield ("Do not rely on any lead: the page may have been read at a wrong speed or gain or under wrong names, or "
                "the curves were not followed. Compare it with the page.")  # fmt: skip
-    elif misread:
-        yield (f"Do not rely on {', '.join(misread)}: the curve is probably off by a third of its height or more. "
+    elif poor:
+        yield (f"Do not rely on {', '.join(poor)}: the curve is probably off by a third of its height or more. "
                "Compare it with the page.")  # fmt: skip
-    part = [f"{lead} ({100 * share:.0f} %)" for lead, share in lost.items() if _PART_LOST < share <= _ALL_LOST]
-    if part:
-        yield f"Parts of these leads are cut off, covered or too faint, and left empty: {', '.join(part)}."
 
 
 def refuse_without_strips(source: str) -> NoEcgFoundError:

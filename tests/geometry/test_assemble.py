@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ecg_trt.geometry.assemble import assemble
+from ecg_trt.geometry.assemble import assemble, lost_shares
 from ecg_trt.geometry.limb import foreign_borders
 from ecg_trt.geometry.settle import settle_avr, settle_rhythm, settle_slant
 from ecg_trt.layout import LEADS, upright
@@ -75,6 +75,26 @@ def test_pen_that_cannot_be_followed_leaves_a_gap() -> None:
     assert missing.min() == pytest.approx((1500 / 10 - 5) / 25, abs=0.01)
     assert missing.max() == pytest.approx((1600 / 10 - 5) / 25, abs=0.01)
     assert quality[LEADS.index("V1")] == pytest.approx(1 - 100 / 2500, abs=0.01)
+
+
+@pytest.mark.parametrize("speed", [25.0, 50.0])
+def test_what_the_record_lacks_is_lost(speed: float) -> None:
+    one, two = _waves()
+    strips, trace = _printed({"-aVR": one, "II": two, "V1": one, "V2": two})
+    strips[0] = replace(strips[0], x_mm=(5.0, 130.0), segments=(Segment("-aVR", (5.0, 130.0)),))
+    strips.append(replace(strips[1], x_mm=(5.0, 67.5), segments=(Segment("II", (5.0, 67.5)),)))
+    sure = trace.confidence[[0, 1, 2, 3, 1]]
+    sure[1, X_MM < 55] = 0  # a fifth of the rhythm strip, which a column shows as well
+    sure[2, X_MM > 205] = 0  # a fifth, at the end
+    sure[3, 1500:1508] = 0  # 0.8 mm, which are bridged
+    trace = TraceMap(trace.ridge_row[[0, 1, 2, 3, 1]], sure)
+    seconds = 250 / speed
+    signal, *_ = assemble(_page(), strips, trace, leads=LEADS, speed=speed, gain=10.0, fs=500.0, seconds=seconds)
+    lost = lost_shares(signal, strips, leads=LEADS, speed=speed, fs=500.0)
+    assert lost == pytest.approx({"aVR": 0.0, "II": 0.0, "V1": 0.2, "V2": 0.0}, abs=2e-3)
+    later = (Strip(20.0, (5.0, 255.0), 1.0, (Segment("I", (5.0, 130.0)), Segment("V6", (130.0, 255.0)))),)
+    half = np.zeros((12, round(125 / speed * 500)))
+    assert lost_shares(half, later, leads=LEADS, speed=speed, fs=500.0) == {"I": 0.0, "V6": 1.0}
 
 
 def test_inverted_avr_is_turned_upright() -> None:

@@ -51,6 +51,7 @@ def test_print_beats_pulses() -> None:
     for pulses in (USUAL_PULSE, Pulse(25.0, 5.0, is_sure=True)):
         scales = read_scales(printed, pulses, _naming())
         assert (scales.speed_mm_per_s, scales.gain_mm_per_mv, scales.assumed) == (50.0, 10.0, ())
+        assert scales.is_disputed
         assert "speed of 50 mm/s" in scales.notes[0] and "measures 25 mm/s: 50 mm/s was taken" in scales.notes[0]
     assert "measures 5 mm/mV: 10 mm/mV was taken" in scales.notes[1]
 
@@ -100,7 +101,7 @@ def test_waves_settle_a_dispute() -> None:
 def test_waves_tell_where_nothing_else_does_and_it_stays_assumed() -> None:
     scales = read_scales(_printed(), NO_PULSE, _naming(), waves=7.0)
     assert (scales.speed_mm_per_s, scales.gain_mm_per_mv, scales.assumed) == (50.0, 10.0, ("speed", "gain"))
-    assert scales.notes == ("The beats are as broad and as far apart as at 50 mm/s.",)
+    assert scales.notes == ("The beats are as broad and as far apart as at 50 mm/s.",) and not scales.is_disputed
     assert read_scales(_printed(), NO_PULSE, _naming(), waves=5.0) == Scales(25.0, 10.0, ("speed", "gain"), ())
     assert read_scales(_printed(), NO_PULSE, _naming(), waves=9.0, speed=25.0).notes == ()
 
@@ -109,7 +110,7 @@ def test_waves_object_to_what_was_read() -> None:
     scales = read_scales(_printed(_25mms=0.99), NO_PULSE, _naming(), waves=8.0)
     assert (scales.speed_mm_per_s, scales.assumed) == (25.0, ("gain",))
     (note,) = scales.notes
-    assert "printed at 25 mm/s" in note and "at 50 mm/s" in note
+    assert scales.is_disputed and "printed at 25 mm/s" in note and "at 50 mm/s" in note
     assert read_scales(_printed(_25mms=0.99), NO_PULSE, _naming(), waves=-8.0).notes == ()
 
 

@@ -68,7 +68,9 @@ def test_what_is_lost_of_a_lead_counts_as_noise() -> None:
     sound = Calibration(_flat(20.0), _flat(-50.0), 0.0, _flat(-50.0), np.array([[0.0, 30.0], [0.0, 30.0]]), 0.5)
     features = np.zeros((3, len(FEATURES)))
     features[:, FEATURES.index("lost")] = 0.0, 0.09, 0.99
-    assert sound.raw_snr_db(features) == pytest.approx([20.0, 10.0, 0.0])
+    assert sound.raw_snr_db(features) == pytest.approx([20.0, 10.0, 0.0], abs=0.05)
+    assert sound.seen_snr_db(features) == pytest.approx([20.0] * 3)
+    assert features[2, FEATURES.index("lost")] == 0.99  # as it was
 
 
 def test_the_shipped_calibration_can_be_read_and_written_again() -> None:
@@ -82,6 +84,7 @@ def test_the_shipped_calibration_can_be_read_and_written_again() -> None:
 
 @pytest.mark.parametrize(("name", "worse"), [
     ("laws", 1), ("unsure_steep", 1), ("names", -1), ("odd_length", 1), ("missing", 1), ("contradiction", 1),
+    ("lost", 1), ("scales_disputed", 1),
 ])  # fmt: skip
 def test_no_evidence_against_a_reading_raises_what_is_expected_of_it(name: str, worse: int) -> None:
     shipped = load_calibration()

@@ -9,7 +9,7 @@ import pytest
 
 from ecg_trt.geometry.scales import Scales
 from ecg_trt.layout import LEADS
-from ecg_trt.quality.features import Evidence, lead_features
+from ecg_trt.quality.features import Evidence
 from ecg_trt.quality.model import FEATURES
 from ecg_trt.quality.words import refuse_foreign, refuse_low_quality, warnings_of
 from tests.quality.sound_page import evidence_of_a_page
@@ -21,13 +21,10 @@ def _sure_page(*assumed: str) -> Evidence:
     return replace(evidence_of_a_page(), scales=Scales(25.0, 10.0, assumed, ()))
 
 
-def _told(evidence: Evidence, quality: float | list[float] = 0.9, residual: float = 0.1,
-          lost: float | list[float] = 0.0) -> str:  # fmt: skip
+def _told(evidence: Evidence, quality: float | list[float] = 0.9, residual: float = 0.1) -> str:
     values = np.full(12, np.nan)
     values[:] = quality
-    features = lead_features(evidence)
-    features[:, FEATURES.index("lost")] = lost
-    sentences = list(warnings_of(evidence, features, values, residual, leads=LEADS))
+    sentences = list(warnings_of(evidence, values, residual, leads=LEADS))
     text = "\n".join(sentences)
     assert all(s[0].isupper() and s.endswith(".") for s in sentences)
     assert not [word for word in _JARGON if word in text], text
@@ -53,14 +50,14 @@ def test_leads_are_named() -> None:
     assert "I, II and III contradict" in _told(evidence, residual=0.8)
 
 
-def test_parts_that_are_not_seen_are_told() -> None:
-    lost = [0.0] * 9 + [0.76, 0.3, 0.05]
-    text = _told(_sure_page(), [0.9] * 9 + [0.0, 0.2, 0.9], lost=lost)
-    assert "V4 (76 %), V5 (30 %)" in text and "V6" not in text and "rely" not in text
-    lost[9] = 1.0
-    text = _told(_sure_page(), [0.2] + [0.9] * 8 + [0.0, 0.2, 0.9], lost=lost)
-    assert "rely on I:" in text and "empty: V5 (30 %)." in text
-    assert "Not found on the page, cut off or covered: V4." in text
+def test_parts_that_are_not_seen_are_told_beside_what_is_read_badly() -> None:
+    sound = _sure_page()
+    page = replace(sound, lost=sound.lost | {"V4": 0.76, "V5": 0.12, "V6": 0.05})
+    text = _told(page)
+    assert "left empty: 76 % of V4, 12 % of V5." in text and "V6" not in text and "rely" not in text
+    assert "rely on V5: " in _told(page, [0.9] * 10 + [0.02, 0.9])
+    gone = _told(replace(sound, lost=sound.lost | {"V4": 1.0}), [0.9] * 9 + [0.0, 0.9, 0.9])
+    assert gone == "Not found on the page, cut off or covered: V4. Nothing is given for them."
 
 
 def test_paper_and_photo() -> None:

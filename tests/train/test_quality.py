@@ -26,7 +26,8 @@ def _readings(pages: int = 160, pictures: int = 40) -> quality.Readings:
     features[..., at("lost")] = np.where(rng.random((n, 12)) < 0.1, rng.uniform(0.1, 0.9, (n, 12)), 0.0)
     features[pages :: 2] = np.nan  # half of them are refused before anything is measured
     seen = 5 - 8 * features[..., at("unsure_steep")]
-    whole = -10 * np.log10(10 ** (-seen / 10) + features[..., at("lost")])
+    lost = features[..., at("lost")]
+    whole = -10 * np.log10((1 - lost) * 10 ** (-seen / 10) + lost)
     db = np.where(odd[:, None], 0.0, whole) + rng.normal(0, 1, (n, 12))
     signal = np.where(foreign[:, None], np.nan, 1.0) * np.ones((n, 12))
     names = np.array([f"page {k}" if k < pages else f"text {k}" for k in range(n)])
@@ -35,9 +36,10 @@ def _readings(pages: int = 160, pictures: int = 40) -> quality.Readings:
 
 def test_the_fit_finds_what_was_put_in() -> None:
     readings = _readings()
-    raw, true, foreign = quality.held_out(readings)
+    raw, true, fold, foreign = quality.held_out(readings)
     calibration = replace(quality.fit(readings), knots_db=quality.knots(raw, true))
-    expected = np.interp(raw, *calibration.knots_db)
+    expected = quality.straightened(raw, true, fold)
+    assert np.interp(raw, *calibration.knots_db) == pytest.approx(expected, abs=1.5)
     assert np.sqrt(np.mean((expected - true) ** 2)) < 2.5
     for low in (0, 12, 18, 24):
         mine = (expected >= low) & (expected < low + 6)
@@ -59,6 +61,18 @@ def test_knots_never_fall() -> None:
     raw = rng.uniform(0, 30, 500)
     x, y = quality.knots(raw, np.abs(raw - 10) + rng.normal(0, 1, 500))
     assert (np.diff(x) > 0).all() and (np.diff(y) >= 0).all()
+    few, _ = quality.knots(raw[:7], raw[:7])
+    assert 0 < len(few) <= 7 and np.isfinite(few).all()
+
+
+def test_a_page_of_which_no_lead_is_whole_teaches_nothing_of_misreading() -> None:
+    readings = _readings()
+    line = quality.fit(readings).misread
+    readings.features[:20, :, FEATURES.index("lost")] = 0.5
+    readings.noise[:20] = 100.0
+    assert quality.fit(readings).misread.weight != pytest.approx(line.weight)
+    left_out = quality.Readings(*(getattr(readings, name)[20:] for name in quality.Readings.__slots__))
+    assert quality.fit(readings).misread.weight == pytest.approx(quality.fit(left_out).misread.weight)
 
 
 def test_measurements_are_kept_until_features_or_networks_change(
