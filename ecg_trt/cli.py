@@ -334,7 +334,7 @@ def _summary(photo: str, record: EcgRecord, ms: float) -> str:
     """One line of stdout."""
     import numpy as np
 
-    n_leads = int(np.isfinite(record.quality).sum())
+    n_leads = int(np.isfinite(record.signal_mv).any(1).sum())
     n_warnings = len(record.warnings)
     return "  ".join(
         (

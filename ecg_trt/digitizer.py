@@ -254,7 +254,7 @@ class Digitizer(Closing):
         snr_db = self._calibration.snr_db(features).astype(np.float32)
         quality = quality_of(snr_db).astype(np.float32)
         seen_quality = quality_of(self._calibration.seen_snr_db(features))
-        warnings = warnings_of(evidence, seen_quality, residual, leads=naming.leads)
+        warnings = warnings_of(evidence, quality, seen_quality, residual, leads=naming.leads)
         record = EcgRecord(
             signal_mv=signal, fs=self.options.fs, lead_names=naming.leads, layout=naming.layout.name,
             layout_probability=naming.probability, paper_speed_mm_per_s=speed, gain_mm_per_mv=gain, quality=quality,

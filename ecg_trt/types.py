@@ -177,7 +177,7 @@ class EcgRecord:
     """Leads in millivolts: the twelve, or those that a page with other leads shows.
 
     Attributes:
-        signal_mv: (leads, n) float32 in the order of `lead_names`, mV, NaN where the page prints nothing.
+        signal_mv: (leads, n) float32 in the order of `lead_names`, mV, NaN where nothing is printed, or seen.
         fs: samples a second.
         lead_names: I, II, III, aVR, aVL, aVF, V1 .. V6, and behind them what is printed beside them, such as V7; on a
             page of no known layout the names of its strips, ``strip1`` .. where they carry none.

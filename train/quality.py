@@ -155,7 +155,7 @@ def _nothing_known() -> Calibration:
 
 
 def _identity() -> str:
-    """Changes with the networks and the features, as measurements do."""
+    """Changes with the networks and with the features' names: one that comes to mean something else is renamed."""
     return json.dumps([list_weights(), FEATURES])
 
 
@@ -246,7 +246,7 @@ def held_out(readings: Readings) -> tuple[Array, Array, Array, Array]:
 
 
 def straightened(raw: Array, y: Array, fold: Array) -> Array:
-    """(m,) predictions after knots of the other folds alone."""
+    """(m,) predictions after knots of the other folds' leads alone."""
     out = np.empty(len(raw))
     for k in range(_FOLDS):
         out[fold == k] = np.interp(raw[fold == k], *knots(raw[fold != k], y[fold != k]))

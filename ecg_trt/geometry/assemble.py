@@ -100,7 +100,9 @@ def assemble(
 def lost_shares(
     signal: Array, strips: Sequence[Strip], *, leads: Sequence[str], speed: float, fs: float
 ) -> dict[str, float]:
-    """Share of what is printed of each lead that a record lacks, 0..1; nothing of leads that are not printed.
+    """Share of what is printed of each lead within the record's time that the record lacks, 0..1.
+
+    It is 1 for leads that are printed later, and there is none for leads that are not printed.
 
     Args:
         signal: (leads, n) from `assemble`.

@@ -10,30 +10,32 @@ from ecg_trt.errors import LowQualityError, NoEcgFoundError
 from ecg_trt.geometry.assemble import MOST_LIMB_RESIDUAL
 from ecg_trt.layout import RECORD_SECONDS, upright
 from ecg_trt.quality.features import DOUBTFUL_LABELS, Evidence
-from ecg_trt.quality.model import EVEN_DB, FEATURES
+from ecg_trt.quality.model import FEATURES
 from ecg_trt.types import Array
 
 _DOUBTFUL_QUALITY, _DOUBTFUL_LAYOUT = 0.5, 0.6
-_PART_LOST = 10 ** (-EVEN_DB / 10)  # of a lead, at which its expected SNR has fallen to this
+_PART_LOST, _NEARLY_LOST = 0.1, 0.95  # shares of a lead
+_LONG_ROW = 1.1  # in records
 _FINE_PX_PER_MM = 5.0
 _RIM_MM = 0.5
 _BEATS_TOGETHER, _SURE_PEN = 0.3, -1.0
 
 
 def warnings_of(
-    evidence: Evidence, quality: Array, limb_residual: float, *, leads: Sequence[str]
+    evidence: Evidence, quality: Array, seen_quality: Array, limb_residual: float, *, leads: Sequence[str]
 ) -> Iterator[str]:
     """What a reader of the record should know, what matters most first.
 
     Args:
         evidence: what the reading rests on.
-        quality: (n,) of what is seen of each lead, NaN where none is printed.
+        quality: (n,) of each lead, NaN where none is printed.
+        seen_quality: (n,) of what is seen of it.
         limb_residual: share by which I + III differs from II; NaN where they are not printed together.
         leads: their names.
     """
     naming, page, scales = evidence.naming, evidence.page, evidence.scales
-    is_given = np.array([evidence.lost.get(lead, 1) < 1 for lead in leads])
-    yield from _doubts(np.where(is_given, quality, np.nan), leads)
+    lost = np.array([evidence.lost.get(lead, 0) for lead in leads])
+    yield from _doubts(np.where(lost < _NEARLY_LOST, seen_quality, np.nan), leads)
     if limb_residual > MOST_LIMB_RESIDUAL:
         yield (f"Leads I, II and III contradict each other (I + III should equal II, and differs by "
                f"{100 * limb_residual:.0f} %): one of them is misread or carries the wrong name. Do not rely on the "
@@ -45,10 +47,18 @@ def warnings_of(
     if cut:
         yield (f"The highest or deepest waves of {', '.join(cut)} leave the part of the page that is looked at and are "
                "cut short. Do not measure their amplitude.")  # fmt: skip
-    part = [f"{100 * share:.0f} % of {lead}" for lead, share in evidence.lost.items() if _PART_LOST < share < 1]
+    matters = (lost > _PART_LOST) | (quality < _DOUBTFUL_QUALITY) & (seen_quality >= _DOUBTFUL_QUALITY)
+    part = [f"{min(99, round(100 * share))} % of {lead}"
+            for lead, share, does in zip(leads, lost, matters & (lost < 1), strict=True) if does]  # fmt: skip
     if part:
-        yield f"Cut off, covered or too faint, and left empty: {', '.join(part)}."
-    missing = (*naming.missing, *(lead for lead, share in evidence.lost.items() if share == 1))
+        yield f"Not seen (cut off, covered, too faint, or the row ends earlier), and left empty: {', '.join(part)}."
+    seconds = naming.longest_mm / scales.speed_mm_per_s
+    is_long = naming.is_known and seconds > _LONG_ROW * RECORD_SECONDS
+    if is_long:
+        yield (f"The rows last {seconds:.1f} s at {scales.speed_mm_per_s:g} mm/s, and a record {RECORD_SECONDS:g} s: "
+               "what comes later is left out. Check the paper speed.")  # fmt: skip
+    gone = [lead for lead, share in zip(leads, lost, strict=True) if share == 1 and not is_long]
+    missing = (*naming.missing, *gone)
     if missing:
         yield f"Not found on the page, cut off or covered: {', '.join(missing)}. Nothing is given for them."
     speed, gain = scales.speed_mm_per_s, scales.gain_mm_per_mv
@@ -58,7 +68,6 @@ def warnings_of(
     if "gain" in scales.assumed:
         yield (f"The gain was not found on the page and is assumed to be {gain:g} mm/mV. If it was printed at another "
                "gain, all amplitudes, ST deviations among them, are wrong.")  # fmt: skip
-    seconds = naming.longest_mm / speed
     if seconds < 0.9 * RECORD_SECONDS and naming.is_known:
         yield f"The longest row shows {seconds:.1f} s instead of {RECORD_SECONDS:g} s; the rest is left empty."
     if not evidence.grid.is_seen:

@@ -21,10 +21,10 @@ def _sure_page(*assumed: str) -> Evidence:
     return replace(evidence_of_a_page(), scales=Scales(25.0, 10.0, assumed, ()))
 
 
-def _told(evidence: Evidence, quality: float | list[float] = 0.9, residual: float = 0.1) -> str:
-    values = np.full(12, np.nan)
-    values[:] = quality
-    sentences = list(warnings_of(evidence, values, residual, leads=LEADS))
+def _told(evidence: Evidence, seen: float | list[float] = 0.9, residual: float = 0.1,
+          quality: float | list[float] | None = None) -> str:  # fmt: skip
+    of_seen, of_all = (np.broadcast_to(values, 12) for values in (seen, seen if quality is None else quality))
+    sentences = list(warnings_of(evidence, of_all, of_seen, residual, leads=LEADS))
     text = "\n".join(sentences)
     assert all(s[0].isupper() and s.endswith(".") for s in sentences)
     assert not [word for word in _JARGON if word in text], text
@@ -55,7 +55,10 @@ def test_parts_that_are_not_seen_are_told_beside_what_is_read_badly() -> None:
     page = replace(sound, lost=sound.lost | {"V4": 0.76, "V5": 0.12, "V6": 0.05})
     text = _told(page)
     assert "left empty: 76 % of V4, 12 % of V5." in text and "V6" not in text and "rely" not in text
+    assert "12 % of V5, 5 % of V6." in _told(page, quality=[0.9] * 11 + [0.4]), "a low quality has its reason"
     assert "rely on V5: " in _told(page, [0.9] * 10 + [0.02, 0.9])
+    nearly = _told(replace(sound, lost=sound.lost | {"V4": 0.998}), [0.9] * 9 + [0.0, 0.9, 0.9])
+    assert "99 % of V4." in nearly and "rely" not in nearly
     gone = _told(replace(sound, lost=sound.lost | {"V4": 1.0}), [0.9] * 9 + [0.0, 0.9, 0.9])
     assert gone == "Not found on the page, cut off or covered: V4. Nothing is given for them."
 
@@ -67,6 +70,14 @@ def test_paper_and_photo() -> None:
     assert "2.5 pixels a millimetre" in _told(replace(evidence, page=replace(evidence.page, photo_px_per_mm=2.5)))
     half = tuple(replace(s, x_mm=(5.0, 130.0)) for s in evidence.naming.strips)
     assert "5.0 s instead of 10 s" in _told(replace(evidence, naming=replace(evidence.naming, strips=half)))
+
+
+def test_rows_that_last_longer_than_the_record() -> None:
+    evidence = _sure_page()
+    long = tuple(replace(s, x_mm=(5.0, 505.0)) for s in evidence.naming.strips)
+    naming = replace(evidence.naming, strips=long)
+    text = _told(replace(evidence, naming=naming, lost=evidence.lost | {"V4": 1.0, "V5": 1.0, "V6": 1.0}))
+    assert "20.0 s at 25 mm/s" in text and "Check the paper speed" in text and "Not found" not in text
 
 
 def test_waves_that_leave_the_page_are_told() -> None:
