@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from ecg_trt.types import Array
 _DOUBTFUL_QUALITY, _DOUBTFUL_LAYOUT = 0.5, 0.6
 _PART_LOST, _NEARLY_LOST = 0.1, 0.95  # shares of a lead
 _LONG_ROW = 1.1  # in records
+_SAME_INK_MM, _CROSSING_MM = 0.6, 6.0  # two pens that are as near as that for longer than rows take to cross
 _FINE_PX_PER_MM = 5.0
 _RIM_MM = 0.5
 _BEATS_TOGETHER, _SURE_PEN = 0.3, -1.0
@@ -43,6 +45,9 @@ def warnings_of(
     if naming.probability < _DOUBTFUL_LAYOUT or naming.label_score < DOUBTFUL_LABELS:
         yield (f"The page was read as {naming.layout.name}, which is uncertain: curves may carry the name of another "
                "lead. Compare the names with the page.")  # fmt: skip
+    for pair, mm in _shared(evidence).items():
+        yield (f"{' and '.join(pair)} were followed along the same line for {mm / scales.speed_mm_per_s:.1f} s: one of "
+               "them shows the other's beats there. Compare them with the page.")  # fmt: skip
     cut = _cut(evidence)
     if cut:
         yield (f"The highest or deepest waves of {', '.join(cut)} leave the part of the page that is looked at and are "
@@ -89,6 +94,22 @@ def _cut(evidence: Evidence) -> list[str]:
             if (mm < _RIM_MM).any() or (mm > page.seen.shape[0] / sy - _RIM_MM).any():
                 found.append(upright(segment.lead)[0])
     return list(dict.fromkeys(found))
+
+
+def _shared(evidence: Evidence) -> dict[tuple[str, str], float]:
+    """Leads of two rows whose pens run along the same ink for longer than rows that cross do: for how long, mm."""
+    (sx, sy), ox = evidence.page.px_per_mm, evidence.page.origin_mm[0]
+    shared: dict[tuple[str, str], float] = {}
+    rows = zip(evidence.naming.strips, evidence.trace.ridge_row, strict=True)
+    for (upper, above), (lower, below) in combinations(rows, 2):
+        is_same = np.abs(above - below) < _SAME_INK_MM * sy
+        for first, last in np.flatnonzero(np.diff(is_same, prepend=False, append=False)).reshape(-1, 2):
+            names = [upright(g.lead)[0] for strip in (upper, lower) for g in strip.segments
+                     if g.x_mm[0] <= (first + last) / 2 / sx + ox < g.x_mm[1]]  # fmt: skip
+            if last - first > _CROSSING_MM * sx and len(names) == 2:
+                pair = (names[0], names[1])
+                shared[pair] = shared.get(pair, 0.0) + (last - first) / sx
+    return shared
 
 
 def _doubts(quality: Array, leads: Sequence[str]) -> Iterator[str]:

@@ -72,6 +72,17 @@ def test_paper_and_photo() -> None:
     assert "5.0 s instead of 10 s" in _told(replace(evidence, naming=replace(evidence.naming, strips=half)))
 
 
+def test_rows_that_were_followed_along_the_same_ink() -> None:
+    evidence = _sure_page()
+    rows = evidence.trace.ridge_row.copy()
+    rows[1, 2000:2100], rows[1, 2200:2300] = rows[2, 2000:2100], rows[2, 2200:2300]  # V5 on V6, for 10 mm twice
+    rows[0, 300:350] = rows[1, 300:350]  # I across II for 5 mm
+    rows[0, 800:900], rows[3, 800:900] = np.nan, np.nan
+    text = _told(replace(evidence, trace=replace(evidence.trace, ridge_row=rows)))
+    assert text == ("V5 and V6 were followed along the same line for 0.8 s: one of them shows the other's beats there. "
+                    "Compare them with the page.")  # fmt: skip
+
+
 def test_rows_that_last_longer_than_the_record() -> None:
     evidence = _sure_page()
     long = tuple(replace(s, x_mm=(5.0, 505.0)) for s in evidence.naming.strips)
