@@ -111,15 +111,14 @@ def lost_shares(
         speed: mm/s.
         fs: Hz.
     """
-    printed = {lead: np.zeros(signal.shape[1], bool) for lead in leads}
-    shown = set()
+    printed: dict[str, Array] = {}
     for strip in strips:
         for segment, start in zip(strip.segments, segment_starts_s(strip, speed), strict=True):
             lead, end = upright(segment.lead)[0], start + (segment.x_mm[1] - segment.x_mm[0]) / speed
-            printed[lead][round(start * fs) : round(end * fs)] = True
-            shown.add(lead)
-    return {lead: float(np.isnan(row[printed[lead]]).mean()) if printed[lead].any() else 1.0
-            for lead, row in zip(leads, signal, strict=True) if lead in shown}  # fmt: skip
+            mask = printed.setdefault(lead, np.zeros(signal.shape[1], bool))
+            mask[round(start * fs) : round(end * fs)] = True
+    return {lead: float(np.isnan(signal[leads.index(lead), mask]).mean()) if mask.any() else 1.0
+            for lead, mask in printed.items()}  # fmt: skip
 
 
 def _together_in_time(pieces: Sequence[tuple[Array, Array]], fs: float, n: int, speed: float) -> Array:

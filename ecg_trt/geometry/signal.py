@@ -160,6 +160,11 @@ def seen_columns(confidence: Array) -> Array:
     return np.asarray(weak & sure[run])
 
 
+def runs(mask: Array) -> Array:
+    """(k, 2) starts and ends of the runs in which a mask (n,) holds; ends are exclusive."""
+    return np.flatnonzero(np.diff(mask, prepend=False, append=False)).reshape(-1, 2)
+
+
 def without_end_steps(y: Array, reach: int, step: float) -> Array:
     """Levels what stands before a step at the very beginning of a lead, or behind one at its very end.
 
@@ -274,9 +279,7 @@ def resample(y: Array, x_s: Array, fs_out: float, n_out: int, *, passband_hz: fl
     if times.size > 1 and not (np.diff(times) > 0).all():
         raise _bad_resampling("times that do not increase")
     out = np.full(n_out, np.nan)
-    finite = np.isfinite(samples)
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], finite, [False]]).astype(np.int8)))
-    for start, end in zip(edges[::2], edges[1::2], strict=True):
+    for start, end in runs(np.isfinite(samples)):
         if end - start >= 2:
             _resample_run(samples[start:end], times[start:end], fs_out, out, passband_hz)
     return out

@@ -87,7 +87,7 @@ class Calibration:
     def seen_snr_db(self, features: Array) -> Array:
         """(n,) the same of what is seen of each lead."""
         features = features.copy()
-        features[:, FEATURES.index("lost")] *= 0
+        features[:, FEATURES.index("lost")] = 0.0
         return self.snr_db(features)
 
     def foreignness(self, features: Array) -> float:

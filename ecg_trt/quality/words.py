@@ -9,6 +9,7 @@ import numpy as np
 
 from ecg_trt.errors import LowQualityError, NoEcgFoundError
 from ecg_trt.geometry.assemble import MOST_LIMB_RESIDUAL
+from ecg_trt.geometry.signal import runs
 from ecg_trt.layout import RECORD_SECONDS, upright
 from ecg_trt.quality.features import DOUBTFUL_LABELS, Evidence
 from ecg_trt.quality.model import FEATURES
@@ -35,7 +36,8 @@ def warnings_of(
         limb_residual: share by which I + III differs from II; NaN where they are not printed together.
         leads: their names.
     """
-    naming, page, scales = evidence.naming, evidence.page, evidence.scales
+    naming, page, assumed = evidence.naming, evidence.page, evidence.scales.assumed
+    speed, gain = evidence.scales.speed_mm_per_s, evidence.scales.gain_mm_per_mv
     lost = np.array([evidence.lost.get(lead, 0) for lead in leads])
     yield from _doubts(np.where(lost < _NEARLY_LOST, seen_quality, np.nan), leads)
     if limb_residual > MOST_LIMB_RESIDUAL:
@@ -46,7 +48,7 @@ def warnings_of(
         yield (f"The page was read as {naming.layout.name}, which is uncertain: curves may carry the name of another "
                "lead. Compare the names with the page.")  # fmt: skip
     for pair, mm in _shared(evidence).items():
-        yield (f"{' and '.join(pair)} were followed along the same line for {mm / scales.speed_mm_per_s:.1f} s: one of "
+        yield (f"{' and '.join(pair)} were followed along the same line for {mm / speed:.1f} s: one of "
                "them shows the other's beats there. Compare them with the page.")  # fmt: skip
     cut = _cut(evidence)
     if cut:
@@ -57,20 +59,19 @@ def warnings_of(
             for lead, share, does in zip(leads, lost, matters & (lost < 1), strict=True) if does]  # fmt: skip
     if part:
         yield f"Not seen (cut off, covered, too faint, or the row ends earlier), and left empty: {', '.join(part)}."
-    seconds = naming.longest_mm / scales.speed_mm_per_s
+    seconds = naming.longest_mm / speed
     is_long = naming.is_known and seconds > _LONG_ROW * RECORD_SECONDS
     if is_long:
-        yield (f"The rows last {seconds:.1f} s at {scales.speed_mm_per_s:g} mm/s, and a record {RECORD_SECONDS:g} s: "
+        yield (f"The rows last {seconds:.1f} s at {speed:g} mm/s, and a record {RECORD_SECONDS:g} s: "
                "what comes later is left out. Check the paper speed.")  # fmt: skip
     gone = [lead for lead, share in zip(leads, lost, strict=True) if share == 1 and not is_long]
     missing = (*naming.missing, *gone)
     if missing:
         yield f"Not found on the page, cut off or covered: {', '.join(missing)}. Nothing is given for them."
-    speed, gain = scales.speed_mm_per_s, scales.gain_mm_per_mv
-    if "speed" in scales.assumed:
+    if "speed" in assumed:
         yield (f"The paper speed was not found on the page and is assumed to be {speed:g} mm/s. If it was printed at "
                "another speed, the heart rate and all intervals (PR, QRS, QT) are wrong.")  # fmt: skip
-    if "gain" in scales.assumed:
+    if "gain" in assumed:
         yield (f"The gain was not found on the page and is assumed to be {gain:g} mm/mV. If it was printed at another "
                "gain, all amplitudes, ST deviations among them, are wrong.")  # fmt: skip
     if seconds < 0.9 * RECORD_SECONDS and naming.is_known:
@@ -102,8 +103,7 @@ def _shared(evidence: Evidence) -> dict[tuple[str, str], float]:
     shared: dict[tuple[str, str], float] = {}
     rows = zip(evidence.naming.strips, evidence.trace.ridge_row, strict=True)
     for (upper, above), (lower, below) in combinations(rows, 2):
-        is_same = np.abs(above - below) < _SAME_INK_MM * sy
-        for first, last in np.flatnonzero(np.diff(is_same, prepend=False, append=False)).reshape(-1, 2):
+        for first, last in runs(np.abs(above - below) < _SAME_INK_MM * sy):
             names = [upright(g.lead)[0] for strip in (upper, lower) for g in strip.segments
                      if g.x_mm[0] <= (first + last) / 2 / sx + ox < g.x_mm[1]]  # fmt: skip
             if last - first > _CROSSING_MM * sx and len(names) == 2:
