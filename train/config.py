@@ -86,6 +86,8 @@ class Sampler:
         shares: kind of page to its share; {} takes pages as they come.
         positive: share of samples that show what the stage looks for; None takes them as they come.
         hard: share of each batch that is shown again because its loss was highest.
+        echo: how often each drawn batch's worth of samples is shown: once as drawn, then from the last 4,096 on the
+            device, with new noise. More than 1 pays where drawing is what training waits for, as beside a GPU.
     """
 
     batch: int = 8
@@ -93,9 +95,11 @@ class Sampler:
     shares: Mapping[str, float] = field(default_factory=dict)
     positive: float | None = None
     hard: float = 0.0
+    echo: int = 1
 
     def __post_init__(self) -> None:
         _within("sampler.batch", self.batch, 1, 1 << 20)
+        _within("sampler.echo", self.echo, 1, 64)
         _within("sampler.epoch", self.epoch, 1, 1 << 40)
         _within("sampler.hard", self.hard, 0, 0.9)
         if self.positive is not None:

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 
 from ecg_trt.errors import OptionError
 from train.config import KINDS, Config, tables
+from train.data.echo import EchoBuffer
 from train.data.own import open_own_pages
 from train.data.samples import Sample
 from train.data.signals import SignalSource
@@ -141,13 +142,17 @@ class Trainer:
         fall = schedule.floor + (1 - schedule.floor) * 0.5 * (1 + math.cos(math.pi * self.progress()))
         return schedule.learning_rate * warm * fall
 
+    def on_device(self, image: Tensor, truth: Maps) -> Batch:
+        """A batch where the network is."""
+        return image.to(self.device), {k: v.to(self.device) for k, v in truth.items()}
+
     def loss(self, out: Maps, truth: Maps) -> tuple[Tensor, dict[str, float]]:
         """The loss of a batch, and its parts."""
         return self.criterion({k: v.float() for k, v in out.items()}, self.task.targets(truth))
 
     def train_step(self, image: Tensor, truth: Maps, *, each: bool = False) -> tuple[dict[str, float], list[float]]:
         """One update; returns the parts of the loss and, if `each`, the loss of each sample."""
-        image, truth = image.to(self.device), {k: v.to(self.device) for k, v in truth.items()}
+        image, truth = self.on_device(image, truth)
         self.network.train()
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate()
@@ -246,10 +251,10 @@ def fit(task: Task, config: Config, world: World, *, call_minutes: float | None 
         fixed = validation_sets(task, config)  # the others wait: own pages are checked once
     world.wait()
     fresh = config.sampler.batch - round(config.sampler.hard * config.sampler.batch)
-    place = Place(world.rank, world.ranks, trainer.step)
+    place = Place(world.rank, world.ranks, trainer.step // config.sampler.echo)
     makers = _makers(task, config, held_out=False)
     stream = Stream(makers, _shares(config), task.is_positive, config.sampler, config.seed, fresh, place)
-    figures, hard = Figures(config, is_first=world.is_first), Hard()
+    figures, hard, echo = Figures(config, is_first=world.is_first), Hard(), EchoBuffer(task.vary)
     start = last = validated = time.monotonic()
     running: dict[str, float] = {}
     for samples, batch in _batches(trainer, stream, hard):
@@ -257,6 +262,10 @@ def fit(task: Task, config: Config, world: World, *, call_minutes: float | None 
         if losses:
             hard.put(samples, losses)
         running = {k: 0.95 * running.get(k, v) + 0.05 * v for k, v in parts.items()}
+        if config.sampler.echo > 1:
+            echo.put(*trainer.on_device(*batch))
+            for _ in range(config.sampler.echo - 1):
+                trainer.train_step(*echo.draw(config.sampler.batch))
         now = time.monotonic()
         trainer.spent, last = world.from_first(trainer.spent + now - last), now
         done = is_done(config, trainer.step, trainer.spent)
@@ -266,7 +275,7 @@ def fit(task: Task, config: Config, world: World, *, call_minutes: float | None 
             if done:
                 break
             continue
-        if trainer.step % config.log.every == 0:
+        if trainer.step % config.log.every < config.sampler.echo:
             log.info("step %d %s", trainer.step, _line(running))
             figures.write(trainer.step, "train", running | {"rate": trainer.rate()})
         if done or now - validated > 60 * config.log.validate_every:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from train.data.echo import photometric
 from train.data.samples import trace_samples
 from train.losses import Maps, Target, Targets, expected_row
 from train.task import Task
+
+_MOST_ROWS = 6  # 1.3 mm at 4.5 px/mm, about the spread with which crops are drawn
 
 
 def targets(truth: Maps) -> Targets:
@@ -33,7 +36,19 @@ def measure(out: Maps, truth: Maps) -> dict[str, float]:
             "presence_right": right}  # fmt: skip
 
 
-TASK = Task("stage2", trace_samples, targets, measure, lambda sample: bool(sample["present"].mean() > 0.75))
+def vary(image: torch.Tensor, truth: Maps) -> tuple[torch.Tensor, Maps]:
+    """Change light and noise; mirror a batch in time, and move it by some rows, with its truth."""
+    image, truth = photometric(image, truth)
+    if torch.rand(()) < 0.5:
+        image, truth = image.flip(2), {name: value.flip(1) for name, value in truth.items()}
+    rows, height = int(torch.randint(-_MOST_ROWS, _MOST_ROWS + 1, ())), image.shape[1]
+    row = truth["row"] + rows
+    inside = (row > 1) & (row < height - 2)
+    judged = torch.where(truth["present"] > 0.5, truth["judged"] * inside, truth["judged"])
+    return image.roll(rows, 1), {**truth, "row": row.clamp(0, height - 1), "judged": judged}
+
+
+TASK = Task("stage2", trace_samples, targets, measure, lambda sample: bool(sample["present"].mean() > 0.75), vary=vary)
 
 if __name__ == "__main__":
     from train.run import train_stage

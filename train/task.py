@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from train.data.echo import Vary, photometric
 from train.data.samples import Sample
 from train.losses import Maps, Targets
 
@@ -20,6 +21,7 @@ class Task:
         measure: network output and truth to figures a person understands, on validation batches.
         is_positive: whether a sample shows what the stage looks for.
         takes_own_pages: whether the truth of one's own pages tells what the stage looks for.
+        vary: gives a batch that is shown again another look.
     """
 
     stage: str
@@ -28,3 +30,4 @@ class Task:
     measure: Callable[[Maps, Maps], dict[str, float]]
     is_positive: Callable[[Sample], bool]
     takes_own_pages: bool = True
+    vary: Vary = photometric

@@ -134,6 +134,13 @@ def test_a_wrong_loss_is_told_before_anything_is_trained(tiny: Path, capsys: pyt
     assert not (tiny.parent / "runs").exists()
 
 
+def test_a_drawn_batch_is_shown_several_times(tiny: Path) -> None:
+    (path,) = command.run(Experiment.load(tiny, ["sampler.echo=3", "schedule.steps=6"]))
+    lines = [json.loads(line) for line in (path.parent / "figures.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "train/loss" in line] == [3, 6]
+    assert read_checkpoint(path)["step"] == 6
+
+
 @pytest.mark.parametrize(
     "words",
     [
