@@ -109,6 +109,8 @@ def _configure(config: Any, trt: ModuleType, options: BuildOptions) -> None:
         if options.is_fp16 and not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
             config.set_flag(flag.FP16)
         config.set_tactic_sources(sum(1 << int(getattr(trt.TacticSource, name)) for name in _OWN_TACTICS))
+    if hasattr(flag, "REQUIRE_USER_ALLOCATION"):  # nothing is allocated while a network runs: it can be captured
+        config.set_flag(flag.REQUIRE_USER_ALLOCATION)
     if options.capability not in (None, ANY_CAPABILITY):
         config.num_compute_capabilities = 1
         name = f"SM{str(options.capability).replace('.', '')}"

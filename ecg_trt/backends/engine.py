@@ -62,11 +62,16 @@ class Engine(Closing):
         return said(self._logger.words)
 
     @property
+    def activation_bytes(self) -> int:
+        """Bytes of device memory that each execution context must be given; 0 where it allocates them itself."""
+        return 0 if self._config is None else int(self._engine.device_memory_size_v2)
+
+    @property
     def _rebuild(self) -> str:
         return f"Run: {self._manifest.key.build_line}"
 
     def create_context(self) -> Any:
-        """An execution context with its own activations.
+        """An execution context; it runs in memory of `activation_bytes` that it is given, else in its own.
 
         Raises:
             DeviceMemoryError: no room for them.
@@ -133,6 +138,9 @@ class Engine(Closing):
         self._cache_path: Path = home() / "runtime_cache" / name
         self._config = self._engine.create_runtime_config()
         self._config.cuda_graph_strategy = trt.CudaGraphStrategy.DISABLED  # the slot captures its own
+        # A context that allocates while it runs cannot be captured, and says so (`is_stream_capturable`).
+        strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        self._config.set_execution_context_allocation_strategy(strategy)
         self._cache = self._config.create_runtime_cache()
         with suppress(OSError):
             blob = self._cache_path.read_bytes()

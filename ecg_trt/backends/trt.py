@@ -7,7 +7,7 @@ a stream, its own memory, and one execution context a network.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
@@ -21,7 +21,7 @@ from ecg_trt.config import MODELS
 from ecg_trt.cuda.decode import open_gpu_decoder
 from ecg_trt.cuda.driver import Driver, open_driver
 from ecg_trt.cuda.graph import Graph
-from ecg_trt.cuda.memory import DeviceArray
+from ecg_trt.cuda.memory import DeviceArray, DeviceBuffer
 from ecg_trt.cuda.module import Kernels
 from ecg_trt.engines.manifest import Flavour, Manifest, PlanKey
 from ecg_trt.engines.module import import_tensorrt
@@ -50,13 +50,15 @@ class TrtBackend(Closing):
     Args:
         engine: of the network, shared with other slots; it must live longer.
         work: of the slot: its stream carries the network.
+        activations: device memory of at least `engine.activation_bytes`, which the networks of a slot share: they run
+            one after the other; None where that is 0.
 
     Raises:
         DeviceMemoryError: no room for the activations.
         DeviceError: the network does not run.
     """
 
-    def __init__(self, engine: Engine, work: CudaWork) -> None:
+    def __init__(self, engine: Engine, work: CudaWork, activations: DeviceBuffer | None = None) -> None:
         self.name, self.inputs, self.outputs = str(engine.flavour), engine.inputs, engine.outputs
         self._engine, self._work, self._stage = engine, work, engine.stage
         self._bound: dict[str, int] = {}
@@ -64,6 +66,8 @@ class TrtBackend(Closing):
         self._is_graphed = True
         self._context: Any = engine.create_context()
         try:
+            if activations is not None:
+                self._context.set_device_memory(activations.handle, activations.nbytes)
             self._warm_up()
         except BaseException:
             self.close()
@@ -188,8 +192,10 @@ class Engines:
             if is_last:
                 stack.callback(self.close)
             ops = stack.enter_context(open_cuda_ops(self.driver, self.kernels))
+            activations = _activations(self.driver, self._engines.values(), stack)
             backends = {
-                name: stack.enter_context(TrtBackend(engine, ops)) for name, engine in self._engines.items()
+                name: stack.enter_context(TrtBackend(engine, ops, activations))
+                for name, engine in self._engines.items()
             }
             decoder = open_gpu_decoder(self.driver, ops.stream)
             if decoder is not None:
@@ -257,4 +263,10 @@ def open_plan_alone(plan: bytes, manifest: Manifest) -> Iterator[TrtBackend]:
         trt = import_tensorrt(manifest.key.flavour)
         work = stack.enter_context(CudaWork(driver, sizes=sizes))
         engine = stack.enter_context(Engine(trt, plan, manifest, driver))
-        yield stack.enter_context(TrtBackend(engine, work))
+        yield stack.enter_context(TrtBackend(engine, work, _activations(driver, [engine], stack)))
+
+
+def _activations(driver: Driver, engines: Iterable[Engine], stack: ExitStack) -> DeviceBuffer | None:
+    """Memory in which any of the engines can run, given back with the stack; None where none asks for it."""
+    nbytes = max(engine.activation_bytes for engine in engines)
+    return stack.enter_context(DeviceBuffer(driver, nbytes)) if nbytes else None

@@ -18,6 +18,7 @@ from ecg_trt.backends.ort import OrtBackend
 from tests.cuda.fake_driver import FakeDriver
 
 VERSION = "1.7.0"
+ACTIVATION_BYTES = 4096
 
 
 class DataType(Enum):
@@ -76,6 +77,15 @@ def make_runtime(driver: FakeDriver, *, name: str = "tensorrt_rtx", fail_at: int
                 at(addresses[spec.name], spec)[:] = out[spec.name]
 
     class RtxContext(Context):
+        device_memory = (0, 0)
+
+        def set_device_memory(self, memory: int, size: int) -> None:
+            self.device_memory = memory, size
+
+        def execute_async_v3(self, stream: int) -> bool:
+            assert self.device_memory[0] and self.device_memory[1] >= ACTIVATION_BYTES
+            return super().execute_async_v3(stream)
+
         def is_stream_capturable(self, stream: int) -> bool:
             return capturable
 
@@ -92,6 +102,10 @@ def make_runtime(driver: FakeDriver, *, name: str = "tensorrt_rtx", fail_at: int
 
     class Config:
         cuda_graph_strategy: Any = None
+        allocation_strategy = "STATIC"
+
+        def set_execution_context_allocation_strategy(self, strategy: str) -> None:
+            self.allocation_strategy = strategy
 
         def create_runtime_cache(self) -> Cache:
             return Cache()
@@ -129,11 +143,14 @@ def make_runtime(driver: FakeDriver, *, name: str = "tensorrt_rtx", fail_at: int
 
         def create_execution_context(self, config: Config | None = None) -> Context | None:
             assert (config is None) != is_rtx
+            assert config is None or config.allocation_strategy == "USER_MANAGED"  # as plans are built
             if fails("create_execution_context"):
                 return None
             return (RtxContext if is_rtx else Context)(self.session)
 
     class RtxEngine(Engine):
+        device_memory_size_v2 = ACTIVATION_BYTES
+
         def create_runtime_config(self) -> Config:
             return Config()
 
@@ -154,6 +171,7 @@ def make_runtime(driver: FakeDriver, *, name: str = "tensorrt_rtx", fail_at: int
     trt.ComputeCapability = types.SimpleNamespace(SM86=0, SM90=1, SM120=2)  # type: ignore[attr-defined]
     if is_rtx:
         trt.CudaGraphStrategy = types.SimpleNamespace(DISABLED=0)  # type: ignore[attr-defined]
+        trt.ExecutionContextAllocationStrategy = types.SimpleNamespace(USER_MANAGED="USER_MANAGED")  # type: ignore[attr-defined]
     return trt
 
 
