@@ -85,7 +85,7 @@ def agreement_db(reference: Sequence[EcgRecord | None], answers: Sequence[EcgRec
 
 
 def _twelve(answer: EcgRecord) -> Array:
-    """(12, n) mV in the order of `LEADS`, NaN for a lead that the answer lacks: a page may be read under other names."""
+    """(12, n) mV in the order of `LEADS`, NaN for leads that the answer lacks: a page may be read by other names."""
     return in_order(answer.signal_mv, answer.lead_names, LEADS)
 
 

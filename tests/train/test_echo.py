@@ -38,7 +38,7 @@ def test_light_changes_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_the_pen_moves_with_its_row(seed: int) -> None:
-    """A dark line on white paper lies where the truth has it, mirrored and moved or not; beyond the rim nothing counts."""
+    """A dark line lies where the truth has it, mirrored and moved or not; what is moved out does not count."""
     torch.manual_seed(seed)
     columns = np.arange(60)
     rows = torch.from_numpy((4 + columns * 1.4).astype(np.float32))  # from near the upper rim to beyond the lower one
