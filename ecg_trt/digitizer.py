@@ -16,10 +16,7 @@ from ecg_trt.closing import Closing
 from ecg_trt.config import Options
 from ecg_trt.errors import DeviceError, IncompletePageError
 from ecg_trt.find import Find
-from ecg_trt.geometry.assemble import assemble, lost_shares
-from ecg_trt.geometry.pace import fast_odds, heights_mm
 from ecg_trt.geometry.scales import Scales, told_alone
-from ecg_trt.geometry.settle import settle_avr, settle_rhythm, settle_slant
 from ecg_trt.geometry.strips import shift_to_pen
 from ecg_trt.inference.views import Views
 from ecg_trt.io.photo import EncodedPhoto, load_photo, read_photo
@@ -29,6 +26,9 @@ from ecg_trt.quality.features import Evidence, lead_features
 from ecg_trt.quality.model import Calibration, load_calibration, quality_of
 from ecg_trt.quality.words import refuse_foreign, refuse_low_quality, warnings_of
 from ecg_trt.runtime import NETWORKS, Runtime
+from ecg_trt.signal.assemble import assemble, lost_shares
+from ecg_trt.signal.beat_speed import fast_odds, heights_mm
+from ecg_trt.signal.settle import settle_avr, settle_rhythm, settle_slant
 from ecg_trt.stages.align import Align
 from ecg_trt.stages.caption import Caption
 from ecg_trt.stages.frames import trace_px_per_mm, trace_reach_mm

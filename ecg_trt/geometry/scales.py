@@ -55,7 +55,7 @@ def read_scales(
         printed: response to each of `layout.SETTING_WORDS`, 0..1.
         pulses: what they say.
         naming: the page's strips.
-        waves: `pace.fast_odds`, 0 before there are waves.
+        waves: `signal.beat_speed.fast_odds`, 0 before there are waves.
         speed: mm/s, if it is known.
         gain: mm/mV, if it is known.
     """

@@ -180,7 +180,7 @@ class ImageOps(Protocol):
 
         Returns:
             On the host: row (n, W) float32, px, and share (n, W) float32 of the column's softmax around it; as
-            `geometry.signal.decode_ridge` gives them around `follow_ridge`.
+            `geometry.ridge.decode_ridge` gives them around `follow_ridge`.
 
         Raises:
             OptionError: logits of another kind.

@@ -15,7 +15,7 @@ from ecg_trt.cuda.module import BLOCK, Kernels
 from ecg_trt.cuda.staging import StagedPhoto, Staging
 from ecg_trt.cuda.stream import Stream
 from ecg_trt.geometry.grid import LatticeTaps
-from ecg_trt.geometry.signal import RIDGE_CANDIDATES
+from ecg_trt.geometry.ridge import RIDGE_CANDIDATES
 from ecg_trt.ops.scale import bad
 from ecg_trt.types import Array
 

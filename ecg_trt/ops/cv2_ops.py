@@ -13,7 +13,7 @@ from ecg_trt.geometry.heat import heat_of, heat_on_page, peaks
 from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.geometry.lines import line_angle
 from ecg_trt.geometry.offsets import LineOffsets, LinePlaces, line_offsets
-from ecg_trt.geometry.signal import decode_ridge, follow_ridge
+from ecg_trt.geometry.ridge import decode_ridge, follow_ridge
 from ecg_trt.ops.base import Interpolation, Letters
 from ecg_trt.ops.scale import (
     as_map,

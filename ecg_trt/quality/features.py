@@ -14,8 +14,8 @@ import numpy as np
 
 from ecg_trt.geometry.naming import Naming
 from ecg_trt.geometry.scales import Scales
-from ecg_trt.geometry.signal import seen_columns
 from ecg_trt.layout import LEADS, upright
+from ecg_trt.signal.resample import seen_columns
 from ecg_trt.types import Array, GridWarp, PageAlignment, RectifiedPage, Strip, TraceMap
 
 LEAD_FEATURES = (

@@ -8,11 +8,11 @@ from itertools import combinations
 import numpy as np
 
 from ecg_trt.errors import LowQualityError, NoEcgFoundError
-from ecg_trt.geometry.assemble import MOST_LIMB_RESIDUAL
-from ecg_trt.geometry.signal import runs
 from ecg_trt.layout import RECORD_SECONDS, upright
 from ecg_trt.quality.features import DOUBTFUL_LABELS, Evidence
 from ecg_trt.quality.model import FEATURES
+from ecg_trt.signal.assemble import MOST_LIMB_RESIDUAL
+from ecg_trt.signal.resample import runs
 from ecg_trt.types import Array
 
 _DOUBTFUL_QUALITY, _DOUBTFUL_LAYOUT = 0.5, 0.6

@@ -38,7 +38,7 @@ class ReadScales:
 
     def __call__(self, printed: Mapping[str, float], marks: PageMarks, naming: Naming, page: RectifiedPage,
                  strips: Sequence[Strip]) -> Callable[[float], Scales]:  # fmt: skip
-        """Speed and gain, given what the waves will say of speed (`pace.fast_odds`), 0 before there are waves.
+        """Speed and gain, given what the waves will say of speed (`signal.beat_speed.fast_odds`), 0 before there are waves.
 
         Args:
             printed: what `Caption` reads.

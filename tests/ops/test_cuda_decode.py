@@ -7,7 +7,7 @@ import pytest
 
 from ecg_trt.errors import OptionError
 from ecg_trt.geometry.heat import heat_of
-from ecg_trt.geometry.signal import RIDGE_CANDIDATES, decode_ridge, follow_ridge, ridge_path
+from ecg_trt.geometry.ridge import RIDGE_CANDIDATES, decode_ridge, follow_ridge, ridge_path
 from ecg_trt.layout import MARKED_WORDS
 from ecg_trt.ops.base import Letters
 from ecg_trt.ops.cuda_decode import _PATH_PRICES

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ecg_trt.geometry.beats import beat_delays, punctual
-from ecg_trt.geometry.limb import LIMB, blend_limb_leads, foreign_borders, limb_residual
-from ecg_trt.geometry.signal import fill_gaps, resample, seen_columns, without_end_steps
 from ecg_trt.layout import LEADS, RECORD_SECONDS, upright
+from ecg_trt.signal.beats import beat_delays, punctual
+from ecg_trt.signal.limb_leads import LIMB, blend_limb_leads, foreign_borders, limb_residual
+from ecg_trt.signal.resample import fill_gaps, resample, seen_columns, without_end_steps
 from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
 
 MOST_LIMB_RESIDUAL = 0.5  # beyond it, one of the limb leads was misread or is named wrongly

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ecg_trt.geometry.beats import find_beats, steepness
 from ecg_trt.layout import USUAL_SPEED_MM_PER_S
+from ecg_trt.signal.beats import find_beats, steepness
 from ecg_trt.types import Array, RectifiedPage, Strip, TraceMap
 
 # A linear discriminant between 798 records of PTB-XL (CC BY 4.0) laid out as 3x4+1 pages at 25 and at 50 mm/s. Of those

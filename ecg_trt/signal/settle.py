@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ecg_trt.geometry.limb import LIMB, unlawful
-from ecg_trt.geometry.signal import seen_columns
 from ecg_trt.layout import INVERTED_AVR, LEADS, upright
+from ecg_trt.signal.limb_leads import LIMB, unlawful
+from ecg_trt.signal.resample import seen_columns
 from ecg_trt.types import Array, RectifiedPage, Strip, TraceMap
 
 _CLEARLY = 0.2  # ratio of what the laws leave over, squared, at which one sign is clearly right

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ecg_trt.geometry.assemble import assemble, lost_shares
-from ecg_trt.geometry.limb import foreign_borders
-from ecg_trt.geometry.settle import settle_avr, settle_rhythm, settle_slant
 from ecg_trt.layout import LEADS, upright
+from ecg_trt.signal.assemble import assemble, lost_shares
+from ecg_trt.signal.limb_leads import foreign_borders
+from ecg_trt.signal.settle import settle_avr, settle_rhythm, settle_slant
 from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
 
 PX_PER_MM = (10.0, 4.0)

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecg_trt.errors import OptionError
-from ecg_trt.geometry.limb import LIMB_FROM_DIPOLE, blend_limb_leads, limb_residual
-from ecg_trt.geometry.signal import decode_ridge, fill_gaps, follow_ridge, resample, seen_columns, without_end_steps
+from ecg_trt.geometry.ridge import decode_ridge, follow_ridge
+from ecg_trt.signal.limb_leads import LIMB_FROM_DIPOLE, blend_limb_leads, limb_residual
+from ecg_trt.signal.resample import fill_gaps, resample, seen_columns, without_end_steps
 
 
 def ridge(rows: np.ndarray, height: int, sigma: float = 1.2) -> np.ndarray:

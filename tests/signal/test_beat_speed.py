@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ecg_trt.geometry.pace import fast_odds, heights_mm
+from ecg_trt.signal.beat_speed import fast_odds, heights_mm
 from ecg_trt.types import RectifiedPage, Segment, Strip, TraceMap
 
 PX_PER_MM = 10.0

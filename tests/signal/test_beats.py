@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ecg_trt.geometry.beats import beat_delays, punctual
+from ecg_trt.signal.beats import beat_delays, punctual
 
 FS, SPEED = 500.0, 25.0
 TIMES_S = np.array([0.6, 1.4, 2.25, 3.0, 3.9])
