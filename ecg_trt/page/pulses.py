@@ -13,8 +13,8 @@ from itertools import product
 import cv2
 import numpy as np
 
-from ecg_trt.geometry.strips import ROW_MM, SIDE_MM
 from ecg_trt.layout import GAINS_MM_PER_MV, PAPER_SPEEDS_MM_PER_S, USUAL_GAIN_MM_PER_MV, USUAL_SPEED_MM_PER_S
+from ecg_trt.stages.rectify import ROW_MM, SIDE_MM
 from ecg_trt.types import Array, Strip
 
 _PULSE_S = 0.2

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from ecg_trt.geometry.naming import name_strips
-from ecg_trt.geometry.strips import agree_on_span, find_strips, shift_to_pen, slant_of
 from ecg_trt.layout import MARKED_WORDS
+from ecg_trt.page.naming import name_strips
+from ecg_trt.page.strips import agree_on_span, find_strips, shift_to_pen, slant_of
 from ecg_trt.types import Segment, Strip
 from tests.geometry.true_maps import maps_of, page_of
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ecg_trt.geometry.naming import Naming
-from ecg_trt.geometry.pulses import Pulse
-from ecg_trt.geometry.scales import Scales, read_scales, read_setting, told_alone
 from ecg_trt.layout import GAIN_WORDS, LAYOUTS, SETTING_WORDS, SPEED_WORDS, STRIPS, Layout
+from ecg_trt.page.naming import Naming
+from ecg_trt.page.pulses import Pulse
+from ecg_trt.page.scales import Scales, read_scales, read_setting, told_alone
 from ecg_trt.types import Strip
 
 NO_PULSE, USUAL_PULSE = Pulse(None, None), Pulse(25.0, 10.0)

@@ -11,7 +11,7 @@ import numpy as np
 from ecg_trt.errors import PageError
 from ecg_trt.geometry.homography import apply_homography, fit_homography, grid_homography, jacobian
 from ecg_trt.geometry.refine import Refined
-from ecg_trt.geometry.strips import usual_row_length
+from ecg_trt.layout import standard_row_length
 from ecg_trt.types import Array, GridWarp, Strip
 
 _BAND_MM, _SMOOTH_MM = 4, 1.5  # above and below a zero line where marks are looked for; by which they are smoothed
@@ -44,7 +44,7 @@ def squared(grid: GridWarp, strips: Sequence[Strip], letters: Array, marks: tupl
         return same
     level = np.array([np.mean([y for _, y, _ in row]) for row in found for _ in row])
     length = float(np.polyfit(seen[:, 2], seen[:, 0], 1)[0])
-    usual = usual_row_length(length, slack=_MOST_SCALE)
+    usual = standard_row_length(length, slack=_MOST_SCALE)
     if usual is None:
         return same
     zoom = usual / length

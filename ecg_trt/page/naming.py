@@ -27,6 +27,7 @@ from ecg_trt.types import Array, Segment, Strip
 
 # Where lead names stand with regard to their segments' starts and to their zero lines, alike on the whole page: mostly
 # near the start, on some pages well behind it.
+DOUBTFUL_LABELS = 0.15  # names read the right way up score 0.2 and more, the wrong way up 0.1 and less
 _LABEL_REACHES_MM = ((-9.0, 16.0), (10.0, 32.0))
 _LABEL_RISE_MM = tuple(range(-16, 13))
 _FAR_NAMES = 0.3  # what names far behind the start cost

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ecg_trt.geometry.scales import Scales
 from ecg_trt.layout import LEADS
+from ecg_trt.page.scales import Scales
 from ecg_trt.quality.features import Evidence
 from ecg_trt.quality.model import FEATURES
-from ecg_trt.quality.words import refuse_foreign, refuse_low_quality, warnings_of
+from ecg_trt.quality.warnings import reject_foreign, reject_low_quality, warnings_of
 from tests.quality.sound_page import evidence_of_a_page
 
 _JARGON = ("residual", "lattice", "homography", "confidence", "px", "SNR")
@@ -102,15 +102,15 @@ def test_waves_that_leave_the_page_are_told() -> None:
 
 def test_refusals_say_why() -> None:
     features = np.zeros((12, len(FEATURES)))
-    error = refuse_foreign(features, "cat.jpg")
+    error = reject_foreign(features, "cat.jpg")
     assert "cat.jpg" in str(error) and "no lead names" in error.got and "no 5 mm grid" in error.got
     for name, value in (("names", 0.4), ("lattice_known", 1.0), ("together", 0.8), ("page_unsure", -2.0)):
         features[:, FEATURES.index(name)] = value
-    assert refuse_foreign(features, "cat.jpg").got == "curves unlike those of an ECG"
-    low = refuse_low_quality(0.314, 0.5, "page.jpg")
+    assert reject_foreign(features, "cat.jpg").got == "curves unlike those of an ECG"
+    low = reject_low_quality(0.314, 0.5, "page.jpg")
     assert "0.31" in low.got and "0.50" in low.expected and "--min-quality" in low.mend
 
 
 @pytest.mark.parametrize("rows", [0, 12])
 def test_a_page_without_leads_is_described_too(rows: int) -> None:
-    assert refuse_foreign(np.full((rows, len(FEATURES)), np.nan), "x.jpg").got
+    assert reject_foreign(np.full((rows, len(FEATURES)), np.nan), "x.jpg").got

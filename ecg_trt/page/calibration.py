@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from ecg_trt.config import AUTO, Options
-from ecg_trt.geometry.naming import Naming
-from ecg_trt.geometry.pulses import read_pulses, stroke_windows
-from ecg_trt.geometry.scales import Scales, read_scales
 from ecg_trt.ops.base import ImageOps
+from ecg_trt.page.naming import Naming
+from ecg_trt.page.pulses import read_pulses, stroke_windows
+from ecg_trt.page.scales import Scales, read_scales
 from ecg_trt.stages.rectify import PageMarks
 from ecg_trt.types import Array, RectifiedPage, Strip
 
@@ -38,7 +38,7 @@ class ReadScales:
 
     def __call__(self, printed: Mapping[str, float], marks: PageMarks, naming: Naming, page: RectifiedPage,
                  strips: Sequence[Strip]) -> Callable[[float], Scales]:  # fmt: skip
-        """Speed and gain, given what the waves will say of speed (`signal.beat_speed.fast_odds`), 0 before there are waves.
+        """Speed and gain, given what the waves say of speed (`signal.beat_speed.fast_odds`), 0 before there are any.
 
         Args:
             printed: what `Caption` reads.

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecg_trt.geometry.naming import Naming
 from ecg_trt.geometry.refine import Refined
-from ecg_trt.geometry.strips import ODD_LENGTH, usual_row_length
-from ecg_trt.quality.features import DOUBTFUL_LABELS
+from ecg_trt.layout import ODD_LENGTH, standard_row_length
+from ecg_trt.page.naming import DOUBTFUL_LABELS, Naming
 from ecg_trt.stages.rectify import PageMarks
 from ecg_trt.types import GridWarp, PageAlignment
 
@@ -23,7 +22,7 @@ _BEYOND_MM = 4.0  # by which a strip may reach beyond the lattice that was seen
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PageCandidate:
     """What one alignment shows.
 
     Attributes:
@@ -87,7 +86,7 @@ class Look:
     @property
     def _usual_mm(self) -> float | None:
         """The length at which devices print rows that these have, about; None if they have none."""
-        return usual_row_length(self.length_mm) if self.length_mm > 0 else None
+        return standard_row_length(self.length_mm) if self.length_mm > 0 else None
 
     @property
     def scale_score(self) -> float:
@@ -115,5 +114,5 @@ class Look:
         seen = np.flatnonzero(self.grid.measured.any(0)) * self.grid.mm_per_cell
         spans = [s.x_mm for s in self.naming.strips]
         return bool(len(seen)) and all(
-            usual_row_length(b - a) is not None and max(seen[0] - a, b - seen[-1]) < _BEYOND_MM for a, b in spans
+            standard_row_length(b - a) is not None and max(seen[0] - a, b - seen[-1]) < _BEYOND_MM for a, b in spans
         )

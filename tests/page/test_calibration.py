@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from ecg_trt.config import Options
-from ecg_trt.geometry.naming import Naming
-from ecg_trt.geometry.strips import ROW_MM, SIDE_MM
 from ecg_trt.layout import LAYOUTS, SETTING_WORDS
 from ecg_trt.ops.select import open_ops
-from ecg_trt.stages.rectify import PageMarks
-from ecg_trt.stages.scales import ReadScales
+from ecg_trt.page.calibration import ReadScales
+from ecg_trt.page.naming import Naming
+from ecg_trt.stages.rectify import ROW_MM, SIDE_MM, PageMarks
 from ecg_trt.synth.page import draw_page
 from ecg_trt.synth.signals import simulate
 from ecg_trt.synth.spec import draw_spec

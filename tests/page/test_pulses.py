@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from ecg_trt.geometry.pulses import Pulse, ink_of_pulses, pulses_on_map, read_pulses, stroke_windows
+from ecg_trt.page.pulses import Pulse, ink_of_pulses, pulses_on_map, read_pulses, stroke_windows
 from ecg_trt.synth.page import Page, draw_page
 from ecg_trt.synth.signals import simulate
 from ecg_trt.synth.spec import draw_spec
@@ -75,7 +75,7 @@ def test_what_strokes_do_not_show_the_map_says_as_far_as_it_is_usual_or_sure() -
 
 def test_where_strokes_are_sure_of_the_gain_alone_the_map_says_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     ink = dict.fromkeys(product([25.0, 50.0], [5.0, 10.0, 20.0]), 0.0) | {(25.0, 20.0): 0.5, (50.0, 20.0): 0.4}
-    monkeypatch.setattr("ecg_trt.geometry.pulses.ink_of_pulses", lambda *_: ink)
+    monkeypatch.setattr("ecg_trt.page.pulses.ink_of_pulses", lambda *_: ink)
     page = page_of(5, layout="3x4+1", paper_speed_mm_per_s=25.0, gain_mm_per_mv=10.0, pulse="left")
     blank = (np.full((4, 256, 152, 3), 255, np.uint8),) * 2
     assert read_pulses(maps_of(page)["pulse"][0], page.strips, blank, PX_PER_MM) == Pulse(25.0, 20.0)

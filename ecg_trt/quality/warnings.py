@@ -9,7 +9,8 @@ import numpy as np
 
 from ecg_trt.errors import LowQualityError, NoEcgFoundError
 from ecg_trt.layout import RECORD_SECONDS, upright
-from ecg_trt.quality.features import DOUBTFUL_LABELS, Evidence
+from ecg_trt.page.naming import DOUBTFUL_LABELS
+from ecg_trt.quality.features import Evidence
 from ecg_trt.quality.model import FEATURES
 from ecg_trt.signal.assemble import MOST_LIMB_RESIDUAL
 from ecg_trt.signal.resample import runs
@@ -123,27 +124,7 @@ def _doubts(quality: Array, leads: Sequence[str]) -> Iterator[str]:
                "Compare it with the page.")  # fmt: skip
 
 
-def refuse_without_strips(source: str) -> NoEcgFoundError:
-    """The error for a sheet on which no row of an ECG is seen."""
-    return NoEcgFoundError(
-        f"no strip of an ECG found in {source}",
-        got="a sheet without a trace that goes on for 2 cm",
-        expected="at least one printed strip",
-        mend="Photograph the whole page from above, sharp and in even light.",
-    )
-
-
-def refuse_without_signs(source: str) -> NoEcgFoundError:
-    """The error for rows that neither a grid nor a lead name shows to be those of an ECG."""
-    return NoEcgFoundError(
-        f"no ECG found in {source}",
-        got="a sheet with neither a 5 mm grid nor a lead name that can be read",
-        expected="at least one of the two",
-        mend="Move closer, so that the lead names can be read, or scan the page.",
-    )
-
-
-def refuse_foreign(features: Array, source: str) -> NoEcgFoundError:
+def reject_foreign(features: Array, source: str) -> NoEcgFoundError:
     """The error for a page that is no ECG, or none that can be read.
 
     Args:
@@ -170,7 +151,7 @@ def refuse_foreign(features: Array, source: str) -> NoEcgFoundError:
     )
 
 
-def refuse_low_quality(quality: float, least: float, source: str) -> LowQualityError:
+def reject_low_quality(quality: float, least: float, source: str) -> LowQualityError:
     """The error for a page that was read less well than was asked for."""
     return LowQualityError(
         f"the reading of {source} is not good enough",

@@ -7,7 +7,9 @@ from itertools import product
 import cv2
 import numpy as np
 
-from ecg_trt.types import Array
+from ecg_trt.ops.base import ImageOps
+from ecg_trt.stages.frames import ALIGN_INPUT_PX, BESIDE_GREY
+from ecg_trt.types import Array, Photo
 
 _SHARES = np.linspace(0.12, 0.88, 9)  # between the darkest and the lightest of a picture, where sheets are set apart
 _LEAST_SPREAD = 6  # levels between them, without which there is nothing to set apart
@@ -18,6 +20,23 @@ _STRAIGHTER = 4  # how much more its straight edges count than its size
 _RIM_PX, _RIM_PRICE = 3, 0.2  # a corner at the picture's rim is one of the table's rather than of a sheet
 _SAME = 0.7  # overlap of two that are one
 _ROUNDINGS = (0.01, 0.02, 0.03, 0.05, 0.08)  # of an outline, as a share of its length, until four corners are left
+
+
+def sheets_of(photo: Photo, ops: ImageOps, most: int) -> list[Array]:
+    """Find sheets of paper in a photo by their edges.
+
+    Args:
+        photo: the photo.
+        ops: pixel work.
+        most: how many are wanted.
+
+    Returns:
+        Up to `most` of (4, 2) photo px, corners in order around it, the likeliest first.
+    """
+    scale = ALIGN_INPUT_PX / max(photo.image.shape[:2])
+    hw = (round(photo.image.shape[0] * scale), round(photo.image.shape[1] * scale))
+    small = ops.warp_homography(photo.image, np.diag([scale, scale, 1.0]), hw, fill=BESIDE_GREY)
+    return [sheet / scale for sheet in find_sheets(ops.download(small)[0], most)]
 
 
 def find_sheets(picture: Array, most: int) -> list[Array]:

@@ -12,12 +12,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from ecg_trt.layout import STANDARD_ROW_LENGTHS_MM, standard_row_length
 from ecg_trt.types import Array, Strip
 
-SIDE_MM, ROW_MM = 18.0, 27.0
-"""How far beside the strips the page is flattened, and above and below: farther off there is mostly text."""
-ODD_LENGTH = 0.06
-"""By which a row may be longer or shorter than devices print it, as a share."""
 _LEAST_STRIP_MM, _ZERO_SEEN = 20.0, 0.3
 _LEAST_ROW_PITCH_MM = 7
 # Parts of a pitch (percentile of distances) by which a part of a row may lie below another, and one that overlaps it.
@@ -25,7 +22,6 @@ _DRIFT, _TWICE, _OVERLAP_MM, _PITCH = 0.45, 0.25, 3.0, 75
 _SLANTS_RAD = np.deg2rad(np.arange(-7.0, 7.25, 0.5))
 # By which rows must stand out more along a slanted direction, and how much of two of them must be seen.
 _CLEARLY_SLANTED, _SLANTED_MM = 1.3, 40.0
-_ROW_LENGTHS_MM = (125.0, 250.0, 500.0)  # 5 or 10 s at 25 or 50 mm/s
 # Some printers are a per cent fast or slow; that much more the marks must add up to for a row to be of another length.
 _SCALES, _OTHER_LENGTH = (0.988, 0.99, 0.992, 0.994, 1.006, 1.008, 1.01, 1.012), 0.08
 _ANY_SCALE = tuple(np.linspace(0.92, 1.08, 41))  # where no lattice tells how large the page is
@@ -109,12 +105,6 @@ def _extent(line: Array, gap_mm: int = 30) -> tuple[float, float] | None:
     return (float(run[0]), float(run[-1])) if run[-1] - run[0] >= _LEAST_STRIP_MM else None
 
 
-def usual_row_length(length_mm: float, slack: float = ODD_LENGTH) -> float | None:
-    """The length at which devices print rows that is nearest, None if it is off by more than a share of `slack`."""
-    usual = min(_ROW_LENGTHS_MM, key=lambda row: abs(np.log(row / length_mm)))
-    return usual if abs(usual - length_mm) < slack * usual else None
-
-
 def agree_on_span(strips: Sequence[Strip], start: Array, end: Array, *, is_scaled: bool = True) -> list[Strip]:
     """Lets the strips of a page share their beginning and end where most of them do.
 
@@ -141,7 +131,7 @@ def agree_on_span(strips: Sequence[Strip], start: Array, end: Array, *, is_scale
     is_long = lengths > _LONG * lengths.max()
     low, high = map(float, np.median(spans[is_long] if is_long.mean() >= 0.5 else spans, axis=0))
     shared = (low, high)
-    length = usual_row_length(high - low)
+    length = standard_row_length(high - low)
     if length is not None:
         middle = (low + high - length) / 2
         reach = middle - _SPAN_REACH_MM, middle + _SPAN_REACH_MM
@@ -151,7 +141,7 @@ def agree_on_span(strips: Sequence[Strip], start: Array, end: Array, *, is_scale
         is_other = best.marks >= _ENOUGH_MARKS and best.total > usual.total + _OTHER_LENGTH
         shared = best.span if is_other else usual.span
     else:
-        for length in _ROW_LENGTHS_MM:
+        for length in STANDARD_ROW_LENGTHS_MM:
             if _LEAST_SHARE * length < high - low < length:
                 whole = _laid(starts, ends, length, (high - length - _CUT_MM, low + _CUT_MM))
                 shared = whole.span if whole.marks >= _ENOUGH_MARKS else shared
@@ -211,15 +201,3 @@ def shift_to_pen(strips: Sequence[Strip], confidence: Array, origin_x_mm: float,
         return tuple(strips)
     shift = float(np.median(said))
     return tuple(s.moved(shift) for s in strips)
-
-
-def region_of(strips: Sequence[Strip], row_mm: float = ROW_MM) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Origin and size (x, y), mm, of the part of the page that is flattened for these strips.
-
-    Args:
-        strips: rows of the page.
-        row_mm: how far above and below their zero lines they are looked at.
-    """
-    x0, x1 = min(s.x_mm[0] for s in strips) - SIDE_MM, max(s.x_mm[1] for s in strips) + SIDE_MM
-    y0, y1 = strips[0].zero_y_mm - row_mm, strips[-1].zero_y_mm + row_mm
-    return (x0, y0), (x1 - x0, y1 - y0)

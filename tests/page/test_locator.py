@@ -12,14 +12,14 @@ import pytest
 from ecg_trt.backends.fake import FakeBackend
 from ecg_trt.clock import Clock
 from ecg_trt.digitizer import Digitizer
-from ecg_trt.find import Find
 from ecg_trt.geometry.homography import apply_homography
-from ecg_trt.geometry.naming import Naming
 from ecg_trt.geometry.refine import Refined
-from ecg_trt.geometry.scales import Scales
 from ecg_trt.layout import LAYOUTS, SETTING_WORDS
-from ecg_trt.look import Look
 from ecg_trt.ops.select import open_ops
+from ecg_trt.page.candidate import PageCandidate
+from ecg_trt.page.locator import PageLocator
+from ecg_trt.page.naming import Naming
+from ecg_trt.page.scales import Scales
 from ecg_trt.runtime import NETWORKS, Runtime
 from ecg_trt.types import GridWarp, PageAlignment, Photo, Segment, Strip
 
@@ -38,10 +38,10 @@ def _grid(*, is_seen: bool) -> GridWarp:
     return GridWarp(nodes, 5.0, 0.1, np.full(nodes.shape[:2], is_seen))
 
 
-def _look(*, is_seen: bool = True, names: float = 0.5) -> Look:
+def _look(*, is_seen: bool = True, names: float = 0.5) -> PageCandidate:
     grid = _grid(is_seen=is_seen)
     naming = Naming(LAYOUTS["3x4"], 1.0, ROWS, (), names)
-    return Look(_alignment(), grid, NOTHING, naming, Refined(grid, ROWS, NOTHING))
+    return PageCandidate(_alignment(), grid, NOTHING, naming, Refined(grid, ROWS, NOTHING))
 
 
 def _marks(label: str) -> Any:
@@ -62,7 +62,7 @@ class _Rectify:
 
 def test_print_is_sought_farther_from_the_rows_where_a_lattice_reaches() -> None:
     rectify: Any = _Rectify()
-    find = Find(NOTHING, rectify, open_ops(), "auto")
+    find = PageLocator(NOTHING, rectify, open_ops(), "auto")
     wider = find.wider(PHOTO, _look())
     assert wider is not None and wider.marks == "marks from farther off"
     (asked,) = rectify.asked
@@ -111,11 +111,11 @@ def test_rows_that_run_aslant_are_looked_at_level_if_that_shows_more() -> None:
         cv2.line(aslant, (20, y - 9), (270, y + 9), 1.0, 3)
     marks: Any = type("Marks", (), {"zero": aslant})()
 
-    def located(names_when_level: float) -> tuple[Look, list[PageAlignment]]:
-        find: Any = Find(NOTHING, NOTHING, open_ops(), "auto")
+    def located(names_when_level: float) -> tuple[PageCandidate, list[PageAlignment]]:
+        find: Any = PageLocator(NOTHING, NOTHING, open_ops(), "auto")
         asked: list[PageAlignment] = []
 
-        def look(photo: Photo, alignment: PageAlignment, clock: Clock) -> Look:
+        def look(photo: Photo, alignment: PageAlignment, clock: Clock) -> PageCandidate:
             asked.append(alignment)
             names = 0.3 if len(asked) == 1 else names_when_level
             return replace(_look(is_seen=False, names=names), alignment=alignment, marks=marks)
@@ -132,7 +132,7 @@ def test_rows_that_run_aslant_are_looked_at_level_if_that_shows_more() -> None:
 
 
 def test_a_closer_look_counts_in_the_times() -> None:
-    find: Any = Find(NOTHING, NOTHING, open_ops(), "auto")
+    find: Any = PageLocator(NOTHING, NOTHING, open_ops(), "auto")
     unsettled, clock = _look(names=0.05), Clock()
     find.refine = lambda photo, look: look.refined
     find._look = lambda photo, alignment, clock: replace(unsettled, alignment=alignment)

@@ -7,20 +7,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecg_trt.geometry.naming import Naming
 from ecg_trt.layout import LAYOUTS, STRIPS, Layout
-from ecg_trt.look import Look
+from ecg_trt.page.candidate import PageCandidate
+from ecg_trt.page.naming import Naming
 from ecg_trt.types import GridWarp, Strip
 
 UNKNOWN = Layout(STRIPS, (("II",),))
 
 
 def _look(layout: Layout, names: float, *, length: float = 250.0, rows: int = 4, probability: float = 1.0,
-          has_grid: bool = True) -> Look:  # fmt: skip
+          has_grid: bool = True) -> PageCandidate:  # fmt: skip
     strips = tuple(Strip(40.0 + 30 * k, (20.0, 20.0 + length), 1.0) for k in range(rows))
     grid = GridWarp(np.zeros((4, 4, 2), np.float32), 5.0, 0.1, np.full((4, 4), has_grid))
     nothing: Any = None
-    return Look(nothing, grid, nothing, Naming(layout, probability, strips, (), names))
+    return PageCandidate(nothing, grid, nothing, Naming(layout, probability, strips, (), names))
 
 
 def test_a_known_layout_is_worth_more_than_strips_of_any_kind() -> None:
@@ -67,7 +67,7 @@ def test_without_a_lattice_rows_of_a_usual_length_tell_the_scale() -> None:
 
 def test_a_look_that_shows_nothing_is_worth_least() -> None:
     nothing: Any = None
-    blank = Look(nothing, nothing, nothing, None)
+    blank = PageCandidate(nothing, nothing, nothing, None)
     assert blank.worth < _look(UNKNOWN, 0.0).worth
     assert blank.length_mm == 0.0
     assert not blank.is_upright

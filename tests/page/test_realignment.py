@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ecg_trt.geometry.homography import apply_homography
-from ecg_trt.stages.align import realigned
+from ecg_trt.page.realignment import refine_alignment
 from ecg_trt.types import GridWarp, PageAlignment, Strip
 
 
@@ -26,7 +26,7 @@ _TRUE = np.array([[9.0, 0.4, 120.0], [-0.3, 8.8, 200.0], [1e-5, 2e-5, 1.0]])  # 
 
 def test_with_a_lattice_its_homography_is_taken() -> None:
     strips = [Strip(60.0, (20.0, 270.0), 1.0), Strip(120.0, (20.0, 270.0), 1.0)]
-    better = realigned(_alignment(np.eye(3)), _grid(_TRUE, True), strips)
+    better = refine_alignment(_alignment(np.eye(3)), _grid(_TRUE, True), strips)
     assert better is not None
     places = np.array([[20.0, 60.0], [270.0, 60.0], [270.0, 120.0]])
     found = apply_homography(better.page_from_photo, apply_homography(_TRUE, places))
@@ -36,7 +36,7 @@ def test_with_a_lattice_its_homography_is_taken() -> None:
 
 def test_a_cut_row_gets_room_on_both_sides() -> None:
     strips = [Strip(60.0, (40.0, 240.0), 1.0)]
-    better = realigned(_alignment(np.eye(3)), _grid(_TRUE, True), strips)
+    better = refine_alignment(_alignment(np.eye(3)), _grid(_TRUE, True), strips)
     assert better is not None and better.size_mm[0] >= 250 + 50
 
 
@@ -47,7 +47,7 @@ def test_a_cut_row_gets_room_on_both_sides() -> None:
 def test_a_row_of_unusual_length_gets_room_where_it_ends_with_the_lattice(
     x_mm: tuple[float, float], is_roomy: list[bool]
 ) -> None:
-    better = realigned(_alignment(np.eye(3)), _grid(_TRUE, True), [Strip(60.0, x_mm, 1.0)])
+    better = refine_alignment(_alignment(np.eye(3)), _grid(_TRUE, True), [Strip(60.0, x_mm, 1.0)])
     assert better is not None
     ends = apply_homography(better.page_from_photo, apply_homography(_TRUE, np.array([(x, 60.0) for x in x_mm])))[:, 0]
     around = ends[0], better.size_mm[0] - ends[1]
@@ -57,7 +57,7 @@ def test_a_row_of_unusual_length_gets_room_where_it_ends_with_the_lattice(
 def test_without_a_lattice_rows_tell_the_scale() -> None:
     shrunk = _TRUE @ np.diag([250 / 225, 250 / 225, 1.0])  # rows seem 225 mm long
     strips = [Strip(50.0, (20.0, 245.0), 1.0), Strip(100.0, (20.0, 245.0), 1.0)]
-    better = realigned(_alignment(np.linalg.inv(shrunk)), _grid(shrunk, False), strips)
+    better = refine_alignment(_alignment(np.linalg.inv(shrunk)), _grid(shrunk, False), strips)
     assert better is not None
     ends = apply_homography(shrunk, np.array([[20.0, 50.0], [245.0, 50.0]]))
     found = apply_homography(better.page_from_photo, ends)
@@ -65,4 +65,4 @@ def test_without_a_lattice_rows_tell_the_scale() -> None:
 
 
 def test_without_lattice_or_usual_rows_there_is_nothing_to_go_by() -> None:
-    assert realigned(_alignment(np.eye(3)), _grid(_TRUE, False), [Strip(50.0, (20.0, 55.0), 1.0)]) is None
+    assert refine_alignment(_alignment(np.eye(3)), _grid(_TRUE, False), [Strip(50.0, (20.0, 55.0), 1.0)]) is None

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ecg_trt.geometry.sheets import find_sheets
+from ecg_trt.page.sheets import find_sheets
 from ecg_trt.types import Array
 
 SHEET = np.array([[120.0, 90.0], [400.0, 60.0], [430.0, 260.0], [140.0, 300.0]])

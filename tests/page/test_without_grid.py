@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from ecg_trt.geometry.homography import apply_homography
-from ecg_trt.geometry.squared import squared
-from ecg_trt.geometry.strips import agree_on_span, find_strips, region_of
 from ecg_trt.layout import LAYOUTS
+from ecg_trt.page.strips import agree_on_span, find_strips
+from ecg_trt.page.without_grid import squared
+from ecg_trt.stages.rectify import region_of
 from ecg_trt.types import Array, GridWarp, Segment, Strip
 from tests.geometry.true_maps import maps_of, page_of
 

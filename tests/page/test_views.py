@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -12,8 +13,10 @@ import pytest
 from ecg_trt.backends.fake import FakeBackend
 from ecg_trt.clock import Clock
 from ecg_trt.errors import NoEcgFoundError, PageError, ResolutionError
-from ecg_trt.find import Find
+from ecg_trt.ops.base import ImageOps
 from ecg_trt.ops.select import open_ops
+from ecg_trt.page.locator import PageLocator
+from ecg_trt.page.sheets import sheets_of
 from ecg_trt.stages.align import Align, stretch_contrast
 from ecg_trt.stages.frames import BESIDE_GREY
 from ecg_trt.stages.rectify import Rectify
@@ -91,10 +94,10 @@ class _Sought:
         self.shows |= {f"sheet {k}": shown for k, shown in enumerate(sheets)}
         self.seen: list[str] = []
         ops = open_ops()
-        self.finder = Find(self, Rectify(FakeBackend(lambda feed: {}), ops), ops, "auto")  # type: ignore[arg-type]
+        self.finder = PageLocator(self, Rectify(FakeBackend(lambda feed: {}), ops), ops, "auto")  # type: ignore[arg-type]
         self.finder.locate = lambda photo, alignment, clock: self.answer()  # type: ignore[method-assign]
 
-    def sheets(self, photo: Photo, most: int) -> list[str]:
+    def sheets(self, photo: Photo, ops: ImageOps, most: int) -> list[str]:
         return [name for name in self.shows if name.startswith("sheet")][:most]
 
     def __call__(
@@ -113,7 +116,8 @@ class _Sought:
         return shown
 
     def find(self) -> Any:
-        return self.finder(Photo(np.zeros((9, 9, 3), np.uint8), "photo"), Clock())
+        with patch("ecg_trt.page.locator.sheets_of", self.sheets):
+            return self.finder(Photo(np.zeros((9, 9, 3), np.uint8), "photo"), Clock())
 
 
 NOTHING = NoEcgFoundError("nothing", got="wood", expected="a page", mend="Look again.")
@@ -160,7 +164,7 @@ def test_a_sheet_is_shown_alone_and_straight() -> None:
     corners = np.array([[300.0, 250.0], [1300.0, 300.0], [1250.0, 1000.0], [350.0, 950.0]])
     cv2.fillConvexPoly(image, corners.astype(np.int32), (220, 220, 220))
     align, shown = _blind()
-    (sheet,) = align.sheets(Photo(image, "photo"), 3)
+    (sheet,) = sheets_of(Photo(image, "photo"), align.ops, 3)
     assert np.abs(sheet[:, None] - corners).max(-1).min(1).max() < 15
     alignment = align(Photo(image, "photo"), sheet=sheet)  # though the network sees no ECG paper on it
     (canvas,) = shown

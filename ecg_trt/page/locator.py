@@ -11,7 +11,6 @@ import numpy as np
 from ecg_trt.clock import Clock
 from ecg_trt.errors import PageError, ResolutionError
 from ecg_trt.geometry.homography import apply_homography
-from ecg_trt.geometry.naming import name_boxes, name_strips
 from ecg_trt.geometry.offsets import LinePlaces
 from ecg_trt.geometry.refine import (
     Refined,
@@ -22,13 +21,15 @@ from ecg_trt.geometry.refine import (
     refine_lattice,
     smooth_if_flat,
 )
-from ecg_trt.geometry.squared import squared
-from ecg_trt.geometry.strips import agree_on_span, find_strips, slant_of
-from ecg_trt.look import Look
 from ecg_trt.ops.base import ImageOps
-from ecg_trt.quality.features import DOUBTFUL_LABELS
-from ecg_trt.quality.words import refuse_without_signs, refuse_without_strips
-from ecg_trt.stages.align import Align, may_go_on, realigned, tilted, turned, zoomed
+from ecg_trt.page.candidate import PageCandidate
+from ecg_trt.page.naming import DOUBTFUL_LABELS, name_boxes, name_strips
+from ecg_trt.page.realignment import may_extend_beyond_view, refine_alignment, rotate90, scale
+from ecg_trt.page.rejection import reject_without_signs, reject_without_strips
+from ecg_trt.page.sheets import sheets_of
+from ecg_trt.page.strips import agree_on_span, find_strips, slant_of
+from ecg_trt.page.without_grid import squared
+from ecg_trt.stages.align import Align, rotate
 from ecg_trt.stages.rectify import Rectify
 from ecg_trt.types import PageAlignment, Photo
 
@@ -41,8 +42,8 @@ _LAST_GAINS, _GROWN = (0.0, 0.1, 0.1), 1.1
 _TURNED = 0.05  # by which the names must be read better for the page to be taken as turned
 
 
-class Find:
-    """Photo to `Look`.
+class PageLocator:
+    """Photo to `PageCandidate`.
 
     Args:
         align: the first stage.
@@ -54,9 +55,9 @@ class Find:
     def __init__(self, align: Align, rectify: Rectify, ops: ImageOps, layout: str) -> None:
         self.align, self.rectify, self.ops, self.layout = align, rectify, ops, layout
 
-    def __call__(self, photo: Photo, clock: Clock) -> Look:
+    def __call__(self, photo: Photo, clock: Clock) -> PageCandidate:
         """The look that shows most; a page not found, hardly read or of no known layout is sought in other views."""
-        found: list[Look] = []
+        found: list[PageCandidate] = []
         aligned: list[PageAlignment] = []
         refused: list[PageError] = []
         for align in self._views(photo, found, aligned, clock):
@@ -74,7 +75,7 @@ class Find:
             raise refused[0]
         return max(found, key=lambda look: look.worth)
 
-    def refine(self, photo: Photo, look: Look) -> Refined:
+    def refine(self, photo: Photo, look: PageCandidate) -> Refined:
         """The lattice after a closer look at the printed lines, or at the marks where there are none."""
         assert look.naming is not None
         grid, strips = look.grid, look.naming.strips
@@ -93,7 +94,7 @@ class Find:
             return squared(grid, strips, letters, (look.marks.start, look.marks.end))
         return Refined(smooth_if_flat(followed[0]), carried(strips, followed[1], grid.mm_per_cell), letters)
 
-    def wider(self, photo: Photo, look: Look) -> Look | None:
+    def wider(self, photo: Photo, look: PageCandidate) -> PageCandidate | None:
         """What is marked farther from the rows; None where no lattice shows how the page goes on, or there is no more.
 
         It has a lattice and a frame of its own, and is not named.
@@ -103,7 +104,7 @@ class Find:
         if not grid.is_seen:
             return None
         try:
-            alignment = realigned(look.alignment, grid, strips, more_rows=True)
+            alignment = refine_alignment(look.alignment, grid, strips, more_rows=True)
         except PageError:
             return None
         assert alignment is not None
@@ -112,19 +113,19 @@ class Find:
         top, *_, bottom = sorted(apply_homography(before, np.array([[0, 0], [w, 0], [0, h], [w, h]]))[:, 1])
         if max(top, alignment.size_mm[1] - bottom) < _WIDER_MM:
             return None
-        return Look(alignment, *self.rectify(photo, alignment), None)
+        return PageCandidate(alignment, *self.rectify(photo, alignment), None)
 
-    def _look(self, photo: Photo, alignment: PageAlignment, clock: Clock) -> Look:
+    def _look(self, photo: Photo, alignment: PageAlignment, clock: Clock) -> PageCandidate:
         """Lattice, marks and named strips, as one alignment shows them."""
         with clock("rectify"):
             grid, marks = self.rectify(photo, alignment)
         with clock("layout"):
             strips = agree_on_span(find_strips(marks.zero), marks.start, marks.end, is_scaled=grid.is_seen)
             naming = name_strips(strips, marks.label, marks.start, layout=self.layout)
-        return Look(alignment, grid, marks, naming)
+        return PageCandidate(alignment, grid, marks, naming)
 
     def _views(
-        self, photo: Photo, found: Sequence[Look], aligned: Sequence[PageAlignment], clock: Clock
+        self, photo: Photo, found: Sequence[PageCandidate], aligned: Sequence[PageAlignment], clock: Clock
     ) -> Iterator[Callable[[], PageAlignment]]:
         """Ways to find the page, one after the other: whole, stretched, near; if it stays unread, each sheet of paper.
 
@@ -138,11 +139,11 @@ class Find:
         if any(look.is_read for look in found):
             return
         with clock("align"):
-            sheets = self.align.sheets(photo, _MOST_SHEETS)
+            sheets = sheets_of(photo, self.ops, _MOST_SHEETS)
         for sheet in sheets:
             yield partial(self.align, photo, sheet=sheet)
 
-    def locate(self, photo: Photo, alignment: PageAlignment, clock: Clock) -> Look:
+    def locate(self, photo: Photo, alignment: PageAlignment, clock: Clock) -> PageCandidate:
         """The look that shows the page best.
 
         Where lead names cannot be read, the page is turned; where no lattice is seen, rows that run aslant are made
@@ -152,43 +153,43 @@ class Find:
         best = self._look(photo, alignment, clock)
         slant = 0.0 if best.grid.is_seen else slant_of(best.marks.zero)
         if slant:
-            look = self._look(photo, tilted(alignment, -slant), clock)
+            look = self._look(photo, rotate(alignment, -slant), clock)
             best = look if look.worth > best.worth else best
             alignment = best.alignment
         for quarters in (2, 1, 3):
             if best.is_upright:
                 break
-            look = self._look(photo, turned(alignment, quarters), clock)
+            look = self._look(photo, rotate90(alignment, quarters), clock)
             best = look if look.worth > best.worth + _TURNED else best
         if best.label_score < _HARDLY_LABELS and not best.grid.is_seen:
-            raise (refuse_without_strips if best.naming is None else refuse_without_signs)(photo.source)
+            raise (reject_without_strips if best.naming is None else reject_without_signs)(photo.source)
         first = best
         for factor in _OTHER_SCALES:
             if best.grid.is_seen:
                 break
-            look = self._look(photo, zoomed(first.alignment, factor), clock)
+            look = self._look(photo, scale(first.alignment, factor), clock)
             if look.grid.is_seen and look.label_score > 0.5 * first.label_score:
                 best = look
         best = self._look_closer(photo, best, clock)
         if best.naming is None:
-            raise refuse_without_strips(photo.source)
+            raise reject_without_strips(photo.source)
         if best.label_score < DOUBTFUL_LABELS and not best.grid.is_seen:
-            raise refuse_without_signs(photo.source)
+            raise reject_without_signs(photo.source)
         return best
 
-    def _look_closer(self, photo: Photo, best: Look, clock: Clock) -> Look:
+    def _look_closer(self, photo: Photo, best: PageCandidate, clock: Clock) -> PageCandidate:
         """The best of the last looks, each taken with what the one before taught, until nothing is left in doubt."""
         for least_gain in _LAST_GAINS:
             if best.naming is None:
                 break
-            goes_on = may_go_on(best.naming, best.grid, photo.image.shape[:2])
+            goes_on = may_extend_beyond_view(best.naming, best.grid, photo.image.shape[:2])
             if best.settled and not goes_on:
                 break
             more_rows = goes_on or bool(best.naming.missing)
             with clock("refine"):
                 refined = self.refine(photo, best)
             best = replace(best, refined=refined)
-            better = realigned(best.alignment, *refined[:2], more_rows=more_rows)
+            better = refine_alignment(best.alignment, *refined[:2], more_rows=more_rows)
             if better is None:
                 break
             look = self._look(photo, better, clock)

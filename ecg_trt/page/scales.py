@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ecg_trt.geometry.naming import Naming
-from ecg_trt.geometry.pulses import Pulse
 from ecg_trt.layout import (
     GAIN_WORDS,
     PAPER_SPEEDS_MM_PER_S,
@@ -15,6 +13,8 @@ from ecg_trt.layout import (
     USUAL_GAIN_MM_PER_MV,
     USUAL_SPEED_MM_PER_S,
 )
+from ecg_trt.page.naming import Naming
+from ecg_trt.page.pulses import Pulse
 
 _READ, _PLAINLY_READ = 0.9, 0.98  # response at which a setting is taken as read, and at which it needs no backing
 _BESIDE = 0.5  # response to a setting of the other kind, that backs what is unusual
