@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.clocks import Clock, Clocked, ClockedOps, Labelled
 from benchmarks.rivals import OrtRival, TorchBackend
 from benchmarks.timed_driver import TimedDriver
-from ecg_trt import throughput
+from ecg_trt import batch
 from ecg_trt.backends.select import open_runtime
 from ecg_trt.cuda.driver import open_driver
 from ecg_trt.digitizer import Digitizer
@@ -97,7 +97,7 @@ def _tensorrt(name: str, is_timed: bool) -> Iterator[Entry]:
 
 def digitize_many(photos: Iterable[bytes], digitizer: Any) -> Generator[EcgRecord | EcgTrtError, None, None]:
     """The package's own way through many photos, on an open digitizer."""
-    return throughput.digitize_many(photos, digitizer=digitizer)
+    return batch.digitize_many(photos, digitizer=digitizer)
 
 
 def _on_gpu(name: str) -> Callable[[bool], AbstractContextManager[Entry]]:

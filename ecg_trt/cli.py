@@ -114,7 +114,7 @@ def info() -> None:
     import platform
 
     from ecg_trt.backends.select import available
-    from ecg_trt.io.json import versions
+    from ecg_trt.io.writers.json import versions
     from ecg_trt.quality.model import is_of
     from ecg_trt.weights import folder_of, list_weights, models_with, weights_path
 
@@ -158,7 +158,7 @@ def sample(out: Path, seed: int | None) -> None:
     import secrets
 
     from ecg_trt.io.atomic import make_folder
-    from ecg_trt.io.overlay import write_image
+    from ecg_trt.io.writers.overlay import write_image
     from ecg_trt.synth.sample import make_sample
 
     seed = secrets.randbelow(2**31) if seed is None else seed
@@ -192,9 +192,9 @@ class _Batch:
         """Digitizes all photos; the exit code."""
         from PIL import Image
 
+        from ecg_trt.batch import digitize_many, read_many
         from ecg_trt.digitizer import Digitizer
         from ecg_trt.io.atomic import make_folder
-        from ecg_trt.throughput import digitize_many, read_many
 
         make_folder(self.folder)
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own error says it better
@@ -279,7 +279,7 @@ class _Batch:
         if "wfdb" in self.formats:
             record.to_wfdb(self.folder / f"{stem}.hea")
         if not isinstance(result, EcgRecord):
-            from ecg_trt.io.overlay import draw_overlay, write_image
+            from ecg_trt.io.writers.overlay import draw_overlay, write_image
 
             picture = draw_overlay(result.page, result.strips, result.trace, record)
             write_image(picture, self.folder / f"{stem}.overlay.png")
@@ -325,7 +325,7 @@ def _is_terminal() -> bool:
 
 def _collision_key(stem: str) -> str:
     """Equal for names that would meet on disk: some do not tell a from A, nor WFDB "a b" from "a_b"."""
-    from ecg_trt.io.wfdb import record_name
+    from ecg_trt.io.writers.wfdb import record_name
 
     return record_name(f"{stem}.hea").lower()
 

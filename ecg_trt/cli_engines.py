@@ -103,13 +103,14 @@ def _request(
         ) from error
     from ecg_trt.backends.select import open_plan
     from ecg_trt.engines.manifest import Flavour
-    from ecg_trt.engines.store import PlanStore, home
+    from ecg_trt.engines.store import PlanStore
+    from ecg_trt.paths import cache_dir
 
     chosen, trt = open_flavour("trt" if frontend == "torch" else flavour)
     specs = tuple(map(spec_of, dict.fromkeys(stages) or SPECS))
     targets = capabilities(chosen, capability, trt)
     if chosen is Flavour.TRT and timing_cache is None:
-        timing_cache = home() / f"timing_{trt.__version__}_sm{targets[0].replace('.', '')}.cache"
+        timing_cache = cache_dir() / f"timing_{trt.__version__}_sm{targets[0].replace('.', '')}.cache"
     return Request(specs, chosen, trt, targets, Precision(precision), PlanStore(out), workspace, timing_cache, exported,
                    verify, open_plan, model)  # fmt: skip
 

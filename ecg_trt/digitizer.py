@@ -16,7 +16,7 @@ from ecg_trt.closing import Closing
 from ecg_trt.config import Options
 from ecg_trt.errors import DeviceError, IncompletePageError
 from ecg_trt.inference.views import Views
-from ecg_trt.io.photo import EncodedPhoto, load_photo, read_photo
+from ecg_trt.io.readers.pillow import EncodedPhoto, load_photo, read_photo
 from ecg_trt.layout import RECORD_SECONDS
 from ecg_trt.page.calibration import ReadScales
 from ecg_trt.page.candidate import PageCandidate

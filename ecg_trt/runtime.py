@@ -35,7 +35,7 @@ class PhotoDecoder(Protocol):
         ...
 
     def decode(self, data: bytes, *, name: str | None, max_pixels: int, min_pixels: int) -> Array | None:
-        """(H, W, 3) uint8 RGB, upright, there until the next call; None if `io.photo.read_photo` must decode it.
+        """(H, W, 3) uint8 RGB, upright, there until the next call; None if it must be decoded on the host.
 
         Raises:
             InputError: the header says that it is no usable image.

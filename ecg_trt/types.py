@@ -221,24 +221,24 @@ class EcgRecord:
 
     def to_csv(self, path: str | Path) -> Path:
         """Writes time_s and one column a lead, mV, blank where NaN. Returns the path."""
-        from ecg_trt.io.csv import write_csv
+        from ecg_trt.io.writers.csv import write_csv
 
         return write_csv(self, Path(path))
 
     def to_json(self, path: str | Path) -> Path:
         """Writes everything but the samples. Returns the path."""
-        from ecg_trt.io.json import write_json
+        from ecg_trt.io.writers.json import write_json
 
         return write_json(self, Path(path))
 
     def to_wfdb(self, path: str | Path) -> Path:
         """Writes a 16-bit WFDB record (header and .dat) in mV. Returns the header's path."""
-        from ecg_trt.io.wfdb import write_wfdb
+        from ecg_trt.io.writers.wfdb import write_wfdb
 
         return write_wfdb(self, Path(path))
 
     def plot(self) -> Figure:
         """Draws the leads with matplotlib (extra ``plot``)."""
-        from ecg_trt.io.plot import plot_record
+        from ecg_trt.io.writers.plot import plot_record
 
         return plot_record(self)

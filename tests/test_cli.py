@@ -196,7 +196,7 @@ def test_a_bug_while_writing(run, photo_path, tmp_path, monkeypatch):
     def fail(*_args):
         raise KeyError("writer")
 
-    monkeypatch.setattr("ecg_trt.io.csv.csv_text", fail)
+    monkeypatch.setattr("ecg_trt.io.writers.csv.csv_text", fail)
     result = run(photo_path, "-o", tmp_path / "out")
     assert result.exit_code == 2
     assert "internal error: got KeyError" in result.stderr

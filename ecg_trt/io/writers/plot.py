@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecg_trt.errors import OutputError
-from ecg_trt.io.json import NOTICE
+from ecg_trt.io.writers.json import NOTICE
 from ecg_trt.types import EcgRecord
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from ecg_trt import throughput
+from ecg_trt import batch
 from ecg_trt.backends.fake import FakeBackend
+from ecg_trt.batch import digitize_many, read_many
 from ecg_trt.config import Options
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import (
@@ -23,10 +24,9 @@ from ecg_trt.errors import (
     NotAnImageError,
     PhotoNotFoundError,
 )
-from ecg_trt.io.photo import EncodedPhoto, read_photo
+from ecg_trt.io.readers.pillow import EncodedPhoto, read_photo
 from ecg_trt.ops.cv2_ops import Cv2Ops
 from ecg_trt.runtime import NETWORKS, Runtime
-from ecg_trt.throughput import digitize_many, read_many
 from ecg_trt.types import EcgRecord, Photo
 
 
@@ -51,7 +51,7 @@ def test_a_bug_becomes_an_error_with_its_cause(fake_digitizer, tools, monkeypatc
     assert isinstance(first, EcgTrtError)
     assert isinstance(first.__cause__, ZeroDivisionError)
     assert isinstance(second, EcgRecord)
-    monkeypatch.setattr("ecg_trt.throughput.read_photo", fail)
+    monkeypatch.setattr("ecg_trt.batch.read_photo", fail)
     (third,) = digitize_many([good])
     assert isinstance(third.__cause__, RuntimeError)
 
@@ -74,7 +74,7 @@ def test_photos_are_taken_one_by_one(fake_digitizer, tools):
 def test_decoding_overlaps_with_reading(fake_digitizer, tools, monkeypatch):
     """The second photo is decoded while the first is being read: each waits for the other to have started."""
     decoding_second = threading.Event()
-    honest, calls = throughput.read_photo, []
+    honest, calls = batch.read_photo, []
 
     def read_photo(*args, **kwargs):
         calls.append(1)
@@ -87,7 +87,7 @@ def test_decoding_overlaps_with_reading(fake_digitizer, tools, monkeypatch):
             assert decoding_second.wait(10)
             return super().digitize_with_views(source)
 
-    monkeypatch.setattr(throughput, "read_photo", read_photo)
+    monkeypatch.setattr(batch, "read_photo", read_photo)
     with Waiting() as digitizer:
         assert len(list(read_many([tools.picture(), tools.picture()], Options(), digitizer))) == 2
     fake_digitizer.opened = 0  # the subclass kept its own count
@@ -131,7 +131,7 @@ def test_results_come_in_order_whoever_is_first(tools):
             first.set()
         return k
 
-    assert list(throughput._ordered(range(5), work, 2, 1, "ecg-trt-test")) == list(range(5))
+    assert list(batch._ordered(range(5), work, 2, 1, "ecg-trt-test")) == list(range(5))
 
 
 def test_a_slot_that_is_done_early_goes_on(fake_digitizer, tools, tmp_path, monkeypatch):
@@ -222,14 +222,14 @@ def test_photos_for_several_slots_are_staged_while_they_are_decoded(fake_digitiz
 
 @pytest.mark.parametrize("slots", [1, 2])
 def test_errors_of_photos_keep_no_photos(fake_digitizer, tools, tmp_path, monkeypatch, slots):
-    alive, honest = [], throughput.read_photo
+    alive, honest = [], batch.read_photo
 
     def read_photo(*args, **kwargs):
         photo = honest(*args, **kwargs)
         alive.append(weakref.ref(photo.image))
         return photo
 
-    monkeypatch.setattr(throughput, "read_photo", read_photo)
+    monkeypatch.setattr(batch, "read_photo", read_photo)
     monkeypatch.setattr(fake_digitizer, "slots", slots)
     path = tmp_path / "photo.png"
     path.write_bytes(tools.encode(np.full((500, 700, 3), 200, np.uint8)))
@@ -289,7 +289,7 @@ def test_with_slots_no_more_photos_are_taken_than_are_needed(fake_digitizer, too
             yield tools.picture()
 
     monkeypatch.setattr(fake_digitizer, "slots", slots)
-    monkeypatch.setattr(throughput, "available_cores", lambda: 1)
+    monkeypatch.setattr(batch, "available_cores", lambda: 1)
     results = digitize_many(photos())
     next(results)
     # In each queue as many as may wait, and the one that was asked for.

@@ -9,7 +9,7 @@ import numpy as np
 
 from ecg_trt.errors import OutputError
 from ecg_trt.io.atomic import atomic_folder
-from ecg_trt.io.json import NOTICE
+from ecg_trt.io.writers.json import NOTICE
 from ecg_trt.types import Array, EcgRecord
 
 _INVALID = -32768  # format 16's mark of a sample that does not exist

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from ecg_trt.config import Options
 from ecg_trt.errors import DeviceFaultError, EcgTrtError, InputError, PageError
-from ecg_trt.io.photo import EncodedPhoto, load_photo, read_photo
+from ecg_trt.io.readers.pillow import EncodedPhoto, load_photo, read_photo
 from ecg_trt.runtime import PhotoDecoder, available_cores
 from ecg_trt.types import Array, EcgRecord, Photo
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ecg_trt.errors import OutputError
 from ecg_trt.io.atomic import atomic_path
-from ecg_trt.io.json import NOTICE
+from ecg_trt.io.writers.json import NOTICE
 from ecg_trt.layout import upright
 from ecg_trt.types import Array, EcgRecord, RectifiedPage, Segment, Strip, TraceMap
 
