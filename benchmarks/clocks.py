@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchmarks.timed_driver import TimedDriver
-from ecg_trt.closing import Closing
+from ecg_trt.closeable import Closeable
 
 _OPS_STEPS = {"warp_homography": "warp", "remap": "flatten"}
 
@@ -42,7 +42,7 @@ class Clock:
         return timed
 
 
-class Clocked(Closing):
+class Clocked(Closeable):
     """A backend whose `infer` is timed: by itself, if it keeps `last_ms`, else by the host's clock."""
 
     def __init__(self, backend: Any, stage: str, clock: Clock) -> None:
@@ -66,7 +66,7 @@ class Clocked(Closing):
         self._backend.close()
 
 
-class Labelled(Closing):
+class Labelled(Closeable):
     """A backend on the GPU: graphs that any of its methods launches go by the stage's name."""
 
     def __init__(self, backend: Any, stage: str, timed: TimedDriver) -> None:

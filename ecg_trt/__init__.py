@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         TruncatedImageError,
         WeightsError,
     )
-    from ecg_trt.types import EcgRecord
+    from ecg_trt.record import EcgRecord
 
 __version__ = "0.1.0"
 
@@ -86,7 +86,7 @@ __all__ = [
 
 _HOMES = {
     "Digitizer": "digitizer",
-    "EcgRecord": "types",
+    "EcgRecord": "record",
     "Options": "config",
     "digitize": "digitizer",
     "digitize_many": "batch",

@@ -14,11 +14,12 @@ from itertools import chain, islice
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
+from ecg_trt.backends.runtime import PhotoDecoder, available_cores
 from ecg_trt.config import Options
 from ecg_trt.errors import DeviceFaultError, EcgTrtError, InputError, PageError
 from ecg_trt.io.readers.pillow import EncodedPhoto, load_photo, read_photo
-from ecg_trt.runtime import PhotoDecoder, available_cores
-from ecg_trt.types import Array, EcgRecord, Photo
+from ecg_trt.record import EcgRecord
+from ecg_trt.types import Array, Photo
 
 if TYPE_CHECKING:
     from ecg_trt.digitizer import Digitizer, Reading

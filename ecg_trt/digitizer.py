@@ -10,9 +10,9 @@ from typing import TypeAlias
 
 import numpy as np
 
+from ecg_trt.backends.runtime import NETWORKS, Runtime
 from ecg_trt.backends.select import open_runtime
-from ecg_trt.clock import Clock
-from ecg_trt.closing import Closing
+from ecg_trt.closeable import Closeable
 from ecg_trt.config import Options
 from ecg_trt.errors import DeviceError, IncompletePageError
 from ecg_trt.inference.views import Views
@@ -26,25 +26,17 @@ from ecg_trt.page.strips import shift_to_pen
 from ecg_trt.quality.features import Evidence, lead_features
 from ecg_trt.quality.model import Calibration, load_calibration, quality_of
 from ecg_trt.quality.warnings import reject_foreign, reject_low_quality, warnings_of
-from ecg_trt.runtime import NETWORKS, Runtime
+from ecg_trt.record import EcgRecord
 from ecg_trt.signal.assemble import assemble, lost_shares
 from ecg_trt.signal.beat_speed import fast_odds, heights_mm
 from ecg_trt.signal.settle import settle_avr, settle_rhythm, settle_slant
 from ecg_trt.stages.align import Align
 from ecg_trt.stages.caption import Caption
-from ecg_trt.stages.frames import trace_px_per_mm, trace_reach_mm
 from ecg_trt.stages.rectify import PageMarks, Rectify
+from ecg_trt.stages.scaling import trace_px_per_mm, trace_reach_mm
 from ecg_trt.stages.trace import BEYOND_MM, TRACE_VIEWS, Trace
-from ecg_trt.types import (
-    Array,
-    EcgRecord,
-    GridWarp,
-    PageAlignment,
-    Photo,
-    RectifiedPage,
-    Strip,
-    TraceMap,
-)
+from ecg_trt.step_timer import StepTimer
+from ecg_trt.types import Array, GridWarp, PageAlignment, Photo, RectifiedPage, Strip, TraceMap
 from ecg_trt.weights import folder_of, list_weights
 
 _log = logging.getLogger(__name__)
@@ -73,7 +65,7 @@ class Reading:
     features: Array
 
 
-class Digitizer(Closing):
+class Digitizer(Closeable):
     """Turns photos of paper ECGs into records; holds the networks open until closed.
 
     One photo at a time: a second one in flight needs a twin.
@@ -163,7 +155,7 @@ class Digitizer(Closing):
 
     def _read(self, source: Source | Photo) -> Reading:
         """The flat page stays where the pixel work left it."""
-        clock = Clock()
+        clock = StepTimer()
         with clock("decode"):
             photo = source if isinstance(source, Photo) else self._decoded(source)
         with clock("upload"):

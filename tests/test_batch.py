@@ -13,6 +13,7 @@ import pytest
 
 from ecg_trt import batch
 from ecg_trt.backends.fake import FakeBackend
+from ecg_trt.backends.runtime import NETWORKS, Runtime
 from ecg_trt.batch import digitize_many, read_many
 from ecg_trt.config import Options
 from ecg_trt.digitizer import Digitizer
@@ -26,8 +27,8 @@ from ecg_trt.errors import (
 )
 from ecg_trt.io.readers.pillow import EncodedPhoto, read_photo
 from ecg_trt.ops.cv2_ops import Cv2Ops
-from ecg_trt.runtime import NETWORKS, Runtime
-from ecg_trt.types import EcgRecord, Photo
+from ecg_trt.record import EcgRecord
+from ecg_trt.types import Photo
 
 
 def test_order_and_bad_photos(fake_digitizer, photo_path, tools, tmp_path):

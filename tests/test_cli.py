@@ -284,7 +284,7 @@ def test_a_fault_of_the_gpu_ends_the_batch(run, fake_digitizer, blank, photo_pat
 
 
 def test_progress_bar_on_a_terminal(run, photo_path, tmp_path, monkeypatch):
-    monkeypatch.setattr("ecg_trt.cli._is_terminal", lambda: True)
+    monkeypatch.setattr("ecg_trt.cli.run._is_terminal", lambda: True)
     monkeypatch.setattr("click._termui_impl.isatty", lambda _stream: True)
     result = run(photo_path, photo_path, "-o", tmp_path / "out")
     assert result.exit_code == 0

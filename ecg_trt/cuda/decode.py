@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ecg_trt.closing import Closing
+from ecg_trt.closeable import Closeable
 from ecg_trt.cuda.driver import Driver
 from ecg_trt.cuda.memory import DeviceArray, Workspace
 from ecg_trt.cuda.stream import Event, Stream
@@ -45,7 +45,7 @@ class _Target:
         }  # fmt: skip
 
 
-class GpuDecoder(Closing):
+class GpuDecoder(Closeable):
     """Decodes JPEGs on the GPU, one at a time and from one thread at a time.
 
     Pixels differ from those of `read_photo` by a few grey levels, more at the edges of colours: nvJPEG rounds its

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ecg_trt.cuda.kernel_set import ROW_BLOCK
 from ecg_trt.cuda.memory import DeviceArray
-from ecg_trt.cuda.module import ROW_BLOCK
 from ecg_trt.geometry.grid import lattice_taps
 from ecg_trt.geometry.ridge import (
     RIDGE_CANDIDATES,
@@ -20,7 +20,7 @@ from ecg_trt.geometry.ridge import (
 )
 from ecg_trt.ops.base import Letters
 from ecg_trt.ops.cuda_work import CHUNK_ROWS, MARK, MARKS_AT_ONCE, PEAK, PEAKS_AT_ONCE, AnyArray, Argument, CudaWork
-from ecg_trt.ops.scale import as_rows, bad
+from ecg_trt.ops.reduction import as_rows, bad
 from ecg_trt.types import Array
 
 _MOST_MOVE = 1.5  # cells, by which an offset may move a node

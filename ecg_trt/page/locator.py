@@ -8,7 +8,6 @@ from functools import partial
 
 import numpy as np
 
-from ecg_trt.clock import Clock
 from ecg_trt.errors import PageError, ResolutionError
 from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.geometry.offsets import LinePlaces
@@ -31,6 +30,7 @@ from ecg_trt.page.strips import agree_on_span, find_strips, slant_of
 from ecg_trt.page.without_grid import squared
 from ecg_trt.stages.align import Align, rotate
 from ecg_trt.stages.rectify import Rectify
+from ecg_trt.step_timer import StepTimer
 from ecg_trt.types import PageAlignment, Photo
 
 _HARDLY_LABELS = 0.05  # in none of four directions, and no grid: not worth another look
@@ -55,7 +55,7 @@ class PageLocator:
     def __init__(self, align: Align, rectify: Rectify, ops: ImageOps, layout: str) -> None:
         self.align, self.rectify, self.ops, self.layout = align, rectify, ops, layout
 
-    def __call__(self, photo: Photo, clock: Clock) -> PageCandidate:
+    def __call__(self, photo: Photo, clock: StepTimer) -> PageCandidate:
         """The look that shows most; a page not found, hardly read or of no known layout is sought in other views."""
         found: list[PageCandidate] = []
         aligned: list[PageAlignment] = []
@@ -115,7 +115,7 @@ class PageLocator:
             return None
         return PageCandidate(alignment, *self.rectify(photo, alignment), None)
 
-    def _look(self, photo: Photo, alignment: PageAlignment, clock: Clock) -> PageCandidate:
+    def _look(self, photo: Photo, alignment: PageAlignment, clock: StepTimer) -> PageCandidate:
         """Lattice, marks and named strips, as one alignment shows them."""
         with clock("rectify"):
             grid, marks = self.rectify(photo, alignment)
@@ -125,7 +125,7 @@ class PageLocator:
         return PageCandidate(alignment, grid, marks, naming)
 
     def _views(
-        self, photo: Photo, found: Sequence[PageCandidate], aligned: Sequence[PageAlignment], clock: Clock
+        self, photo: Photo, found: Sequence[PageCandidate], aligned: Sequence[PageAlignment], clock: StepTimer
     ) -> Iterator[Callable[[], PageAlignment]]:
         """Ways to find the page, one after the other: whole, stretched, near; if it stays unread, each sheet of paper.
 
@@ -143,7 +143,7 @@ class PageLocator:
         for sheet in sheets:
             yield partial(self.align, photo, sheet=sheet)
 
-    def locate(self, photo: Photo, alignment: PageAlignment, clock: Clock) -> PageCandidate:
+    def locate(self, photo: Photo, alignment: PageAlignment, clock: StepTimer) -> PageCandidate:
         """The look that shows the page best.
 
         Where lead names cannot be read, the page is turned; where no lattice is seen, rows that run aslant are made
@@ -177,7 +177,7 @@ class PageLocator:
             raise reject_without_signs(photo.source)
         return best
 
-    def _look_closer(self, photo: Photo, best: PageCandidate, clock: Clock) -> PageCandidate:
+    def _look_closer(self, photo: Photo, best: PageCandidate, clock: StepTimer) -> PageCandidate:
         """The best of the last looks, each taken with what the one before taught, until nothing is left in doubt."""
         for least_gain in _LAST_GAINS:
             if best.naming is None:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from ecg_trt.ops.base import ImageOps
-from ecg_trt.stages.frames import ALIGN_INPUT_PX, BESIDE_GREY
+from ecg_trt.stages.scaling import ALIGN_INPUT_PX, BESIDE_GREY
 from ecg_trt.types import Array, Photo
 
 _SHARES = np.linspace(0.12, 0.88, 9)  # between the darkest and the lightest of a picture, where sheets are set apart

@@ -14,11 +14,11 @@ import numpy as np
 
 from ecg_trt.backends.base import Backend
 from ecg_trt.errors import NoEcgFoundError, ResolutionError
-from ecg_trt.geometry.frames import integrate_frames
-from ecg_trt.geometry.heat import heat_of
+from ecg_trt.geometry.heatmaps import sigmoid
 from ecg_trt.geometry.homography import apply_homography, fit_homography, letterbox, turn_about
+from ecg_trt.geometry.local_frames import integrate_frames
 from ecg_trt.ops.base import ImageOps
-from ecg_trt.stages.frames import ALIGN_INPUT_PX, ALIGN_LOG_SCALE_UNIT, ALIGN_STRIDE, BESIDE_GREY, cell_centre
+from ecg_trt.stages.scaling import ALIGN_INPUT_PX, ALIGN_LOG_SCALE_UNIT, ALIGN_STRIDE, BESIDE_GREY, cell_centre
 from ecg_trt.types import Array, PageAlignment, Photo
 
 _PAGE_THRESHOLD = 0.5
@@ -109,7 +109,7 @@ class Align:
             canvas = np.where(inside[..., None], self.ops.download(canvas)[0], np.uint8(BESIDE_GREY))
         out = self.backend.infer({"image": canvas.reshape(1, *canvas.shape)})
         page, axes, log_scale = self.ops.download(out["page"], out["axes"], out["log_scale"])
-        score = heat_of(page[0, 0].astype(np.float64))
+        score = sigmoid(page[0, 0].astype(np.float64))
         on = largest_patch(score)
         if on.sum() >= _LEAST_CELLS:
             alignment = self._fit(axes[0], log_scale[0], score, on, canvas_from_photo)

@@ -18,7 +18,7 @@ from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.geometry.surface import fill_holes, fit_surface, without_slips
 from ecg_trt.geometry.walk import lattice_to_array, walk_lattice
 from ecg_trt.ops.base import ImageOps
-from ecg_trt.stages.frames import (
+from ecg_trt.stages.scaling import (
     BESIDE_GREY,
     LARGE_BOX_MM,
     RECTIFY_MAX_PX,

@@ -13,12 +13,12 @@ import pytest
 from click.testing import CliRunner
 from platformdirs import user_cache_dir
 
-from ecg_trt.backends.base import TensorSpec
 from ecg_trt.cli import main
 from ecg_trt.engines.manifest import Flavour, Manifest, PlanKey
 from ecg_trt.engines.store import PlanStore, checked_plan
 from ecg_trt.errors import PlanCorruptError, PlanError, PlanMismatchError, PlanMissingError
 from ecg_trt.paths import cache_dir
+from ecg_trt.types import TensorSpec
 from ecg_trt.weights import folder_of, list_weights
 
 KEY = PlanKey("stage0", Flavour.RTX, "1.7.1", "8.6", "fp16", "ab" * 32)

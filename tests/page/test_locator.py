@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ecg_trt.backends.fake import FakeBackend
-from ecg_trt.clock import Clock
+from ecg_trt.backends.runtime import NETWORKS, Runtime
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.geometry.refine import Refined
@@ -20,7 +20,7 @@ from ecg_trt.page.candidate import PageCandidate
 from ecg_trt.page.locator import PageLocator
 from ecg_trt.page.naming import Naming
 from ecg_trt.page.scales import Scales
-from ecg_trt.runtime import NETWORKS, Runtime
+from ecg_trt.step_timer import StepTimer
 from ecg_trt.types import GridWarp, PageAlignment, Photo, Segment, Strip
 
 PHOTO = Photo(np.zeros((9, 9, 3), np.uint8), "photo")
@@ -115,13 +115,13 @@ def test_rows_that_run_aslant_are_looked_at_level_if_that_shows_more() -> None:
         find: Any = PageLocator(NOTHING, NOTHING, open_ops(), "auto")
         asked: list[PageAlignment] = []
 
-        def look(photo: Photo, alignment: PageAlignment, clock: Clock) -> PageCandidate:
+        def look(photo: Photo, alignment: PageAlignment, clock: StepTimer) -> PageCandidate:
             asked.append(alignment)
             names = 0.3 if len(asked) == 1 else names_when_level
             return replace(_look(is_seen=False, names=names), alignment=alignment, marks=marks)
 
         find._look, find._look_closer = look, lambda photo, best, clock: best
-        return find.locate(PHOTO, _alignment(), Clock()), asked
+        return find.locate(PHOTO, _alignment(), StepTimer()), asked
 
     best, asked = located(0.6)
     ends = apply_homography(best.alignment.page_from_photo, np.array([[20.0, 61.0], [270.0, 79.0]]))
@@ -133,7 +133,7 @@ def test_rows_that_run_aslant_are_looked_at_level_if_that_shows_more() -> None:
 
 def test_a_closer_look_counts_in_the_times() -> None:
     find: Any = PageLocator(NOTHING, NOTHING, open_ops(), "auto")
-    unsettled, clock = _look(names=0.05), Clock()
+    unsettled, clock = _look(names=0.05), StepTimer()
     find.refine = lambda photo, look: look.refined
     find._look = lambda photo, alignment, clock: replace(unsettled, alignment=alignment)
     find._look_closer(PHOTO, unsettled, clock)

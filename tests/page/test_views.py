@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from ecg_trt.backends.fake import FakeBackend
-from ecg_trt.clock import Clock
 from ecg_trt.errors import NoEcgFoundError, PageError, ResolutionError
 from ecg_trt.ops.base import ImageOps
 from ecg_trt.ops.select import open_ops
 from ecg_trt.page.locator import PageLocator
 from ecg_trt.page.sheets import sheets_of
 from ecg_trt.stages.align import Align, stretch_contrast
-from ecg_trt.stages.frames import BESIDE_GREY
 from ecg_trt.stages.rectify import Rectify
+from ecg_trt.stages.scaling import BESIDE_GREY
+from ecg_trt.step_timer import StepTimer
 from ecg_trt.types import Array, PageAlignment, Photo
 
 
@@ -117,7 +117,7 @@ class _Sought:
 
     def find(self) -> Any:
         with patch("ecg_trt.page.locator.sheets_of", self.sheets):
-            return self.finder(Photo(np.zeros((9, 9, 3), np.uint8), "photo"), Clock())
+            return self.finder(Photo(np.zeros((9, 9, 3), np.uint8), "photo"), StepTimer())
 
 
 NOTHING = NoEcgFoundError("nothing", got="wood", expected="a page", mend="Look again.")

@@ -9,7 +9,7 @@ import pytest
 
 from ecg_trt.backends.fake import FakeBackend
 from ecg_trt.geometry.grid import dense_map
-from ecg_trt.geometry.heat import peaks
+from ecg_trt.geometry.heatmaps import peaks
 from ecg_trt.geometry.homography import apply_homography, letterbox
 from ecg_trt.layout import MARKED_WORDS
 from ecg_trt.ops.select import open_ops

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ecg_trt.io.atomic import atomic_path
-from ecg_trt.types import EcgRecord
+
+if TYPE_CHECKING:
+    from ecg_trt.record import EcgRecord
 
 
 def write_csv(record: EcgRecord, path: str | Path) -> Path:

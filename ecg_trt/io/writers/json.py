@@ -7,12 +7,14 @@ import math
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ecg_trt.io.atomic import atomic_path
-from ecg_trt.types import EcgRecord
+
+if TYPE_CHECKING:
+    from ecg_trt.record import EcgRecord
 
 NOTICE = "Research use only, not a medical device"
 

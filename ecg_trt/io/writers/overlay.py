@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import cv2
 import numpy as np
@@ -14,7 +14,10 @@ from ecg_trt.errors import OutputError
 from ecg_trt.io.atomic import atomic_path
 from ecg_trt.io.writers.json import NOTICE
 from ecg_trt.layout import upright
-from ecg_trt.types import Array, EcgRecord, RectifiedPage, Segment, Strip, TraceMap
+from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
+
+if TYPE_CHECKING:
+    from ecg_trt.record import EcgRecord
 
 _Colour: TypeAlias = "tuple[int, int, int]"
 

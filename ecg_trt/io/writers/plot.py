@@ -9,11 +9,12 @@ import numpy as np
 
 from ecg_trt.errors import OutputError
 from ecg_trt.io.writers.json import NOTICE
-from ecg_trt.types import EcgRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from ecg_trt.record import EcgRecord
 
 _ROWS = 6
 _LARGE_BOX_S, _LARGE_BOX_MV = 0.2, 0.5

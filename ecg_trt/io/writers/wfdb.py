@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ecg_trt.errors import OutputError
 from ecg_trt.io.atomic import atomic_folder
 from ecg_trt.io.writers.json import NOTICE
-from ecg_trt.types import Array, EcgRecord
+from ecg_trt.types import Array
+
+if TYPE_CHECKING:
+    from ecg_trt.record import EcgRecord
 
 _INVALID = -32768  # format 16's mark of a sample that does not exist
 _UNITS_PER_MV = (1000.0, 500.0, 200.0, 100.0, 50.0, 20.0, 10.0, 5.0, 2.0, 1.0)

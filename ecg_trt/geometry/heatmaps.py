@@ -13,7 +13,7 @@ from ecg_trt.types import Array
 _MOST_MOVE = 1.5  # cells, by which an offset may move a peak
 
 
-def heat_of(logit: Array) -> Array:
+def sigmoid(logit: Array) -> Array:
     """The sigmoid of logits, of their dtype."""
     return np.asarray(1 / (1 + np.exp(-logit)))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ecg_trt.geometry.grid import dense_map, lattice_taps
-from ecg_trt.ops.scale import reduction_of_lattice, reduction_of_map
+from ecg_trt.ops.reduction import reduction_of_lattice, reduction_of_map
 from tests.ops.parity import bent_nodes
 
 

@@ -5,8 +5,8 @@ import pytest
 
 from ecg_trt.errors import OptionError
 from ecg_trt.geometry.energy import GridEnergy, add_bending
-from ecg_trt.geometry.frames import integrate_frames
 from ecg_trt.geometry.homography import apply_homography, jacobian
+from ecg_trt.geometry.local_frames import integrate_frames
 
 ROWS, COLS, PITCH = 30, 22, 16.0
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import Protocol
 
 from ecg_trt.backends.base import Backend
-from ecg_trt.closing import Closing
+from ecg_trt.closeable import Closeable
 from ecg_trt.config import MODELS
 from ecg_trt.errors import BackendError
 from ecg_trt.ops.base import ImageOps
@@ -44,7 +44,7 @@ class PhotoDecoder(Protocol):
         ...
 
 
-class Runtime(Closing):
+class Runtime(Closeable):
     """Open networks and the pixel work that goes with them: all of one slot, for one photo at a time.
 
     Args:

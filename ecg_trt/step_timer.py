@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Clock:
+class StepTimer:
     """Milliseconds spent in each step."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The command ``ecg-trt``. stdout is data, stderr is log; heavy imports wait until a command needs them."""
+"""``ecg-trt run``: photos to records."""
 
 from __future__ import annotations
 
@@ -8,22 +8,20 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ecg_trt import __version__
-from ecg_trt.cli_common import EXIT_INTERRUPTED, EXIT_SOME_FAILED, NOTICE, refuse
-from ecg_trt.cli_engines import build, engine_lines, engines
+from ecg_trt.cli.console import EXIT_INTERRUPTED, EXIT_SOME_FAILED, NOTICE, report
 from ecg_trt.config import AUTO, BACKENDS, MODELS, VIEWS, Options
 from ecg_trt.errors import DeviceFaultError, EcgTrtError, OutputError
 from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, PAPER_SPEEDS_MM_PER_S, STRIPS
 
 if TYPE_CHECKING:
     from ecg_trt.digitizer import Reading
-    from ecg_trt.types import EcgRecord
+    from ecg_trt.record import EcgRecord
 
 FORMATS = ("csv", "wfdb", "json")
 
@@ -32,20 +30,7 @@ def _auto_or(values: Sequence[float]) -> click.Choice[str]:
     return click.Choice([AUTO, *(f"{value:g}" for value in values)])
 
 
-@click.group(
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    help=f"Photos of paper ECGs in, calibrated leads in millivolts out.\n\n{NOTICE}",
-)
-@click.version_option(__version__, prog_name="ecg-trt")
-def main() -> None:
-    """Entry point."""
-
-
-main.add_command(build)
-main.add_command(engines)
-
-
-@main.command(
+@click.command(
     short_help="Digitize photos.",
     help="Digitize PHOTOs (JPEG, PNG, TIFF, BMP, WebP) to DIR/<name>.csv, in mV, with a <name>.json beside "
     "it that holds layout, speed, gain, quality, warnings and timings.\n\n"
@@ -96,83 +81,12 @@ def run(
         batch = _Batch(photos, Path(folder), frozenset({*formats, "json"}), options, overlay, verbose)
         code = batch.run()
     except EcgTrtError as error:
-        code = refuse(error, verbose)
+        code = report(error, verbose)
     except KeyboardInterrupt:
         click.echo("\nInterrupted; what is written is whole.", err=True)
         code = EXIT_INTERRUPTED
     click.echo(NOTICE, err=True)
     sys.exit(code)
-
-
-@main.command(
-    short_help="Show versions, backends, plans and networks.",
-    help="Show versions, backends (and why one is not to be had), TensorRT's plans, and the networks' hashes.\n\n"
-    f"{NOTICE}",
-)
-def info() -> None:
-    """Prints what a bug report needs."""
-    import platform
-
-    from ecg_trt.backends.select import available
-    from ecg_trt.io.writers.json import versions
-    from ecg_trt.quality.model import is_of
-    from ecg_trt.weights import folder_of, list_weights, models_with, weights_path
-
-    click.echo("versions")
-    system = {"python": platform.python_version(), "system": platform.platform()}
-    for name, number in {**versions(), **system}.items():
-        click.echo(f"  {name:<12} {number}")
-    click.echo("backends")
-    for name, is_available, why in available():
-        state = "available" if is_available else "not available"
-        click.echo(f"  {name:<12} {state}{f': {why}' if why else ''}")
-    click.echo("tensorrt")
-    for line in engine_lines():
-        click.echo(f"  {line}")
-    click.echo("weights (sha256)")
-    code = 0
-    try:
-        for model in MODELS:
-            for name, digest in list_weights(folder_of(model)).items():
-                # weights_path reads the file and compares
-                path = weights_path(name, folder_of(model))
-                if models_with(digest)[0] == model:
-                    click.echo(f"  {f'{name} {model}':<12} {digest}  {path}")
-        fitted = f"calibrated to {'these' if is_of(list_weights()) else 'other'} networks of size {MODELS[0]}, one view"
-        click.echo(f"  {'quality':<12} {fitted}")
-    except EcgTrtError as error:
-        code = refuse(error)
-    click.echo(NOTICE, err=True)
-    sys.exit(code)
-
-
-@main.command(
-    short_help="Make a synthetic photo with its truth.",
-    help="Make a synthetic photo of a paper ECG, and beside it the truth: OUT.csv and OUT.json.\n\n"
-    f"The same seed gives the same photo.\n\n{NOTICE}",
-)
-@click.argument("out", metavar="OUT.jpg", type=click.Path(path_type=Path))
-@click.option("--seed", type=click.IntRange(min=0), help="Drawn at random, and shown, if not given.")
-def sample(out: Path, seed: int | None) -> None:
-    """Writes a photo whose leads are known."""
-    import secrets
-
-    from ecg_trt.io.atomic import make_folder
-    from ecg_trt.io.writers.overlay import write_image
-    from ecg_trt.synth.sample import make_sample
-
-    seed = secrets.randbelow(2**31) if seed is None else seed
-    try:
-        make_folder(out.parent)
-        image, record = make_sample(seed)
-        record = replace(record, source=out.name)
-        paths = [write_image(image, out)]
-        paths += [record.to_csv(out.with_suffix(".csv")), record.to_json(out.with_suffix(".json"))]
-    except EcgTrtError as error:
-        sys.exit(refuse(error))
-    for path in paths:
-        click.echo(path)
-    click.echo(f"seed {seed}. {NOTICE}", err=True)
 
 
 @dataclass
@@ -271,7 +185,7 @@ class _Batch:
 
     def _write(self, stem: str, result: EcgRecord | Reading) -> EcgRecord:
         """All files of one photo, the JSON last, so that it stands for a finished photo; the record."""
-        from ecg_trt.types import EcgRecord
+        from ecg_trt.record import EcgRecord
 
         record = result if isinstance(result, EcgRecord) else result.record
         if "csv" in self.formats:
@@ -293,14 +207,14 @@ class _Batch:
             return code
         left = len(self.photos) - self.n_done
         self._log(f"{left} of {len(self.photos)} photos were not tried; what is written is whole.")
-        return refuse(fault, self.verbose)
+        return report(fault, self.verbose)
 
     def _report_failures(self) -> int:
         """The table of failures; the exit code."""
         if not self.failures:
             return 0
         if len(self.photos) == 1:
-            return refuse(self.failures[0][1], self.verbose)
+            return report(self.failures[0][1], self.verbose)
         self._log(f"\n{len(self.failures)} of {len(self.photos)} photos failed:")
         width = max(len(photo) for photo, _ in self.failures)
         for photo, error in self.failures:

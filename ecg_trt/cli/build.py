@@ -1,16 +1,16 @@
-"""``ecg-trt build`` and ``ecg-trt engines``; what they do lives in `build_engines` and `engines.store`."""
+"""``ecg-trt build``; what it does lives in `build_engines`."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ecg_trt.cli_common import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, NOTICE, refuse
+from ecg_trt.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, MIB, NOTICE, print_columns, report
 from ecg_trt.config import MODELS
 from ecg_trt.errors import BackendUnavailableError, BuildError, EcgTrtError
 
@@ -18,11 +18,6 @@ if TYPE_CHECKING:
     from build_engines.jobs import Outcome, Request
     from build_engines.verify import Difference
     from ecg_trt.engines.manifest import PlanKey
-
-_MIB = 1 << 20
-_STORE = click.option(
-    "--dir", "folder", metavar="DIR", type=click.Path(path_type=Path), help="Where the plans are.  [default: the store]"
-)
 
 
 @click.command(
@@ -65,7 +60,7 @@ def build(verbose: bool, **asked: object) -> None:
     try:
         code = _build(_request(**asked), verbose)  # type: ignore[arg-type]
     except EcgTrtError as error:
-        code = refuse(error, verbose)
+        code = report(error, verbose)
     except KeyboardInterrupt:
         click.echo("\nInterrupted; what is written is whole.", err=True)
         code = EXIT_INTERRUPTED
@@ -150,7 +145,7 @@ def _build(request: Request, verbose: bool) -> int:
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     for outcome in failed:
         assert outcome.error is not None
-        refuse(outcome.error, verbose)
+        report(outcome.error, verbose)
     if not failed and not compiled and not any(outcome.is_new for outcome in outcomes):
         click.echo(f"Nothing to do: all {len(outcomes)} plans in {request.store.root} are current.", err=True)
     elif len(failed) < len(outcomes):
@@ -198,7 +193,7 @@ def _print_table(outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         key, compared = outcome.key, outcome.comparison
         state = "failed" if outcome.error else "built" if outcome.is_new else "current"
-        row = (key.stage, f"{key.flavour} {key.capability}", key.precision, f"{outcome.plan_bytes / _MIB:.1f}",
+        row = (key.stage, f"{key.flavour} {key.capability}", key.precision, f"{outcome.plan_bytes / MIB:.1f}",
                f"{outcome.seconds:.1f}", state)  # fmt: skip
         if compared is None:
             rows.append((*row, *"------"))
@@ -206,100 +201,8 @@ def _print_table(outcomes: Sequence[Outcome]) -> None:
         worst, signal = compared.worst, compared.signal_mv
         in_mv = " / ".join(_numbers(signal)) if signal else "-"
         rows.append((*row, outcome.compared, worst.name, *_numbers(worst), in_mv))
-    _print_columns(rows)
+    print_columns(rows)
 
 
 def _numbers(difference: Difference) -> tuple[str, ...]:
     return tuple(f"{value:.1e}" for value in (difference.max, difference.mean, difference.median))
-
-
-def _print_columns(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-@click.group(short_help="List, verify and prune plans.", help=f"List, verify and prune TensorRT plans.\n\n{NOTICE}")
-def engines() -> None:
-    """The plans in the store."""
-
-
-@engines.command(
-    "list", help=f"List the plans, and whether their networks are those that the package ships.\n\n{NOTICE}"
-)
-@_STORE
-def list_plans(folder: Path | None) -> None:
-    """Prints the manifests."""
-    from ecg_trt.engines.store import PlanStore
-    from ecg_trt.weights import models_with
-
-    store = PlanStore(folder)
-    rows = [("network", "flavour", "version", "GPU", "precision", "MiB", "network is", "file")]
-    try:
-        for plan in store.plans():
-            if plan.manifest is None:
-                rows.append(("?", "?", "?", "?", "?", f"{plan.path.stat().st_size / _MIB:.1f}", "?", plan.path.name))
-                continue
-            key = plan.manifest.key
-            is_shipped = bool(models_with(key.onnx_sha256))
-            rows.append((key.stage, str(key.flavour), key.version, key.capability, key.precision,
-                         f"{plan.manifest.plan_bytes / _MIB:.1f}", "shipped" if is_shipped else "another",
-                         plan.path.name))  # fmt: skip
-    except EcgTrtError as error:
-        sys.exit(refuse(error))
-    if len(rows) > 1:
-        _print_columns(rows)
-    click.echo(f"{len(rows) - 1} plans in {store.root}. {NOTICE}", err=True)
-
-
-@engines.command(
-    help="Read every plan and compare it with its manifest.\n\n"
-    f"Exit code: 0 all can be trusted, 1 some, 2 none.\n\n{NOTICE}"
-)
-@_STORE
-def verify(folder: Path | None) -> None:
-    """Prints what is wrong with each plan."""
-    from ecg_trt.engines.store import PlanStore
-
-    good = bad = 0
-    for plan in PlanStore(folder).verify():
-        good, bad = good + (plan.fault is None), bad + (plan.fault is not None)
-        click.echo(f"{plan.path.name}  {'sound' if plan.fault is None else 'not to be trusted'}")
-        if plan.fault is not None:
-            refuse(plan.fault)
-    click.echo(f"{good} plans are sound, {bad} are not. {NOTICE}", err=True)
-    sys.exit(0 if not bad else EXIT_SOME_FAILED if good else EXIT_FAILED)
-
-
-@engines.command(
-    help="Remove plans of networks that the package ships no more, of versions of TensorRT other than the installed "
-    f"one, and what cannot be trusted.\n\n{NOTICE}"
-)
-@_STORE
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
-def prune(folder: Path | None, dry_run: bool) -> None:
-    """Removes what is of no use."""
-    from ecg_trt.engines.manifest import Flavour
-    from ecg_trt.engines.store import PlanStore
-    from ecg_trt.weights import folder_of, list_weights
-
-    try:
-        networks = {digest for model in MODELS for digest in list_weights(folder_of(model)).values()}
-        versions = {flavour: version for flavour in Flavour if (version := flavour.installed_version())}
-        gone = PlanStore(folder).prune(networks, versions, dry_run=dry_run)
-    except EcgTrtError as error:
-        sys.exit(refuse(error))
-    for path, why in gone:
-        click.echo(f"{path.name}  {why}")
-    click.echo(f"{len(gone)} files {'would go' if dry_run else 'removed'}. {NOTICE}", err=True)
-
-
-def engine_lines() -> Iterator[str]:
-    """What ``ecg-trt info`` says of TensorRT."""
-    from ecg_trt.engines.manifest import Flavour
-    from ecg_trt.engines.store import PlanStore
-
-    for flavour in Flavour:
-        yield f"{flavour:<12} {flavour.installed_version() or 'not installed'}"
-    store = PlanStore()
-    yield f"{'plans':<12} {len(store.plans())} in {store.root}"

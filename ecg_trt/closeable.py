@@ -5,10 +5,10 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TypeVar
 
-_Self = TypeVar("_Self", bound="Closing")
+_Self = TypeVar("_Self", bound="Closeable")
 
 
-class Closing:
+class Closeable:
     """A context manager whose end is `close`."""
 
     def close(self) -> None:

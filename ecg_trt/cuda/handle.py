@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from ecg_trt.closing import Closing
+from ecg_trt.closeable import Closeable
 from ecg_trt.errors import BackendError, DeviceError
 
 _log = logging.getLogger(__name__)
 
 
-class Owner(Closing):
+class Handle(Closeable):
     """Holds one handle and gives it back once, by `close` or at the end of a with block.
 
     Args:

@@ -7,17 +7,17 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from ecg_trt.closing import Closing
+from ecg_trt.closeable import Closeable
 from ecg_trt.cuda.compile import cubin, kernel_files, kernels_of, target_of
 from ecg_trt.cuda.driver import Driver, Extent
-from ecg_trt.cuda.owner import Owner
+from ecg_trt.cuda.handle import Handle
 from ecg_trt.cuda.stream import Stream
 
 BLOCK: Extent = (32, 8, 1)
 ROW_BLOCK: Extent = (128, 1, 1)
 
 
-class Kernels(Closing):
+class Kernels(Closeable):
     """Loads all kernels at once and launches them; the streams of one GPU share them.
 
     Args:
@@ -35,7 +35,7 @@ class Kernels(Closing):
         with ExitStack() as stack:
             for file in kernel_files():
                 module = driver.load_module(cubin(file, target))
-                owner = stack.enter_context(Owner(f"module {file}", module, driver.unload_module))
+                owner = stack.enter_context(Handle(f"module {file}", module, driver.unload_module))
                 for name in kernels_of(file):
                     self._functions[name] = driver.get_function(owner.handle, name)
             self._modules = stack.pop_all()
