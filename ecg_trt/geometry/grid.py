@@ -62,10 +62,10 @@ class LatticeTaps:
 
     def places(self, rows: Array, columns: Array) -> Array:
         """(len(rows), len(columns), 2) float32 photo px of some of the page's pixels, NaN where there is no lattice."""
-        row, column = self.y.first[rows, None] + np.arange(4), self.x.first[columns, None] + np.arange(4)
-        r, c = (at.clip(0, n - 1) for at, n in zip((row, column), self.node_xy.shape[:2], strict=True))
-        near = self.node_xy[r[:, :, None, None], c[None, None]]
-        out = np.einsum("yi,xj,yixjk->yxk", self.y.weight[rows], self.x.weight[columns], near).astype(np.float32)
+        n, m = self.node_xy.shape[:2]
+        along = self.node_xy.transpose(0, 2, 1) @ _matrix(self.x.first[columns], self.x.weight[columns], m).T
+        flat = _matrix(self.y.first[rows], self.y.weight[rows], n) @ along.reshape(n, -1)
+        out = np.ascontiguousarray(flat.reshape(-1, 2, len(columns)).transpose(0, 2, 1), np.float32)
         return self._blanked(out, self.y.cell[rows], self.x.cell[columns])
 
     def blanked(self, out: Array) -> Array:
@@ -142,10 +142,10 @@ def dense_map(
     taps = lattice_taps(node_xy, mm_per_cell, origin_mm, px_per_mm, out_hw)
     nodes, (height, width) = taps.node_xy, out_hw
     rows, cols = nodes.shape[:2]
-    along = nodes.transpose(0, 2, 1) @ _matrix(taps.x, cols).T
+    along = nodes.transpose(0, 2, 1) @ _matrix(taps.x.first, taps.x.weight, cols).T
     lines = np.ascontiguousarray(along.transpose(0, 2, 1).reshape(rows, -1), np.float32)
-    out = _columns(_matrix(taps.y, rows).astype(np.float32), lines, taps.y.first).reshape(height, width, 2)
-    return taps.blanked(out)
+    out = _columns(_matrix(taps.y.first, taps.y.weight, rows).astype(np.float32), lines, taps.y.first)
+    return taps.blanked(out.reshape(height, width, 2))
 
 
 def lattice_taps(
@@ -190,10 +190,10 @@ def _stand_ins(nodes: Array, missing: Array) -> Array:
         return np.where(missing[..., None], np.nanmean(nodes[~missing], axis=0), nodes)
 
 
-def _matrix(taps: AxisTaps, n: int) -> Array:
+def _matrix(first: Array, weight: Array, n: int) -> Array:
     """(m, n) weights of all nodes."""
-    out = np.zeros((len(taps.first), n + 3))
-    np.put_along_axis(out, taps.first[:, None] + np.arange(4), taps.weight, axis=1)
+    out = np.zeros((len(first), n + 3))
+    np.put_along_axis(out, first[:, None] + np.arange(4), weight, axis=1)
     return out[:, :n]
 
 
