@@ -11,6 +11,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ecg_trt.backends.select import open_runtime
+from ecg_trt.blas import one_blas_thread
 from ecg_trt.clock import Clock
 from ecg_trt.closing import Closing
 from ecg_trt.config import Options
@@ -152,11 +153,13 @@ class Digitizer(Closing):
             InputError: the source is no usable image.
             PageError: the image shows no ECG page that can be read.
         """
-        return self._read(source).record
+        with one_blas_thread():
+            return self._read(source).record
 
     def digitize_with_views(self, source: Source | Photo) -> Reading:
         """Digitizes one photo and keeps what every stage found. Raises as `__call__` does."""
-        reading = self._read(source)
+        with one_blas_thread():
+            reading = self._read(source)
         image, seen = self._ops.download(reading.page.image, reading.page.seen)
         return replace(reading, page=replace(reading.page, image=image, seen=seen))
 

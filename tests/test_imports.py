@@ -16,7 +16,7 @@ HEAVY = {"torch", "scipy", "wfdb", "matplotlib", "PIL", "onnxruntime", "onnx", "
          "cuda", "pycuda", "nvidia"}  # fmt: skip
 # A module may import, when it is itself imported, only what stands on its own level or below.
 LEVELS = [
-    {"errors", "clock", "closing", "types", "layout"},
+    {"blas", "errors", "clock", "closing", "types", "layout"},
     {"geometry", "io", "config", "weights"},
     {"metrics", "quality", "synth", "ops.base", "backends.base", "engines", "cuda"},
     {"inference", "ops", "runtime"},
