@@ -90,15 +90,24 @@ def axis_taps(at: Array, n: int) -> AxisTaps:
     """
     cell = np.clip(np.floor(at), 0, n - 2).astype(np.int32)
     t = np.asarray(at - cell)[:, None]
+    square, cube = t**2, t**3
     wide = np.hstack(
         [
-            -0.5 * t + t**2 - 0.5 * t**3,
-            1 - 2.5 * t**2 + 1.5 * t**3,
-            0.5 * t + 2 * t**2 - 1.5 * t**3,
-            -0.5 * t**2 + 0.5 * t**3,
+            -0.5 * t + square - 0.5 * cube,
+            1 - 2.5 * square + 1.5 * cube,
+            0.5 * t + 2 * square - 1.5 * cube,
+            -0.5 * square + 0.5 * cube,
         ]
     )
     first = np.clip(cell - 1, 0, max(n - 4, 0)).astype(np.int32)
+    weight = np.where(((cell > 0) & (cell < n - 2))[:, None], wide, 0.0)
+    rim = np.flatnonzero((cell <= 0) | (cell >= n - 2))
+    weight[rim] = _rim_weights(cell[rim], first[rim], wide[rim], n)
+    return AxisTaps(first, weight, np.where((at < -_SLACK) | (at > n - 1 + _SLACK), -1, cell).astype(np.int32))
+
+
+def _rim_weights(cell: Array, first: Array, wide: Array, n: int) -> Array:
+    """(m, 4) weights of pixels beside whose cell there is no node on one side at least."""
     ghost = np.array([3.0, -3.0, 1.0]) if n > 2 else np.array([2.0, -1.0])
     weight = np.zeros((len(cell), 4))
     every = np.arange(len(cell))
@@ -110,7 +119,7 @@ def axis_taps(at: Array, n: int) -> AxisTaps:
             weight[node < 0, step] += share * wide[node < 0, k]
             beyond = node >= n
             weight[every[beyond], (n - 1 - step - first)[beyond]] += share * wide[beyond, k]
-    return AxisTaps(first, weight, np.where((at < -_SLACK) | (at > n - 1 + _SLACK), -1, cell).astype(np.int32))
+    return weight
 
 
 def dense_map(

@@ -78,7 +78,7 @@ def settle_rhythm(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap)
 def _difference(page: RectifiedPage, strips: Sequence[Strip], seen: Array, a: int, b: int,
                 x_mm: tuple[float, float]) -> float:  # fmt: skip
     """Variance of the difference of two strips within a span, in units of the smaller of theirs; 9 if unseen."""
-    pair = np.stack([_row(page, strips, seen, k, _inside(page, x_mm), 0.0) for k in (a, b)])
+    pair = np.stack([_row(seen[k], strips[k].zero_y_mm, _inside(page, x_mm)) for k in (a, b)])
     pair = pair[:, np.isfinite(pair).all(0)]
     least = pair.var(1).min() if pair.shape[1] >= _LEAST_COLUMNS else 0.0
     return float(np.diff(pair, axis=0).var() / least) if least > 0 else 9.0
@@ -106,8 +106,10 @@ def _heights(page: RectifiedPage, strips: Sequence[Strip], seen: Array, rows: di
     """(6, n) mm of the limb leads of one column, at the same time if the rows have that slant; NaN = not seen."""
     at = _inside(page, x_mm)
     limb = np.full((LIMB, len(at)), np.nan)
+    middle = _middle(strips)
     for lead, (k, sign) in rows.items():
-        limb[LEADS.index(lead)] = sign * _row(page, strips, seen, k, at, slant)
+        zero = strips[k].zero_y_mm
+        limb[LEADS.index(lead)] = sign * _row(seen[k], zero, at + slant * (zero - middle) * page.px_per_mm[0])
     return limb
 
 
@@ -123,7 +125,6 @@ def _seen_rows(page: RectifiedPage, trace: TraceMap) -> Array:
     return np.where(np.reshape(there, trace.ridge_row.shape), page.y_mm(trace.ridge_row), np.nan)
 
 
-def _row(page: RectifiedPage, strips: Sequence[Strip], seen: Array, k: int, at: Array, slant: float) -> Array:
-    """(n,) mm above the zero line of strip k at the time of those columns, NaN = not seen."""
-    shifted = at + slant * (strips[k].zero_y_mm - _middle(strips)) * page.px_per_mm[0]
-    return np.asarray(strips[k].zero_y_mm - np.interp(shifted, np.arange(seen.shape[1], dtype=np.float64), seen[k]))
+def _row(row: Array, zero_y_mm: float, at: Array) -> Array:
+    """(n,) mm above the zero line of a strip at some columns of its `_seen_rows`, NaN = not seen."""
+    return np.asarray(zero_y_mm - np.interp(at, np.arange(len(row), dtype=np.float64), row))
