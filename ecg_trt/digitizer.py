@@ -12,6 +12,7 @@ import numpy as np
 
 from ecg_trt.backends.runtime import NETWORKS, Runtime
 from ecg_trt.backends.select import open_runtime
+from ecg_trt.blas import one_blas_thread
 from ecg_trt.closeable import Closeable
 from ecg_trt.config import ReadOptions, RuntimeOptions
 from ecg_trt.errors import DeviceError, IncompletePageError
@@ -149,11 +150,13 @@ class Digitizer(Closeable):
             InputError: the source is no usable image.
             PageError: the image shows no ECG page that can be read.
         """
-        return self._read(source, options or self.options).record
+        with one_blas_thread():
+            return self._read(source, options or self.options).record
 
     def read(self, source: Source | Photo, options: ReadOptions | None = None) -> Reading:
         """Digitize one photo and keep what every stage found. Raises as `__call__` does."""
-        reading = self._read(source, options or self.options)
+        with one_blas_thread():
+            reading = self._read(source, options or self.options)
         image, seen = self._ops.download(reading.page.image, reading.page.seen)
         return replace(reading, page=replace(reading.page, image=image, seen=seen))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ class PinnedBuffer(Handle):
     @property
     def array(self) -> Array:
         """(nbytes,) uint8."""
-        return np.ctypeslib.as_array((ctypes.c_uint8 * self.nbytes).from_address(self.handle))
+        return np.frombuffer(memoryview((ctypes.c_uint8 * self.nbytes).from_address(self.handle)), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class DeviceArray:
     @property
     def nbytes(self) -> int:
         """Size in bytes."""
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
 
     def part(self, byte: int, shape: tuple[int, ...], dtype: Any) -> DeviceArray:
         """An array that begins at one of its bytes, and lies within it."""
@@ -123,7 +124,7 @@ class Workspace:
     def array(self, name: str, shape: Sequence[int], dtype: Any) -> DeviceArray:
         """Device memory under a name, with whatever was last in it."""
         kind = np.dtype(dtype)
-        nbytes = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+        nbytes = math.prod(shape) * kind.itemsize
         buffer = self._device.get(name)
         if buffer is None or buffer.nbytes < nbytes:
             self._say(name, buffer, nbytes)
@@ -137,7 +138,7 @@ class Workspace:
     def pinned(self, name: str, shape: Sequence[int], dtype: Any) -> Array:
         """Pinned memory under a name, free to be written: copies out of it are waited for."""
         kind = np.dtype(dtype)
-        nbytes = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+        nbytes = math.prod(shape) * kind.itemsize
         if name in self._copied:
             self._copied[name].sync()
         else:

@@ -62,10 +62,10 @@ class LatticeTaps:
 
     def places(self, rows: Array, columns: Array) -> Array:
         """(len(rows), len(columns), 2) float32 photo px of some of the page's pixels, NaN where there is no lattice."""
-        row, column = self.y.first[rows, None] + np.arange(4), self.x.first[columns, None] + np.arange(4)
-        r, c = (at.clip(0, n - 1) for at, n in zip((row, column), self.node_xy.shape[:2], strict=True))
-        near = self.node_xy[r[:, :, None, None], c[None, None]]
-        out = np.einsum("yi,xj,yixjk->yxk", self.y.weight[rows], self.x.weight[columns], near).astype(np.float32)
+        n, m = self.node_xy.shape[:2]
+        along = self.node_xy.transpose(0, 2, 1) @ _matrix(self.x.first[columns], self.x.weight[columns], m).T
+        flat = _matrix(self.y.first[rows], self.y.weight[rows], n) @ along.reshape(n, -1)
+        out = np.ascontiguousarray(flat.reshape(-1, 2, len(columns)).transpose(0, 2, 1), np.float32)
         return self._blanked(out, self.y.cell[rows], self.x.cell[columns])
 
     def blanked(self, out: Array) -> Array:
@@ -90,15 +90,24 @@ def axis_taps(at: Array, n: int) -> AxisTaps:
     """
     cell = np.clip(np.floor(at), 0, n - 2).astype(np.int32)
     t = np.asarray(at - cell)[:, None]
+    square, cube = t**2, t**3
     wide = np.hstack(
         [
-            -0.5 * t + t**2 - 0.5 * t**3,
-            1 - 2.5 * t**2 + 1.5 * t**3,
-            0.5 * t + 2 * t**2 - 1.5 * t**3,
-            -0.5 * t**2 + 0.5 * t**3,
+            -0.5 * t + square - 0.5 * cube,
+            1 - 2.5 * square + 1.5 * cube,
+            0.5 * t + 2 * square - 1.5 * cube,
+            -0.5 * square + 0.5 * cube,
         ]
     )
     first = np.clip(cell - 1, 0, max(n - 4, 0)).astype(np.int32)
+    weight = np.where(((cell > 0) & (cell < n - 2))[:, None], wide, 0.0)
+    rim = np.flatnonzero((cell <= 0) | (cell >= n - 2))
+    weight[rim] = _rim_weights(cell[rim], first[rim], wide[rim], n)
+    return AxisTaps(first, weight, np.where((at < -_SLACK) | (at > n - 1 + _SLACK), -1, cell).astype(np.int32))
+
+
+def _rim_weights(cell: Array, first: Array, wide: Array, n: int) -> Array:
+    """(m, 4) weights of pixels beside whose cell there is no node on one side at least."""
     ghost = np.array([3.0, -3.0, 1.0]) if n > 2 else np.array([2.0, -1.0])
     weight = np.zeros((len(cell), 4))
     every = np.arange(len(cell))
@@ -110,7 +119,7 @@ def axis_taps(at: Array, n: int) -> AxisTaps:
             weight[node < 0, step] += share * wide[node < 0, k]
             beyond = node >= n
             weight[every[beyond], (n - 1 - step - first)[beyond]] += share * wide[beyond, k]
-    return AxisTaps(first, weight, np.where((at < -_SLACK) | (at > n - 1 + _SLACK), -1, cell).astype(np.int32))
+    return weight
 
 
 def dense_map(
@@ -142,10 +151,10 @@ def dense_map(
     taps = lattice_taps(node_xy, mm_per_cell, origin_mm, px_per_mm, out_hw)
     nodes, (height, width) = taps.node_xy, out_hw
     rows, cols = nodes.shape[:2]
-    along = nodes.transpose(0, 2, 1) @ _matrix(taps.x, cols).T
+    along = nodes.transpose(0, 2, 1) @ _matrix(taps.x.first, taps.x.weight, cols).T
     lines = np.ascontiguousarray(along.transpose(0, 2, 1).reshape(rows, -1), np.float32)
-    out = _columns(_matrix(taps.y, rows).astype(np.float32), lines, taps.y.first).reshape(height, width, 2)
-    return taps.blanked(out)
+    out = _columns(_matrix(taps.y.first, taps.y.weight, rows).astype(np.float32), lines, taps.y.first)
+    return taps.blanked(out.reshape(height, width, 2))
 
 
 def lattice_taps(
@@ -190,10 +199,10 @@ def _stand_ins(nodes: Array, missing: Array) -> Array:
         return np.where(missing[..., None], np.nanmean(nodes[~missing], axis=0), nodes)
 
 
-def _matrix(taps: AxisTaps, n: int) -> Array:
+def _matrix(first: Array, weight: Array, n: int) -> Array:
     """(m, n) weights of all nodes."""
-    out = np.zeros((len(taps.first), n + 3))
-    np.put_along_axis(out, taps.first[:, None] + np.arange(4), taps.weight, axis=1)
+    out = np.zeros((len(first), n + 3))
+    np.put_along_axis(out, first[:, None] + np.arange(4), weight, axis=1)
     return out[:, :n]
 
 

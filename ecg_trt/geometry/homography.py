@@ -15,6 +15,8 @@ from ecg_trt.errors import OptionError, PageError
 from ecg_trt.types import Array, GridWarp
 
 _SAMPLES_PER_ROUND = 256
+_AT_ONCE = 16  # candidates whose errors are computed together, so that they stay in the cache
+_SOME_POINTS = 8  # every how many points candidates are judged by at first
 _MAX_ROUNDS = 8
 _CONFIDENCE = 0.9999
 _TRIPLES = np.array([(0, 1, 2), (0, 1, 3), (0, 2, 3), (1, 2, 3)])
@@ -222,29 +224,63 @@ def _four_point(src: Array, dst: Array) -> Array:
 
 def _squared_errors(h: Array, src: Array, dst: Array) -> Array:
     """(M, N) squared distances in the destination, inf behind the horizon."""
-    mapped = np.einsum("mij,nj->mni", h, np.column_stack([src, np.ones(len(src))]))
-    depth = mapped[..., 2]
+    px, py = np.ascontiguousarray(src.T)
+    x, y, depth = (a[:, None] * px + b[:, None] * py + c[:, None] for a, b, c in h.transpose(1, 2, 0))
     # Points on both sides of the horizon cannot all be seen: those off the majority's side are no inliers.
-    side = np.sign(np.median(np.sign(depth), axis=1))[:, None]
-    ahead = depth * side > 1e-9
-    safe = np.where(ahead, depth, 1.0)
-    error = np.sum((mapped[..., :2] / safe[..., None] - dst) ** 2, axis=-1)
-    return np.where(ahead, error, np.inf)
+    side = np.sign(np.count_nonzero(depth > 0, axis=1) - np.count_nonzero(depth < 0, axis=1))
+    behind = ~(depth * side[:, None] > 1e-9)
+    depth[behind] = 1.0
+    error = np.zeros(depth.shape)
+    for mapped, wanted in ((x, dst[:, 0]), (y, dst[:, 1])):
+        off = mapped / depth
+        off -= wanted
+        off *= off
+        error += off
+    error[behind] = np.inf
+    return error
+
+
+def _costs(h: Array, src: Array, dst: Array, trust: Array, limit: float) -> Array:
+    """(M,) weighted sums of the squared errors, each counted up to the limit's square."""
+    few = (h[k : k + _AT_ONCE] for k in range(0, len(h), _AT_ONCE))
+    # Not by BLAS, here and there: its threads take longer to start than a few candidates take.
+    return np.concatenate([np.einsum("mn,n->m", np.minimum(_squared_errors(some, src, dst), limit**2), trust)
+                           for some in few])  # fmt: skip
+
+
+def _cheapest(h: Array, src: Array, dst: Array, trust: Array, limit: float) -> tuple[float, Array]:
+    """The least cost among homographies (M, 3, 3), and the one that has it."""
+    every = slice(None, None, _SOME_POINTS)
+    partial = _costs(h, src[every], dst[every], trust[every], limit)
+    first = int(partial.argmin())
+    # The whole cost is no less than the part: what costs more on some of the points than another on all is out.
+    most = float(_costs(h[first : first + 1], src, dst, trust, limit)[0]) + 1e-9 * limit**2 * float(trust.max())
+    rest = h[partial <= most]
+    cost = _costs(rest, src, dst, trust, limit)
+    k = int(cost.argmin())
+    return float(cost[k]), rest[k]
+
+
+def _samples(keys: Array) -> Array:
+    """(M, 4) indices of the least four of each row of keys (M, N) in [0, 1), which are spent."""
+    sample = np.empty((len(keys), 4), np.int64)
+    every = np.arange(len(keys))
+    for k in range(4):
+        sample[:, k] = keys.argmin(1)
+        keys[every, sample[:, k]] = 1.0
+    return sample
 
 
 def _consensus(src: Array, dst: Array, trust: Array, limit: float, rng: np.random.Generator) -> Array:
     n, best_cost, best = len(src), np.inf, None
     for done in range(1, _MAX_ROUNDS + 1):
-        keys = rng.random((_SAMPLES_PER_ROUND, n))
-        sample = np.argpartition(keys, 3, axis=1)[:, :4] if n > 4 else np.array([[0, 1, 2, 3]])
+        sample = _samples(rng.random((_SAMPLES_PER_ROUND, n))) if n > 4 else np.array([[0, 1, 2, 3]])
         candidates = _four_point(src[sample], dst[sample])
         if len(candidates):
-            errors = _squared_errors(candidates, src, dst)
-            cost = np.minimum(errors, limit**2) @ trust
-            k = int(np.argmin(cost))
-            if cost[k] < best_cost:
-                best_cost, best = float(cost[k]), candidates[k]
-                share = float(np.mean(errors[k] <= limit**2))
+            cost, candidate = _cheapest(candidates, src, dst, trust, limit)
+            if cost < best_cost:
+                best_cost, best = cost, candidate
+                share = float(np.mean(_squared_errors(best[None], src, dst) <= limit**2))
                 needed = np.log(1 - _CONFIDENCE) / np.log1p(-min(share**4, 1 - 1e-12))
         if n == 4 or (best is not None and done * _SAMPLES_PER_ROUND >= needed):
             break

@@ -181,7 +181,7 @@ def _cubic(nodes: Array, measured: Array, mm_per_cell: float) -> Array:
     """(rows, cols, 2) photo px of the cubic in row and column that fits most of the measured nodes."""
     rows, cols = np.nonzero(measured)
     pitch = float(np.median(np.linalg.norm(np.diff(nodes, axis=1), axis=-1)))
-    row, col = np.mgrid[: nodes.shape[0], : nodes.shape[1]]
+    row, col = np.ogrid[: nodes.shape[0], : nodes.shape[1]]
     u, v = (2 * (a - b.mean()) / np.ptp(b) for a, b in ((col, cols), (row, rows)))
     terms = np.stack([u**i * v**j for i in range(4) for j in range(4 - i)], -1)
     seen, wanted = terms[measured], nodes[measured]

@@ -14,6 +14,8 @@ _MAX_JUMP = 3  # cells: gaps of up to two missing nodes are bridged
 _MAX_WALKS = 6
 _SIDES = np.array([(1, 0), (-1, 0), (0, 1), (0, -1)])  # (col, row)
 _BACK = np.array([[-1.0], [1.0], [-1.0], [1.0]])  # from the neighbour on each side, along its own axis
+_EACH_SIDE, _AXIS = np.arange(4), np.array([0, 0, 1, 1])  # the axis along which each side lies
+_ONES = np.ones(4)
 _OPEN, _WALL = -1, -2
 
 
@@ -102,6 +104,13 @@ def _from_zero(index: Array) -> Array:
     return out
 
 
+def _is_first(ordered: Array) -> Array:
+    """(N,) bool: the first of each run of equal values."""
+    first = np.ones(len(ordered), bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    return first
+
+
 class _Buckets:
     """Nearest neighbour within a small radius, for many queries at once."""
 
@@ -122,8 +131,10 @@ class _Buckets:
 
     def nearest(self, x: Array, y: Array) -> tuple[Array, Array]:
         """(Q,) id and (Q,) distance; the id is N and the distance inf where none is near."""
-        col = np.floor((x - self._origin[0]) / self._size).clip(1, self._shape[0] - 2)
-        row = np.floor((y - self._origin[1]) / self._size).clip(1, self._shape[1] - 2)
+        col, row = (
+            np.minimum(np.maximum(np.floor((at - origin) / self._size), 1), side - 2)
+            for at, origin, side in zip((x, y), self._origin, self._shape, strict=True)
+        )
         cell = (row * self._shape[0] + col).astype(np.int64)
         ids = self._table[cell[:, None] + self._ring].reshape(len(x), -1)
         squared = (self._x[ids] - x[:, None]) ** 2 + (self._y[ids] - y[:, None]) ** 2
@@ -212,7 +223,9 @@ class _Walker:
             return good
         # The best claim comes first; of the claims for one candidate only that one stands.
         order = good[np.argsort(cost[good] - 0.1 * self._score[node[good]], kind="stable")]
-        first = order[np.unique(node[order], return_index=True)[1]]
+        claimed = node[order]
+        by_node = np.argsort(claimed, kind="stable")
+        first = order[by_node[_is_first(claimed[by_node])]]
         node = node[first]
         self._place(node, cells[first])
         self._step[node] = self._measured_step(node, step[first], near[first], jump)
@@ -225,7 +238,8 @@ class _Walker:
         is_open = self._at[cells] == _OPEN
         for k in range(1, jump):
             is_open &= self._at[base + k * sides] == _OPEN
-        return np.unique(cells[is_open])
+        found = np.sort(cells[is_open])
+        return found[_is_first(found)]
 
     def _neighbours(self, cells: Array, jump: int) -> Array:
         """(C, 4) candidates standing `jump` away on each side, negative for none (or one nearer by)."""
@@ -237,20 +251,20 @@ class _Walker:
     def _predict(self, cells: Array, jump: int) -> tuple[Array, Array, Array, Array, Array]:
         """x, y (C,), step (C, 2, 2), pitch (C,) and neighbours (C, 4) of open positions."""
         near = self._neighbours(cells, jump)
-        there = near >= 0
-        share = there / np.maximum(there @ np.ones(4), 1)[:, None]
-        step = self._step[near.clip(0)]
-        move = step[:, np.arange(4), [0, 0, 1, 1]] * (jump * _BACK)
-        at = self._xy[near.clip(0)] + move
-        x, y = ((at[..., k] * share) @ np.ones(4) for k in (0, 1))
+        there, held = near >= 0, np.maximum(near, 0)
+        share = there / np.maximum(there @ _ONES, 1)[:, None]
+        step = self._step[held]
+        move = step[:, _EACH_SIDE, _AXIS] * (jump * _BACK)
+        at = self._xy[held] + move
+        x, y = ((at[..., k] * share) @ _ONES for k in (0, 1))
         mean = (share[:, None] @ step.reshape(-1, 4, 4)).reshape(-1, 2, 2)
-        pitch = 0.5 * np.hypot(mean[..., 0], mean[..., 1]) @ np.ones(2)
+        pitch = 0.5 * np.hypot(mean[..., 0], mean[..., 1]) @ _ONES[:2]
         return x, y, mean, pitch, near
 
     def _measured_step(self, node: Array, step: Array, near: Array, jump: int) -> Array:
         """The neighbours' step, averaged with what was measured on the way from them."""
         seen = (near >= 0).astype(np.float64)
-        delta = (self._xy[node][:, None] - self._xy[near.clip(0)]) * (_BACK / jump) * seen[..., None]
+        delta = (self._xy[node][:, None] - self._xy[np.maximum(near, 0)]) * (_BACK / jump) * seen[..., None]
         total = step + delta[:, ::2] + delta[:, 1::2]
         return np.asarray(total / (1 + seen[:, ::2] + seen[:, 1::2])[..., None])
 

@@ -149,11 +149,11 @@ class CudaDecoding(CudaWork):
             )  # fmt: skip
         count, listed = self._listed(found, room)
         if count > len(listed):
-            out = self.download(whole)[0]
+            out = self.download(whole)[0].astype(np.float32) / 255
         else:
-            out = np.zeros(whole.shape, np.uint8)
-            out.reshape(-1)[listed % _INDICES] = listed >> 24
-        return dict(zip(maps, np.split(out.astype(np.float32) / 255, ends[:-1]), strict=True))
+            out = np.zeros(whole.shape, np.float32)
+            out.reshape(-1)[listed % _INDICES] = (listed >> 24).astype(np.float32) / 255
+        return dict(zip(maps, np.split(out, ends[:-1]), strict=True))
 
     def at_rows(self, plane: DeviceArray, row: Array) -> Array:
         """See `ImageOps.at_rows`."""

@@ -111,12 +111,13 @@ def reduction_of_lattice(taps: LatticeTaps, photo_hw: tuple[int, ...]) -> int:
     height, width = len(taps.y.first), len(taps.x.first)
     by = sparse_step((height, width))
     rows, columns = np.arange(0, height, by), np.arange(0, width, by)
+    here = taps.places(rows, columns)
+    inside = np.asarray(((here >= -0.5) & (here <= np.array(photo_hw[1::-1]) - 0.5)).all(-1))
     steps = []
-    for axis, n in ((0, height), (1, width)):
-        if n > 1:
-            r, c = rows[rows < n - 1] if axis == 0 else rows, columns[columns < n - 1] if axis == 1 else columns
-            here = taps.places(r, c)
-            ahead = taps.places(r + (axis == 0), c + (axis == 1))
-            inside = (here >= -0.5) & (here <= np.array(photo_hw[1::-1]) - 0.5)
-            steps.append(_lengths(here, ahead, np.asarray(inside.all(-1))))
+    if height > 1:
+        some = slice(np.searchsorted(rows, height - 1))
+        steps.append(_lengths(here[some], taps.places(rows[some] + 1, columns), inside[some]))
+    if width > 1:
+        some = slice(np.searchsorted(columns, width - 1))
+        steps.append(_lengths(here[:, some], taps.places(rows, columns[some] + 1), inside[:, some]))
     return _whole(steps)

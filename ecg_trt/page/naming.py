@@ -119,7 +119,7 @@ def name_strips(strips: Sequence[Strip], label: Array, start: Array, *, layout: 
     if not strips:
         return None
     evidence = _Evidence(strips, label, start)
-    readings = [evidence.match(candidate) for candidate in _candidates(layout)]
+    readings = evidence.match(_candidates(layout))
     if layout in ("auto", STRIPS):
         readings.append(evidence.read_freely())
     scores = np.array([reading.score for reading in readings])
@@ -199,14 +199,23 @@ class _Evidence:
         self.price = _SKIPPED_STRIP * self.sure**3
         self.oddity = np.repeat(_FAR_NAMES * np.arange(len(_LABEL_REACHES_MM)), len(_LABEL_RISE_MM))
         tall = np.stack([cv2.dilate(plane, np.ones((5, 1), np.uint8)) for plane in label[: len(LEAD_WORDS)]])
-        near = [(s, _near_each_start(s, tall)) for s in strips]
-        self.seen = {n: np.stack([_columns(*pair, n) for pair in near]) for n in _PARTS}
+        near = [_near_starts(strip, tall) for strip in strips]
+        self.seen = {n: np.stack([columns[n] for columns in near]) for n in _PARTS}
         self.structure = {n: np.array([self._structure(s, start, n) for s in strips]) for n in _PARTS}
 
-    def match(self, layout: Layout) -> _Reading:
-        """A layout laid over the strips, the place of the names and what is left out chosen for the greatest score."""
-        score = self._pair_scores(layout)
-        best = _best_sums(score, self.price)
+    def match(self, layouts: Sequence[Layout]) -> list[_Reading]:
+        """Lay layouts over the strips, the place of the names and what is left out chosen for the greatest scores."""
+        columns: dict[tuple[tuple[str, ...], bool], Array] = {}  # layouts share rows
+        scores = [self._pair_scores(layout, columns) for layout in layouts]
+        sums: dict[int, Array] = {}
+        for rows in {score.shape[2] for score in scores}:
+            alike = [k for k, score in enumerate(scores) if score.shape[2] == rows]
+            best = _best_sums(np.concatenate([scores[k] for k in alike]), self.price)
+            sums.update(zip(alike, np.split(best, len(alike)), strict=True))
+        return [self._reading(layout, scores[k], sums[k]) for k, layout in enumerate(layouts)]
+
+    def _reading(self, layout: Layout, score: Array, best: Array) -> _Reading:
+        """A layout as it fits best, given scores (places, strips, rows) and their `_best_sums`."""
         total = best[:, -1, -1] - self.oddity
         place = int(total.argmax())
         pairs = _pairs(best[place], score[place], self.price)
@@ -295,40 +304,47 @@ class _Evidence:
         rest = _BREAK_WEIGHT * self.structure[n] - _FAINT_RHYTHM * (1 - self.sure)
         return np.asarray(names.T + rest)
 
-    def _pair_scores(self, layout: Layout) -> Array:
-        """(places, strips, rows) score of each strip as each row."""
+    def _pair_scores(self, layout: Layout, columns: dict[tuple[tuple[str, ...], bool], Array]) -> Array:
+        """(places, strips, rows) score of each strip as each row; keeps those of a row in `columns`."""
         out = np.zeros((_PLACES, len(self.strips), len(layout.rows)))
         for j, leads in enumerate(layout.rows):
-            n = len(leads)
-            columns, index = np.arange(n), [LEAD_WORDS.index(lead) for lead in leads]
-            others = self.seen[n].copy()
-            mine = others[:, columns, index]
-            others[:, columns, index] = 0
-            rival = others.max(2)
-            if _is_rhythm(layout, j):
-                mine, rival = np.maximum(mine, 0.6 * rival), 0 * rival
-            out[:, :, j] = _NAME_WEIGHT * (mine - 0.5 * rival).mean(1).T + _BREAK_WEIGHT * self.structure[n]
-            if _is_rhythm(layout, j):  # what is written under the leads must not be taken for one
-                out[:, :, j] -= _FAINT_RHYTHM * (1 - self.sure)
+            row = leads, _is_rhythm(layout, j)
+            if row not in columns:
+                columns[row] = self._row_scores(*row)
+            out[:, :, j] = columns[row]
         return out
 
+    def _row_scores(self, leads: tuple[str, ...], is_rhythm: bool) -> Array:
+        """(places, strips) score of each strip as a row of these leads."""
+        n = len(leads)
+        columns, index = np.arange(n), [LEAD_WORDS.index(lead) for lead in leads]
+        others = self.seen[n].copy()
+        mine = others[:, columns, index]
+        others[:, columns, index] = 0
+        rival = others.max(2)
+        if is_rhythm:
+            mine, rival = np.maximum(mine, 0.6 * rival), 0 * rival
+        scores = _NAME_WEIGHT * (mine - 0.5 * rival).mean(1).T + _BREAK_WEIGHT * self.structure[n]
+        if is_rhythm:  # what is written under the leads must not be taken for one
+            scores -= _FAINT_RHYTHM * (1 - self.sure)
+        return scores
 
-def _near_each_start(strip: Strip, tall: Array) -> Array:
-    """(reaches, names, rises, W): best response within each reach of a start that lies at each column of the map."""
+
+def _near_starts(strip: Strip, tall: Array) -> dict[int, Array]:
+    """(n, names, places) for each n of `_PARTS`: best response near the start of each of n columns."""
     rows = np.clip(np.round(strip.zero_y_mm + np.array(_LABEL_RISE_MM)), 0, tall.shape[1] - 1).astype(int)
-    band = np.ascontiguousarray(tall[:, rows].reshape(-1, tall.shape[2]))
-    wide = []
-    for low, high in _LABEL_REACHES_MM:
-        onward = cv2.dilate(band, np.ones((1, round(high - low)), np.uint8), anchor=(0, 0))
-        at = np.clip(np.arange(tall.shape[2]) + round(low), 0, tall.shape[2] - 1)
-        wide.append(onward[:, at].reshape(len(tall), len(rows), -1))
-    return np.stack(wide)
-
-
-def _columns(strip: Strip, near: Array, n: int) -> Array:
-    """(n, names, places): best response near the start of each of n columns."""
-    starts = np.clip(np.linspace(*strip.x_mm, n + 1)[:n].astype(int), 0, near.shape[-1] - 1)
-    return np.asarray(near[..., starts].transpose(3, 1, 0, 2).reshape(n, near.shape[1], _PLACES))
+    band = np.ascontiguousarray(tall[:, rows].transpose(2, 0, 1))
+    last = len(band) - 1
+    best = {}
+    for n in _PARTS:
+        starts = np.clip(np.linspace(*strip.x_mm, n + 1)[:n].astype(int), 0, last)
+        near = np.empty((n, len(tall), len(_LABEL_REACHES_MM), len(rows)), tall.dtype)
+        for k, reach in enumerate(_LABEL_REACHES_MM):
+            at = np.clip(starts + round(reach[0]), 0, last)
+            for column, first in zip(near, at, strict=True):
+                column[:, k] = band[first : first + round(reach[1] - reach[0])].max(0)
+        best[n] = near.reshape(n, len(tall), _PLACES)
+    return best
 
 
 def _is_rhythm(layout: Layout, j: int) -> bool:

@@ -122,7 +122,8 @@ def ink_of_pulses(strokes: tuple[Array, Array], px_per_mm: tuple[float, float]) 
     most = [max(_LINE_DARK * pen, _LINE_ALIKE * float(np.quantile(lines, _LINE_COLUMNS))) for lines in across[::-1]]
     upright = [np.minimum(lines, limit) for lines, limit in zip(across, most, strict=True)]
     means = [_ink(d, pen, lines, px_per_mm).mean(0) for d, lines in zip(dark, upright, strict=True)]
-    return {(speed, gain): max(_outline(mean, _PULSE_S * speed, gain, px_per_mm) for mean in means)
+    sums = [np.pad(mean.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0))) for mean in means]
+    return {(speed, gain): max(_outline(total, _PULSE_S * speed, gain, px_per_mm) for total in sums)
             for speed, gain in product(PAPER_SPEEDS_MM_PER_S, GAINS_MM_PER_MV)}  # fmt: skip
 
 
@@ -154,28 +155,34 @@ def _odd(px: float) -> int:
     return 2 * round(px / 2) + 1
 
 
-def _outline(mean: Array, wide_mm: float, high_mm: float, px_per_mm: tuple[float, float]) -> float:
-    """The faintest of a pulse's three strokes, less the ink inside and above it, at the best place."""
+def _outline(total: Array, wide_mm: float, high_mm: float, px_per_mm: tuple[float, float]) -> float:
+    """The faintest of a pulse's three strokes, less the ink inside and above it, at the best place.
+
+    Args:
+        total: (h + 1, w + 1) float64, sums of the ink of all rows and columns before.
+        wide_mm: width of the pulse.
+        high_mm: its height.
+        px_per_mm: (x, y).
+    """
     sx, sy = px_per_mm
     w, h, zero = round(wide_mm * sx), round(high_mm * sy), round(ROW_MM * sy)
     inset_x, inset_y = round(_INSET_MM * sx), round(_INSET_MM * sy)
-    total = np.pad(mean.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    places = total.shape[1] - 1 - w
+    feet = np.arange(zero - round(_FEET_MM * sy), zero + round(_FEET_MM * sy) + 1)
+    top = feet - h
 
-    def box(top: int, bottom: int, left: int, right: int) -> Array:
+    def box(top: Array, bottom: Array, left: int, right: int) -> Array:
         """Mean of rows [top, bottom) and columns [left + p, right + p), for each place p of a pulse in the window."""
-        p = np.arange(mean.shape[1] - w)
-        part = total[bottom, p + right] - total[top, p + right] - total[bottom, p + left] + total[top, p + left]
-        return np.asarray(part / ((bottom - top) * (right - left)))
+        low, high = total[bottom], total[top]
+        here, there = slice(left, left + places), slice(right, right + places)
+        part = low[:, there] - high[:, there] - low[:, here] + high[:, here]
+        return np.asarray(part / ((bottom - top) * (right - left))[:, None])
 
-    best = 0.0
-    for feet in range(zero - round(_FEET_MM * sy), zero + round(_FEET_MM * sy) + 1):
-        top = feet - h
-        left, right, roof = box(top, feet + 1, 0, 1), box(top, feet + 1, w, w + 1), box(top, top + 1, 0, w + 1)
-        inside = box(top + inset_y, feet - inset_y, inset_x, w + 1 - inset_x)
-        above = box(top - round(_ABOVE_MM * sy), top - inset_y + 1, 0, w + 1)
-        found = np.minimum(np.minimum(left, right), roof) - np.maximum(inside, above)
-        best = max(best, float(found.max()))
-    return best
+    left, right, roof = box(top, feet + 1, 0, 1), box(top, feet + 1, w, w + 1), box(top, top + 1, 0, w + 1)
+    inside = box(top + inset_y, feet - inset_y, inset_x, w + 1 - inset_x)
+    above = box(top - round(_ABOVE_MM * sy), top - inset_y + 1, 0, w + 1)
+    found = np.minimum(np.minimum(left, right), roof) - np.maximum(inside, above)
+    return max(0.0, float(found.max()))
 
 
 def pulses_on_map(pulse: Array, strips: Sequence[Strip]) -> Pulse:

@@ -103,7 +103,7 @@ def _lags(row: Array, at: Array, fs: float, mm: float) -> tuple[Array, Array]:
         return lag, error
     window = np.arange(-half, half + 1)
     taper = np.hanning(len(window) + 2)[1:-1]
-    every, samples = np.arange(len(row)), np.where(seen, row, 0.0)
+    every, samples = np.arange(len(row), dtype=np.float64), np.where(seen, row, 0.0)
     shift = np.zeros(len(whole))
     for _ in range(_ROUNDS):
         beats = np.interp(at[whole, None] + window + shift[:, None], every, samples)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -44,13 +45,13 @@ def unlawful(limb: Array) -> float:
     Returns:
         NaN where fewer than three leads share 100 samples.
     """
-    leads = np.flatnonzero(np.isfinite(limb).mean(1) > _SHARED)
-    x = np.asarray(limb[leads], np.float64)
-    x = x[:, np.isfinite(x).all(0)]
+    seen = np.isfinite(limb)
+    leads = np.flatnonzero(seen.mean(1) > _SHARED)
+    x = np.asarray(limb[leads], np.float64)[:, seen[leads].all(0)]
     if len(leads) < 3 or x.shape[1] < _LEAST_SAMPLES:
         return float("nan")
     x = x - x.mean(1, keepdims=True)
-    left_over = _off_model(leads, np.ones(len(leads))) @ x
+    left_over = _off_model_of(tuple(leads.tolist())) @ x
     return float(np.sum(left_over**2) / max(np.sum(x**2), 1e-12))
 
 
@@ -127,6 +128,12 @@ def blend_limb_leads(signal: Array, weight: Array, *, gross_mv: float = 0.25) ->
         if np.sqrt(np.mean(correction**2, axis=1)).max() <= gross_mv:
             out[leads, start:end] = limb[leads, start:end] - correction
     return out
+
+
+@cache
+def _off_model_of(leads: tuple[int, ...]) -> Array:
+    """`_off_model` of leads that are trusted alike."""
+    return _off_model(np.array(leads), np.ones(len(leads)))
 
 
 def _off_model(leads: Array, trust: Array) -> Array:

@@ -186,9 +186,12 @@ def _resample_run(y: Array, x_s: Array, fs_out: float, out: Array, passband_hz: 
     row = np.minimum(phase.astype(np.int64), _PHASES - 1)
     blend = (phase - row)[:, None]
     table = _kernel(half, round(cutoff, 4))
-    weights = table[row] * (1 - blend) + table[row + 1] * blend
-    taps = cell[:, None] + np.arange(2, 2 * half + 2)  # cell - half + 1 .. cell + half, in padded's own count
-    out[first : last + 1] = np.einsum("nk,nk->n", padded[taps], weights)
+    weights, following = table.take(row, 0), table.take(row + 1, 0)
+    weights *= 1 - blend
+    following *= blend
+    weights += following
+    taps = np.lib.stride_tricks.sliding_window_view(padded, 2 * half)  # cell - half + 1 .. cell + half of each cell
+    out[first : last + 1] = np.einsum("nk,nk->n", taps[cell + 2], weights)
 
 
 def _reflected(y: Array, pad: int) -> Array:

@@ -26,8 +26,9 @@ _END_MM = 1.5  # left out at the ends of leads, where neighbours are
 
 def settle_avr(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) -> tuple[Strip, ...]:
     """The strips with aVR named as it is printed, upright or as -aVR, if the leads printed beside it leave no doubt."""
+    seen = _seen_rows(page, trace)
     for rows, x_mm in _columns(strips):
-        limb = _heights(page, strips, trace, rows, x_mm, 0.0)
+        limb = _heights(page, strips, seen, rows, x_mm, 0.0)
         turned = limb * np.where(np.array(LEADS[:LIMB]) == "aVR", -1.0, 1.0)[:, None]
         if "aVR" in rows and unlawful(turned) < _CLEARLY * unlawful(limb):
             named = {"aVR": INVERTED_AVR, INVERTED_AVR: "aVR"}
@@ -43,9 +44,9 @@ def settle_slant(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) 
 
     Paper that runs obliquely through the printer has its rows shifted against its grid, the lower the further.
     """
-    columns = list(_columns(strips))
+    columns, seen = list(_columns(strips)), _seen_rows(page, trace)
     left_over = np.array([
-        np.sum([unlawful(_heights(page, strips, trace, *column, slant)) for column in columns]) for slant in _SLANTS
+        np.sum([unlawful(_heights(page, strips, seen, *column, slant)) for column in columns]) for slant in _SLANTS
     ])  # fmt: skip
     if not columns or not np.isfinite(left_over).all():
         return tuple(strips)
@@ -60,11 +61,12 @@ def settle_rhythm(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap)
 
     A rhythm strip that shows another time than the columns repeats none of them and keeps its name.
     """
+    seen = _seen_rows(page, trace)
     prints = [(g, k) for k, strip in enumerate(strips) if len(strip.segments) > 1 for g in strip.segments]
     out = []
     for k, strip in enumerate(strips):
         if len(strip.segments) == 1 and strip.segments[0].lead in LEADS and prints:
-            differs = {g.lead: _difference(page, strips, trace, k, row, g.x_mm) for g, row in prints}
+            differs = {g.lead: _difference(page, strips, seen, k, row, g.x_mm) for g, row in prints}
             repeated = min(differs, key=lambda lead: differs[lead])
             own = differs.get(strip.segments[0].lead, np.nan)
             if own > _DIFFERENT and differs[repeated] < _REPEATED and repeated in LEADS:
@@ -73,10 +75,10 @@ def settle_rhythm(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap)
     return tuple(out)
 
 
-def _difference(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, a: int, b: int,
+def _difference(page: RectifiedPage, strips: Sequence[Strip], seen: Array, a: int, b: int,
                 x_mm: tuple[float, float]) -> float:  # fmt: skip
     """Variance of the difference of two strips within a span, in units of the smaller of theirs; 9 if unseen."""
-    pair = np.stack([_row(page, strips, trace, k, _inside(page, x_mm), 0.0) for k in (a, b)])
+    pair = np.stack([_row(seen[k], strips[k].zero_y_mm, _inside(page, x_mm)) for k in (a, b)])
     pair = pair[:, np.isfinite(pair).all(0)]
     least = pair.var(1).min() if pair.shape[1] >= _LEAST_COLUMNS else 0.0
     return float(np.diff(pair, axis=0).var() / least) if least > 0 else 9.0
@@ -99,13 +101,15 @@ def _columns(strips: Sequence[Strip]) -> Iterator[tuple[dict[str, tuple[int, flo
             yield rows, x_mm
 
 
-def _heights(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, rows: dict[str, tuple[int, float]],
+def _heights(page: RectifiedPage, strips: Sequence[Strip], seen: Array, rows: dict[str, tuple[int, float]],
              x_mm: tuple[float, float], slant: float) -> Array:  # fmt: skip
     """(6, n) mm of the limb leads of one column, at the same time if the rows have that slant; NaN = not seen."""
     at = _inside(page, x_mm)
     limb = np.full((LIMB, len(at)), np.nan)
+    middle = _middle(strips)
     for lead, (k, sign) in rows.items():
-        limb[LEADS.index(lead)] = sign * _row(page, strips, trace, k, at, slant)
+        zero = strips[k].zero_y_mm
+        limb[LEADS.index(lead)] = sign * _row(seen[k], zero, at + slant * (zero - middle) * page.px_per_mm[0])
     return limb
 
 
@@ -115,8 +119,12 @@ def _inside(page: RectifiedPage, x_mm: tuple[float, float]) -> Array:
     return np.arange(low, high)
 
 
-def _row(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, k: int, at: Array, slant: float) -> Array:
-    """(n,) mm above the zero line of strip k at the time of those columns, NaN = not seen."""
-    y = np.where(seen_columns(trace.confidence[k]), page.y_mm(trace.ridge_row[k]), np.nan)
-    shifted = at + slant * (strips[k].zero_y_mm - _middle(strips)) * page.px_per_mm[0]
-    return np.asarray(strips[k].zero_y_mm - np.interp(shifted, np.arange(len(y)), y))
+def _seen_rows(page: RectifiedPage, trace: TraceMap) -> Array:
+    """(strips, W) page mm of the pen in every column of every strip, NaN = not seen."""
+    there = [seen_columns(confidence) for confidence in trace.confidence]
+    return np.where(np.reshape(there, trace.ridge_row.shape), page.y_mm(trace.ridge_row), np.nan)
+
+
+def _row(row: Array, zero_y_mm: float, at: Array) -> Array:
+    """(n,) mm above the zero line of a strip at some columns of its `_seen_rows`, NaN = not seen."""
+    return np.asarray(zero_y_mm - np.interp(at, np.arange(len(row), dtype=np.float64), row))

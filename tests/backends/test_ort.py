@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto
 
 from ecg_trt.backends.fake import FakeBackend
-from ecg_trt.backends.ort import OrtBackend
+from ecg_trt.backends.ort import OrtBackend, _options
 from ecg_trt.errors import BackendError, WeightsError
 from ecg_trt.types import TensorSpec
 from tests import make_onnx
@@ -92,3 +92,7 @@ def test_what_is_no_network(model: str | bytes) -> None:
 def test_a_type_numpy_lacks() -> None:
     with pytest.raises(BackendError, match="bfloat16"):
         OrtBackend(make_onnx.convolution(dtype=TensorProto.BFLOAT16))
+
+
+def test_threads_that_wait_do_not_spin() -> None:
+    assert _options(2).get_session_config_entry("session.intra_op.allow_spinning") == "0"
