@@ -169,7 +169,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=10_000_000)
     parser.add_argument("--model", default=MODELS[0], choices=MODELS)
     parser.add_argument("--views", type=int, default=VIEWS[0], choices=VIEWS)
-    parser.add_argument("--json", type=Path, default=None, help="default: benchmarks/results/accuracy.json")
+    parser.add_argument("--json", type=Path, default=None, help="default: runs/benchmarks/accuracy--MACHINE.json")
     parser.add_argument("--sheet", type=Path, default=None, help="contact sheet of overlays, .png or .jpg")
     args = parser.parse_args()
     cases: list[Iterator[Case]] = []

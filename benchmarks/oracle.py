@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument(
         "--signals", type=Path, help="recorded signals, see train/README.md; simulated ones if left out"
     )
-    parser.add_argument("--json", type=Path, default=None, help="default: benchmarks/results/oracle.json")
+    parser.add_argument("--json", type=Path, default=None, help="default: runs/benchmarks/oracle--MACHINE.json")
     args = parser.parse_args()
     records = SignalSource(args.signals, held_out=True).records
     rows = []

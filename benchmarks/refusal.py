@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--manifest", type=Path, help="also look at the clinical pages that it names")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--threads", type=int, default=0, help="of the networks, 0 for all cores")
-    parser.add_argument("--json", type=Path, default=None, help="default: benchmarks/results/refusal.json")
+    parser.add_argument("--json", type=Path, default=None, help="default: runs/benchmarks/refusal--MACHINE.json")
     args = parser.parse_args()
     sets = {"negatives": negatives(args.each, args.seed), "pages": pages(args.pages, args.seed)}
     if args.manifest:

@@ -1,4 +1,4 @@
-"""What a throughput.json must hold for a reader, and for `report.py`."""
+"""Content of a result of the throughput benchmark, as a reader and `report.py` need it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SPREAD = {"median", "iqr", "p99", "n"}
 
 
 def problems(content: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the content of a throughput.json; empty if nothing is."""
+    """List what is wrong with a result of the throughput benchmark; empty if nothing is."""
     found = _lacks("the file", content, _TOP)
     if found:
         return found

@@ -123,7 +123,7 @@ def cpu_rates() -> Rates:
 
 def cuda_rates() -> Rates | None:
     """Measures the GPU: a copy, and matrix products by torch (FP32 with TF32, as its convolutions do); None without."""
-    from benchmarks.gpu import Gpu, why_no_gpu
+    from benchmarks.throughput_suite.gpu import Gpu, why_no_gpu
 
     if why_no_gpu():
         return None
