@@ -27,6 +27,8 @@ from ecg_trt.runtime import NETWORKS, Runtime
 from ecg_trt.types import EcgRecord
 from ecg_trt.weights import weights_path
 
+_TORCH_GPU = TorchOptions("fp16")
+
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
@@ -98,14 +100,14 @@ def _tensorrt(name: str, is_timed: bool) -> Iterator[Entry]:
 
 
 @contextmanager
-def open_torch(is_timed: bool, options: TorchOptions) -> Iterator[Entry]:
+def _torch_gpu(is_timed: bool) -> Iterator[Entry]:
     """Networks by torch within the package's own CUDA runtime."""
     with ExitStack() as stack:
         driver: Any = open_driver()
         stack.callback(driver.close)
         if is_timed:
             driver = stack.enter_context(TimedDriver(driver))
-        runtime = stack.enter_context(open_torch_gpu(driver, options))
+        runtime = stack.enter_context(open_torch_gpu(driver, _TORCH_GPU))
         digitizer = stack.enter_context(Digitizer(runtime=runtime))
         yield Entry(runtime.backends, digitizer, driver.take if is_timed else dict)
 
@@ -113,10 +115,6 @@ def open_torch(is_timed: bool, options: TorchOptions) -> Iterator[Entry]:
 def digitize_many(photos: Iterable[bytes], digitizer: Any) -> Generator[EcgRecord | EcgTrtError, None, None]:
     """The package's own way through many photos, on an open digitizer."""
     return throughput.digitize_many(photos, digitizer=digitizer)
-
-
-def _torch_gpu(precision: str) -> Callable[[bool], AbstractContextManager[Entry]]:
-    return functools.partial(open_torch, options=TorchOptions(precision))
 
 
 def _on_gpu(name: str) -> Callable[[bool], AbstractContextManager[Entry]]:
@@ -136,7 +134,7 @@ BASELINES = {
     for baseline in (
         Baseline("trt", "cuda", "fp16", "TensorRT", _on_gpu("trt")),
         Baseline("rtx", "cuda", "fp16", "TensorRT for RTX", _on_gpu("rtx")),
-        Baseline("torch-gpu", "cuda", "fp16", "PyTorch's CUDA graphs, pixel work on the GPU", _torch_gpu("fp16")),
+        Baseline("torch-gpu", "cuda", "fp16", "PyTorch's CUDA graphs, pixel work on the GPU", _torch_gpu),
         Baseline("torch-eager", "cuda", "fp32", "PyTorch, TF32", _torch("torch-eager", "fp32")),
         Baseline("torch-eager-fp16", "cuda", "fp16", "PyTorch", _torch("torch-eager-fp16", "fp16")),
         Baseline("torch-compile", "cuda", "fp16", "torch.compile, CUDA graphs",
