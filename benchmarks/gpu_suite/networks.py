@@ -155,10 +155,17 @@ def _plan(stored: StoredPlan, manifest: Manifest, runs: int) -> dict[str, Any]:
         found["difference"] = {"output": worst.name, "max": round(worst.max, 5), "mean": round(worst.mean, 5),
                                "scale": round(worst.scale, 3)}  # fmt: skip
         feed = {"image": work.memory.upload(f"{stage} image", draw_feed(spec)["image"])}
+
+        def call() -> None:
+            with driver.span("call", work.stream.handle):
+                backend.infer(feed)
+
         if whole._is_graphed:
-            found["graph"] = _timed(lambda: backend.infer(feed), driver, stage, runs)
+            took = _timed(call, driver, runs)
+            found |= {"graph": took[stage], "graph_call": took["call"]}
             whole._is_graphed = False
-        found["enqueued"] = _timed(lambda: backend.infer(feed), driver, stage, runs)
+        took = _timed(call, driver, runs)
+        found |= {"enqueued": took[stage], "enqueued_call": took["call"]}
     return found
 
 
@@ -173,16 +180,20 @@ def _opened(plan: bytes, manifest: Manifest) -> Iterator[tuple[TrtBackend, CudaW
         yield stack.enter_context(TrtBackend(engine, work, activations)), work, driver
 
 
-def _timed(run: Callable[[], object], driver: TimedDriver, stage: str, runs: int) -> dict[str, float]:
-    """Median and IQR (ms) of what goes by the stage's name, with events right around it."""
+def _timed(run: Callable[[], object], driver: TimedDriver, runs: int) -> dict[str, dict[str, float]]:
+    """Median and IQR (ms) of the network and of the whole call, by events around each.
+
+    A call finds its stream idle, so that its events also hold the host's time until the network is queued; torch's
+    are measured so.
+    """
     for _ in range(min(runs, _WARM_RUNS)):
         run()
     driver.take()
-    took = []
+    rows = []
     for _ in range(runs):
         run()
-        took.append(driver.take()[stage])
-    return _milliseconds(took)
+        rows.append(driver.take())
+    return {label: _milliseconds([row[label] for row in rows]) for label in rows[0]}
 
 
 def _milliseconds(took: list[float]) -> dict[str, float]:

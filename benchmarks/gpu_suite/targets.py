@@ -97,7 +97,13 @@ def _ratio_of_networks(content: Mapping[str, Any], mode: str, is_inverse: bool) 
         if set(NETWORKS) <= own.keys() & other.keys():
             mine, theirs = (sum(of[name] for name in NETWORKS) for of in (own, other))
             ratio = mine / theirs if is_inverse else theirs / mine
-            return ratio, f"sums of medians: {mine:.2f} ms by {flavour}, {theirs:.2f} ms by torch, {mode}"
+            words = f"sums of medians: {mine:.2f} ms by {flavour}, {theirs:.2f} ms by torch, {mode}"
+            calls = figures(content, "networks_tensorrt")[flavour]
+            if all("graph_call" in calls[name] for name in NETWORKS):
+                words += (
+                    f"; {sum(calls[name]['graph_call']['median'] for name in NETWORKS):.2f} ms with the host's call"
+                )
+            return ratio, words
     return None
 
 
