@@ -1,4 +1,4 @@
-"""How close the answers come to the truth: `python benchmarks/accuracy.py --manifest ../shared/data/manifest.csv`.
+"""Distance of the answers from the truth: `python benchmarks/accuracy.py --manifest ../shared/data/manifest.csv`.
 
 The score is the PhysioNet 2025 digitization metric (`ecg_trt.metrics`). Prints a table for each kind of picture, writes
 JSON, and draws a contact sheet of overlays, because a number alone hides a shifted trace.
@@ -44,7 +44,7 @@ class Case:
 
 @dataclass
 class Outcome:
-    """What came of one picture."""
+    """Result of one picture."""
 
     case: Case
     score: Score | None

@@ -1,4 +1,4 @@
-"""What every benchmark says about where it ran, and how it writes its results."""
+"""Description of the machine, and results that every benchmark writes in one form."""
 
 from __future__ import annotations
 

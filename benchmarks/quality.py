@@ -35,7 +35,7 @@ _LEAST_LEADS = 20  # of a bin that says anything
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What was expected of one answered page, and what it was, dB.
+    """Expected and true SNR of one answered page, dB.
 
     Attributes:
         name: of the picture.
@@ -96,7 +96,7 @@ def of_leads(told: Sequence[Told]) -> dict[str, object]:
 
 
 def of_pages(told: Sequence[Told]) -> dict[str, object]:
-    """How well some pages are ordered."""
+    """Rank pages by their expected and by their true SNR."""
     expected, true = (np.array([getattr(t, name) for t in told]) for name in ("expected", "true"))
     order = round(float(spearmanr(expected, true).statistic), 3) if len(told) > 2 else None
     return {"pages": len(told), "rank_correlation": order,

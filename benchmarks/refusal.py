@@ -1,4 +1,4 @@
-"""Is what cannot be read refused, and nothing else? `python benchmarks/refusal.py`.
+"""Rejection of what cannot be read, and of nothing else: `python benchmarks/refusal.py`.
 
 Pictures without an ECG that can be read (`synth.negatives`) count as answered well where their mean quality is a half
 or more. Photos of sound pages, of the generator's usual severity, count where they are refused.
@@ -48,7 +48,7 @@ def clinical(manifest: Path) -> Pictures:
 
 
 def judged(digitizer: Digitizer, pictures: Pictures) -> list[dict[str, object]]:
-    """What came of each picture: its mean quality, or the error."""
+    """Mean quality of each picture, or the error."""
     out: list[dict[str, object]] = []
     for kind, name, draw in pictures:
         row: dict[str, object] = {"name": name, "kind": kind, "quality": None, "error": ""}

@@ -1,4 +1,4 @@
-"""Where the host's time goes, and what a photo costs in energy."""
+"""Profile of the host's functions, and energy of a photo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one part of the suite has found, written to its file after each step."""
+"""Figures and failures of one part of the suite, written to its file after each step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all parts of a run share."""
+"""Settings that all parts of a run share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REFERENCE = "reference.pickle"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a run measures.
+    """Settings of a run.
 
     Attributes:
         folder: for files that parts leave for one another.

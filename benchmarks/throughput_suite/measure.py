@@ -1,4 +1,4 @@
-"""What is measured of one baseline: its networks alone, one photo after the other, many photos, and memory."""
+"""Measurements of one baseline: its networks alone, one photo after the other, many photos, and memory."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def measure(
         specs: the shapes on which networks are measured.
 
     Returns:
-        What goes into the JSON, and the answer to each photo, None where it was refused.
+        What goes into the JSON, and the answer to each photo, None where it was rejected.
 
     Raises:
         EcgTrtError: the baseline is not available here, or failed.
@@ -88,7 +88,7 @@ def one_by_one(
     """Time of each step of a photo, from its file's bytes to its record; and the last answers.
 
     "steps_ms" are the clock's steps, "decode", and "host": the photo's wall time less all of these. "stages_ms" are
-    what the digitizer itself says that each part took, by the host's clock. Refused photos are not counted.
+    what the digitizer itself says that each part took, by the host's clock. Rejected photos are not counted.
     """
     rows: list[dict[str, float]] = []
     stages: dict[str, list[float]] = {}
@@ -140,7 +140,7 @@ def sustained(entry: Entry, photos: Sequence[SamplePhoto], seconds: float, warm:
     answers = list(map(type, digitize_many(files(), entry.digitizer)))
     took = time.perf_counter() - start
     return {"photos_per_s": round(len(answers) / took, 3), "photos_done": len(answers),
-            "photos_refused": sum(issubclass(kind, EcgTrtError) for kind in answers)}  # fmt: skip
+            "photos_rejected": sum(issubclass(kind, EcgTrtError) for kind in answers)}  # fmt: skip
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:

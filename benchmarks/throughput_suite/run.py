@@ -102,14 +102,14 @@ def _measure_named(name: str, photos: Sequence[SamplePhoto], seconds: float) -> 
 
 
 def reference_of(photos: Sequence[SamplePhoto]) -> Answers:
-    """What ONNX Runtime on the CPU answers."""
+    """Answers of ONNX Runtime on the CPU."""
     answers: Answers = []
     with BASELINES["ort"].enter(False) as entry:
         for photo in photos:
             try:
                 answers.append(entry.digitizer(photo.file))
             except EcgTrtError as error:
-                _tell(photo.name, f"refused by the reference: {error}")
+                _tell(photo.name, f"rejected by the reference: {error}")
                 answers.append(None)
     return answers
 

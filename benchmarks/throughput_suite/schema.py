@@ -10,7 +10,7 @@ _NUMBER = (int, float)
 _TOP = {"benchmark": str, "machine": dict, "photos": dict, "seconds": _NUMBER, "rates": dict, "backends": list}
 _ALWAYS = {"name": str, "device": str, "precision": str, "what": str, "available": bool, "reason": str}
 _MEASURED = {"networks": dict, "steps_ms": dict, "stages_ms": dict, "photos_per_s": _NUMBER, "photos_done": int,
-             "photos_refused": int, "answered": int}  # fmt: skip
+             "photos_rejected": int, "answered": int}  # fmt: skip
 _OR_NONE = ("device_memory_mib", "snr_db", "agreement_db")
 _NETWORK = ("shapes", "run_ms", "bytes", "macs", "floor", "ratio")
 _SPREAD = {"median", "iqr", "p99", "n"}

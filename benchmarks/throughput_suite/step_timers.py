@@ -42,7 +42,7 @@ class StepTimer:
         self._ms[step] = self._ms.get(step, 0.0) + ms
 
     def take(self) -> dict[str, float]:
-        """What has been added since the last call."""
+        """Return what has been added since the last call."""
         taken, self._ms = self._ms, {}
         return taken
 

@@ -36,7 +36,7 @@ _GREY = 114
 
 @dataclass(frozen=True, slots=True)
 class TorchOptions:
-    """How torch runs the networks.
+    """Ways in which torch can run the networks.
 
     Attributes:
         precision: "fp16" as in a plan (FP32 at both ends), or "fp32".

@@ -68,7 +68,7 @@ def from_folder(folder: Path) -> list[SamplePhoto]:
 
 
 def snr_db(photos: Sequence[SamplePhoto], answers: Sequence[EcgRecord | None]) -> float | None:
-    """Mean SNR against the truth, a refused photo counting as 0 dB; None where no truth is known."""
+    """Mean SNR against the truth, a rejected photo counting as 0 dB; None where no truth is known."""
     return _mean(
         0.0 if a is None else score_record(s.truth, s.fs, _twelve(a), a.fs).snr_db
         for s, a in zip(photos, answers, strict=True)
@@ -77,7 +77,7 @@ def snr_db(photos: Sequence[SamplePhoto], answers: Sequence[EcgRecord | None]) -
 
 
 def agreement_db(reference: Sequence[EcgRecord | None], answers: Sequence[EcgRecord | None]) -> float | None:
-    """Mean SNR against other answers; a photo that one of both refused counts as 0 dB, one that both did not at all."""
+    """Mean SNR against other answers; a photo that one of both rejected counts as 0 dB, one that both did is left out."""
     pairs = [(a, b) for a, b in zip(reference, answers, strict=True) if a is not None or b is not None]
     return _mean(
         0.0 if a is None or b is None else score_record(_twelve(a), a.fs, _twelve(b), b.fs).snr_db for a, b in pairs

@@ -90,7 +90,7 @@ def test_onnx_runtime_bound_is_onnx_runtime(expected: Expected) -> None:
         backend.infer(feed)
 
 
-def test_weights_of_another_make_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_of_another_make_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
     monkeypatch.setattr("benchmarks.throughput_suite.torch_backend.weights_path", lambda stage: weights_path("stage2"))
     with pytest.raises(WeightsError, match="cannot be run by torch"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import cProfile
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -100,10 +99,10 @@ def test_a_record_keeps_what_came_before_a_failure(tmp_path: Path) -> None:
     assert read()["figures"] == {"one": 1, "two": {"inner": 2}} and read()["status"] == DONE
     assert "ZeroDivisionError" in read()["failures"]["three"]
 
-    def refuse() -> None:
+    def reject() -> None:
         raise Unavailable("no such tool")
 
-    assert record.run(refuse) and read()["status"] == UNAVAILABLE and "no such tool" in read()["reason"]
+    assert record.run(reject) and read()["status"] == UNAVAILABLE and "no such tool" in read()["reason"]
     assert not record.run(lambda: record.add(x=1 // 0)) and read()["status"] == FAILED
 
 
@@ -174,7 +173,7 @@ def test_tests_and_sanitizer_are_read(tmp_path: Path) -> None:
 
 def test_functions_are_listed_by_their_own_time() -> None:
     profiler = cProfile.Profile()
-    profiler.runcall(lambda: [time.sleep(0.01), os.getpid()])
+    profiler.runcall(time.sleep, 0.01)
     rows = rows_of(profiler)
     assert "sleep" in rows[0]["function"] and rows[0]["own_ms"] >= 9
     assert all("/" not in row["function"] for row in rows)

@@ -48,7 +48,7 @@ from tests.cuda.fake_driver import FakeDriver
 
 
 class Reader:
-    """A digitizer that answers one record, waits a little in a "network", and refuses pictures that are dark."""
+    """A digitizer that answers one record, waits a little in a "network", and rejects pictures that are dark."""
 
     def __init__(self, backend: Any, reading: Any) -> None:
         self.backend, self.reading = backend, reading
@@ -83,7 +83,7 @@ def baseline(name: str, reading: Any) -> Baseline:
     return Baseline(name, "cpu", "fp32", "nothing", enter)
 
 
-def refuses(is_timed: bool) -> Any:
+def rejects(is_timed: bool) -> Any:
     raise BackendUnavailableError("x cannot be measured", got="no x", expected="x", mend="Buy x.")
 
 
@@ -101,7 +101,7 @@ def produced(tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tup
         SamplePhoto(name, photo(level), record.signal_mv, record.fs) for name, level in (("light", 200), ("dark", 0))
     ]
     path = tmp_path / "throughput.json"
-    entries = [baseline("tiny", tools.reading(record)), Baseline("x", "cpu", "fp32", "never", refuses)]
+    entries = [baseline("tiny", tools.reading(record)), Baseline("x", "cpu", "fp32", "never", rejects)]
     if why_no_gpu():
         entries.append(BASELINES["trt"])
 
@@ -160,7 +160,7 @@ def test_the_schema_finds_what_is_wrong(produced: tuple[Path, dict[str, Any]]) -
     assert problems({}) != []
 
 
-def test_report_refuses_what_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_report_rejects_what_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     path = tmp_path / "throughput.json"
     path.write_text("{}")
     monkeypatch.setattr("sys.argv", ["report.py", str(path)])
@@ -179,7 +179,7 @@ def test_a_score_that_cannot_be_computed_loses_no_measurement(tools: Any) -> Non
     assert all(row["photos_per_s"] > 0 and row["snr_db"] is None for row in content["backends"])
 
 
-def test_unknown_backends_are_refused_by_name(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_unknown_backends_are_rejected_by_name(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     with pytest.raises(OptionError, match=r"'tensorrt'; expected some of trt, rtx, torch-gpu, .*"):
         chosen(["ort", "tensorrt"])
     with pytest.raises(OptionError, match="got none"):
@@ -191,7 +191,7 @@ def test_unknown_backends_are_refused_by_name(monkeypatch: pytest.MonkeyPatch, c
     assert "Unknown backend: got 'cuda'" in capsys.readouterr().err
 
 
-def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_photos_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="without a photo"):
         from_folder(tmp_path)
     (tmp_path / "a.PNG").write_bytes(photo(200))
