@@ -42,7 +42,7 @@ _ALL = (
     Part("rates", networks.rates, 40),
     Part("networks_tensorrt", networks.tensorrt, 60),
     Part("networks_torch", networks.by_torch, 85),
-    *_of_each("pipeline", pipeline.pipeline, 75, *_BACKENDS),
+    *_of_each("pipeline", pipeline.pipeline, 90, *_BACKENDS),
     Part("kernel_tests", checks.kernel_tests, 120),
     *_of_each("processes", processes.processes, 120, *_BACKENDS),
     Part("decoder", pipeline.decode_photos, 30),

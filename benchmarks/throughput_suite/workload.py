@@ -77,7 +77,10 @@ def snr_db(photos: Sequence[SamplePhoto], answers: Sequence[EcgRecord | None]) -
 
 
 def agreement_db(reference: Sequence[EcgRecord | None], answers: Sequence[EcgRecord | None]) -> float | None:
-    """Mean SNR against other answers; a photo that one of both rejected counts as 0 dB, one that both did is left out."""
+    """Mean SNR against other answers, dB.
+
+    A photo that one of the two backends rejected counts as 0 dB; one that both rejected does not count.
+    """
     pairs = [(a, b) for a, b in zip(reference, answers, strict=True) if a is not None or b is not None]
     return _mean(
         0.0 if a is None or b is None else score_record(_twelve(a), a.fs, _twelve(b), b.fs).snr_db for a, b in pairs
