@@ -22,7 +22,7 @@ from benchmarks.common import write_results
 from ecg_trt.config import MODELS, VIEWS, Options
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import EcgTrtError
-from ecg_trt.io.overlay import draw_overlay
+from ecg_trt.io.writers.overlay import draw_overlay
 from ecg_trt.layout import LEADS
 from ecg_trt.metrics import Score, in_order, score_record, summarise
 from ecg_trt.types import Array

@@ -33,8 +33,8 @@ def answer_of(picture: str) -> Answer:
     """Hash what comes of a picture: a file, or the seed of a synthetic page after a colon."""
     from ecg_trt.digitizer import Digitizer
     from ecg_trt.errors import EcgTrtError
-    from ecg_trt.io.csv import csv_text
-    from ecg_trt.io.json import record_as_dict
+    from ecg_trt.io.writers.csv import csv_text
+    from ecg_trt.io.writers.json import record_as_dict
     from ecg_trt.synth.sample import make_sample
 
     if not _opened:

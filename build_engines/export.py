@@ -14,8 +14,8 @@ from onnx import ModelProto, ValueInfoProto
 
 from build_engines.precision import to_float16
 from build_engines.profile import Shape
-from ecg_trt.backends.base import TensorSpec
 from ecg_trt.errors import BuildError
+from ecg_trt.types import TensorSpec
 
 
 class Precision(str, Enum):

@@ -6,7 +6,7 @@ from types import ModuleType
 
 from ecg_trt.cuda.device import DeviceInfo, probe
 from ecg_trt.engines.manifest import ANY_CAPABILITY, Flavour
-from ecg_trt.engines.module import how_to_install, import_tensorrt, tensorrt_unavailable
+from ecg_trt.engines.tensorrt_module import how_to_install, import_tensorrt, tensorrt_unavailable
 from ecg_trt.errors import BackendUnavailableError, BuildError
 
 PORTABLE = ("8.6", "8.9", "12.0")  # what RTX plans are made for where no GPU is at hand

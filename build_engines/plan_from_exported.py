@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from ecg_trt.backends.base import TensorSpec
 from ecg_trt.errors import BackendUnavailableError, BuildError
+from ecg_trt.types import TensorSpec
 
 _TOLERANCE = 0.02  # of an output's greatest value; FP16 makes less than 0.002 of it
 

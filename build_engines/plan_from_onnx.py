@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from ecg_trt.engines.manifest import ANY_CAPABILITY
-from ecg_trt.engines.module import logger_of, said
+from ecg_trt.engines.tensorrt_module import logger_of, said
 from ecg_trt.errors import BackendUnavailableError, BuildError
 from ecg_trt.io.atomic import atomic_path, make_folder
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ecg_trt.errors import BuildError
-from ecg_trt.stages.frames import (
+from ecg_trt.stages.scaling import (
     ALIGN_INPUT_PX,
     CAPTION_HW,
     CAPTION_PX_PER_MM,

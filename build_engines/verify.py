@@ -16,7 +16,7 @@ import numpy as np
 from build_engines.profile import NetworkSpec
 from ecg_trt.backends.base import Backend
 from ecg_trt.errors import BuildError
-from ecg_trt.geometry.signal import decode_ridge, follow_ridge
+from ecg_trt.geometry.ridge import decode_ridge, follow_ridge
 from ecg_trt.types import Array
 
 _GAIN_MM_PER_MV = 10.0

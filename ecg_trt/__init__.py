@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ecg_trt.batch import digitize_many
     from ecg_trt.config import Options
     from ecg_trt.digitizer import Digitizer, digitize
     from ecg_trt.errors import (
@@ -45,8 +46,7 @@ if TYPE_CHECKING:
         TruncatedImageError,
         WeightsError,
     )
-    from ecg_trt.throughput import digitize_many
-    from ecg_trt.types import EcgRecord
+    from ecg_trt.record import EcgRecord
 
 __version__ = "0.1.0"
 
@@ -86,10 +86,10 @@ __all__ = [
 
 _HOMES = {
     "Digitizer": "digitizer",
-    "EcgRecord": "types",
+    "EcgRecord": "record",
     "Options": "config",
     "digitize": "digitizer",
-    "digitize_many": "throughput",
+    "digitize_many": "batch",
 }
 
 

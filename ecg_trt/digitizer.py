@@ -10,41 +10,33 @@ from typing import TypeAlias
 
 import numpy as np
 
+from ecg_trt.backends.runtime import NETWORKS, Runtime
 from ecg_trt.backends.select import open_runtime
-from ecg_trt.clock import Clock
-from ecg_trt.closing import Closing
+from ecg_trt.closeable import Closeable
 from ecg_trt.config import Options
 from ecg_trt.errors import DeviceError, IncompletePageError
-from ecg_trt.find import Find
-from ecg_trt.geometry.assemble import assemble, lost_shares
-from ecg_trt.geometry.pace import fast_odds, heights_mm
-from ecg_trt.geometry.scales import Scales, told_alone
-from ecg_trt.geometry.settle import settle_avr, settle_rhythm, settle_slant
-from ecg_trt.geometry.strips import shift_to_pen
 from ecg_trt.inference.views import Views
-from ecg_trt.io.photo import EncodedPhoto, load_photo, read_photo
+from ecg_trt.io.readers.pillow import EncodedPhoto, load_photo, read_photo
 from ecg_trt.layout import RECORD_SECONDS
-from ecg_trt.look import Look
+from ecg_trt.page.calibration import ReadScales
+from ecg_trt.page.candidate import PageCandidate
+from ecg_trt.page.locator import PageLocator
+from ecg_trt.page.scales import Scales, told_alone
+from ecg_trt.page.strips import shift_to_pen
 from ecg_trt.quality.features import Evidence, lead_features
 from ecg_trt.quality.model import Calibration, load_calibration, quality_of
-from ecg_trt.quality.words import refuse_foreign, refuse_low_quality, warnings_of
-from ecg_trt.runtime import NETWORKS, Runtime
+from ecg_trt.quality.warnings import reject_foreign, reject_low_quality, warnings_of
+from ecg_trt.record import EcgRecord
+from ecg_trt.signal.assemble import assemble, lost_shares
+from ecg_trt.signal.beat_speed import fast_odds, heights_mm
+from ecg_trt.signal.settle import settle_avr, settle_rhythm, settle_slant
 from ecg_trt.stages.align import Align
 from ecg_trt.stages.caption import Caption
-from ecg_trt.stages.frames import trace_px_per_mm, trace_reach_mm
 from ecg_trt.stages.rectify import PageMarks, Rectify
-from ecg_trt.stages.scales import ReadScales
+from ecg_trt.stages.scaling import trace_px_per_mm, trace_reach_mm
 from ecg_trt.stages.trace import BEYOND_MM, TRACE_VIEWS, Trace
-from ecg_trt.types import (
-    Array,
-    EcgRecord,
-    GridWarp,
-    PageAlignment,
-    Photo,
-    RectifiedPage,
-    Strip,
-    TraceMap,
-)
+from ecg_trt.step_timer import StepTimer
+from ecg_trt.types import Array, GridWarp, PageAlignment, Photo, RectifiedPage, Strip, TraceMap
 from ecg_trt.weights import folder_of, list_weights
 
 _log = logging.getLogger(__name__)
@@ -73,7 +65,7 @@ class Reading:
     features: Array
 
 
-class Digitizer(Closing):
+class Digitizer(Closeable):
     """Turns photos of paper ECGs into records; holds the networks open until closed.
 
     One photo at a time: a second one in flight needs a twin.
@@ -109,7 +101,8 @@ class Digitizer(Closing):
         if self.options.views > 1:
             stage2 = Views(stage2, TRACE_VIEWS[: self.options.views], ops=ops)
         self._rectify, self._trace = Rectify(stage1, ops), Trace(stage2, ops)
-        self._find = Find(Align(stage0, ops, self.options.min_px_per_mm), self._rectify, ops, self.options.layout)
+        align = Align(stage0, ops, self.options.min_px_per_mm)
+        self._find = PageLocator(align, self._rectify, ops, self.options.layout)
         self._caption, self._scales = Caption(caption, ops), ReadScales(ops, self.options)
 
     @property
@@ -162,7 +155,7 @@ class Digitizer(Closing):
 
     def _read(self, source: Source | Photo) -> Reading:
         """The flat page stays where the pixel work left it."""
-        clock = Clock()
+        clock = StepTimer()
         with clock("decode"):
             photo = source if isinstance(source, Photo) else self._decoded(source)
         with clock("upload"):
@@ -191,7 +184,7 @@ class Digitizer(Closing):
         record = replace(record, timings_ms={step: round(ms, 1) for step, ms in clock.ms.items()})
         return Reading(record, look.alignment, grid, look.marks, page, strips, trace, residual, features)
 
-    def _told(self, photo: Photo, look: Look) -> tuple[RectifiedPage, Callable[[float], Scales]]:
+    def _told(self, photo: Photo, look: PageCandidate) -> tuple[RectifiedPage, Callable[[float], Scales]]:
         """The flat page and its scales; where nothing tells them, print is sought farther from the rows."""
         said = self._printed(photo, look)
         page, scales_by = self._scaled(photo, look, said)
@@ -201,12 +194,12 @@ class Digitizer(Closing):
             page, scales_by = self._scaled(photo, look, more | told_alone(said))
         return page, scales_by
 
-    def _printed(self, photo: Photo, look: Look) -> dict[str, float]:
+    def _printed(self, photo: Photo, look: PageCandidate) -> dict[str, float]:
         """What `Caption` reads, nothing where scales are given. It takes the flat page's room, which is void after."""
         return {} if self._scales.are_given else self._caption(photo, look.grid, look.marks.label)
 
     def _scaled(
-        self, photo: Photo, look: Look, printed: dict[str, float]
+        self, photo: Photo, look: PageCandidate, printed: dict[str, float]
     ) -> tuple[RectifiedPage, Callable[[float], Scales]]:
         """The flat page, and its scales if that is printed."""
         assert look.naming is not None and look.refined is not None
@@ -227,7 +220,7 @@ class Digitizer(Closing):
         return read_photo(source, **limits)
 
     def _record(
-        self, photo: Photo, page: RectifiedPage, look: Look, trace: TraceMap, scales: Scales
+        self, photo: Photo, page: RectifiedPage, look: PageCandidate, trace: TraceMap, scales: Scales
     ) -> tuple[EcgRecord, float, Array]:
         """The record, the `limb_residual` and the features of its quality."""
         naming = look.naming
@@ -250,7 +243,7 @@ class Digitizer(Closing):
         )  # fmt: skip
         features = lead_features(evidence, naming.leads)
         if self._calibration.foreignness(features) > self._calibration.most_foreign:
-            raise refuse_foreign(features, photo.source)
+            raise reject_foreign(features, photo.source)
         snr_db = self._calibration.snr_db(features).astype(np.float32)
         quality = quality_of(snr_db).astype(np.float32)
         seen_quality = quality_of(self._calibration.seen_snr_db(features))
@@ -262,7 +255,7 @@ class Digitizer(Closing):
             weights=dict(self._weights), assumed=scales.assumed, source=photo.source,
         )  # fmt: skip
         if not record.mean_quality >= self.options.min_quality:
-            raise refuse_low_quality(record.mean_quality, self.options.min_quality, photo.source)
+            raise reject_low_quality(record.mean_quality, self.options.min_quality, photo.source)
         return record, residual, features
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,9 @@ RECORD_SECONDS = 10.0
 PAPER_SPEEDS_MM_PER_S = (25.0, 50.0)
 GAINS_MM_PER_MV = (5.0, 10.0, 20.0)
 USUAL_SPEED_MM_PER_S, USUAL_GAIN_MM_PER_MV = 25.0, 10.0
+STANDARD_ROW_LENGTHS_MM = (125.0, 250.0, 500.0)  # 5 or 10 s at 25 or 50 mm/s
+ODD_LENGTH = 0.06
+"""By which a row may be longer or shorter than devices print it, as a share."""
 
 STRIPS = "strips"
 """Name of the layout of a page that is read strip by strip."""
@@ -74,6 +78,20 @@ def twelve_first(shown: Iterable[str]) -> tuple[str, ...]:
 def upright(printed: str) -> tuple[str, float]:
     """The lead behind a printed name, and the factor from its print to the lead: -1 for -aVR, else 1."""
     return ("aVR", -1.0) if printed == INVERTED_AVR else (printed, 1.0)
+
+
+def standard_row_length(length_mm: float, slack: float = ODD_LENGTH) -> float | None:
+    """Find the length nearest to a row's at which devices print rows.
+
+    Args:
+        length_mm: of the row.
+        slack: share of the standard length by which the row may differ from it.
+
+    Returns:
+        The standard length, mm; None if the row differs by more.
+    """
+    nearest = min(STANDARD_ROW_LENGTHS_MM, key=lambda row: abs(math.log(row / length_mm)))
+    return nearest if abs(nearest - length_mm) < slack * nearest else None
 
 
 def unnamed(row: int) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecg_trt.errors import OptionError
-from ecg_trt.geometry.signal import resample
+from ecg_trt.signal.resample import resample
 from ecg_trt.types import Array
 
 LABEL_FS = 500.0

@@ -7,16 +7,13 @@ them (5 mm a large box), x to the right, y down, with the origin at the first la
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 Array = npt.NDArray[Any]
 
@@ -173,72 +170,19 @@ class TraceMap:
 
 
 @dataclass(frozen=True, slots=True)
-class EcgRecord:
-    """Leads in millivolts: the twelve, or those that a page with other leads shows.
+class TensorSpec:
+    """One input or output of a network.
 
     Attributes:
-        signal_mv: (leads, n) float32 in the order of `lead_names`, mV, NaN where nothing is printed, or seen.
-        fs: samples a second.
-        lead_names: I, II, III, aVR, aVL, aVF, V1 .. V6, and behind them what is printed beside them, such as V7; on a
-            page of no known layout the names of its strips, ``strip1`` .. where they carry none.
-        layout: for example "3x4+1"; "strips" for a page of no known layout.
-        paper_speed_mm_per_s: 25 or 50.
-        gain_mm_per_mv: 5, 10 or 20.
-        quality: (leads,) float32 in [0, 1], NaN for a lead that is not printed; 0.5 stands for an expected SNR of 10 dB
-            (`quality.model.quality_of`).
-        snr_db: (leads,) float32, the signal-to-noise ratio to be expected of each lead, dB, NaN for a lead that is not
-            printed; from a calibration on synthetic pages, no measurement. Infinite for a truth.
-        warnings: sentences for a person.
-        timings_ms: step to milliseconds.
-        backend: what ran the networks.
-        weights: network name to the first 12 hex digits of its sha256.
-        assumed: names of settings that were neither read nor given, but assumed.
-        source: the photo it came from.
-        layout_probability: of the layout among all, 1 where it was given.
+        name: of the I/O tensor.
+        dtype: numpy name of its type, for example "float32".
+        shape: of each axis the length, or the name of a free length, or None for a free one without a name.
     """
 
-    signal_mv: Array
-    fs: float
-    lead_names: tuple[str, ...]
-    layout: str
-    paper_speed_mm_per_s: float
-    gain_mm_per_mv: float
-    quality: Array
-    snr_db: Array
-    warnings: tuple[str, ...] = ()
-    timings_ms: Mapping[str, float] = field(default_factory=dict)
-    backend: str = ""
-    weights: Mapping[str, str] = field(default_factory=dict)
-    assumed: tuple[str, ...] = ()
-    source: str = ""
-    layout_probability: float = 1.0
+    name: str
+    dtype: str
+    shape: tuple[int | str | None, ...]
 
-    @property
-    def mean_quality(self) -> float:
-        """Mean quality of the leads that are printed, NaN if none is."""
-        printed = self.quality[np.isfinite(self.quality)]
-        return float(printed.mean()) if printed.size else float("nan")
-
-    def to_csv(self, path: str | Path) -> Path:
-        """Writes time_s and one column a lead, mV, blank where NaN. Returns the path."""
-        from ecg_trt.io.csv import write_csv
-
-        return write_csv(self, Path(path))
-
-    def to_json(self, path: str | Path) -> Path:
-        """Writes everything but the samples. Returns the path."""
-        from ecg_trt.io.json import write_json
-
-        return write_json(self, Path(path))
-
-    def to_wfdb(self, path: str | Path) -> Path:
-        """Writes a 16-bit WFDB record (header and .dat) in mV. Returns the header's path."""
-        from ecg_trt.io.wfdb import write_wfdb
-
-        return write_wfdb(self, Path(path))
-
-    def plot(self) -> Figure:
-        """Draws the leads with matplotlib (extra ``plot``)."""
-        from ecg_trt.io.plot import plot_record
-
-        return plot_record(self)
+    def __str__(self) -> str:
+        sides = ", ".join("?" if side is None else str(side) for side in self.shape)
+        return f"{self.name} {self.dtype} ({sides})"

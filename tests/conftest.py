@@ -20,7 +20,8 @@ from PIL import Image
 from ecg_trt.config import Options
 from ecg_trt.errors import NoEcgFoundError
 from ecg_trt.layout import LAYOUTS, LEADS
-from ecg_trt.types import Array, EcgRecord, Photo, RectifiedPage, Segment, Strip, TraceMap
+from ecg_trt.record import EcgRecord
+from ecg_trt.types import Array, Photo, RectifiedPage, Segment, Strip, TraceMap
 
 settings.register_profile("seeded", derandomize=True, deadline=None)
 settings.load_profile("seeded")

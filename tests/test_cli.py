@@ -15,7 +15,7 @@ from ecg_trt import __version__, weights
 from ecg_trt.cli import main
 from ecg_trt.errors import DeviceFaultError, WeightsError
 from ecg_trt.layout import LAYOUTS, LEADS
-from ecg_trt.quality.words import refuse_low_quality
+from ecg_trt.quality.warnings import reject_low_quality
 
 NOTICE = "Research use only, not a medical device"
 
@@ -116,7 +116,7 @@ def test_options_reach_the_digitizer(run, fake_digitizer, photo_path, tmp_path, 
 
 def test_a_page_read_less_well_than_asked_for_fails(run, fake_digitizer, photo_path, tmp_path, monkeypatch):
     def refuse(self, source):
-        raise refuse_low_quality(0.31, self.options.min_quality, source.source)
+        raise reject_low_quality(0.31, self.options.min_quality, source.source)
 
     monkeypatch.setattr(fake_digitizer, "digitize_with_views", refuse)
     result = run(photo_path, "-o", tmp_path / "out", "--min-quality", 0.8)
@@ -196,7 +196,7 @@ def test_a_bug_while_writing(run, photo_path, tmp_path, monkeypatch):
     def fail(*_args):
         raise KeyError("writer")
 
-    monkeypatch.setattr("ecg_trt.io.csv.csv_text", fail)
+    monkeypatch.setattr("ecg_trt.io.writers.csv.csv_text", fail)
     result = run(photo_path, "-o", tmp_path / "out")
     assert result.exit_code == 2
     assert "internal error: got KeyError" in result.stderr
@@ -284,7 +284,7 @@ def test_a_fault_of_the_gpu_ends_the_batch(run, fake_digitizer, blank, photo_pat
 
 
 def test_progress_bar_on_a_terminal(run, photo_path, tmp_path, monkeypatch):
-    monkeypatch.setattr("ecg_trt.cli._is_terminal", lambda: True)
+    monkeypatch.setattr("ecg_trt.cli.run._is_terminal", lambda: True)
     monkeypatch.setattr("click._termui_impl.isatty", lambda _stream: True)
     result = run(photo_path, photo_path, "-o", tmp_path / "out")
     assert result.exit_code == 0

@@ -13,10 +13,10 @@ from click.testing import CliRunner, Result
 import build_engines.jobs as jobs
 import ecg_trt.weights as weights
 from build_engines.profile import SPECS
+from ecg_trt.backends.runtime import NETWORKS
 from ecg_trt.cli import main
 from ecg_trt.cuda.device import DeviceInfo
 from ecg_trt.errors import BackendUnavailableError, BuildError
-from ecg_trt.runtime import NETWORKS
 from tests.build_engines.fake_builder import make_tensorrt
 
 NOTICE = "Research use only, not a medical device"
@@ -174,7 +174,8 @@ def test_another_release_builds_again(fresh: Run, monkeypatch: pytest.MonkeyPatc
 def test_trt_on_the_gpu_at_hand(fresh: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", make_tensorrt("10.13.0"))
     monkeypatch.setattr("build_engines.flavour.gpu_capability", lambda: "9.0")
-    monkeypatch.setattr("ecg_trt.engines.module.probe", lambda: DeviceInfo(0, "a GPU", (9, 0), 1 << 37, (13, 0)))
+    device = DeviceInfo(0, "a GPU", (9, 0), 1 << 37, (13, 0))
+    monkeypatch.setattr("ecg_trt.engines.tensorrt_module.probe", lambda: device)
     result = fresh("build", "--no-verify")
     assert result.exit_code == 0, result.output
     assert {row["GPU"] for row in table(result)} == {"trt 9.0"}

@@ -32,7 +32,10 @@ def test_the_command_starts_light():
     assert loaded_after("import ecg_trt.cli").isdisjoint(LIBRARIES)
 
 
-@pytest.mark.parametrize("module", ["config", "io.photo", "io.csv", "io.json", "io.wfdb", "io.plot"])
+@pytest.mark.parametrize(
+    "module",
+    ["config", "io.readers.pillow", "io.writers.csv", "io.writers.json", "io.writers.wfdb", "io.writers.plot"],
+)
 def test_readers_and_writers_load_their_libraries_when_used(module):
     assert loaded_after(f"import ecg_trt.{module}").isdisjoint(LIBRARIES)
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from ecg_trt.backends.select import open_runtime
+from ecg_trt.batch import digitize_many
 from ecg_trt.config import Options
 from ecg_trt.cuda.device import DeviceInfo, probe
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import BackendError
 from ecg_trt.metrics import score_record
+from ecg_trt.record import EcgRecord
 from ecg_trt.synth.sample import make_sample
-from ecg_trt.throughput import digitize_many
-from ecg_trt.types import EcgRecord
 
 pytestmark = [
     pytest.mark.gpu,

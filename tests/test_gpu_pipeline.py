@@ -13,14 +13,15 @@ import pytest
 
 from build_engines.export import Precision, export
 from build_engines.profile import SPECS
+from ecg_trt.backends.runtime import NETWORKS
+from ecg_trt.batch import digitize_many
 from ecg_trt.config import Options
 from ecg_trt.digitizer import Digitizer, Reading
 from ecg_trt.errors import EcgTrtError, NoEcgFoundError
 from ecg_trt.metrics import score_record
-from ecg_trt.runtime import NETWORKS
+from ecg_trt.record import EcgRecord
 from ecg_trt.synth.sample import make_sample
-from ecg_trt.throughput import digitize_many
-from ecg_trt.types import Array, EcgRecord
+from ecg_trt.types import Array
 from ecg_trt.weights import weights_path
 from tests.backends.fake_gpu import move_in, plug_in, save_plans
 from tests.cuda.fake_driver import FakeDriver

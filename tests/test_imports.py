@@ -6,6 +6,8 @@ import ast
 import json
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,19 +16,20 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "ecg_trt"
 HEAVY = {"torch", "scipy", "wfdb", "matplotlib", "PIL", "onnxruntime", "onnx", "tensorrt", "tensorrt_rtx", "pandas",
          "cuda", "pycuda", "nvidia"}  # fmt: skip
-# A module may import, when it is itself imported, only what stands on its own level or below.
+# A room may import, when it is itself imported, only rooms that stand on its own level or below.
 LEVELS = [
-    {"errors", "clock", "closing", "types", "layout"},
+    {"errors", "closeable", "step_timer", "types", "layout", "paths"},
     {"geometry", "io", "config", "weights"},
-    {"metrics", "quality", "synth", "ops.base", "backends.base", "engines", "cuda"},
-    {"inference", "ops", "runtime"},
-    {"backends"},
+    {"record", "cuda"},
+    {"ops", "engines"},
+    {"inference", "backends"},
     {"stages"},
-    {"look"},
-    {"find"},
+    {"page"},
+    {"signal"},
+    {"quality", "metrics", "synth"},
     {"digitizer"},
-    {"throughput"},
-    {"cli", "cli_common", "cli_engines", "__main__"},
+    {"batch"},
+    {"cli", "__main__"},
 ]
 CONCRETE = {"backends.ort", "backends.trt", "backends.fake", "ops.cv2_ops", "ops.cuda_ops", "cuda.core_driver",
             "cuda.pycuda_driver"}  # fmt: skip
@@ -37,12 +40,15 @@ def name_of(path: Path) -> str:
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").rstrip(".")
 
 
+def room_of(module: str) -> str:
+    """The folder or, at the top, the file that a module stands in."""
+    return module.split(".")[0]
+
+
 def level(module: str) -> int:
-    parts = module.split(".")
-    for depth in range(len(parts), 0, -1):
-        for k, names in enumerate(LEVELS):
-            if ".".join(parts[:depth]) in names:
-                return k
+    for k, rooms in enumerate(LEVELS):
+        if room_of(module) in rooms:
+            return k
     raise AssertionError(f"ecg_trt.{module} has no place in LEVELS")
 
 
@@ -91,13 +97,44 @@ def test_direction(path: Path) -> None:
         assert level(other) <= level(module), f"ecg_trt.{module} imports ecg_trt.{other}"
 
 
+def ties(*, by: Callable[[str], str]) -> dict[str, set[str]]:
+    """What each module or room imports at any time, itself left out."""
+    found: dict[str, set[str]] = {}
+    for path in MODULES:
+        module = name_of(path)
+        if module:  # the package's own face only hands names on
+            others = {by(other) for other in inside(imported(path, lazily=True)) if other}
+            found.setdefault(by(module), set()).update(others - {by(module)})
+    return found
+
+
+def test_no_two_rooms_import_each_other() -> None:
+    rooms = ties(by=room_of)
+    assert not {tuple(sorted((a, b))) for a in rooms for b in rooms[a] if a in rooms.get(b, ())}
+
+
+def test_no_modules_import_in_a_circle() -> None:
+    graph = {module: others & {name_of(p) for p in MODULES} for module, others in ties(by=str).items()}
+    while loose := [m for m, others in graph.items() if not others & graph.keys()]:
+        for module in loose:
+            del graph[module]
+    assert not graph, "what is left imports, or is imported in, a circle"
+
+
+def test_no_two_modules_have_one_name() -> None:
+    """A room's `base` and `select`, and what draws a `sample` beside its command, mean the same everywhere."""
+    names = Counter(path.stem for path in MODULES)
+    twice = {name for name, count in names.items() if count > 1}
+    assert twice <= {"__init__", "base", "select", "sample"}
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_nobody_reaches_outside(path: Path) -> None:
     everything = imported(path, lazily=True)
     tops = {name.split(".")[0] for name in everything}
     assert not tops & {"torch", "train", "benchmarks", "tests"}
-    assert "build_engines" not in tops or name_of(path) == "cli_engines"
-    if name_of(path) not in CONCRETE | {"backends.select", "ops.select", "cuda.driver"}:
+    assert "build_engines" not in tops or name_of(path) == "cli.build"
+    if name_of(path) not in CONCRETE | {"backends.select", "ops.select", "cuda.select"}:
         assert not inside(everything) & CONCRETE
 
 

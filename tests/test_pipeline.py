@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 import ecg_trt
+from ecg_trt.backends.runtime import NETWORKS
 from ecg_trt.config import Options
 from ecg_trt.digitizer import Digitizer, Reading
 from ecg_trt.layout import LEADS
 from ecg_trt.metrics import score_record
-from ecg_trt.runtime import NETWORKS
+from ecg_trt.record import EcgRecord
 from ecg_trt.synth.sample import make_sample
-from ecg_trt.types import Array, EcgRecord
+from ecg_trt.types import Array
 
 Pair = tuple[Array, EcgRecord]
 

@@ -12,11 +12,11 @@ import numpy as np
 from benchmarks.gpu_suite.record import PartRecord
 from benchmarks.gpu_suite.settings import Settings
 from ecg_trt.cuda import compile as cuda_compile
-from ecg_trt.cuda import driver as cuda_driver
+from ecg_trt.cuda import select as cuda_select
 from ecg_trt.cuda.driver import Driver
 from ecg_trt.cuda.graph import Graph
+from ecg_trt.cuda.kernel_set import Kernels
 from ecg_trt.cuda.memory import DeviceBuffer, PinnedBuffer
-from ecg_trt.cuda.module import Kernels
 from ecg_trt.cuda.stream import Event, Stream
 from ecg_trt.errors import EcgTrtError
 from ecg_trt.ops.cuda_ops import CudaOps
@@ -29,7 +29,7 @@ _EXPECTED_ERRORS = {"too much memory": "DeviceMemoryError", "no kernels": "Drive
 
 def driver_calls(record: PartRecord, settings: Settings) -> None:
     """Use every call of the driver, and time copies, graphs and launches."""
-    driver = cuda_driver.open_driver()
+    driver = cuda_select.open_driver()
     try:
         record.add(device=str(driver.device), driver=driver.name)
         record.step("compile", _compile, driver)

@@ -52,7 +52,7 @@ def _backends() -> dict[str, str]:
     """By name of TensorRT's flavours: its version, or the reason why it cannot be used."""
     from benchmarks.gpu_suite.record import describe
     from ecg_trt.engines.manifest import Flavour
-    from ecg_trt.engines.module import import_tensorrt
+    from ecg_trt.engines.tensorrt_module import import_tensorrt
 
     found = {}
     for flavour in Flavour:

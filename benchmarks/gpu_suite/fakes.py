@@ -14,8 +14,8 @@ from benchmarks.throughput_suite import baselines, gpu, measure
 from benchmarks.throughput_suite.torch_gpu import TorchOptions
 from build_engines.export import Precision, export
 from build_engines.profile import SPECS
+from ecg_trt.backends.runtime import NETWORKS
 from ecg_trt.engines.store import PlanStore
-from ecg_trt.runtime import NETWORKS
 from ecg_trt.weights import weights_path
 from tests.backends.fake_gpu import GPU, move_in, plug_in, save_plans
 from tests.cuda.fake_driver import FakeDriver
@@ -50,7 +50,7 @@ def plug_in_fakes(folder: Path) -> None:
     def open_driver(*_: Any, **__: Any) -> FakeDriver:
         return driver
 
-    _PATCH.setattr("ecg_trt.cuda.driver.open_driver", open_driver)
+    _PATCH.setattr("ecg_trt.cuda.select.open_driver", open_driver)
     _PATCH.setattr(baselines, "open_driver", open_driver)
     _PATCH.setattr("ecg_trt.cuda.compile.cubin", lambda file, target: file.encode())
     _PATCH.setattr("ecg_trt.cuda.device.probe", lambda *_: GPU)

@@ -19,11 +19,11 @@ from build_engines.verify import compare, draw_feed
 from ecg_trt.backends.engine import Engine
 from ecg_trt.backends.ort import OrtBackend
 from ecg_trt.backends.trt import TrtBackend
-from ecg_trt.cuda import driver as cuda_driver
+from ecg_trt.cuda import select as cuda_select
 from ecg_trt.cuda.memory import DeviceBuffer
 from ecg_trt.engines.manifest import Manifest
-from ecg_trt.engines.module import import_tensorrt
 from ecg_trt.engines.store import PlanStore, StoredPlan, checked_plan
+from ecg_trt.engines.tensorrt_module import import_tensorrt
 from ecg_trt.ops.cuda_work import CudaWork, Sizes
 from ecg_trt.weights import weights_path
 
@@ -172,7 +172,7 @@ def _plan(stored: StoredPlan, manifest: Manifest, runs: int) -> dict[str, Any]:
 @contextmanager
 def _opened(plan: bytes, manifest: Manifest) -> Iterator[tuple[TrtBackend, CudaWork, TimedDriver]]:
     with ExitStack() as stack:
-        driver: Any = stack.enter_context(TimedDriver(cuda_driver.open_driver()))
+        driver: Any = stack.enter_context(TimedDriver(cuda_select.open_driver()))
         work = stack.enter_context(CudaWork(driver, sizes=_SMALL))
         engine = stack.enter_context(Engine(import_tensorrt(manifest.key.flavour), plan, manifest, driver))
         nbytes = engine.activation_bytes

@@ -17,9 +17,9 @@ from benchmarks.throughput_suite.baselines import BASELINES
 from benchmarks.throughput_suite.run import accuracy, reference_of
 from benchmarks.throughput_suite.workload import SamplePhoto, synthetic
 from build_engines.profile import SPECS
-from ecg_trt.cuda import driver as cuda_driver
+from ecg_trt.cuda import select as cuda_select
 from ecg_trt.cuda.stream import Stream
-from ecg_trt.io.photo import read_photo
+from ecg_trt.io.readers.pillow import read_photo
 
 _WARM_NETWORKS, _WARM_PHOTOS = 3, 1
 _EXAMPLE = ROOT / "examples" / "photo.jpg"
@@ -67,7 +67,7 @@ def decode_photos(record: PartRecord, settings: Settings) -> None:
     photos, _ = settings.load_reference()
     if reason := gpu.why_no_gpu():
         raise Unavailable(reason)
-    driver = cuda_driver.open_driver()
+    driver = cuda_select.open_driver()
     try:
         with Stream(driver) as stream, GpuDecoder(driver, stream) as decoder:
             for photo in photos:

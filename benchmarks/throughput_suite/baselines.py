@@ -17,14 +17,14 @@ from benchmarks.throughput_suite.step_timers import LabelledBackend, StepTimer, 
 from benchmarks.throughput_suite.timed_driver import TimedDriver
 from benchmarks.throughput_suite.torch_backend import TorchBackend
 from benchmarks.throughput_suite.torch_gpu import TorchOptions, open_torch_gpu
-from ecg_trt import throughput
+from ecg_trt import batch
+from ecg_trt.backends.runtime import NETWORKS, Runtime
 from ecg_trt.backends.select import open_runtime
-from ecg_trt.cuda.driver import open_driver
+from ecg_trt.cuda.select import open_driver
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import EcgTrtError, OptionError
 from ecg_trt.ops.select import open_ops
-from ecg_trt.runtime import NETWORKS, Runtime
-from ecg_trt.types import EcgRecord
+from ecg_trt.record import EcgRecord
 from ecg_trt.weights import weights_path
 
 _TORCH_GPU = TorchOptions("fp16")
@@ -114,7 +114,7 @@ def _torch_gpu(is_timed: bool) -> Iterator[Entry]:
 
 def digitize_many(photos: Iterable[bytes], digitizer: Any) -> Generator[EcgRecord | EcgTrtError, None, None]:
     """The package's own way through many photos, on an open digitizer."""
-    return throughput.digitize_many(photos, digitizer=digitizer)
+    return batch.digitize_many(photos, digitizer=digitizer)
 
 
 def _on_gpu(name: str) -> Callable[[bool], AbstractContextManager[Entry]]:

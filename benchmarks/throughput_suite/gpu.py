@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
-from ecg_trt.closing import Closing
+from ecg_trt.closeable import Closeable
 from ecg_trt.cuda.device import probe
 from ecg_trt.errors import DriverError
 
@@ -22,7 +22,7 @@ def why_no_gpu() -> str:
     return ""
 
 
-class Gpu(Closing):
+class Gpu(Closeable):
     """The primary context of the first GPU, held while this is open.
 
     Raises:

@@ -15,7 +15,7 @@ from benchmarks.throughput_suite.workload import SamplePhoto
 from build_engines.profile import SPECS, NetworkSpec
 from build_engines.verify import draw_feed
 from ecg_trt.errors import EcgTrtError
-from ecg_trt.types import EcgRecord
+from ecg_trt.record import EcgRecord
 
 # Rounds before anything counts. A graph is captured in the second, and libraries choose their kernels in the first.
 _WARM = {"cuda": 3, "cpu": 1}

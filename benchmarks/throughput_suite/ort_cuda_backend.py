@@ -9,12 +9,12 @@ import numpy as np
 
 from benchmarks.throughput_suite.torch_backend import milliseconds_between, unavailable
 from ecg_trt.backends.base import check_feed, closed_error
-from ecg_trt.closing import Closing
+from ecg_trt.closeable import Closeable
 from ecg_trt.types import Array
 from ecg_trt.weights import weights_path
 
 
-class OrtCudaBackend(Closing):
+class OrtCudaBackend(Closeable):
     """One network by ONNX Runtime with a provider other than the package's, bound so that copies are told apart.
 
     Args:

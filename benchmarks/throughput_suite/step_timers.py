@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchmarks.throughput_suite.timed_driver import TO_DEVICE, TO_HOST, TimedDriver
-from ecg_trt.closing import Closing
+from ecg_trt.closeable import Closeable
 from ecg_trt.ops.base import ImageOps
 
 # Step of each method of the pixel work, by the names that `timed_driver.KERNEL_STEPS` gives to its kernels. A method
@@ -59,7 +59,7 @@ class StepTimer:
         return timed
 
 
-class TimedBackend(Closing):
+class TimedBackend(Closeable):
     """A backend whose `infer` is timed: by itself, if it keeps `last_ms`, else by the host's clock."""
 
     def __init__(self, backend: Any, stage: str, timer: StepTimer) -> None:
@@ -83,7 +83,7 @@ class TimedBackend(Closing):
         self._backend.close()
 
 
-class LabelledBackend(Closing):
+class LabelledBackend(Closeable):
     """A backend on the GPU whose network goes by the stage's name, as a CUDA graph or enqueued.
 
     A graph is launched by the driver, which knows its time. A network that is not captured is enqueued by TensorRT

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ecg_trt.closing import Closing
+from ecg_trt.closeable import Closeable
 from ecg_trt.cuda.driver import Driver, Extent
 from ecg_trt.cuda.stream import Event
 
@@ -43,7 +43,7 @@ def step_of(kernel: str) -> str:
     return next((step for start, step in KERNEL_STEPS.items() if kernel.startswith(start)), kernel)
 
 
-class TimedDriver(Closing):
+class TimedDriver(Closeable):
     """Delegates to a driver, and keeps the time of each queued call under a label.
 
     Work that is being captured is not bracketed (its events would be nodes of the graph): the graph's launch is, under

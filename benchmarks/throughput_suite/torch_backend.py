@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from build_engines.profile import SPECS
-from ecg_trt.backends.base import TensorSpec, check_feed, closed_error
-from ecg_trt.closing import Closing
+from ecg_trt.backends.base import check_feed, closed_error
+from ecg_trt.closeable import Closeable
 from ecg_trt.errors import BackendUnavailableError, WeightsError
-from ecg_trt.types import Array
+from ecg_trt.types import Array, TensorSpec
 from ecg_trt.weights import weights_path
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _unlike(stage: str, got: str, expected: str) -> WeightsError:
                         mend="Bring train/models and ecg_trt/weights to the same commit.")  # fmt: skip
 
 
-class TorchBackend(Closing):
+class TorchBackend(Closeable):
     """One network by PyTorch: numpy in, numpy out. On CUDA channels come last, cuDNN picks its algorithms by measuring.
 
     Args:

@@ -18,15 +18,16 @@ import numpy as np
 
 from benchmarks.throughput_suite.torch_backend import load_network, unavailable
 from build_engines.profile import SPECS
-from ecg_trt.backends.base import TensorSpec, check_feed, closed_error
-from ecg_trt.closing import Closing
+from ecg_trt.backends.base import check_feed, closed_error
+from ecg_trt.backends.runtime import NETWORKS, Runtime
+from ecg_trt.closeable import Closeable
 from ecg_trt.cuda.decode import open_gpu_decoder
 from ecg_trt.cuda.driver import Driver
+from ecg_trt.cuda.kernel_set import Kernels
 from ecg_trt.cuda.memory import DeviceArray
-from ecg_trt.cuda.module import Kernels
 from ecg_trt.ops.cuda_work import PAGE, TILES, VIEW, CudaWork
 from ecg_trt.ops.select import open_cuda_ops
-from ecg_trt.runtime import NETWORKS, Runtime
+from ecg_trt.types import TensorSpec
 
 # Buffers in which the pixel work leaves what each network sees, as in `ecg_trt.backends.trt`.
 _BUFFERS = {"stage0": VIEW, "stage1": VIEW, "stage2": TILES, "caption": PAGE}
@@ -67,7 +68,7 @@ def prepare_network(stage: str, options: TorchOptions) -> Any:
     return torch.compile(model, mode=options.compiled, dynamic=False) if options.compiled else model
 
 
-class TorchNetwork(Closing):
+class TorchNetwork(Closeable):
     """One network on one slot.
 
     Args:

@@ -12,7 +12,8 @@ import numpy as np
 from ecg_trt.errors import OptionError
 from ecg_trt.layout import LEADS
 from ecg_trt.metrics import in_order, score_record
-from ecg_trt.types import Array, EcgRecord
+from ecg_trt.record import EcgRecord
+from ecg_trt.types import Array
 
 SEEDS = (6, 7, 9, 10)
 WIDTH_PX = 3456  # 9 megapixels

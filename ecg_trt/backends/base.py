@@ -3,33 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol
 
 import numpy as np
 
 from ecg_trt.errors import BackendError
-from ecg_trt.types import Array
-
-
-@dataclass(frozen=True, slots=True)
-class TensorSpec:
-    """One input or output of a network.
-
-    Attributes:
-        name: of the I/O tensor.
-        dtype: numpy name of its type, for example "float32".
-        shape: of each axis the length, or the name of a free length, or None for a free one without a name.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int | str | None, ...]
-
-    def __str__(self) -> str:
-        sides = ", ".join("?" if side is None else str(side) for side in self.shape)
-        return f"{self.name} {self.dtype} ({sides})"
+from ecg_trt.types import Array, TensorSpec
 
 
 class Backend(Protocol):

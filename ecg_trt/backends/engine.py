@@ -8,21 +8,21 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ecg_trt.backends.base import TensorSpec
-from ecg_trt.closing import Closing
+from ecg_trt.closeable import Closeable
 from ecg_trt.cuda.driver import Driver
 from ecg_trt.engines.manifest import Flavour, Manifest
-from ecg_trt.engines.module import logger_of, said
-from ecg_trt.engines.store import home
+from ecg_trt.engines.tensorrt_module import logger_of, said
 from ecg_trt.errors import DeviceMemoryError, DriverError, EcgTrtError, OutputError, PlanCorruptError, PlanMismatchError
 from ecg_trt.io.atomic import atomic_path, make_folder
+from ecg_trt.paths import cache_dir
+from ecg_trt.types import TensorSpec
 
 _log = logging.getLogger(__name__)
 _DTYPES = {"FLOAT": "float32", "HALF": "float16", "INT32": "int32", "INT64": "int64", "INT8": "int8", "UINT8": "uint8",
            "BOOL": "bool"}  # fmt: skip
 
 
-class Engine(Closing):
+class Engine(Closeable):
     """An engine and what it was made of, given back in order.
 
     A driver must have been opened: without one, TensorRT hands out null objects, and some versions crash on their use.
@@ -135,7 +135,7 @@ class Engine(Closing):
         """RTX compiles for the GPU at hand when a context is made: what it compiled before is handed back to it."""
         major, minor = driver.device.capability
         name = f"{self._manifest.plan_sha256[:16]}_sm{major}{minor}.cache"
-        self._cache_path: Path = home() / "runtime_cache" / name
+        self._cache_path: Path = cache_dir() / "runtime_cache" / name
         self._config = self._engine.create_runtime_config()
         self._config.cuda_graph_strategy = trt.CudaGraphStrategy.DISABLED  # the slot captures its own
         # A context that allocates while it runs cannot be captured, and says so (`is_stream_capturable`).

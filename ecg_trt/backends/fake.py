@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ecg_trt.backends.base import TensorSpec, check_feed, closed_error
-from ecg_trt.closing import Closing
-from ecg_trt.types import Array
+from ecg_trt.backends.base import check_feed, closed_error
+from ecg_trt.closeable import Closeable
+from ecg_trt.types import Array, TensorSpec
 
 
-class FakeBackend(Closing):
+class FakeBackend(Closeable):
     """Calls a function instead of a network.
 
     Args:

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from ecg_trt.backends.base import TensorSpec, check_feed, closed_error
-from ecg_trt.closing import Closing
+from ecg_trt.backends.base import check_feed, closed_error
+from ecg_trt.backends.runtime import available_cores
+from ecg_trt.closeable import Closeable
 from ecg_trt.errors import BackendError, WeightsError
-from ecg_trt.runtime import available_cores
-from ecg_trt.types import Array
+from ecg_trt.types import Array, TensorSpec
 
 _DTYPES = {
     "tensor(float)": "float32",
@@ -26,7 +26,7 @@ _DTYPES = {
 }
 
 
-class OrtBackend(Closing):
+class OrtBackend(Closeable):
     """One ONNX network on the CPU.
 
     Args:

@@ -11,13 +11,13 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from ecg_trt.backends.base import Backend
+from ecg_trt.backends.runtime import NETWORKS, Runtime
 from ecg_trt.config import MODELS, member_of
 from ecg_trt.cuda.device import probe
 from ecg_trt.engines.manifest import ANY_CAPABILITY, Flavour, Manifest
 from ecg_trt.engines.store import PlanStore, is_served_by_any
 from ecg_trt.errors import BackendError, BackendUnavailableError
 from ecg_trt.ops.select import open_ops
-from ecg_trt.runtime import NETWORKS, Runtime
 from ecg_trt.weights import folder_of, weights_path
 
 if TYPE_CHECKING:

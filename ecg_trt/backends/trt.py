@@ -14,34 +14,35 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ecg_trt.backends.base import TensorSpec, check_feed, closed_error
+from ecg_trt.backends.base import check_feed, closed_error
 from ecg_trt.backends.engine import Engine
-from ecg_trt.closing import Closing
+from ecg_trt.backends.runtime import NETWORKS, Runtime
+from ecg_trt.closeable import Closeable
 from ecg_trt.config import MODELS
 from ecg_trt.cuda.decode import open_gpu_decoder
-from ecg_trt.cuda.driver import Driver, open_driver
+from ecg_trt.cuda.driver import Driver
 from ecg_trt.cuda.graph import Graph
+from ecg_trt.cuda.kernel_set import Kernels
 from ecg_trt.cuda.memory import DeviceArray, DeviceBuffer
-from ecg_trt.cuda.module import Kernels
+from ecg_trt.cuda.select import open_driver
 from ecg_trt.engines.manifest import Flavour, Manifest, PlanKey
-from ecg_trt.engines.module import import_tensorrt
 from ecg_trt.engines.store import PlanStore
+from ecg_trt.engines.tensorrt_module import import_tensorrt
 from ecg_trt.errors import BackendError, BackendUnavailableError, DeviceError, DeviceFaultError
 from ecg_trt.ops.cuda_work import PAGE, TILES, VIEW, CudaWork, Sizes
 from ecg_trt.ops.select import open_cuda_ops
-from ecg_trt.runtime import NETWORKS, Runtime
-from ecg_trt.types import Array
+from ecg_trt.types import Array, TensorSpec
 from ecg_trt.weights import folder_of, list_weights
 
 if TYPE_CHECKING:
+    from ecg_trt.backends.runtime import PhotoDecoder
     from ecg_trt.ops.base import ImageOps
-    from ecg_trt.runtime import PhotoDecoder
 
 _log = logging.getLogger(__name__)
 _PRECISIONS = ("fp16", "fp32")  # in the order in which they are looked for
 
 
-class TrtBackend(Closing):
+class TrtBackend(Closeable):
     """One network on one slot.
 
     `infer` takes arrays on the GPU, or numpy arrays, and answers in kind; what it answers on the GPU lies there until

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ecg_trt.cuda.driver import missing_package
-from ecg_trt.engines.store import home
 from ecg_trt.errors import DriverError
+from ecg_trt.paths import cache_dir
 
 _log = logging.getLogger(__name__)
 SOURCES = Path(__file__).with_name("kernels")
@@ -43,8 +43,8 @@ def target_of(capability: tuple[int, int]) -> tuple[int, int]:
 
 
 def cubin_folder() -> Path:
-    """Where cubins are kept, in `home()`."""
-    return home() / "cubins"
+    """Where cubins are kept, in `cache_dir()`."""
+    return cache_dir() / "cubins"
 
 
 def cubin_path(file: str, capability: tuple[int, int], folder: Path | None = None) -> Path:

@@ -15,19 +15,19 @@ from typing import Any
 
 import numpy as np
 
-from ecg_trt.closing import Closing
+from ecg_trt.closeable import Closeable
 from ecg_trt.cuda.driver import Driver
 from ecg_trt.cuda.memory import DeviceArray, Workspace
 from ecg_trt.cuda.stream import Event, Stream
 from ecg_trt.errors import BackendError, BackendUnavailableError
-from ecg_trt.io.jpeg import JpegMarkers, read_markers, with_orientation
-from ecg_trt.io.photo import MAX_PIXELS, MIN_PIXELS, PhotoHeader, peek, read_photo
+from ecg_trt.io.readers.jpeg import JpegMarkers, read_markers, with_orientation
+from ecg_trt.io.readers.pillow import MAX_PIXELS, MIN_PIXELS, PhotoHeader, peek, read_photo
 
 _log = logging.getLogger(__name__)
 
 _MEMORY = "decoded photo"
-# Not CPU_ONLY: what the host decodes is io.photo's. Not HW_GPU_ONLY: that engine is made for batches, and its results
-# would differ from one GPU to the next.
+# Not CPU_ONLY: what the host decodes is io.readers.pillow's. Not HW_GPU_ONLY: that engine is made for batches, and
+# its results would differ from one GPU to the next.
 _BACKENDS = ("GPU_ONLY", "HYBRID_CPU_GPU")
 _OPTIONS = ":fancy_upsampling=1"  # chroma is interpolated, as by libjpeg-turbo; nvJPEG's own default is to repeat it
 _SAMPLINGS = frozenset({(1, 1), (2, 1), (1, 2), (2, 2)})  # 4:4:4, 4:2:2, 4:4:0, 4:2:0
@@ -45,7 +45,7 @@ class _Target:
         }  # fmt: skip
 
 
-class GpuDecoder(Closing):
+class GpuDecoder(Closeable):
     """Decodes JPEGs on the GPU, one at a time and from one thread at a time.
 
     Pixels differ from those of `read_photo` by a few grey levels, more at the edges of colours: nvJPEG rounds its

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 
 from ecg_trt.cuda.driver import Driver, device_error
-from ecg_trt.cuda.owner import Owner
+from ecg_trt.cuda.handle import Handle
 from ecg_trt.cuda.stream import Stream
 from ecg_trt.errors import DeviceError
 
@@ -23,7 +23,7 @@ class Graph:
 
     def __init__(self, driver: Driver, stream: Stream) -> None:
         self._driver, self._stream = driver, stream
-        self._ready: Owner | None = None
+        self._ready: Handle | None = None
         self._key: Hashable = None
 
     def holds(self, key: Hashable) -> bool:
@@ -49,11 +49,11 @@ class Graph:
             raise
         with self._end() as graph:
             executable = self._driver.instantiate(graph.handle)
-        self._ready, self._key = Owner("graph", executable, self._driver.destroy_executable), key
+        self._ready, self._key = Handle("graph", executable, self._driver.destroy_executable), key
 
-    def _end(self) -> Owner:
+    def _end(self) -> Handle:
         """Ends the capture, which must end even if its work failed."""
-        return Owner(
+        return Handle(
             "captured graph", self._driver.end_capture(self._stream.handle), self._driver.destroy_graph
         )
 

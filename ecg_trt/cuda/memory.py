@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ecg_trt.cuda.driver import Driver
-from ecg_trt.cuda.owner import Owner
+from ecg_trt.cuda.handle import Handle
 from ecg_trt.cuda.stream import Event, Stream
 from ecg_trt.errors import OptionError
 from ecg_trt.types import Array
@@ -20,7 +20,7 @@ from ecg_trt.types import Array
 _log = logging.getLogger(__name__)
 
 
-class DeviceBuffer(Owner):
+class DeviceBuffer(Handle):
     """Bytes on the GPU."""
 
     def __init__(self, driver: Driver, nbytes: int) -> None:
@@ -28,7 +28,7 @@ class DeviceBuffer(Owner):
         self.nbytes = nbytes
 
 
-class PinnedBuffer(Owner):
+class PinnedBuffer(Handle):
     """Bytes on the host that the GPU copies without help; `array` (nbytes,) uint8 must not outlive it."""
 
     def __init__(self, driver: Driver, nbytes: int) -> None:
@@ -194,7 +194,7 @@ class Workspace:
             while owners:
                 owners.popitem()[1].close()
 
-    def _say(self, name: str, buffer: Owner | None, nbytes: int) -> None:
+    def _say(self, name: str, buffer: Handle | None, nbytes: int) -> None:
         """Growing costs time and voids graphs: it is told."""
         before = 0 if buffer is None else getattr(buffer, "nbytes", 0)
         _log.info("memory %s: from %d to %d bytes", name, before, nbytes)

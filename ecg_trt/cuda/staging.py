@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ecg_trt.closing import Closing
+from ecg_trt.closeable import Closeable
 from ecg_trt.cuda.driver import Driver
 from ecg_trt.cuda.memory import DeviceArray, PinnedBuffer
 from ecg_trt.cuda.stream import Event, Stream
@@ -88,7 +88,7 @@ class StagedPhoto:
         self._give_back()
 
 
-class Staging(Closing):
+class Staging(Closeable):
     """Pinned memory for some photos, allocated as they come; any thread may fill it. Nobody ever waits for a place.
 
     Args:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ecg_trt.cuda.driver import Driver
-from ecg_trt.cuda.owner import Owner
+from ecg_trt.cuda.handle import Handle
 
 
-class Stream(Owner):
+class Stream(Handle):
     """A queue of work on the GPU that does not wait for the default stream."""
 
     def __init__(self, driver: Driver) -> None:
@@ -18,7 +18,7 @@ class Stream(Owner):
         self._driver.sync_stream(self.handle)
 
 
-class Event(Owner):
+class Event(Handle):
     """A mark in a stream, with its time."""
 
     def __init__(self, driver: Driver) -> None:

@@ -10,8 +10,8 @@ from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from ecg_trt.backends.base import TensorSpec
 from ecg_trt.config import MODELS
+from ecg_trt.types import TensorSpec
 from ecg_trt.weights import models_with
 
 FORMAT = 1

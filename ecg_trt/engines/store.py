@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 from ecg_trt.engines.manifest import ANY_CAPABILITY, Flavour, Manifest, PlanKey
 from ecg_trt.errors import PlanCorruptError, PlanError, PlanMismatchError, PlanMissingError
 from ecg_trt.io.atomic import atomic_folder, make_folder
+from ecg_trt.paths import cache_dir
 
 _SAY = {
     "stage": "network",
@@ -21,19 +20,6 @@ _SAY = {
     "onnx_sha256": "ONNX",
     "precision": "precision",
 }
-
-
-def home() -> Path:
-    """Where everything is kept that can be made again: `$ECG_TRT_HOME`, else the platform's cache folder."""
-    if chosen := os.environ.get("ECG_TRT_HOME"):
-        return Path(chosen)
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "ecg_trt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +41,11 @@ class PlanStore:
     """Plans in one folder, each with its manifest beside it.
 
     Args:
-        root: the folder, `plans` in `home()` if None; made when something is saved.
+        root: the folder, `plans` in `cache_dir()` if None; made when something is saved.
     """
 
     def __init__(self, root: Path | None = None) -> None:
-        self.root = home() / "plans" if root is None else root
+        self.root = cache_dir() / "plans" if root is None else root
 
     def path(self, key: PlanKey) -> Path:
         """Where the plan for `key` is or would be."""

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from ecg_trt.geometry.offsets import LineOffsets, LinePlaces, darkness
-from ecg_trt.geometry.strips import usual_row_length
+from ecg_trt.layout import standard_row_length
 from ecg_trt.types import Array, GridWarp, RectifiedPage, Strip
 
 _LEAST_PROMINENCE = 3.0  # peak over the spread of the profile's rest
@@ -266,7 +266,7 @@ def carried(strips: Sequence[Strip], move: Array, mm_per_cell: float) -> tuple[S
     for strip in strips:
         ends = [moved(x, strip.zero_y_mm)[0] for x in strip.x_mm]
         middle = moved(sum(strip.x_mm) / 2, strip.zero_y_mm)[1]
-        length = usual_row_length(ends[1] - ends[0])
+        length = standard_row_length(ends[1] - ends[0])
         low = ends[0] if length is None else (ends[0] + ends[1] - length) / 2
         high = ends[1] if length is None else low + length
         edges = np.linspace(low, high, max(1, len(strip.segments)) + 1)

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from ecg_trt.backends.base import Backend, TensorSpec, static_hw
+from ecg_trt.backends.base import Backend, static_hw
 from ecg_trt.errors import OptionError
 from ecg_trt.inference.vote import Kind, kind_of
 from ecg_trt.inference.wrapped import IMAGE, Wrapped
 from ecg_trt.ops.base import ImageOps
-from ecg_trt.types import Array
+from ecg_trt.types import Array, TensorSpec
 
 _SIGMA = 1 / 8  # of the window's side: what lies at its rim has seen half of what is around it
 _ALIGNED = 8  # px: windows start at multiples of the coarsest stride of an answer

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ecg_trt.backends.base import Backend, TensorSpec
-from ecg_trt.closing import Closing
+from ecg_trt.backends.base import Backend
+from ecg_trt.closeable import Closeable
 from ecg_trt.ops.base import ImageOps
-from ecg_trt.types import Array
+from ecg_trt.types import Array, TensorSpec
 
 IMAGE = "image"  # what the package's networks are fed
 
 
-class Wrapped(Closing):
+class Wrapped(Closeable):
     """Looks from outside like the backend that it holds, and closes it.
 
     Args:

@@ -162,13 +162,13 @@ class ImageOps(Protocol):
         ...
 
     def node_candidates(self, logit: Array, offset: Array, threshold: float, stride: int) -> tuple[Array, Array]:
-        """`geometry.heat.peaks` of a heatmap of logits (h, w), on the host."""
+        """`geometry.heatmaps.peaks` of a heatmap of logits (h, w), on the host."""
         ...
 
     def marks(
         self, logits: Mapping[str, Array], node_xy: Array, mm_per_cell: float, stride: int
     ) -> dict[str, Array]:
-        """`geometry.heat.heat_on_page` of logits, on the host; what is fainter than 0.02 may count as 0."""
+        """`geometry.heatmaps.heat_on_page` of logits, on the host; what is fainter than 0.02 may count as 0."""
         ...
 
     def ridge(self, logits: Array, letters: Letters | None = None) -> tuple[Array, Array]:
@@ -180,7 +180,7 @@ class ImageOps(Protocol):
 
         Returns:
             On the host: row (n, W) float32, px, and share (n, W) float32 of the column's softmax around it; as
-            `geometry.signal.decode_ridge` gives them around `follow_ridge`.
+            `geometry.ridge.decode_ridge` gives them around `follow_ridge`.
 
         Raises:
             OptionError: logits of another kind.

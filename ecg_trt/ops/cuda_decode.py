@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ecg_trt.cuda.kernel_set import ROW_BLOCK
 from ecg_trt.cuda.memory import DeviceArray
-from ecg_trt.cuda.module import ROW_BLOCK
 from ecg_trt.geometry.grid import lattice_taps
-from ecg_trt.geometry.signal import (
+from ecg_trt.geometry.ridge import (
     RIDGE_CANDIDATES,
     RIDGE_FLOOR,
     RIDGE_FREE_ROWS,
@@ -20,7 +20,7 @@ from ecg_trt.geometry.signal import (
 )
 from ecg_trt.ops.base import Letters
 from ecg_trt.ops.cuda_work import CHUNK_ROWS, MARK, MARKS_AT_ONCE, PEAK, PEAKS_AT_ONCE, AnyArray, Argument, CudaWork
-from ecg_trt.ops.scale import as_rows, bad
+from ecg_trt.ops.reduction import as_rows, bad
 from ecg_trt.types import Array
 
 _MOST_MOVE = 1.5  # cells, by which an offset may move a node
@@ -35,7 +35,7 @@ class CudaDecoding(CudaWork):
     def ridge(
         self, logits: AnyArray, letters: Letters | None = None, *, half_window: int = RIDGE_HALF_WINDOW
     ) -> tuple[Array, Array]:
-        """The pen's row in each column, on the path that `geometry.signal.follow_ridge` takes.
+        """The pen's row in each column, on the path that `geometry.ridge.follow_ridge` takes.
 
         Args:
             logits: (n, H, W) float32 of the trace network.
@@ -44,7 +44,7 @@ class CudaDecoding(CudaWork):
 
         Returns:
             Host arrays: position (n, W) float32 px, and share (n, W) float32 in [0, 1] of the softmax in the window;
-            as from `geometry.signal.decode_ridge`.
+            as from `geometry.ridge.decode_ridge`.
 
         Raises:
             OptionError: logits of another kind.

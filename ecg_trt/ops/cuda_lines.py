@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ecg_trt.cuda.kernel_set import ROW_BLOCK
 from ecg_trt.cuda.memory import DeviceArray
-from ecg_trt.cuda.module import ROW_BLOCK
 from ecg_trt.geometry.lines import BLUR_SIGMA, BLUR_TAPS, LIMIT_PERCENT, SEEN_REACH, mean_direction, most_power
 from ecg_trt.geometry.offsets import (
     LEAST_BARE,
@@ -26,7 +26,7 @@ from ecg_trt.geometry.offsets import (
     thresholds,
 )
 from ecg_trt.ops.cuda_work import POWER_BINS, RULING_ROWS, Argument, CudaWork, check_image
-from ecg_trt.ops.scale import bad
+from ecg_trt.ops.reduction import bad
 from ecg_trt.types import Array
 
 _MOST_WINDOW = 257  # px, whose sum of bytes is below 2^16

@@ -8,15 +8,15 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ecg_trt.closing import Closing
+from ecg_trt.closeable import Closeable
 from ecg_trt.cuda.driver import Driver
+from ecg_trt.cuda.kernel_set import BLOCK, Kernels
 from ecg_trt.cuda.memory import DeviceArray, Workspace
-from ecg_trt.cuda.module import BLOCK, Kernels
 from ecg_trt.cuda.staging import StagedPhoto, Staging
 from ecg_trt.cuda.stream import Stream
 from ecg_trt.geometry.grid import LatticeTaps
-from ecg_trt.geometry.signal import RIDGE_CANDIDATES
-from ecg_trt.ops.scale import bad
+from ecg_trt.geometry.ridge import RIDGE_CANDIDATES
+from ecg_trt.ops.reduction import bad
 from ecg_trt.types import Array
 
 AnyArray: TypeAlias = "Array | DeviceArray"
@@ -83,7 +83,7 @@ class Sizes:
         }  # fmt: skip
 
 
-class CudaWork(Closing):
+class CudaWork(Closeable):
     """A stream of work on one GPU.
 
     Args:

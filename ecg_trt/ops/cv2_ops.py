@@ -9,13 +9,13 @@ import numpy as np
 
 from ecg_trt.errors import OptionError
 from ecg_trt.geometry.grid import dense_map
-from ecg_trt.geometry.heat import heat_of, heat_on_page, peaks
+from ecg_trt.geometry.heatmaps import heat_on_page, peaks, sigmoid
 from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.geometry.lines import line_angle
 from ecg_trt.geometry.offsets import LineOffsets, LinePlaces, line_offsets
-from ecg_trt.geometry.signal import decode_ridge, follow_ridge
+from ecg_trt.geometry.ridge import decode_ridge, follow_ridge
 from ecg_trt.ops.base import Interpolation, Letters
-from ecg_trt.ops.scale import (
+from ecg_trt.ops.reduction import (
     as_map,
     as_room,
     as_rows,
@@ -137,11 +137,11 @@ class Cv2Ops:
 
     def node_candidates(self, logit: Array, offset: Array, threshold: float, stride: int) -> tuple[Array, Array]:
         """See `ImageOps.node_candidates`."""
-        return peaks(heat_of(logit), offset, threshold, stride)
+        return peaks(sigmoid(logit), offset, threshold, stride)
 
     def marks(self, logits: Mapping[str, Array], node_xy: Array, mm_per_cell: float, stride: int) -> dict[str, Array]:
         """See `ImageOps.marks`."""
-        return heat_on_page({name: heat_of(planes) for name, planes in logits.items()}, node_xy, mm_per_cell, stride)
+        return heat_on_page({name: sigmoid(planes) for name, planes in logits.items()}, node_xy, mm_per_cell, stride)
 
     def ridge(self, logits: Array, letters: Letters | None = None) -> tuple[Array, Array]:
         """See `ImageOps.ridge`."""
@@ -161,7 +161,7 @@ def _check(image: Array, out_hw: tuple[int, ...]) -> None:
         raise bad(
             f"an array {image.shape} of {image.dtype}",
             "(H, W) or (H, W, C), not empty, uint8 or float32",
-            "Decode the picture with ecg_trt.io.photo.",
+            "Decode the picture with ecg_trt.io.readers.pillow.",
         )
     if min(out_hw) <= 0 or max(out_hw) > _MAX_SIDE:
         raise bad(

@@ -8,7 +8,7 @@ from ecg_trt.ops.base import ImageOps
 
 if TYPE_CHECKING:
     from ecg_trt.cuda.driver import Driver
-    from ecg_trt.cuda.module import Kernels
+    from ecg_trt.cuda.kernel_set import Kernels
     from ecg_trt.ops.cuda_ops import CudaOps
     from ecg_trt.ops.cuda_work import Sizes
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ecg_trt.geometry.naming import Naming
-from ecg_trt.geometry.scales import Scales
-from ecg_trt.geometry.signal import seen_columns
 from ecg_trt.layout import LEADS, upright
+from ecg_trt.page.naming import DOUBTFUL_LABELS, Naming
+from ecg_trt.page.scales import Scales
+from ecg_trt.signal.resample import seen_columns
 from ecg_trt.types import Array, GridWarp, PageAlignment, RectifiedPage, Strip, TraceMap
 
 LEAD_FEATURES = (
@@ -56,7 +56,6 @@ PAGE_FEATURES = (
 )  # fmt: skip
 
 _USUAL = [LEAD_FEATURES.index(name) for name in ("unsure", "unsure_steep", "unseen", "height", "fineness")]
-DOUBTFUL_LABELS = 0.15  # names read the right way up score 0.2 and more, the wrong way up 0.1 and less
 _LEAST, _FEW = 1e-3, 50  # of a share under a logarithm; columns that a number needs
 _UNKNOWN_OFF, _UNKNOWN_SHARE = -1.0, -0.8  # log10 mm and log10 of a share, for what was not measured
 _LAWS = ({"I": 1, "III": 1, "II": -1}, {"aVR": 1, "aVL": 1, "aVF": 1})  # sums that are zero: Einthoven's, Goldberger's

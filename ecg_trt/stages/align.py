@@ -7,7 +7,6 @@ coordinates; a homography is fitted to them by RANSAC, so that a fold or a neigh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
@@ -15,23 +14,17 @@ import numpy as np
 
 from ecg_trt.backends.base import Backend
 from ecg_trt.errors import NoEcgFoundError, ResolutionError
-from ecg_trt.geometry.frames import integrate_frames
-from ecg_trt.geometry.heat import heat_of
-from ecg_trt.geometry.homography import apply_homography, fit_homography, grid_homography, letterbox, turn_about
-from ecg_trt.geometry.naming import Naming
-from ecg_trt.geometry.sheets import find_sheets
-from ecg_trt.geometry.strips import usual_row_length
+from ecg_trt.geometry.heatmaps import sigmoid
+from ecg_trt.geometry.homography import apply_homography, fit_homography, letterbox, turn_about
+from ecg_trt.geometry.local_frames import integrate_frames
 from ecg_trt.ops.base import ImageOps
-from ecg_trt.stages.frames import ALIGN_INPUT_PX, ALIGN_LOG_SCALE_UNIT, ALIGN_STRIDE, BESIDE_GREY, cell_centre
-from ecg_trt.types import Array, GridWarp, PageAlignment, Photo, Strip
+from ecg_trt.stages.scaling import ALIGN_INPUT_PX, ALIGN_LOG_SCALE_UNIT, ALIGN_STRIDE, BESIDE_GREY, cell_centre
+from ecg_trt.types import Array, PageAlignment, Photo
 
 _PAGE_THRESHOLD = 0.5
 _LEAST_CELLS = 40  # of 4096: a page smaller than a tenth of the frame's side in each direction is no page
 _RANSAC_MM = 4.0
 _RULING_PX_PER_MM = 3.0
-_ROOM_MM = 22.0  # left around the strips on a second look
-_MORE_ROWS_MM = 60.0  # and above and below them, where rows are missing
-_LONGER_MM, _EDGE_MM = 80.0, 30.0  # and beside rows of unusual length that end where the lattice does
 _LEAST_COHERENCE = 0.15
 _SHEET_MM = 280.0  # longer side of a page: it need not be right, scales are read from the paper
 _CLOSE_UP_MARGIN = 0.2  # of the page's longer side, on either side of it
@@ -116,7 +109,7 @@ class Align:
             canvas = np.where(inside[..., None], self.ops.download(canvas)[0], np.uint8(BESIDE_GREY))
         out = self.backend.infer({"image": canvas.reshape(1, *canvas.shape)})
         page, axes, log_scale = self.ops.download(out["page"], out["axes"], out["log_scale"])
-        score = heat_of(page[0, 0].astype(np.float64))
+        score = sigmoid(page[0, 0].astype(np.float64))
         on = largest_patch(score)
         if on.sum() >= _LEAST_CELLS:
             alignment = self._fit(axes[0], log_scale[0], score, on, canvas_from_photo)
@@ -136,13 +129,6 @@ class Align:
         _check_resolution(alignment, photo, self.min_px_per_mm)
         return alignment
 
-    def sheets(self, photo: Photo, most: int) -> list[Array]:
-        """Up to `most` sheets of paper, (4, 2) photo px each, that are told by their edges, the likeliest first."""
-        scale = ALIGN_INPUT_PX / max(photo.image.shape[:2])
-        hw = (round(photo.image.shape[0] * scale), round(photo.image.shape[1] * scale))
-        small = self.ops.warp_homography(photo.image, np.diag([scale, scale, 1.0]), hw, fill=BESIDE_GREY)
-        return [sheet / scale for sheet in find_sheets(self.ops.download(small)[0], most)]
-
     def _straighten(self, photo: Photo, alignment: PageAlignment) -> PageAlignment:
         """Turns the page's frame until the ruling of the paper is upright; as it is where no ruling is seen."""
         w, h = alignment.size_mm
@@ -152,7 +138,7 @@ class Align:
         angle, coherence = self.ops.ruling(photo.image, view, hw)
         if coherence < _LEAST_COHERENCE:
             return alignment
-        return tilted(alignment, -angle)
+        return rotate(alignment, -angle)
 
     def _fit(self, axes: Array, log_scale: Array, score: Array, on: Array, canvas_from_photo: Array) -> PageAlignment:
         unit, _ = settle_axes(axes, score * on)
@@ -234,93 +220,7 @@ def _check_resolution(alignment: PageAlignment, photo: Photo, least: float) -> N
         )
 
 
-def turned(alignment: PageAlignment, quarters: int) -> PageAlignment:
-    """The same page read after turning it clockwise by quarter turns."""
-    page_from_photo, (w, h) = alignment.page_from_photo, alignment.size_mm
-    for _ in range(quarters % 4):
-        page_from_photo = np.array([[0, -1, h], [1, 0, 0], [0, 0, 1.0]]) @ page_from_photo
-        w, h = h, w
-    return replace(
-        alignment, page_from_photo=page_from_photo, size_mm=(w, h),
-        quarter_turns=(alignment.quarter_turns - quarters) % 4,
-    )  # fmt: skip
-
-
-def tilted(alignment: PageAlignment, angle_rad: float) -> PageAlignment:
+def rotate(alignment: PageAlignment, angle_rad: float) -> PageAlignment:
     """The same page turned a little about its middle, x towards y if the angle is positive."""
     w, h = alignment.size_mm
     return replace(alignment, page_from_photo=turn_about(angle_rad, (w / 2, h / 2)) @ alignment.page_from_photo)
-
-
-def zoomed(alignment: PageAlignment, factor: float) -> PageAlignment:
-    """The same page taken to be `factor` times as large."""
-    w, h = alignment.size_mm
-    larger = np.diag([factor, factor, 1.0]) @ alignment.page_from_photo
-    return replace(alignment, page_from_photo=larger, size_mm=(factor * w, factor * h))
-
-
-def realigned(
-    alignment: PageAlignment, grid: GridWarp, strips: Sequence[Strip], *, more_rows: bool = False
-) -> PageAlignment | None:
-    """A better alignment from what the next stage has seen, for a second look.
-
-    With a lattice, the homography of its nodes, and an area with room for whole strips. Without one, the scale at which
-    the rows have the length that devices print.
-
-    Args:
-        alignment: of the first look.
-        grid: lattice of the first look.
-        strips: found with it, at least one.
-        more_rows: there may be rows above or below those found.
-
-    Returns:
-        None if there is nothing to go by.
-    """
-    x0, x1 = (float(np.median([s.x_mm[side] for s in strips])) for side in (0, 1))
-    y0, y1 = strips[0].zero_y_mm, strips[-1].zero_y_mm
-    length = usual_row_length(x1 - x0, slack=0.25)
-    if grid.is_seen:
-        rows, cols = np.nonzero(grid.measured)
-        mm = grid.mm_per_cell * np.stack([cols, rows], -1).astype(np.float64)
-        fit = fit_homography(grid.node_xy[rows, cols].astype(np.float64), mm, threshold=_RANSAC_MM)
-        page_from_photo = fit.dst_from_src
-        beside = np.full(2, max(0.0, (length or 0.0) - (x1 - x0)))
-        if not beside.any() and usual_row_length(x1 - x0) is None:
-            beside = _LONGER_MM * (np.array([x0 - mm[:, 0].min(), mm[:, 0].max() - x1]) < _EDGE_MM)
-    elif length is not None:
-        page_from_photo = grid_homography(grid)
-        zoom = length / (x1 - x0)
-        page_from_photo = np.diag([zoom, zoom, 1.0]) @ page_from_photo
-        x0, x1, y0, y1, beside = zoom * x0, zoom * x1, zoom * y0, zoom * y1, np.zeros(2)
-    else:
-        return None
-    room = _ROOM_MM + _MORE_ROWS_MM * more_rows
-    low = np.array([x0 - beside[0] - _ROOM_MM, y0 - room])
-    high = np.array([x1 + beside[1] + _ROOM_MM, y1 + room])
-    shift = np.array([[1, 0, -low[0]], [0, 1, -low[1]], [0, 0, 1.0]])
-    size = high - low
-    return replace(alignment, page_from_photo=shift @ page_from_photo, size_mm=(float(size[0]), float(size[1])))
-
-
-def may_go_on(naming: Naming, grid: GridWarp, photo_hw: tuple[int, int]) -> bool:
-    """Whether the photo goes on where no lattice was looked for and a further row may stand.
-
-    Below a layout without rhythm strips that may be one, above or below strips of no known layout any.
-
-    Args:
-        naming: what the strips show.
-        grid: lattice in which they were found.
-        photo_hw: (height, width) of the photo, px.
-    """
-    zeros = [s.zero_y_mm for s in naming.strips]
-    seen = np.flatnonzero(grid.measured.any(1))
-    if len(zeros) < 2 or not len(seen):
-        return False
-    above, below = ((2 * a - b) / grid.mm_per_cell for a, b in ((zeros[0], zeros[1]), (zeros[-1], zeros[-2])))
-    is_open = not naming.is_known
-    rows = [above] if is_open and above < seen[0] else []
-    if below > seen[-1] and (is_open or (naming.layout.columns > 1 and not naming.layout.rhythm_rows)):
-        rows.append(below)
-    nodes = grid.node_xy[np.clip(np.round(rows).astype(int), 0, len(grid.node_xy) - 1)]
-    at = nodes[:, nodes.shape[1] // 2]
-    return bool(((at > 0) & (at < np.array(photo_hw[::-1]) - 1)).all(-1).any())

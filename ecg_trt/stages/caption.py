@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from ecg_trt.backends.base import Backend
-from ecg_trt.geometry.heat import heat_of
+from ecg_trt.geometry.heatmaps import sigmoid
 from ecg_trt.layout import MARKED_WORDS, SETTING, SETTING_WORDS
 from ecg_trt.ops.base import ImageOps
-from ecg_trt.stages.frames import BESIDE_GREY, CAPTION_HW, CAPTION_PX_PER_MM, caption_middle
+from ecg_trt.stages.scaling import BESIDE_GREY, CAPTION_HW, CAPTION_PX_PER_MM, caption_middle
 from ecg_trt.types import Array, GridWarp, Photo
 
 _MARKED, _BESIDE_STRONGEST = 0.1, 0.4  # heat at which a place is worth a look, and its share of the strongest's
@@ -55,7 +55,7 @@ class Caption:
         )
         out = self.backend.infer({"image": crop.reshape(1, h, w, 3)})
         (setting,) = self.ops.download(out["setting"])
-        return np.asarray(np.nan_to_num(heat_of(setting[0][..., caption_middle()])).max((1, 2)))
+        return np.asarray(np.nan_to_num(sigmoid(setting[0][..., caption_middle()])).max((1, 2)))
 
 
 def marked_places(heat: Array) -> Array:

@@ -15,11 +15,10 @@ import numpy as np
 
 from ecg_trt.backends.base import Backend, static_hw
 from ecg_trt.geometry.homography import apply_homography
-from ecg_trt.geometry.strips import ROW_MM, region_of
 from ecg_trt.geometry.surface import fill_holes, fit_surface, without_slips
 from ecg_trt.geometry.walk import lattice_to_array, walk_lattice
 from ecg_trt.ops.base import ImageOps
-from ecg_trt.stages.frames import (
+from ecg_trt.stages.scaling import (
     BESIDE_GREY,
     LARGE_BOX_MM,
     RECTIFY_MAX_PX,
@@ -29,6 +28,8 @@ from ecg_trt.stages.frames import (
 )
 from ecg_trt.types import Array, GridWarp, PageAlignment, Photo, RectifiedPage, Strip
 
+SIDE_MM, ROW_MM = 18.0, 27.0
+"""How far beside the strips the page is flattened, and above and below: farther off there is mostly text."""
 _MARGIN_MM = 10.0
 _NODE_THRESHOLD = 0.3
 _LEAST_NODES = 40
@@ -111,6 +112,18 @@ class Rectify:
     ) -> RectifiedPage:  # fmt: skip
         """The same, of the part that shows some strips, `row_mm` above and below their zero lines."""
         return self.flatten(photo, grid, px_per_mm, *region_of(strips, row_mm))
+
+
+def region_of(strips: Sequence[Strip], row_mm: float = ROW_MM) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Origin and size (x, y), mm, of the part of the page that is flattened for these strips.
+
+    Args:
+        strips: rows of the page.
+        row_mm: how far above and below their zero lines they are looked at.
+    """
+    x0, x1 = min(s.x_mm[0] for s in strips) - SIDE_MM, max(s.x_mm[1] for s in strips) + SIDE_MM
+    y0, y1 = strips[0].zero_y_mm - row_mm, strips[-1].zero_y_mm + row_mm
+    return (x0, y0), (x1 - x0, y1 - y0)
 
 
 def _canvas(alignment: PageAlignment, room: tuple[int, int] | None) -> tuple[Array, tuple[int, int]]:

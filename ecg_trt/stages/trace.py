@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecg_trt.backends.base import Backend, static_batch
-from ecg_trt.geometry.heat import heat_of
+from ecg_trt.geometry.heatmaps import sigmoid
 from ecg_trt.inference.views import View
 from ecg_trt.ops.base import ImageOps, Letters
-from ecg_trt.stages.frames import BESIDE_GREY, TRACE_TILE_HW
+from ecg_trt.stages.scaling import BESIDE_GREY, TRACE_TILE_HW
 from ecg_trt.types import Array, RectifiedPage, Strip, TraceMap
 
 # The first so many of these are what `Options.views` shows of a strip.
@@ -92,7 +92,7 @@ class Trace:
         covered = None if letters is None else _on_tiles(letters, page, corners)
         row, share = self.ops.ridge(out["ridge"].reshape(n, height, width), covered)
         (presence,) = self.ops.download(out["presence"])
-        return row, np.nan_to_num(heat_of(presence) * np.sqrt(share)).astype(np.float32)  # NaN: the network overflowed
+        return row, np.nan_to_num(sigmoid(presence) * np.sqrt(share)).astype(np.float32)  # NaN: the network overflowed
 
     def _hidden(self, page: RectifiedPage, ridge: Array) -> Array:
         """(strips, W) bool, columns without a trace, or with one where the photo shows nothing."""

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from ecg_trt.layout import LEAD_WORDS, LEADS, RECORD_SECONDS, upright
-from ecg_trt.synth.caption import draw_header, draw_remarks, draw_settings
 from ecg_trt.synth.ink import Ink, draw_clutter, draw_polyline, draw_text
+from ecg_trt.synth.printed_text import draw_header, draw_remarks, draw_settings
 from ecg_trt.synth.spec import PageSpec, draw_spec
 from ecg_trt.types import Array, LabelMark, Segment, Strip
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from ecg_trt.record import EcgRecord
 from ecg_trt.synth.page import Page, draw_page
 from ecg_trt.synth.shot import draw_shot, photograph
 from ecg_trt.synth.signals import simulate
 from ecg_trt.synth.spec import draw_spec
-from ecg_trt.types import Array, EcgRecord
+from ecg_trt.types import Array
 
 _FS = 500.0
 _PAGE_PX_PER_MM = 10.0

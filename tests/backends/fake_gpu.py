@@ -42,14 +42,14 @@ def save_plans(networks: Mapping[str, bytes], flavour: str = "rtx", **changes: s
 def move_in(patch: pytest.MonkeyPatch, home: Path) -> None:
     """Plans and caches go to `home`; kernels need not be compiled."""
     patch.setenv("ECG_TRT_HOME", str(home))
-    patch.setattr("ecg_trt.cuda.module.cubin", lambda file, capability: file.encode())
+    patch.setattr("ecg_trt.cuda.kernel_set.cubin", lambda file, capability: file.encode())
 
 
 def plug_in(patch: pytest.MonkeyPatch, driver: FakeDriver, **how: Any) -> Any:
     """Puts a fake driver and a fake TensorRT where the real ones would be; returns the latter's module."""
     trt = make_runtime(driver, **how)
     patch.setitem(sys.modules, trt.__name__, trt)
-    for module in ("ecg_trt.backends.select", "ecg_trt.engines.module"):
+    for module in ("ecg_trt.backends.select", "ecg_trt.engines.tensorrt_module"):
         patch.setattr(f"{module}.probe", lambda: GPU)
     patch.setattr("ecg_trt.backends.trt.open_driver", lambda: driver)
     return trt

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from ecg_trt.backends.base import TensorSpec
 from ecg_trt.backends.fake import FakeBackend
 from ecg_trt.backends.ort import OrtBackend
 from ecg_trt.errors import BackendError, WeightsError
+from ecg_trt.types import TensorSpec
 from tests import make_onnx
 
 

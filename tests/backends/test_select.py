@@ -11,9 +11,9 @@ import pytest
 
 import ecg_trt.weights as weights
 from ecg_trt.backends import select
+from ecg_trt.backends.runtime import NETWORKS
 from ecg_trt.backends.select import BackendName, available, open_runtime
 from ecg_trt.errors import BackendUnavailableError, OptionError, WeightsError
-from ecg_trt.runtime import NETWORKS
 from tests import make_onnx
 
 

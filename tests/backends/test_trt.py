@@ -15,6 +15,7 @@ import pytest
 import ecg_trt.backends.select as select
 from build_engines.export import Precision, export
 from build_engines.profile import SPECS
+from ecg_trt.backends.runtime import NETWORKS, Runtime
 from ecg_trt.backends.select import open_runtime
 from ecg_trt.cuda.driver import device_error
 from ecg_trt.engines.manifest import Flavour
@@ -29,7 +30,6 @@ from ecg_trt.errors import (
     PlanMismatchError,
     PlanMissingError,
 )
-from ecg_trt.runtime import NETWORKS, Runtime
 from ecg_trt.types import Array
 from ecg_trt.weights import weights_path
 from tests.backends.fake_gpu import GPU, move_in, plug_in, save_plans

@@ -38,10 +38,10 @@ from build_engines.export import Precision, export
 from build_engines.profile import SPECS
 from build_engines.verify import draw_feed
 from ecg_trt.backends.fake import FakeBackend
+from ecg_trt.backends.runtime import NETWORKS, Runtime
 from ecg_trt.backends.trt import open_plan_alone
 from ecg_trt.errors import BackendUnavailableError, NoEcgFoundError, NotAnImageError, OptionError
 from ecg_trt.ops.cv2_ops import Cv2Ops
-from ecg_trt.runtime import NETWORKS, Runtime
 from ecg_trt.weights import weights_path
 from tests.backends.fake_gpu import move_in, plug_in, save_plans
 from tests.cuda.fake_driver import FakeDriver

@@ -10,8 +10,8 @@ import pytest
 from benchmarks.throughput_suite.timed_driver import KERNEL_STEPS, TimedDriver, step_of
 from ecg_trt.cuda.compile import kernel_files, kernels_of
 from ecg_trt.cuda.graph import Graph
+from ecg_trt.cuda.kernel_set import Kernels
 from ecg_trt.cuda.memory import Workspace
-from ecg_trt.cuda.module import Kernels
 from ecg_trt.cuda.stream import Stream
 from ecg_trt.errors import DeviceError
 from tests.cuda.fake_driver import FakeDriver
@@ -19,7 +19,7 @@ from tests.cuda.fake_driver import FakeDriver
 
 @pytest.fixture(autouse=True)
 def any_cubin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ecg_trt.cuda.module.cubin", lambda file, capability: file.encode())
+    monkeypatch.setattr("ecg_trt.cuda.kernel_set.cubin", lambda file, capability: file.encode())
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from build_engines.profile import SPECS
 from build_engines.verify import draw_feed
 from ecg_trt.backends.ort import OrtBackend
 from ecg_trt.cuda.device import probe
-from ecg_trt.cuda.driver import open_driver
+from ecg_trt.cuda.select import open_driver
 from ecg_trt.errors import BackendError, BackendUnavailableError
 from ecg_trt.ops.cuda_work import CudaWork
 from ecg_trt.weights import weights_path
@@ -24,7 +24,7 @@ torch = pytest.importorskip("torch")
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDriver]:
-    monkeypatch.setattr("ecg_trt.cuda.module.cubin", lambda file, capability: file.encode())
+    monkeypatch.setattr("ecg_trt.cuda.kernel_set.cubin", lambda file, capability: file.encode())
     driver = FakeDriver()
     yield driver
     assert driver.faults == [] and driver.live == {}

@@ -10,10 +10,10 @@ import pytest
 from build_engines.export import Precision, export, io_specs
 from build_engines.profile import SPECS, spec_of
 from ecg_trt.backends.ort import OrtBackend
+from ecg_trt.backends.runtime import NETWORKS
 from ecg_trt.errors import BuildError
-from ecg_trt.runtime import NETWORKS
-from ecg_trt.stages.frames import RECTIFY_PX_PER_MM
 from ecg_trt.stages.rectify import _canvas
+from ecg_trt.stages.scaling import RECTIFY_PX_PER_MM
 from ecg_trt.types import PageAlignment
 from ecg_trt.weights import weights_path
 from tests import make_onnx

@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-import ecg_trt.engines.module as engines_module
+import ecg_trt.engines.tensorrt_module as engines_module
 from build_engines import flavour as module
 from build_engines.flavour import capabilities, gpu_capability, open_flavour
 from ecg_trt.cuda.device import DeviceInfo

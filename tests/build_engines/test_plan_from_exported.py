@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from build_engines.plan_from_exported import check_program, plan_from_exported
-from ecg_trt.backends.base import TensorSpec
 from ecg_trt.errors import BackendUnavailableError, BuildError
+from ecg_trt.types import TensorSpec
 from tests import make_onnx
 
 X = TensorSpec("x", "float32", (1, 3, 4, 4))

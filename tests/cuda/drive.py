@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-import ecg_trt.cuda.module
+import ecg_trt.cuda.kernel_set
 from ecg_trt.cuda.device import DeviceInfo, probe
-from ecg_trt.cuda.driver import Driver, open_driver
+from ecg_trt.cuda.driver import Driver
 from ecg_trt.cuda.graph import Graph
 from ecg_trt.cuda.memory import DeviceBuffer, PinnedBuffer
+from ecg_trt.cuda.select import open_driver
 from ecg_trt.cuda.stream import Event, Stream
 from ecg_trt.errors import EcgTrtError
 from ecg_trt.ops.cuda_ops import CudaOps
@@ -63,7 +64,7 @@ def copies(driver: Driver) -> dict[str, Any]:
 
 def pixels(driver: Driver) -> list[Any]:
     """A warp, by which a kernel's arguments of every kind have passed through."""
-    ecg_trt.cuda.module.cubin = lambda file, capability: b"\x7fELF" + bytes(64)  # type: ignore[assignment]
+    ecg_trt.cuda.kernel_set.cubin = lambda file, capability: b"\x7fELF" + bytes(64)  # type: ignore[assignment]
     image = np.random.default_rng(0).integers(0, 256, (9, 8, 3), np.uint8)
     with CudaOps(driver, sizes=SMALL) as ops:
         return ops.download(ops.warp_homography(image, np.diag([1.5, 1.25, 1.0]), (6, 5)))[0].tolist()

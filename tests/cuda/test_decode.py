@@ -17,8 +17,8 @@ from PIL import Image
 
 from ecg_trt.cuda.decode import GpuDecoder, open_gpu_decoder
 from ecg_trt.cuda.device import DeviceInfo, probe
-from ecg_trt.cuda.driver import open_driver
 from ecg_trt.cuda.memory import DeviceArray, PinnedBuffer
+from ecg_trt.cuda.select import open_driver
 from ecg_trt.cuda.stream import Stream
 from ecg_trt.errors import (
     BackendError,
@@ -29,7 +29,7 @@ from ecg_trt.errors import (
     PhotoSizeError,
     TruncatedImageError,
 )
-from ecg_trt.io.photo import read_photo
+from ecg_trt.io.readers.pillow import read_photo
 from ecg_trt.types import Array
 from tests.cuda.fake_driver import FakeDriver
 from tests.cuda.fake_nvimgcodec import BackendKind, FakeCodec

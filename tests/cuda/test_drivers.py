@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from ecg_trt.cuda.device import DeviceInfo
-from ecg_trt.cuda.driver import device_error, no_gpu, open_driver
+from ecg_trt.cuda.driver import device_error, no_gpu
+from ecg_trt.cuda.select import open_driver
 from ecg_trt.errors import BackendUnavailableError, DeviceFaultError, DeviceMemoryError, DriverError
 from ecg_trt.ops.cv2_ops import Cv2Ops
 from tests.cuda.host_kernels import host_kernels
@@ -143,7 +144,7 @@ def test_probe_of_a_library_of_something_else(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_no_gpu_is_an_error_that_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ecg_trt.cuda.driver.probe", lambda ordinal: "no NVIDIA driver")
+    monkeypatch.setattr("ecg_trt.cuda.select.probe", lambda ordinal: "no NVIDIA driver")
     with pytest.raises(DriverError, match=r"got no NVIDIA driver; expected an NVIDIA GPU.*--backend ort"):
         open_driver()
     assert isinstance(no_gpu("x"), DriverError)
@@ -154,7 +155,7 @@ def test_no_gpu_is_an_error_that_says_why(monkeypatch: pytest.MonkeyPatch) -> No
 )
 def test_a_package_that_is_missing(name: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = DeviceInfo(0, "GPU", (8, 6), 1 << 30, (13, 0))
-    monkeypatch.setattr("ecg_trt.cuda.driver.probe", lambda ordinal: gpu)
+    monkeypatch.setattr("ecg_trt.cuda.select.probe", lambda ordinal: gpu)
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(BackendUnavailableError, match=rf'pip install "ecg-trt\[{extra}\]"'):
         open_driver(name)

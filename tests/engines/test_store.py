@@ -6,18 +6,19 @@ import hashlib
 import json
 import re
 import shlex
-import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from platformdirs import user_cache_dir
 
-from ecg_trt.backends.base import TensorSpec
 from ecg_trt.cli import main
 from ecg_trt.engines.manifest import Flavour, Manifest, PlanKey
-from ecg_trt.engines.store import PlanStore, checked_plan, home
+from ecg_trt.engines.store import PlanStore, checked_plan
 from ecg_trt.errors import PlanCorruptError, PlanError, PlanMismatchError, PlanMissingError
+from ecg_trt.paths import cache_dir
+from ecg_trt.types import TensorSpec
 from ecg_trt.weights import folder_of, list_weights
 
 KEY = PlanKey("stage0", Flavour.RTX, "1.7.1", "8.6", "fp16", "ab" * 32)
@@ -207,29 +208,13 @@ def test_prune(store: PlanStore, path: Path) -> None:
     assert store.prune(*arguments) == []
 
 
-@pytest.mark.parametrize(
-    ("platform", "variables", "expected"),
-    [
-        ("linux", {"ECG_TRT_HOME": "/a/b"}, "/a/b"),
-        ("win32", {"ECG_TRT_HOME": "/a/b"}, "/a/b"),
-        ("linux", {"XDG_CACHE_HOME": "/x"}, "/x/ecg_trt"),
-        ("linux", {}, "HOME/.cache/ecg_trt"),
-        ("darwin", {}, "HOME/Library/Caches/ecg_trt"),
-        ("win32", {"LOCALAPPDATA": "/local"}, "/local/ecg_trt"),
-        ("win32", {}, "HOME/AppData/Local/ecg_trt"),
-    ],
-)
-def test_home(
-    platform: str, variables: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    for name in ("ECG_TRT_HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(sys, "platform", platform)
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    assert home() == Path(expected.replace("HOME", str(tmp_path)) if expected.startswith("HOME") else expected)
-    assert PlanStore().root == home() / "plans"
+def test_cache_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("ECG_TRT_HOME", raising=False)
+    assert cache_dir().name == "ecg_trt"
+    assert str(cache_dir()) == user_cache_dir("ecg_trt", appauthor=False, opinion=False)
+    monkeypatch.setenv("ECG_TRT_HOME", str(tmp_path))
+    assert cache_dir() == tmp_path
+    assert PlanStore().root == tmp_path / "plans"
 
 
 def test_every_part_of_a_key_is_compared(store: PlanStore, path: Path) -> None:

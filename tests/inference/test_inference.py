@@ -6,11 +6,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from ecg_trt.backends.base import TensorSpec
 from ecg_trt.backends.fake import FakeBackend
 from ecg_trt.errors import BackendError, OptionError
 from ecg_trt.inference import Ensemble, View, Views, Windows, vote
-from ecg_trt.types import Array
+from ecg_trt.types import Array, TensorSpec
 
 _TRACE = (TensorSpec("ridge", "float32", ("n", 1, 32, 64)), TensorSpec("presence", "float32", ("n", 64)))
 _IMAGE = (TensorSpec("image", "uint8", ("n", 32, 64, 3)),)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ecg_trt.io import jpeg as under_test
-from ecg_trt.io.jpeg import Component, read_markers, with_orientation
+from ecg_trt.io.readers import jpeg as under_test
+from ecg_trt.io.readers.jpeg import Component, read_markers, with_orientation
 
 
 def jpeg(mode: str = "RGB", **options: object) -> bytes:

@@ -22,10 +22,10 @@ from PIL import Image
 
 from ecg_trt.errors import OutputError
 from ecg_trt.io import atomic
-from ecg_trt.io.csv import csv_text
-from ecg_trt.io.json import record_as_dict
-from ecg_trt.io.overlay import draw_overlay, write_image
-from ecg_trt.io.wfdb import record_name
+from ecg_trt.io.writers.csv import csv_text
+from ecg_trt.io.writers.json import record_as_dict
+from ecg_trt.io.writers.overlay import draw_overlay, write_image
+from ecg_trt.io.writers.wfdb import record_name
 from ecg_trt.layout import LEADS
 
 WRITERS = ("to_csv", "to_json", "to_wfdb")
@@ -33,7 +33,7 @@ WRITERS = ("to_csv", "to_json", "to_wfdb")
 
 @pytest.fixture
 def fixed_versions(monkeypatch):
-    monkeypatch.setattr("ecg_trt.io.json.versions", lambda: {"ecg_trt": "0.0.0", "numpy": "0.0.0"})
+    monkeypatch.setattr("ecg_trt.io.writers.json.versions", lambda: {"ecg_trt": "0.0.0", "numpy": "0.0.0"})
 
 
 def test_csv_is_golden(record, tmp_path, golden):
@@ -56,7 +56,7 @@ def test_wfdb_is_golden(record, tmp_path, golden):
 
 def test_overlay_is_golden(record, tmp_path, golden, tools, monkeypatch):
     """Fonts differ between versions of OpenCV, so no text is drawn, and blocks of 8 x 8 px are compared."""
-    monkeypatch.setattr("ecg_trt.io.overlay._text", lambda *_args, **_kwargs: None)
+    monkeypatch.setattr("ecg_trt.io.writers.overlay._text", lambda *_args, **_kwargs: None)
     view = tools.reading(record)
     picture = draw_overlay(view.page, view.strips, view.trace, view.record)
     path = write_image(picture, tmp_path / "overlay.png")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ecg_trt.cuda.device import DeviceInfo, probe
-from ecg_trt.cuda.driver import open_driver
+from ecg_trt.cuda.select import open_driver
 from ecg_trt.ops.cuda_ops import CudaOps
 from tests.cuda.fake_driver import FakeDriver
 from tests.cuda.host_kernels import host_kernels
@@ -30,7 +30,7 @@ def _has(module: str) -> bool:
 @pytest.fixture
 def any_cubin(monkeypatch: pytest.MonkeyPatch) -> None:
     """The fake driver needs none."""
-    monkeypatch.setattr("ecg_trt.cuda.module.cubin", lambda file, capability: file.encode())
+    monkeypatch.setattr("ecg_trt.cuda.kernel_set.cubin", lambda file, capability: file.encode())
 
 
 @pytest.fixture(params=drivers())

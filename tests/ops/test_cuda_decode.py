@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ecg_trt.errors import OptionError
-from ecg_trt.geometry.heat import heat_of
-from ecg_trt.geometry.signal import RIDGE_CANDIDATES, decode_ridge, follow_ridge, ridge_path
+from ecg_trt.geometry.heatmaps import sigmoid
+from ecg_trt.geometry.ridge import RIDGE_CANDIDATES, decode_ridge, follow_ridge, ridge_path
 from ecg_trt.layout import MARKED_WORDS
 from ecg_trt.ops.base import Letters
 from ecg_trt.ops.cuda_decode import _PATH_PRICES
@@ -92,7 +92,7 @@ def test_node_candidates(gpu: CudaOps, at_once: int, monkeypatch: pytest.MonkeyP
         logit = rng.normal(-1, 2, hw).astype(np.float32)
         offset = rng.normal(0, 1, (2, *hw)).astype(np.float32)
         xy, score = gpu.node_candidates(logit, offset, 0.3, 4)
-        assert np.abs(heat_of(logit) - 0.3).min() > 1e-6  # no cell that may fall on either side of the threshold
+        assert np.abs(sigmoid(logit) - 0.3).min() > 1e-6  # no cell that may fall on either side of the threshold
         expected_xy, expected_score = Cv2Ops().node_candidates(logit, offset, 0.3, 4)
         agree("node", xy, expected_xy)
         agree("node", score, expected_score)

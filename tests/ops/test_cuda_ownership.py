@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ecg_trt.cuda.compile import kernel_files
-from ecg_trt.cuda.module import Kernels
+from ecg_trt.cuda.kernel_set import Kernels
 from ecg_trt.errors import (
     BackendError,
     DeviceError,

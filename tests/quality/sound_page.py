@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from ecg_trt.geometry.naming import Naming
-from ecg_trt.geometry.scales import Scales
 from ecg_trt.layout import LAYOUTS, LEADS
+from ecg_trt.page.naming import Naming
+from ecg_trt.page.scales import Scales
 from ecg_trt.quality.features import Evidence
 from ecg_trt.types import Array, GridWarp, PageAlignment, RectifiedPage, Segment, Strip, TraceMap
 

@@ -9,7 +9,7 @@ from ecg_trt.backends.fake import FakeBackend
 from ecg_trt.layout import MARKED_WORDS, SETTING, SETTING_WORDS
 from ecg_trt.ops.select import open_ops
 from ecg_trt.stages.caption import Caption, marked_places
-from ecg_trt.stages.frames import CAPTION_HW, CAPTION_PX_PER_MM, CAPTION_STRIDE, caption_middle
+from ecg_trt.stages.scaling import CAPTION_HW, CAPTION_PX_PER_MM, CAPTION_STRIDE, caption_middle
 from ecg_trt.types import Array, GridWarp, Photo
 
 PX_PER_MM = 10.0

@@ -9,11 +9,12 @@ import pytest
 
 from ecg_trt.backends.fake import FakeBackend
 from ecg_trt.geometry.grid import dense_map
-from ecg_trt.geometry.heat import peaks
+from ecg_trt.geometry.heatmaps import peaks
 from ecg_trt.geometry.homography import apply_homography, letterbox
 from ecg_trt.layout import MARKED_WORDS
 from ecg_trt.ops.select import open_ops
-from ecg_trt.stages.align import Align, largest_patch, settle_axes, turned
+from ecg_trt.page.realignment import rotate90
+from ecg_trt.stages.align import Align, largest_patch, settle_axes
 from ecg_trt.stages.rectify import Rectify
 from ecg_trt.stages.trace import Trace, tile_starts
 from ecg_trt.synth.page import Page, draw_page
@@ -73,13 +74,13 @@ def test_four_quarter_turns_are_none() -> None:
     page, shot, photo = _scene(1, 0.0)
     found = Align(_align_network(page, shot), open_ops(), 1.0)(photo)
     w, h = found.size_mm
-    once = turned(found, 1)
+    once = rotate90(found, 1)
     assert once.size_mm == (h, w)
     corner = apply_homography(np.linalg.inv(found.page_from_photo), np.array([[0.0, 0.0]]))
     np.testing.assert_allclose(apply_homography(once.page_from_photo, corner), [[h, 0.0]], atol=1e-6)
-    again = turned(once, 3)
+    again = rotate90(once, 3)
     np.testing.assert_allclose(again.page_from_photo, found.page_from_photo, atol=1e-9)
-    assert again.quarter_turns == found.quarter_turns == (turned(found, 2).quarter_turns + 2) % 4
+    assert again.quarter_turns == found.quarter_turns == (rotate90(found, 2).quarter_turns + 2) % 4
 
 
 def test_settle_axes_lets_the_majority_decide() -> None:

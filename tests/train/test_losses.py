@@ -10,7 +10,7 @@ from torch import Tensor  # noqa: E402
 
 from ecg_trt.errors import OptionError  # noqa: E402
 from ecg_trt.layout import SETTING_WORDS  # noqa: E402
-from ecg_trt.stages.frames import caption_middle  # noqa: E402
+from ecg_trt.stages.scaling import caption_middle  # noqa: E402
 from train import caption, stage0, stage1, stage2  # noqa: E402
 from train.config import STAGES  # noqa: E402
 from train.losses import LOSSES, Criterion, Target, expected_row  # noqa: E402

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ecg_trt.layout import LAYOUTS, MARKED_WORDS, SETTING_WORDS, marked_as
-from ecg_trt.stages.frames import caption_middle
+from ecg_trt.stages.scaling import caption_middle
 from ecg_trt.synth.page import draw_page, draw_slip
 from ecg_trt.synth.spec import draw_spec
 from train.data.samples import Sample, _page_maps, align_sample, caption_samples, rectify_samples, trace_samples

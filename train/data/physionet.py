@@ -18,10 +18,10 @@ import numpy as np
 
 from ecg_trt.digitizer import Digitizer, Reading
 from ecg_trt.errors import InputError, PageError
-from ecg_trt.geometry.assemble import segment_starts_s
-from ecg_trt.geometry.signal import seen_columns
 from ecg_trt.layout import LEADS, RECORD_SECONDS, upright
-from ecg_trt.stages.frames import TRACE_PX_PER_MM
+from ecg_trt.signal.assemble import segment_starts_s
+from ecg_trt.signal.resample import seen_columns
+from ecg_trt.stages.scaling import TRACE_PX_PER_MM
 from ecg_trt.types import Array
 from train.data.kit import UnfitPageError
 from train.data.samples import Sample

@@ -17,7 +17,7 @@ from ecg_trt.layout import (
     SETTING_WORDS,
     marked_as,
 )
-from ecg_trt.stages.frames import (
+from ecg_trt.stages.scaling import (
     ALIGN_LOG_SCALE_UNIT,
     ALIGN_STRIDE,
     CAPTION_HW,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ecg_trt.stages.frames import TRACE_PX_PER_MM
+from ecg_trt.stages.scaling import TRACE_PX_PER_MM
 from train.losses.target import Target
 
 _PX_PER_MM = TRACE_PX_PER_MM[1]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ecg_trt.inference.vote import Kind, kind_of
 from ecg_trt.layout import MARKED_WORDS, SETTING_WORDS
-from ecg_trt.stages.frames import CAPTION_HW, CAPTION_STRIDE, RECTIFY_STRIDE, TRACE_TILE_HW
+from ecg_trt.stages.scaling import CAPTION_HW, CAPTION_STRIDE, RECTIFY_STRIDE, TRACE_TILE_HW
 
 
 @dataclass(frozen=True, slots=True)

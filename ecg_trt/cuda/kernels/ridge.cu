@@ -4,7 +4,7 @@
 // the chunks of a column together, the third walks from column to column, the last collects what lies on the walk.
 // Threads of a warp stand side by side in x and read neighbouring columns.
 
-static constexpr int kCandidates = 6;  // RIDGE_CANDIDATES in geometry/signal.py
+static constexpr int kCandidates = 6;  // RIDGE_CANDIDATES in geometry/ridge.py
 
 static constexpr float kLeast = -3e38f;  // a sum of exp(logit - it) holds logits of minus infinity, too
 
@@ -197,7 +197,7 @@ static __device__ unsigned walk(
     return end;
 }
 
-// The connected path through the candidates, (n, W) which of them, as geometry.signal.ridge_path finds it (Viterbi,
+// The connected path through the candidates, (n, W) which of them, as geometry.ridge.ridge_path finds it (Viterbi,
 // 1967). Each column waits for the one before: one thread a tile, alone in its block, so that tiles do not wait for each
 // other's memory.
 extern "C" __global__ void ridge_path(

@@ -1,0 +1,208 @@
+"""``ecg-trt build``; what it does lives in `build_engines`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ecg_trt.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, MIB, NOTICE, print_columns, report
+from ecg_trt.config import MODELS
+from ecg_trt.errors import BackendUnavailableError, BuildError, EcgTrtError
+
+if TYPE_CHECKING:
+    from build_engines.jobs import Outcome, Request
+    from build_engines.verify import Difference
+    from ecg_trt.engines.manifest import PlanKey
+
+
+@click.command(
+    short_help="Build TensorRT plans of the networks.",
+    help="Build a TensorRT plan of each network, compare it with the FP32 network on the CPU (the plan itself where "
+    "its GPU is at hand, else its ONNX), print a table, and compile the kernels. What is current is left alone.\n\n"
+    "rtx plans need no GPU to be built; trt plans are built on the GPU that will run them. They go to $ECG_TRT_HOME, "
+    "else to the platform's cache folder.\n\n"
+    f"Exit code: 0 all plans are there, 1 some failed, 2 all failed or nothing could be done.\n\n{NOTICE}",
+)
+@click.option("--flavour", type=click.Choice(["auto", "trt", "rtx"]), default="auto", show_default=True)
+@click.option("--precision", type=click.Choice(["fp16", "fp32"]), default="fp16", show_default=True)
+@click.option(
+    "--compute-capability",
+    "capability",
+    metavar="8.6,8.9,...",
+    help="rtx: a plan for each; 'any' for one plan that serves 8.0 and later.  [default: the GPU's, else 8.6,8.9,12.0]",
+)
+@click.option("--frontend", type=click.Choice(["onnx", "torch"]), default="onnx", show_default=True)
+@click.option(
+    "--exported",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Exported programs, for --frontend torch, as `python -m train.export --exported DIR` writes them.",
+)
+@click.option("--model", default=MODELS[0], show_default=True, type=click.Choice(MODELS), help="Size of the networks.")
+@click.option("--stage", "stages", multiple=True, metavar="STAGE", help="May be given several times.  [default: all]")
+@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Instead of the store.")
+@click.option("--workspace", metavar="MIB", type=click.IntRange(min=1), help="Most scratch memory of a tactic.")
+@click.option(
+    "--timing-cache",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="trt: what was measured, kept for the next build.  [default: beside the store]",
+)
+@click.option("--verify/--no-verify", default=True, show_default=True, help="Compare with ONNX Runtime on the CPU.")
+@click.option("-v", "--verbose", is_flag=True, help="Tracebacks of what TensorRT and ONNX raised.")
+def build(verbose: bool, **asked: object) -> None:
+    """Builds plans."""
+    try:
+        code = _build(_request(**asked), verbose)  # type: ignore[arg-type]
+    except EcgTrtError as error:
+        code = report(error, verbose)
+    except KeyboardInterrupt:
+        click.echo("\nInterrupted; what is written is whole.", err=True)
+        code = EXIT_INTERRUPTED
+    click.echo(NOTICE, err=True)
+    sys.exit(code)
+
+
+def _request(
+    *,
+    flavour: str,
+    precision: str,
+    capability: str | None,
+    frontend: str,
+    exported: Path | None,
+    model: str,
+    stages: Sequence[str],
+    out: Path | None,
+    workspace: int | None,
+    timing_cache: Path | None,
+    verify: bool,
+) -> Request:
+    """The command line, checked."""
+    _check_frontend(frontend, exported, flavour)
+    try:
+        from build_engines.export import Precision
+        from build_engines.flavour import capabilities, open_flavour
+        from build_engines.jobs import Request
+        from build_engines.profile import SPECS, spec_of
+    except ModuleNotFoundError as error:
+        raise BackendUnavailableError(
+            "Nothing can be built",
+            got=f"{error.name} is not installed",
+            expected="what building needs",
+            mend='Run: pip install "ecg-trt[rtx,build]", or [trt,build]',
+        ) from error
+    from ecg_trt.backends.select import open_plan
+    from ecg_trt.engines.manifest import Flavour
+    from ecg_trt.engines.store import PlanStore
+    from ecg_trt.paths import cache_dir
+
+    chosen, trt = open_flavour("trt" if frontend == "torch" else flavour)
+    specs = tuple(map(spec_of, dict.fromkeys(stages) or SPECS))
+    targets = capabilities(chosen, capability, trt)
+    if chosen is Flavour.TRT and timing_cache is None:
+        timing_cache = cache_dir() / f"timing_{trt.__version__}_sm{targets[0].replace('.', '')}.cache"
+    return Request(specs, chosen, trt, targets, Precision(precision), PlanStore(out), workspace, timing_cache, exported,
+                   verify, open_plan, model)  # fmt: skip
+
+
+def _check_frontend(frontend: str, exported: Path | None, flavour: str) -> None:
+    """Whether the front end, its source and the flavour belong together."""
+    if (frontend == "torch") != (exported is not None):
+        raise BuildError(
+            "The front end and its source do not belong together",
+            got=f"--frontend {frontend} {'with' if exported else 'without'} --exported",
+            expected="--exported DIR with --frontend torch, and only there",
+            mend="Make the programs with `python -m train.export --exported DIR`, or use --frontend onnx.",
+        )
+    if frontend == "torch" and flavour == "rtx":
+        raise BuildError(
+            "torch-tensorrt builds no plan of this flavour",
+            got="--flavour rtx",
+            expected="--flavour trt",
+            mend="Use --frontend onnx.",
+        )
+
+
+def _build(request: Request, verbose: bool) -> int:
+    """Builds, prints the table; the exit code."""
+    import build_engines.jobs as jobs
+
+    outcomes: list[Outcome] = []
+    with ExitStack() as bars:
+
+        def start(key: PlanKey) -> Callable[[float], None]:
+            bars.close()
+            return _bar(bars, f"{key.stage} {key.flavour} {key.capability} {key.precision}")
+
+        outcomes += jobs.build(request, start)
+    _print_table(outcomes)
+    compiled = _make_kernels(request.capabilities)
+    failed = [outcome for outcome in outcomes if outcome.error is not None]
+    for outcome in failed:
+        assert outcome.error is not None
+        report(outcome.error, verbose)
+    if not failed and not compiled and not any(outcome.is_new for outcome in outcomes):
+        click.echo(f"Nothing to do: all {len(outcomes)} plans in {request.store.root} are current.", err=True)
+    elif len(failed) < len(outcomes):
+        click.echo(f"Plans are in {request.store.root}.", err=True)
+    return 0 if not failed else EXIT_FAILED if len(failed) == len(outcomes) else EXIT_SOME_FAILED
+
+
+def _make_kernels(capabilities: Sequence[str]) -> int:
+    """Compiles the pixel work's kernels for the plans' GPUs, so that no first run has to; how many are new."""
+    from build_engines.cubin import count_cubins, make_cubins
+    from ecg_trt.cuda.compile import CAPABILITIES, target_of
+    from ecg_trt.engines.manifest import ANY_CAPABILITY
+
+    pairs = [(int(major), int(minor)) for major, minor in (c.split(".") for c in capabilities if c != ANY_CAPABILITY)]
+    targets = sorted({target_of(pair) for pair in pairs}) if len(pairs) == len(capabilities) else CAPABILITIES
+    new = 0
+    try:
+        with ExitStack() as bars:
+            advance = _bar(bars, "kernels")
+            for k, cubin in enumerate(make_cubins(targets), 1):
+                new += cubin.made
+                advance(k / count_cubins(targets))
+    except BackendUnavailableError as error:
+        click.echo(f"Kernels are left to the first run on a GPU: {error.got}. {error.mend}", err=True)
+    return new
+
+
+def _bar(bars: ExitStack, label: str) -> Callable[[float], None]:
+    """A bar on stderr that is told shares of the work; none where that is no terminal."""
+    bar = bars.enter_context(
+        click.progressbar(length=100, label=label, file=sys.stderr, hidden=not sys.stderr.isatty(), show_eta=False)
+    )
+
+    def advance(share: float) -> None:
+        bar.update(max(0, round(100 * share) - bar.pos))
+
+    return advance
+
+
+def _print_table(outcomes: Sequence[Outcome]) -> None:
+    rows: list[tuple[str, ...]] = [
+        ("network", "GPU", "precision", "MiB", "s", "state", "compared", "worst output", "max", "mean", "median",
+         "mV: max / mean / median")
+    ]  # fmt: skip
+    for outcome in outcomes:
+        key, compared = outcome.key, outcome.comparison
+        state = "failed" if outcome.error else "built" if outcome.is_new else "current"
+        row = (key.stage, f"{key.flavour} {key.capability}", key.precision, f"{outcome.plan_bytes / MIB:.1f}",
+               f"{outcome.seconds:.1f}", state)  # fmt: skip
+        if compared is None:
+            rows.append((*row, *"------"))
+            continue
+        worst, signal = compared.worst, compared.signal_mv
+        in_mv = " / ".join(_numbers(signal)) if signal else "-"
+        rows.append((*row, outcome.compared, worst.name, *_numbers(worst), in_mv))
+    print_columns(rows)
+
+
+def _numbers(difference: Difference) -> tuple[str, ...]:
+    return tuple(f"{value:.1e}" for value in (difference.max, difference.mean, difference.median))

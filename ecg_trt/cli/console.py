@@ -1,0 +1,29 @@
+"""What all commands share: the notice, exit codes, tables, and how a failure is reported."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from ecg_trt.errors import EcgTrtError
+
+NOTICE = "Research use only, not a medical device."
+MIB = 1 << 20
+EXIT_SOME_FAILED, EXIT_FAILED, EXIT_INTERRUPTED = 1, 2, 130
+
+
+def report(error: EcgTrtError, verbose: bool = False) -> int:
+    """Print what went wrong; return the exit code of a failure."""
+    click.secho(f"error: {error}", err=True, fg="red")
+    if verbose and error.__cause__ is not None:
+        click.echo("".join(traceback.format_exception(error.__cause__)), err=True)
+    return EXIT_FAILED
+
+
+def print_columns(rows: Sequence[Sequence[str]]) -> None:
+    """Print a table, its columns as wide as their widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

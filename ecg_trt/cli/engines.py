@@ -1,0 +1,103 @@
+"""``ecg-trt engines``: the plans in the store."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from ecg_trt.cli.console import EXIT_FAILED, EXIT_SOME_FAILED, MIB, NOTICE, print_columns, report
+from ecg_trt.config import MODELS
+from ecg_trt.errors import EcgTrtError
+
+_STORE = click.option(
+    "--dir", "folder", metavar="DIR", type=click.Path(path_type=Path), help="Where the plans are.  [default: the store]"
+)
+
+
+@click.group(short_help="List, verify and prune plans.", help=f"List, verify and prune TensorRT plans.\n\n{NOTICE}")
+def engines() -> None:
+    """The plans in the store."""
+
+
+@engines.command(
+    "list", help=f"List the plans, and whether their networks are those that the package ships.\n\n{NOTICE}"
+)
+@_STORE
+def list_plans(folder: Path | None) -> None:
+    """Prints the manifests."""
+    from ecg_trt.engines.store import PlanStore
+    from ecg_trt.weights import models_with
+
+    store = PlanStore(folder)
+    rows = [("network", "flavour", "version", "GPU", "precision", "MiB", "network is", "file")]
+    try:
+        for plan in store.plans():
+            if plan.manifest is None:
+                rows.append(("?", "?", "?", "?", "?", f"{plan.path.stat().st_size / MIB:.1f}", "?", plan.path.name))
+                continue
+            key = plan.manifest.key
+            is_shipped = bool(models_with(key.onnx_sha256))
+            rows.append((key.stage, str(key.flavour), key.version, key.capability, key.precision,
+                         f"{plan.manifest.plan_bytes / MIB:.1f}", "shipped" if is_shipped else "another",
+                         plan.path.name))  # fmt: skip
+    except EcgTrtError as error:
+        sys.exit(report(error))
+    if len(rows) > 1:
+        print_columns(rows)
+    click.echo(f"{len(rows) - 1} plans in {store.root}. {NOTICE}", err=True)
+
+
+@engines.command(
+    help="Read every plan and compare it with its manifest.\n\n"
+    f"Exit code: 0 all can be trusted, 1 some, 2 none.\n\n{NOTICE}"
+)
+@_STORE
+def verify(folder: Path | None) -> None:
+    """Prints what is wrong with each plan."""
+    from ecg_trt.engines.store import PlanStore
+
+    good = bad = 0
+    for plan in PlanStore(folder).verify():
+        good, bad = good + (plan.fault is None), bad + (plan.fault is not None)
+        click.echo(f"{plan.path.name}  {'sound' if plan.fault is None else 'not to be trusted'}")
+        if plan.fault is not None:
+            report(plan.fault)
+    click.echo(f"{good} plans are sound, {bad} are not. {NOTICE}", err=True)
+    sys.exit(0 if not bad else EXIT_SOME_FAILED if good else EXIT_FAILED)
+
+
+@engines.command(
+    help="Remove plans of networks that the package ships no more, of versions of TensorRT other than the installed "
+    f"one, and what cannot be trusted.\n\n{NOTICE}"
+)
+@_STORE
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+def prune(folder: Path | None, dry_run: bool) -> None:
+    """Removes what is of no use."""
+    from ecg_trt.engines.manifest import Flavour
+    from ecg_trt.engines.store import PlanStore
+    from ecg_trt.weights import folder_of, list_weights
+
+    try:
+        networks = {digest for model in MODELS for digest in list_weights(folder_of(model)).values()}
+        versions = {flavour: version for flavour in Flavour if (version := flavour.installed_version())}
+        gone = PlanStore(folder).prune(networks, versions, dry_run=dry_run)
+    except EcgTrtError as error:
+        sys.exit(report(error))
+    for path, why in gone:
+        click.echo(f"{path.name}  {why}")
+    click.echo(f"{len(gone)} files {'would go' if dry_run else 'removed'}. {NOTICE}", err=True)
+
+
+def engine_lines() -> Iterator[str]:
+    """What ``ecg-trt info`` says of TensorRT."""
+    from ecg_trt.engines.manifest import Flavour
+    from ecg_trt.engines.store import PlanStore
+
+    for flavour in Flavour:
+        yield f"{flavour:<12} {flavour.installed_version() or 'not installed'}"
+    store = PlanStore()
+    yield f"{'plans':<12} {len(store.plans())} in {store.root}"

@@ -1,0 +1,54 @@
+"""``ecg-trt info``: what a bug report needs."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from ecg_trt.cli.console import NOTICE, report
+from ecg_trt.cli.engines import engine_lines
+from ecg_trt.config import MODELS
+from ecg_trt.errors import EcgTrtError
+
+
+@click.command(
+    short_help="Show versions, backends, plans and networks.",
+    help="Show versions, backends (and why one is not to be had), TensorRT's plans, and the networks' hashes.\n\n"
+    f"{NOTICE}",
+)
+def info() -> None:
+    """Prints what a bug report needs."""
+    import platform
+
+    from ecg_trt.backends.select import available
+    from ecg_trt.io.writers.json import versions
+    from ecg_trt.quality.model import is_of
+    from ecg_trt.weights import folder_of, list_weights, models_with, weights_path
+
+    click.echo("versions")
+    system = {"python": platform.python_version(), "system": platform.platform()}
+    for name, number in {**versions(), **system}.items():
+        click.echo(f"  {name:<12} {number}")
+    click.echo("backends")
+    for name, is_available, why in available():
+        state = "available" if is_available else "not available"
+        click.echo(f"  {name:<12} {state}{f': {why}' if why else ''}")
+    click.echo("tensorrt")
+    for line in engine_lines():
+        click.echo(f"  {line}")
+    click.echo("weights (sha256)")
+    code = 0
+    try:
+        for model in MODELS:
+            for name, digest in list_weights(folder_of(model)).items():
+                # weights_path reads the file and compares
+                path = weights_path(name, folder_of(model))
+                if models_with(digest)[0] == model:
+                    click.echo(f"  {f'{name} {model}':<12} {digest}  {path}")
+        fitted = f"calibrated to {'these' if is_of(list_weights()) else 'other'} networks of size {MODELS[0]}, one view"
+        click.echo(f"  {'quality':<12} {fitted}")
+    except EcgTrtError as error:
+        code = report(error)
+    click.echo(NOTICE, err=True)
+    sys.exit(code)

@@ -1,0 +1,43 @@
+"""Opens the driver of a GPU by name; the packages that drive are loaded when they are asked for."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from ecg_trt.config import member_of
+from ecg_trt.cuda.device import probe
+from ecg_trt.cuda.driver import Driver, no_gpu
+
+
+class DriverName(str, Enum):
+    """Who may drive."""
+
+    CUDA_CORE = "cuda-core"
+    PYCUDA = "pycuda"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+def open_driver(name: DriverName | str = DriverName.CUDA_CORE, ordinal: int = 0) -> Driver:
+    """Takes hold of a GPU.
+
+    Args:
+        name: of the package that drives.
+        ordinal: number among the visible GPUs.
+
+    Raises:
+        BackendUnavailableError: no such driver, or its package is not installed.
+        DriverError: no GPU that can be used.
+    """
+    wanted = member_of(DriverName, name, "The GPU cannot be driven")
+    device = probe(ordinal)
+    if isinstance(device, str):
+        raise no_gpu(device)
+    if wanted is DriverName.PYCUDA:
+        from ecg_trt.cuda.pycuda_driver import PycudaDriver
+
+        return PycudaDriver(device)
+    from ecg_trt.cuda.core_driver import CudaCoreDriver
+
+    return CudaCoreDriver(device)

@@ -1,0 +1,135 @@
+"""The ridge of a trace in a heatmap of logits: candidates of each column, and the path through them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ecg_trt.errors import OptionError
+from ecg_trt.types import Array
+
+RIDGE_CANDIDATES, RIDGE_HALF_WINDOW = 6, 18  # rows of a column that are looked at, and rows around each
+RIDGE_FLOOR = -12.0  # nats below the best of a column: beyond that, all are equally impossible
+RIDGE_FREE_ROWS = 18  # a steep wave climbs 4 mm from one column to the next; letters are mostly farther off
+RIDGE_JUMP_PRICE, RIDGE_MOST_PRICE = 0.5, 8.0  # nats for each row beyond, and at most
+
+
+def ridge_maxima(logits: Array, candidates: int = RIDGE_CANDIDATES) -> tuple[Array, Array]:
+    """The highest local maxima of each column.
+
+    Args:
+        logits: (S, H, W), one map a strip.
+        candidates: K, how many; H at most.
+
+    Returns:
+        row (S, K, W) int64, and score (S, K, W) float32, nats relative to the column's best, -inf where there are
+        fewer, and all over a column in which the network overflowed.
+    """
+    maps = np.asarray(logits, np.float32)
+    padded = np.pad(maps, ((0, 0), (1, 1), (0, 0)), constant_values=-np.inf)
+    peak = np.where((maps >= padded[:, :-2]) & (maps > padded[:, 2:]), maps, -np.inf)
+    row = np.argpartition(peak, -candidates, axis=1)[:, -candidates:]
+    with np.errstate(invalid="ignore"):
+        score = np.take_along_axis(peak, row, 1) - peak.max(1, keepdims=True)
+    return row, np.where(np.isnan(score), np.float32(-np.inf), score)
+
+
+def ridge_path(row: Array, score: Array) -> Array:
+    """The connected path through the candidates of each column.
+
+    The path whose log-probabilities less the price of its jumps add up to most (Viterbi, 1967).
+
+    Args:
+        row: (S, K, W).
+        score: (S, K, W), nats relative to the column's best; very low ones are all equally impossible.
+
+    Returns:
+        (S, W) int64, which of the K.
+    """
+    rows = np.asarray(row, np.int64)
+    gain = np.maximum(score, np.float32(RIDGE_FLOOR))
+    out = np.empty((rows.shape[0], rows.shape[2]), np.int64)
+    for strip, at in enumerate(rows):
+        jump = np.abs(at[:, None, 1:] - at[None, :, :-1])
+        price = np.minimum(RIDGE_JUMP_PRICE * np.maximum(jump - RIDGE_FREE_ROWS, 0), RIDGE_MOST_PRICE)
+        out[strip] = _best_path(gain[strip], price)
+    return out
+
+
+def follow_ridge(logits: Array, *, candidates: int = RIDGE_CANDIDATES) -> Array:
+    """The row of a connected ridge in each column.
+
+    Letters and ticks that stand beside the pen may outshine it for a few columns: the path is `ridge_path`'s, among
+    the `ridge_maxima` of each column.
+
+    Args:
+        logits: (S, H, W), one map a strip.
+        candidates: local maxima looked at in each column.
+
+    Returns:
+        (S, W) int64 rows.
+    """
+    row, score = ridge_maxima(logits, candidates)
+    return np.asarray(np.take_along_axis(row, ridge_path(row, score)[:, None], 1)[:, 0])
+
+
+def _best_path(score: Array, price: Array) -> Array:
+    """(W,) index of the best candidate in each column; score (K, W), price (K, K, W - 1) to k from j."""
+    steps = np.ascontiguousarray(price.transpose(2, 0, 1))
+    gain = np.ascontiguousarray(score.T)
+    back = np.empty(steps.shape[:2], np.int64)
+    total = gain[0]
+    every = np.arange(len(total))
+    for x, step in enumerate(steps):
+        reach = total - step
+        back[x] = best = reach.argmax(1)
+        total = reach[every, best] + gain[x + 1]
+    path = np.empty(len(gain), np.int64)
+    path[-1] = total.argmax()
+    for x in range(len(steps) - 1, -1, -1):
+        path[x] = back[x, path[x + 1]]
+    return path
+
+
+def decode_ridge(
+    logits: Array, *, half_window: int = RIDGE_HALF_WINDOW, centre: Array | None = None
+) -> tuple[Array, Array]:
+    """Sub-pixel row of the ridge in each column.
+
+    The expectation of the softmax inside a window around its greatest entry, taken relative to the window's
+    centre so that float32 (or less, on other hardware) is enough whatever the height.
+
+    Args:
+        logits: (S, H, W), one map a strip.
+        half_window: rows on either side of the centre.
+        centre: (S, W) rows around which to look, as from `follow_ridge`; the maxima if None.
+
+    Returns:
+        row (S, W) float32, px, and peak (S, W) float32 in [0, 1], the share of the softmax inside the window. Where
+        that is nothing, or the network overflowed (NaN, infinite), the share is 0, and the row the centre.
+
+    Raises:
+        OptionError: not three axes, an empty one, or a negative window.
+    """
+    maps = np.asarray(logits, np.float32)
+    if maps.ndim != 3 or 0 in maps.shape or half_window < 0:
+        raise OptionError(
+            "The ridge cannot be decoded",
+            got=f"maps of shape {maps.shape}, half_window {half_window}",
+            expected="(strips, H, W), none empty, and half_window of 0 or more",
+            mend="Pass the trace network's logits.",
+        )
+    height = maps.shape[1]
+    top = maps.max(axis=1, keepdims=True)
+    centre = np.argmax(maps, axis=1, keepdims=True) if centre is None else centre[:, None]
+    offset = np.arange(-half_window, half_window + 1)[:, None]
+    rows = centre + offset
+    near = np.take_along_axis(maps, rows.clip(0, height - 1), axis=1)
+    with np.errstate(invalid="ignore"):
+        total = np.exp(maps - top).sum(axis=1)
+        near = np.where((rows >= 0) & (rows < height), np.exp(near - top), np.float32(0))
+        mass = near.sum(axis=1)
+        share = mass / total
+        shift = (near * offset.astype(np.float32)).sum(axis=1) / mass
+    known = share > 0  # NaN is not
+    shift, share = (np.where(known, a, np.float32(0)) for a in (shift, share))
+    return centre[:, 0].astype(np.float32) + shift, np.minimum(share, np.float32(1))

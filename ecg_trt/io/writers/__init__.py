@@ -1,0 +1,1 @@
+"""Files that records are written to."""

@@ -1,0 +1,111 @@
+"""Everything about a record but its samples, as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ecg_trt.io.atomic import atomic_path
+
+if TYPE_CHECKING:
+    from ecg_trt.record import EcgRecord
+
+NOTICE = "Research use only, not a medical device"
+
+_DISTRIBUTIONS = {
+    "numpy": ("numpy",),
+    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
+    "opencv": (
+        "opencv-python-headless",
+        "opencv-python",
+        "opencv-contrib-python-headless",
+        "opencv-contrib-python",
+    ),
+}
+
+
+def write_json(record: EcgRecord, path: str | Path) -> Path:
+    """Writes settings, quality, warnings, timings and versions.
+
+    The file is strictly valid JSON: what is not a number, such as the quality of a lead that is not printed,
+    is null.
+
+    Args:
+        record: what to write.
+        path: the file, replaced if it is there.
+
+    Returns:
+        The path.
+
+    Raises:
+        OutputError: it could not be written.
+    """
+    path = Path(path)
+    text = json.dumps(record_as_dict(record), indent=2, ensure_ascii=False, allow_nan=False)
+    with atomic_path(path) as temporary:
+        # A file name that is not valid UTF-8 reaches us with surrogates; they are escaped rather than
+        # refused.
+        temporary.write_bytes((text + "\n").encode("utf-8", "backslashreplace"))
+    return path
+
+
+def record_as_dict(record: EcgRecord) -> dict[str, Any]:
+    """The file's content as plain dictionaries, lists, strings and finite numbers."""
+    n = record.signal_mv.shape[1]
+    content = {
+        "notice": NOTICE,
+        "source": record.source,
+        "layout": record.layout,
+        "layout_probability": record.layout_probability,
+        "paper_speed_mm_per_s": record.paper_speed_mm_per_s,
+        "gain_mm_per_mv": record.gain_mm_per_mv,
+        "assumed": record.assumed,
+        "fs": record.fs,
+        "samples": n,
+        "duration_s": n / record.fs,
+        "units": "mV",
+        "leads": record.lead_names,
+        "quality": dict(zip(record.lead_names, record.quality.tolist(), strict=True)),
+        "mean_quality": record.mean_quality,
+        "expected_snr_db": dict(zip(record.lead_names, record.snr_db.tolist(), strict=True)),
+        "warnings": record.warnings,
+        "timings_ms": record.timings_ms,
+        "backend": record.backend,
+        "weights": record.weights,
+        "versions": versions(),
+    }
+    return {key: _plain(value) for key, value in content.items()}
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package and of those that decide its numbers; "not installed" where one is missing."""
+    from ecg_trt import __version__
+
+    return {"ecg_trt": __version__} | {name: _installed(names) for name, names in _DISTRIBUTIONS.items()}
+
+
+def _installed(distributions: tuple[str, ...]) -> str:
+    """Version of the first distribution that is installed; OpenCV and ONNX Runtime go by several names."""
+    for name in distributions:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return "not installed"
+
+
+def _plain(value: Any) -> Any:
+    """Plain Python of nested values; floats are cut to 4 decimals, those that are not finite become None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (float, np.floating)):
+        return round(float(value), 4) if math.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,201 @@
+"""Where the page is in a photo, and which of several looks shows it best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from ecg_trt.errors import PageError, ResolutionError
+from ecg_trt.geometry.homography import apply_homography
+from ecg_trt.geometry.offsets import LinePlaces
+from ecg_trt.geometry.refine import (
+    Refined,
+    carried,
+    follow_lines,
+    follow_small_boxes,
+    halved,
+    refine_lattice,
+    smooth_if_flat,
+)
+from ecg_trt.ops.base import ImageOps
+from ecg_trt.page.candidate import PageCandidate
+from ecg_trt.page.naming import DOUBTFUL_LABELS, name_boxes, name_strips
+from ecg_trt.page.realignment import may_extend_beyond_view, refine_alignment, rotate90, scale
+from ecg_trt.page.rejection import reject_without_signs, reject_without_strips
+from ecg_trt.page.sheets import sheets_of
+from ecg_trt.page.strips import agree_on_span, find_strips, slant_of
+from ecg_trt.page.without_grid import squared
+from ecg_trt.stages.align import Align, rotate
+from ecg_trt.stages.rectify import Rectify
+from ecg_trt.step_timer import StepTimer
+from ecg_trt.types import PageAlignment, Photo
+
+_HARDLY_LABELS = 0.05  # in none of four directions, and no grid: not worth another look
+_MOST_SHEETS = 3  # of paper that are looked at each alone
+_OTHER_SCALES = (0.8, 0.64, 1.25)
+_WIDER_MM = 10.0  # above or below what was looked at, to be worth another look
+# What each of the looks with what the one before taught must gain; they end when rows no longer grow by so much.
+_LAST_GAINS, _GROWN = (0.0, 0.1, 0.1), 1.1
+_TURNED = 0.05  # by which the names must be read better for the page to be taken as turned
+
+
+class PageLocator:
+    """Photo to `PageCandidate`.
+
+    Args:
+        align: the first stage.
+        rectify: the second.
+        ops: pixel work.
+        layout: of the page, if it is known, else ``auto``.
+    """
+
+    def __init__(self, align: Align, rectify: Rectify, ops: ImageOps, layout: str) -> None:
+        self.align, self.rectify, self.ops, self.layout = align, rectify, ops, layout
+
+    def __call__(self, photo: Photo, clock: StepTimer) -> PageCandidate:
+        """The look that shows most; a page not found, hardly read or of no known layout is sought in other views."""
+        found: list[PageCandidate] = []
+        aligned: list[PageAlignment] = []
+        refused: list[PageError] = []
+        for align in self._views(photo, found, aligned, clock):
+            try:
+                with clock("align"):
+                    aligned.append(align())
+                found.append(self.locate(photo, aligned[-1], clock))
+            except PageError as error:
+                if isinstance(error, ResolutionError) and not (found or refused):
+                    raise
+                refused.append(error)
+            if found and found[-1].is_plain:
+                return found[-1]
+        if not found:
+            raise refused[0]
+        return max(found, key=lambda look: look.worth)
+
+    def refine(self, photo: Photo, look: PageCandidate) -> Refined:
+        """The lattice after a closer look at the printed lines, or at the marks where there are none."""
+        assert look.naming is not None
+        grid, strips = look.grid, look.naming.strips
+        letters = name_boxes(strips, look.marks.label)
+        page = self.rectify.flatten_rows(photo, grid, strips)
+        if grid.is_seen:
+            places = LinePlaces.of(grid, page.origin_mm)
+            offsets = self.ops.line_offsets(page.image, page.px_per_mm, places)
+            grid = halved(refine_lattice(grid, offsets, places, page.px_per_mm, page.seen.shape))
+            page = self.rectify.flatten_rows(photo, grid, strips)
+            places = LinePlaces.of(grid, page.origin_mm, every=2)
+            offsets = self.ops.line_offsets(page.image, page.px_per_mm, places)
+            return Refined(smooth_if_flat(follow_lines(grid, offsets)), strips, letters)
+        followed = follow_small_boxes(grid, replace(page, image=self.ops.download(page.image)[0]))
+        if followed is None:
+            return squared(grid, strips, letters, (look.marks.start, look.marks.end))
+        return Refined(smooth_if_flat(followed[0]), carried(strips, followed[1], grid.mm_per_cell), letters)
+
+    def wider(self, photo: Photo, look: PageCandidate) -> PageCandidate | None:
+        """What is marked farther from the rows; None where no lattice shows how the page goes on, or there is no more.
+
+        It has a lattice and a frame of its own, and is not named.
+        """
+        assert look.refined is not None
+        grid, strips, _ = look.refined
+        if not grid.is_seen:
+            return None
+        try:
+            alignment = refine_alignment(look.alignment, grid, strips, more_rows=True)
+        except PageError:
+            return None
+        assert alignment is not None
+        w, h = look.alignment.size_mm
+        before = alignment.page_from_photo @ np.linalg.inv(look.alignment.page_from_photo)
+        top, *_, bottom = sorted(apply_homography(before, np.array([[0, 0], [w, 0], [0, h], [w, h]]))[:, 1])
+        if max(top, alignment.size_mm[1] - bottom) < _WIDER_MM:
+            return None
+        return PageCandidate(alignment, *self.rectify(photo, alignment), None)
+
+    def _look(self, photo: Photo, alignment: PageAlignment, clock: StepTimer) -> PageCandidate:
+        """Lattice, marks and named strips, as one alignment shows them."""
+        with clock("rectify"):
+            grid, marks = self.rectify(photo, alignment)
+        with clock("layout"):
+            strips = agree_on_span(find_strips(marks.zero), marks.start, marks.end, is_scaled=grid.is_seen)
+            naming = name_strips(strips, marks.label, marks.start, layout=self.layout)
+        return PageCandidate(alignment, grid, marks, naming)
+
+    def _views(
+        self, photo: Photo, found: Sequence[PageCandidate], aligned: Sequence[PageAlignment], clock: StepTimer
+    ) -> Iterator[Callable[[], PageAlignment]]:
+        """Ways to find the page, one after the other: whole, stretched, near; if it stays unread, each sheet of paper.
+
+        What was `found`, and how the page was `aligned`, grows from one to the next.
+        """
+        yield partial(self.align, photo)
+        yield partial(self.align, photo, stretched=True)
+        if aligned:
+            near = max(found, key=lambda look: look.worth).alignment if found else aligned[-1]
+            yield partial(self.align, photo, near=near)
+        if any(look.is_read for look in found):
+            return
+        with clock("align"):
+            sheets = sheets_of(photo, self.ops, _MOST_SHEETS)
+        for sheet in sheets:
+            yield partial(self.align, photo, sheet=sheet)
+
+    def locate(self, photo: Photo, alignment: PageAlignment, clock: StepTimer) -> PageCandidate:
+        """The look that shows the page best.
+
+        Where lead names cannot be read, the page is turned; where no lattice is seen, rows that run aslant are made
+        level, and other scales are tried; where lattice, strips or names are still in doubt, last looks are taken with
+        what the best one taught.
+        """
+        best = self._look(photo, alignment, clock)
+        slant = 0.0 if best.grid.is_seen else slant_of(best.marks.zero)
+        if slant:
+            look = self._look(photo, rotate(alignment, -slant), clock)
+            best = look if look.worth > best.worth else best
+            alignment = best.alignment
+        for quarters in (2, 1, 3):
+            if best.is_upright:
+                break
+            look = self._look(photo, rotate90(alignment, quarters), clock)
+            best = look if look.worth > best.worth + _TURNED else best
+        if best.label_score < _HARDLY_LABELS and not best.grid.is_seen:
+            raise (reject_without_strips if best.naming is None else reject_without_signs)(photo.source)
+        first = best
+        for factor in _OTHER_SCALES:
+            if best.grid.is_seen:
+                break
+            look = self._look(photo, scale(first.alignment, factor), clock)
+            if look.grid.is_seen and look.label_score > 0.5 * first.label_score:
+                best = look
+        best = self._look_closer(photo, best, clock)
+        if best.naming is None:
+            raise reject_without_strips(photo.source)
+        if best.label_score < DOUBTFUL_LABELS and not best.grid.is_seen:
+            raise reject_without_signs(photo.source)
+        return best
+
+    def _look_closer(self, photo: Photo, best: PageCandidate, clock: StepTimer) -> PageCandidate:
+        """The best of the last looks, each taken with what the one before taught, until nothing is left in doubt."""
+        for least_gain in _LAST_GAINS:
+            if best.naming is None:
+                break
+            goes_on = may_extend_beyond_view(best.naming, best.grid, photo.image.shape[:2])
+            if best.settled and not goes_on:
+                break
+            more_rows = goes_on or bool(best.naming.missing)
+            with clock("refine"):
+                refined = self.refine(photo, best)
+            best = replace(best, refined=refined)
+            better = refine_alignment(best.alignment, *refined[:2], more_rows=more_rows)
+            if better is None:
+                break
+            look = self._look(photo, better, clock)
+            if look.roomier_worth <= best.roomier_worth + least_gain:
+                break
+            has_grown, best = look.length_mm > _GROWN * best.length_mm, look
+            if not has_grown:
+                break
+        return best

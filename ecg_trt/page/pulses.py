@@ -1,0 +1,237 @@
+"""Calibration pulses (1 mV, 0.2 s): what their size says about paper speed and gain.
+
+They are looked for twice: in a network's map, and by the strokes that the pen has drawn on the flat page. All pulses of
+a page are alike and stand at the ends of its rows, so that they are laid over each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import cv2
+import numpy as np
+
+from ecg_trt.layout import GAINS_MM_PER_MV, PAPER_SPEEDS_MM_PER_S, USUAL_GAIN_MM_PER_MV, USUAL_SPEED_MM_PER_S
+from ecg_trt.stages.rectify import ROW_MM, SIDE_MM
+from ecg_trt.types import Array, Strip
+
+_PULSE_S = 0.2
+# What a pulse of 0.2 s measures on a map at each speed. Its half next to the trace is often seen with less conviction,
+# so that it looks too narrow; between the two ranges it may be either.
+_PULSE_WIDTHS_MM = {25.0: (2.0, 6.5), 50.0: (8.5, 16.0)}
+_ENOUGH_PULSES = 2  # a single patch may be anything
+_PULSE_SEEN, _MEAN_SEEN = 0.25, 0.3  # least response in the middle of a pulse, and of their mean
+_CLEARLY_SEEN = 0.5  # mean response at which a pulse may say something unusual
+_NARROW_MM, _NARROW_SEEN = 4.0, 0.7  # what is narrower is a letter, unless it is seen so clearly
+# Least height and response of what nothing but a pulse of 20 mm can be; greatest height and least response of one of
+# 5 mm that is not narrow. Of 250 synthetic pages none of 10 mm/mV showed either.
+_TALL_MM, _TALL_SEEN, _LOW_MM, _LOW_SEEN = 16.0, 0.6, 6.5, 0.9
+_PULSE_REACH_MM, _PULSE_SLACK_MM = 25, 2  # how far from a strip's end a pulse stands, and how well that end is known
+_PULSE_RISE_MM = round(max(GAINS_MM_PER_MV)) + 3
+_PULSE_FEET_MM = 5  # by which the lower end of a pulse may miss the zero line
+
+# What is looked at for strokes: beside a strip's end and beyond it, and below the zero line.
+_BESIDE_MM, _WITHIN_MM, _DEEP_MM = SIDE_MM - 1.0, 2.0, 5.0
+_FEET_MM = 1.5  # by which the zero line may be wrong
+_WIDE_MM, _HIGH_MM = 0.3, 0.2  # by which strokes are thickened, as those of several rows do not meet exactly
+_INSET_MM = 0.7  # from a pulse's strokes to where nothing should be
+_ABOVE_MM = 2.0  # over its top, where nothing should be either
+_LINE_SHARE = 0.28  # quantile along a line of the paper that tells how dark it is: pen covers less than the rest
+# Lines may be as dark as this part of the pen, or as those on the page's other side (quantile of columns) and more.
+_LINE_DARK, _LINE_COLUMNS, _LINE_ALIKE = 0.6, 0.9, 1.3
+_PAPER_MM, _SMOOTH_MM = 1.2, 3.0  # what is wider is paper and no ink; how slowly the light on it changes
+_PEN_SHARE, _LEAST_PEN = 0.985, 30.0  # quantile of darkness that counts as the pen's, and its least value
+_SURE, _SURER = 0.25, 1.5  # ink along the strokes of a pulse for it to count, and by how much more than along another's
+_HINTED = 0.1  # ink at which strokes can confirm or deny what the map says
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """What the calibration pulses say, None where there are none.
+
+    `is_sure` if it can be nothing else: of speed and gain if strokes say it, of gain alone if a map does.
+    """
+
+    speed_mm_per_s: float | None
+    gain_mm_per_mv: float | None
+    is_sure: bool = False
+
+
+def read_pulses(
+    pulse: Array, strips: Sequence[Strip], strokes: tuple[Array, Array], px_per_mm: tuple[float, float]
+) -> Pulse:
+    """Speed and gain from the size of the calibration pulses at the ends of the strips.
+
+    Strokes that are sure say it alone, both or the gain. Else the map does: what is usual by itself, unless strokes
+    show a wider pulse; what is unusual if strokes hint at it, too, or if it is sure.
+
+    Args:
+        pulse: (H, W) map of the insides of pulses at 1 px/mm of page mm.
+        strips: rows of the page; a pulse stands on a row's zero line, before its beginning or behind its end.
+        strokes: (strips, h, w, 3) uint8 RGB, flat windows on the beginnings of the strips, and on their ends, as
+            `stroke_windows` cuts them.
+        px_per_mm: (x, y) of the windows.
+    """
+    seen = pulses_on_map(pulse, strips)
+    ink = ink_of_pulses(strokes, px_per_mm)
+    best = max(ink, key=lambda size: ink[size])
+    is_speed, is_gain = (ink[best] > max(_SURE, _SURER * max(v for size, v in ink.items() if size[k] != best[k]))
+                         for k in (0, 1))  # fmt: skip
+    if is_speed and is_gain:
+        return Pulse(*best, is_sure=True)
+    drawn = Pulse(*best) if ink[best] > _HINTED else Pulse(None, None)
+    speed, gain = seen.speed_mm_per_s, seen.gain_mm_per_mv
+    # Letters often look like a low pulse, but seldom like a wide one.
+    is_wide = speed == USUAL_SPEED_MM_PER_S and drawn.speed_mm_per_s not in (None, speed)
+    if not (seen.is_sure or gain in (USUAL_GAIN_MM_PER_MV, drawn.gain_mm_per_mv)):
+        gain = None
+    return Pulse(speed if speed in (USUAL_SPEED_MM_PER_S, drawn.speed_mm_per_s) and not is_wide else None,
+                 best[1] if is_gain else gain)  # fmt: skip
+
+
+def stroke_windows(strips: Sequence[Strip], side: int, origin_mm: tuple[float, float],
+                   px_per_mm: tuple[float, float]) -> tuple[Array, tuple[int, int]]:  # fmt: skip
+    """Corners (strips, 2), top and left in page px, of the windows on the strips' beginnings or ends, and their (h, w).
+
+    Args:
+        strips: rows of the page.
+        side: 0 for beginnings, 1 for ends.
+        origin_mm: page mm (x, y) of page pixel (0, 0).
+        px_per_mm: (x, y) of the page.
+    """
+    (sx, sy), (ox, oy) = px_per_mm, origin_mm
+    beside = _WITHIN_MM if side else _BESIDE_MM
+    corners = [((s.zero_y_mm - ROW_MM - oy) * sy, (s.x_mm[side] - beside - ox) * sx) for s in strips]
+    hw = round((ROW_MM + _DEEP_MM) * sy), 4 * round((_BESIDE_MM + _WITHIN_MM) * sx / 4)
+    return np.round(corners).astype(int), hw
+
+
+def ink_of_pulses(strokes: tuple[Array, Array], px_per_mm: tuple[float, float]) -> dict[tuple[float, float], float]:
+    """How much ink, 0..1, lies along the outline of a pulse of each (speed, gain), less what lies inside and above.
+
+    Args:
+        strokes: see `read_pulses`.
+        px_per_mm: (x, y) of the windows.
+    """
+    dark = [_darkness(windows, px_per_mm) for windows in strokes]
+    pen = max(_LEAST_PEN, *(float(np.quantile(d, _PEN_SHARE)) for d in dark))  # one pen: a side may show none
+    # Lines of the paper run through all windows; so do tall pulses of near rows, on one side, as dark as the pen.
+    across = [np.quantile(d.reshape(-1, d.shape[2]), _LINE_SHARE, axis=0) for d in dark]
+    most = [max(_LINE_DARK * pen, _LINE_ALIKE * float(np.quantile(lines, _LINE_COLUMNS))) for lines in across[::-1]]
+    upright = [np.minimum(lines, limit) for lines, limit in zip(across, most, strict=True)]
+    means = [_ink(d, pen, lines, px_per_mm).mean(0) for d, lines in zip(dark, upright, strict=True)]
+    return {(speed, gain): max(_outline(mean, _PULSE_S * speed, gain, px_per_mm) for mean in means)
+            for speed, gain in product(PAPER_SPEEDS_MM_PER_S, GAINS_MM_PER_MV)}  # fmt: skip
+
+
+def _darkness(windows: Array, px_per_mm: tuple[float, float]) -> Array:
+    """(n, h, w) float32: by how much each pixel is darker than the paper around it."""
+    sx, sy = px_per_mm
+    paper = np.ones((_odd(_PAPER_MM * sy), _odd(_PAPER_MM * sx)), np.uint8)
+    found = []
+    for window in windows:
+        grey = cv2.cvtColor(window, cv2.COLOR_RGB2GRAY)
+        light = cv2.dilate(grey, paper).astype(np.float32)
+        found.append(cv2.GaussianBlur(light, (0, 0), _SMOOTH_MM * sx, None, _SMOOTH_MM * sy) - grey)
+    return np.stack(found)
+
+
+def _ink(dark: Array, pen: float, upright: Array, px_per_mm: tuple[float, float]) -> Array:
+    """(n, h, w) float32 in [0, 1]: how much of the pen's darkness each pixel has, without the lines of the paper.
+
+    `upright` (w,) is how dark the upright ones are.
+    """
+    sx, sy = px_per_mm
+    along = np.quantile(dark, _LINE_SHARE, axis=2)
+    dark = np.clip((dark - np.maximum(np.maximum(upright, along[..., None]), 0)) / pen, 0, 1)
+    thick = np.ones((_odd(2 * _HIGH_MM * sy), _odd(2 * _WIDE_MM * sx)), np.uint8)
+    return np.stack([cv2.dilate(plane, thick) for plane in dark])
+
+
+def _odd(px: float) -> int:
+    return 2 * round(px / 2) + 1
+
+
+def _outline(mean: Array, wide_mm: float, high_mm: float, px_per_mm: tuple[float, float]) -> float:
+    """The faintest of a pulse's three strokes, less the ink inside and above it, at the best place."""
+    sx, sy = px_per_mm
+    w, h, zero = round(wide_mm * sx), round(high_mm * sy), round(ROW_MM * sy)
+    inset_x, inset_y = round(_INSET_MM * sx), round(_INSET_MM * sy)
+    total = np.pad(mean.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+
+    def box(top: int, bottom: int, left: int, right: int) -> Array:
+        """Mean of rows [top, bottom) and columns [left + p, right + p), for each place p of a pulse in the window."""
+        p = np.arange(mean.shape[1] - w)
+        part = total[bottom, p + right] - total[top, p + right] - total[bottom, p + left] + total[top, p + left]
+        return np.asarray(part / ((bottom - top) * (right - left)))
+
+    best = 0.0
+    for feet in range(zero - round(_FEET_MM * sy), zero + round(_FEET_MM * sy) + 1):
+        top = feet - h
+        left, right, roof = box(top, feet + 1, 0, 1), box(top, feet + 1, w, w + 1), box(top, top + 1, 0, w + 1)
+        inside = box(top + inset_y, feet - inset_y, inset_x, w + 1 - inset_x)
+        above = box(top - round(_ABOVE_MM * sy), top - inset_y + 1, 0, w + 1)
+        found = np.minimum(np.minimum(left, right), roof) - np.maximum(inside, above)
+        best = max(best, float(found.max()))
+    return best
+
+
+def pulses_on_map(pulse: Array, strips: Sequence[Strip]) -> Pulse:
+    """What the mean pulse of a network's map measures at half of its height; arguments as of `read_pulses`.
+
+    It may be sure of its gain, never of its speed.
+    """
+    for mean in sorted((_mean_pulse(pulse, strips, side) for side in (0, 1)), key=lambda m: -m.max()):
+        size = _standing(mean)
+        if size is not None:
+            (width, height), response = size, float(mean.max())
+            if width < _NARROW_MM and response < _NARROW_SEEN:
+                continue
+            speeds = [speed for speed, (low, high) in _PULSE_WIDTHS_MM.items() if low <= width < high]
+            speed, gain = (speeds[0] if speeds else None), _nearest(height, GAINS_MM_PER_MV)
+            is_clear = response > _CLEARLY_SEEN  # a faint pulse may be cut, or none: it only confirms what is usual
+            is_tall = height >= _TALL_MM and response > _TALL_SEEN
+            is_low = height <= _LOW_MM and width >= _NARROW_MM and response > _LOW_SEEN
+            said = (speed if is_clear or speed == USUAL_SPEED_MM_PER_S else None,
+                    gain if is_clear or gain == USUAL_GAIN_MM_PER_MV else None)  # fmt: skip
+            return Pulse(*said, is_sure=is_tall or is_low)
+    return Pulse(None, None)
+
+
+def _mean_pulse(pulse: Array, strips: Sequence[Strip], side: int) -> Array:
+    """(H', W') what stands on the zero lines of one side, where something does; zeros if that are too few."""
+    border = _PULSE_REACH_MM + _PULSE_RISE_MM
+    padded = np.pad(pulse.astype(np.float32), border)
+    height, width = _PULSE_RISE_MM + _PULSE_SLACK_MM + 1, _PULSE_REACH_MM + _PULSE_SLACK_MM
+    windows = np.zeros((len(strips), height, width), np.float32)
+    for window, strip in zip(windows, strips, strict=True):
+        top = round(strip.zero_y_mm) - _PULSE_RISE_MM + border
+        left = round(strip.x_mm[side]) - (_PULSE_SLACK_MM if side else _PULSE_REACH_MM) + border
+        part = padded[max(0, top) : max(0, top + height), max(0, left) : max(0, left + width)]
+        window[: part.shape[0], : part.shape[1]] = part
+    strength = windows.max((1, 2), initial=0)
+    strong = strength > max(_PULSE_SEEN, 0.5 * strength.max(initial=0))
+    if strong.sum() < max(1, min(_ENOUGH_PULSES, len(strips))):
+        return np.zeros((height, width), np.float32)
+    return np.asarray(windows[strong].mean(0))
+
+
+def _standing(mean: Array) -> tuple[float, float] | None:
+    """Width and height (mm) of the greatest patch on the zero line, at half of its height; None if it is no pulse."""
+    if mean.max() < _MEAN_SEEN:
+        return None
+    lit = mean > 0.5 * mean.max()
+    stats = cv2.connectedComponentsWithStats(lit.astype(np.uint8), connectivity=4)[2][1:]
+    x, y, w, h, area = (int(v) for v in stats[stats[:, cv2.CC_STAT_AREA].argmax()])
+    # Feet are often hidden by the trace's beginning, heads are not.
+    if not (area >= 8 and w >= 2 and h >= 3 and area > 0.5 * w * h and abs(y + h - _PULSE_RISE_MM) <= _PULSE_FEET_MM):
+        return None
+    return float(np.median(lit[y : y + h, x : x + w].sum(1))), float(_PULSE_RISE_MM - y)
+
+
+def _nearest(value: float, options: tuple[float, ...]) -> float | None:
+    """The option nearest in ratio, None if none is within a factor of 1.5."""
+    ratio = np.abs(np.log(np.array(options) / max(float(value), 1e-6)))
+    return options[int(ratio.argmin())] if ratio.min() < np.log(1.5) else None

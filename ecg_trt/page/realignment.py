@@ -1,0 +1,104 @@
+"""Other alignments of a page: turned, scaled, or refined by what an earlier one showed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ecg_trt.geometry.homography import fit_homography, grid_homography
+from ecg_trt.layout import standard_row_length
+from ecg_trt.page.naming import Naming
+from ecg_trt.types import GridWarp, PageAlignment, Strip
+
+_RANSAC_MM = 4.0
+_ROOM_MM = 22.0  # left around the strips on a second look
+_MORE_ROWS_MM = 60.0  # and above and below them, where rows are missing
+_LONGER_MM, _EDGE_MM = 80.0, 30.0  # and beside rows of unusual length that end where the lattice does
+
+
+def rotate90(alignment: PageAlignment, quarters: int) -> PageAlignment:
+    """The same page read after turning it clockwise by quarter turns."""
+    page_from_photo, (w, h) = alignment.page_from_photo, alignment.size_mm
+    for _ in range(quarters % 4):
+        page_from_photo = np.array([[0, -1, h], [1, 0, 0], [0, 0, 1.0]]) @ page_from_photo
+        w, h = h, w
+    return replace(
+        alignment, page_from_photo=page_from_photo, size_mm=(w, h),
+        quarter_turns=(alignment.quarter_turns - quarters) % 4,
+    )  # fmt: skip
+
+
+def scale(alignment: PageAlignment, factor: float) -> PageAlignment:
+    """The same page taken to be `factor` times as large."""
+    w, h = alignment.size_mm
+    larger = np.diag([factor, factor, 1.0]) @ alignment.page_from_photo
+    return replace(alignment, page_from_photo=larger, size_mm=(factor * w, factor * h))
+
+
+def refine_alignment(
+    alignment: PageAlignment, grid: GridWarp, strips: Sequence[Strip], *, more_rows: bool = False
+) -> PageAlignment | None:
+    """A better alignment from what the next stage has seen, for a second look.
+
+    With a lattice, the homography of its nodes, and an area with room for whole strips. Without one, the scale at which
+    the rows have the length that devices print.
+
+    Args:
+        alignment: of the first look.
+        grid: lattice of the first look.
+        strips: found with it, at least one.
+        more_rows: there may be rows above or below those found.
+
+    Returns:
+        None if there is nothing to go by.
+    """
+    x0, x1 = (float(np.median([s.x_mm[side] for s in strips])) for side in (0, 1))
+    y0, y1 = strips[0].zero_y_mm, strips[-1].zero_y_mm
+    length = standard_row_length(x1 - x0, slack=0.25)
+    if grid.is_seen:
+        rows, cols = np.nonzero(grid.measured)
+        mm = grid.mm_per_cell * np.stack([cols, rows], -1).astype(np.float64)
+        fit = fit_homography(grid.node_xy[rows, cols].astype(np.float64), mm, threshold=_RANSAC_MM)
+        page_from_photo = fit.dst_from_src
+        beside = np.full(2, max(0.0, (length or 0.0) - (x1 - x0)))
+        if not beside.any() and standard_row_length(x1 - x0) is None:
+            beside = _LONGER_MM * (np.array([x0 - mm[:, 0].min(), mm[:, 0].max() - x1]) < _EDGE_MM)
+    elif length is not None:
+        page_from_photo = grid_homography(grid)
+        zoom = length / (x1 - x0)
+        page_from_photo = np.diag([zoom, zoom, 1.0]) @ page_from_photo
+        x0, x1, y0, y1, beside = zoom * x0, zoom * x1, zoom * y0, zoom * y1, np.zeros(2)
+    else:
+        return None
+    room = _ROOM_MM + _MORE_ROWS_MM * more_rows
+    low = np.array([x0 - beside[0] - _ROOM_MM, y0 - room])
+    high = np.array([x1 + beside[1] + _ROOM_MM, y1 + room])
+    shift = np.array([[1, 0, -low[0]], [0, 1, -low[1]], [0, 0, 1.0]])
+    size = high - low
+    return replace(alignment, page_from_photo=shift @ page_from_photo, size_mm=(float(size[0]), float(size[1])))
+
+
+def may_extend_beyond_view(naming: Naming, grid: GridWarp, photo_hw: tuple[int, int]) -> bool:
+    """Whether the photo goes on where no lattice was looked for and a further row may stand.
+
+    Below a layout without rhythm strips that may be one, above or below strips of no known layout any.
+
+    Args:
+        naming: what the strips show.
+        grid: lattice in which they were found.
+        photo_hw: (height, width) of the photo, px.
+    """
+    zeros = [s.zero_y_mm for s in naming.strips]
+    seen = np.flatnonzero(grid.measured.any(1))
+    if len(zeros) < 2 or not len(seen):
+        return False
+    above, below = ((2 * a - b) / grid.mm_per_cell for a, b in ((zeros[0], zeros[1]), (zeros[-1], zeros[-2])))
+    is_open = not naming.is_known
+    rows = [above] if is_open and above < seen[0] else []
+    if below > seen[-1] and (is_open or (naming.layout.columns > 1 and not naming.layout.rhythm_rows)):
+        rows.append(below)
+    nodes = grid.node_xy[np.clip(np.round(rows).astype(int), 0, len(grid.node_xy) - 1)]
+    at = nodes[:, nodes.shape[1] // 2]
+    return bool(((at > 0) & (at < np.array(photo_hw[::-1]) - 1)).all(-1).any())

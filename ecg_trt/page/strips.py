@@ -1,0 +1,203 @@
+"""From marks on the flat page to its strips: pure functions on maps at 1 px/mm.
+
+Maps are (H, W) float32 in [0, 1], pixel (x, y) is page mm (x, y).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from ecg_trt.layout import STANDARD_ROW_LENGTHS_MM, standard_row_length
+from ecg_trt.types import Array, Strip
+
+_LEAST_STRIP_MM, _ZERO_SEEN = 20.0, 0.3
+_LEAST_ROW_PITCH_MM = 7
+# Parts of a pitch (percentile of distances) by which a part of a row may lie below another, and one that overlaps it.
+_DRIFT, _TWICE, _OVERLAP_MM, _PITCH = 0.45, 0.25, 3.0, 75
+_SLANTS_RAD = np.deg2rad(np.arange(-7.0, 7.25, 0.5))
+# By which rows must stand out more along a slanted direction, and how much of two of them must be seen.
+_CLEARLY_SLANTED, _SLANTED_MM = 1.3, 40.0
+# Some printers are a per cent fast or slow; that much more the marks must add up to for a row to be of another length.
+_SCALES, _OTHER_LENGTH = (0.988, 0.99, 0.992, 0.994, 1.006, 1.008, 1.01, 1.012), 0.08
+_ANY_SCALE = tuple(np.linspace(0.92, 1.08, 41))  # where no lattice tells how large the page is
+_SPAN_REACH_MM = 10.0  # by which the ends of a row may be off
+_LONG = 0.8  # of the longest row: shorter ones may be seen in part
+_ALIKE_MM = (25.0, 40.0)  # by which a row's beginning and end may differ from the others' for it to be like them
+_CUT_MM = 3.0  # by which a row that the picture cuts may begin later than it is seen
+_LEAST_SHARE = 0.7  # of a row that must be in the picture
+_MARK_SEEN, _ENOUGH_MARKS = 0.1, 3  # response where all rows have a segment start; how many of four tell its place
+
+
+def find_strips(zero: Array) -> list[Strip]:
+    """Rows of the map of zero lines that go on for more than 2 cm, from the top."""
+    profile = cv2.GaussianBlur(zero.sum(1)[:, None].astype(np.float32), (1, 0), 0.1, sigmaY=1.0)[:, 0]
+    limit = max(_LEAST_STRIP_MM * 0.5, 0.3 * float(np.sort(profile)[-max(1, len(profile) // 60)]))
+    strips: list[Strip] = []
+    for y in np.argsort(-profile):
+        if profile[y] < limit:
+            break
+        if any(abs(y - s.zero_y_mm) < _LEAST_ROW_PITCH_MM for s in strips):
+            continue
+        span = _extent(zero[max(0, y - 3) : y + 4].max(0))
+        if span is None:
+            continue
+        near = np.arange(max(0, y - 2), min(len(profile), y + 3))
+        middle = float((profile[near] * near).sum() / profile[near].sum())
+        score = float(np.clip(profile[y] / (span[1] - span[0]) / 0.8, 0, 1))
+        strips.append(Strip(middle, span, score))
+    return _joined(sorted(strips, key=lambda s: s.zero_y_mm))
+
+
+def slant_of(zero: Array) -> float:
+    """Angle (radians, x towards y) along which the rows of the map of zero lines run; 0 where none is plain."""
+    y, x = np.nonzero(zero > _ZERO_SEEN)
+    if not len(y):
+        return 0.0
+    profiles = []
+    for angle in _SLANTS_RAD:
+        rows = np.round(y - np.tan(angle) * x).astype(int)
+        profiles.append(cv2.GaussianBlur(np.bincount(rows - rows.min(), zero[y, x])[None], (0, 0), 1.0)[0])
+    sharpness = [float((profile**2).sum()) for profile in profiles]
+    best = int(np.argmax(sharpness))
+    profile, first = profiles[best], int(profiles[best].argmax())
+    apart = np.abs(np.arange(len(profile)) - first) >= _LEAST_ROW_PITCH_MM
+    if profile[first] < _SLANTED_MM or profile[apart].max(initial=0) < _SLANTED_MM:
+        return 0.0
+    return float(_SLANTS_RAD[best]) if sharpness[best] > _CLEARLY_SLANTED * sharpness[len(profiles) // 2] else 0.0
+
+
+def _joined(strips: Sequence[Strip]) -> list[Strip]:
+    """The same from the top; two that stand one beside the other, a little higher, are parts of a row that drifts."""
+    if len(strips) < 2:
+        return list(strips)
+    pitch_mm = float(np.percentile(np.diff([s.zero_y_mm for s in strips]), _PITCH))
+    whole = [strips[0]]
+    for strip in strips[1:]:
+        above = whole[-1]
+        overlaps = _shared_mm(above, strip) > _OVERLAP_MM
+        if strip.zero_y_mm - above.zero_y_mm > (_TWICE if overlaps else _DRIFT) * pitch_mm:
+            whole.append(strip)
+            continue
+        (a, b), (c, d) = above.x_mm, strip.x_mm
+        share = (d - c) / (b - a + d - c)
+        middle = above.zero_y_mm + share * (strip.zero_y_mm - above.zero_y_mm)
+        whole[-1] = Strip(middle, (min(a, c), max(b, d)), above.score + share * (strip.score - above.score))
+    return whole
+
+
+def _shared_mm(one: Strip, other: Strip) -> float:
+    """Length over which both are seen; negative for the gap between them."""
+    return min(one.x_mm[1], other.x_mm[1]) - max(one.x_mm[0], other.x_mm[0])
+
+
+def _extent(line: Array, gap_mm: int = 30) -> tuple[float, float] | None:
+    """First and last mm of the longest stretch of a line, gaps bridged."""
+    lit = np.flatnonzero(cv2.blur(line[None], (5, 1))[0] > _ZERO_SEEN)
+    if not len(lit):
+        return None
+    runs = np.split(lit, np.flatnonzero(np.diff(lit) > gap_mm) + 1)
+    run = max(runs, key=len)
+    return (float(run[0]), float(run[-1])) if run[-1] - run[0] >= _LEAST_STRIP_MM else None
+
+
+def agree_on_span(strips: Sequence[Strip], start: Array, end: Array, *, is_scaled: bool = True) -> list[Strip]:
+    """Lets the strips of a page share their beginning and end where most of them do.
+
+    The zero line fades at its ends; the marks of starts and ends are sharper, those between the columns of a row the
+    sharpest. So a row that is about as long as devices print it is taken to be just that long, and laid where the marks
+    at its ends and at its quarters add up to most; so is a shorter one that shows enough of these marks, because the
+    picture ends before the row does.
+
+    Args:
+        strips: rows of the page.
+        start: (H, W) map of segment starts.
+        end: (H, W) map of segment ends.
+        is_scaled: a millimetre of the map is one of the page, as the lattice says; else marks may tell another length.
+    """
+    if not strips:
+        return []
+    rows = [round(s.zero_y_mm) for s in strips]
+    starts, ends = (
+        cv2.GaussianBlur(np.mean([heat[max(0, y - 3) : y + 4].max(0) for y in rows], axis=0)[None], (0, 0), 1.0)[0]
+        for heat in (start, end)
+    )
+    spans = np.array([s.x_mm for s in strips])
+    lengths = np.diff(spans)[:, 0]
+    is_long = lengths > _LONG * lengths.max()
+    low, high = map(float, np.median(spans[is_long] if is_long.mean() >= 0.5 else spans, axis=0))
+    shared = (low, high)
+    length = standard_row_length(high - low)
+    if length is not None:
+        middle = (low + high - length) / 2
+        reach = middle - _SPAN_REACH_MM, middle + _SPAN_REACH_MM
+        usual = _laid(starts, ends, length, reach)
+        others = [_laid(starts, ends, length * scale, reach) for scale in (_SCALES if is_scaled else _ANY_SCALE)]
+        best = max(others, key=lambda row: row.total)
+        is_other = best.marks >= _ENOUGH_MARKS and best.total > usual.total + _OTHER_LENGTH
+        shared = best.span if is_other else usual.span
+    else:
+        for length in STANDARD_ROW_LENGTHS_MM:
+            if _LEAST_SHARE * length < high - low < length:
+                whole = _laid(starts, ends, length, (high - length - _CUT_MM, low + _CUT_MM))
+                shared = whole.span if whole.marks >= _ENOUGH_MARKS else shared
+    is_near = np.abs(spans - (low, high)) < _ALIKE_MM
+    alike = np.asarray(is_near.all(1))
+    if (is_near.mean(0) >= 0.5).all():  # a row of which only a part is seen is as long as the others
+        beyond = (spans - shared) * (-1, 1)
+        alike |= (beyond < _ALIKE_MM).all(1)
+    return [replace(s, x_mm=shared) if is_alike else s for s, is_alike in zip(strips, alike, strict=True)]
+
+
+class _Laid(NamedTuple):
+    """A row of some length where its marks add up to most; `marks` of its quarters show a start."""
+
+    span: tuple[float, float]
+    total: float
+    marks: int
+
+
+def _laid(starts: Array, ends: Array, length: float, reach: tuple[float, float]) -> _Laid:
+    """A row that begins within reach."""
+    at = np.arange(*reach, 0.25)
+    quarters = np.stack([np.interp(at + k * length / 4, np.arange(len(starts)), starts, 0, 0) for k in range(4)])
+    total = quarters.sum(0) + np.interp(at + length, np.arange(len(ends)), ends, 0, 0)
+    total -= 1e-3 * np.abs(at - at.mean())  # without marks, the middle of what was seen
+    best = int(total.argmax())
+    marks = int((quarters[:, best] > _MARK_SEEN).sum())
+    return _Laid((float(at[best]), float(at[best]) + length), float(total[best]), marks)
+
+
+def shift_to_pen(strips: Sequence[Strip], confidence: Array, origin_x_mm: float, px_per_mm: float,
+                 reach_mm: float) -> tuple[Strip, ...]:  # fmt: skip
+    """Lays the strips of a page where the pen begins and ends, all by one distance.
+
+    Args:
+        strips: named strips.
+        confidence: (strips, W) that a column shows the strip's pen.
+        origin_x_mm: page mm of column 0.
+        px_per_mm: of the columns.
+        reach_mm: greatest shift.
+
+    Returns:
+        The strips, moved by the median of what their ends say; as they were where fewer than half of them say anything.
+    """
+    reach = round(reach_mm * px_per_mm)
+    said = []
+    for strip, sure in zip(strips, confidence, strict=True):
+        for x, rising in zip(strip.x_mm, (True, False), strict=True):
+            edge = round((x - origin_x_mm) * px_per_mm)
+            on = sure[max(0, edge - reach) : edge + reach + 1] > 0.5
+            steps = np.flatnonzero(on[1:] != on[:-1])
+            steps = steps[on[steps + 1] == rising] + max(0, edge - reach) + 0.5
+            if len(steps):
+                nearest = float(steps[np.abs(steps - edge).argmin()])
+                said.append(nearest / px_per_mm + origin_x_mm - x)
+    if len(said) < len(strips):
+        return tuple(strips)
+    shift = float(np.median(said))
+    return tuple(s.moved(shift) for s in strips)

@@ -1,0 +1,116 @@
+"""Pages without a lattice, made square by their rows: where leads begin and end is printed at known distances."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from ecg_trt.errors import PageError
+from ecg_trt.geometry.homography import apply_homography, fit_homography, grid_homography, jacobian
+from ecg_trt.geometry.refine import Refined
+from ecg_trt.layout import standard_row_length
+from ecg_trt.types import Array, GridWarp, Strip
+
+_BAND_MM, _SMOOTH_MM = 4, 1.5  # above and below a zero line where marks are looked for; by which they are smoothed
+_SEEN = 0.05  # response to a mark, smoothed
+_END_REACH_MM, _INNER_REACH_MM = 20.0, 7.0  # by which a mark may be off at the ends of a row, and then between them
+_LEAST_MARKS, _ALIKE_MM = 6, 3.0  # in all; by which the ends of rows may differ
+_LEAST_AGREEING = 0.7  # of the marks
+_MOST_SCALE = 0.25  # by which the page may be larger or smaller than it was taken to be
+_RANSAC_MM = 2.0
+_MARGIN_MM = 55.0  # of the new lattice around the rows: more than is looked at at any gain
+
+
+def squared(grid: GridWarp, strips: Sequence[Strip], letters: Array, marks: tuple[Array, Array]) -> Refined:
+    """A page on which leads begin and end where a device prints them.
+
+    Args:
+        grid: lattice that is no more than a homography.
+        strips: rows of the page, with their segments.
+        letters: (H, W) bool at 1 px/mm, where lead names stand.
+        marks: (H, W) maps of segment starts and of segment ends.
+
+    Returns:
+        The page as it was, where its rows are not alike, too few marks are seen or agree, or no device prints rows of
+        such a length.
+    """
+    same = Refined(grid, tuple(strips), letters)
+    found = [_marks_of(strip, *marks) for strip in strips]
+    seen = np.array([(x, y, at) for row in found for x, y, at in row])
+    if len(seen) < _LEAST_MARKS or np.ptp(seen[:, 2]) < 1 or np.ptp([s.x_mm for s in strips], axis=0).max() > _ALIKE_MM:
+        return same
+    level = np.array([np.mean([y for _, y, _ in row]) for row in found for _ in row])
+    length = float(np.polyfit(seen[:, 2], seen[:, 0], 1)[0])
+    usual = standard_row_length(length, slack=_MOST_SCALE)
+    if usual is None:
+        return same
+    zoom = usual / length
+    low, high = zoom * strips[0].zero_y_mm, zoom * strips[-1].zero_y_mm
+    wanted = np.column_stack([_MARGIN_MM + usual * seen[:, 2], _MARGIN_MM + zoom * level - low])
+    try:
+        fit = fit_homography(seen[:, :2], wanted, threshold=_RANSAC_MM)
+    except PageError:  # the marks lie on one line
+        return same
+    move = fit.dst_from_src
+    corners = [(x, s.zero_y_mm) for s in (strips[0], strips[-1]) for x in s.x_mm]
+    if fit.inlier.mean() < _LEAST_AGREEING or _most_stretched(move, np.array(corners)) > 1 + _MOST_SCALE:
+        return same
+    rows, columns = (int(np.ceil((side + 2 * _MARGIN_MM) / grid.mm_per_cell)) + 1 for side in (high - low, usual))
+    mm = grid.mm_per_cell * np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float64)
+    nodes = apply_homography(np.linalg.inv(move @ grid_homography(grid)), mm).astype(np.float32)
+    size = tuple(round(grid.mm_per_cell * (n - 1)) for n in (columns, rows))
+    return Refined(
+        replace(grid, node_xy=nodes, measured=np.zeros((rows, columns), bool)),
+        tuple(_on_new_page(strip, move, usual) for strip in strips),
+        cv2.warpPerspective(letters.astype(np.uint8), move, size, flags=cv2.INTER_NEAREST) > 0,
+    )
+
+
+def _most_stretched(move: Array, places: Array) -> float:
+    """By which factor a homography stretches or squeezes most at some places (n, 2), along x or y."""
+    steps = np.linalg.norm(jacobian(move, places), axis=1)
+    return float(np.exp(np.abs(np.log(np.maximum(steps, 1e-6))).max()))
+
+
+def _on_new_page(strip: Strip, move: Array, length: float) -> Strip:
+    """A strip on the new page, as long as it should be."""
+    (a, b), middle = strip.x_mm, (sum(strip.x_mm) / 2, strip.zero_y_mm)
+
+    def on_row(x_mm: tuple[float, float]) -> tuple[float, float]:
+        first, last = (_MARGIN_MM + length * (x - a) / (b - a) for x in x_mm)
+        return first, last
+
+    segments = tuple(replace(g, x_mm=on_row(g.x_mm)) for g in strip.segments)
+    zero = float(apply_homography(move, np.array([middle]))[0, 1])
+    return replace(strip, zero_y_mm=zero, x_mm=on_row(strip.x_mm), segments=segments)
+
+
+def _marks_of(strip: Strip, start: Array, end: Array) -> list[tuple[float, float, float]]:
+    """Page mm (x, y) of the marks of a strip that are seen, and where on it each stands, 0 to 1."""
+    y = round(strip.zero_y_mm)
+    top = max(0, y - _BAND_MM)
+    starts, ends = (cv2.GaussianBlur(heat[top : y + _BAND_MM + 1], (0, 0), _SMOOTH_MM) for heat in (start, end))
+    a, b = strip.x_mm
+    marks = [(_peak(band, x, _END_REACH_MM), at) for band, x, at in ((starts, a, 0.0), (ends, b, 1.0))]
+    first, last = (x if mark is None else mark[0] for (mark, _), x in zip(marks, (a, b), strict=True))
+    for segment in strip.segments[1:]:
+        at = (segment.x_mm[0] - a) / (b - a)
+        marks.append((_peak(starts, first + at * (last - first), _INNER_REACH_MM), at))
+    return [(mark[0], top + mark[1], at) for mark, at in marks if mark is not None]
+
+
+def _peak(band: Array, at: float, reach: float) -> tuple[float, float] | None:
+    """(x, y) where a band is greatest within reach of a place along it, None if it is small there."""
+    low, high = max(0, round(at - reach)), max(0, round(at + reach) + 1)
+    part = band[:, low:high]
+    if not part.size or part.max() < _SEEN:
+        return None
+    y, x = np.unravel_index(int(part.argmax()), part.shape)
+    rows, columns = (slice(max(0, int(k) - 2), int(k) + 3) for k in (y, x))
+    weight = part[rows, columns]
+    near = np.mgrid[rows.start : rows.start + weight.shape[0], columns.start : columns.start + weight.shape[1]]
+    dy, dx = (near * weight).sum((1, 2)) / weight.sum()
+    return low + float(dx), float(dy)

@@ -1,0 +1,145 @@
+"""From rows of pixels to leads in millivolts on one clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ecg_trt.layout import LEADS, RECORD_SECONDS, upright
+from ecg_trt.signal.beats import beat_delays, punctual
+from ecg_trt.signal.limb_leads import LIMB, blend_limb_leads, foreign_borders, limb_residual
+from ecg_trt.signal.resample import fill_gaps, resample, seen_columns, without_end_steps
+from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
+
+MOST_LIMB_RESIDUAL = 0.5  # beyond it, one of the limb leads was misread or is named wrongly
+# Cycles a millimetre: 75 Hz at 25 mm/s. A stroke of the pen is half a millimetre wide and more; what is read of faster
+# waves is noise. On photos, scans and a render that were not trained on, 40 to 60 Hz cut waves, 70 to 80 Hz none.
+_PASSBAND_PER_MM = 3.0
+_MAX_GAP_S = 0.04
+_OTHER_TIME = 0.7  # ratio of residuals at which a rhythm strip is taken to show another time than the columns
+_BORDER_MM = 1.5  # by which the border between two leads of a row may be off
+_END_MM, _END_STEP_MM = 0.3, 3.0  # a step of 3 mm within 0.3 mm of a lead's end is not the lead's own
+
+
+def segment_starts_s(strip: Strip, speed_mm_per_s: float) -> list[float]:
+    """Where each segment of a strip stands on the record's clock: the paper's own time since the strip's beginning."""
+    return [(segment.x_mm[0] - strip.x_mm[0]) / speed_mm_per_s for segment in strip.segments]
+
+
+def _read(page: RectifiedPage, row: Array, confidence: Array, strip: Strip, segment: Segment, speed: float,
+          gain: float) -> tuple[Array, Array, float]:  # fmt: skip
+    """One segment's samples (mV), their times since the segment's start (s), and its quality."""
+    sx, ox = page.px_per_mm[0], page.origin_mm[0]
+    first = max(0, int(np.ceil((segment.x_mm[0] - ox) * sx - 1e-6)))
+    last = min(len(row), int(np.ceil((segment.x_mm[1] - ox) * sx - 1e-6)))
+    if last - first < 2:
+        return np.empty(0), np.empty(0), 0.0
+    columns = np.arange(first, last)
+    times = (page.x_mm(columns) - segment.x_mm[0]) / speed
+    mv = (strip.zero_y_mm - page.y_mm(row[columns])) / gain
+    sure = confidence[columns]
+    filled = fill_gaps(mv, seen_columns(confidence)[columns], round(_MAX_GAP_S * speed * sx))
+    filled = without_end_steps(filled, round(_END_MM * sx), _END_STEP_MM / gain)
+    whole = (segment.x_mm[1] - segment.x_mm[0]) * sx
+    return filled, times, float(np.sum(sure * np.isfinite(filled)) / whole)
+
+
+def assemble(
+    page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, *, leads: Sequence[str], speed: float, gain: float,
+    fs: float, seconds: float = RECORD_SECONDS,
+) -> tuple[Array, Array, float]:
+    """Puts every segment in its place on the record's clock; rows agree on when a beat was, limb leads on its waves.
+
+    Where a lead is printed twice, the longer print counts and the shorter fills what it lacks.
+
+    Args:
+        page: frame of the trace.
+        strips: named strips.
+        trace: rows of the pen.
+        leads: of the result; the limb leads agree where the twelve stand first.
+        speed: mm/s.
+        gain: mm/mV.
+        fs: Hz of the result.
+        seconds: its length.
+
+    Returns:
+        (leads, seconds * fs) float32 mV, NaN where nothing is printed or seen; (leads,) float32 quality, NaN for leads
+        that the page does not print, less for limb leads that contradict each other; and the `limb_residual` of the
+        leads before they were blended.
+    """
+    n = round(seconds * fs)
+    signal = np.full((len(leads), n), np.nan)
+    together = signal.copy()  # what the columns print side by side, whatever a rhythm strip says
+    quality = np.full(len(leads), np.nan)
+    pieces = [
+        (segment, start, *_read(page, trace.ridge_row[k], trace.confidence[k], strip, segment, speed, gain))
+        for k, strip in enumerate(strips)
+        for segment, start in zip(strip.segments, segment_starts_s(strip, speed), strict=True)
+    ]
+    pieces.sort(key=lambda piece: piece[0].x_mm[0] - piece[0].x_mm[1])
+    placed = _together_in_time([(mv, times + start) for _, start, mv, times, _ in pieces], fs, n, speed)
+    for (segment, _, _, _, good), samples in zip(pieces, placed, strict=True):
+        name, sign = upright(segment.lead)
+        lead = leads.index(name)
+        signal[lead] = np.where(np.isfinite(signal[lead]), signal[lead], sign * samples)
+        together[lead] = np.where(np.isfinite(samples), sign * samples, together[lead])
+        if np.isnan(quality[lead]):
+            quality[lead] = good
+    residual = float("nan")
+    if tuple(leads[: len(LEADS)]) == LEADS:
+        foreign = foreign_borders(together[:LIMB], round(_BORDER_MM / speed * fs))
+        signal[:LIMB][foreign & (signal[:LIMB] == together[:LIMB])] = np.nan
+        together[:LIMB][foreign] = np.nan
+        signal[: len(LEADS)], residual = _lawful(*(rows[: len(LEADS)] for rows in (signal, together, quality)))
+    if residual > MOST_LIMB_RESIDUAL:
+        quality[:LIMB] *= MOST_LIMB_RESIDUAL / residual
+    return signal.astype(np.float32), quality.clip(0, 1).astype(np.float32), residual
+
+
+def lost_shares(
+    signal: Array, strips: Sequence[Strip], *, leads: Sequence[str], speed: float, fs: float
+) -> dict[str, float]:
+    """Share of what is printed of each lead within the record's time that the record lacks, 0..1.
+
+    It is 1 for leads that are printed later, and there is none for leads that are not printed.
+
+    Args:
+        signal: (leads, n) from `assemble`.
+        strips: named strips.
+        leads: of the record.
+        speed: mm/s.
+        fs: Hz.
+    """
+    printed: dict[str, Array] = {}
+    for strip in strips:
+        for segment, start in zip(strip.segments, segment_starts_s(strip, speed), strict=True):
+            lead, end = upright(segment.lead)[0], start + (segment.x_mm[1] - segment.x_mm[0]) / speed
+            mask = printed.setdefault(lead, np.zeros(signal.shape[1], bool))
+            mask[round(start * fs) : round(end * fs)] = True
+    return {lead: float(np.isnan(signal[leads.index(lead), mask]).mean()) if mask.any() else 1.0
+            for lead, mask in printed.items()}  # fmt: skip
+
+
+def _together_in_time(pieces: Sequence[tuple[Array, Array]], fs: float, n: int, speed: float) -> Array:
+    """(pieces, n) samples of all (mV, s) on the record's clock, beats at the times that they have in all of them."""
+    band = _PASSBAND_PER_MM * speed
+    placed = np.array([resample(mv, times, fs, n, passband_hz=band) for mv, times in pieces]).reshape(-1, n)
+    beats, delay = beat_delays(placed, fs, speed)
+    for samples, (mv, times), late in zip(placed, pieces, delay, strict=True):
+        if np.isfinite(late).any():
+            samples[:] = resample(mv, punctual(times, beats, late), fs, n, passband_hz=band)
+    return placed
+
+
+def _lawful(signal: Array, together: Array, quality: Array) -> tuple[Array, float]:
+    """(12, n) with the limb leads blended, and their `limb_residual` before.
+
+    A rhythm strip may show another time than the columns: then the lead's print in its column takes part, which is in
+    `together`, and the rhythm strip stays as it is.
+    """
+    trust = np.nan_to_num(quality).clip(0, 1) ** 2
+    answered, aside = limb_residual(signal), limb_residual(together)
+    if aside < _OTHER_TIME * answered:
+        return np.where(signal == together, blend_limb_leads(together, trust), signal), aside
+    return blend_limb_leads(signal, trust), answered

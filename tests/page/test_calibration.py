@@ -1,0 +1,62 @@
+"""What a page says about its scales, gathered."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ecg_trt.config import Options
+from ecg_trt.layout import LAYOUTS, SETTING_WORDS
+from ecg_trt.ops.select import open_ops
+from ecg_trt.page.calibration import ReadScales
+from ecg_trt.page.naming import Naming
+from ecg_trt.stages.rectify import ROW_MM, SIDE_MM, PageMarks
+from ecg_trt.synth.page import draw_page
+from ecg_trt.synth.signals import simulate
+from ecg_trt.synth.spec import draw_spec
+from ecg_trt.types import RectifiedPage, Strip
+
+PX_PER_MM = (8.0, 8.0)
+SILENT = dict.fromkeys(SETTING_WORDS, 0.0)
+
+
+@pytest.fixture(scope="module")
+def scene() -> tuple[RectifiedPage, tuple[Strip, ...]]:
+    """A page at 50 mm/s and 20 mm/mV with its strips."""
+    rng = np.random.default_rng(4)
+    spec = draw_spec(rng, layout="3x4+1", pulse="left", clutter=0.0, paper_speed_mm_per_s=50.0, gain_mm_per_mv=20.0)
+    page = draw_page(rng, simulate(rng), 500.0, px_per_mm=PX_PER_MM[0], spec=spec)
+    around = round(max(SIDE_MM, ROW_MM) * PX_PER_MM[0])
+    image = np.pad(page.image, ((around, around), (around, around), (0, 0)), constant_values=255)
+    origin = (-around / PX_PER_MM[0], -around / PX_PER_MM[1])
+    return RectifiedPage(image, PX_PER_MM, origin, np.ones(image.shape[:2], bool), 8.0), page.strips
+
+
+def _marks() -> PageMarks:
+    nothing = np.zeros((40, 40), np.float32)
+    return PageMarks(nothing, nothing, nothing, nothing, nothing[None])
+
+
+def _naming(strips: tuple[Strip, ...]) -> Naming:
+    return Naming(LAYOUTS["3x4+1"], 1.0, strips, (), 1.0)
+
+
+def test_pulses_are_looked_for_beside_the_strips_of_the_flat_page(
+    scene: tuple[RectifiedPage, tuple[Strip, ...]],
+) -> None:
+    page, strips = scene
+    elsewhere = tuple(replace(s, zero_y_mm=s.zero_y_mm + 9, x_mm=(s.x_mm[0] + 9, s.x_mm[1] + 9)) for s in strips)
+    read = ReadScales(open_ops(), Options())
+    found = read(SILENT, _marks(), _naming(elsewhere), page, strips)(0.0)
+    assert (found.speed_mm_per_s, found.gain_mm_per_mv, found.assumed) == (50.0, 20.0, ())
+    assert read(SILENT, _marks(), _naming(strips), page, elsewhere)(0.0).assumed == ("speed", "gain")
+
+
+def test_what_the_user_says_is_not_looked_for(scene: tuple[RectifiedPage, tuple[Strip, ...]]) -> None:
+    page, strips = scene
+    read = ReadScales(open_ops(), Options(speed=25, gain=10))
+    assert read(SILENT, _marks(), _naming(strips), page, strips)(0.0).speed_mm_per_s == 25.0
+    half = ReadScales(open_ops(), Options(gain=5))(SILENT, _marks(), _naming(strips), page, strips)(0.0)
+    assert (half.speed_mm_per_s, half.gain_mm_per_mv, half.assumed) == (50.0, 5.0, ())

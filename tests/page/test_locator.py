@@ -1,0 +1,140 @@
+"""What is done where the first look does not tell enough."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from ecg_trt.backends.fake import FakeBackend
+from ecg_trt.backends.runtime import NETWORKS, Runtime
+from ecg_trt.digitizer import Digitizer
+from ecg_trt.geometry.homography import apply_homography
+from ecg_trt.geometry.refine import Refined
+from ecg_trt.layout import LAYOUTS, SETTING_WORDS
+from ecg_trt.ops.select import open_ops
+from ecg_trt.page.candidate import PageCandidate
+from ecg_trt.page.locator import PageLocator
+from ecg_trt.page.naming import Naming
+from ecg_trt.page.scales import Scales
+from ecg_trt.step_timer import StepTimer
+from ecg_trt.types import GridWarp, PageAlignment, Photo, Segment, Strip
+
+PHOTO = Photo(np.zeros((9, 9, 3), np.uint8), "photo")
+ROWS = tuple(Strip(y, (20.0, 270.0), 1.0, (Segment("I", (20.0, 270.0)),)) for y in (40.0, 70.0, 100.0))
+NOTHING: Any = None
+
+
+def _alignment() -> PageAlignment:
+    none = np.zeros(0)
+    return PageAlignment(np.eye(3), (290.0, 140.0), np.zeros((0, 2)), none, none > 0, none, 0)
+
+
+def _grid(*, is_seen: bool) -> GridWarp:
+    nodes = 5.0 * np.stack(np.meshgrid(np.arange(58), np.arange(28)), -1).astype(np.float32)
+    return GridWarp(nodes, 5.0, 0.1, np.full(nodes.shape[:2], is_seen))
+
+
+def _look(*, is_seen: bool = True, names: float = 0.5) -> PageCandidate:
+    grid = _grid(is_seen=is_seen)
+    naming = Naming(LAYOUTS["3x4"], 1.0, ROWS, (), names)
+    return PageCandidate(_alignment(), grid, NOTHING, naming, Refined(grid, ROWS, NOTHING))
+
+
+def _marks(label: str) -> Any:
+    """Marks of which the map of words is a word."""
+    return type("Marks", (), {"label": label})()
+
+
+class _Rectify:
+    """Stands in for the second stage, and keeps what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[PageAlignment] = []
+
+    def __call__(self, photo: Photo, alignment: PageAlignment) -> tuple[GridWarp, str]:
+        self.asked.append(alignment)
+        return _grid(is_seen=True), "marks from farther off"
+
+
+def test_print_is_sought_farther_from_the_rows_where_a_lattice_reaches() -> None:
+    rectify: Any = _Rectify()
+    find = PageLocator(NOTHING, rectify, open_ops(), "auto")
+    wider = find.wider(PHOTO, _look())
+    assert wider is not None and wider.marks == "marks from farther off"
+    (asked,) = rectify.asked
+    assert asked.size_mm[1] > 60 + 2 * 60, "more than 6 cm above the first and below the last row"
+    assert find.wider(PHOTO, _look(is_seen=False)) is None
+    assert find.wider(PHOTO, replace(_look(), alignment=asked)) is None, "all that was seen before"
+    lattice = _grid(is_seen=False)
+    lattice.measured[3, 3:9] = True  # nodes on one line
+    assert find.wider(PHOTO, replace(_look(), refined=Refined(lattice, ROWS, NOTHING))) is None
+
+
+@pytest.mark.parametrize(("farther", "found"), [(0.99, 50.0), (0.5, 25.0)])
+def test_scales_are_told_by_what_either_look_reads(farther: float, found: float) -> None:
+    networks = {name: FakeBackend(lambda feed: {}) for name in NETWORKS}
+    digitizer: Any = Digitizer(runtime=Runtime("fake", networks, open_ops()))
+    near, far = _look(), replace(_look(), marks=_marks("far"))
+    near = replace(near, marks=_marks("near"))
+    nothing = dict.fromkeys(SETTING_WORDS, 0.0)
+    reads = {"near": nothing | {"50 mm/s": 0.85, "10 mm/mV": 0.95}, "far": nothing | {"50 mm/s": farther}}
+    done: list[str] = []
+
+    class Told:
+        are_given = False
+
+        def __call__(self, said: dict[str, float], *_: object) -> Any:
+            assert said["10 mm/mV"] == 0.95, "what the first look tells stays"
+            told = said["50 mm/s"] > 0.98
+            return lambda odds: Scales(50.0 if told else 25.0, 10.0, () if told else ("speed",), ())
+
+    digitizer._scales = Told()
+    digitizer._caption = lambda photo, grid, label: done.append(label) or reads[label]
+    digitizer._rectify.flatten_rows = lambda *_: done.append("page")
+    digitizer._find.wider = lambda photo, look: far
+    _, scales_by = digitizer._told(PHOTO, near)
+    assert scales_by(0.0).speed_mm_per_s == found
+    assert done == ["near", "page", "far", "page"], "on a GPU captions are cut where the page lies: it is made anew"
+    reads["near"]["50 mm/s"] = 0.99
+    done.clear()
+    assert digitizer._told(PHOTO, near)[1](0.0).speed_mm_per_s == 50.0
+    assert done == ["near", "page"]
+
+
+def test_rows_that_run_aslant_are_looked_at_level_if_that_shows_more() -> None:
+    aslant = np.zeros((140, 290), np.float32)
+    for y in (40, 70, 100):
+        cv2.line(aslant, (20, y - 9), (270, y + 9), 1.0, 3)
+    marks: Any = type("Marks", (), {"zero": aslant})()
+
+    def located(names_when_level: float) -> tuple[PageCandidate, list[PageAlignment]]:
+        find: Any = PageLocator(NOTHING, NOTHING, open_ops(), "auto")
+        asked: list[PageAlignment] = []
+
+        def look(photo: Photo, alignment: PageAlignment, clock: StepTimer) -> PageCandidate:
+            asked.append(alignment)
+            names = 0.3 if len(asked) == 1 else names_when_level
+            return replace(_look(is_seen=False, names=names), alignment=alignment, marks=marks)
+
+        find._look, find._look_closer = look, lambda photo, best, clock: best
+        return find.locate(PHOTO, _alignment(), StepTimer()), asked
+
+    best, asked = located(0.6)
+    ends = apply_homography(best.alignment.page_from_photo, np.array([[20.0, 61.0], [270.0, 79.0]]))
+    assert ends[0, 1] == pytest.approx(ends[1, 1], abs=1.5), "level now"
+    assert asked[1] is best.alignment
+    best, asked = located(0.2)
+    assert best.alignment is asked[0]
+
+
+def test_a_closer_look_counts_in_the_times() -> None:
+    find: Any = PageLocator(NOTHING, NOTHING, open_ops(), "auto")
+    unsettled, clock = _look(names=0.05), StepTimer()
+    find.refine = lambda photo, look: look.refined
+    find._look = lambda photo, alignment, clock: replace(unsettled, alignment=alignment)
+    find._look_closer(PHOTO, unsettled, clock)
+    assert set(clock.ms) == {"refine"}

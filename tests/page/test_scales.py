@@ -1,0 +1,131 @@
+"""Paper speed and gain from what pulses and print say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ecg_trt.layout import GAIN_WORDS, LAYOUTS, SETTING_WORDS, SPEED_WORDS, STRIPS, Layout
+from ecg_trt.page.naming import Naming
+from ecg_trt.page.pulses import Pulse
+from ecg_trt.page.scales import Scales, read_scales, read_setting, told_alone
+from ecg_trt.types import Strip
+
+NO_PULSE, USUAL_PULSE = Pulse(None, None), Pulse(25.0, 10.0)
+
+
+def _naming(layout: Layout = LAYOUTS["3x4"], length: float = 250.0) -> Naming:
+    strips = tuple(Strip(y, (30.0, 30.0 + length), 1.0) for y in (40.0, 70.0))
+    return Naming(layout, 1.0, strips, (), 1.0)
+
+
+def _printed(**response: float) -> dict[str, float]:
+    """Responses to settings, spaces and slashes left out of their names."""
+    short = {"_" + word.replace(" ", "").replace("/", ""): word for word in SETTING_WORDS}
+    return dict.fromkeys(SETTING_WORDS, 0.0) | {short[name]: value for name, value in response.items()}
+
+
+def test_what_is_told_by_nothing_is_assumed() -> None:
+    assert read_scales(_printed(), NO_PULSE, _naming()) == Scales(25.0, 10.0, ("speed", "gain"), ())
+
+
+def test_print_is_read() -> None:
+    scales = read_scales(_printed(_50mms=0.99, _20mmmV=0.96), NO_PULSE, _naming())
+    assert scales == Scales(50.0, 20.0, (), ())
+    assert read_scales(_printed(_50mms=0.9, _20mmmV=0.9), NO_PULSE, _naming()).assumed == ("speed", "gain")
+
+
+def test_what_print_tells_by_itself_is_told_kind_by_kind() -> None:
+    assert told_alone(_printed(_50mms=0.94, _5mmmV=0.3)) == {}, "what is unusual needs backing"
+    assert told_alone(_printed(_25mms=0.94, _5mmmV=0.3)) == {"25 mm/s": 0.94, "50 mm/s": 0.0}
+    both = _printed(_50mms=0.94, _10mmmV=0.95)
+    assert told_alone(both) == both
+
+
+def test_the_users_word_wins() -> None:
+    printed = _printed(_50mms=0.99, _20mmmV=0.99)
+    assert read_scales(printed, USUAL_PULSE, _naming(), speed=25.0, gain=5.0) == Scales(25.0, 5.0, (), ())
+
+
+def test_print_beats_pulses() -> None:
+    printed = _printed(_50mms=0.99, _10mmmV=0.99)
+    for pulses in (USUAL_PULSE, Pulse(25.0, 5.0, is_sure=True)):
+        scales = read_scales(printed, pulses, _naming())
+        assert (scales.speed_mm_per_s, scales.gain_mm_per_mv, scales.assumed) == (50.0, 10.0, ())
+        assert scales.is_disputed
+        assert "speed of 50 mm/s" in scales.notes[0] and "measures 25 mm/s: 50 mm/s was taken" in scales.notes[0]
+    assert "measures 5 mm/mV: 10 mm/mV was taken" in scales.notes[1]
+
+
+def test_two_settings_that_are_read_are_none() -> None:
+    def gain(**printed: float) -> float | None:
+        return read_setting(_printed(_25mms=0.9, **printed), GAIN_WORDS, 10.0)
+
+    assert gain(_5mmmV=0.99, _10mmmV=0.98) is None
+    assert gain(_5mmmV=0.99, _10mmmV=0.8) == 5.0
+    assert gain(_5mmmV=1.0, _10mmmV=1.0) is None
+    assert gain() is None
+
+
+def test_the_unusual_is_believed_if_it_is_plain_or_beside_a_setting_of_the_other_kind() -> None:
+    assert read_setting(_printed(_50mms=0.95), SPEED_WORDS, 25.0) is None
+    assert read_setting(_printed(_50mms=0.95, _20mmmV=0.6), SPEED_WORDS, 25.0) == 50.0
+    assert read_setting(_printed(_50mms=0.99), SPEED_WORDS, 25.0) == 50.0
+    assert read_setting(_printed(_25mms=0.95), SPEED_WORDS, 25.0) == 25.0
+
+
+def test_a_row_too_long_for_the_record_was_printed_fast() -> None:
+    assert read_scales(_printed(), NO_PULSE, _naming(length=500.0)).speed_mm_per_s == 50.0
+    assert read_scales(_printed(), NO_PULSE, _naming(length=500.0)).assumed == ("gain",)
+    alone = read_scales(_printed(), NO_PULSE, _naming(Layout(STRIPS, (("II",),)), 500.0))
+    assert alone.speed_mm_per_s == 25.0 and "speed" in alone.assumed
+
+
+def test_rows_that_contradict_the_print_are_told_of() -> None:
+    scales = read_scales(_printed(_25mms=0.99), NO_PULSE, _naming(length=500.0))
+    assert scales.speed_mm_per_s == 25.0
+    assert scales.notes == ("The page prints a speed of 25 mm/s, but its rows are as long as at 50 mm/s: "
+                            "25 mm/s was taken.",)  # fmt: skip
+
+
+def test_waves_settle_a_dispute() -> None:
+    printed = _printed(_50mms=0.99, _10mmmV=0.99)
+    for waves, taken in ((3.0, 50), (-3.0, 25)):
+        scales = read_scales(printed, replace(USUAL_PULSE, is_sure=True), _naming(), waves=waves)
+        assert scales.speed_mm_per_s == taken
+        assert f"{taken} mm/s was taken" in scales.notes[0]
+        assert scales.gain_mm_per_mv == 10.0
+    denied = read_scales(printed, USUAL_PULSE, _naming(), waves=3.0)
+    assert (denied.speed_mm_per_s, denied.notes) == (50.0, ()), "a pulse that is not sure is none"
+
+
+def test_waves_tell_where_nothing_else_does_and_it_stays_assumed() -> None:
+    scales = read_scales(_printed(), NO_PULSE, _naming(), waves=7.0)
+    assert (scales.speed_mm_per_s, scales.gain_mm_per_mv, scales.assumed) == (50.0, 10.0, ("speed", "gain"))
+    assert scales.notes == ("The beats are as broad and as far apart as at 50 mm/s.",) and not scales.is_disputed
+    assert read_scales(_printed(), NO_PULSE, _naming(), waves=5.0) == Scales(25.0, 10.0, ("speed", "gain"), ())
+    assert read_scales(_printed(), NO_PULSE, _naming(), waves=9.0, speed=25.0).notes == ()
+
+
+def test_waves_object_to_what_was_read() -> None:
+    scales = read_scales(_printed(_25mms=0.99), NO_PULSE, _naming(), waves=8.0)
+    assert (scales.speed_mm_per_s, scales.assumed) == (25.0, ("gain",))
+    (note,) = scales.notes
+    assert scales.is_disputed and "printed at 25 mm/s" in note and "at 50 mm/s" in note
+    assert read_scales(_printed(_25mms=0.99), NO_PULSE, _naming(), waves=-8.0).notes == ()
+
+
+def test_waves_back_an_unusual_speed_that_is_read_alone() -> None:
+    assert read_scales(_printed(_50mms=0.95), NO_PULSE, _naming()).assumed == ("speed", "gain")
+    assert read_scales(_printed(_50mms=0.95), NO_PULSE, _naming(), waves=2.0).assumed == ("gain",)
+    sure = read_scales(_printed(_50mms=0.95), replace(USUAL_PULSE, is_sure=True), _naming(), waves=2.0)
+    assert (sure.speed_mm_per_s, sure.assumed) == (25.0, ())
+
+
+def test_a_pulse_that_is_not_sure_is_none_if_the_waves_deny_it() -> None:
+    scales = read_scales(_printed(), USUAL_PULSE, _naming(), waves=7.0)
+    assert (scales.speed_mm_per_s, scales.gain_mm_per_mv, scales.assumed) == (50.0, 10.0, ("speed", "gain"))
+    sure = read_scales(_printed(), replace(USUAL_PULSE, is_sure=True), _naming(), waves=7.0)
+    assert (sure.speed_mm_per_s, sure.assumed) == (25.0, ())
+    assert read_scales(_printed(), USUAL_PULSE, _naming(), waves=-7.0) == Scales(25.0, 10.0, (), ())
+    tall = read_scales(_printed(), Pulse(25.0, 20.0), _naming(), waves=7.0)
+    assert (tall.speed_mm_per_s, tall.gain_mm_per_mv, tall.assumed) == (50.0, 20.0, ("speed",))

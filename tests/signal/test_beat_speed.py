@@ -1,0 +1,56 @@
+"""What the waves say of paper speed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ecg_trt.signal.beat_speed import fast_odds, heights_mm
+from ecg_trt.types import RectifiedPage, Segment, Strip, TraceMap
+
+PX_PER_MM = 10.0
+
+
+def _page(mm_per_s: float, beats_per_minute: float = 70, seconds: float = 10.0) -> np.ndarray:
+    """(4, W) mm of three leads and a rhythm strip of a narrow QRS complex and a T wave."""
+    t = np.arange(round(min(seconds, 250 / mm_per_s) * mm_per_s * PX_PER_MM)) / PX_PER_MM / mm_per_s
+    phase = (t - 0.4) % (60 / beats_per_minute)
+    wave = 10 * np.exp(-(((phase - 0.1) / 0.014) ** 2)) - 3 * np.exp(-(((phase - 0.13) / 0.014) ** 2))
+    wave += 2 * np.exp(-(((phase - 0.38) / 0.06) ** 2))
+    noise = np.random.default_rng(0).normal(0, 0.03, (4, len(t)))
+    return np.array([[1.0], [0.6], [-0.8], [1.2]]) * wave + noise
+
+
+def test_the_same_heart_on_fast_and_on_slow_paper() -> None:
+    assert fast_odds(_page(25.0), PX_PER_MM) < -2
+    assert fast_odds(_page(50.0), PX_PER_MM) > 4
+
+
+def test_a_slow_heart_on_slow_paper_is_no_fast_paper() -> None:
+    assert fast_odds(_page(25.0, beats_per_minute=45), PX_PER_MM) < 4
+
+
+def test_columns_that_are_not_seen_say_nothing() -> None:
+    page = _page(25.0)
+    whole = fast_odds(page, PX_PER_MM)
+    page[1, 300:900] = np.nan
+    page[:, 1200:1220] = np.nan
+    assert fast_odds(page, PX_PER_MM) == pytest.approx(whole, abs=1.5)
+
+
+@pytest.mark.parametrize("page", [np.zeros((3, 2500)), np.full((3, 2500), np.nan), np.zeros((0, 2500)),
+                                  _page(25.0)[:, :300]])  # fmt: skip
+def test_too_few_beats_say_nothing(page: np.ndarray) -> None:
+    assert fast_odds(page, PX_PER_MM) == 0.0
+
+
+def test_heights_are_mm_above_the_zero_line_and_nothing_at_borders() -> None:
+    page = RectifiedPage(np.zeros((1, 1, 3), np.uint8), (10.0, 5.0), (10.0, 20.0), np.zeros((1, 1), bool), 8.0)
+    strip = Strip(30.0, (20.0, 40.0), 1.0, (Segment("I", (20.0, 30.0)), Segment("II", (30.0, 40.0))))
+    rows = np.full((1, 400), 25.0, np.float32)
+    (height,) = heights_mm(page, [strip], TraceMap(rows, np.ones_like(rows)))
+    x = np.arange(400) / 10 + 10
+    assert height[x == 25.0] == pytest.approx(5.0)
+    for border in (20.0, 30.0, 40.0):
+        assert np.isnan(height[np.abs(x - border) < 0.4]).all()
+    assert np.isnan(height[x > 40.4]).all()
