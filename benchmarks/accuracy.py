@@ -19,7 +19,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.common import write_results
-from ecg_trt.config import MODELS, VIEWS, Options
+from ecg_trt.config import MODELS, VIEWS, RuntimeOptions
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import EcgTrtError
 from ecg_trt.io.writers.overlay import draw_overlay
@@ -93,7 +93,7 @@ def _damage(rng: np.random.Generator) -> tuple[str, float, str]:
 def judge(digitizer: Digitizer, case: Case, keep_view: bool) -> Outcome:
     """Digitizes and scores one picture."""
     try:
-        reading = digitizer.digitize_with_views(case.source)
+        reading = digitizer.read(case.source)
     except EcgTrtError as error:
         return Outcome(case, None, "", float("nan"), f"{type(error).__name__}: {error.what}", float("nan"), None)
     record = reading.record
@@ -178,7 +178,7 @@ def main() -> None:
     if args.synthetic:
         cases.append(synthetic(args.synthetic, args.seed))
     outcomes = []
-    with Digitizer(Options(model=args.model, views=args.views)) as digitizer:
+    with Digitizer(RuntimeOptions(model=args.model, views=args.views)) as digitizer:
         for source in cases:
             for case in source:
                 o = judge(digitizer, case, args.sheet is not None)

@@ -31,6 +31,7 @@ _opened: list[Digitizer] = []  # one in each process
 
 def answer_of(picture: str) -> Answer:
     """Hash what comes of a picture: a file, or the seed of a synthetic page after a colon."""
+    from ecg_trt.config import RuntimeOptions
     from ecg_trt.digitizer import Digitizer
     from ecg_trt.errors import EcgTrtError
     from ecg_trt.io.writers.csv import csv_text
@@ -38,7 +39,7 @@ def answer_of(picture: str) -> Answer:
     from ecg_trt.synth.sample import make_sample
 
     if not _opened:
-        _opened.append(Digitizer(threads=1))
+        _opened.append(Digitizer(RuntimeOptions(threads=1)))
     source = make_sample(int(picture[1:]))[0] if picture.startswith(":") else picture
     try:
         record = _opened[0](source)
@@ -46,7 +47,8 @@ def answer_of(picture: str) -> Answer:
         return {"error": type(error).__name__, "words": _hash(f"{error.what} {error.got}")}
     content = {key: value for key, value in record_as_dict(record).items() if key not in _CHANGING}
     numbers = json.dumps(content, sort_keys=True)
-    return {"csv": _hash(csv_text(record)), "json": _hash(numbers), "words": _hash("\n".join(record.warnings))}
+    words = "\n".join(warning.text for warning in record.warnings)
+    return {"csv": _hash(csv_text(record)), "json": _hash(numbers), "words": _hash(words)}
 
 
 def pictures_of(folder: Path) -> list[str]:

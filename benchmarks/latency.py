@@ -17,15 +17,16 @@ import cv2
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.common import spread, write_results
-from ecg_trt.config import Options
+from ecg_trt.config import RuntimeOptions
 from ecg_trt.errors import OptionError
 
 _LOAD = (
-    "import sys, time; t = time.perf_counter(); from ecg_trt import Digitizer, Options; "
-    "d = Digitizer(Options(backend=sys.argv[1])); print(time.perf_counter() - t)"
+    "import sys, time; t = time.perf_counter(); from ecg_trt import Digitizer, RuntimeOptions; "
+    "d = Digitizer(RuntimeOptions(backend=sys.argv[1])); print(time.perf_counter() - t)"
 )
 _PEAK = (
-    "import sys, resource; from ecg_trt import digitize; digitize(sys.argv[1], backend=sys.argv[2]); "
+    "import sys, resource; from ecg_trt import RuntimeOptions as R, digitize; "
+    "digitize(sys.argv[1], None, R(backend=sys.argv[2])); "
     "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
 )
 
@@ -57,7 +58,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=None)
     args = parser.parse_args()
     try:
-        Options(backend=args.backend)
+        RuntimeOptions(backend=args.backend)
     except OptionError as error:
         parser.error(str(error))
     load = load_seconds(5, args.backend)
@@ -83,7 +84,7 @@ def _measure(
     from ecg_trt.digitizer import Digitizer
 
     steps: dict[str, list[float]] = {}
-    with Digitizer(Options(backend=backend)) as digitizer:
+    with Digitizer(RuntimeOptions(backend=backend)) as digitizer:
         for k in range(repeats + 2):
             start = time.perf_counter()
             record = digitizer(str(photo))

@@ -88,7 +88,7 @@ def true_pen(page: Page, shot: Shot, grid: GridWarp, flat: RectifiedPage, strips
 def judge(digitizer: Digitizer, seed: int, records: Sequence[Array]) -> list[float]:
     """SNR of each of `CASES`, dB. Raises `EcgTrtError` where the page is not read."""
     page, shot, photo = draw_scene(seed, records)
-    reading = digitizer.digitize_with_views(photo)
+    reading = digitizer.read(photo)
 
     def score(flat: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) -> float:
         signal, _, _ = assemble(flat, strips, trace, leads=LEADS, speed=_SPEED, gain=_GAIN, fs=_FS)

@@ -16,8 +16,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ecg_trt.batch import digitize_many
-    from ecg_trt.config import Options
+    from ecg_trt.batch import DigitizerPool, digitize_many
+    from ecg_trt.config import ReadOptions, RuntimeOptions
     from ecg_trt.digitizer import Digitizer, digitize
     from ecg_trt.errors import (
         BackendError,
@@ -58,6 +58,7 @@ __all__ = [
     "DeviceFaultError",
     "DeviceMemoryError",
     "Digitizer",
+    "DigitizerPool",
     "DriverError",
     "EcgRecord",
     "EcgTrtError",
@@ -67,7 +68,6 @@ __all__ = [
     "NoEcgFoundError",
     "NotAnImageError",
     "OptionError",
-    "Options",
     "OutputError",
     "PageError",
     "PhotoNotFoundError",
@@ -76,7 +76,9 @@ __all__ = [
     "PlanError",
     "PlanMismatchError",
     "PlanMissingError",
+    "ReadOptions",
     "ResolutionError",
+    "RuntimeOptions",
     "TruncatedImageError",
     "WeightsError",
     "__version__",
@@ -86,8 +88,10 @@ __all__ = [
 
 _HOMES = {
     "Digitizer": "digitizer",
+    "DigitizerPool": "batch",
     "EcgRecord": "record",
-    "Options": "config",
+    "ReadOptions": "config",
+    "RuntimeOptions": "config",
     "digitize": "digitizer",
     "digitize_many": "batch",
 }

@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
 from queue import SimpleQueue
+from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from ecg_trt.backends.runtime import PhotoDecoder, available_cores
-from ecg_trt.config import Options
-from ecg_trt.errors import DeviceFaultError, EcgTrtError, InputError, PageError
+from ecg_trt.closeable import Closeable
+from ecg_trt.config import ReadOptions, RuntimeOptions
+from ecg_trt.errors import DeviceFaultError, EcgTrtError, InputError, OptionError, PageError
 from ecg_trt.io.readers.pillow import EncodedPhoto, load_photo, read_photo
 from ecg_trt.record import EcgRecord
 from ecg_trt.types import Array, Photo
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | Array"
 
-_Item = TypeVar("_Item")
+_Item: TypeAlias = "tuple[Source, ReadOptions]"
+_Work = TypeVar("_Work")
 _Result = TypeVar("_Result")
 
 _AHEAD, _MOST_AHEAD = 1, 8  # decoded photos that may wait, on a CPU and for a GPU; one of 50 megapixels takes 150 MB
@@ -34,23 +37,26 @@ _AHEAD, _MOST_AHEAD = 1, 8  # decoded photos that may wait, on a CPU and for a G
 
 @dataclass(frozen=True, slots=True)
 class _Decoded:
-    """A photo, decoded or at least loaded, or why there is none, and how long that took."""
+    """A photo, decoded or at least loaded, or why there is none, how long that took, and how it is to be read."""
 
     photo: Photo | EncodedPhoto | EcgTrtError
     decode_ms: float
+    options: ReadOptions
 
 
 def digitize_many(
-    photos: Iterable[Source], options: Options | None = None, digitizer: Digitizer | None = None
-) -> Generator[EcgRecord | EcgTrtError, None, None]:
-    """Digitizes photos in order; one bad photo harms no other.
+    photos: Iterable[Source], options: ReadOptions | Iterable[ReadOptions] | None = None,
+    runtime_options: RuntimeOptions | None = None, *, digitizer: Digitizer | None = None,
+) -> Generator[EcgRecord | EcgTrtError, None, None]:  # fmt: skip
+    """Digitize photos in order; one bad photo harms no other.
 
-    On a GPU two photos are in flight: what one thinks about on the CPU hides behind the other's work on the GPU.
+    On a GPU two photos are in flight: the CPU's work on one hides behind the GPU's work on the other.
 
     Args:
         photos: paths, encoded bytes or (H, W, 3) uint8 RGB arrays; taken one by one, so a generator will do.
-        options: settings for all of them.
-        digitizer: an open one to use; the caller closes it. `options` must be those it was made with.
+        options: how they are read: one for all, or one for each photo, as many as there are photos.
+        runtime_options: what runs the networks.
+        digitizer: an open one to use in place of `runtime_options`; the caller closes it.
 
     Yields:
         For each photo its record, or the error that it met. An error that nobody foresaw is an `EcgTrtError`
@@ -58,50 +64,151 @@ def digitize_many(
 
     Raises:
         BackendError: the networks cannot be loaded at all.
-        DeviceFaultError: the GPU has failed, as the last error yielded says; nothing more can be done on it in this
+        DeviceFaultError: the GPU has failed, as the last error yielded shows; nothing more can be done on it in this
             process. A photo too large for the GPU's memory, however, is an error of that photo alone.
+        ValueError: more or fewer options than photos.
     """
-    with closing(_many(photos, options, digitizer, _record)) as records:
+    with closing(_many(photos, options, runtime_options, digitizer, _record)) as records:
         yield from records
 
 
 def read_many(
-    photos: Iterable[Source], options: Options | None = None, digitizer: Digitizer | None = None
-) -> Generator[Reading | EcgTrtError, None, None]:
-    """As `digitize_many`, but yields readings, with everything that an overlay needs. Raises as that does."""
-    with closing(_many(photos, options, digitizer, _reading)) as readings:
+    photos: Iterable[Source], options: ReadOptions | Iterable[ReadOptions] | None = None,
+    runtime_options: RuntimeOptions | None = None, *, digitizer: Digitizer | None = None,
+) -> Generator[Reading | EcgTrtError, None, None]:  # fmt: skip
+    """Read photos as `digitize_many` does, but yield readings, with everything that an overlay needs."""
+    with closing(_many(photos, options, runtime_options, digitizer, _reading)) as readings:
         yield from readings
+
+
+class DigitizerPool(Closeable):
+    """Open networks that many threads share: a photo is submitted from any thread and answered by a future.
+
+    There are as many worker slots as photos are worth having in flight: two on a GPU, one on the CPU, whose networks
+    use all cores for one photo.
+
+    Args:
+        runtime_options: what runs the networks.
+        options: how photos are read that are submitted without options of their own.
+        waiting: photos that may wait for a slot; `submit` blocks while as many do.
+        digitizer: an open one to use in place of `runtime_options`; the caller closes it.
+
+    Raises:
+        BackendError: the networks cannot be loaded.
+
+    Example:
+        >>> with DigitizerPool() as pool:  # doctest: +SKIP
+        ...     first, second = pool.submit("a.jpg"), pool.submit("b.jpg", ReadOptions(speed=50))
+        ...     record = first.result()
+    """
+
+    def __init__(
+        self, runtime_options: RuntimeOptions | None = None, options: ReadOptions | None = None, *,
+        waiting: int = 64, digitizer: Digitizer | None = None,
+    ) -> None:  # fmt: skip
+        from ecg_trt.digitizer import Digitizer
+
+        if waiting < 1:
+            raise OptionError("The pool cannot be opened", got=f"waiting={waiting}", expected="1 or more",
+                              mend="Leave waiting out to get the default.")  # fmt: skip
+        with ExitStack() as stack:
+            first = digitizer or stack.enter_context(Digitizer(runtime_options))
+            self.options = options or ReadOptions()
+            self._slots = _SlotQueue(first.with_twins())
+            self._room = BoundedSemaphore(waiting + len(self._slots))
+            self._threads = ThreadPoolExecutor(len(self._slots), thread_name_prefix="ecg-trt-pool")
+            stack.callback(self._threads.shutdown, wait=True, cancel_futures=True)
+            self._stack = stack.pop_all()
+
+    @property
+    def slots(self) -> int:
+        """Number of photos that are digitized at a time."""
+        return len(self._slots)
+
+    def submit(self, photo: Source, options: ReadOptions | None = None) -> Future[EcgRecord]:
+        """Digitize a photo in one of the slots, as soon as one is free.
+
+        Args:
+            photo: a path, encoded bytes or an (H, W, 3) uint8 RGB array.
+            options: of this photo, those of the pool if None.
+
+        Returns:
+            A future of the record; it raises what `Digitizer` raises.
+
+        Raises:
+            RuntimeError: the pool is closed.
+        """
+        self._room.acquire()
+        try:
+            future = self._threads.submit(self._slots.lend, lambda slot: slot(photo, options or self.options))
+        except RuntimeError:
+            self._room.release()
+            raise
+        future.add_done_callback(lambda _: self._room.release())
+        return future
+
+    def close(self) -> None:
+        """Cancel what waits, finish what is in flight, close the networks; more than once is fine."""
+        self._stack.close()
+
+
+class _SlotQueue:
+    """Digitizers that are lent out one at a time each."""
+
+    def __init__(self, slots: Sequence[Digitizer]) -> None:
+        self._count = len(slots)
+        self._free: SimpleQueue[Digitizer] = SimpleQueue()
+        for slot in slots:
+            self._free.put(slot)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def lend(self, work: Callable[[Digitizer], _Result]) -> _Result:
+        """Wait for a free slot and do the work with it."""
+        slot = self._free.get()
+        try:
+            return work(slot)
+        finally:
+            self._free.put(slot)
 
 
 def _many(
     photos: Iterable[Source],
-    options: Options | None,
+    options: ReadOptions | Iterable[ReadOptions] | None,
+    runtime_options: RuntimeOptions | None,
     digitizer: Digitizer | None,
     read: Callable[[Digitizer, _Decoded], _Result],
 ) -> Generator[_Result | EcgTrtError, None, None]:
-    """Decodes ahead and lets each slot `read`; results keep the photos' order."""
+    """Decode ahead and let each slot `read`; results keep the photos' order."""
     from ecg_trt.digitizer import Digitizer
 
-    options = options or Options()
     with ExitStack() as stack:
-        first = digitizer or stack.enter_context(Digitizer(options))
-        photos, slots = _slots(iter(photos), first)
+        first = digitizer or stack.enter_context(Digitizer(runtime_options))
+        items, slots = _slots(_with_options(photos, options or first.options), first)
         ahead = _AHEAD if len(slots) == 1 else min(max(len(slots), available_cores() - len(slots)), _MOST_AHEAD)
         stage = first.runtime.ops.stage if len(slots) > 1 else None  # for one photo it would not be worth the memory
-        decode = partial(_decode, options=options, decoder=first.runtime.decoder, stage=stage)
-        decoded = stack.enter_context(closing(_ordered(photos, decode, ahead, ahead, "ecg-trt-decode")))
+        decode = partial(_decode, decoder=first.runtime.decoder, stage=stage)
+        decoded = stack.enter_context(closing(_ordered(items, decode, ahead, ahead, "ecg-trt-decode")))
         if len(slots) == 1:  # in this thread: some drivers serve no other
             yield from _until_a_fault(_guarded(read, first, photo) for photo in decoded)
         else:
             yield from _until_a_fault(stack.enter_context(closing(_in_slots(slots, decoded, read))))
 
 
-def _slots(photos: Iterator[Source], first: Digitizer) -> tuple[Iterator[Source], Sequence[Digitizer]]:
+def _with_options(photos: Iterable[Source], options: ReadOptions | Iterable[ReadOptions]) -> Iterator[_Item]:
+    """Each photo with how it is read."""
+    if isinstance(options, ReadOptions):
+        return ((photo, options) for photo in photos)
+    return zip(photos, options, strict=True)
+
+
+def _slots(items: Iterator[_Item], first: Digitizer) -> tuple[Iterator[_Item], Sequence[Digitizer]]:
     """All photos, and digitizers for those in flight: a twin takes memory and time, too much for a single photo."""
     if first.slots == 1:
-        return photos, (first,)
-    seen = list(islice(photos, 2))
-    return chain(seen, photos), first.with_twins() if len(seen) > 1 else (first,)
+        return items, (first,)
+    seen = list(islice(items, 2))
+    return chain(seen, items), first.with_twins() if len(seen) > 1 else (first,)
 
 
 def _until_a_fault(results: Iterable[_Result | EcgTrtError]) -> Iterator[_Result | EcgTrtError]:
@@ -121,22 +228,16 @@ def _in_slots(
     slots: Sequence[Digitizer], decoded: Iterable[_Decoded], read: Callable[[Digitizer, _Decoded], _Result]
 ) -> Generator[_Result | EcgTrtError, None, None]:
     """As many photos in flight as there are slots, and as many waiting: no slot idles while the consumer is busy."""
-    free: SimpleQueue[Digitizer] = SimpleQueue()
-    for slot in slots:
-        free.put(slot)
+    queue = _SlotQueue(slots)
 
     def work(photo: _Decoded) -> _Result | EcgTrtError:
-        slot = free.get()
-        try:
-            return _guarded(read, slot, photo)
-        finally:
-            free.put(slot)
+        return queue.lend(lambda slot: _guarded(read, slot, photo))
 
     yield from _ordered(decoded, work, len(slots), len(slots), "ecg-trt-slot")
 
 
 def _ordered(
-    items: Iterable[_Item], work: Callable[[_Item], _Result], threads: int, ahead: int, name: str
+    items: Iterable[_Work], work: Callable[[_Work], _Result], threads: int, ahead: int, name: str
 ) -> Generator[_Result, None, None]:
     """Works on items in threads, `ahead` of what is asked for, and yields the results in the items' order."""
     waiting: deque[Future[_Result]] = deque()
@@ -152,10 +253,9 @@ def _ordered(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _decode(
-    source: Source, options: Options, decoder: PhotoDecoder | None, stage: Callable[[Array], Array] | None
-) -> _Decoded:
+def _decode(item: _Item, decoder: PhotoDecoder | None, stage: Callable[[Array], Array] | None) -> _Decoded:
     """In a thread of its own, as Pillow lets go of the interpreter's lock; what the slots decode is only loaded."""
+    source, options = item
 
     def read() -> Photo | EncodedPhoto:
         encoded = None if decoder is None else load_photo(source)
@@ -164,10 +264,6 @@ def _decode(
         photo = read_photo(encoded or source, max_pixels=options.max_pixels, min_pixels=options.min_pixels)
         return photo if stage is None else replace(photo, image=stage(photo.image))
 
-    return _timed(read)
-
-
-def _timed(read: Callable[[], Photo | EncodedPhoto]) -> _Decoded:
     start = time.perf_counter()
     photo: Photo | EncodedPhoto | EcgTrtError
     try:
@@ -176,7 +272,7 @@ def _timed(read: Callable[[], Photo | EncodedPhoto]) -> _Decoded:
         photo = error
     except Exception as error:
         photo = _unforeseen(error)
-    return _Decoded(photo, 1e3 * (time.perf_counter() - start))
+    return _Decoded(photo, 1e3 * (time.perf_counter() - start), options)
 
 
 def _guarded(
@@ -196,12 +292,12 @@ def _guarded(
 
 def _record(digitizer: Digitizer, decoded: _Decoded) -> EcgRecord:
     assert not isinstance(decoded.photo, EcgTrtError)
-    return _with_decode_time(digitizer(decoded.photo), decoded.decode_ms)
+    return _with_decode_time(digitizer(decoded.photo, decoded.options), decoded.decode_ms)
 
 
 def _reading(digitizer: Digitizer, decoded: _Decoded) -> Reading:
     assert not isinstance(decoded.photo, EcgTrtError)
-    reading = digitizer.digitize_with_views(decoded.photo)
+    reading = digitizer.read(decoded.photo, decoded.options)
     return replace(reading, record=_with_decode_time(reading.record, decoded.decode_ms))
 
 

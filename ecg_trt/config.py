@@ -1,4 +1,4 @@
-"""What can be asked for, checked once at the door."""
+"""Options of the runtime and of a reading, checked once at the door."""
 
 from __future__ import annotations
 
@@ -21,23 +21,49 @@ MIN_FS, MAX_FS = 50.0, 2000.0
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """Settings of a digitizer; "auto" means: read it from the page.
+class RuntimeOptions:
+    """What runs the networks, chosen once for many photos.
 
     Attributes:
-        layout: "auto", a name in `layout.LAYOUTS`, or "strips" for a page of other leads, read strip by strip.
-        speed: paper speed, "auto", 25 or 50 mm/s.
-        gain: "auto", 5, 10 or 20 mm/mV.
-        fs: samples a second of the record, 50 .. 2000 Hz.
-        backend: what runs the networks: "trt" or "rtx" (TensorRT, on a GPU), "ort" (ONNX Runtime, on the CPU); "auto"
-            for the best that is to be had.
+        backend: "trt" or "rtx" (TensorRT, on a GPU), "ort" (ONNX Runtime, on the CPU), or "auto" for the best of these
+            that is available.
         model: size of the networks: "small", or "base", whose trace network is wider, for GPUs.
         views: how often each part of a trace is shown to its network: 1; 2, mirrored too; or 4, moved by a pixel as
             well, at as many times the work of that network.
-        min_px_per_mm: photos with fewer pixels a millimetre of paper are refused.
-        min_quality: pages whose mean quality comes out lower are refused, 0 .. 1.
-        min_pixels: photos with fewer pixels are refused.
-        max_pixels: photos with more pixels are refused before they are decoded.
+        threads: CPU threads of the networks, 0 for all cores.
+
+    Raises:
+        OptionError: a value outside its range.
+    """
+
+    backend: str = AUTO
+    model: str = MODELS[0]
+    views: int = 1
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        _check_choice("backend", self.backend, BACKENDS)
+        _check_choice("model", self.model, MODELS)
+        _check_choice("views", self.views, VIEWS)
+        if not isinstance(self.threads, int) or self.threads < 0:
+            raise OptionError("threads is out of range", got=repr(self.threads), expected="0 (all cores) or more",
+                              mend="Leave threads out to get the default.")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How one photo is read; "auto" is read from the page.
+
+    Attributes:
+        layout: "auto", a name in `layout.LAYOUTS`, or "strips" for a page of other leads, read row by row.
+        speed: paper speed, "auto", 25 or 50 mm/s.
+        gain: "auto", 5, 10 or 20 mm/mV.
+        fs: samples a second of the record, 50 .. 2000 Hz.
+        min_px_per_mm: photos with fewer pixels a millimetre of paper are rejected.
+        min_quality: pages whose mean quality comes out lower are rejected, 0 .. 1.
+        min_pixels: photos with fewer pixels are rejected.
+        max_pixels: photos with more pixels are rejected before they are decoded.
 
     Raises:
         OptionError: a value outside its range.
@@ -47,27 +73,25 @@ class Options:
     speed: str | float = AUTO
     gain: str | float = AUTO
     fs: float = 500.0
-    backend: str = AUTO
-    model: str = MODELS[0]
-    views: int = 1
     min_px_per_mm: float = 2.0
     min_quality: float = 0.0
     min_pixels: int = 150_000
     max_pixels: int = 50_000_000
 
     def __post_init__(self) -> None:
-        """Checks every value and turns "25" into 25.0."""
+        """Check every value and turn "25" into 25.0."""
         _check_choice("layout", self.layout, (AUTO, *LAYOUTS, STRIPS))
-        _check_choice("backend", self.backend, BACKENDS)
-        _check_choice("model", self.model, MODELS)
-        _check_choice("views", self.views, VIEWS)
-        object.__setattr__(self, "speed", _auto_or_one_of("speed", self.speed, PAPER_SPEEDS_MM_PER_S, "mm/s"))
-        object.__setattr__(self, "gain", _auto_or_one_of("gain", self.gain, GAINS_MM_PER_MV, "mm/mV"))
-        object.__setattr__(self, "fs", _in_range("fs", self.fs, MIN_FS, MAX_FS, "Hz"))
-        object.__setattr__(
-            self, "min_px_per_mm", _in_range("min_px_per_mm", self.min_px_per_mm, 0.5, 100.0, "px/mm")
-        )
-        object.__setattr__(self, "min_quality", _in_range("min_quality", self.min_quality, 0.0, 1.0, "(1 is best)"))
+        for name, choices, unit in (
+            ("speed", PAPER_SPEEDS_MM_PER_S, "mm/s"),
+            ("gain", GAINS_MM_PER_MV, "mm/mV"),
+        ):
+            object.__setattr__(self, name, _auto_or_one_of(name, getattr(self, name), choices, unit))
+        for name, low, high, unit in (
+            ("fs", MIN_FS, MAX_FS, "Hz"),
+            ("min_px_per_mm", 0.5, 100.0, "px/mm"),
+            ("min_quality", 0.0, 1.0, "(1 is best)"),
+        ):
+            object.__setattr__(self, name, _in_range(name, getattr(self, name), low, high, unit))
         if not 0 < self.min_pixels <= self.max_pixels:
             raise OptionError(
                 "The limits in pixels contradict each other",

@@ -13,12 +13,12 @@ import numpy as np
 from ecg_trt.backends.runtime import NETWORKS, Runtime
 from ecg_trt.backends.select import open_runtime
 from ecg_trt.closeable import Closeable
-from ecg_trt.config import Options
+from ecg_trt.config import ReadOptions, RuntimeOptions
 from ecg_trt.errors import DeviceError, IncompletePageError
 from ecg_trt.inference.views import Views
 from ecg_trt.io.readers.pillow import EncodedPhoto, load_photo, read_photo
 from ecg_trt.layout import RECORD_SECONDS
-from ecg_trt.page.calibration import ReadScales
+from ecg_trt.page.calibration import ReadScales, given_scales
 from ecg_trt.page.candidate import PageCandidate
 from ecg_trt.page.locator import PageLocator
 from ecg_trt.page.scales import Scales, told_alone
@@ -71,10 +71,10 @@ class Digitizer(Closeable):
     One photo at a time: a second one in flight needs a twin.
 
     Args:
-        options: settings for every photo.
-        threads: CPU threads of the networks, 0 for all cores.
-        runtime: open networks and pixel work, closed by who opened them, after this; those of `options.backend` and
-            `options.model` if None.
+        runtime_options: what runs the networks.
+        options: how photos are read that come without options of their own.
+        runtime: open networks and pixel work, closed by who opened them, after this; those of `runtime_options` if
+            None.
         calibration: what the quality rests on, the package's own if None.
 
     Raises:
@@ -83,27 +83,28 @@ class Digitizer(Closeable):
     Example:
         >>> with Digitizer() as digitizer:  # doctest: +SKIP
         ...     record = digitizer("photo.jpg")
+        ...     fine = digitizer("photo.jpg", ReadOptions(fs=1000))
     """
 
     def __init__(
-        self, options: Options | None = None, *, threads: int = 0, runtime: Runtime | None = None,
-        calibration: Calibration | None = None,
+        self, runtime_options: RuntimeOptions | None = None, *, options: ReadOptions | None = None,
+        runtime: Runtime | None = None, calibration: Calibration | None = None,
     ) -> None:  # fmt: skip
-        self.options = options or Options()
+        self.runtime_options, self.options = runtime_options or RuntimeOptions(), options or ReadOptions()
         self._calibration = calibration or load_calibration()
         self._is_owner = runtime is None
         self._twins: list[Digitizer] = []
-        self.runtime = runtime or open_runtime(self.options.backend, model=self.options.model, threads=threads)
+        chosen = self.runtime_options
+        self.runtime = runtime or open_runtime(chosen.backend, model=chosen.model, threads=chosen.threads)
         networks = list_weights(folder_of(self.runtime.model))
         self._weights = {name: digest[:12] for name, digest in networks.items()}
         self._ops = ops = self.runtime.ops
         stage0, stage1, stage2, caption = (self.runtime.backends[name] for name in NETWORKS)
-        if self.options.views > 1:
-            stage2 = Views(stage2, TRACE_VIEWS[: self.options.views], ops=ops)
+        if chosen.views > 1:
+            stage2 = Views(stage2, TRACE_VIEWS[: chosen.views], ops=ops)
         self._rectify, self._trace = Rectify(stage1, ops), Trace(stage2, ops)
-        align = Align(stage0, ops, self.options.min_px_per_mm)
-        self._find = PageLocator(align, self._rectify, ops, self.options.layout)
-        self._caption, self._scales = Caption(caption, ops), ReadScales(ops, self.options)
+        self._find = PageLocator(Align(stage0, ops), self._rectify, ops)
+        self._caption, self._scales = Caption(caption, ops), ReadScales(ops)
 
     @property
     def slots(self) -> int:
@@ -122,7 +123,9 @@ class Digitizer(Closeable):
             except DeviceError as error:
                 _log.info("only %d of %d photos in flight: %s", 1 + len(self._twins), self.slots, error)
                 break
-            twin = Digitizer(self.options, runtime=runtime, calibration=self._calibration)
+            twin = Digitizer(
+                self.runtime_options, options=self.options, runtime=runtime, calibration=self._calibration
+            )
             twin._is_owner = True
             self._twins.append(twin)
         return (self, *self._twins)
@@ -134,38 +137,39 @@ class Digitizer(Closeable):
         if self._is_owner:
             self.runtime.close()
 
-    def __call__(self, source: Source | Photo) -> EcgRecord:
-        """Digitizes one photo.
+    def __call__(self, source: Source | Photo, options: ReadOptions | None = None) -> EcgRecord:
+        """Digitize one photo.
 
         Args:
             source: a path, the bytes of an image file (`EncodedPhoto` if they have a name), a decoded `Photo`, or an
                 (H, W, 3) uint8 RGB array.
+            options: of this photo, those of the digitizer if None.
 
         Raises:
             InputError: the source is no usable image.
             PageError: the image shows no ECG page that can be read.
         """
-        return self._read(source).record
+        return self._read(source, options or self.options).record
 
-    def digitize_with_views(self, source: Source | Photo) -> Reading:
-        """Digitizes one photo and keeps what every stage found. Raises as `__call__` does."""
-        reading = self._read(source)
+    def read(self, source: Source | Photo, options: ReadOptions | None = None) -> Reading:
+        """Digitize one photo and keep what every stage found. Raises as `__call__` does."""
+        reading = self._read(source, options or self.options)
         image, seen = self._ops.download(reading.page.image, reading.page.seen)
         return replace(reading, page=replace(reading.page, image=image, seen=seen))
 
-    def _read(self, source: Source | Photo) -> Reading:
+    def _read(self, source: Source | Photo, options: ReadOptions) -> Reading:
         """The flat page stays where the pixel work left it."""
         clock = StepTimer()
         with clock("decode"):
-            photo = source if isinstance(source, Photo) else self._decoded(source)
+            photo = source if isinstance(source, Photo) else self._decoded(source, options)
         with clock("upload"):
             photo = replace(photo, image=self._ops.upload(photo.image))
-        look = self._find(photo, clock)
+        look = self._find(photo, options, clock)
         with clock("refine"):
             refined = look.refined or self._find.refine(photo, look)
             look, (grid, strips, letters) = replace(look, refined=refined), refined
         with clock("scales"):
-            page, scales_by = self._told(photo, look)
+            page, scales_by = self._told(photo, look, options)
         with clock("flatten"):
             px_per_mm = trace_px_per_mm(scales_by(0.0).gain_mm_per_mv)
             if px_per_mm != page.px_per_mm:
@@ -179,37 +183,39 @@ class Digitizer(Closeable):
             scales = scales_by(fast_odds(heights_mm(page, strips, trace), page.px_per_mm[0]))
             assert look.naming is not None
             seen = replace(look, grid=grid, naming=replace(look.naming, strips=strips))
-            record, residual, features = self._record(photo, page, seen, trace, scales)
+            record, residual, features = self._record(photo, page, seen, trace, scales, options)
         clock.ms["total"] = sum(clock.ms.values())
         record = replace(record, timings_ms={step: round(ms, 1) for step, ms in clock.ms.items()})
         return Reading(record, look.alignment, grid, look.marks, page, strips, trace, residual, features)
 
-    def _told(self, photo: Photo, look: PageCandidate) -> tuple[RectifiedPage, Callable[[float], Scales]]:
+    def _told(
+        self, photo: Photo, look: PageCandidate, options: ReadOptions
+    ) -> tuple[RectifiedPage, Callable[[float], Scales]]:
         """The flat page and its scales; where nothing tells them, print is sought farther from the rows."""
-        said = self._printed(photo, look)
-        page, scales_by = self._scaled(photo, look, said)
+        said = self._printed(photo, look, options)
+        page, scales_by = self._scaled(photo, look, said, options)
         wider = self._find.wider(photo, look) if scales_by(0.0).assumed else None
         if wider is not None:
-            more = self._printed(photo, wider)
-            page, scales_by = self._scaled(photo, look, more | told_alone(said))
+            more = self._printed(photo, wider, options)
+            page, scales_by = self._scaled(photo, look, more | told_alone(said), options)
         return page, scales_by
 
-    def _printed(self, photo: Photo, look: PageCandidate) -> dict[str, float]:
+    def _printed(self, photo: Photo, look: PageCandidate, options: ReadOptions) -> dict[str, float]:
         """What `Caption` reads, nothing where scales are given. It takes the flat page's room, which is void after."""
-        return {} if self._scales.are_given else self._caption(photo, look.grid, look.marks.label)
+        return {} if given_scales(options) is not None else self._caption(photo, look.grid, look.marks.label)
 
     def _scaled(
-        self, photo: Photo, look: PageCandidate, printed: dict[str, float]
+        self, photo: Photo, look: PageCandidate, printed: dict[str, float], options: ReadOptions
     ) -> tuple[RectifiedPage, Callable[[float], Scales]]:
         """The flat page, and its scales if that is printed."""
         assert look.naming is not None and look.refined is not None
         grid, strips, _ = look.refined
         page = self._rectify.flatten_rows(photo, grid, strips)
-        return page, self._scales(printed, look.marks, look.naming, page, strips)
+        return page, self._scales(printed, look.marks, look.naming, page, strips, options)
 
-    def _decoded(self, source: Source) -> Photo:
+    def _decoded(self, source: Source, options: ReadOptions) -> Photo:
         """The photo, decoded where the pixel work is done if that can be."""
-        limits = {"max_pixels": self.options.max_pixels, "min_pixels": self.options.min_pixels}
+        limits = {"max_pixels": options.max_pixels, "min_pixels": options.min_pixels}
         if self.runtime.decoder is not None:
             encoded = source if isinstance(source, EncodedPhoto) else load_photo(source)
             if encoded is not None:
@@ -220,14 +226,15 @@ class Digitizer(Closeable):
         return read_photo(source, **limits)
 
     def _record(
-        self, photo: Photo, page: RectifiedPage, look: PageCandidate, trace: TraceMap, scales: Scales
+        self, photo: Photo, page: RectifiedPage, look: PageCandidate, trace: TraceMap, scales: Scales,
+        options: ReadOptions,
     ) -> tuple[EcgRecord, float, Array]:
         """The record, the `limb_residual` and the features of its quality."""
         naming = look.naming
         assert naming is not None
         speed, gain = scales.speed_mm_per_s, scales.gain_mm_per_mv
         signal, sure, residual = assemble(
-            page, naming.strips, trace, leads=naming.leads, speed=speed, gain=gain, fs=self.options.fs,
+            page, naming.strips, trace, leads=naming.leads, speed=speed, gain=gain, fs=options.fs,
             seconds=RECORD_SECONDS if naming.is_known else naming.longest_mm / speed,
         )  # fmt: skip
         if not np.isfinite(signal).any() or np.nanmean(sure) < _LEAST_CONFIDENCE:
@@ -239,7 +246,7 @@ class Digitizer(Closeable):
             )
         evidence = Evidence(
             look.alignment, look.grid, page, naming, trace, scales,
-            lost_shares(signal, naming.strips, leads=naming.leads, speed=speed, fs=self.options.fs),
+            lost_shares(signal, naming.strips, leads=naming.leads, speed=speed, fs=options.fs),
         )  # fmt: skip
         features = lead_features(evidence, naming.leads)
         if self._calibration.foreignness(features) > self._calibration.most_foreign:
@@ -249,25 +256,28 @@ class Digitizer(Closeable):
         seen_quality = quality_of(self._calibration.seen_snr_db(features))
         warnings = warnings_of(evidence, quality, seen_quality, residual, leads=naming.leads)
         record = EcgRecord(
-            signal_mv=signal, fs=self.options.fs, lead_names=naming.leads, layout=naming.layout.name,
+            signal_mv=signal, fs=options.fs, lead_names=naming.leads, layout=naming.layout.name,
             layout_probability=naming.probability, paper_speed_mm_per_s=speed, gain_mm_per_mv=gain, quality=quality,
-            snr_db=snr_db, warnings=(*naming.notes, *scales.notes, *warnings), backend=self.runtime.name,
+            snr_db=snr_db, warnings=(*naming.warnings, *scales.warnings, *warnings), backend=self.runtime.name,
             weights=dict(self._weights), assumed=scales.assumed, source=photo.source,
         )  # fmt: skip
-        if not record.mean_quality >= self.options.min_quality:
-            raise reject_low_quality(record.mean_quality, self.options.min_quality, photo.source)
+        if not record.mean_quality >= options.min_quality:
+            raise reject_low_quality(record.mean_quality, options.min_quality, photo.source)
         return record, residual, features
 
 
-def digitize(source: Source, **options: object) -> EcgRecord:
-    """Digitizes one photo; opens and closes the networks for it.
+def digitize(
+    source: Source, options: ReadOptions | None = None, runtime_options: RuntimeOptions | None = None
+) -> EcgRecord:
+    """Digitize one photo; opens and closes the networks for it.
 
     Args:
         source: a path, the bytes of an image file, or an (H, W, 3) uint8 RGB array.
-        options: fields of `Options`.
+        options: how it is read.
+        runtime_options: what runs the networks.
 
     Raises:
         EcgTrtError: see `Digitizer`.
     """
-    with Digitizer(Options(**options)) as digitizer:  # type: ignore[arg-type]
+    with Digitizer(runtime_options, options=options) as digitizer:
         return digitizer(source)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecg_trt.types import Array
+from ecg_trt.types import Array, PageWarning
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +31,7 @@ class EcgRecord:
             (`quality.model.quality_of`).
         snr_db: (leads,) float32, the signal-to-noise ratio to be expected of each lead, dB, NaN for a lead that is not
             printed; from a calibration on synthetic pages, no measurement. Infinite for a truth.
-        warnings: sentences for a person.
+        warnings: what to know of how it was read, each with a code and a sentence.
         timings_ms: step to milliseconds.
         backend: what ran the networks.
         weights: network name to the first 12 hex digits of its sha256.
@@ -48,7 +48,7 @@ class EcgRecord:
     gain_mm_per_mv: float
     quality: Array
     snr_db: Array
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[PageWarning, ...] = ()
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     backend: str = ""
     weights: Mapping[str, str] = field(default_factory=dict)

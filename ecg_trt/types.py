@@ -8,6 +8,7 @@ them (5 mm a large box), x to the right, y down, with the origin at the first la
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
@@ -186,3 +187,46 @@ class TensorSpec:
     def __str__(self) -> str:
         sides = ", ".join("?" if side is None else str(side) for side in self.shape)
         return f"{self.name} {self.dtype} ({sides})"
+
+
+class WarningCode(str, Enum):
+    """Kinds of `PageWarning`; `docs/quality.md` explains each."""
+
+    UNRELIABLE_PAGE = "unreliable-page"
+    UNRELIABLE_LEADS = "unreliable-leads"
+    LIMB_LEADS_CONTRADICT = "limb-leads-contradict"
+    LAYOUT_UNCERTAIN = "layout-uncertain"
+    LAYOUT_UNKNOWN = "layout-unknown"
+    AVR_INVERTED = "avr-inverted"
+    TRACE_SHARED = "trace-shared"
+    WAVES_CUT = "waves-cut"
+    PARTLY_MISSING = "partly-missing"
+    LEADS_MISSING = "leads-missing"
+    ROWS_TOO_LONG = "rows-too-long"
+    ROWS_SHORT = "rows-short"
+    SPEED_ASSUMED = "speed-assumed"
+    GAIN_ASSUMED = "gain-assumed"
+    SPEED_FROM_BEATS = "speed-from-beats"
+    SPEED_DISPUTED = "speed-disputed"
+    GAIN_DISPUTED = "gain-disputed"
+    NO_GRID = "no-grid"
+    LOW_RESOLUTION = "low-resolution"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class PageWarning:
+    """Something that a reader of a record should know of how it was read.
+
+    Attributes:
+        code: its kind, for programs.
+        text: a sentence for a person.
+    """
+
+    code: WarningCode
+    text: str
+
+    def __str__(self) -> str:
+        return self.text

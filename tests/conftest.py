@@ -17,11 +17,11 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
-from ecg_trt.config import Options
+from ecg_trt.config import ReadOptions, RuntimeOptions
 from ecg_trt.errors import NoEcgFoundError
 from ecg_trt.layout import LAYOUTS, LEADS
 from ecg_trt.record import EcgRecord
-from ecg_trt.types import Array, Photo, RectifiedPage, Segment, Strip, TraceMap
+from ecg_trt.types import Array, PageWarning, Photo, RectifiedPage, Segment, Strip, TraceMap, WarningCode
 
 settings.register_profile("seeded", derandomize=True, deadline=None)
 settings.load_profile("seeded")
@@ -64,7 +64,8 @@ def make_record(n: int = 20, fs: float = 100.0, **changes: Any) -> EcgRecord:
         "paper_speed_mm_per_s": 25.0,
         "gain_mm_per_mv": 10.0,
         "quality": quality,
-        "warnings": ("Lead V6 is not printed.", "Übergröße: 5 µV"),
+        "warnings": (PageWarning(WarningCode.LEADS_MISSING, "Lead V6 is not printed."),
+                     PageWarning(WarningCode.GAIN_ASSUMED, "Übergröße: 5 µV")),
         "timings_ms": {"align": 12.34567, "trace": np.float32(2.5)},
         "backend": "fake",
         "weights": {"stage0": "0123456789ab"},
@@ -120,17 +121,19 @@ class FakeDigitizer:
     opened = 0
     slots = 1
 
-    def __init__(self, options: Options | None = None) -> None:
-        self.options = options or Options()
+    def __init__(
+        self, runtime_options: RuntimeOptions | None = None, *, options: ReadOptions | None = None
+    ) -> None:
+        self.runtime_options, self.options = runtime_options, options or ReadOptions()
         self.runtime = types.SimpleNamespace(
             name="fake", note="", decoder=None, ops=types.SimpleNamespace(stage=lambda image: image)
         )
 
     def with_twins(self) -> tuple[FakeDigitizer, ...]:
-        return (self, *(type(self)(self.options) for _ in range(self.slots - 1)))
+        return (self, *(type(self)(self.runtime_options, options=self.options) for _ in range(self.slots - 1)))
 
-    def __call__(self, source: Photo) -> EcgRecord:
-        return self.digitize_with_views(source).record
+    def __call__(self, source: Photo, options: ReadOptions | None = None) -> EcgRecord:
+        return self.read(source, options).record
 
     def __enter__(self) -> FakeDigitizer:
         type(self).opened += 1
@@ -139,13 +142,13 @@ class FakeDigitizer:
     def __exit__(self, *_: object) -> None:
         type(self).opened -= 1
 
-    def digitize_with_views(self, source: Photo) -> FakeReading:
+    def read(self, source: Photo, options: ReadOptions | None = None) -> FakeReading:
         low, high = source.image.min(), source.image.max()
         if high == 13:
             raise ZeroDivisionError("a bug")
         if low == high:
             raise NoEcgFoundError("No ECG", got="a uniform picture", expected="ECG paper", mend="Show it.")
-        return make_reading(make_record(n=50, fs=self.options.fs, source=source.source))
+        return make_reading(make_record(n=50, fs=(options or self.options).fs, source=source.source))
 
 
 @pytest.fixture

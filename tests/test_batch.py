@@ -14,8 +14,8 @@ import pytest
 from ecg_trt import batch
 from ecg_trt.backends.fake import FakeBackend
 from ecg_trt.backends.runtime import NETWORKS, Runtime
-from ecg_trt.batch import digitize_many, read_many
-from ecg_trt.config import Options
+from ecg_trt.batch import DigitizerPool, digitize_many, read_many
+from ecg_trt.config import ReadOptions
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import (
     DeviceFaultError,
@@ -23,6 +23,7 @@ from ecg_trt.errors import (
     EcgTrtError,
     NoEcgFoundError,
     NotAnImageError,
+    OptionError,
     PhotoNotFoundError,
 )
 from ecg_trt.io.readers.pillow import EncodedPhoto, read_photo
@@ -34,7 +35,7 @@ from ecg_trt.types import Photo
 def test_order_and_bad_photos(fake_digitizer, photo_path, tools, tmp_path):
     blank = np.full((500, 700, 3), 200, np.uint8)
     photos = [photo_path, tmp_path / "no.jpg", blank, b"no image", photo_path.read_bytes(), tools.picture()]
-    results = list(digitize_many(photos, Options(fs=250)))
+    results = list(digitize_many(photos, ReadOptions(fs=250)))
     kinds = [EcgRecord, PhotoNotFoundError, NoEcgFoundError, NotAnImageError, EcgRecord, EcgRecord]
     assert [type(result) for result in results] == kinds
     assert results[0].source == str(photo_path)
@@ -84,13 +85,13 @@ def test_decoding_overlaps_with_reading(fake_digitizer, tools, monkeypatch):
         return honest(*args, **kwargs)
 
     class Waiting(fake_digitizer):
-        def digitize_with_views(self, source):
+        def read(self, source, options=None):
             assert decoding_second.wait(10)
-            return super().digitize_with_views(source)
+            return super().read(source, options)
 
     monkeypatch.setattr(batch, "read_photo", read_photo)
     with Waiting() as digitizer:
-        assert len(list(read_many([tools.picture(), tools.picture()], Options(), digitizer))) == 2
+        assert len(list(read_many([tools.picture(), tools.picture()], digitizer=digitizer))) == 2
     fake_digitizer.opened = 0  # the subclass kept its own count
 
 
@@ -100,7 +101,7 @@ def test_photos_share_the_slots_and_keep_their_order(fake_digitizer, tools, monk
     together, lock, busy = threading.Barrier(slots), threading.Lock(), []
 
     class Slow(fake_digitizer):
-        def digitize_with_views(self, source):
+        def read(self, source, options=None):
             with lock:
                 assert self not in busy, "two photos in one slot"
                 busy.append(self)
@@ -110,7 +111,7 @@ def test_photos_share_the_slots_and_keep_their_order(fake_digitizer, tools, monk
                 raise ZeroDivisionError("a bug")
             with lock:
                 busy.remove(self)
-            return super().digitize_with_views(source)
+            return super().read(source, options)
 
     monkeypatch.setattr(sys.modules["ecg_trt.digitizer"], "Digitizer", Slow)
     monkeypatch.setattr(Slow, "slots", slots)
@@ -140,12 +141,12 @@ def test_a_slot_that_is_done_early_goes_on(fake_digitizer, tools, tmp_path, monk
     third = threading.Event()
 
     class Uneven(fake_digitizer):
-        def digitize_with_views(self, source):
+        def read(self, source, options=None):
             number = int(source.source.removesuffix(".png")[-1])
             if number == 2:
                 third.set()
             assert number or third.wait(10)
-            return super().digitize_with_views(source)
+            return super().read(source, options)
 
     monkeypatch.setattr(sys.modules["ecg_trt.digitizer"], "Digitizer", Uneven)
     monkeypatch.setattr(Uneven, "slots", 2)
@@ -165,15 +166,15 @@ def test_what_the_gpu_does_not_decode_is_decoded_ahead(fake_digitizer, photo_pat
             return data.startswith(b"\xff\xd8")
 
     class Slot(fake_digitizer):
-        def digitize_with_views(self, source):
+        def read(self, source, options=None):
             got.append(type(source))
-            return super().digitize_with_views(source if isinstance(source, Photo) else read_photo(source))
+            return super().read(source if isinstance(source, Photo) else read_photo(source))
 
     got = []
     with Slot() as digitizer:
         digitizer.runtime.decoder = Decoder()
         photos = [photo_path, tools.encode(tools.picture()), tools.picture(), b"no image", tmp_path / "no.jpg"]
-        results = list(digitize_many(photos, Options(), digitizer))
+        results = list(digitize_many(photos, digitizer=digitizer))
     assert got == [EncodedPhoto, Photo, Photo]
     assert [type(result) for result in results] == [EcgRecord] * 3 + [NotAnImageError, PhotoNotFoundError]
     assert len(seen) == 3
@@ -193,7 +194,7 @@ def test_a_twin_is_opened_for_a_second_photo_alone(fake_digitizer, tools, monkey
 
     with Counting() as digitizer:
         for count, opened in ((0, 0), (1, 0), (2, 1)):
-            results = list(digitize_many((tools.picture() for _ in range(count)), Options(), digitizer))
+            results = list(digitize_many((tools.picture() for _ in range(count)), digitizer=digitizer))
             assert [type(result) for result in results] == [EcgRecord] * count
             assert len(calls) == opened
     fake_digitizer.opened = 0  # the subclass kept its own count
@@ -213,7 +214,7 @@ def test_photos_for_several_slots_are_staged_while_they_are_decoded(fake_digitiz
     Staging.slots = slots
     with Staging() as digitizer:
         digitizer.runtime.ops.stage = stage
-        results = list(digitize_many([photo_path, b"no image", tools.picture()], Options(), digitizer))
+        results = list(digitize_many([photo_path, b"no image", tools.picture()], digitizer=digitizer))
     expected = EcgRecord if slots == 1 else NoEcgFoundError
     assert [type(result) for result in results] == [expected, NotAnImageError, expected]
     assert len(threads) == (0 if slots == 1 else 2)
@@ -271,7 +272,7 @@ def test_twins_are_kept_and_closed_first():
 
 def test_without_room_for_a_twin_one_slot_does_it_all(tools, caplog, monkeypatch):
     slots = Slots(room=1)
-    monkeypatch.setattr(Digitizer, "__call__", lambda self, source: tools.record())
+    monkeypatch.setattr(Digitizer, "__call__", lambda self, source, options: tools.record())
     with slots.open() as runtime, Digitizer(runtime=runtime) as digitizer, caplog.at_level("INFO", "ecg_trt"):
         results = list(digitize_many([tools.picture()] * 3, digitizer=digitizer))
     assert [type(result) for result in results] == [EcgRecord] * 3
@@ -305,13 +306,13 @@ def test_a_fault_of_the_gpu_ends_the_batch(fake_digitizer, tools, monkeypatch, s
     words = {"got": "CUDA_ERROR_ILLEGAL_ADDRESS", "expected": "success", "mend": "Start again."}
 
     class Failing(fake_digitizer):
-        def digitize_with_views(self, source):
+        def read(self, source, options=None):
             level = source.image[0, 0, 0]
             if level == 1:
                 raise DeviceMemoryError("Full", **words)
             if level == 2:
                 raise DeviceFaultError("Failed", **words)
-            return super().digitize_with_views(source)
+            return super().read(source, options)
 
     monkeypatch.setattr(sys.modules["ecg_trt.digitizer"], "Digitizer", Failing)
     monkeypatch.setattr(Failing, "slots", slots)
@@ -339,3 +340,27 @@ def test_a_broken_list_of_photos_closes_everything(fake_digitizer, tools):
 
     with pytest.raises(LookupError):
         list(digitize_many(photos()))
+
+
+def test_each_photo_may_have_options_of_its_own(fake_digitizer, tools) -> None:
+    options = [ReadOptions(fs=250), ReadOptions(fs=1000)]
+    first, second = digitize_many([tools.picture(), tools.picture(seed=1)], options)
+    assert (first.fs, second.fs) == (250, 1000)
+    with pytest.raises(ValueError, match="shorter"):
+        list(digitize_many([tools.picture()] * 3, options))
+
+
+def test_a_pool_answers_any_thread(fake_digitizer, tools) -> None:
+    with DigitizerPool(options=ReadOptions(fs=250), waiting=2) as pool:
+        assert pool.slots == 1
+        futures = [pool.submit(Photo(tools.picture(seed=k), "photo")) for k in range(4)]  # more than may wait
+        fine = pool.submit(Photo(tools.picture(), "photo"), ReadOptions(fs=1000))
+        refused = pool.submit(Photo(np.full((500, 700, 3), 7, np.uint8), "grey"))
+        assert [future.result().fs for future in futures] == [250] * 4
+        assert fine.result().fs == 1000
+        with pytest.raises(NoEcgFoundError):
+            refused.result()
+    with pytest.raises(RuntimeError):
+        pool.submit(tools.picture())
+    with pytest.raises(OptionError, match="waiting"):
+        DigitizerPool(waiting=0)

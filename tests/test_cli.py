@@ -118,7 +118,7 @@ def test_a_page_read_less_well_than_asked_for_fails(run, fake_digitizer, photo_p
     def refuse(self, source):
         raise reject_low_quality(0.31, self.options.min_quality, source.source)
 
-    monkeypatch.setattr(fake_digitizer, "digitize_with_views", refuse)
+    monkeypatch.setattr(fake_digitizer, "read", refuse)
     result = run(photo_path, "-o", tmp_path / "out", "--min-quality", 0.8)
     assert result.exit_code == 2
     assert "0.31" in result.stderr and "0.80" in result.stderr and "--min-quality" in result.stderr
@@ -240,7 +240,7 @@ def test_interruption(run, fake_digitizer, photo_path, tmp_path, monkeypatch):
     def interrupt(_self, _source):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fake_digitizer, "digitize_with_views", interrupt)
+    monkeypatch.setattr(fake_digitizer, "read", interrupt)
     result = run(photo_path, photo_path, "-o", tmp_path / "out")
     assert result.exit_code == 130
     assert "Interrupted" in result.stderr
@@ -251,8 +251,8 @@ def test_interruption(run, fake_digitizer, photo_path, tmp_path, monkeypatch):
 def test_the_flat_page_is_asked_for_by_overlays_alone(
     run, fake_digitizer, photo_path, tools, tmp_path, monkeypatch, overlay
 ):
-    asked, honest = [], fake_digitizer.digitize_with_views
-    monkeypatch.setattr(fake_digitizer, "digitize_with_views", lambda *args: asked.append(1) or honest(*args))
+    asked, honest = [], fake_digitizer.read
+    monkeypatch.setattr(fake_digitizer, "read", lambda *args: asked.append(1) or honest(*args))
     monkeypatch.setattr(fake_digitizer, "__call__", lambda self, source: tools.record(source=source.source))
     assert run(photo_path, "-o", tmp_path / "out", *["--overlay"] * overlay).exit_code == 0
     assert bool(asked) == overlay
@@ -261,7 +261,7 @@ def test_the_flat_page_is_asked_for_by_overlays_alone(
 
 def test_a_fault_of_the_gpu_ends_the_batch(run, fake_digitizer, blank, photo_path, tmp_path, monkeypatch):
     """What is written is kept; the photo is in the table, and the fault is told once, at the end."""
-    honest, others = fake_digitizer.digitize_with_views, [photo_path.with_name(f"{k}.jpg") for k in range(3)]
+    honest, others = fake_digitizer.read, [photo_path.with_name(f"{k}.jpg") for k in range(3)]
     for other in others:
         other.write_bytes(photo_path.read_bytes())
 
@@ -270,7 +270,7 @@ def test_a_fault_of_the_gpu_ends_the_batch(run, fake_digitizer, blank, photo_pat
             raise DeviceFaultError("It failed", got="ILLEGAL_ADDRESS", expected="success", mend="Start again.")
         return honest(self, source)
 
-    monkeypatch.setattr(fake_digitizer, "digitize_with_views", fail)
+    monkeypatch.setattr(fake_digitizer, "read", fail)
     result = run(photo_path, blank, *others, "-o", tmp_path / "out")
     assert result.exit_code == 2
     assert names(tmp_path / "out") == ["photo.csv", "photo.json"]

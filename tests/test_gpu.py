@@ -9,7 +9,6 @@ import pytest
 
 from ecg_trt.backends.select import open_runtime
 from ecg_trt.batch import digitize_many
-from ecg_trt.config import Options
 from ecg_trt.cuda.device import DeviceInfo, probe
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import BackendError
@@ -31,7 +30,7 @@ def gpu(request: pytest.FixtureRequest) -> Iterator[Digitizer]:
         runtime = open_runtime(request.param)
     except BackendError as error:
         pytest.skip(str(error))
-    with runtime, Digitizer(Options(), runtime=runtime) as digitizer:
+    with runtime, Digitizer(runtime=runtime) as digitizer:
         yield digitizer
 
 

@@ -15,7 +15,7 @@ from build_engines.export import Precision, export
 from build_engines.profile import SPECS
 from ecg_trt.backends.runtime import NETWORKS
 from ecg_trt.batch import digitize_many
-from ecg_trt.config import Options
+from ecg_trt.config import RuntimeOptions
 from ecg_trt.digitizer import Digitizer, Reading
 from ecg_trt.errors import EcgTrtError, NoEcgFoundError
 from ecg_trt.metrics import score_record
@@ -41,7 +41,7 @@ def gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         move_in(patch, tmp_path_factory.mktemp("home"))
         plug_in(patch, driver)
         save_plans({name: export(weights_path(name), Precision.FP32, SPECS[name].shapes) for name in NETWORKS})
-        with Digitizer(Options(backend="rtx")) as digitizer:
+        with Digitizer(RuntimeOptions(backend="rtx")) as digitizer:
             yield digitizer, driver
     assert driver.live == {}
     assert driver.faults == []
@@ -56,7 +56,7 @@ def photo() -> Array:
 
 @pytest.fixture(scope="module")
 def reading(digitizer: Digitizer, photo: Array) -> Reading:
-    return digitizer.digitize_with_views(photo)
+    return digitizer.read(photo)
 
 
 def agreement_db(expected: EcgRecord, got: EcgRecord) -> float:
@@ -88,7 +88,7 @@ def test_the_signal_is_the_cpu_s(gpu: Pair, photo: Array, reading: Reading) -> N
 
 
 def test_several_views_say_on_the_gpu_what_they_say_on_the_cpu(gpu: Pair, photo: Array, digitizer: Digitizer) -> None:
-    options = Options(views=2)
+    options = RuntimeOptions(views=2)
     expected, got = (Digitizer(options, runtime=one.runtime)(photo) for one in (digitizer, gpu[0]))
     assert agreement_db(expected, got) > AGREE_DB
     assert answered_by_one(expected, got) <= 2
@@ -97,7 +97,7 @@ def test_several_views_say_on_the_gpu_what_they_say_on_the_cpu(gpu: Pair, photo:
 
 
 def test_an_overlay_shows_the_page(gpu: Pair, photo: Array, reading: Reading) -> None:
-    got = gpu[0].digitize_with_views(photo).page
+    got = gpu[0].read(photo).page
     assert got.image.shape == reading.page.image.shape
     off = np.abs(got.image.astype(int) - reading.page.image)[got.seen & reading.page.seen]
     assert off.mean() < 1
@@ -106,7 +106,7 @@ def test_an_overlay_shows_the_page(gpu: Pair, photo: Array, reading: Reading) ->
 
 def test_two_slots_keep_the_order(gpu: Pair, photo: Array, reading: Reading) -> None:
     sheet = np.full((900, 1200, 3), 200, np.uint8)
-    first, second, third = digitize_many([photo, sheet, photo], gpu[0].options, gpu[0])
+    first, second, third = digitize_many([photo, sheet, photo], digitizer=gpu[0])
     assert isinstance(second, NoEcgFoundError)
     for got in (first, third):
         assert not isinstance(got, EcgTrtError), got

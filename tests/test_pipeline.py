@@ -10,7 +10,7 @@ import pytest
 
 import ecg_trt
 from ecg_trt.backends.runtime import NETWORKS
-from ecg_trt.config import Options
+from ecg_trt.config import ReadOptions, RuntimeOptions
 from ecg_trt.digitizer import Digitizer, Reading
 from ecg_trt.layout import LEADS
 from ecg_trt.metrics import score_record
@@ -29,7 +29,7 @@ def sample() -> Pair:
 
 @pytest.fixture(scope="module")
 def reading(digitizer: Digitizer, sample: Pair) -> Reading:
-    return digitizer.digitize_with_views(sample[0])
+    return digitizer.read(sample[0])
 
 
 def test_a_synthetic_photo_comes_back_as_its_signal(reading: Reading, sample: Pair) -> None:
@@ -61,7 +61,7 @@ def test_every_step_is_timed_and_every_network_named(reading: Reading) -> None:
 
 def test_the_larger_size_and_more_views_read_the_same(reading: Reading, sample: Pair) -> None:
     small = reading.record
-    with Digitizer(Options(model="base", views=2)) as digitizer:
+    with Digitizer(RuntimeOptions(model="base", views=2)) as digitizer:
         record = digitizer(sample[0])
     assert score_record(sample[1].signal_mv, sample[1].fs, record.signal_mv, record.fs).snr_db > 14
     assert not np.array_equal(record.signal_mv, small.signal_mv, equal_nan=True)
@@ -71,8 +71,8 @@ def test_the_larger_size_and_more_views_read_the_same(reading: Reading, sample: 
 def test_tall_waves_are_read_at_a_gain_of_20() -> None:
     image, truth = make_sample(7, width_px=2600, severity=0.2, layout="3x4", paper_speed_mm_per_s=25.0,
                                gain_mm_per_mv=20.0, pulse="left", clutter=0.0)  # fmt: skip
-    with Digitizer(Options(gain=20)) as digitizer:
-        reading = digitizer.digitize_with_views(image)
+    with Digitizer() as digitizer:
+        reading = digitizer.read(image, ReadOptions(gain=20))
     assert reading.page.px_per_mm == (10.0, 3.2)
     assert score_record(truth.signal_mv, truth.fs, reading.record.signal_mv, 500.0).snr_db > 12
 
@@ -100,8 +100,7 @@ def test_path_bytes_and_array_agree(tmp_path: Path, sample: Pair) -> None:
 
 
 def test_the_users_word_wins(digitizer: Digitizer, sample: Pair) -> None:
-    with Digitizer(ecg_trt.Options(gain=20, speed=25)) as told:
-        record = told(sample[0])
+    record = digitizer(sample[0], ecg_trt.ReadOptions(gain=20, speed=25))
     plain = digitizer(sample[0])
     assert record.gain_mm_per_mv == 20 and "gain" not in record.assumed
     np.testing.assert_allclose(np.nanstd(record.signal_mv), np.nanstd(plain.signal_mv) / 2, rtol=0.02)

@@ -99,7 +99,7 @@ def measure(digitizer: Digitizer, image: Array, truth: Array | None, fs: float) 
     """Features (12, F) of one picture's reading, powers (12,) of truth and error; NaN where there is none."""
     features, signal, noise = np.full((12, len(FEATURES)), np.nan), np.full(12, np.nan), np.full(12, np.nan)
     try:
-        reading = digitizer.digitize_with_views(image)
+        reading = digitizer.read(image)
     except EcgTrtError:
         return features, signal, noise
     if truth is not None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ecg_trt.cli.console import EXIT_INTERRUPTED, EXIT_SOME_FAILED, NOTICE, report
-from ecg_trt.config import AUTO, BACKENDS, MODELS, VIEWS, Options
+from ecg_trt.config import AUTO, BACKENDS, MODELS, VIEWS, ReadOptions, RuntimeOptions
 from ecg_trt.errors import DeviceFaultError, EcgTrtError, OutputError
 from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, PAPER_SPEEDS_MM_PER_S, STRIPS
 
@@ -76,9 +76,9 @@ def run(
 ) -> None:
     """Digitizes photos."""
     try:
-        options = Options(layout=layout, speed=speed, gain=gain, fs=fs, backend=backend, model=model,
-                          views=int(views), min_quality=min_quality)  # fmt: skip
-        batch = _Batch(photos, Path(folder), frozenset({*formats, "json"}), options, overlay, verbose)
+        options = ReadOptions(layout=layout, speed=speed, gain=gain, fs=fs, min_quality=min_quality)
+        runtime_options = RuntimeOptions(backend=backend, model=model, views=int(views))
+        batch = _Batch(photos, Path(folder), frozenset({*formats, "json"}), options, runtime_options, overlay, verbose)
         code = batch.run()
     except EcgTrtError as error:
         code = report(error, verbose)
@@ -96,7 +96,8 @@ class _Batch:
     photos: tuple[str, ...]
     folder: Path
     formats: frozenset[str]
-    options: Options
+    options: ReadOptions
+    runtime_options: RuntimeOptions
     overlay: bool
     verbose: bool
     failures: list[tuple[str, EcgTrtError]] = field(default_factory=list)
@@ -114,11 +115,11 @@ class _Batch:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own error says it better
         stems = self._stems()
         with contextlib.ExitStack() as stack:
-            digitizer = stack.enter_context(Digitizer(self.options))
+            digitizer = stack.enter_context(Digitizer(self.runtime_options))
             if digitizer.runtime.note:
                 click.echo(f"Networks run on {digitizer.runtime.name}; not on {digitizer.runtime.note}.", err=True)
             many = read_many if self.overlay else digitize_many  # a reading costs a download of the flat page
-            results = many(self.photos, self.options, digitizer)
+            results = many(self.photos, self.options, digitizer=digitizer)
             stack.callback(results.close)
             try:
                 with self._progress() as advance:
@@ -177,8 +178,8 @@ class _Batch:
             return
         self._clear_line()
         click.echo(_summary(photo, record, 1e3 * (time.perf_counter() - start)))
-        for sentence in record.warnings:
-            self._log(f"{photo}: warning: {sentence}")
+        for warning in record.warnings:
+            self._log(f"{photo}: warning: {warning.text}")
         if self.verbose:
             steps = ", ".join(f"{step} {ms:.0f}" for step, ms in record.timings_ms.items())
             self._log(f"{photo}: ms: {steps} ({record.backend})")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from ecg_trt.config import AUTO, Options
+from ecg_trt.config import AUTO, ReadOptions
 from ecg_trt.ops.base import ImageOps
 from ecg_trt.page.naming import Naming
 from ecg_trt.page.pulses import read_pulses, stroke_windows
@@ -16,45 +16,51 @@ from ecg_trt.types import Array, RectifiedPage, Strip
 
 
 class ReadScales:
-    """Gathers all that a page says about its scales.
+    """Gathers all that a page shows of its scales.
 
     Args:
         ops: pixel work.
-        options: `speed` and `gain`, where they are given.
     """
 
-    def __init__(self, ops: ImageOps, options: Options) -> None:
+    def __init__(self, ops: ImageOps) -> None:
         self.ops = ops
-        self.speed, self.gain = (None if value == AUTO else float(value) for value in (options.speed, options.gain))
 
-    @property
-    def are_given(self) -> bool:
-        """Whether there is nothing to be read."""
-        return self._given is not None
+    def __call__(
+        self, printed: Mapping[str, float], marks: PageMarks, naming: Naming, page: RectifiedPage,
+        strips: Sequence[Strip], options: ReadOptions,
+    ) -> Callable[[float], Scales]:  # fmt: skip
+        """Read speed and gain, as a function of the log-odds of 50 mm/s that the beats give.
 
-    @property
-    def _given(self) -> Scales | None:
-        return None if self.speed is None or self.gain is None else Scales(self.speed, self.gain, (), ())
-
-    def __call__(self, printed: Mapping[str, float], marks: PageMarks, naming: Naming, page: RectifiedPage,
-                 strips: Sequence[Strip]) -> Callable[[float], Scales]:  # fmt: skip
-        """Speed and gain, given what the waves say of speed (`signal.beat_speed.fast_odds`), 0 before there are any.
+        Those (`signal.beat_speed.fast_odds`) are known when the traces are; before that they are 0.
 
         Args:
             printed: what `Caption` reads.
-            marks: what stage 1 saw.
+            marks: heatmaps of stage 1.
             naming: strips and layout, as they were found in the marks.
-            page: the flat page, by a lattice that may be a finer one.
+            page: the flat page, by a grid that may be a finer one.
             strips: the same strips on that page.
+            options: speed and gain, where the user gives them.
         """
-        given = self._given
+        given = given_scales(options)
         if given is not None:
             return lambda odds: given
+        speed, gain = _given(options)
         pulses = read_pulses(marks.pulse, naming.strips, self._windows(page, strips), page.px_per_mm)
-        return lambda odds: read_scales(printed, pulses, naming, waves=odds, speed=self.speed, gain=self.gain)
+        return lambda odds: read_scales(printed, pulses, naming, waves=odds, speed=speed, gain=gain)
 
     def _windows(self, page: RectifiedPage, strips: Sequence[Strip]) -> tuple[Array, Array]:
         """Two times (strips, h, w, 3) uint8 on the host: around the strips' beginnings, and around their ends."""
         (first, hw), (last, _) = (stroke_windows(strips, side, page.origin_mm, page.px_per_mm) for side in (0, 1))
         (windows,) = self.ops.download(self.ops.cut(page.image, np.concatenate([first, last]), hw))
         return windows[: len(strips)], windows[len(strips) :]
+
+
+def given_scales(options: ReadOptions) -> Scales | None:
+    """Take the scales from the user; None where one of them must be read."""
+    speed, gain = _given(options)
+    return None if speed is None or gain is None else Scales(speed, gain, (), ())
+
+
+def _given(options: ReadOptions) -> tuple[float | None, float | None]:
+    speed, gain = (None if value == AUTO else float(value) for value in (options.speed, options.gain))
+    return speed, gain

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from ecg_trt.config import ReadOptions
 from ecg_trt.errors import PageError, ResolutionError
 from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.geometry.offsets import LinePlaces
@@ -28,8 +29,8 @@ from ecg_trt.page.rejection import reject_without_signs, reject_without_strips
 from ecg_trt.page.sheets import sheets_of
 from ecg_trt.page.strips import agree_on_span, find_strips, slant_of
 from ecg_trt.page.without_grid import squared
-from ecg_trt.stages.align import Align, rotate
-from ecg_trt.stages.rectify import Rectify
+from ecg_trt.stages.align import Align, check_resolution, rotate
+from ecg_trt.stages.rectify import Rectify, px_per_mm_of
 from ecg_trt.step_timer import StepTimer
 from ecg_trt.types import PageAlignment, Photo
 
@@ -49,22 +50,37 @@ class PageLocator:
         align: the first stage.
         rectify: the second.
         ops: pixel work.
-        layout: of the page, if it is known, else ``auto``.
     """
 
-    def __init__(self, align: Align, rectify: Rectify, ops: ImageOps, layout: str) -> None:
-        self.align, self.rectify, self.ops, self.layout = align, rectify, ops, layout
+    def __init__(self, align: Align, rectify: Rectify, ops: ImageOps) -> None:
+        self.align, self.rectify, self.ops = align, rectify, ops
 
-    def __call__(self, photo: Photo, clock: StepTimer) -> PageCandidate:
-        """The look that shows most; a page not found, hardly read or of no known layout is sought in other views."""
+    def __call__(self, photo: Photo, options: ReadOptions, clock: StepTimer) -> PageCandidate:
+        """Find the candidate that shows most of the page.
+
+        A page that is not found, hardly legible or of no known layout is sought in other views.
+
+        Args:
+            photo: the photo.
+            options: the layout, if it is known, and the least resolution.
+            clock: times the steps.
+
+        Raises:
+            PageError: no page is found, or its resolution is too low.
+        """
+        found = self._most_legible(photo, options, clock)
+        check_resolution(px_per_mm_of(found.grid), options.min_px_per_mm, photo.source)
+        return found
+
+    def _most_legible(self, photo: Photo, options: ReadOptions, clock: StepTimer) -> PageCandidate:
         found: list[PageCandidate] = []
         aligned: list[PageAlignment] = []
         refused: list[PageError] = []
-        for align in self._views(photo, found, aligned, clock):
+        for align in self._views(photo, options, found, aligned, clock):
             try:
                 with clock("align"):
                     aligned.append(align())
-                found.append(self.locate(photo, aligned[-1], clock))
+                found.append(self.locate(photo, aligned[-1], options.layout, clock))
             except PageError as error:
                 if isinstance(error, ResolutionError) and not (found or refused):
                     raise
@@ -115,51 +131,53 @@ class PageLocator:
             return None
         return PageCandidate(alignment, *self.rectify(photo, alignment), None)
 
-    def _look(self, photo: Photo, alignment: PageAlignment, clock: StepTimer) -> PageCandidate:
+    def _look(self, photo: Photo, alignment: PageAlignment, layout: str, clock: StepTimer) -> PageCandidate:
         """Lattice, marks and named strips, as one alignment shows them."""
         with clock("rectify"):
             grid, marks = self.rectify(photo, alignment)
         with clock("layout"):
             strips = agree_on_span(find_strips(marks.zero), marks.start, marks.end, is_scaled=grid.is_seen)
-            naming = name_strips(strips, marks.label, marks.start, layout=self.layout)
+            naming = name_strips(strips, marks.label, marks.start, layout=layout)
         return PageCandidate(alignment, grid, marks, naming)
 
     def _views(
-        self, photo: Photo, found: Sequence[PageCandidate], aligned: Sequence[PageAlignment], clock: StepTimer
+        self, photo: Photo, options: ReadOptions, found: Sequence[PageCandidate], aligned: Sequence[PageAlignment],
+        clock: StepTimer,
     ) -> Iterator[Callable[[], PageAlignment]]:
         """Ways to find the page, one after the other: whole, stretched, near; if it stays unread, each sheet of paper.
 
         What was `found`, and how the page was `aligned`, grows from one to the next.
         """
-        yield partial(self.align, photo)
-        yield partial(self.align, photo, stretched=True)
+        align = partial(self.align, photo, min_px_per_mm=options.min_px_per_mm)
+        yield align
+        yield partial(align, stretched=True)
         if aligned:
             near = max(found, key=lambda look: look.worth).alignment if found else aligned[-1]
-            yield partial(self.align, photo, near=near)
+            yield partial(align, near=near)
         if any(look.is_read for look in found):
             return
         with clock("align"):
             sheets = sheets_of(photo, self.ops, _MOST_SHEETS)
         for sheet in sheets:
-            yield partial(self.align, photo, sheet=sheet)
+            yield partial(align, sheet=sheet)
 
-    def locate(self, photo: Photo, alignment: PageAlignment, clock: StepTimer) -> PageCandidate:
+    def locate(self, photo: Photo, alignment: PageAlignment, layout: str, clock: StepTimer) -> PageCandidate:
         """The look that shows the page best.
 
         Where lead names cannot be read, the page is turned; where no lattice is seen, rows that run aslant are made
         level, and other scales are tried; where lattice, strips or names are still in doubt, last looks are taken with
         what the best one taught.
         """
-        best = self._look(photo, alignment, clock)
+        best = self._look(photo, alignment, layout, clock)
         slant = 0.0 if best.grid.is_seen else slant_of(best.marks.zero)
         if slant:
-            look = self._look(photo, rotate(alignment, -slant), clock)
+            look = self._look(photo, rotate(alignment, -slant), layout, clock)
             best = look if look.worth > best.worth else best
             alignment = best.alignment
         for quarters in (2, 1, 3):
             if best.is_upright:
                 break
-            look = self._look(photo, rotate90(alignment, quarters), clock)
+            look = self._look(photo, rotate90(alignment, quarters), layout, clock)
             best = look if look.worth > best.worth + _TURNED else best
         if best.label_score < _HARDLY_LABELS and not best.grid.is_seen:
             raise (reject_without_strips if best.naming is None else reject_without_signs)(photo.source)
@@ -167,17 +185,17 @@ class PageLocator:
         for factor in _OTHER_SCALES:
             if best.grid.is_seen:
                 break
-            look = self._look(photo, scale(first.alignment, factor), clock)
+            look = self._look(photo, scale(first.alignment, factor), layout, clock)
             if look.grid.is_seen and look.label_score > 0.5 * first.label_score:
                 best = look
-        best = self._look_closer(photo, best, clock)
+        best = self._look_closer(photo, best, layout, clock)
         if best.naming is None:
             raise reject_without_strips(photo.source)
         if best.label_score < DOUBTFUL_LABELS and not best.grid.is_seen:
             raise reject_without_signs(photo.source)
         return best
 
-    def _look_closer(self, photo: Photo, best: PageCandidate, clock: StepTimer) -> PageCandidate:
+    def _look_closer(self, photo: Photo, best: PageCandidate, layout: str, clock: StepTimer) -> PageCandidate:
         """The best of the last looks, each taken with what the one before taught, until nothing is left in doubt."""
         for least_gain in _LAST_GAINS:
             if best.naming is None:
@@ -192,7 +210,7 @@ class PageLocator:
             better = refine_alignment(best.alignment, *refined[:2], more_rows=more_rows)
             if better is None:
                 break
-            look = self._look(photo, better, clock)
+            look = self._look(photo, better, layout, clock)
             if look.roomier_worth <= best.roomier_worth + least_gain:
                 break
             has_grown, best = look.length_mm > _GROWN * best.length_mm, look

@@ -23,7 +23,7 @@ from ecg_trt.layout import (
     unnamed,
     upright,
 )
-from ecg_trt.types import Array, Segment, Strip
+from ecg_trt.types import Array, PageWarning, Segment, Strip, WarningCode
 
 # Where lead names stand with regard to their segments' starts and to their zero lines, alike on the whole page: mostly
 # near the start, on some pages well behind it.
@@ -87,13 +87,18 @@ class Naming:
         return float(np.median([s.x_mm[1] - s.x_mm[0] for s in self.strips])) if self.strips else 0.0
 
     @property
-    def notes(self) -> Iterator[str]:
-        """What a reader of the record should know of the names."""
+    def warnings(self) -> Iterator[PageWarning]:
+        """Warn of names that are not those of the record, or of no layout."""
         printed = {s.lead for strip in self.strips for s in strip.segments}
         if INVERTED_AVR in printed:
-            yield "The page prints -aVR; it was turned over, and the record holds aVR."
+            yield PageWarning(
+                WarningCode.AVR_INVERTED, "The page prints -aVR; it was turned over, and the record holds aVR."
+            )
         if not self.is_known:
-            yield "The page shows no known layout of the twelve leads: each strip was read under the name it carries."
+            yield PageWarning(
+                WarningCode.LAYOUT_UNKNOWN,
+                "The page shows no known layout of the twelve leads: each strip was read under the name it carries.",
+            )
 
 
 def name_strips(strips: Sequence[Strip], label: Array, start: Array, *, layout: str = "auto") -> Naming | None:

@@ -15,6 +15,7 @@ from ecg_trt.layout import (
 )
 from ecg_trt.page.naming import Naming
 from ecg_trt.page.pulses import Pulse
+from ecg_trt.types import PageWarning, WarningCode
 
 _READ, _PLAINLY_READ = 0.9, 0.98  # response at which a setting is taken as read, and at which it needs no backing
 _BESIDE = 0.5  # response to a setting of the other kind, that backs what is unusual
@@ -31,14 +32,14 @@ class Scales:
         speed_mm_per_s: paper speed.
         gain_mm_per_mv: gain.
         assumed: of "speed" and "gain", those that were neither read nor given.
-        notes: what contradicts what, and what the waves say of speed, in words.
+        warnings: contradictions, and a speed that the beats alone give.
         is_disputed: whether something contradicts what was taken.
     """
 
     speed_mm_per_s: float
     gain_mm_per_mv: float
     assumed: tuple[str, ...]
-    notes: tuple[str, ...]
+    warnings: tuple[PageWarning, ...]
     is_disputed: bool = False
 
 
@@ -59,7 +60,7 @@ def read_scales(
         speed: mm/s, if it is known.
         gain: mm/mV, if it is known.
     """
-    assumed, notes, values, is_disputed = [], [], [], False
+    assumed, warnings, values, is_disputed = [], [], [], False
     if not pulses.is_sure and pulses.speed_mm_per_s not in (None, _by_waves(waves)) and abs(waves) > _ODDS_DISPUTE:
         is_none = abs(waves) > _ODDS_UNTOLD and pulses.gain_mm_per_mv == USUAL_GAIN_MM_PER_MV
         pulses = Pulse(None, None if is_none else pulses.gain_mm_per_mv)  # no pulse, or one whose width is misread
@@ -80,17 +81,26 @@ def read_scales(
             if None is not said != measured is not None:
                 is_disputed = True
                 source = "rows are as long as at" if measured == by_rows else "calibration pulse measures"
-                notes.append(f"The page prints a {name} of {said:g} {unit}, but its {source} {measured:g} {unit}: "
-                             f"{told:g} {unit} was taken.")  # fmt: skip
+                warnings.append(_disputed(
+                    name, f"The page prints a {name} of {said:g} {unit}, but its {source} {measured:g} {unit}: "
+                    f"{told:g} {unit} was taken.",
+                ))  # fmt: skip
             elif told is None and odds > _ODDS_UNTOLD:
                 told = _by_waves(odds)
-                notes.append(f"The beats are as broad and as far apart as at {told:g} {unit}.")
+                text = f"The beats are as broad and as far apart as at {told:g} {unit}."
+                warnings.append(PageWarning(WarningCode.SPEED_FROM_BEATS, text))
             elif told is not None and odds * (1 if told == usual else -1) > _ODDS_UNTOLD:
                 is_disputed = True
-                notes.append(f"The page was read as printed at {told:g} {unit}, but its beats are as broad and as far "
-                             f"apart as at {_by_waves(odds):g} {unit}. Compare with the page.")  # fmt: skip
+                warnings.append(_disputed(
+                    name, f"The page was read as printed at {told:g} {unit}, but its beats are as broad and as far "
+                    f"apart as at {_by_waves(odds):g} {unit}. Compare with the page.",
+                ))  # fmt: skip
         values.append(float(given or told or usual))
-    return Scales(values[0], values[1], tuple(assumed), tuple(notes), is_disputed)
+    return Scales(values[0], values[1], tuple(assumed), tuple(warnings), is_disputed)
+
+
+def _disputed(name: str, text: str) -> PageWarning:
+    return PageWarning(WarningCode.SPEED_DISPUTED if name == "speed" else WarningCode.GAIN_DISPUTED, text)
 
 
 def _by_waves(odds: float) -> float:

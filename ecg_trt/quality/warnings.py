@@ -1,4 +1,4 @@
-"""What a reading's weaknesses mean for who uses it, in words."""
+"""Warnings: the weaknesses of a reading, in words for its user."""
 
 from __future__ import annotations
 
@@ -14,21 +14,50 @@ from ecg_trt.quality.features import Evidence
 from ecg_trt.quality.model import FEATURES
 from ecg_trt.signal.assemble import MOST_LIMB_RESIDUAL
 from ecg_trt.signal.resample import runs
-from ecg_trt.types import Array
+from ecg_trt.types import Array, PageWarning, WarningCode
 
 _DOUBTFUL_QUALITY, _DOUBTFUL_LAYOUT = 0.5, 0.6
 _PART_LOST, _NEARLY_LOST = 0.1, 0.95  # shares of a lead
-_LONG_ROW = 1.1  # in records
+_LONG_ROW, _SHORT_ROW = 1.1, 0.9  # in records
 _SAME_INK_MM, _CROSSING_MM = 0.6, 6.0  # two pens that are as near as that for longer than rows take to cross
-_FINE_PX_PER_MM = 5.0
+_FINE_PX_PER_MM = 3.5  # a pen of 0.3 mm is a pixel wide
 _RIM_MM = 0.5
 _BEATS_TOGETHER, _SURE_PEN = 0.3, -1.0
+_TEXTS = {
+    WarningCode.UNRELIABLE_PAGE: "Do not rely on any lead: the page may have been read at a wrong speed or gain or "
+    "under wrong names, or the curves were not followed. Compare it with the page.",
+    WarningCode.UNRELIABLE_LEADS: "Do not rely on {leads}: the curve is probably off by a third of its height or more. "
+    "Compare it with the page.",
+    WarningCode.LIMB_LEADS_CONTRADICT: "Leads I, II and III contradict each other (I + III should equal II, and "
+    "differs by {percent:.0f} %): one of them is misread or carries the wrong name. Do not rely on the limb leads, nor "
+    "on an axis computed from them.",
+    WarningCode.LAYOUT_UNCERTAIN: "The page was read as {layout}, which is uncertain: curves may carry the name of "
+    "another lead. Compare the names with the page.",
+    WarningCode.TRACE_SHARED: "{leads} were followed along the same line for {seconds:.1f} s: one of them shows the "
+    "other's beats there. Compare them with the page.",
+    WarningCode.WAVES_CUT: "The highest or deepest waves of {leads} leave the part of the page that is looked at and "
+    "are cut short. Do not measure their amplitude.",
+    WarningCode.PARTLY_MISSING: "Not seen (cut off, covered, too faint, or the row ends earlier), and left empty: "
+    "{shares}.",
+    WarningCode.ROWS_TOO_LONG: "The rows last {seconds:.1f} s at {speed:g} mm/s, and a record {record:g} s: what comes "
+    "later is left out. Check the paper speed.",
+    WarningCode.LEADS_MISSING: "Not found on the page, cut off or covered: {leads}. Nothing is given for them.",
+    WarningCode.SPEED_ASSUMED: "The paper speed was not found on the page and is assumed to be {speed:g} mm/s. If it "
+    "was printed at another speed, the heart rate and all intervals (PR, QRS, QT) are wrong.",
+    WarningCode.GAIN_ASSUMED: "The gain was not found on the page and is assumed to be {gain:g} mm/mV. If it was "
+    "printed at another gain, all amplitudes, ST deviations among them, are wrong.",
+    WarningCode.ROWS_SHORT: "The longest row shows {seconds:.1f} s instead of {record:g} s; the rest is left empty.",
+    WarningCode.NO_GRID: "No grid could be seen on the paper, so the scale was taken from the length of the rows: "
+    "times and amplitudes may be wrong by several per cent.",
+    WarningCode.LOW_RESOLUTION: "The picture shows little detail ({px_per_mm:.1f} pixels a millimetre; less than "
+    "{fine:g}): small waves such as P or Q may be flattened or lost. Photograph from nearer, or scan at 200 dpi.",
+}
 
 
 def warnings_of(
     evidence: Evidence, quality: Array, seen_quality: Array, limb_residual: float, *, leads: Sequence[str]
-) -> Iterator[str]:
-    """What a reader of the record should know, what matters most first.
+) -> Iterator[PageWarning]:
+    """Warn a reader of the record, of what matters most first.
 
     Args:
         evidence: what the reading rests on.
@@ -37,52 +66,52 @@ def warnings_of(
         limb_residual: share by which I + III differs from II; NaN where they are not printed together.
         leads: their names.
     """
-    naming, page, assumed = evidence.naming, evidence.page, evidence.scales.assumed
-    speed, gain = evidence.scales.speed_mm_per_s, evidence.scales.gain_mm_per_mv
+    naming, page = evidence.naming, evidence.page
     lost = np.array([evidence.lost.get(lead, 0) for lead in leads])
     yield from _doubts(np.where(lost < _NEARLY_LOST, seen_quality, np.nan), leads)
     if limb_residual > MOST_LIMB_RESIDUAL:
-        yield (f"Leads I, II and III contradict each other (I + III should equal II, and differs by "
-               f"{100 * limb_residual:.0f} %): one of them is misread or carries the wrong name. Do not rely on the "
-               "limb leads, nor on an axis computed from them.")  # fmt: skip
+        yield _warn(WarningCode.LIMB_LEADS_CONTRADICT, percent=100 * limb_residual)
     if naming.probability < _DOUBTFUL_LAYOUT or naming.label_score < DOUBTFUL_LABELS:
-        yield (f"The page was read as {naming.layout.name}, which is uncertain: curves may carry the name of another "
-               "lead. Compare the names with the page.")  # fmt: skip
+        yield _warn(WarningCode.LAYOUT_UNCERTAIN, layout=naming.layout.name)
     for pair, mm in _shared(evidence).items():
-        yield (f"{' and '.join(pair)} were followed along the same line for {mm / speed:.1f} s: one of "
-               "them shows the other's beats there. Compare them with the page.")  # fmt: skip
+        seconds = mm / evidence.scales.speed_mm_per_s
+        yield _warn(WarningCode.TRACE_SHARED, leads=" and ".join(pair), seconds=seconds)
     cut = _cut(evidence)
     if cut:
-        yield (f"The highest or deepest waves of {', '.join(cut)} leave the part of the page that is looked at and are "
-               "cut short. Do not measure their amplitude.")  # fmt: skip
+        yield _warn(WarningCode.WAVES_CUT, leads=", ".join(cut))
     matters = (lost > _PART_LOST) | (quality < _DOUBTFUL_QUALITY) & (seen_quality >= _DOUBTFUL_QUALITY)
+    yield from _gaps(evidence, lost, matters, leads)
+    if not evidence.grid.is_seen:
+        yield _warn(WarningCode.NO_GRID)
+    if page.photo_px_per_mm < _FINE_PX_PER_MM:
+        yield _warn(WarningCode.LOW_RESOLUTION, px_per_mm=page.photo_px_per_mm, fine=_FINE_PX_PER_MM)
+
+
+def _warn(code: WarningCode, **fields: object) -> PageWarning:
+    return PageWarning(code, _TEXTS[code].format(**fields))
+
+
+def _gaps(evidence: Evidence, lost: Array, matters: Array, leads: Sequence[str]) -> Iterator[PageWarning]:
+    """Warn of what the record lacks, and of scales that were assumed."""
+    naming, scales = evidence.naming, evidence.scales
     part = [f"{min(99, round(100 * share))} % of {lead}"
             for lead, share, does in zip(leads, lost, matters & (lost < 1), strict=True) if does]  # fmt: skip
     if part:
-        yield f"Not seen (cut off, covered, too faint, or the row ends earlier), and left empty: {', '.join(part)}."
-    seconds = naming.longest_mm / speed
+        yield _warn(WarningCode.PARTLY_MISSING, shares=", ".join(part))
+    seconds = naming.longest_mm / scales.speed_mm_per_s
     is_long = naming.is_known and seconds > _LONG_ROW * RECORD_SECONDS
     if is_long:
-        yield (f"The rows last {seconds:.1f} s at {speed:g} mm/s, and a record {RECORD_SECONDS:g} s: "
-               "what comes later is left out. Check the paper speed.")  # fmt: skip
+        yield _warn(WarningCode.ROWS_TOO_LONG, seconds=seconds, speed=scales.speed_mm_per_s, record=RECORD_SECONDS)
     gone = [lead for lead, share in zip(leads, lost, strict=True) if share == 1 and not is_long]
     missing = (*naming.missing, *gone)
     if missing:
-        yield f"Not found on the page, cut off or covered: {', '.join(missing)}. Nothing is given for them."
-    if "speed" in assumed:
-        yield (f"The paper speed was not found on the page and is assumed to be {speed:g} mm/s. If it was printed at "
-               "another speed, the heart rate and all intervals (PR, QRS, QT) are wrong.")  # fmt: skip
-    if "gain" in assumed:
-        yield (f"The gain was not found on the page and is assumed to be {gain:g} mm/mV. If it was printed at another "
-               "gain, all amplitudes, ST deviations among them, are wrong.")  # fmt: skip
-    if seconds < 0.9 * RECORD_SECONDS and naming.is_known:
-        yield f"The longest row shows {seconds:.1f} s instead of {RECORD_SECONDS:g} s; the rest is left empty."
-    if not evidence.grid.is_seen:
-        yield ("No grid could be seen on the paper, so the scale was taken from the length of the rows: times and "
-               "amplitudes may be wrong by several per cent.")  # fmt: skip
-    if page.photo_px_per_mm < _FINE_PX_PER_MM:
-        yield (f"The photo shows little detail ({page.photo_px_per_mm:.1f} pixels a millimetre; less than "
-               f"{_FINE_PX_PER_MM:g}): small waves such as P or Q may be flattened or lost. Move closer.")  # fmt: skip
+        yield _warn(WarningCode.LEADS_MISSING, leads=", ".join(missing))
+    if "speed" in scales.assumed:
+        yield _warn(WarningCode.SPEED_ASSUMED, speed=scales.speed_mm_per_s)
+    if "gain" in scales.assumed:
+        yield _warn(WarningCode.GAIN_ASSUMED, gain=scales.gain_mm_per_mv)
+    if seconds < _SHORT_ROW * RECORD_SECONDS and naming.is_known:
+        yield _warn(WarningCode.ROWS_SHORT, seconds=seconds, record=RECORD_SECONDS)
 
 
 def _cut(evidence: Evidence) -> list[str]:
@@ -113,15 +142,13 @@ def _shared(evidence: Evidence) -> dict[tuple[str, str], float]:
     return shared
 
 
-def _doubts(quality: Array, leads: Sequence[str]) -> Iterator[str]:
-    """Which leads not to rely on."""
+def _doubts(quality: Array, leads: Sequence[str]) -> Iterator[PageWarning]:
+    """Warn of leads that are not to be relied on."""
     poor = [lead for lead, q in zip(leads, quality, strict=True) if q < _DOUBTFUL_QUALITY]
     if len(poor) == np.isfinite(quality).sum() > 0:
-        yield ("Do not rely on any lead: the page may have been read at a wrong speed or gain or under wrong names, or "
-               "the curves were not followed. Compare it with the page.")  # fmt: skip
+        yield _warn(WarningCode.UNRELIABLE_PAGE)
     elif poor:
-        yield (f"Do not rely on {', '.join(poor)}: the curve is probably off by a third of its height or more. "
-               "Compare it with the page.")  # fmt: skip
+        yield _warn(WarningCode.UNRELIABLE_LEADS, leads=", ".join(poor))
 
 
 def reject_foreign(features: Array, source: str) -> NoEcgFoundError:

@@ -26,6 +26,7 @@ _LEAST_CELLS = 40  # of 4096: a page smaller than a tenth of the frame's side in
 _RANSAC_MM = 4.0
 _RULING_PX_PER_MM = 3.0
 _LEAST_COHERENCE = 0.15
+_FIRST_GUESS = 0.75  # the scale of the first alignment was seen to be 20 % too small
 _SHEET_MM = 280.0  # longer side of a page: it need not be right, scales are read from the paper
 _CLOSE_UP_MARGIN = 0.2  # of the page's longer side, on either side of it
 _DARK, _BRIGHT = (1, 20), (99, 235)  # percentile of a picture, and where a stretched one has it
@@ -74,19 +75,21 @@ class Align:
     Args:
         backend: runs the network ``stage0``.
         ops: pixel work.
-        min_px_per_mm: pages that are seen with fewer pixels a millimetre are refused.
     """
 
-    def __init__(self, backend: Backend, ops: ImageOps, min_px_per_mm: float) -> None:
-        self.backend, self.ops, self.min_px_per_mm = backend, ops, min_px_per_mm
+    def __init__(self, backend: Backend, ops: ImageOps) -> None:
+        self.backend, self.ops = backend, ops
 
     def __call__(
-        self, photo: Photo, *, stretched: bool = False, near: PageAlignment | None = None, sheet: Array | None = None
+        self, photo: Photo, *, min_px_per_mm: float = 0.0, stretched: bool = False, near: PageAlignment | None = None,
+        sheet: Array | None = None,
     ) -> PageAlignment:
         """Finds the page.
 
         Args:
             photo: the photo.
+            min_px_per_mm: least resolution of the page; what is found here is a first guess, so that only a page far
+                below it is rejected.
             stretched: with its contrast stretched, for a page in the dark.
             near: what was found before, to be looked at straight and from near.
             sheet: (4, 2) photo px, corners of a sheet of paper: nothing else is looked at, and where none of it looks
@@ -126,7 +129,7 @@ class Align:
             alignment = replace(alignment, quarter_turns=(alignment.quarter_turns + near.quarter_turns) % 4)
         for _ in range(2):
             alignment = self._straighten(photo, alignment)
-        _check_resolution(alignment, photo, self.min_px_per_mm)
+        check_resolution(_px_per_mm(alignment), _FIRST_GUESS * min_px_per_mm, photo.source, min_px_per_mm)
         return alignment
 
     def _straighten(self, photo: Photo, alignment: PageAlignment) -> PageAlignment:
@@ -204,18 +207,32 @@ def stretch_contrast(image: Array, beside: int) -> Array:
     return np.asarray(out)
 
 
-def _check_resolution(alignment: PageAlignment, photo: Photo, least: float) -> None:
-    """Refuses a page whose millimetres are smaller than letters and pens need."""
+def _px_per_mm(alignment: PageAlignment) -> float:
+    """Resolution of the photo in the middle of the page, mean over both axes."""
     middle = np.array(alignment.size_mm) / 2
     around = apply_homography(
         np.linalg.inv(alignment.page_from_photo), middle + np.array([[-5.0, 0], [5, 0], [0, -5], [0, 5]])
     )
-    px_per_mm = float(np.hypot(*(around[1] - around[0])) + np.hypot(*(around[3] - around[2]))) / 20
+    return float(np.hypot(*(around[1] - around[0])) + np.hypot(*(around[3] - around[2]))) / 20
+
+
+def check_resolution(px_per_mm: float, least: float, source: str, expected: float | None = None) -> None:
+    """Reject a page whose millimetres are smaller than letters and pens need.
+
+    Args:
+        px_per_mm: of the page in the photo.
+        least: below which it is rejected.
+        source: of the photo.
+        expected: what the message asks for, `least` if None.
+
+    Raises:
+        ResolutionError: it is too small.
+    """
     if px_per_mm < least:
         raise ResolutionError(
-            f"the page in {photo.source} is too small",
-            got=f"{px_per_mm:.1f} px/mm",
-            expected=f"at least {least:g}, better 6",
+            f"the page in {source} is too small",
+            got=f"{px_per_mm:.2f} px/mm",
+            expected=f"at least {least if expected is None else expected:g}, better 6",
             mend="Move closer, or send the photo in its original size.",
         )
 

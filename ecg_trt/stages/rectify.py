@@ -102,9 +102,7 @@ class Rectify:
         image, seen = self.ops.flatten(
             photo.image, grid.node_xy, grid.mm_per_cell, origin_mm, px_per_mm, hw, "cubic", BESIDE_GREY
         )
-        step = np.diff(grid.node_xy.astype(np.float64), axis=1)
-        resolution = float(np.nanmedian(np.linalg.norm(step, axis=-1))) / grid.mm_per_cell
-        return RectifiedPage(image, px_per_mm, origin_mm, seen, resolution)
+        return RectifiedPage(image, px_per_mm, origin_mm, seen, px_per_mm_of(grid))
 
     def flatten_rows(
         self, photo: Photo, grid: GridWarp, strips: Sequence[Strip], px_per_mm: tuple[float, float] = TRACE_PX_PER_MM,
@@ -112,6 +110,12 @@ class Rectify:
     ) -> RectifiedPage:  # fmt: skip
         """The same, of the part that shows some strips, `row_mm` above and below their zero lines."""
         return self.flatten(photo, grid, px_per_mm, *region_of(strips, row_mm))
+
+
+def px_per_mm_of(grid: GridWarp) -> float:
+    """Resolution of the photo on the page: the median distance of neighbouring nodes."""
+    step = np.diff(grid.node_xy.astype(np.float64), axis=1)
+    return float(np.nanmedian(np.linalg.norm(step, axis=-1))) / grid.mm_per_cell
 
 
 def region_of(strips: Sequence[Strip], row_mm: float = ROW_MM) -> tuple[tuple[float, float], tuple[float, float]]:

@@ -54,7 +54,7 @@ class Reader:
         self.backend, self.reading = backend, reading
         self.slots, self.runtime = 1, SimpleNamespace(decoder=None)
 
-    def digitize_with_views(self, photo: Any) -> Any:
+    def read(self, photo: Any) -> Any:
         if photo.image.max() < 100:
             raise NoEcgFoundError("No ECG", got="the dark", expected="paper", mend="Light it.")
         self.backend.infer({})
@@ -63,7 +63,7 @@ class Reader:
     def __call__(self, file: Any) -> Any:
         if isinstance(file, bytes):
             file = SimpleNamespace(image=cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR))
-        return self.digitize_with_views(file).record
+        return self.read(file).record
 
 
 def wait(feed: Any) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from ecg_trt.io.writers.json import record_as_dict
 from ecg_trt.io.writers.overlay import draw_overlay, write_image
 from ecg_trt.io.writers.wfdb import record_name
 from ecg_trt.layout import LEADS
+from ecg_trt.types import PageWarning, WarningCode
 
 WRITERS = ("to_csv", "to_json", "to_wfdb")
 
@@ -110,7 +111,7 @@ def test_json_is_strict(record, tmp_path):
     assert list(document["quality"]) == list(LEADS)
     assert document["expected_snr_db"]["V6"] is None and document["expected_snr_db"]["I"] == pytest.approx(17.5)
     assert document["timings_ms"]["trace"] == 2.5
-    assert document["warnings"] == list(record.warnings)
+    assert document["warnings"] == [{"code": str(w.code), "text": w.text} for w in record.warnings]
     assert {"ecg_trt", "numpy", "onnxruntime", "opencv"} <= set(document["versions"])
     assert "not a medical device" in document["notice"]
 
@@ -315,7 +316,7 @@ def test_overlay_shows_trace_gap_and_doubt(record, tools):
     "changes",
     [
         {"warnings": ()},
-        {"warnings": tuple("abcdef"), "assumed": ()},
+        {"warnings": tuple(PageWarning(WarningCode.NO_GRID, text) for text in "abcdef"), "assumed": ()},
         {"quality": np.full(12, np.nan, np.float32)},
         {"quality": np.full(12, 0.9, np.float32), "gain_mm_per_mv": 20.0},
     ],

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ecg_trt.config import Options
+from ecg_trt.config import ReadOptions
 from ecg_trt.layout import LAYOUTS, SETTING_WORDS
 from ecg_trt.ops.select import open_ops
 from ecg_trt.page.calibration import ReadScales
@@ -48,15 +48,15 @@ def test_pulses_are_looked_for_beside_the_strips_of_the_flat_page(
 ) -> None:
     page, strips = scene
     elsewhere = tuple(replace(s, zero_y_mm=s.zero_y_mm + 9, x_mm=(s.x_mm[0] + 9, s.x_mm[1] + 9)) for s in strips)
-    read = ReadScales(open_ops(), Options())
-    found = read(SILENT, _marks(), _naming(elsewhere), page, strips)(0.0)
+    read, options = ReadScales(open_ops()), ReadOptions()
+    found = read(SILENT, _marks(), _naming(elsewhere), page, strips, options)(0.0)
     assert (found.speed_mm_per_s, found.gain_mm_per_mv, found.assumed) == (50.0, 20.0, ())
-    assert read(SILENT, _marks(), _naming(strips), page, elsewhere)(0.0).assumed == ("speed", "gain")
+    assert read(SILENT, _marks(), _naming(strips), page, elsewhere, options)(0.0).assumed == ("speed", "gain")
 
 
 def test_what_the_user_says_is_not_looked_for(scene: tuple[RectifiedPage, tuple[Strip, ...]]) -> None:
     page, strips = scene
-    read = ReadScales(open_ops(), Options(speed=25, gain=10))
-    assert read(SILENT, _marks(), _naming(strips), page, strips)(0.0).speed_mm_per_s == 25.0
-    half = ReadScales(open_ops(), Options(gain=5))(SILENT, _marks(), _naming(strips), page, strips)(0.0)
+    read, both = ReadScales(open_ops()), ReadOptions(speed=25, gain=10)
+    assert read(SILENT, _marks(), _naming(strips), page, strips, both)(0.0).speed_mm_per_s == 25.0
+    half = read(SILENT, _marks(), _naming(strips), page, strips, ReadOptions(gain=5))(0.0)
     assert (half.speed_mm_per_s, half.gain_mm_per_mv, half.assumed) == (50.0, 5.0, ())

@@ -11,6 +11,7 @@ import pytest
 
 from ecg_trt.backends.fake import FakeBackend
 from ecg_trt.backends.runtime import NETWORKS, Runtime
+from ecg_trt.config import ReadOptions
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.geometry.refine import Refined
@@ -62,7 +63,7 @@ class _Rectify:
 
 def test_print_is_sought_farther_from_the_rows_where_a_lattice_reaches() -> None:
     rectify: Any = _Rectify()
-    find = PageLocator(NOTHING, rectify, open_ops(), "auto")
+    find = PageLocator(NOTHING, rectify, open_ops())
     wider = find.wider(PHOTO, _look())
     assert wider is not None and wider.marks == "marks from farther off"
     (asked,) = rectify.asked
@@ -85,8 +86,6 @@ def test_scales_are_told_by_what_either_look_reads(farther: float, found: float)
     done: list[str] = []
 
     class Told:
-        are_given = False
-
         def __call__(self, said: dict[str, float], *_: object) -> Any:
             assert said["10 mm/mV"] == 0.95, "what the first look tells stays"
             told = said["50 mm/s"] > 0.98
@@ -96,12 +95,12 @@ def test_scales_are_told_by_what_either_look_reads(farther: float, found: float)
     digitizer._caption = lambda photo, grid, label: done.append(label) or reads[label]
     digitizer._rectify.flatten_rows = lambda *_: done.append("page")
     digitizer._find.wider = lambda photo, look: far
-    _, scales_by = digitizer._told(PHOTO, near)
+    _, scales_by = digitizer._told(PHOTO, near, ReadOptions())
     assert scales_by(0.0).speed_mm_per_s == found
     assert done == ["near", "page", "far", "page"], "on a GPU captions are cut where the page lies: it is made anew"
     reads["near"]["50 mm/s"] = 0.99
     done.clear()
-    assert digitizer._told(PHOTO, near)[1](0.0).speed_mm_per_s == 50.0
+    assert digitizer._told(PHOTO, near, ReadOptions())[1](0.0).speed_mm_per_s == 50.0
     assert done == ["near", "page"]
 
 
@@ -112,16 +111,16 @@ def test_rows_that_run_aslant_are_looked_at_level_if_that_shows_more() -> None:
     marks: Any = type("Marks", (), {"zero": aslant})()
 
     def located(names_when_level: float) -> tuple[PageCandidate, list[PageAlignment]]:
-        find: Any = PageLocator(NOTHING, NOTHING, open_ops(), "auto")
+        find: Any = PageLocator(NOTHING, NOTHING, open_ops())
         asked: list[PageAlignment] = []
 
-        def look(photo: Photo, alignment: PageAlignment, clock: StepTimer) -> PageCandidate:
+        def look(photo: Photo, alignment: PageAlignment, layout: str, clock: StepTimer) -> PageCandidate:
             asked.append(alignment)
             names = 0.3 if len(asked) == 1 else names_when_level
             return replace(_look(is_seen=False, names=names), alignment=alignment, marks=marks)
 
-        find._look, find._look_closer = look, lambda photo, best, clock: best
-        return find.locate(PHOTO, _alignment(), StepTimer()), asked
+        find._look, find._look_closer = look, lambda photo, best, layout, clock: best
+        return find.locate(PHOTO, _alignment(), "auto", StepTimer()), asked
 
     best, asked = located(0.6)
     ends = apply_homography(best.alignment.page_from_photo, np.array([[20.0, 61.0], [270.0, 79.0]]))
@@ -132,9 +131,9 @@ def test_rows_that_run_aslant_are_looked_at_level_if_that_shows_more() -> None:
 
 
 def test_a_closer_look_counts_in_the_times() -> None:
-    find: Any = PageLocator(NOTHING, NOTHING, open_ops(), "auto")
+    find: Any = PageLocator(NOTHING, NOTHING, open_ops())
     unsettled, clock = _look(names=0.05), StepTimer()
     find.refine = lambda photo, look: look.refined
-    find._look = lambda photo, alignment, clock: replace(unsettled, alignment=alignment)
-    find._look_closer(PHOTO, unsettled, clock)
+    find._look = lambda photo, alignment, layout, clock: replace(unsettled, alignment=alignment)
+    find._look_closer(PHOTO, unsettled, "auto", clock)
     assert set(clock.ms) == {"refine"}

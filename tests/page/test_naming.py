@@ -97,7 +97,7 @@ def test_pages_of_other_leads_are_read_under_the_names_they_carry(kind: str) -> 
         assert naming.layout.name == STRIPS, (seed, naming.layout)
         assert naming.leads == page.leads
         assert naming.missing == ()
-        assert any("no known layout" in note for note in naming.notes)
+        assert any("no known layout" in str(warning) for warning in naming.warnings)
 
 
 def test_leads_below_the_twelve_are_appended() -> None:
@@ -129,7 +129,7 @@ def test_inverted_avr_is_told_from_avr(seed: int) -> None:
         naming = _named(page_of(seed, layout=layout))
         assert naming.layout.name == layout.name and naming.leads == LEADS
         assert naming.strips[2].segments[0].lead == layout.rows[2][0]
-        assert any("-aVR" in note for note in naming.notes) == (layout.rows[2][0] == "-aVR")
+        assert any("-aVR" in str(warning) for warning in naming.warnings) == (layout.rows[2][0] == "-aVR")
 
 
 def test_names_far_behind_their_starts_are_found() -> None:

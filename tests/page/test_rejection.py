@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from ecg_trt.digitizer import Digitizer
+from ecg_trt.config import ReadOptions
 from ecg_trt.errors import LowQualityError, PageError
 from ecg_trt.synth.negatives import draw_negative
 from ecg_trt.synth.sample import make_sample
@@ -35,6 +34,5 @@ def test_less_than_the_quality_asked_for_is_an_error(digitizer: Any) -> None:
                            gain_mm_per_mv=10.0, pulse="left", clutter=0.0)  # fmt: skip
     record = digitizer(image)
     assert 0.5 < record.mean_quality < 0.999
-    strict = Digitizer(replace(digitizer.options, min_quality=1.0), runtime=digitizer.runtime)
     with pytest.raises(LowQualityError, match=f"{record.mean_quality:.2f}"):
-        strict(image)
+        digitizer(image, ReadOptions(min_quality=1.0))

@@ -8,7 +8,7 @@ from ecg_trt.layout import GAIN_WORDS, LAYOUTS, SETTING_WORDS, SPEED_WORDS, STRI
 from ecg_trt.page.naming import Naming
 from ecg_trt.page.pulses import Pulse
 from ecg_trt.page.scales import Scales, read_scales, read_setting, told_alone
-from ecg_trt.types import Strip
+from ecg_trt.types import Strip, WarningCode
 
 NO_PULSE, USUAL_PULSE = Pulse(None, None), Pulse(25.0, 10.0)
 
@@ -52,8 +52,9 @@ def test_print_beats_pulses() -> None:
         scales = read_scales(printed, pulses, _naming())
         assert (scales.speed_mm_per_s, scales.gain_mm_per_mv, scales.assumed) == (50.0, 10.0, ())
         assert scales.is_disputed
-        assert "speed of 50 mm/s" in scales.notes[0] and "measures 25 mm/s: 50 mm/s was taken" in scales.notes[0]
-    assert "measures 5 mm/mV: 10 mm/mV was taken" in scales.notes[1]
+        first = str(scales.warnings[0])
+        assert "speed of 50 mm/s" in first and "measures 25 mm/s: 50 mm/s was taken" in first
+    assert "measures 5 mm/mV: 10 mm/mV was taken" in str(scales.warnings[1])
 
 
 def test_two_settings_that_are_read_are_none() -> None:
@@ -83,8 +84,11 @@ def test_a_row_too_long_for_the_record_was_printed_fast() -> None:
 def test_rows_that_contradict_the_print_are_told_of() -> None:
     scales = read_scales(_printed(_25mms=0.99), NO_PULSE, _naming(length=500.0))
     assert scales.speed_mm_per_s == 25.0
-    assert scales.notes == ("The page prints a speed of 25 mm/s, but its rows are as long as at 50 mm/s: "
-                            "25 mm/s was taken.",)  # fmt: skip
+    (warning,) = scales.warnings
+    assert warning.code == WarningCode.SPEED_DISPUTED
+    assert warning.text == (
+        "The page prints a speed of 25 mm/s, but its rows are as long as at 50 mm/s: 25 mm/s was taken."
+    )
 
 
 def test_waves_settle_a_dispute() -> None:
@@ -92,26 +96,29 @@ def test_waves_settle_a_dispute() -> None:
     for waves, taken in ((3.0, 50), (-3.0, 25)):
         scales = read_scales(printed, replace(USUAL_PULSE, is_sure=True), _naming(), waves=waves)
         assert scales.speed_mm_per_s == taken
-        assert f"{taken} mm/s was taken" in scales.notes[0]
+        assert f"{taken} mm/s was taken" in str(scales.warnings[0])
         assert scales.gain_mm_per_mv == 10.0
     denied = read_scales(printed, USUAL_PULSE, _naming(), waves=3.0)
-    assert (denied.speed_mm_per_s, denied.notes) == (50.0, ()), "a pulse that is not sure is none"
+    assert (denied.speed_mm_per_s, denied.warnings) == (50.0, ()), "a pulse that is not sure is none"
 
 
 def test_waves_tell_where_nothing_else_does_and_it_stays_assumed() -> None:
     scales = read_scales(_printed(), NO_PULSE, _naming(), waves=7.0)
     assert (scales.speed_mm_per_s, scales.gain_mm_per_mv, scales.assumed) == (50.0, 10.0, ("speed", "gain"))
-    assert scales.notes == ("The beats are as broad and as far apart as at 50 mm/s.",) and not scales.is_disputed
+    (warning,) = scales.warnings
+    assert warning.code == WarningCode.SPEED_FROM_BEATS
+    assert warning.text == "The beats are as broad and as far apart as at 50 mm/s."
+    assert not scales.is_disputed
     assert read_scales(_printed(), NO_PULSE, _naming(), waves=5.0) == Scales(25.0, 10.0, ("speed", "gain"), ())
-    assert read_scales(_printed(), NO_PULSE, _naming(), waves=9.0, speed=25.0).notes == ()
+    assert read_scales(_printed(), NO_PULSE, _naming(), waves=9.0, speed=25.0).warnings == ()
 
 
 def test_waves_object_to_what_was_read() -> None:
     scales = read_scales(_printed(_25mms=0.99), NO_PULSE, _naming(), waves=8.0)
     assert (scales.speed_mm_per_s, scales.assumed) == (25.0, ("gain",))
-    (note,) = scales.notes
+    (note,) = map(str, scales.warnings)
     assert scales.is_disputed and "printed at 25 mm/s" in note and "at 50 mm/s" in note
-    assert read_scales(_printed(_25mms=0.99), NO_PULSE, _naming(), waves=-8.0).notes == ()
+    assert read_scales(_printed(_25mms=0.99), NO_PULSE, _naming(), waves=-8.0).warnings == ()
 
 
 def test_waves_back_an_unusual_speed_that_is_read_alone() -> None:

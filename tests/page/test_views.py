@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from ecg_trt.backends.fake import FakeBackend
+from ecg_trt.config import ReadOptions
 from ecg_trt.errors import NoEcgFoundError, PageError, ResolutionError
 from ecg_trt.ops.base import ImageOps
 from ecg_trt.ops.select import open_ops
@@ -37,7 +38,7 @@ def _blind() -> tuple[Align, list[Array]]:
         maps = {"page": 1, "axes": 4, "log_scale": 2}
         return {name: np.full((1, n, 64, 64), -9.0, np.float32) for name, n in maps.items()}
 
-    return Align(FakeBackend(network), open_ops(), 3.0), shown
+    return Align(FakeBackend(network), open_ops()), shown
 
 
 def test_a_page_is_shown_upright_and_from_near() -> None:
@@ -94,14 +95,15 @@ class _Sought:
         self.shows |= {f"sheet {k}": shown for k, shown in enumerate(sheets)}
         self.seen: list[str] = []
         ops = open_ops()
-        self.finder = PageLocator(self, Rectify(FakeBackend(lambda feed: {}), ops), ops, "auto")  # type: ignore[arg-type]
-        self.finder.locate = lambda photo, alignment, clock: self.answer()  # type: ignore[method-assign]
+        self.finder = PageLocator(self, Rectify(FakeBackend(lambda feed: {}), ops), ops)  # type: ignore[arg-type]
+        self.finder.locate = lambda photo, alignment, layout, clock: self.answer()  # type: ignore[method-assign]
 
     def sheets(self, photo: Photo, ops: ImageOps, most: int) -> list[str]:
         return [name for name in self.shows if name.startswith("sheet")][:most]
 
     def __call__(
-        self, photo: Photo, *, stretched: bool = False, near: PageAlignment | None = None, sheet: str | None = None
+        self, photo: Photo, *, min_px_per_mm: float = 0.0, stretched: bool = False, near: PageAlignment | None = None,
+        sheet: str | None = None,
     ) -> PageAlignment:
         self.seen.append(sheet or ("stretched" if stretched else "plain" if near is None else "near"))
         self.near = near
@@ -117,9 +119,10 @@ class _Sought:
 
     def find(self) -> Any:
         with patch("ecg_trt.page.locator.sheets_of", self.sheets):
-            return self.finder(Photo(np.zeros((9, 9, 3), np.uint8), "photo"), StepTimer())
+            return self.finder._most_legible(PHOTO, ReadOptions(), StepTimer())
 
 
+PHOTO = Photo(np.zeros((9, 9, 3), np.uint8), "photo")
 NOTHING = NoEcgFoundError("nothing", got="wood", expected="a page", mend="Look again.")
 SMALL = ResolutionError("too small", got="1 px/mm", expected="3", mend="Move closer.")
 HERE, THERE = (_alignment(np.eye(3), (side, side)) for side in (10.0, 20.0))

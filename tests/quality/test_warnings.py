@@ -24,7 +24,7 @@ def _sure_page(*assumed: str) -> Evidence:
 def _told(evidence: Evidence, seen: float | list[float] = 0.9, residual: float = 0.1,
           quality: float | list[float] | None = None) -> str:  # fmt: skip
     of_seen, of_all = (np.broadcast_to(values, 12) for values in (seen, seen if quality is None else quality))
-    sentences = list(warnings_of(evidence, of_all, of_seen, residual, leads=LEADS))
+    sentences = list(map(str, warnings_of(evidence, of_all, of_seen, residual, leads=LEADS)))
     text = "\n".join(sentences)
     assert all(s[0].isupper() and s.endswith(".") for s in sentences)
     assert not [word for word in _JARGON if word in text], text

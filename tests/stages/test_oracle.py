@@ -59,7 +59,7 @@ def _align_network(page: Page, shot: Shot) -> FakeBackend:
 @pytest.mark.parametrize("seed", range(4))
 def test_align_recovers_a_flat_pages_homography(seed: int) -> None:
     page, shot, photo = _scene(seed, 0.0)
-    found = Align(_align_network(page, shot), open_ops(), 1.0)(photo)
+    found = Align(_align_network(page, shot), open_ops())(photo)
     x0, y0, x1, y1 = page.spec.grid_mm
     columns, rows = np.linspace(x0 + 20, x1 - 20, 7), np.linspace(y0 + 20, y1 - 20, 5)
     inside = np.stack(np.meshgrid(columns, rows), -1).reshape(-1, 2)
@@ -72,7 +72,7 @@ def test_align_recovers_a_flat_pages_homography(seed: int) -> None:
 
 def test_four_quarter_turns_are_none() -> None:
     page, shot, photo = _scene(1, 0.0)
-    found = Align(_align_network(page, shot), open_ops(), 1.0)(photo)
+    found = Align(_align_network(page, shot), open_ops())(photo)
     w, h = found.size_mm
     once = rotate90(found, 1)
     assert once.size_mm == (h, w)

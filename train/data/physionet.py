@@ -114,7 +114,7 @@ def flatten(picture: Path, record: Record, digitizer: Digitizer, least_db: float
     """
     leads, fs = read_leads(record)
     try:
-        reading = digitizer.digitize_with_views(picture)
+        reading = digitizer.read(picture)
     except (PageError, InputError) as error:
         raise UnfitPageError("the runtime cannot read it") from error
     truth = np.full(reading.trace.ridge_row.shape, np.nan)

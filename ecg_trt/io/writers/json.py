@@ -74,7 +74,7 @@ def record_as_dict(record: EcgRecord) -> dict[str, Any]:
         "quality": dict(zip(record.lead_names, record.quality.tolist(), strict=True)),
         "mean_quality": record.mean_quality,
         "expected_snr_db": dict(zip(record.lead_names, record.snr_db.tolist(), strict=True)),
-        "warnings": record.warnings,
+        "warnings": [{"code": str(w.code), "text": w.text} for w in record.warnings],
         "timings_ms": record.timings_ms,
         "backend": record.backend,
         "weights": record.weights,

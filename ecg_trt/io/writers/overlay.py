@@ -199,7 +199,7 @@ def _caption(record: EcgRecord, width: int) -> Array:
         f"assumed: {', '.join(record.assumed)}" if record.assumed else "",
         f"mean quality {quality:.2f}" if np.isfinite(quality) else "nothing read",
     ]
-    warnings = list(record.warnings[:3])
+    warnings = [warning.text for warning in record.warnings[:3]]
     if len(record.warnings) > 3:
         warnings[2] = f"and {len(record.warnings) - 2} more warnings, see the JSON file"
     told = [part for text in warnings for part in textwrap.wrap(text, _CAPTION_CHARACTERS)]
