@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.accuracy import Case, from_manifest, synthetic
 from benchmarks.common import NEW_RESULTS, write_results
+from ecg_trt.config import RuntimeOptions
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import EcgTrtError
 from ecg_trt.layout import LEADS
@@ -143,7 +144,7 @@ def main() -> None:
     if args.manifest:
         cases.append(from_manifest(args.manifest, tuple(args.kinds.split(","))))
     told: list[Told] = []
-    with Digitizer(threads=args.threads) as digitizer:
+    with Digitizer(RuntimeOptions(threads=args.threads)) as digitizer:
         for source in cases:
             for case in source:
                 one = tell(digitizer, case)

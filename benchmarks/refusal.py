@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.common import write_results
+from ecg_trt.config import RuntimeOptions
 from ecg_trt.digitizer import Digitizer, Source
 from ecg_trt.errors import EcgTrtError
 from ecg_trt.synth.negatives import KINDS, draw_negative
@@ -83,7 +84,7 @@ def main() -> None:
     sets = {"negatives": negatives(args.each, args.seed), "pages": pages(args.pages, args.seed)}
     if args.manifest:
         sets["clinical"] = clinical(args.manifest)
-    with Digitizer(threads=args.threads) as digitizer:
+    with Digitizer(RuntimeOptions(threads=args.threads)) as digitizer:
         rows = {name: judged(digitizer, pictures) for name, pictures in sets.items()}
     summary = {name: count(mine) for name, mine in rows.items()}
     for name, figures in summary.items():

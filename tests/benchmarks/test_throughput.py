@@ -40,6 +40,7 @@ from build_engines.verify import draw_feed
 from ecg_trt.backends.fake import FakeBackend
 from ecg_trt.backends.runtime import NETWORKS, Runtime
 from ecg_trt.backends.trt import open_plan_alone
+from ecg_trt.config import ReadOptions
 from ecg_trt.errors import BackendUnavailableError, NoEcgFoundError, NotAnImageError, OptionError
 from ecg_trt.ops.cv2_ops import Cv2Ops
 from ecg_trt.weights import weights_path
@@ -52,15 +53,15 @@ class Reader:
 
     def __init__(self, backend: Any, reading: Any) -> None:
         self.backend, self.reading = backend, reading
-        self.slots, self.runtime = 1, SimpleNamespace(decoder=None)
+        self.slots, self.runtime, self.options = 1, SimpleNamespace(decoder=None), ReadOptions()
 
-    def read(self, photo: Any) -> Any:
+    def read(self, photo: Any, options: Any = None) -> Any:
         if photo.image.max() < 100:
             raise NoEcgFoundError("No ECG", got="the dark", expected="paper", mend="Light it.")
         self.backend.infer({})
         return self.reading
 
-    def __call__(self, file: Any) -> Any:
+    def __call__(self, file: Any, options: Any = None) -> Any:
         if isinstance(file, bytes):
             file = SimpleNamespace(image=cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR))
         return self.read(file).record
