@@ -1,4 +1,4 @@
-"""How close the answers come to the truth: `python benchmarks/accuracy.py --manifest ../shared/data/manifest.csv`.
+"""Distance of the answers from the truth: `python benchmarks/accuracy.py --manifest ../shared/data/manifest.csv`.
 
 The score is the PhysioNet 2025 digitization metric (`ecg_trt.metrics`). Prints a table for each kind of picture, writes
 JSON, and draws a contact sheet of overlays, because a number alone hides a shifted trace.
@@ -44,7 +44,7 @@ class Case:
 
 @dataclass
 class Outcome:
-    """What came of one picture."""
+    """Result of one picture."""
 
     case: Case
     score: Score | None
@@ -169,7 +169,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=10_000_000)
     parser.add_argument("--model", default=MODELS[0], choices=MODELS)
     parser.add_argument("--views", type=int, default=VIEWS[0], choices=VIEWS)
-    parser.add_argument("--json", type=Path, default=None, help="default: benchmarks/results/accuracy.json")
+    parser.add_argument("--json", type=Path, default=None, help="default: runs/benchmarks/accuracy--MACHINE.json")
     parser.add_argument("--sheet", type=Path, default=None, help="contact sheet of overlays, .png or .jpg")
     args = parser.parse_args()
     cases: list[Iterator[Case]] = []

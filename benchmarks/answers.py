@@ -1,4 +1,4 @@
-"""Whether a change leaves every answer as it was: `python benchmarks/answers.py --data ../shared/data [--write]`.
+"""Comparison of all answers before and after a change: `python benchmarks/answers.py --data ../shared/data [--write]`.
 
 Digitizes all pictures of a folder and twelve synthetic pages with one thread, and hashes what comes of each: the CSV,
 the JSON without its times and versions, and the words of warnings and errors apart from them, as words may change where

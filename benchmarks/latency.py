@@ -1,4 +1,4 @@
-"""How long one photo takes, from file to CSV: `python benchmarks/latency.py [--backend ort]`.
+"""Time of one photo, from file to CSV: `python benchmarks/latency.py [--backend ort]`.
 
 Measures import and load in a fresh interpreter, then the steps of a photo of 9 megapixels, and the peak memory.
 """

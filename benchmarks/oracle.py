@@ -1,4 +1,4 @@
-"""What each stage costs in decibels: `python benchmarks/oracle.py --pages 16`.
+"""Decibels that each stage costs: `python benchmarks/oracle.py --pages 16`.
 
 On synthetic photos of 3x4+1 pages at 25 mm/s and 10 mm/mV, one part after the other is replaced by the truth: the map
 from page to photo (and with it the places of the strips), the pen's row in every column, or both. What is left with
@@ -61,7 +61,7 @@ def true_lattice(page: Page, shot: Shot) -> tuple[GridWarp, tuple[Strip, ...]]:
 
 
 def true_pen(page: Page, shot: Shot, grid: GridWarp, flat: RectifiedPage, strips: Sequence[Strip]) -> TraceMap:
-    """Where the pen lies on a page that was flattened with `grid`, as if a perfect network had seen it."""
+    """Trace of the pen on a page that was flattened with `grid`, as a perfect network would give it."""
     true_mm = shot.page_from_photo(grid.node_xy.astype(np.float64))
     row, col = np.mgrid[: true_mm.shape[0], : true_mm.shape[1]]
     off = true_mm - grid.mm_per_cell * np.stack([col, row], -1)
@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument(
         "--signals", type=Path, help="recorded signals, see train/README.md; simulated ones if left out"
     )
-    parser.add_argument("--json", type=Path, default=None, help="default: benchmarks/results/oracle.json")
+    parser.add_argument("--json", type=Path, default=None, help="default: runs/benchmarks/oracle--MACHINE.json")
     args = parser.parse_args()
     records = SignalSource(args.signals, held_out=True).records
     rows = []

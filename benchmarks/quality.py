@@ -19,7 +19,8 @@ from scipy.stats import spearmanr
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.accuracy import Case, from_manifest, synthetic
-from benchmarks.common import write_results
+from benchmarks.common import NEW_RESULTS, write_results
+from ecg_trt.config import RuntimeOptions
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import EcgTrtError
 from ecg_trt.layout import LEADS
@@ -31,12 +32,11 @@ SEED = 40_000_000  # no page of these was trained on or calibrated with
 _RANGE_DB = (-5.0, 30.0)
 _BIN_DB = 3.0
 _LEAST_LEADS = 20  # of a bin that says anything
-_PLOT = Path(__file__).parents[1] / "docs" / "quality.png"
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What was expected of one answered page, and what it was, dB.
+    """Expected and true SNR of one answered page, dB.
 
     Attributes:
         name: of the picture.
@@ -97,7 +97,7 @@ def of_leads(told: Sequence[Told]) -> dict[str, object]:
 
 
 def of_pages(told: Sequence[Told]) -> dict[str, object]:
-    """How well some pages are ordered."""
+    """Rank pages by their expected and by their true SNR."""
     expected, true = (np.array([getattr(t, name) for t in told]) for name in ("expected", "true"))
     order = round(float(spearmanr(expected, true).statistic), 3) if len(told) > 2 else None
     return {"pages": len(told), "rank_correlation": order,
@@ -137,14 +137,14 @@ def main() -> None:
     parser.add_argument("--synthetic", type=int, default=200)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--threads", type=int, default=0, help="of the networks, 0 for all cores")
-    parser.add_argument("--json", type=Path, default=None, help="default: benchmarks/results/quality.json")
-    parser.add_argument("--plot", type=Path, default=_PLOT)
+    parser.add_argument("--json", type=Path, default=None, help="default: runs/benchmarks/quality--MACHINE.json")
+    parser.add_argument("--plot", type=Path, default=NEW_RESULTS / "quality.png", help="committed: docs/quality.png")
     args = parser.parse_args()
     cases = [synthetic(args.synthetic, args.seed)]
     if args.manifest:
         cases.append(from_manifest(args.manifest, tuple(args.kinds.split(","))))
     told: list[Told] = []
-    with Digitizer(threads=args.threads) as digitizer:
+    with Digitizer(RuntimeOptions(threads=args.threads)) as digitizer:
         for source in cases:
             for case in source:
                 one = tell(digitizer, case)

@@ -1,4 +1,4 @@
-"""Is what cannot be read refused, and nothing else? `python benchmarks/refusal.py`.
+"""Rejection of what cannot be read, and of nothing else: `python benchmarks/refusal.py`.
 
 Pictures without an ECG that can be read (`synth.negatives`) count as answered well where their mean quality is a half
 or more. Photos of sound pages, of the generator's usual severity, count where they are refused.
@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.common import write_results
+from ecg_trt.config import RuntimeOptions
 from ecg_trt.digitizer import Digitizer, Source
 from ecg_trt.errors import EcgTrtError
 from ecg_trt.synth.negatives import KINDS, draw_negative
@@ -48,7 +49,7 @@ def clinical(manifest: Path) -> Pictures:
 
 
 def judged(digitizer: Digitizer, pictures: Pictures) -> list[dict[str, object]]:
-    """What came of each picture: its mean quality, or the error."""
+    """Mean quality of each picture, or the error."""
     out: list[dict[str, object]] = []
     for kind, name, draw in pictures:
         row: dict[str, object] = {"name": name, "kind": kind, "quality": None, "error": ""}
@@ -78,12 +79,12 @@ def main() -> None:
     parser.add_argument("--manifest", type=Path, help="also look at the clinical pages that it names")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--threads", type=int, default=0, help="of the networks, 0 for all cores")
-    parser.add_argument("--json", type=Path, default=None, help="default: benchmarks/results/refusal.json")
+    parser.add_argument("--json", type=Path, default=None, help="default: runs/benchmarks/refusal--MACHINE.json")
     args = parser.parse_args()
     sets = {"negatives": negatives(args.each, args.seed), "pages": pages(args.pages, args.seed)}
     if args.manifest:
         sets["clinical"] = clinical(args.manifest)
-    with Digitizer(threads=args.threads) as digitizer:
+    with Digitizer(RuntimeOptions(threads=args.threads)) as digitizer:
         rows = {name: judged(digitizer, pictures) for name, pictures in sets.items()}
     summary = {name: count(mine) for name, mine in rows.items()}
     for name, figures in summary.items():

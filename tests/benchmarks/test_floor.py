@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.floor import Demand, Rates, cuda_rates, demand, floor_ms
-from benchmarks.gpu import why_no_gpu
+from benchmarks.throughput_suite.floor import Demand, Rates, cuda_rates, demand, floor_ms
+from benchmarks.throughput_suite.gpu import why_no_gpu
 from build_engines.profile import SPECS
 from ecg_trt.weights import weights_path
 from tests.make_onnx import IR_VERSION, OPSET
@@ -26,7 +28,7 @@ def tiny() -> bytes:
         helper.make_node("Gemm", ["flat", "w3"], ["vector"]),
     ]
     image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", 2, "h", "w"])
-    sizes = {"map": ["n", 3, None, None], "vector": ["n", 5]}
+    sizes: dict[str, Any] = {"map": ["n", 3, None, None], "vector": ["n", 5]}
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, sides) for name, sides in sizes.items()]
     values = [numpy_helper.from_array(np.ones(shape, np.float32), name) for name, shape in weights]
     graph = helper.make_graph(nodes, "tiny", [image], ends, values)

@@ -46,7 +46,7 @@ def test_the_plot_is_drawn(tmp_path: Path) -> None:
 
 
 def test_refusals_are_counted() -> None:
-    rows = [{"kind": kind, "quality": quality} for kind, quality in
+    rows: list[dict[str, object]] = [{"kind": kind, "quality": quality} for kind, quality in
             (("text", None), ("text", 0.2), ("music", 0.5), ("music", 0.9), ("music", None))]  # fmt: skip
     figures = count(rows)
     assert (figures["pictures"], figures["answered"], figures["answered_high"]) == (5, 3, 2)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks.accuracy import from_manifest, read_truth
-from benchmarks.common import RESULTS, spread, write_results
-from benchmarks.schema import problems
+from benchmarks.common import RESULTS, machine, machine_name, results_path, spread, write_results
+from benchmarks.throughput_suite.schema import problems
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda p: p.name)
@@ -18,6 +18,8 @@ def test_committed_results_name_machine_and_command(path: Path) -> None:
     content = json.loads(path.read_text())
     assert content["benchmark"] in path.name
     assert {"cpu", "cores", "python", "date", "command", "onnxruntime"} <= set(content["machine"])
+    if "--" in path.stem:  # one file a machine
+        assert {"commit", "version", "weights"} <= set(content["machine"])
     if content["benchmark"] == "accuracy":
         for row in content["summary"].values():
             assert row["answered"] <= row["images"]
@@ -32,6 +34,24 @@ def test_committed_results_name_machine_and_command(path: Path) -> None:
 def test_write_results(tmp_path: Path) -> None:
     path = write_results("some", {"x": 1}, tmp_path / "deep" / "some.json")
     assert json.loads(path.read_text())["x"] == 1
+
+
+def test_committed_results_are_not_overwritten_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert RESULTS not in results_path("latency", machine()).parents
+    monkeypatch.setattr("benchmarks.common.NEW_RESULTS", tmp_path)
+    path = write_results("latency", {})
+    assert path.parent == tmp_path and path.name == f"latency--{machine_name(machine())}.json"
+    assert [p.name for p in tmp_path.iterdir()] == [path.name], "nothing half written is left"
+
+
+def test_machines_are_named_by_gpu_or_cpu() -> None:
+    assert machine_name({"cpu": "any", "cores": 2, "gpu": "NVIDIA H100 80GB HBM3"}) == "nvidia-h100-80gb-hbm3"
+    assert machine_name({"cpu": "Intel(R) Xeon(R) Processor @ 2.50GHz", "cores": 2}) == "intel-xeon-2.50ghz-2-cores"
+
+
+def test_a_command_line_tells_no_folder_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["/home/x/benchmarks/gpu_suite/__main__.py", "run", "--out", "/home/x/out"])
+    assert machine()["command"] == "python -m benchmarks.gpu_suite run --out out"
 
 
 def test_spread() -> None:

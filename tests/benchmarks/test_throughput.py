@@ -1,4 +1,4 @@
-"""A whole run of the benchmark, small, with contenders that cost nothing; and its file, its table and its plot."""
+"""A whole run of the benchmark, small, with baselines that cost nothing; and its file, its table and its plot."""
 
 from __future__ import annotations
 
@@ -16,57 +16,75 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks import contenders, measure, report, throughput
-from benchmarks.child import Unmeasured, in_child
-from benchmarks.clocks import Clock, Clocked, ClockedOps, Labelled
 from benchmarks.common import machine, write_results
-from benchmarks.contenders import CONTENDERS, Contender, Entry, chosen
-from benchmarks.floor import Rates
-from benchmarks.gpu import why_no_gpu
-from benchmarks.schema import problems
-from benchmarks.timed_driver import TimedDriver
-from benchmarks.workload import SAME_DB, Shot, agreement_db, from_folder, snr_db
+from benchmarks.throughput_suite import baselines, measure, report
+from benchmarks.throughput_suite import run as throughput
+from benchmarks.throughput_suite.baselines import BASELINES, Baseline, Entry, chosen
+from benchmarks.throughput_suite.child import Unmeasured, in_child
+from benchmarks.throughput_suite.floor import Rates
+from benchmarks.throughput_suite.gpu import why_no_gpu
+from benchmarks.throughput_suite.schema import problems
+from benchmarks.throughput_suite.step_timers import (
+    OPS_STEPS,
+    LabelledBackend,
+    StepTimer,
+    TimedBackend,
+    TimedOps,
+    ops_methods,
+)
+from benchmarks.throughput_suite.timed_driver import TimedDriver
+from benchmarks.throughput_suite.workload import SAME_DB, SamplePhoto, agreement_db, from_folder, snr_db
+from build_engines.export import Precision, export
+from build_engines.profile import SPECS
+from build_engines.verify import draw_feed
 from ecg_trt.backends.fake import FakeBackend
 from ecg_trt.backends.runtime import NETWORKS, Runtime
+from ecg_trt.backends.trt import open_plan_alone
+from ecg_trt.config import ReadOptions
 from ecg_trt.errors import BackendUnavailableError, NoEcgFoundError, NotAnImageError, OptionError
 from ecg_trt.ops.cv2_ops import Cv2Ops
+from ecg_trt.weights import weights_path
+from tests.backends.fake_gpu import move_in, plug_in, save_plans
 from tests.cuda.fake_driver import FakeDriver
 
 
 class Reader:
-    """A digitizer that answers one record, waits a little in a "network", and refuses pictures that are dark."""
+    """A digitizer that answers one record, waits a little in a "network", and rejects pictures that are dark."""
 
     def __init__(self, backend: Any, reading: Any) -> None:
         self.backend, self.reading = backend, reading
-        self.slots, self.runtime = 1, SimpleNamespace(decoder=None)
+        self.slots, self.runtime, self.options = 1, SimpleNamespace(decoder=None), ReadOptions()
 
-    def read(self, photo: Any) -> Any:
+    def read(self, photo: Any, options: Any = None) -> Any:
         if photo.image.max() < 100:
             raise NoEcgFoundError("No ECG", got="the dark", expected="paper", mend="Light it.")
         self.backend.infer({})
         return self.reading
 
-    def __call__(self, file: Any) -> Any:
+    def __call__(self, file: Any, options: Any = None) -> Any:
         if isinstance(file, bytes):
             file = SimpleNamespace(image=cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR))
         return self.read(file).record
 
 
-def contender(name: str, reading: Any) -> Contender:
+def wait(feed: Any) -> dict[str, Any]:
+    time.sleep(0.001)
+    return {}
+
+
+def baseline(name: str, reading: Any) -> Baseline:
     @contextmanager
     def enter(is_timed: bool) -> Iterator[Entry]:
-        clock = Clock()
-        backends: dict[str, Any] = {
-            stage: FakeBackend(lambda feed: time.sleep(0.001) or {}) for stage in NETWORKS
-        }
+        clock = StepTimer()
+        backends: dict[str, Any] = {stage: FakeBackend(wait) for stage in NETWORKS}
         if is_timed:
-            backends = {stage: Clocked(backend, stage, clock) for stage, backend in backends.items()}
+            backends = {stage: TimedBackend(backend, stage, clock) for stage, backend in backends.items()}
         yield Entry(backends, Reader(backends["stage1"], reading), clock.take)
 
-    return Contender(name, "cpu", "fp32", "nothing", enter)
+    return Baseline(name, "cpu", "fp32", "nothing", enter)
 
 
-def refuses(is_timed: bool) -> Any:
+def rejects(is_timed: bool) -> Any:
     raise BackendUnavailableError("x cannot be measured", got="no x", expected="x", mend="Buy x.")
 
 
@@ -76,20 +94,22 @@ def photo(level: int) -> bytes:
 
 
 @pytest.fixture
-def produced(tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, dict[str, Any]]:
+def produced(tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, dict[str, Any]]:
     """The file of a run, and its content."""
-    monkeypatch.setattr("benchmarks.throughput.cpu_rates", lambda: Rates(1e12, {"fp32": 1e14}))
+    monkeypatch.setattr("benchmarks.throughput_suite.run.cpu_rates", lambda: Rates(1e12, {"fp32": 1e14}))
     record = tools.record(n=500, fs=500.0)
-    shots = [Shot(name, photo(level), record.signal_mv, record.fs) for name, level in (("light", 200), ("dark", 0))]
+    photos = [
+        SamplePhoto(name, photo(level), record.signal_mv, record.fs) for name, level in (("light", 200), ("dark", 0))
+    ]
     path = tmp_path / "throughput.json"
-    entrants = [contender("tiny", tools.reading(record)), Contender("x", "cpu", "fp32", "never", refuses)]
+    entries = [baseline("tiny", tools.reading(record)), Baseline("x", "cpu", "fp32", "never", rejects)]
     if why_no_gpu():
-        entrants.append(CONTENDERS["trt"])
+        entries.append(BASELINES["trt"])
 
     def save(content: dict[str, Any]) -> None:
         write_results("throughput", content, path)
 
-    throughput.run(entrants, shots, [record, None], 0.05, save)
+    throughput.run(entries, photos, [record, None], 0.05, save)
     return path, json.loads(path.read_text())
 
 
@@ -103,7 +123,9 @@ def test_a_run_from_end_to_end(produced: tuple[Path, dict[str, Any]], tmp_path: 
     for network in tiny["networks"].values():
         assert network["run_ms"]["median"] >= 1 and network["run_ms"]["n"] >= 5
         assert network["ratio"] == pytest.approx(
-            network["run_ms"]["median"] / network["floor"]["floor_ms"], rel=0.01, abs=0.02  # both are rounded
+            network["run_ms"]["median"] / network["floor"]["floor_ms"],
+            rel=0.01,
+            abs=0.02,  # both are rounded
         )
     steps = {step: figures["median"] for step, figures in tiny["steps_ms"].items()}
     assert steps["stage1"] >= 1 and steps["photo"] >= max(steps["stage1"], steps["host"])
@@ -116,12 +138,12 @@ def test_a_run_from_end_to_end(produced: tuple[Path, dict[str, Any]], tmp_path: 
     assert image.shape[1] > 1000 and image.std() > 5
 
 
-def test_the_steps_of_a_photo_add_up_to_it(tools) -> None:
-    with contender("tiny", tools.reading(tools.record(n=500, fs=500.0))).enter(True) as entry:
-        row, record = measure._one(entry, Shot("light", photo(200)))
+def test_the_steps_of_a_photo_add_up_to_it(tools: Any) -> None:
+    with baseline("tiny", tools.reading(tools.record(n=500, fs=500.0))).enter(True) as entry:
+        row, record = measure._one(entry, SamplePhoto("light", photo(200)))
         assert record is not None and set(row) == {"decode", "stage1", "host", "photo"}
         assert row.pop("photo") == pytest.approx(sum(row.values()))
-        assert measure._one(entry, Shot("dark", photo(0))) == ({}, None)
+        assert measure._one(entry, SamplePhoto("dark", photo(0))) == ({}, None)
 
 
 def test_the_schema_finds_what_is_wrong(produced: tuple[Path, dict[str, Any]]) -> None:
@@ -139,17 +161,27 @@ def test_the_schema_finds_what_is_wrong(produced: tuple[Path, dict[str, Any]]) -
     assert problems({}) != []
 
 
-def test_report_refuses_what_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_report_rejects_what_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     path = tmp_path / "throughput.json"
     path.write_text("{}")
-    monkeypatch.setattr("sys.argv", ["report.py", "--json", str(path)])
+    monkeypatch.setattr("sys.argv", ["report.py", str(path)])
     with pytest.raises(SystemExit):
         report.main()
-    assert "no whole throughput.json" in capsys.readouterr().err
+    assert "no whole result" in capsys.readouterr().err
 
 
-def test_unknown_backends_are_refused_by_name(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    with pytest.raises(OptionError, match=r"'tensorrt'; expected some of trt, rtx, torch-eager.*"):
+def test_a_score_that_cannot_be_computed_loses_no_measurement(tools: Any) -> None:
+    record = tools.record(n=500, fs=500.0)
+    wrong = SamplePhoto("wrong", photo(200), record.signal_mv[:5], record.fs)
+    saved: list[int] = []
+    entries = [baseline("one", tools.reading(record)), baseline("two", tools.reading(record))]
+    content = throughput.run(entries, [wrong], [record], 0.05, lambda content: saved.append(len(content["backends"])))
+    assert saved == [1, 2], "results are written as each backend ends"
+    assert all(row["photos_per_s"] > 0 and row["snr_db"] is None for row in content["backends"])
+
+
+def test_unknown_backends_are_rejected_by_name(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    with pytest.raises(OptionError, match=r"'tensorrt'; expected some of trt, rtx, torch-gpu, .*"):
         chosen(["ort", "tensorrt"])
     with pytest.raises(OptionError, match="got none"):
         chosen([])
@@ -160,16 +192,16 @@ def test_unknown_backends_are_refused_by_name(monkeypatch: pytest.MonkeyPatch, c
     assert "Unknown backend: got 'cuda'" in capsys.readouterr().err
 
 
-def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_photos_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="without a photo"):
         from_folder(tmp_path)
     (tmp_path / "a.PNG").write_bytes(photo(200))
-    (shot,) = from_folder(tmp_path)
-    assert shot.name == "a.PNG" and shot.truth is None
-    assert snr_db([shot], [None]) is None
+    (sample,) = from_folder(tmp_path)
+    assert sample.name == "a.PNG" and sample.truth is None
+    assert snr_db([sample], [None]) is None
 
 
-def test_agreement(tools) -> None:
+def test_agreement(tools: Any) -> None:
     record = tools.record(n=500, fs=500.0)
     assert agreement_db([record, None], [record, None]) == SAME_DB
     assert agreement_db([record, record], [record, None]) == SAME_DB / 2
@@ -178,23 +210,59 @@ def test_agreement(tools) -> None:
 
 def test_the_machine_is_told_whole() -> None:
     told = machine()
-    assert {"numpy", "onnxruntime", "opencv-python-headless", "command"} <= set(told)
+    assert {"numpy", "onnxruntime", "opencv-python-headless", "command", "commit", "version"} <= set(told)
+    assert set(told["weights"]) == set(NETWORKS)  # type: ignore[call-overload]
     assert ("gpu" in told) == ("driver" in told)
 
 
-def test_clocks_take_what_a_rival_measured(tools) -> None:
-    clock = Clock()
-    rival = FakeBackend(lambda feed: {})
-    rival.last_ms = {"h2d": 1.0, "stage0": 2.0}  # type: ignore[attr-defined]
-    with Clocked(rival, "stage0", clock) as clocked:
-        clocked.infer({})
-        clocked.infer({})
-        assert clocked.name == "fake"
-    ops = ClockedOps(Cv2Ops(), clock)
+def test_timers_take_what_a_backend_measured(tools: Any) -> None:
+    clock = StepTimer()
+    backend = FakeBackend(lambda feed: {})
+    backend.last_ms = {"h2d": 1.0, "stage0": 2.0}  # type: ignore[attr-defined]
+    with TimedBackend(backend, "stage0", clock) as timed:
+        timed.infer({})
+        timed.infer({})
+        assert timed.name == "fake"
+    ops = TimedOps(Cv2Ops(), clock)
     assert ops.warp_homography(np.zeros((8, 8, 3), np.uint8), np.eye(3), (4, 4)).shape == (4, 4, 3)
     taken = clock.take()
     assert taken.pop("warp") > 0 and taken == {"h2d": 2.0, "stage0": 4.0}
     assert clock.take() == {}
+
+
+def test_every_method_of_the_pixel_work_is_timed() -> None:
+    assert set(OPS_STEPS) <= set(ops_methods()), "a step of a method that the protocol lacks"
+
+    class Ops:
+        def __getattr__(self, name: str) -> Any:
+            return lambda *args: name
+
+    timer = StepTimer()
+    ops = TimedOps(Ops(), timer)
+    for name in ops_methods():
+        assert getattr(ops, name)() == name
+        assert set(timer.take()) == {OPS_STEPS.get(name, name)}
+
+
+@pytest.mark.parametrize("graphs", [True, False])
+def test_a_network_is_timed_as_a_graph_and_enqueued(graphs: bool, tmp_path: Path) -> None:
+    spec = SPECS["caption"]
+    fake = FakeDriver(graphs=graphs)
+    timed = TimedDriver(fake)
+    with pytest.MonkeyPatch.context() as patch:
+        move_in(patch, tmp_path)
+        plug_in(patch, timed)  # type: ignore[arg-type]
+        store = save_plans({"caption": export(weights_path("caption"), Precision.FP32, spec.shapes)})
+        (stored,) = store.plans()
+        assert stored.manifest is not None
+        with open_plan_alone(stored.path.read_bytes(), stored.manifest) as whole:
+            backend = LabelledBackend(whole, "caption", timed)
+            timed.take()
+            for _ in range(3):
+                backend.infer(draw_feed(spec))
+                taken = timed.take()
+                assert set(taken) == {"h2d", "caption", "d2h"} and taken["caption"] > 0
+    assert fake.live == {} and fake.faults == []
 
 
 def test_graphs_of_a_labelled_backend_go_by_its_stage() -> None:
@@ -209,7 +277,7 @@ def test_graphs_of_a_labelled_backend_go_by_its_stage() -> None:
             def enqueue(self) -> None:
                 timed.launch_graph(executable, stream)
 
-        with Labelled(Engine(lambda feed: {}), "stage2", timed) as engine:
+        with LabelledBackend(Engine(lambda feed: {}), "stage2", timed) as engine:
             engine.enqueue()
             assert engine.name == "fake" and engine.infer({}) == {}
         assert timed.take() == {"stage2": 2.0}
@@ -228,15 +296,19 @@ def test_a_contenders_networks_are_those_that_the_digitizer_runs(is_timed: bool)
         raise Reached(stage, {name: array.shape for name, array in feed.items()})
 
     def open_stage(stage: str) -> FakeBackend:
-        return FakeBackend(functools.partial(answer, stage), name="rival")
+        return FakeBackend(functools.partial(answer, stage), name="backend")
 
-    with contenders._on_cpu("rival", open_stage)(is_timed) as entry:
+    with baselines._on_cpu("backend", open_stage)(is_timed) as entry:
         assert set(entry.backends) == set(NETWORKS)
         with pytest.raises(Reached, match="stage0"):
             entry.digitizer(photo(200))
-        assert set(entry.take()) <= {"warp"}
-        results = list(contenders.digitize_many([b"no photo", photo(200)], entry.digitizer))
-    assert isinstance(results[0], NotAnImageError) and isinstance(results[1].__cause__, Reached)
+        assert set(entry.take()) <= {"warp", "h2d"}
+        results = list(baselines.digitize_many([b"no photo", photo(200)], entry.digitizer))
+    assert (
+        isinstance(results[0], NotAnImageError)
+        and isinstance(results[1], Exception)
+        and isinstance(results[1].__cause__, Reached)
+    )
 
 
 @pytest.mark.parametrize("is_timed", [False, True])
@@ -251,11 +323,11 @@ def test_the_packages_own_runtime_is_timed_by_its_driver(is_timed: bool, monkeyp
         with Runtime(backend, backends, Cv2Ops()) as runtime:
             yield runtime
 
-    monkeypatch.setattr(contenders, "open_runtime", open_runtime)
-    monkeypatch.setattr(contenders, "open_driver", lambda: fake)
-    with CONTENDERS["trt"].enter(is_timed) as entry:
+    monkeypatch.setattr(baselines, "open_runtime", open_runtime)
+    monkeypatch.setattr(baselines, "open_driver", lambda: fake)
+    with BASELINES["trt"].enter(is_timed) as entry:
         assert opened == [("trt", TimedDriver if is_timed else type(None))]
-        assert isinstance(entry.backends["stage1"], Labelled) == is_timed
+        assert isinstance(entry.backends["stage1"], LabelledBackend) == is_timed
         assert entry.backends["stage1"].infer({}) == {} and entry.take() == {}
     assert fake.closed == is_timed and fake.live == {}
 

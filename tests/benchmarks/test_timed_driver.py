@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from benchmarks.timed_driver import KERNEL_STEPS, TimedDriver, step_of
+from benchmarks.throughput_suite.timed_driver import KERNEL_STEPS, TimedDriver, step_of
 from ecg_trt.cuda.compile import kernel_files, kernels_of
 from ecg_trt.cuda.graph import Graph
 from ecg_trt.cuda.kernel_set import Kernels

@@ -24,7 +24,7 @@ _COPY_BYTES, _CPU_SIDE, _CUDA_SIDE, _BEST_OF = 1 << 28, 2048, 8192, 7
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What one run of a network takes at the least.
+    """Bytes and multiply-adds that one run of a network takes at the least.
 
     Attributes:
         weight_bytes: read once.
@@ -46,7 +46,7 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What a machine was measured to do.
+    """Measured rates of a machine.
 
     Attributes:
         copy_bytes_per_s: bytes read plus bytes written by a large copy.
@@ -123,7 +123,7 @@ def cpu_rates() -> Rates:
 
 def cuda_rates() -> Rates | None:
     """Measures the GPU: a copy, and matrix products by torch (FP32 with TF32, as its convolutions do); None without."""
-    from benchmarks.gpu import Gpu, why_no_gpu
+    from benchmarks.throughput_suite.gpu import Gpu, why_no_gpu
 
     if why_no_gpu():
         return None
@@ -164,7 +164,7 @@ def _size(shape: Iterable[int]) -> int:
 
 
 def _is_read_again(name: str, consumers: Mapping[str, list[Any]]) -> bool:
-    """Whether a result reaches another convolution, or only the outputs, which are counted by themselves."""
+    """Ask whether a result reaches another convolution; outputs are counted by themselves."""
     pending, met = [name], {name}
     while pending:
         for node in consumers.get(pending.pop(), ()):

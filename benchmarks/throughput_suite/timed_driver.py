@@ -1,4 +1,4 @@
-"""Where a photo's time goes on the GPU: a `Driver` that brackets whatever is queued with a pair of events.
+"""Time of each step of a photo on the GPU: a `Driver` that brackets whatever is queued with a pair of events.
 
 Nothing in the runtime changes for it. A span that finds its stream idle also holds the host's time between the two
 events (about 10 us), and spans on streams that overlap are counted twice: the sum is the device's busy time from above.

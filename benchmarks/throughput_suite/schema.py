@@ -1,4 +1,4 @@
-"""What a throughput.json must hold for a reader, and for `report.py`."""
+"""Content of a result of the throughput benchmark, as a reader and `report.py` need it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _NUMBER = (int, float)
 _TOP = {"benchmark": str, "machine": dict, "photos": dict, "seconds": _NUMBER, "rates": dict, "backends": list}
 _ALWAYS = {"name": str, "device": str, "precision": str, "what": str, "available": bool, "reason": str}
 _MEASURED = {"networks": dict, "steps_ms": dict, "stages_ms": dict, "photos_per_s": _NUMBER, "photos_done": int,
-             "photos_refused": int, "answered": int}  # fmt: skip
+             "photos_rejected": int, "answered": int}  # fmt: skip
 _OR_NONE = ("device_memory_mib", "snr_db", "agreement_db")
 _NETWORK = ("shapes", "run_ms", "bytes", "macs", "floor", "ratio")
 _SPREAD = {"median", "iqr", "p99", "n"}
 
 
 def problems(content: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the content of a throughput.json; empty if nothing is."""
+    """List what is wrong with a result of the throughput benchmark; empty if nothing is."""
     found = _lacks("the file", content, _TOP)
     if found:
         return found

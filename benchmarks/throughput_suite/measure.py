@@ -1,4 +1,4 @@
-"""What is measured of one contender: its networks alone, one photo after the other, many photos, and memory."""
+"""Measurements of one baseline: its networks alone, one photo after the other, many photos, and memory."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from typing import Any
 
 from benchmarks.common import spread
-from benchmarks.contenders import Contender, Entry, digitize_many
-from benchmarks.gpu import Gpu, why_no_gpu
-from benchmarks.rivals import unavailable
-from benchmarks.workload import Shot
+from benchmarks.throughput_suite.baselines import Baseline, Entry, digitize_many
+from benchmarks.throughput_suite.gpu import Gpu, why_no_gpu
+from benchmarks.throughput_suite.torch_backend import unavailable
+from benchmarks.throughput_suite.workload import SamplePhoto
 from build_engines.profile import SPECS, NetworkSpec
 from build_engines.verify import draw_feed
 from ecg_trt.errors import EcgTrtError
@@ -26,36 +26,36 @@ Answers = list[EcgRecord | None]
 
 
 def measure(
-    contender: Contender, shots: Sequence[Shot], seconds: float, specs: Mapping[str, NetworkSpec] = SPECS
+    baseline: Baseline, photos: Sequence[SamplePhoto], seconds: float, specs: Mapping[str, NetworkSpec] = SPECS
 ) -> tuple[dict[str, Any], Answers]:
-    """Measures all there is to be measured of a contender.
+    """Measures all there is to be measured of a baseline.
 
     Args:
-        contender: who.
-        shots: the photos.
+        baseline: who.
+        photos: the photos.
         seconds: for which photos go through, one after the other and again as many as it can; and for all networks.
         specs: the shapes on which networks are measured.
 
     Returns:
-        What goes into the JSON, and the answer to each photo, None where it was refused.
+        What goes into the JSON, and the answer to each photo, None where it was rejected.
 
     Raises:
-        EcgTrtError: the contender is not to be had here, or failed.
+        EcgTrtError: the baseline is not available here, or failed.
     """
     with ExitStack() as stack:
         gpu = None
-        if contender.device == "cuda":
+        if baseline.device == "cuda":
             if reason := why_no_gpu():
-                raise unavailable(contender.name, reason)
+                raise unavailable(baseline.name, reason)
             gpu = stack.enter_context(Gpu())
             before = gpu.used_bytes()
-        warm = _WARM[contender.device]
-        with contender.enter(True) as entry:
+        warm = _WARM[baseline.device]
+        with baseline.enter(True) as entry:
             result: dict[str, Any] = {"networks": networks(entry, specs, seconds, warm)}
-            steps, answers = one_by_one(entry, shots, seconds, warm)
+            steps, answers = one_by_one(entry, photos, seconds, warm)
         result |= steps
-        with contender.enter(False) as entry:
-            result |= sustained(entry, shots, seconds, warm)
+        with baseline.enter(False) as entry:
+            result |= sustained(entry, photos, seconds, warm)
             result["device_memory_mib"] = None if gpu is None else (gpu.used_bytes() - before) >> 20
     return result, answers
 
@@ -63,7 +63,7 @@ def measure(
 def networks(entry: Entry, specs: Mapping[str, NetworkSpec], seconds: float, warm: int) -> dict[str, dict[str, Any]]:
     """Run time of each network alone on its static shapes; copies are not counted.
 
-    "run_ms" is None where the contender's clock does not tell the network from the rest.
+    "run_ms" is None where the baseline's clock does not tell the network from the rest.
     """
     out: dict[str, dict[str, Any]] = {}
     for stage, spec in specs.items():
@@ -82,11 +82,13 @@ def networks(entry: Entry, specs: Mapping[str, NetworkSpec], seconds: float, war
     return out
 
 
-def one_by_one(entry: Entry, shots: Sequence[Shot], seconds: float, warm: int) -> tuple[dict[str, Any], Answers]:
+def one_by_one(
+    entry: Entry, photos: Sequence[SamplePhoto], seconds: float, warm: int
+) -> tuple[dict[str, Any], Answers]:
     """Time of each step of a photo, from its file's bytes to its record; and the last answers.
 
     "steps_ms" are the clock's steps, "decode", and "host": the photo's wall time less all of these. "stages_ms" are
-    what the digitizer itself says that each part took, by the host's clock. Refused photos are not counted.
+    what the digitizer itself says that each part took, by the host's clock. Rejected photos are not counted.
     """
     rows: list[dict[str, float]] = []
     stages: dict[str, list[float]] = {}
@@ -96,8 +98,8 @@ def one_by_one(entry: Entry, shots: Sequence[Shot], seconds: float, warm: int) -
         if rounds == 0:
             end = time.perf_counter() + seconds
         answers: Answers = []
-        for shot in shots:
-            row, record = _one(entry, shot)
+        for photo in photos:
+            row, record = _one(entry, photo)
             answers.append(record)
             if record is not None and rounds >= 0:
                 rows.append(row)
@@ -111,11 +113,11 @@ def one_by_one(entry: Entry, shots: Sequence[Shot], seconds: float, warm: int) -
     }, answers
 
 
-def _one(entry: Entry, shot: Shot) -> tuple[dict[str, float], EcgRecord | None]:
+def _one(entry: Entry, photo: SamplePhoto) -> tuple[dict[str, float], EcgRecord | None]:
     entry.take()
     start = time.perf_counter()
     try:
-        record = entry.digitizer(shot.file)
+        record = entry.digitizer(photo.file)
     except EcgTrtError:
         return {}, None
     wall = 1e3 * (time.perf_counter() - start)
@@ -123,22 +125,22 @@ def _one(entry: Entry, shot: Shot) -> tuple[dict[str, float], EcgRecord | None]:
     return {**row, "host": max(0.0, wall - sum(row.values())), "photo": wall}, record
 
 
-def sustained(entry: Entry, shots: Sequence[Shot], seconds: float, warm: int) -> dict[str, Any]:
+def sustained(entry: Entry, photos: Sequence[SamplePhoto], seconds: float, warm: int) -> dict[str, Any]:
     """Photos a second through `digitize_many`, all photos over and over; the first one's way through counts too."""
-    for _ in digitize_many([shot.file for shot in shots] * warm, entry.digitizer):
+    for _ in digitize_many([photo.file for photo in photos] * warm, entry.digitizer):
         pass
     start = time.perf_counter()
 
     def files() -> Iterator[bytes]:
         k = 0
         while k == 0 or time.perf_counter() < start + seconds:
-            yield shots[k % len(shots)].file
+            yield photos[k % len(photos)].file
             k += 1
 
     answers = list(map(type, digitize_many(files(), entry.digitizer)))
     took = time.perf_counter() - start
     return {"photos_per_s": round(len(answers) / took, 3), "photos_done": len(answers),
-            "photos_refused": sum(issubclass(kind, EcgTrtError) for kind in answers)}  # fmt: skip
+            "photos_rejected": sum(issubclass(kind, EcgTrtError) for kind in answers)}  # fmt: skip
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:

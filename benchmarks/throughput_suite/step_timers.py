@@ -1,4 +1,4 @@
-"""Clocks that are put around what a digitizer runs on, so that it need not know of them."""
+"""Timers that are put around what a digitizer runs on, so that it need not know of them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,30 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks.timed_driver import TimedDriver
+from benchmarks.throughput_suite.timed_driver import TO_DEVICE, TO_HOST, TimedDriver
 from ecg_trt.closeable import Closeable
+from ecg_trt.ops.base import ImageOps
 
-_OPS_STEPS = {"warp_homography": "warp", "remap": "flatten"}
+# Step of each method of the pixel work, by the names that `timed_driver.KERNEL_STEPS` gives to its kernels. A method
+# that is not named here is a step of its own.
+OPS_STEPS = {
+    "upload": TO_DEVICE,
+    "download": TO_HOST,
+    "warp_homography": "warp",
+    "line_offsets": "lines",
+    "node_candidates": "decode nodes",
+    "marks": "decode marks",
+    "ridge": "decode ridge",
+    "at_rows": "decode ridge",
+}
 
 
-class Clock:
+def ops_methods() -> list[str]:
+    """Name every method of the pixel work's protocol."""
+    return [name for name, value in vars(ImageOps).items() if inspect.isfunction(value) and not name.startswith("_")]
+
+
+class StepTimer:
     """Milliseconds by step, by the host's clock or by who measured them."""
 
     def __init__(self) -> None:
@@ -25,7 +42,7 @@ class Clock:
         self._ms[step] = self._ms.get(step, 0.0) + ms
 
     def take(self) -> dict[str, float]:
-        """What has been added since the last call."""
+        """Return what has been added since the last call."""
         taken, self._ms = self._ms, {}
         return taken
 
@@ -42,12 +59,12 @@ class Clock:
         return timed
 
 
-class Clocked(Closeable):
+class TimedBackend(Closeable):
     """A backend whose `infer` is timed: by itself, if it keeps `last_ms`, else by the host's clock."""
 
-    def __init__(self, backend: Any, stage: str, clock: Clock) -> None:
-        self._backend, self._stage, self._clock = backend, stage, clock
-        self._timed = clock.around(stage, backend.infer)
+    def __init__(self, backend: Any, stage: str, timer: StepTimer) -> None:
+        self._backend, self._stage, self._timer = backend, stage, timer
+        self._timed = timer.around(stage, backend.infer)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)
@@ -58,7 +75,7 @@ class Clocked(Closeable):
             return self._timed(feed)
         out = self._backend.infer(feed)
         for step, ms in self._backend.last_ms.items():
-            self._clock.add(step, ms)
+            self._timer.add(step, ms)
         return out
 
     def close(self) -> None:
@@ -66,11 +83,24 @@ class Clocked(Closeable):
         self._backend.close()
 
 
-class Labelled(Closeable):
-    """A backend on the GPU: graphs that any of its methods launches go by the stage's name."""
+class LabelledBackend(Closeable):
+    """A backend on the GPU whose network goes by the stage's name, as a CUDA graph or enqueued.
+
+    A graph is launched by the driver, which knows its time. A network that is not captured is enqueued by TensorRT
+    itself, past the driver; so the backend's `_enqueue` is bracketed as well. While it is being captured, the driver
+    leaves such a bracket out.
+    """
 
     def __init__(self, backend: Any, stage: str, timed: TimedDriver) -> None:
         self._backend, self._stage, self._driver = backend, stage, timed
+        enqueue = getattr(backend, "_enqueue", None)
+        if enqueue is not None:
+
+            def bracketed() -> None:
+                with timed.span(stage, backend._work.stream.handle):
+                    enqueue()
+
+            backend._enqueue = bracketed
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._backend, name)
@@ -89,13 +119,13 @@ class Labelled(Closeable):
         self._backend.close()
 
 
-class ClockedOps:
-    """Pixel work on the CPU, timed."""
+class TimedOps:
+    """Pixel work on the CPU, every method of it timed."""
 
-    def __init__(self, ops: Any, clock: Clock) -> None:
+    def __init__(self, ops: Any, timer: StepTimer) -> None:
         self._ops = ops
-        for method, step in _OPS_STEPS.items():
-            setattr(self, method, clock.around(step, getattr(ops, method)))
+        for method in ops_methods():
+            setattr(self, method, timer.around(OPS_STEPS.get(method, method), getattr(ops, method)))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ops, name)

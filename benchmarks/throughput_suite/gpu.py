@@ -1,4 +1,4 @@
-"""What the benchmarks ask of CUDA beside the package's own driver: free memory, and the speed of a copy."""
+"""Free memory of a GPU and the speed of a copy, asked beside the package's own driver."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ecg_trt.errors import DriverError
 
 
 def why_no_gpu() -> str:
-    """Why there is no GPU to measure on, "" if there is one."""
+    """Reason why there is no GPU to measure on, "" if there is one."""
     found = probe()
     if isinstance(found, str):
         return f"no CUDA: {found}"

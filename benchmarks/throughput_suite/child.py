@@ -12,7 +12,7 @@ from ecg_trt.errors import EcgTrtError
 
 
 class Unmeasured(Exception):
-    """Why there is no result, half a sentence for a table."""
+    """Reason why there is no result, half a sentence for a table."""
 
 
 def in_child(work: Callable[..., Any], *arguments: object, limit_s: float) -> Any:
@@ -51,7 +51,7 @@ def in_child(work: Callable[..., Any], *arguments: object, limit_s: float) -> An
 
 
 def in_place(work: Callable[..., Any], *arguments: object, limit_s: float) -> Any:
-    """As `in_child`, but in this process and without a limit."""
+    """Call a function in this process and without a limit; otherwise as `in_child`."""
     try:
         return work(*arguments)
     except Exception as error:

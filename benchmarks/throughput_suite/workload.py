@@ -23,7 +23,7 @@ _JPEG_QUALITY = 92
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class SamplePhoto:
     """One photo.
 
     Attributes:
@@ -39,21 +39,21 @@ class Shot:
     fs: float = 500.0
 
 
-def synthetic(seeds: Sequence[int] = SEEDS, width_px: int = WIDTH_PX) -> list[Shot]:
+def synthetic(seeds: Sequence[int] = SEEDS, width_px: int = WIDTH_PX) -> list[SamplePhoto]:
     """Plain 3x4+1 pages at 25 mm/s and 10 mm/mV as JPEG files, as in latency.py."""
     from ecg_trt.synth.sample import make_sample
 
-    shots = []
+    photos = []
     for seed in seeds:
         image, truth = make_sample(
             seed, width_px=width_px, layout="3x4+1", paper_speed_mm_per_s=25.0, gain_mm_per_mv=10.0
         )
         _, file = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-        shots.append(Shot(f"synthetic, seed {seed}", file.tobytes(), truth.signal_mv, truth.fs))
-    return shots
+        photos.append(SamplePhoto(f"synthetic, seed {seed}", file.tobytes(), truth.signal_mv, truth.fs))
+    return photos
 
 
-def from_folder(folder: Path) -> list[Shot]:
+def from_folder(folder: Path) -> list[SamplePhoto]:
     """The photos of a folder, whose truth is not known.
 
     Raises:
@@ -65,20 +65,23 @@ def from_folder(folder: Path) -> list[Shot]:
             "There is nothing to measure on", got=f"{folder} without a photo", expected=", ".join(_SUFFIXES),
             mend="Name a folder of photos, or leave --photos out.",
         )  # fmt: skip
-    return [Shot(path.name, path.read_bytes()) for path in paths]
+    return [SamplePhoto(path.name, path.read_bytes()) for path in paths]
 
 
-def snr_db(shots: Sequence[Shot], answers: Sequence[EcgRecord | None]) -> float | None:
-    """Mean SNR against the truth, a refused photo counting as 0 dB; None where no truth is known."""
+def snr_db(photos: Sequence[SamplePhoto], answers: Sequence[EcgRecord | None]) -> float | None:
+    """Mean SNR against the truth, a rejected photo counting as 0 dB; None where no truth is known."""
     return _mean(
         0.0 if a is None else score_record(s.truth, s.fs, _twelve(a), a.fs).snr_db
-        for s, a in zip(shots, answers, strict=True)
+        for s, a in zip(photos, answers, strict=True)
         if s.truth is not None
     )
 
 
 def agreement_db(reference: Sequence[EcgRecord | None], answers: Sequence[EcgRecord | None]) -> float | None:
-    """Mean SNR against other answers; a photo that one of both refused counts as 0 dB, one that both did not at all."""
+    """Mean SNR against other answers, dB.
+
+    A photo that one of the two backends rejected counts as 0 dB; one that both rejected does not count.
+    """
     pairs = [(a, b) for a, b in zip(reference, answers, strict=True) if a is not None or b is not None]
     return _mean(
         0.0 if a is None or b is None else score_record(_twelve(a), a.fs, _twelve(b), b.fs).snr_db for a, b in pairs

@@ -1,4 +1,4 @@
-"""The same networks in other hands: PyTorch and ONNX Runtime's CUDA provider, as `Backend`s for the same `Digitizer`.
+"""The package's networks by PyTorch, as a `Backend` for the same `Digitizer`.
 
 The package ships its weights as ONNX alone. The exporter folded the batch norms and renamed what it folded, but it
 wrote the convolutions in the order in which they run; so they are paired with the modules in that order, and every
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from build_engines.profile import SPECS
 from ecg_trt.backends.base import check_feed, closed_error
 from ecg_trt.closeable import Closeable
 from ecg_trt.errors import BackendUnavailableError, WeightsError
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from train.models import UNet
 
 _SMALLEST_PX = 64  # an image of this side goes through all networks
-_MOST_SHAPES = 64  # that torch.compile may see before it gives up compiling
 
 
 def load_network(stage: str) -> UNet:
@@ -91,13 +91,14 @@ class TorchBackend(Closeable):
         stage: for example "stage0".
         device: "cuda" or "cpu".
         precision: "fp32" (on CUDA with TF32, torch's choice), or "fp16" as in a plan: FP32 at both ends.
-        compiled: a mode of torch.compile, "" for none. Every new shape is compiled anew.
+        compiled: a mode of torch.compile, "" for none. torch.compile works for one shape, and would compile anew for
+            every page; so a compiled network takes the shape of its plan alone, and the stages pad their images to it.
 
     Attributes:
         last_ms: of the last run: "h2d", the stage, "d2h"; on CUDA by events.
 
     Raises:
-        BackendUnavailableError: torch or onnx is not installed, or the device is not to be had.
+        BackendUnavailableError: torch or onnx is not installed, or the device is not available.
         WeightsError: the ONNX and the module are not of one make.
     """
 
@@ -113,20 +114,22 @@ class TorchBackend(Closeable):
         except ImportError as error:
             raise unavailable("torch", f"{error.name} is not installed") from error
         self.name = "-".join(["torch", "compile" if compiled else "eager", precision])
-        self.inputs = (TensorSpec("image", "uint8", ("n", "h", "w", 3)),)
+        shape = SPECS[stage].shapes["image"] if compiled else ("n", "h", "w", 3)
+        self.inputs = (TensorSpec("image", "uint8", shape),)
         spec = model.spec
         names = [name for name, _ in spec.heads] + ([spec.column_head] if spec.column_head else [])
         self.outputs = tuple(TensorSpec(name, "float32", ("n",)) for name in names)
         self.stage, self.last_ms = stage, dict[str, float]()
         if precision == "fp16":
             halve(model)
-        self._torch, self._device = torch, device
-        self._model: Any = model.to(device)
+        self._device = device
+        self._torch: Any = torch
+        self._model: Any = model
+        self._model = self._model.to(device)
         if device == "cuda":
             torch.backends.cudnn.benchmark = True
             self._model = self._model.to(memory_format=torch.channels_last)
         if compiled:
-            torch._dynamo.config.recompile_limit = _MOST_SHAPES
             self._model = torch.compile(self._model, mode=compiled, dynamic=False)
 
     def infer(self, feed: Mapping[str, Array]) -> dict[str, Array]:
@@ -143,7 +146,7 @@ class TorchBackend(Closeable):
             marks.append(self._mark())
             host = {name: value.float().cpu().numpy() for name, value in out.items()}
             marks.append(self._mark())
-        self.last_ms = dict(zip(("h2d", self.stage, "d2h"), _between(marks), strict=True))
+        self.last_ms = dict(zip(("h2d", self.stage, "d2h"), milliseconds_between(marks), strict=True))
         return host
 
     def _mark(self) -> Any:
@@ -160,68 +163,7 @@ class TorchBackend(Closeable):
             self._torch.cuda.empty_cache()
 
 
-class OrtRival(Closeable):
-    """One network by ONNX Runtime with a provider other than the package's, bound so that copies are told apart.
-
-    Args:
-        stage: for example "stage0".
-        device: "cuda" or "cpu".
-
-    Attributes:
-        last_ms: of the last run: "h2d", the stage, "d2h", by the host's clock, which waits for each.
-
-    Raises:
-        BackendUnavailableError: this ONNX Runtime lacks the provider, or it does not start.
-    """
-
-    def __init__(self, stage: str, device: str = "cuda") -> None:
-        import onnxruntime as ort
-
-        from ecg_trt.backends.ort import OrtBackend
-
-        provider = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}[device]
-        if provider not in ort.get_available_providers():
-            raise unavailable("ort-cuda", f"this onnxruntime {ort.__version__} has no {provider}")
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        path = weights_path(stage)
-        session = ort.InferenceSession(str(path), sess_options=options, providers=[provider])
-        if session.get_providers()[0] != provider:
-            raise unavailable("ort-cuda", f"{provider} does not start here")
-        with OrtBackend(path, 1) as plain:
-            self.inputs, self.outputs = plain.inputs, plain.outputs
-        self.name, self.stage, self.last_ms = f"ort-{device}", stage, dict[str, float]()
-        self._ort, self._device, self._session = ort, device, session
-
-    def infer(self, feed: Mapping[str, Array]) -> dict[str, Array]:
-        """See `Backend.infer`."""
-        if self._session is None:
-            raise closed_error(self.name)
-        check_feed(self.inputs, feed)
-        marks = [time.perf_counter()]
-        binding = self._session.io_binding()
-        held = []
-        for name, array in feed.items():
-            held.append(self._ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), self._device, 0))
-            binding.bind_ortvalue_input(name, held[-1])
-        for spec in self.outputs:
-            binding.bind_output(spec.name, self._device, 0)
-        binding.synchronize_inputs()
-        marks.append(time.perf_counter())
-        self._session.run_with_iobinding(binding)
-        binding.synchronize_outputs()
-        marks.append(time.perf_counter())
-        values = binding.copy_outputs_to_cpu()
-        marks.append(time.perf_counter())
-        self.last_ms = dict(zip(("h2d", self.stage, "d2h"), _between(marks), strict=True))
-        return dict(zip((spec.name for spec in self.outputs), values, strict=True))
-
-    def close(self) -> None:
-        """Frees the session."""
-        self._session = None
-
-
-def _between(marks: Sequence[Any]) -> list[float]:
+def milliseconds_between(marks: Sequence[Any]) -> list[float]:
     """Milliseconds from each mark to the next."""
     if isinstance(marks[0], float):
         return [1e3 * (b - a) for a, b in pairwise(marks)]
@@ -230,6 +172,6 @@ def _between(marks: Sequence[Any]) -> list[float]:
 
 
 def unavailable(name: str, reason: str) -> BackendUnavailableError:
-    """The error of a rival that is not to be had here."""
+    """The error of a baseline that is not available here."""
     return BackendUnavailableError(f"{name} cannot be measured", got=reason, expected="what it needs installed",
                                    mend="Leave it out with --backends.")  # fmt: skip

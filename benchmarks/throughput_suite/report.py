@@ -1,4 +1,4 @@
-"""The table and the plot of a throughput.json, and of nothing else: `python benchmarks/report.py`."""
+"""The table and the plot of one result of the throughput benchmark, see `benchmarks/throughput.py`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from benchmarks.common import RESULTS
-from benchmarks.schema import problems
+from benchmarks.throughput_suite.schema import problems
 from ecg_trt.backends.runtime import NETWORKS
 
 _HEAD = ("backend", "precision", *(f"{stage} ms (of floor)" for stage in NETWORKS), "photo ms (IQR)", "p99", "host ms",
@@ -23,8 +20,8 @@ _NONE = "-"
 
 def main() -> None:
     """Prints the table and draws the plot."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, default=RESULTS / "throughput.json")
+    parser = argparse.ArgumentParser("python -m benchmarks.throughput_suite.report", description=__doc__)
+    parser.add_argument("json", type=Path, help="written by benchmarks/throughput.py")
     parser.add_argument("--png", type=Path, default=None, help="default: beside the JSON")
     args = parser.parse_args()
     try:
@@ -32,7 +29,7 @@ def main() -> None:
     except (OSError, ValueError) as error:
         parser.error(f"{args.json} cannot be read ({error}): run benchmarks/throughput.py first")
     if wrong := problems(content):
-        parser.error(f"{args.json} is no whole throughput.json: " + "; ".join(wrong))
+        parser.error(f"{args.json} is no whole result of the throughput benchmark: " + "; ".join(wrong))
     print(where(content["machine"]) + "\n")
     print(markdown(content))
     print("written:", draw(content, args.png or args.json.with_suffix(".png")), file=sys.stderr)
@@ -47,13 +44,13 @@ def where(machine: Mapping[str, Any]) -> str:
 
 
 def markdown(content: Mapping[str, Any]) -> str:
-    """A row for each backend; below it, milliseconds of each step of a photo; and who was not to be had."""
+    """A row for each backend; below it, milliseconds of each step of a photo; and who was not available."""
     measured = [row for row in content["backends"] if row["available"]]
-    lines = _table(_HEAD, [_figures(row) for row in measured]) if measured else []
+    lines = table(_HEAD, [_figures(row) for row in measured]) if measured else []
     steps = _steps(measured)
     if steps:
         rows = [[row["name"], *(_ms(row["steps_ms"].get(step)) for step in steps)] for row in measured]
-        lines += ["", *_table(("median ms of", *steps), rows)]
+        lines += ["", *table(("median ms of", *steps), rows)]
     missing: dict[str, list[str]] = {}
     for row in content["backends"]:
         if not row["available"]:
@@ -135,7 +132,7 @@ def _number(value: float | None, form: str) -> str:
     return _NONE if value is None else format(value, form)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]
 
 

@@ -1,7 +1,7 @@
-"""Who takes part, and how each is opened: the only file that knows how runtime, clocks and rivals fit together.
+"""The backends that are compared, and how each is opened with its timer or without.
 
-A contender is opened with its clock or without: with it, each step of a photo is told apart, at the price of some
-microseconds a call; without it, it runs as its users run it.
+With its timer, each step of a photo is measured, at the price of some microseconds a call; without it, a backend runs
+as its users run it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.clocks import Clock, Clocked, ClockedOps, Labelled
-from benchmarks.rivals import OrtRival, TorchBackend
-from benchmarks.timed_driver import TimedDriver
+from benchmarks.throughput_suite.ort_cuda_backend import OrtCudaBackend
+from benchmarks.throughput_suite.step_timers import LabelledBackend, StepTimer, TimedBackend, TimedOps
+from benchmarks.throughput_suite.timed_driver import TimedDriver
+from benchmarks.throughput_suite.torch_backend import TorchBackend
+from benchmarks.throughput_suite.torch_gpu import TorchOptions, open_torch_gpu
 from ecg_trt import batch
 from ecg_trt.backends.runtime import NETWORKS, Runtime
 from ecg_trt.backends.select import open_runtime
@@ -25,17 +27,19 @@ from ecg_trt.ops.select import open_ops
 from ecg_trt.record import EcgRecord
 from ecg_trt.weights import weights_path
 
+_TORCH_GPU = TorchOptions("fp16")
+
 
 @dataclass(frozen=True, slots=True)
-class Contender:
-    """Who takes part.
+class Baseline:
+    """A backend that is measured.
 
     Attributes:
         name: as --backends has it.
         device: "cuda" or "cpu", where the networks run.
         precision: "fp16" or "fp32", of the networks.
         what: half a sentence for the table.
-        enter: opens it, with its clock or without.
+        enter: opens it, with its timer or without.
     """
 
     name: str
@@ -47,12 +51,12 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An open contender.
+    """A baseline that is open.
 
     Attributes:
         backends: by the names of `NETWORKS`.
         digitizer: runs on them.
-        take: milliseconds by step since it was last called; empty without a clock.
+        take: milliseconds by step since it was last called; empty without a timer.
     """
 
     backends: Mapping[str, Any]
@@ -66,12 +70,12 @@ def _on_cpu_ops(name: str, open_stage: Callable[[str], Any], is_timed: bool) -> 
     with ExitStack() as stack:
         backends = {stage: stack.enter_context(open_stage(stage)) for stage in NETWORKS}
         ops: Any = open_ops()
-        clock = Clock()
+        timer = StepTimer()
         if is_timed:
-            backends = {stage: Clocked(backend, stage, clock) for stage, backend in backends.items()}
-            ops = ClockedOps(ops, clock)
+            backends = {stage: TimedBackend(backend, stage, timer) for stage, backend in backends.items()}
+            ops = TimedOps(ops, timer)
         digitizer = stack.enter_context(Digitizer(runtime=Runtime(name, backends, ops)))
-        yield Entry(backends, digitizer, clock.take)
+        yield Entry(backends, digitizer, timer.take)
 
 
 def _open_ort(stage: str) -> Any:
@@ -90,9 +94,22 @@ def _tensorrt(name: str, is_timed: bool) -> Iterator[Entry]:
             return
         timed = stack.enter_context(TimedDriver(open_driver()))
         whole = stack.enter_context(open_runtime(name, driver=timed))
-        backends = {stage: Labelled(backend, stage, timed) for stage, backend in whole.backends.items()}
+        backends = {stage: LabelledBackend(backend, stage, timed) for stage, backend in whole.backends.items()}
         mine = Runtime(whole.name, backends, whole.ops, decoder=whole.decoder)
         yield Entry(backends, stack.enter_context(Digitizer(runtime=mine)), timed.take)
+
+
+@contextmanager
+def _torch_gpu(is_timed: bool) -> Iterator[Entry]:
+    """Networks by torch within the package's own CUDA runtime."""
+    with ExitStack() as stack:
+        driver: Any = open_driver()
+        stack.callback(driver.close)
+        if is_timed:
+            driver = stack.enter_context(TimedDriver(driver))
+        runtime = stack.enter_context(open_torch_gpu(driver, _TORCH_GPU))
+        digitizer = stack.enter_context(Digitizer(runtime=runtime))
+        yield Entry(runtime.backends, digitizer, driver.take if is_timed else dict)
 
 
 def digitize_many(photos: Iterable[bytes], digitizer: Any) -> Generator[EcgRecord | EcgTrtError, None, None]:
@@ -112,31 +129,32 @@ def _torch(name: str, precision: str, compiled: str = "") -> Callable[[bool], Ab
     return _on_cpu(name, functools.partial(TorchBackend, precision=precision, compiled=compiled))
 
 
-CONTENDERS = {
-    entrant.name: entrant
-    for entrant in (
-        Contender("trt", "cuda", "fp16", "TensorRT", _on_gpu("trt")),
-        Contender("rtx", "cuda", "fp16", "TensorRT for RTX", _on_gpu("rtx")),
-        Contender("torch-eager", "cuda", "fp32", "PyTorch, TF32", _torch("torch-eager", "fp32")),
-        Contender("torch-eager-fp16", "cuda", "fp16", "PyTorch", _torch("torch-eager-fp16", "fp16")),
-        Contender("torch-compile", "cuda", "fp16", "torch.compile, CUDA graphs",
+BASELINES = {
+    baseline.name: baseline
+    for baseline in (
+        Baseline("trt", "cuda", "fp16", "TensorRT", _on_gpu("trt")),
+        Baseline("rtx", "cuda", "fp16", "TensorRT for RTX", _on_gpu("rtx")),
+        Baseline("torch-gpu", "cuda", "fp16", "PyTorch's CUDA graphs, pixel work on the GPU", _torch_gpu),
+        Baseline("torch-eager", "cuda", "fp32", "PyTorch, TF32", _torch("torch-eager", "fp32")),
+        Baseline("torch-eager-fp16", "cuda", "fp16", "PyTorch", _torch("torch-eager-fp16", "fp16")),
+        Baseline("torch-compile", "cuda", "fp16", "torch.compile, CUDA graphs",
                   _torch("torch-compile", "fp16", "reduce-overhead")),
-        Contender("ort-cuda", "cuda", "fp32", "ONNX Runtime, TF32", _on_cpu("ort-cuda", OrtRival)),
-        Contender("ort", "cpu", "fp32", "ONNX Runtime, the reference", _on_cpu("ort", _open_ort)),
+        Baseline("ort-cuda", "cuda", "fp32", "ONNX Runtime, TF32", _on_cpu("ort-cuda", OrtCudaBackend)),
+        Baseline("ort", "cpu", "fp32", "ONNX Runtime, the reference", _on_cpu("ort", _open_ort)),
     )
 }  # fmt: skip
 
 
-def chosen(names: Sequence[str]) -> list[Contender]:
-    """The contenders of these names.
+def chosen(names: Sequence[str]) -> list[Baseline]:
+    """The baselines of these names.
 
     Raises:
         OptionError: one is not known.
     """
-    unknown = [name for name in names if name not in CONTENDERS]
+    unknown = [name for name in names if name not in BASELINES]
     if unknown or not names:
         raise OptionError(
-            "Unknown backend", got=", ".join(map(repr, unknown)) or "none", expected="some of " + ", ".join(CONTENDERS),
+            "Unknown backend", got=", ".join(map(repr, unknown)) or "none", expected="some of " + ", ".join(BASELINES),
             mend="Name them with commas between, or leave --backends out for all.",
         )  # fmt: skip
-    return [CONTENDERS[name] for name in dict.fromkeys(names)]
+    return [BASELINES[name] for name in dict.fromkeys(names)]
