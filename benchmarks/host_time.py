@@ -21,7 +21,7 @@ import cv2
 import pytest
 
 from benchmarks.common import spread, write_results
-from benchmarks.workload import SEEDS, Shot, synthetic
+from benchmarks.throughput_suite.workload import SEEDS, Shot, synthetic
 from build_engines.export import Precision, export
 from build_engines.profile import SPECS
 from ecg_trt.backends.runtime import NETWORKS
