@@ -16,11 +16,12 @@ from benchmarks.clocks import Clock, Clocked, ClockedOps, Labelled
 from benchmarks.rivals import OrtRival, TorchBackend
 from benchmarks.timed_driver import TimedDriver
 from ecg_trt import batch
-from ecg_trt.backends.runtime import NETWORKS, Runtime
+from ecg_trt.backends.runtime import Runtime
 from ecg_trt.backends.select import open_runtime
 from ecg_trt.cuda.select import open_driver
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import EcgTrtError, OptionError
+from ecg_trt.networks import NETWORKS
 from ecg_trt.ops.select import open_ops
 from ecg_trt.record import EcgRecord
 from ecg_trt.weights import weights_path

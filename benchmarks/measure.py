@@ -12,9 +12,9 @@ from benchmarks.contenders import Contender, Entry, digitize_many
 from benchmarks.gpu import Gpu, why_no_gpu
 from benchmarks.rivals import unavailable
 from benchmarks.workload import Shot
-from build_engines.profile import SPECS, NetworkSpec
 from build_engines.verify import draw_feed
 from ecg_trt.errors import EcgTrtError
+from ecg_trt.networks import NETWORKS, NetworkSpec
 from ecg_trt.record import EcgRecord
 
 # Rounds before anything counts. A graph is captured in the second, and libraries choose their kernels in the first.
@@ -26,7 +26,7 @@ Answers = list[EcgRecord | None]
 
 
 def measure(
-    contender: Contender, shots: Sequence[Shot], seconds: float, specs: Mapping[str, NetworkSpec] = SPECS
+    contender: Contender, shots: Sequence[Shot], seconds: float, specs: Mapping[str, NetworkSpec] = NETWORKS
 ) -> tuple[dict[str, Any], Answers]:
     """Measures all there is to be measured of a contender.
 

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.common import RESULTS
 from benchmarks.schema import problems
-from ecg_trt.backends.runtime import NETWORKS
+from ecg_trt.networks import NETWORKS
 
 _HEAD = ("backend", "precision", *(f"{stage} ms (of floor)" for stage in NETWORKS), "photo ms (IQR)", "p99", "host ms",
          "photos/s", "GPU MiB", "SNR dB", "against ort dB")  # fmt: skip

@@ -15,7 +15,6 @@ _Kind = TypeVar("_Kind", bound=Enum)
 
 AUTO = "auto"
 BACKENDS = (AUTO, "trt", "rtx", "ort")
-MODELS = ("small", "base")
 VIEWS = (1, 2, 4)
 MIN_FS, MAX_FS = 50.0, 2000.0
 
@@ -31,7 +30,6 @@ class Options:
         fs: samples a second of the record, 50 .. 2000 Hz.
         backend: what runs the networks: "trt" or "rtx" (TensorRT, on a GPU), "ort" (ONNX Runtime, on the CPU); "auto"
             for the best that is to be had.
-        model: size of the networks: "small", or "base", whose trace network is wider, for GPUs.
         views: how often each part of a trace is shown to its network: 1; 2, mirrored too; or 4, moved by a pixel as
             well, at as many times the work of that network.
         min_px_per_mm: photos with fewer pixels a millimetre of paper are refused.
@@ -48,7 +46,6 @@ class Options:
     gain: str | float = AUTO
     fs: float = 500.0
     backend: str = AUTO
-    model: str = MODELS[0]
     views: int = 1
     min_px_per_mm: float = 2.0
     min_quality: float = 0.0
@@ -59,7 +56,6 @@ class Options:
         """Checks every value and turns "25" into 25.0."""
         _check_choice("layout", self.layout, (AUTO, *LAYOUTS, STRIPS))
         _check_choice("backend", self.backend, BACKENDS)
-        _check_choice("model", self.model, MODELS)
         _check_choice("views", self.views, VIEWS)
         object.__setattr__(self, "speed", _auto_or_one_of("speed", self.speed, PAPER_SPEEDS_MM_PER_S, "mm/s"))
         object.__setattr__(self, "gain", _auto_or_one_of("gain", self.gain, GAINS_MM_PER_MV, "mm/mV"))

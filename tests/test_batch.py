@@ -13,7 +13,7 @@ import pytest
 
 from ecg_trt import batch
 from ecg_trt.backends.fake import FakeBackend
-from ecg_trt.backends.runtime import NETWORKS, Runtime
+from ecg_trt.backends.runtime import Runtime
 from ecg_trt.batch import digitize_many, read_many
 from ecg_trt.config import Options
 from ecg_trt.digitizer import Digitizer
@@ -26,6 +26,7 @@ from ecg_trt.errors import (
     PhotoNotFoundError,
 )
 from ecg_trt.io.readers.pillow import EncodedPhoto, read_photo
+from ecg_trt.networks import NETWORKS
 from ecg_trt.ops.cv2_ops import Cv2Ops
 from ecg_trt.record import EcgRecord
 from ecg_trt.types import Photo

@@ -19,10 +19,11 @@ def feed_of(stage: str) -> dict[str, Array]:
     """A drawn page as the stage sees it."""
     from dataclasses import replace
 
-    from build_engines.profile import SPECS
     from build_engines.verify import draw_feed
+    from ecg_trt.networks import NETWORKS
 
-    return draw_feed(replace(SPECS[stage], shapes={"image": SIZES[stage]}))
+    spec = NETWORKS[stage]
+    return draw_feed(replace(spec, inputs=(replace(spec.inputs[0], shape=SIZES[stage]),)))
 
 
 @pytest.fixture(scope="module", params=list(SIZES))

@@ -27,8 +27,9 @@ from benchmarks.schema import problems
 from benchmarks.timed_driver import TimedDriver
 from benchmarks.workload import SAME_DB, Shot, agreement_db, from_folder, snr_db
 from ecg_trt.backends.fake import FakeBackend
-from ecg_trt.backends.runtime import NETWORKS, Runtime
+from ecg_trt.backends.runtime import Runtime
 from ecg_trt.errors import BackendUnavailableError, NoEcgFoundError, NotAnImageError, OptionError
+from ecg_trt.networks import NETWORKS
 from ecg_trt.ops.cv2_ops import Cv2Ops
 from tests.cuda.fake_driver import FakeDriver
 
