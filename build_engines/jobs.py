@@ -20,8 +20,9 @@ from ecg_trt import __version__
 from ecg_trt.backends.base import Backend
 from ecg_trt.engines.manifest import Flavour, Manifest, PlanKey
 from ecg_trt.engines.store import PlanStore, checked_plan
-from ecg_trt.errors import BackendUnavailableError, EcgTrtError, PlanError
+from ecg_trt.errors import BackendUnavailableError, BuildError, EcgTrtError, PlanError
 from ecg_trt.networks import NetworkSpec
+from ecg_trt.types import TensorSpec
 from ecg_trt.weights import weights_path, weights_sha256
 
 _log = logging.getLogger(__name__)
@@ -116,9 +117,10 @@ def build(request: Request, start: Callable[[PlanKey], Progress]) -> Iterator[Ou
 
 
 def _build_one(request: Request, source: _Source, key: PlanKey, progress: Progress) -> Outcome:
+    inputs, outputs = io_specs(source.onnx)
+    _check_heads(source.spec, outputs)
     comparison, compared = (source.comparison, "ONNX") if request.is_verified else (None, "")
     begin = time.perf_counter()
-    inputs, outputs = io_specs(source.onnx)
     if request.exported is None:
         options = BuildOptions(
             capability=key.capability if request.flavour is Flavour.RTX else None,
@@ -144,6 +146,16 @@ def _build_one(request: Request, source: _Source, key: PlanKey, progress: Progre
             _log.info("%s is not compared on the GPU: %s", key.name, error)
     request.store.save(manifest, plan)
     return Outcome(key, len(plan), seconds, True, comparison, compared)
+
+
+def _check_heads(spec: NetworkSpec, outputs: tuple[TensorSpec, ...]) -> None:
+    """Raises `BuildError` unless the network has the outputs that its spec gives a meaning to."""
+    found = [output.name for output in outputs]
+    if set(found) != set(spec.heads):
+        raise BuildError(
+            f"The spec of {spec.name} does not describe its network", got=f"outputs {', '.join(found)}",
+            expected=", ".join(spec.heads) or "none", mend="Correct its heads in ecg_trt/networks.py.",
+        )  # fmt: skip
 
 
 def _current(request: Request, spec: NetworkSpec, key: PlanKey) -> Manifest | None:

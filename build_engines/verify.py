@@ -16,7 +16,7 @@ import numpy as np
 from ecg_trt.backends.base import Backend
 from ecg_trt.errors import BuildError
 from ecg_trt.geometry.ridge import decode_ridge, follow_ridge
-from ecg_trt.networks import HeadKind, NetworkSpec
+from ecg_trt.networks import HeadKind, InputSpec, NetworkSpec
 from ecg_trt.types import Array
 
 _GAIN_MM_PER_MV = 10.0
@@ -107,9 +107,16 @@ def draw_feed(spec: NetworkSpec, seed: int = 1) -> dict[str, Array]:
     rng = np.random.default_rng(seed)
     feed: dict[str, Array] = {}
     for entry in spec.inputs:
-        drawn = _windows(spec, entry.shape, seed) if entry.is_image else rng.standard_normal(entry.shape, np.float32)
-        feed[entry.name] = drawn.astype(entry.dtype)
+        feed[entry.name] = _windows(spec, entry.shape, seed) if entry.is_image else _noise(rng, entry)
     return feed
+
+
+def _noise(rng: np.random.Generator, entry: InputSpec) -> Array:
+    """Normal where an input holds fractions, uniform where it holds integers."""
+    kind = np.dtype(entry.dtype)
+    if np.issubdtype(kind, np.floating):
+        return rng.standard_normal(entry.shape).astype(kind)
+    return rng.integers(0, 128, entry.shape).astype(kind)
 
 
 def _windows(spec: NetworkSpec, shape: tuple[int, ...], seed: int) -> Array:
