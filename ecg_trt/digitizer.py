@@ -102,7 +102,7 @@ class Digitizer(Closeable):
         self.runtime = runtime or open_runtime(self.options.backend, networks=READING_NETWORKS, threads=threads)
         self._weights = {name: digest[:12] for name, digest in reading_weights().items()}
         self._ops = ops = self.runtime.ops
-        stage0, stage1, stage2, caption = (self.runtime.backends[name] for name in READING_NETWORKS)
+        stage0, stage1, stage2, caption = map(self.runtime.backend, READING_NETWORKS)
         if self.options.views > 1:
             stage2 = Views(stage2, TRACE_VIEWS[: self.options.views], ops=ops)
         self._rectify, self._trace = Rectify(stage1, ops), Trace(stage2, ops)

@@ -42,7 +42,6 @@ def test_numbers_may_come_as_text():
         {"fs": 2000.1},
         {"fs": float("inf")},
         {"fs": "x"},
-        {"model": "large"},
         {"views": 3},
         {"min_px_per_mm": 0},
         {"min_quality": -0.1},

@@ -19,7 +19,7 @@ from ecg_trt.backends.select import open_runtime
 from ecg_trt.cli import main
 from ecg_trt.config import Options
 from ecg_trt.digitizer import READING_NETWORKS, Digitizer, reading_weights
-from ecg_trt.errors import OptionError, PlanMissingError, WeightsError
+from ecg_trt.errors import BackendError, OptionError, PlanMissingError, WeightsError
 from ecg_trt.inference import Kind, View, Views, kind_of
 from ecg_trt.io.writers.json import record_as_dict
 from ecg_trt.networks import NETWORKS, PAGE, TILES, VIEW, HeadKind, InputSpec, NetworkSpec, head_kind, network_spec
@@ -177,6 +177,11 @@ def test_the_digitizer_needs_neither_its_plan_nor_its_weights(
         open_runtime("rtx")
     with pytest.raises(WeightsError, match="toy"):
         open_runtime("ort")
+    with (
+        open_runtime("ort", networks=["stage0"]) as runtime,
+        pytest.raises(BackendError, match="no network stage1: got stage0; expected stage1"),
+    ):
+        Digitizer(runtime=runtime)
 
 
 def test_the_calibration_is_still_of_these_networks(folder: Path) -> None:

@@ -123,6 +123,21 @@ class Runtime(Closeable):
             for backend in backends.values():
                 self._stack.callback(backend.close)
 
+    def backend(self, network: str) -> Backend:
+        """Find the backend of a network.
+
+        Raises:
+            BackendError: this runtime was opened without it.
+        """
+        if network not in self.backends:
+            raise BackendError(
+                f"The runtime has no network {network}",
+                got=", ".join(self.backends) or "none",
+                expected=network,
+                mend="Name it among the networks of `open_runtime`, or leave them out to open all.",
+            )
+        return self.backends[network]
+
     @property
     def slots(self) -> int:
         """How many photos are worth having in flight: 2 where the work of one can hide behind another's."""

@@ -222,7 +222,7 @@ class Engines:
 def current_plans(
     flavour: Flavour, trt: ModuleType, driver: Driver, store: PlanStore, networks: Sequence[str] | None = None
 ) -> dict[str, tuple[bytes, Manifest]]:
-    """The plans of networks, all if None, for this GPU, each checked: FP16 if it is there, else FP32.
+    """Load and check the plans of networks, all if None, for this GPU: FP16 if it is there, else FP32.
 
     Raises:
         WeightsError: the package ships no network of a name.

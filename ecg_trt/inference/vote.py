@@ -23,12 +23,12 @@ class Kind(str, Enum):
         return self.value
 
 
-_KINDS = {HeadKind.VALUE: Kind.VALUE, HeadKind.RIDGE: Kind.RIDGE}  # logits of probabilities else
+_KINDS = {HeadKind.VALUE: Kind.VALUE, HeadKind.RIDGE: Kind.RIDGE}  # all others are logits of probabilities
 _ROWS = 2  # the axis of a ridge along which it sums to 1
 
 
 def kind_of(head: str) -> Kind:
-    """Numbers that an output of this name holds; logits where no network of the registry has one."""
+    """Numbers that an output of this name holds: logits where no network of the registry has such an output."""
     return _KINDS.get(head_kind(head), Kind.LOGIT)
 
 

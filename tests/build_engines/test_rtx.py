@@ -55,7 +55,7 @@ def test_two_builds_are_the_same_bytes_even_in_two_processes() -> None:
         "import hashlib, tensorrt_rtx as trt\n"
         "from build_engines.export import Precision, export\n"
         "from build_engines.plan_from_onnx import BuildOptions, build_plan\n"
-        "from build_engines.profile import NETWORKS\n"
+        "from ecg_trt.networks import NETWORKS\n"
         "from ecg_trt.weights import weights_path\n"
         "onnx = export(weights_path('stage2'), Precision.FP16, NETWORKS['stage2'].shapes)\n"
         "print(hashlib.sha256(build_plan(onnx, trt, BuildOptions('8.9'))).hexdigest())"
