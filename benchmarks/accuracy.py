@@ -19,7 +19,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.common import write_results
-from ecg_trt.config import MODELS, VIEWS, RuntimeOptions
+from ecg_trt.config import VIEWS, RuntimeOptions
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import EcgTrtError
 from ecg_trt.io.writers.overlay import draw_overlay
@@ -167,7 +167,6 @@ def main() -> None:
     parser.add_argument("--kinds", default="photo,scan,render")
     parser.add_argument("--synthetic", type=int, default=0, help="how many synthetic pages")
     parser.add_argument("--seed", type=int, default=10_000_000)
-    parser.add_argument("--model", default=MODELS[0], choices=MODELS)
     parser.add_argument("--views", type=int, default=VIEWS[0], choices=VIEWS)
     parser.add_argument("--json", type=Path, default=None, help="default: runs/benchmarks/accuracy--MACHINE.json")
     parser.add_argument("--sheet", type=Path, default=None, help="contact sheet of overlays, .png or .jpg")
@@ -178,7 +177,7 @@ def main() -> None:
     if args.synthetic:
         cases.append(synthetic(args.synthetic, args.seed))
     outcomes = []
-    with Digitizer(RuntimeOptions(model=args.model, views=args.views)) as digitizer:
+    with Digitizer(RuntimeOptions(views=args.views)) as digitizer:
         for source in cases:
             for case in source:
                 o = judge(digitizer, case, args.sheet is not None)
@@ -193,7 +192,7 @@ def main() -> None:
     images = [{"name": o.case.name, "kind": o.case.kind, "snr_db": round(o.score.snr_db, 2) if o.score else None,
                "layout": o.layout, "quality": None if np.isnan(o.quality) else round(o.quality, 3),
                "error": o.error} for o in outcomes]  # fmt: skip
-    results = {"model": args.model, "views": args.views, "summary": summary, "groups": groups, "images": images}
+    results = {"views": args.views, "summary": summary, "groups": groups, "images": images}
     print("written:", write_results("accuracy", results, args.json))
     if args.sheet:
         contact_sheet([o.view for o in outcomes if o.view is not None], args.sheet)

@@ -21,12 +21,11 @@ import cv2
 import pytest
 
 from benchmarks.common import spread, write_results
-from benchmarks.throughput_suite.workload import SEEDS, Shot, synthetic
+from benchmarks.throughput_suite.workload import SEEDS, SamplePhoto, synthetic
 from build_engines.export import Precision, export
-from build_engines.profile import SPECS
-from ecg_trt.backends.runtime import NETWORKS
 from ecg_trt.config import RuntimeOptions
 from ecg_trt.digitizer import Digitizer
+from ecg_trt.networks import NETWORKS
 from ecg_trt.weights import weights_path
 from tests.backends.fake_gpu import move_in, plug_in, save_plans
 from tests.cuda.fake_driver import FakeDriver
@@ -51,19 +50,19 @@ class PausingDriver(FakeDriver):
         return time.thread_time() - self.worked_s
 
 
-def host_ms(digitizer: Digitizer, shots: Sequence[Shot], repeats: int) -> dict[str, list[float]]:
+def host_ms(digitizer: Digitizer, photos: Sequence[SamplePhoto], repeats: int) -> dict[str, list[float]]:
     """Milliseconds of each step, one of each photo and repeat; "host" is their sum, without decoding."""
     found: dict[str, list[float]] = {}
     for _ in range(repeats):
-        for shot in shots:
-            times = digitizer(shot.file).timings_ms
+        for photo in photos:
+            times = digitizer(photo.file).timings_ms
             steps = {step: ms for step, ms in times.items() if step not in _NOT_HOST}
             for step, ms in {**steps, "host": sum(steps.values())}.items():
                 found.setdefault(step, []).append(ms)
     return found
 
 
-def measure(shots: Sequence[Shot], repeats: int) -> dict[str, list[float]]:
+def measure(photos: Sequence[SamplePhoto], repeats: int) -> dict[str, list[float]]:
     """`host_ms` of a digitizer on a fake GPU, warmed up."""
     driver = PausingDriver(host_kernels())
     cv2.setNumThreads(1)
@@ -71,10 +70,10 @@ def measure(shots: Sequence[Shot], repeats: int) -> dict[str, list[float]]:
         move_in(patch, Path(home))
         plug_in(patch, driver)
         patch.setattr("ecg_trt.step_timer.time", SimpleNamespace(perf_counter=driver.host_s))
-        save_plans({name: export(weights_path(name), Precision.FP32, SPECS[name].shapes) for name in NETWORKS})
+        save_plans({name: export(weights_path(name), Precision.FP32, NETWORKS[name].shapes) for name in NETWORKS})
         with Digitizer(RuntimeOptions(backend="rtx")) as digitizer:
-            host_ms(digitizer, shots, 1)
-            return host_ms(digitizer, shots, repeats)
+            host_ms(digitizer, photos, 1)
+            return host_ms(digitizer, photos, repeats)
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ import onnx
 from onnx import ModelProto, ValueInfoProto
 
 from build_engines.precision import to_float16
-from build_engines.profile import Shape
 from ecg_trt.errors import BuildError
+from ecg_trt.networks import Shape
 from ecg_trt.types import TensorSpec
 
 

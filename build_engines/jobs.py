@@ -15,15 +15,15 @@ from types import ModuleType
 from build_engines.export import Precision, export, io_specs
 from build_engines.plan_from_exported import plan_from_exported
 from build_engines.plan_from_onnx import BuildOptions, Progress, build_plan
-from build_engines.profile import NetworkSpec
 from build_engines.verify import Comparison, compare, draw_feed
 from ecg_trt import __version__
 from ecg_trt.backends.base import Backend
-from ecg_trt.config import MODELS
 from ecg_trt.engines.manifest import Flavour, Manifest, PlanKey
 from ecg_trt.engines.store import PlanStore, checked_plan
-from ecg_trt.errors import BackendUnavailableError, EcgTrtError, PlanError
-from ecg_trt.weights import folder_of, list_weights, weights_path
+from ecg_trt.errors import BackendUnavailableError, BuildError, EcgTrtError, PlanError
+from ecg_trt.networks import NetworkSpec
+from ecg_trt.types import TensorSpec
+from ecg_trt.weights import weights_path, weights_sha256
 
 _log = logging.getLogger(__name__)
 _CREATED_BY = f"ecg_trt {__version__}"
@@ -47,7 +47,6 @@ class Request:
             plan before it is kept.
         open_engine: opens a plan on the GPU at hand, or answers None where that GPU cannot run it; None if there is no
             way to run plans here.
-        model: size of the networks.
     """
 
     specs: tuple[NetworkSpec, ...]
@@ -61,7 +60,6 @@ class Request:
     exported: Path | None = None
     is_verified: bool = True
     open_engine: Callable[[bytes, Manifest], AbstractContextManager[Backend] | None] | None = None
-    model: str = MODELS[0]
 
     @property
     def options(self) -> dict[str, str]:
@@ -103,13 +101,11 @@ def build(request: Request, start: Callable[[PlanKey], Progress]) -> Iterator[Ou
     Raises:
         WeightsError: a network of the package is missing or altered.
     """
-    folder = folder_of(request.model)
-    digests = list_weights(folder)
     for spec in request.specs:
-        source = _Source(weights_path(spec.stage, folder), spec, request)
+        source, digest = _Source(weights_path(spec.name), spec, request), weights_sha256(spec.name)
         for capability in request.capabilities:
-            key = PlanKey(spec.stage, request.flavour, str(request.trt.__version__), capability,
-                          request.precision.value, digests[spec.stage])  # fmt: skip
+            key = PlanKey(spec.name, request.flavour, str(request.trt.__version__), capability,
+                          request.precision.value, digest)  # fmt: skip
             current = _current(request, spec, key)
             if current is not None:
                 yield Outcome(key, current.plan_bytes)
@@ -121,9 +117,10 @@ def build(request: Request, start: Callable[[PlanKey], Progress]) -> Iterator[Ou
 
 
 def _build_one(request: Request, source: _Source, key: PlanKey, progress: Progress) -> Outcome:
+    inputs, outputs = io_specs(source.onnx)
+    _check_heads(source.spec, outputs)
     comparison, compared = (source.comparison, "ONNX") if request.is_verified else (None, "")
     begin = time.perf_counter()
-    inputs, outputs = io_specs(source.onnx)
     if request.exported is None:
         options = BuildOptions(
             capability=key.capability if request.flavour is Flavour.RTX else None,
@@ -151,13 +148,23 @@ def _build_one(request: Request, source: _Source, key: PlanKey, progress: Progre
     return Outcome(key, len(plan), seconds, True, comparison, compared)
 
 
+def _check_heads(spec: NetworkSpec, outputs: tuple[TensorSpec, ...]) -> None:
+    """Raises `BuildError` unless the network has the outputs that its spec gives a meaning to."""
+    found = [output.name for output in outputs]
+    if set(found) != set(spec.heads):
+        raise BuildError(
+            f"The spec of {spec.name} does not describe its network", got=f"outputs {', '.join(found)}",
+            expected=", ".join(spec.heads) or "none", mend="Correct its heads in ecg_trt/networks.py.",
+        )  # fmt: skip
+
+
 def _current(request: Request, spec: NetworkSpec, key: PlanKey) -> Manifest | None:
     """The manifest of the plan that is there, if nothing has changed since it was built."""
     try:
         _, manifest = checked_plan(request.store.path(key), key)
     except PlanError:
         return None
-    is_same = manifest.profile == dict(spec.shapes) and dict(manifest.options) == request.options
+    is_same = manifest.profile == spec.shapes and dict(manifest.options) == request.options
     return manifest if is_same and manifest.created_by == _CREATED_BY else None
 
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from build_engines.profile import NetworkSpec
 from ecg_trt.backends.base import Backend
 from ecg_trt.errors import BuildError
 from ecg_trt.geometry.ridge import decode_ridge, follow_ridge
+from ecg_trt.networks import HeadKind, InputSpec, NetworkSpec
 from ecg_trt.types import Array
 
 _GAIN_MM_PER_MV = 10.0
@@ -76,20 +76,20 @@ def compare(reference: Backend, candidate: Backend, feed: Mapping[str, Array], s
     """
     expected, got = reference.infer(feed), candidate.infer(feed)
     if set(expected) != set(got):
-        raise _disagrees(spec.stage, f"outputs {sorted(got)}", f"outputs {sorted(expected)}")
+        raise _disagrees(spec.name, f"outputs {sorted(got)}", f"outputs {sorted(expected)}")
     for name, array in expected.items():
         if got[name].shape != array.shape or not np.isfinite(got[name]).all():
-            raise _disagrees(spec.stage, f"{name} {got[name].shape}, {np.isfinite(got[name]).mean():.0%} finite",
+            raise _disagrees(spec.name, f"{name} {got[name].shape}, {np.isfinite(got[name]).mean():.0%} finite",
                              f"{name} {array.shape}, all finite")  # fmt: skip
     outputs = tuple(_difference(name, array, got[name]) for name, array in expected.items())
-    signal = _signal_difference(expected, got, spec) if spec.ridge else None
+    signal = _signal_difference(expected, got, spec) if spec.head(HeadKind.RIDGE) else None
     comparison = Comparison(outputs, signal)
     worst = comparison.worst
     if worst.max > _MOST_RELATIVE * worst.scale:
-        raise _disagrees(spec.stage, f"{worst.name} off by up to {worst.max:.3g} of {worst.scale:.3g}",
+        raise _disagrees(spec.name, f"{worst.name} off by up to {worst.max:.3g} of {worst.scale:.3g}",
                          f"at most {_MOST_RELATIVE:.0%}")  # fmt: skip
     if signal is not None and signal.median > _MOST_MEDIAN_MV:
-        raise _disagrees(spec.stage, f"a signal off by {signal.median:.4f} mV in the median",
+        raise _disagrees(spec.name, f"a signal off by {signal.median:.4f} mV in the median",
                          f"at most {_MOST_MEDIAN_MV} mV")  # fmt: skip
     return comparison
 
@@ -98,18 +98,25 @@ def draw_feed(spec: NetworkSpec, seed: int = 1) -> dict[str, Array]:
     """Something like what the network will see.
 
     Args:
-        spec: the network; an input of shape (n, H, W, 3) is taken for an image.
+        spec: the network.
         seed: of the page and the noise.
 
     Returns:
-        uint8 windows of a drawn page at the spec's scale, one strip after the other; float32 noise for other inputs.
+        For an image, windows of a drawn page at the spec's scale, one strip after the other; for other inputs, noise.
     """
     rng = np.random.default_rng(seed)
     feed: dict[str, Array] = {}
-    for name, shape in spec.shapes.items():
-        is_image = len(shape) == 4 and shape[3] == 3
-        feed[name] = _windows(spec, shape, seed) if is_image else rng.standard_normal(shape, np.float32)
+    for entry in spec.inputs:
+        feed[entry.name] = _windows(spec, entry.shape, seed) if entry.is_image else _noise(rng, entry)
     return feed
+
+
+def _noise(rng: np.random.Generator, entry: InputSpec) -> Array:
+    """Normal where an input holds fractions, uniform where it holds integers."""
+    kind = np.dtype(entry.dtype)
+    if np.issubdtype(kind, np.floating):
+        return rng.standard_normal(entry.shape).astype(kind)
+    return rng.integers(0, 128, entry.shape).astype(kind)
 
 
 def _windows(spec: NetworkSpec, shape: tuple[int, ...], seed: int) -> Array:
@@ -129,7 +136,7 @@ def _windows(spec: NetworkSpec, shape: tuple[int, ...], seed: int) -> Array:
     for k in range(n):
         strip = page.strips[k % len(page.strips)]
         x_mm, y_mm = sum(strip.x_mm) / 2, strip.zero_y_mm
-        if not spec.ridge:  # the whole page, in the middle
+        if not spec.head(HeadKind.RIDGE):  # the whole page, in the middle
             x_mm, y_mm = page.image.shape[1] / _PAGE_PX_PER_MM / 2, page.image.shape[0] / _PAGE_PX_PER_MM / 2
         left, top = round(width + x_mm * sx - width / 2), round(height + y_mm * sy - height / 2)
         out[k] = image[top : top + height, left : left + width]
@@ -138,12 +145,13 @@ def _windows(spec: NetworkSpec, shape: tuple[int, ...], seed: int) -> Array:
 
 def _signal_difference(expected: Mapping[str, Array], got: Mapping[str, Array], spec: NetworkSpec) -> Difference:
     """In mV, over the columns where the reference sees the strip's trace."""
-    seen = expected[spec.presence] > 0 if spec.presence else np.ones_like(expected[spec.ridge][:, 0, 0], bool)
+    ridge, presence = spec.head(HeadKind.RIDGE), spec.head(HeadKind.PRESENCE)
+    seen = expected[presence] > 0 if presence else np.ones_like(expected[ridge][:, 0, 0], bool)
     if not seen.any():
-        raise _disagrees(spec.stage, "a reference that sees no trace", "a trace in the drawn page")
+        raise _disagrees(spec.name, "a reference that sees no trace", "a trace in the drawn page")
     px_per_mv = spec.px_per_mm[1] * _GAIN_MM_PER_MV
-    rows = [decode_ridge(o[:, 0], centre=follow_ridge(o[:, 0]))[0] for o in (expected[spec.ridge], got[spec.ridge])]
-    middle = (expected[spec.ridge].shape[2] - 1) / 2
+    rows = [decode_ridge(o[:, 0], centre=follow_ridge(o[:, 0]))[0] for o in (expected[ridge], got[ridge])]
+    middle = (expected[ridge].shape[2] - 1) / 2
     a, b = ((middle - row[seen]) / px_per_mv for row in rows)
     return _difference("signal", a, b)
 

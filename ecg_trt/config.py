@@ -15,7 +15,6 @@ _Kind = TypeVar("_Kind", bound=Enum)
 
 AUTO = "auto"
 BACKENDS = (AUTO, "trt", "rtx", "ort")
-MODELS = ("small", "base")
 VIEWS = (1, 2, 4)
 MIN_FS, MAX_FS = 50.0, 2000.0
 
@@ -27,7 +26,6 @@ class RuntimeOptions:
     Attributes:
         backend: "trt" or "rtx" (TensorRT, on a GPU), "ort" (ONNX Runtime, on the CPU), or "auto" for the best of these
             that is available.
-        model: size of the networks: "small", or "base", whose trace network is wider, for GPUs.
         views: how often each part of a trace is shown to its network: 1; 2, mirrored too; or 4, moved by a pixel as
             well, at as many times the work of that network.
         threads: CPU threads of the networks, 0 for all cores.
@@ -37,14 +35,12 @@ class RuntimeOptions:
     """
 
     backend: str = AUTO
-    model: str = MODELS[0]
     views: int = 1
     threads: int = 0
 
     def __post_init__(self) -> None:
         """Check every value."""
         _check_choice("backend", self.backend, BACKENDS)
-        _check_choice("model", self.model, MODELS)
         _check_choice("views", self.views, VIEWS)
         if not isinstance(self.threads, int) or self.threads < 0:
             raise OptionError("threads is out of range", got=repr(self.threads), expected="0 (all cores) or more",

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ecg_trt.backends.runtime import NETWORKS, Runtime
+from ecg_trt.backends.runtime import Runtime
 from ecg_trt.backends.select import open_runtime
 from ecg_trt.blas import one_blas_thread
 from ecg_trt.closeable import Closeable
@@ -38,13 +38,20 @@ from ecg_trt.stages.scaling import trace_px_per_mm, trace_reach_mm
 from ecg_trt.stages.trace import BEYOND_MM, TRACE_VIEWS, Trace
 from ecg_trt.step_timer import StepTimer
 from ecg_trt.types import Array, GridWarp, PageAlignment, Photo, RectifiedPage, Strip, TraceMap
-from ecg_trt.weights import folder_of, list_weights
+from ecg_trt.weights import list_weights
 
 _log = logging.getLogger(__name__)
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | Array | EncodedPhoto"
 
+READING_NETWORKS = ("stage0", "stage1", "stage2", "caption")  # those that a reading needs, of the registry
 _LEAST_CONFIDENCE = 0.25
+
+
+def reading_weights() -> dict[str, str]:
+    """SHA-256 of the networks that a reading needs, by their names, as far as the manifest has them."""
+    known = list_weights()
+    return {name: known[name] for name in READING_NETWORKS if name in known}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +103,10 @@ class Digitizer(Closeable):
         self._is_owner = runtime is None
         self._twins: list[Digitizer] = []
         chosen = self.runtime_options
-        self.runtime = runtime or open_runtime(chosen.backend, model=chosen.model, threads=chosen.threads)
-        networks = list_weights(folder_of(self.runtime.model))
-        self._weights = {name: digest[:12] for name, digest in networks.items()}
+        self.runtime = runtime or open_runtime(chosen.backend, networks=READING_NETWORKS, threads=chosen.threads)
+        self._weights = {name: digest[:12] for name, digest in reading_weights().items()}
         self._ops = ops = self.runtime.ops
-        stage0, stage1, stage2, caption = (self.runtime.backends[name] for name in NETWORKS)
+        stage0, stage1, stage2, caption = map(self.runtime.backend, READING_NETWORKS)
         if chosen.views > 1:
             stage2 = Views(stage2, TRACE_VIEWS[: chosen.views], ops=ops)
         self._rectify, self._trace = Rectify(stage1, ops), Trace(stage2, ops)

@@ -68,6 +68,21 @@ def convolution(
     return _model(nodes, [image], ends, weights)
 
 
+def pictures(outputs: Sequence[tuple[str, int]], *, stride: int = 8, seed: int = 0) -> bytes:
+    """A network of uint8 pictures "image" (n, h, w, 3): one convolution for each output (n, channels, h', w')."""
+    rng = np.random.default_rng(seed)
+    nodes = [helper.make_node("Cast", ["image"], ["float_image"], to=TensorProto.FLOAT),
+             helper.make_node("Transpose", ["float_image"], ["planes"], perm=[0, 3, 1, 2])]  # fmt: skip
+    weights, ends = [], []
+    for name, n in outputs:
+        kernel = rng.normal(0, 1e-3, (n, 3, stride, stride)).astype(np.float32)
+        weights.append(numpy_helper.from_array(kernel, f"{name} kernel"))
+        nodes.append(helper.make_node("Conv", ["planes", f"{name} kernel"], [name], strides=[stride] * 2))
+        ends.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", n, None, None]))
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", "h", "w", 3])
+    return _model(nodes, [image], ends, weights)
+
+
 def as_float(shape: Sequence[int], outputs: Sequence[str] = ("out",)) -> bytes:
     """Every output is the uint8 input "image", as float32."""
     image = helper.make_tensor_value_info("image", TensorProto.UINT8, list(shape))

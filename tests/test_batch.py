@@ -13,7 +13,7 @@ import pytest
 
 from ecg_trt import batch
 from ecg_trt.backends.fake import FakeBackend
-from ecg_trt.backends.runtime import NETWORKS, Runtime
+from ecg_trt.backends.runtime import Runtime
 from ecg_trt.batch import DigitizerPool, digitize_many, read_many
 from ecg_trt.config import ReadOptions
 from ecg_trt.digitizer import Digitizer
@@ -27,6 +27,7 @@ from ecg_trt.errors import (
     PhotoNotFoundError,
 )
 from ecg_trt.io.readers.pillow import EncodedPhoto, read_photo
+from ecg_trt.networks import NETWORKS
 from ecg_trt.ops.cv2_ops import Cv2Ops
 from ecg_trt.record import EcgRecord
 from ecg_trt.types import Photo

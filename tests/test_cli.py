@@ -298,22 +298,21 @@ def parts(monkeypatch):
     select = types.ModuleType("ecg_trt.backends.select")
     select.available = lambda: [("ort", True, ""), ("trt", False, "no GPU")]
     monkeypatch.setitem(sys.modules, "ecg_trt.backends.select", select)
-    shipped = {weights.FOLDER: {"stage0": "ab" * 32}, weights.FOLDER / "base": {"stage0": "cd" * 32}}
-    monkeypatch.setattr(weights, "list_weights", lambda folder=weights.FOLDER: shipped[folder])
-    monkeypatch.setattr(weights, "weights_path", lambda name, folder: f"/x/{folder.name}/{name}.onnx")
+    monkeypatch.setattr(weights, "list_weights", lambda: {"stage0": "ab" * 32})
+    monkeypatch.setattr(weights, "weights_path", lambda name: f"/x/{name}.onnx")
 
 
 def test_info(parts):
     result = CliRunner().invoke(main, ["info"])
     assert result.exit_code == 0, result.output
-    for words in (__version__, "numpy", "onnxruntime", "opencv", "python", "available", "no GPU", "ab" * 32, "cd" * 32):
+    for words in (__version__, "numpy", "onnxruntime", "opencv", "python", "no GPU", "ab" * 32, "/x/stage0.onnx"):
         assert words in result.stdout
     assert NOTICE in result.stderr
     assert "not available: no GPU" in result.stdout
 
 
 def test_info_tells_altered_weights(parts, monkeypatch):
-    def fail(_name, _folder):
+    def fail(_name):
         raise WeightsError("A network is altered", got="this", expected="that", mend="Install anew.")
 
     monkeypatch.setattr(weights, "weights_path", fail)

@@ -12,16 +12,15 @@ from click.testing import CliRunner, Result
 
 import build_engines.jobs as jobs
 import ecg_trt.weights as weights
-from build_engines.profile import SPECS
-from ecg_trt.backends.runtime import NETWORKS
 from ecg_trt.cli import main
 from ecg_trt.cuda.device import DeviceInfo
 from ecg_trt.errors import BackendUnavailableError, BuildError
+from ecg_trt.networks import NETWORKS
 from tests.build_engines.fake_builder import make_tensorrt
 
 NOTICE = "Research use only, not a medical device"
 Run = Callable[..., Result]
-PLANS = 3 * len(SPECS)  # each network for three GPUs
+PLANS = 3 * len(NETWORKS)  # each network for three GPUs
 ONE = ("--flavour", "rtx", "--stage", "stage0", "--compute-capability", "8.6", "--no-verify")
 
 
@@ -78,7 +77,7 @@ def test_build_makes_and_compares_every_plan(built: Result, home: Path) -> None:
     assert built.exit_code == 0, built.output
     rows = table(built)
     assert [(row["network"], row["GPU"]) for row in rows] == [
-        (stage, f"rtx {capability}") for stage in SPECS for capability in ("8.6", "8.9", "12.0")
+        (stage, f"rtx {capability}") for stage in NETWORKS for capability in ("8.6", "8.9", "12.0")
     ]
     assert {row["state"] for row in rows} == {"built"}
     assert {row["compared"] for row in rows} == {"ONNX"}

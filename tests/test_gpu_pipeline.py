@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 
 from build_engines.export import Precision, export
-from build_engines.profile import SPECS
-from ecg_trt.backends.runtime import NETWORKS
 from ecg_trt.batch import digitize_many
 from ecg_trt.config import RuntimeOptions
 from ecg_trt.digitizer import Digitizer, Reading
 from ecg_trt.errors import EcgTrtError, NoEcgFoundError
 from ecg_trt.metrics import score_record
+from ecg_trt.networks import NETWORKS
 from ecg_trt.record import EcgRecord
 from ecg_trt.synth.sample import make_sample
 from ecg_trt.types import Array
@@ -40,7 +39,7 @@ def gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     with pytest.MonkeyPatch.context() as patch:
         move_in(patch, tmp_path_factory.mktemp("home"))
         plug_in(patch, driver)
-        save_plans({name: export(weights_path(name), Precision.FP32, SPECS[name].shapes) for name in NETWORKS})
+        save_plans({name: export(weights_path(name), Precision.FP32, NETWORKS[name].shapes) for name in NETWORKS})
         with Digitizer(RuntimeOptions(backend="rtx")) as digitizer:
             yield digitizer, driver
     assert driver.live == {}

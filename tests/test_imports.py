@@ -19,7 +19,7 @@ HEAVY = {"torch", "scipy", "wfdb", "matplotlib", "PIL", "onnxruntime", "onnx", "
 # A room may import, when it is itself imported, only rooms that stand on its own level or below.
 LEVELS = [
     {"blas", "errors", "closeable", "step_timer", "types", "layout", "paths"},
-    {"geometry", "io", "config", "weights"},
+    {"geometry", "io", "config", "networks", "weights"},
     {"record", "cuda"},
     {"ops", "engines"},
     {"inference", "backends"},

@@ -16,7 +16,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from ecg_trt.config import MODELS
 from ecg_trt.errors import OptionError
 
 if sys.version_info >= (3, 11):
@@ -27,6 +26,7 @@ else:
 Table = dict[str, Any]
 KINDS = ("any", "photo", "scan", "render", "own")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+SIZES = ("small", "base")  # of networks: base is wider at fine strides, an experiment so far
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Model:
     """The network.
 
     Attributes:
-        size: "small" or "base", as `--model` names them when they run.
+        size: of `SIZES`; the package ships small networks.
         encoder: "narrow" or a name that timm knows.
         pretrained: begin with timm's weights, which are downloaded.
         width: by which the channels of the stage's network are multiplied.
@@ -70,8 +70,8 @@ class Model:
     deep_supervision: int = 0
 
     def __post_init__(self) -> None:
-        if self.size not in MODELS:
-            raise unknown("model.size", self.size, MODELS)
+        if self.size not in SIZES:
+            raise unknown("model.size", self.size, SIZES)
         _within("model.width", self.width, 0.1, 16)
         _within("model.deep_supervision", self.deep_supervision, 0, 8)
 

@@ -12,7 +12,6 @@ import hashlib
 import itertools
 import json
 import logging
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,15 +22,14 @@ import onnxruntime
 import torch
 from torch import nn
 
-from ecg_trt.config import MODELS
+from ecg_trt.networks import NETWORKS
 from ecg_trt.types import Array
-from ecg_trt.weights import FOLDER, MANIFEST, folder_of, list_weights, weights_path
+from ecg_trt.weights import FOLDER, MANIFEST
 from train.config import Model
 from train.models import STAGES, UNet, build_network, count_macs
 
 log = logging.getLogger("train.export")
 OPSET = 17
-Entries = dict[str, dict[str, str]]  # of a manifest
 _HALF_STEP, _KEPT = 1 << 12, 0xFFFFE000  # of the 23 bits of FP32 after the point, 13 become 0
 _TOLERANCE = 2e-3  # logits; the folded batch norms round differently
 
@@ -62,7 +60,7 @@ def export(stage: str, checkpoint: Path, target: Path) -> float:
     model, names = load_network(stage, checkpoint)
     named = _Named(model, names).eval()
     image = torch.randint(0, 256, (1, *STAGES[stage].input_hw, 3), dtype=torch.uint8)
-    free = {0: "n"} | ({1: "h", 2: "w"} if stage == "stage1" else {})
+    free = dict(NETWORKS[stage].inputs[0].free)
     part = target.with_suffix(".part")
     torch.onnx.export(named, (image,), str(part), input_names=["image"], output_names=list(names),
                       opset_version=OPSET, dynamic_axes={"image": free} | {n: {0: "n"} for n in names},
@@ -102,12 +100,10 @@ def _shorten(path: Path) -> None:
 
 def export_program(stage: str, checkpoint: Path, folder: Path, precision: str) -> Path:
     """Writes one network as an exported program of the plan's shapes; returns its path."""
-    from build_engines.profile import SPECS
-
     model, names = load_network(stage, checkpoint)
     if precision == "fp16":
         halve(model)
-    image = torch.zeros(SPECS[stage].shapes["image"], dtype=torch.uint8)
+    image = torch.zeros(NETWORKS[stage].shapes["image"], dtype=torch.uint8)
     target = folder / f"{stage}.{precision}.pt2"
     torch.export.save(torch.export.export(_Named(model, names).eval(), (image,)), target)
     return target
@@ -122,30 +118,12 @@ def halve(model: UNet) -> None:
         head.register_forward_pre_hook(lambda _, args: (args[0].float(),))
 
 
-def _read(index: Path) -> Entries:
-    return dict(json.loads(index.read_text())) if index.exists() else {}
-
-
-def _write(index: Path, manifest: Entries) -> None:
-    index.write_text(json.dumps(manifest, indent=2) + "\n")
-
-
-def _with_shared(folder: Path, manifest: Entries) -> Entries:
-    """A larger size's manifest, with the small networks where it has none of its own."""
-    shared = {
-        stage: {"file": Path(os.path.relpath(weights_path(stage), folder)).as_posix(), "sha256": digest}
-        for stage, digest in list_weights().items()
-    }
-    return shared | {stage: own for stage, own in manifest.items() if Path(own["file"]).name == own["file"]}
-
-
 def main() -> None:
     """Exports every stage that has a checkpoint."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--model", choices=MODELS, default=MODELS[0], help="size that the networks are shipped as")
-    parser.add_argument("--out", type=Path, help="instead of the package's folder of that size")
+    parser.add_argument("--out", type=Path, default=FOLDER, help="instead of the package's folder")
     parser.add_argument("--exported", type=Path, metavar="DIR", help="write exported programs there, and no ONNX")
     args = parser.parse_args()
     if args.exported:
@@ -154,12 +132,10 @@ def main() -> None:
         for stage, precision in itertools.product(found, ("fp32", "fp16")):
             log.info("%s", export_program(stage, args.runs / stage / "last.pt", args.exported, precision))
         return
-    out = args.out or folder_of(args.model)
+    out = args.out
     out.mkdir(parents=True, exist_ok=True)
     index = out / MANIFEST
-    manifest = _read(index)
-    if args.model != MODELS[0]:
-        manifest = _with_shared(out, manifest)
+    manifest: dict[str, dict[str, str]] = json.loads(index.read_text()) if index.exists() else {}
     for stage in STAGES:
         checkpoint = args.runs / stage / "last.pt"
         if not checkpoint.exists():
@@ -170,11 +146,7 @@ def main() -> None:
         model, _ = load_network(stage, checkpoint)
         log.info("%s: %.2f M parameters, %.2f GMAC an image, differs from PyTorch by %.1e", stage,
                  sum(p.numel() for p in model.parameters()) / 1e6, count_macs(model) / 1e9, worst)  # fmt: skip
-    _write(index, manifest)
-    if out == FOLDER:
-        for size in MODELS[1:]:  # what they share with the small size is another network now
-            folder = folder_of(size)
-            _write(folder / MANIFEST, _with_shared(folder, _read(folder / MANIFEST)))
+    index.write_text(json.dumps(manifest, indent=2) + "\n")
 
 
 if __name__ == "__main__":

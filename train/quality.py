@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import isotonic_regression, minimize
 
-from ecg_trt.digitizer import Digitizer
+from ecg_trt.digitizer import Digitizer, reading_weights
 from ecg_trt.errors import EcgTrtError
 from ecg_trt.layout import LEADS
 from ecg_trt.metrics import in_order, score_record
@@ -27,7 +27,7 @@ from ecg_trt.quality.model import FEATURES, FILE, Calibration, Line, as_dict
 from ecg_trt.synth.negatives import KINDS, draw_negative
 from ecg_trt.synth.sample import make_sample
 from ecg_trt.types import Array
-from ecg_trt.weights import FOLDER, list_weights
+from ecg_trt.weights import FOLDER
 
 log = logging.getLogger("train.quality")
 SEED = 30_000_000  # neither training's nor a benchmark's
@@ -156,7 +156,7 @@ def _nothing_known() -> Calibration:
 
 def _identity() -> str:
     """Changes with the networks and with the features' names: one that comes to mean something else is renamed."""
-    return json.dumps([list_weights(), FEATURES])
+    return json.dumps([reading_weights(), FEATURES])
 
 
 def _save(path: Path, rows: Mapping[str, tuple[Array, Array, Array]]) -> None:
@@ -278,7 +278,7 @@ def main() -> None:
     raw, y, fold, foreign = held_out(readings)
     calibration = replace(fit(readings), knots_db=knots(raw, y))
     report(readings, straightened(raw, y, fold), y, foreign, calibration.most_foreign)
-    content = {**as_dict(calibration), "pages": int((~readings.foreign).sum()), "networks": list_weights()}
+    content = {**as_dict(calibration), "pages": int((~readings.foreign).sum()), "networks": reading_weights()}
     args.out.write_text(json.dumps(content, indent=1) + "\n")
     log.info("written: %s", args.out)
 

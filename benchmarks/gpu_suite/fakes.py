@@ -13,9 +13,8 @@ import pytest
 from benchmarks.throughput_suite import baselines, gpu, measure
 from benchmarks.throughput_suite.torch_gpu import TorchOptions
 from build_engines.export import Precision, export
-from build_engines.profile import SPECS
-from ecg_trt.backends.runtime import NETWORKS
 from ecg_trt.engines.store import PlanStore
+from ecg_trt.networks import NETWORKS
 from ecg_trt.weights import weights_path
 from tests.backends.fake_gpu import GPU, move_in, plug_in, save_plans
 from tests.cuda.fake_driver import FakeDriver
@@ -60,4 +59,4 @@ def plug_in_fakes(folder: Path) -> None:
     options = TorchOptions("fp32", device="cpu")
     _PATCH.setattr(baselines, "_TORCH_GPU", options)
     if not PlanStore().plans():
-        save_plans({name: export(weights_path(name), Precision.FP32, SPECS[name].shapes) for name in NETWORKS})
+        save_plans({name: export(weights_path(name), Precision.FP32, NETWORKS[name].shapes) for name in NETWORKS})

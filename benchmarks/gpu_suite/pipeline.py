@@ -16,10 +16,10 @@ from benchmarks.throughput_suite import measure as measuring
 from benchmarks.throughput_suite.baselines import BASELINES
 from benchmarks.throughput_suite.run import accuracy, reference_of
 from benchmarks.throughput_suite.workload import SamplePhoto, synthetic
-from build_engines.profile import SPECS
 from ecg_trt.cuda import select as cuda_select
 from ecg_trt.cuda.stream import Stream
 from ecg_trt.io.readers.pillow import read_photo
+from ecg_trt.networks import NETWORKS
 
 _WARM_NETWORKS, _WARM_PHOTOS = 3, 1
 _EXAMPLE = ROOT / "examples" / "photo.jpg"
@@ -51,7 +51,7 @@ def pipeline(name: str, record: PartRecord, settings: Settings) -> None:
         before = device.used_bytes()
         with baseline.enter(True) as entry:
             record.add(precision=baseline.precision, opened_in_s=round(time.monotonic() - began, 1))
-            record.add(networks=measuring.networks(entry, SPECS, settings.seconds, _WARM_NETWORKS))
+            record.add(networks=measuring.networks(entry, NETWORKS, settings.seconds, _WARM_NETWORKS))
             steps, got = measuring.one_by_one(entry, photos, settings.seconds, _WARM_PHOTOS)
             record.add(**steps)
             record.add(**accuracy(photos, answers, got))

@@ -21,7 +21,7 @@ from benchmarks.gpu_suite.targets import (
     outcomes,
 )
 from benchmarks.throughput_suite.report import table, where
-from ecg_trt.backends.runtime import NETWORKS
+from ecg_trt.networks import NETWORKS
 
 _MODES = {
     "trt": "TensorRT, CUDA graph",

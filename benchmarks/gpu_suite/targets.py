@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.gpu_suite.record import DONE, FAILED, OUT_OF_TIME
-from ecg_trt.backends.runtime import NETWORKS
+from ecg_trt.networks import NETWORKS
 
 TENSORRT = ("trt", "rtx")  # in the order in which they are looked for
 NOT_DEVICE = frozenset({"decode", "host", "photo"})  # steps of a photo that are not the GPU's queued work

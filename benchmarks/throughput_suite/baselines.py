@@ -18,11 +18,12 @@ from benchmarks.throughput_suite.timed_driver import TimedDriver
 from benchmarks.throughput_suite.torch_backend import TorchBackend
 from benchmarks.throughput_suite.torch_gpu import TorchOptions, open_torch_gpu
 from ecg_trt import batch
-from ecg_trt.backends.runtime import NETWORKS, Runtime
+from ecg_trt.backends.runtime import Runtime
 from ecg_trt.backends.select import open_runtime
 from ecg_trt.cuda.select import open_driver
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import EcgTrtError, OptionError
+from ecg_trt.networks import NETWORKS
 from ecg_trt.ops.select import open_ops
 from ecg_trt.record import EcgRecord
 from ecg_trt.weights import weights_path

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from build_engines.profile import Shape
+from ecg_trt.networks import Shape
 
 ITEM_BYTES = {"fp32": 4, "fp16": 2}
 _MULTIPLIES = ("Conv", "MatMul", "Gemm")

@@ -12,9 +12,9 @@ from benchmarks.throughput_suite.baselines import Baseline, Entry, digitize_many
 from benchmarks.throughput_suite.gpu import Gpu, why_no_gpu
 from benchmarks.throughput_suite.torch_backend import unavailable
 from benchmarks.throughput_suite.workload import SamplePhoto
-from build_engines.profile import SPECS, NetworkSpec
 from build_engines.verify import draw_feed
 from ecg_trt.errors import EcgTrtError
+from ecg_trt.networks import NETWORKS, NetworkSpec
 from ecg_trt.record import EcgRecord
 
 # Rounds before anything counts. A graph is captured in the second, and libraries choose their kernels in the first.
@@ -26,7 +26,7 @@ Answers = list[EcgRecord | None]
 
 
 def measure(
-    baseline: Baseline, photos: Sequence[SamplePhoto], seconds: float, specs: Mapping[str, NetworkSpec] = SPECS
+    baseline: Baseline, photos: Sequence[SamplePhoto], seconds: float, specs: Mapping[str, NetworkSpec] = NETWORKS
 ) -> tuple[dict[str, Any], Answers]:
     """Measures all there is to be measured of a baseline.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.throughput_suite.schema import problems
-from ecg_trt.backends.runtime import NETWORKS
+from ecg_trt.networks import NETWORKS
 
 _HEAD = ("backend", "precision", *(f"{stage} ms (of floor)" for stage in NETWORKS), "photo ms (IQR)", "p99", "host ms",
          "photos/s", "GPU MiB", "SNR dB", "against ort dB")  # fmt: skip

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from build_engines.profile import SPECS
 from ecg_trt.backends.base import check_feed, closed_error
 from ecg_trt.closeable import Closeable
 from ecg_trt.errors import BackendUnavailableError, WeightsError
+from ecg_trt.networks import NETWORKS
 from ecg_trt.types import Array, TensorSpec
 from ecg_trt.weights import weights_path
 
@@ -114,7 +114,7 @@ class TorchBackend(Closeable):
         except ImportError as error:
             raise unavailable("torch", f"{error.name} is not installed") from error
         self.name = "-".join(["torch", "compile" if compiled else "eager", precision])
-        shape = SPECS[stage].shapes["image"] if compiled else ("n", "h", "w", 3)
+        shape = NETWORKS[stage].shapes["image"] if compiled else ("n", "h", "w", 3)
         self.inputs = (TensorSpec("image", "uint8", shape),)
         spec = model.spec
         names = [name for name, _ in spec.heads] + ([spec.column_head] if spec.column_head else [])

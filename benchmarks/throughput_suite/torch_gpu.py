@@ -17,20 +17,18 @@ from typing import Any, cast
 import numpy as np
 
 from benchmarks.throughput_suite.torch_backend import load_network, unavailable
-from build_engines.profile import SPECS
 from ecg_trt.backends.base import check_feed, closed_error
-from ecg_trt.backends.runtime import NETWORKS, Runtime
+from ecg_trt.backends.runtime import Runtime
 from ecg_trt.closeable import Closeable
 from ecg_trt.cuda.decode import open_gpu_decoder
 from ecg_trt.cuda.driver import Driver
 from ecg_trt.cuda.kernel_set import Kernels
 from ecg_trt.cuda.memory import DeviceArray
-from ecg_trt.ops.cuda_work import PAGE, TILES, VIEW, CudaWork
+from ecg_trt.networks import NETWORKS
+from ecg_trt.ops.cuda_work import CudaWork
 from ecg_trt.ops.select import open_cuda_ops
 from ecg_trt.types import TensorSpec
 
-# Buffers in which the pixel work leaves what each network sees, as in `ecg_trt.backends.trt`.
-_BUFFERS = {"stage0": VIEW, "stage1": VIEW, "stage2": TILES, "caption": PAGE}
 _WARM_RUNS = 3
 _GREY = 114
 
@@ -81,7 +79,7 @@ class TorchNetwork(Closeable):
         torch = _torch()
         self.name, self._stage, self._work, self._options = "torch-gpu", stage, work, options
         self._model = prepare_network(stage, options)
-        shape = SPECS[stage].shapes["image"]
+        shape = NETWORKS[stage].shapes["image"]
         self.inputs = (TensorSpec("image", "uint8", shape),)
         is_cuda = options.device == "cuda"
         self._stream = torch.cuda.ExternalStream(work.stream.handle) if is_cuda else None
@@ -89,7 +87,7 @@ class TorchNetwork(Closeable):
         with torch.inference_mode(), self._on_stream():
             out = self._model(torch.full(shape, _GREY, dtype=torch.uint8, device=options.device))
         self.outputs = tuple(TensorSpec(name, "float32", tuple(value.shape)) for name, value in out.items())
-        image = work.memory.array(_BUFFERS[stage], shape, "uint8")
+        image = work.memory.array(NETWORKS[stage].buffer_of("image"), shape, "uint8")
         work.driver.fill(image.address, _GREY, image.nbytes, work.stream.handle)
         for _ in range(_WARM_RUNS if is_cuda else 1):
             self._run(image)

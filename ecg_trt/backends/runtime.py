@@ -7,14 +7,11 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Protocol
 
-from ecg_trt.backends.base import Backend
+from ecg_trt.backends.base import Backend, closed_error
 from ecg_trt.closeable import Closeable
-from ecg_trt.config import MODELS
 from ecg_trt.errors import BackendError
 from ecg_trt.ops.base import ImageOps
-from ecg_trt.types import Array
-
-NETWORKS = ("stage0", "stage1", "stage2", "caption")
+from ecg_trt.types import Array, TensorSpec
 
 
 def available_cores() -> int:
@@ -44,14 +41,60 @@ class PhotoDecoder(Protocol):
         ...
 
 
+class LazyBackend(Closeable):
+    """A backend that is opened when it is first used; one that is never used costs nothing.
+
+    Args:
+        name: of the backend.
+        open_it: opens it; what it raises comes out of the first use.
+    """
+
+    def __init__(self, name: str, open_it: Callable[[], Backend]) -> None:
+        self.name = name
+        self._open_it: Callable[[], Backend] | None = open_it
+        self._backend: Backend | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """True from the first use until it is closed."""
+        return self._backend is not None
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """See `Backend.inputs`."""
+        return self._opened().inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """See `Backend.outputs`."""
+        return self._opened().outputs
+
+    def infer(self, feed: Mapping[str, Array]) -> dict[str, Array]:
+        """See `Backend.infer`."""
+        return self._opened().infer(feed)
+
+    def close(self) -> None:
+        """Closes the backend if it was opened; it cannot be opened any more."""
+        self._open_it = None
+        if self._backend is not None:
+            self._backend.close()
+            self._backend = None
+
+    def _opened(self) -> Backend:
+        if self._backend is None:
+            if self._open_it is None:
+                raise closed_error(self.name)
+            self._backend = self._open_it()
+        return self._backend
+
+
 class Runtime(Closeable):
-    """Open networks and the pixel work that goes with them: all of one slot, for one photo at a time.
+    """Networks and the pixel work that goes with them: all of one slot, for one photo at a time.
 
     Args:
         name: of the backend, for the record.
-        backends: an open one for each of `NETWORKS`.
+        backends: by the names of their networks.
         ops: the pixel work; it understands the arrays that the backends answer with.
-        model: size of the networks.
         decoder: of photos, None if all are decoded on the CPU.
         on_close: what `close` calls; closes `backends` alone if None.
         twin: opens a second slot that shares what can be shared, None if photos are not worth overlapping.
@@ -66,12 +109,11 @@ class Runtime(Closeable):
         backends: Mapping[str, Backend],
         ops: ImageOps,
         *,
-        model: str = MODELS[0],
         decoder: PhotoDecoder | None = None,
         on_close: Callable[[], None] | None = None,
         twin: Callable[[], Runtime] | None = None,
     ) -> None:
-        self.name, self.backends, self.ops, self.model, self.decoder = name, backends, ops, model, decoder
+        self.name, self.backends, self.ops, self.decoder = name, backends, ops, decoder
         self.note = ""
         self._twin = twin
         self._stack = ExitStack()
@@ -80,6 +122,21 @@ class Runtime(Closeable):
         else:
             for backend in backends.values():
                 self._stack.callback(backend.close)
+
+    def backend(self, network: str) -> Backend:
+        """Find the backend of a network.
+
+        Raises:
+            BackendError: this runtime was opened without it.
+        """
+        if network not in self.backends:
+            raise BackendError(
+                f"The runtime has no network {network}",
+                got=", ".join(self.backends) or "none",
+                expected=network,
+                mend="Name it among the networks of `open_runtime`, or leave them out to open all.",
+            )
+        return self.backends[network]
 
     @property
     def slots(self) -> int:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ecg_trt.backends.base import Backend
-from ecg_trt.backends.runtime import NETWORKS, Runtime
-from ecg_trt.config import MODELS, member_of
+from ecg_trt.backends.runtime import LazyBackend, Runtime
+from ecg_trt.config import member_of
 from ecg_trt.cuda.device import probe
 from ecg_trt.engines.manifest import ANY_CAPABILITY, Flavour, Manifest
 from ecg_trt.engines.store import PlanStore, is_served_by_any
 from ecg_trt.errors import BackendError, BackendUnavailableError
+from ecg_trt.networks import NETWORKS, network_spec
 from ecg_trt.ops.select import open_ops
-from ecg_trt.weights import folder_of, weights_path
+from ecg_trt.weights import weights_path
 
 if TYPE_CHECKING:
     from ecg_trt.cuda.driver import Driver
@@ -43,25 +45,26 @@ class _Flavour:
     """One backend.
 
     Attributes:
-        factory: opens all networks of a size with a number of CPU threads, on a driver of the caller's or its own;
+        factory: opens networks, by their names, with a number of CPU threads, on a driver of the caller's or its own;
             imports what it needs.
         why_not: None if it is worth trying here, else the reason.
         why_not_yet: None if what it needs has been built, else the reason; a cheap look that only `auto` takes.
         mend: what to do about it.
     """
 
-    factory: Callable[[str, int, Driver | None], Runtime]
+    factory: Callable[[Sequence[str], int, Driver | None], Runtime]
     why_not: Callable[[], str | None]
     mend: str
     why_not_yet: Callable[[], str | None] = lambda: None
 
 
-def _open_ort(model: str, threads: int, driver: Driver | None) -> Runtime:
+def _open_ort(networks: Sequence[str], threads: int, driver: Driver | None) -> Runtime:
+    """Check the files at once; load each when it is first used."""
     from ecg_trt.backends.ort import OrtBackend
 
-    paths = {name: weights_path(name, folder_of(model)) for name in NETWORKS}
-    backends = {name: OrtBackend(path, threads) for name, path in paths.items()}
-    return Runtime("ort", backends, open_ops(), model=model)
+    paths = {name: weights_path(name) for name in networks}
+    backends = {name: LazyBackend("ort", partial(OrtBackend, path, threads)) for name, path in paths.items()}
+    return Runtime("ort", backends, open_ops())
 
 
 def _ort_why_not() -> str | None:
@@ -69,10 +72,10 @@ def _ort_why_not() -> str | None:
 
 
 def _tensorrt(flavour: Flavour) -> _Flavour:
-    def open_it(model: str, threads: int, driver: Driver | None) -> Runtime:
+    def open_it(networks: Sequence[str], threads: int, driver: Driver | None) -> Runtime:
         from ecg_trt.backends.trt import open_trt_runtime
 
-        return open_trt_runtime(flavour, driver, model=model)
+        return open_trt_runtime(flavour, driver, networks=networks)
 
     def why_not() -> str | None:
         if isinstance(device := probe(), str):
@@ -102,31 +105,35 @@ def available() -> list[tuple[str, bool, str]]:
 
 
 def open_runtime(
-    name: BackendName | str, *, model: str = MODELS[0], threads: int = 0, driver: Driver | None = None
+    name: BackendName | str, *, networks: Sequence[str] | None = None, threads: int = 0, driver: Driver | None = None
 ) -> Runtime:
-    """Opens the package's networks, and the pixel work that goes with them.
+    """Opens networks, and the pixel work that goes with them.
+
+    Files and plans are checked at once. On the CPU each network is loaded when it is first used; on a GPU all of them
+    are, as their memory is allocated at the start.
 
     Args:
         name: a backend, or "auto" for the best one that is to be had; its `note` says why no better one is.
-        model: size of the networks, as in `Options`.
+        networks: names in `ecg_trt.networks`; all if None. Others cost nothing, and need neither weights nor plans.
         threads: CPU threads of the networks, 0 for all.
         driver: of the GPU, if the caller has one open and closes it; not used by "ort".
 
     Raises:
         BackendUnavailableError: no backend of this name, or it cannot be used here.
-        OptionError: no such size.
+        OptionError: no network of this name.
         WeightsError: a network is missing or altered.
         PlanError: a plan of the backend asked for is missing, for something else, or cannot be trusted.
         DeviceError: the GPU of the backend asked for does not serve.
     """
     wanted = member_of(BackendName, name, "The backend cannot be opened")
+    names = [network_spec(network).name for network in (NETWORKS if networks is None else networks)]
     if wanted is BackendName.AUTO:
-        return _open_best(model, threads, driver)
+        return _open_best(names, threads, driver)
     flavour = _FLAVOURS[wanted]
     reason = flavour.why_not()
     if reason is not None:
         raise _unavailable(wanted.value, reason, flavour.mend)
-    return flavour.factory(model, threads, driver)
+    return flavour.factory(names, threads, driver)
 
 
 def open_plan(plan: bytes, manifest: Manifest) -> AbstractContextManager[Backend] | None:
@@ -148,14 +155,14 @@ def open_plan(plan: bytes, manifest: Manifest) -> AbstractContextManager[Backend
     return open_plan_alone(plan, manifest)
 
 
-def _open_best(model: str, threads: int, driver: Driver | None) -> Runtime:
+def _open_best(networks: Sequence[str], threads: int, driver: Driver | None) -> Runtime:
     refused: dict[str, list[str]] = {}  # reason to names
     last = list(_FLAVOURS)[-1]
     for name, flavour in _FLAVOURS.items():
         reason = flavour.why_not() or flavour.why_not_yet()
         if reason is None:
             try:
-                runtime = flavour.factory(model, threads, driver)
+                runtime = flavour.factory(networks, threads, driver)
             except Exception as error:  # a GPU's libraries fail in ways of their own; the CPU is there
                 if name is last:
                     raise

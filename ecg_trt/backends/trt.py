@@ -7,7 +7,7 @@ a stream, its own memory, and one execution context a network.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
@@ -16,9 +16,8 @@ import numpy as np
 
 from ecg_trt.backends.base import check_feed, closed_error
 from ecg_trt.backends.engine import Engine
-from ecg_trt.backends.runtime import NETWORKS, Runtime
+from ecg_trt.backends.runtime import Runtime
 from ecg_trt.closeable import Closeable
-from ecg_trt.config import MODELS
 from ecg_trt.cuda.decode import open_gpu_decoder
 from ecg_trt.cuda.driver import Driver
 from ecg_trt.cuda.graph import Graph
@@ -29,10 +28,11 @@ from ecg_trt.engines.manifest import Flavour, Manifest, PlanKey
 from ecg_trt.engines.store import PlanStore
 from ecg_trt.engines.tensorrt_module import import_tensorrt
 from ecg_trt.errors import BackendError, BackendUnavailableError, DeviceError, DeviceFaultError
-from ecg_trt.ops.cuda_work import PAGE, TILES, VIEW, CudaWork, Sizes
+from ecg_trt.networks import NETWORKS, own_buffer
+from ecg_trt.ops.cuda_work import CudaWork, Sizes
 from ecg_trt.ops.select import open_cuda_ops
 from ecg_trt.types import Array, TensorSpec
-from ecg_trt.weights import folder_of, list_weights
+from ecg_trt.weights import weights_sha256
 
 if TYPE_CHECKING:
     from ecg_trt.backends.runtime import PhotoDecoder
@@ -95,13 +95,15 @@ class TrtBackend(Closeable):
         self._context = None
 
     def _on_gpu(self, name: str, array: Array | DeviceArray) -> DeviceArray:
-        return array if isinstance(array, DeviceArray) else self._work.memory.upload(f"{self._stage} {name}", array)
+        if isinstance(array, DeviceArray):
+            return array
+        return self._work.memory.upload(own_buffer(self._stage, name), array)
 
     def _array(self, name: str, spec: TensorSpec) -> DeviceArray:
         return self._work.memory.array(name, [int(side or 0) for side in spec.shape], spec.dtype)
 
     def _run(self, feed: Mapping[str, DeviceArray]) -> dict[str, DeviceArray]:
-        out = {spec.name: self._array(f"{self._stage} {spec.name}", spec) for spec in self.outputs}
+        out = {spec.name: self._array(own_buffer(self._stage, spec.name), spec) for spec in self.outputs}
         bound = {name: array.address for name, array in (*feed.items(), *out.items())}
         if bound != self._bound:
             self._bound = {}
@@ -120,10 +122,12 @@ class TrtBackend(Closeable):
             raise self._fault("a network that cannot be started")
 
     def _warm_up(self) -> None:
-        """Runs on grey images until the graph is captured; without graphs where the network cannot be captured."""
+        """Runs on grey images until the graph is captured; without graphs where the network cannot be captured.
+
+        The images lie where the pixel work will leave them, so that the graph is captured for these addresses.
+        """
         ask = getattr(self._context, "is_stream_capturable", None)
-        room = _ROOMS.get(self._stage)
-        feed = {spec.name: self._array(room or f"{self._stage} {spec.name}", spec) for spec in self.inputs}
+        feed = {spec.name: self._array(self._buffer_of(spec.name), spec) for spec in self.inputs}
         for array in feed.values():
             self._work.driver.fill(array.address, 114, array.nbytes, self._work.stream.handle)
         self._run(feed)
@@ -141,6 +145,11 @@ class TrtBackend(Closeable):
             self._run(feed)
         self._work.stream.sync()
 
+    def _buffer_of(self, name: str) -> str:
+        """Workspace buffer of an input; a plan of a network that the registry lacks has its own."""
+        spec = NETWORKS.get(self._stage)
+        return own_buffer(self._stage, name) if spec is None else spec.buffer_of(name)
+
     def _fault(self, what: str) -> DeviceFaultError:
         return DeviceFaultError(
             f"TensorRT cannot run {self._stage}",
@@ -150,10 +159,6 @@ class TrtBackend(Closeable):
         )
 
 
-# Where the pixel work leaves what each network sees: warming up there, its graph is captured for these addresses.
-_ROOMS = {"stage0": VIEW, "stage1": VIEW, "stage2": TILES, "caption": PAGE}
-
-
 class Engines:
     """Everything that slots share; closed after them.
 
@@ -161,7 +166,7 @@ class Engines:
         flavour: of TensorRT.
         driver: of the GPU; opened, and closed with this, if None.
         store: of the plans, the usual one if None.
-        model: size of the networks.
+        networks: names of those that are loaded; all if None.
 
     Raises:
         BackendUnavailableError: TensorRT, or what drives the GPU, is not installed.
@@ -171,15 +176,16 @@ class Engines:
     """
 
     def __init__(
-        self, flavour: Flavour, driver: Driver | None = None, store: PlanStore | None = None, model: str = MODELS[0]
-    ) -> None:
+        self, flavour: Flavour, driver: Driver | None = None, store: PlanStore | None = None,
+        networks: Sequence[str] | None = None,
+    ) -> None:  # fmt: skip
         with ExitStack() as stack:
             if driver is None:
                 driver = open_driver()
                 stack.callback(driver.close)
-            self.driver, self.flavour, self.model = driver, flavour, model
+            self.driver, self.flavour = driver, flavour
             trt = import_tensorrt(flavour)
-            plans = current_plans(flavour, trt, driver, store or PlanStore(), model)
+            plans = current_plans(flavour, trt, driver, store or PlanStore(), networks)
             self.kernels = stack.enter_context(Kernels(driver))
             self._engines = {
                 name: stack.enter_context(Engine(trt, plan, manifest, driver))
@@ -204,7 +210,7 @@ class Engines:
             twin = self.slot if self.driver.any_thread else None
             on_gpu = cast("ImageOps", ops)  # the same work, on arrays that are no numpy arrays
             return Runtime(
-                str(self.flavour), backends, on_gpu, model=self.model, decoder=cast("PhotoDecoder | None", decoder),
+                str(self.flavour), backends, on_gpu, decoder=cast("PhotoDecoder | None", decoder),
                 on_close=stack.pop_all().close, twin=twin,
             )  # fmt: skip
 
@@ -214,19 +220,20 @@ class Engines:
 
 
 def current_plans(
-    flavour: Flavour, trt: ModuleType, driver: Driver, store: PlanStore, model: str = MODELS[0]
+    flavour: Flavour, trt: ModuleType, driver: Driver, store: PlanStore, networks: Sequence[str] | None = None
 ) -> dict[str, tuple[bytes, Manifest]]:
-    """The plans of all networks of a size for this GPU, each checked: FP16 if it is there, else FP32.
+    """Load and check the plans of networks, all if None, for this GPU: FP16 if it is there, else FP32.
 
     Raises:
+        WeightsError: the package ships no network of a name.
         PlanError: of the first network for which neither can be used; the reason is that of FP16.
         BackendUnavailableError: none is there, and this TensorRT could build none for this GPU.
     """
     capability = driver.device.compute_capability
-    digests = list_weights(folder_of(model))
     found = {}
-    for name in NETWORKS:
-        keys = [PlanKey(name, flavour, str(trt.__version__), capability, p, digests[name]) for p in _PRECISIONS]
+    for name in NETWORKS if networks is None else networks:
+        digest = weights_sha256(name)
+        keys = [PlanKey(name, flavour, str(trt.__version__), capability, p, digest) for p in _PRECISIONS]
         key = next((key for key in keys if store.find(key)), None)
         if key is None:
             _check_known(flavour, trt, capability)
@@ -248,10 +255,11 @@ def _check_known(flavour: Flavour, trt: ModuleType, capability: str) -> None:
 
 
 def open_trt_runtime(
-    flavour: Flavour, driver: Driver | None = None, store: PlanStore | None = None, model: str = MODELS[0]
-) -> Runtime:
+    flavour: Flavour, driver: Driver | None = None, store: PlanStore | None = None,
+    networks: Sequence[str] | None = None,
+) -> Runtime:  # fmt: skip
     """The first slot; closing it closes what it shares with its twins. Arguments and errors are those of `Engines`."""
-    return Engines(flavour, driver, store, model).slot(is_last=True)
+    return Engines(flavour, driver, store, networks).slot(is_last=True)
 
 
 @contextmanager

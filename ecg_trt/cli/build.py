@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import click
 
 from ecg_trt.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, MIB, NOTICE, print_columns, report
-from ecg_trt.config import MODELS
 from ecg_trt.errors import BackendUnavailableError, BuildError, EcgTrtError
 
 if TYPE_CHECKING:
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Exported programs, for --frontend torch, as `python -m train.export --exported DIR` writes them.",
 )
-@click.option("--model", default=MODELS[0], show_default=True, type=click.Choice(MODELS), help="Size of the networks.")
 @click.option("--stage", "stages", multiple=True, metavar="STAGE", help="May be given several times.  [default: all]")
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Instead of the store.")
 @click.option("--workspace", metavar="MIB", type=click.IntRange(min=1), help="Most scratch memory of a tactic.")
@@ -75,7 +73,6 @@ def _request(
     capability: str | None,
     frontend: str,
     exported: Path | None,
-    model: str,
     stages: Sequence[str],
     out: Path | None,
     workspace: int | None,
@@ -88,7 +85,6 @@ def _request(
         from build_engines.export import Precision
         from build_engines.flavour import capabilities, open_flavour
         from build_engines.jobs import Request
-        from build_engines.profile import SPECS, spec_of
     except ModuleNotFoundError as error:
         raise BackendUnavailableError(
             "Nothing can be built",
@@ -99,15 +95,25 @@ def _request(
     from ecg_trt.backends.select import open_plan
     from ecg_trt.engines.manifest import Flavour
     from ecg_trt.engines.store import PlanStore
+    from ecg_trt.networks import network_spec
     from ecg_trt.paths import cache_dir
 
     chosen, trt = open_flavour("trt" if frontend == "torch" else flavour)
-    specs = tuple(map(spec_of, dict.fromkeys(stages) or SPECS))
+    specs = tuple(map(network_spec, dict.fromkeys(stages) or _with_weights()))
     targets = capabilities(chosen, capability, trt)
     if chosen is Flavour.TRT and timing_cache is None:
         timing_cache = cache_dir() / f"timing_{trt.__version__}_sm{targets[0].replace('.', '')}.cache"
     return Request(specs, chosen, trt, targets, Precision(precision), PlanStore(out), workspace, timing_cache, exported,
-                   verify, open_plan, model)  # fmt: skip
+                   verify, open_plan)  # fmt: skip
+
+
+def _with_weights() -> list[str]:
+    """Networks of the registry that have been trained; all where no manifest names any."""
+    from ecg_trt.networks import NETWORKS
+    from ecg_trt.weights import list_weights
+
+    known = list_weights()
+    return [name for name in NETWORKS if name in known] or list(NETWORKS)
 
 
 def _check_frontend(frontend: str, exported: Path | None, flavour: str) -> None:

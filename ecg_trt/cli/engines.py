@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from ecg_trt.cli.console import EXIT_FAILED, EXIT_SOME_FAILED, MIB, NOTICE, print_columns, report
-from ecg_trt.config import MODELS
 from ecg_trt.errors import EcgTrtError
 
 _STORE = click.option(
@@ -29,7 +28,7 @@ def engines() -> None:
 def list_plans(folder: Path | None) -> None:
     """Prints the manifests."""
     from ecg_trt.engines.store import PlanStore
-    from ecg_trt.weights import models_with
+    from ecg_trt.weights import list_weights
 
     store = PlanStore(folder)
     rows = [("network", "flavour", "version", "GPU", "precision", "MiB", "network is", "file")]
@@ -39,7 +38,7 @@ def list_plans(folder: Path | None) -> None:
                 rows.append(("?", "?", "?", "?", "?", f"{plan.path.stat().st_size / MIB:.1f}", "?", plan.path.name))
                 continue
             key = plan.manifest.key
-            is_shipped = bool(models_with(key.onnx_sha256))
+            is_shipped = key.onnx_sha256 in list_weights().values()
             rows.append((key.stage, str(key.flavour), key.version, key.capability, key.precision,
                          f"{plan.manifest.plan_bytes / MIB:.1f}", "shipped" if is_shipped else "another",
                          plan.path.name))  # fmt: skip
@@ -79,10 +78,10 @@ def prune(folder: Path | None, dry_run: bool) -> None:
     """Removes what is of no use."""
     from ecg_trt.engines.manifest import Flavour
     from ecg_trt.engines.store import PlanStore
-    from ecg_trt.weights import folder_of, list_weights
+    from ecg_trt.weights import list_weights
 
     try:
-        networks = {digest for model in MODELS for digest in list_weights(folder_of(model)).values()}
+        networks = set(list_weights().values())
         versions = {flavour: version for flavour in Flavour if (version := flavour.installed_version())}
         gone = PlanStore(folder).prune(networks, versions, dry_run=dry_run)
     except EcgTrtError as error:

@@ -8,7 +8,6 @@ import click
 
 from ecg_trt.cli.console import NOTICE, report
 from ecg_trt.cli.engines import engine_lines
-from ecg_trt.config import MODELS
 from ecg_trt.errors import EcgTrtError
 
 
@@ -24,7 +23,7 @@ def info() -> None:
     from ecg_trt.backends.select import available
     from ecg_trt.io.writers.json import versions
     from ecg_trt.quality.model import is_of
-    from ecg_trt.weights import folder_of, list_weights, models_with, weights_path
+    from ecg_trt.weights import list_weights, weights_path
 
     click.echo("versions")
     system = {"python": platform.python_version(), "system": platform.platform()}
@@ -40,13 +39,10 @@ def info() -> None:
     click.echo("weights (sha256)")
     code = 0
     try:
-        for model in MODELS:
-            for name, digest in list_weights(folder_of(model)).items():
-                # weights_path reads the file and compares
-                path = weights_path(name, folder_of(model))
-                if models_with(digest)[0] == model:
-                    click.echo(f"  {f'{name} {model}':<12} {digest}  {path}")
-        fitted = f"calibrated to {'these' if is_of(list_weights()) else 'other'} networks of size {MODELS[0]}, one view"
+        for name, digest in list_weights().items():
+            # weights_path reads the file and compares
+            click.echo(f"  {name:<12} {digest}  {weights_path(name)}")
+        fitted = f"calibrated to {'these' if is_of(list_weights()) else 'other'} networks, one view"
         click.echo(f"  {'quality':<12} {fitted}")
     except EcgTrtError as error:
         code = report(error)

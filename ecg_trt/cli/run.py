@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ecg_trt.cli.console import EXIT_INTERRUPTED, EXIT_SOME_FAILED, NOTICE, report
-from ecg_trt.config import AUTO, BACKENDS, MODELS, VIEWS, ReadOptions, RuntimeOptions
+from ecg_trt.config import AUTO, BACKENDS, VIEWS, ReadOptions, RuntimeOptions
 from ecg_trt.errors import DeviceFaultError, EcgTrtError, OutputError
 from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, PAPER_SPEEDS_MM_PER_S, STRIPS
 
@@ -53,7 +53,6 @@ def _auto_or(values: Sequence[float]) -> click.Choice[str]:
 @click.option("--speed", default=AUTO, show_default=True, type=_auto_or(PAPER_SPEEDS_MM_PER_S), help="mm/s.")
 @click.option("--gain", default=AUTO, show_default=True, type=_auto_or(GAINS_MM_PER_MV), help="mm/mV.")
 @click.option("--backend", default=AUTO, show_default=True, type=click.Choice(BACKENDS))
-@click.option("--model", default=MODELS[0], show_default=True, type=click.Choice(MODELS), help="Size of the networks.")
 @click.option("--views", default="1", show_default=True, type=click.Choice([str(n) for n in VIEWS]),
               help="2 or 4 show each part of a trace to its network as often, and take the mean.")  # fmt: skip
 @click.option("--min-quality", default=0.0, show_default=True, metavar="Q", help="Refuse pages read less well, 0 to 1.")
@@ -68,7 +67,6 @@ def run(
     speed: str,
     gain: str,
     backend: str,
-    model: str,
     views: str,
     min_quality: float,
     overlay: bool,
@@ -77,7 +75,7 @@ def run(
     """Digitizes photos."""
     try:
         options = ReadOptions(layout=layout, speed=speed, gain=gain, fs=fs, min_quality=min_quality)
-        runtime_options = RuntimeOptions(backend=backend, model=model, views=int(views))
+        runtime_options = RuntimeOptions(backend=backend, views=int(views))
         batch = _Batch(photos, Path(folder), frozenset({*formats, "json"}), options, runtime_options, overlay, verbose)
         code = batch.run()
     except EcgTrtError as error:

@@ -10,9 +10,7 @@ from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from ecg_trt.config import MODELS
 from ecg_trt.types import TensorSpec
-from ecg_trt.weights import models_with
 
 FORMAT = 1
 ANY_CAPABILITY = "any"  # an RTX plan for every GPU from 8.0 on
@@ -77,9 +75,6 @@ class PlanKey:
     def build_line(self) -> str:
         """The command that builds this plan."""
         line = f"ecg-trt build --flavour {self.flavour} --precision {self.precision} --stage {self.stage}"
-        sizes = models_with(self.onnx_sha256)
-        if sizes and MODELS[0] not in sizes:
-            line += f" --model {sizes[0]}"
         return line if self.flavour is Flavour.TRT else f"{line} --compute-capability {self.capability}"
 
 

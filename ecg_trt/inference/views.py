@@ -11,10 +11,12 @@ from ecg_trt.backends.base import Backend
 from ecg_trt.errors import OptionError
 from ecg_trt.inference.vote import shares_of, vote
 from ecg_trt.inference.wrapped import IMAGE, Wrapped
+from ecg_trt.networks import HeadKind, head_kind
 from ecg_trt.ops.base import ImageOps
 from ecg_trt.types import Array
 
-_MIRRORED_HEADS = ("ridge", "presence")  # of the others, letters cannot be read in a mirror, or directions turn
+# In a mirror, letters of heatmaps cannot be read, and directions of values turn.
+_MIRRORED_KINDS = (HeadKind.RIDGE, HeadKind.PRESENCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +85,10 @@ class Views(Wrapped):
         self.views, self.weights = tuple(views), weights
         shares_of(len(self.views), weights)
         heads = [spec.name for spec in backend.outputs]
-        if any(view.mirrored for view in views) and not set(heads) <= set(_MIRRORED_HEADS):
+        bears_mirror = all(head_kind(head) in _MIRRORED_KINDS for head in heads)
+        if any(view.mirrored for view in views) and not bears_mirror:
             raise OptionError("The network cannot be shown a mirrored picture", got=f"heads {', '.join(heads)}",
-                              expected=" and ".join(_MIRRORED_HEADS) + " alone",
+                              expected=f"heads of the kinds {' and '.join(_MIRRORED_KINDS)}",
                               mend="Leave the mirrored views out.")  # fmt: skip
 
     def infer(self, feed: Mapping[str, Array]) -> dict[str, Array]:

@@ -8,11 +8,12 @@ from enum import Enum
 import numpy as np
 
 from ecg_trt.errors import OptionError
+from ecg_trt.networks import HeadKind, head_kind
 from ecg_trt.types import Array
 
 
 class Kind(str, Enum):
-    """What the numbers of an output are."""
+    """Numbers of an output, as they are averaged."""
 
     LOGIT = "logit"  # of a probability, each by itself
     RIDGE = "ridge"  # (n, 1, H, W), of probabilities that sum to 1 down each column
@@ -22,13 +23,13 @@ class Kind(str, Enum):
         return self.value
 
 
-_KINDS = {"axes": Kind.VALUE, "log_scale": Kind.VALUE, "offset": Kind.VALUE, "ridge": Kind.RIDGE}
+_KINDS = {HeadKind.VALUE: Kind.VALUE, HeadKind.RIDGE: Kind.RIDGE}  # all others are logits of probabilities
 _ROWS = 2  # the axis of a ridge along which it sums to 1
 
 
 def kind_of(head: str) -> Kind:
-    """What a head of the package's networks answers with."""
-    return _KINDS.get(head, Kind.LOGIT)
+    """Numbers that an output of this name holds: logits where no network of the registry has such an output."""
+    return _KINDS.get(head_kind(head), Kind.LOGIT)
 
 
 def vote(answers: Sequence[Mapping[str, Array]], weights: Sequence[float] | None = None) -> dict[str, Array]:

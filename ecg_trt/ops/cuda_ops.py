@@ -7,10 +7,11 @@ import numpy as np
 from ecg_trt.cuda.kernel_set import ROW_BLOCK
 from ecg_trt.cuda.memory import DeviceArray
 from ecg_trt.geometry.grid import lattice_taps
+from ecg_trt.networks import PAGE, TILES, VIEW
 from ecg_trt.ops.base import Interpolation
 from ecg_trt.ops.cuda_decode import CudaDecoding
 from ecg_trt.ops.cuda_lines import CudaLines
-from ecg_trt.ops.cuda_work import PAGE, TILES, VIEW, AnyArray, Argument, check_image
+from ecg_trt.ops.cuda_work import AnyArray, Argument, check_image
 from ecg_trt.ops.reduction import (
     as_room,
     as_windows,

@@ -16,12 +16,12 @@ from ecg_trt.cuda.staging import StagedPhoto, Staging
 from ecg_trt.cuda.stream import Stream
 from ecg_trt.geometry.grid import LatticeTaps
 from ecg_trt.geometry.ridge import RIDGE_CANDIDATES
+from ecg_trt.networks import NETWORKS, PAGE, TILES, VIEW
 from ecg_trt.ops.reduction import bad
 from ecg_trt.types import Array
 
 AnyArray: TypeAlias = "Array | DeviceArray"
 Argument: TypeAlias = "DeviceArray | np.generic | int | None"
-VIEW, PAGE, TILES = "warped", "page", "tiles"  # names of the memory that views, pages and their windows are left in
 CHUNK_ROWS = 40  # of a column, that one thread looks at
 PEAK = np.dtype([("index", np.uint32), ("xy", np.float32, 2), ("score", np.float32)])  # Peak in peaks.cu
 MARK = np.dtype(np.uint32)  # see marks.cu
@@ -49,8 +49,8 @@ class Sizes:
     photo_px: int = 12_600_000
     view_px: int = 1_640_000
     page_px: int = 4_000_000
-    tiles: int = 8
-    tile_hw: tuple[int, int] = (320, 1344)
+    tiles: int = NETWORKS["stage2"].batch
+    tile_hw: tuple[int, int] = NETWORKS["stage2"].hw
     heat_cells: int = 103_000
     marks_bytes: int = 3_600_000
 

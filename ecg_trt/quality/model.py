@@ -181,12 +181,13 @@ def load_calibration(path: Path = FOLDER / FILE) -> Calibration:
 
 
 def is_of(networks: Mapping[str, str], path: Path = FOLDER / FILE) -> bool:
-    """Whether the calibration was fitted to these networks (name to sha256).
+    """Compare the networks that the calibration was fitted to with these (name to sha256); others do not count.
 
     Raises:
         WeightsError: it is missing or cannot be read.
     """
-    return _content(path).get("networks") == dict(networks)
+    fitted = _content(path).get("networks")
+    return isinstance(fitted, Mapping) and bool(fitted) and fitted.items() <= networks.items()
 
 
 def _content(path: Path) -> dict[str, object]:

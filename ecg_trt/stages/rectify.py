@@ -68,13 +68,13 @@ class Rectify:
 
     def __init__(self, backend: Backend, ops: ImageOps) -> None:
         self.backend, self.ops = backend, ops
-        self._room = static_hw(backend)
 
     def __call__(self, photo: Photo, alignment: PageAlignment) -> tuple[GridWarp, PageMarks]:
         """Finds the lattice; falls back to the alignment's own where none is printed or seen (residual_px = NaN)."""
-        canvas_from_page, hw = _canvas(alignment, self._room)
+        room_hw = static_hw(self.backend)
+        canvas_from_page, hw = _canvas(alignment, room_hw)
         canvas_from_photo = canvas_from_page @ alignment.page_from_photo
-        canvas = self.ops.warp_homography(photo.image, canvas_from_photo, hw, fill=BESIDE_GREY, room_hw=self._room)
+        canvas = self.ops.warp_homography(photo.image, canvas_from_photo, hw, fill=BESIDE_GREY, room_hw=room_hw)
         out = self.backend.infer({"image": canvas.reshape(1, *canvas.shape)})
         maps = {name: out[name].reshape(*out[name].shape[1:]) for name in ("node", "offset", *_MARKS)}
         node = maps["node"].reshape(*maps["node"].shape[1:])

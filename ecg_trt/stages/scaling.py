@@ -6,21 +6,22 @@ import math
 from typing import Any
 
 from ecg_trt.layout import USUAL_GAIN_MM_PER_MV
+from ecg_trt.networks import NETWORKS
 
-ALIGN_INPUT_PX = 512
+ALIGN_INPUT_PX = NETWORKS["stage0"].hw[0]
 ALIGN_STRIDE = 8
 ALIGN_LOG_SCALE_UNIT = math.log(1.5)  # the network predicts log(px per mm) less this
 
-RECTIFY_PX_PER_MM = 4.0
+RECTIFY_PX_PER_MM = NETWORKS["stage1"].px_per_mm[0]
 RECTIFY_STRIDE = 4
 RECTIFY_MAX_PX = 960 * 1216
 
-TRACE_PX_PER_MM = (10.0, 4.5)  # along time, along voltage: a tile reaches 3.5 mV up and down at 10 mm/mV
+TRACE_PX_PER_MM = NETWORKS["stage2"].px_per_mm  # along time, along voltage
 _TALL_PX_PER_MM = 3.2  # along voltage where 1 mV is 20 mm: a tile reaches 2.5 mV, a pixel is 16 microvolts and not 22
-TRACE_TILE_HW = (320, 1344)
+TRACE_TILE_HW = NETWORKS["stage2"].hw
 
-CAPTION_PX_PER_MM = 8.0
-CAPTION_HW = (64, 256)
+CAPTION_PX_PER_MM = NETWORKS["caption"].px_per_mm[0]
+CAPTION_HW = NETWORKS["caption"].hw
 CAPTION_STRIDE = 4
 _CAPTION_MIDDLE_MM = 6.0  # on either side of a crop's middle: words whose middle lies there are in the crop as a whole
 

@@ -57,7 +57,6 @@ class Trace:
 
     def __init__(self, backend: Backend, ops: ImageOps) -> None:
         self.backend, self.ops = backend, ops
-        self._batch = static_batch(backend)
 
     def __call__(self, page: RectifiedPage, strips: Sequence[Strip], letters: Array | None = None) -> TraceMap:
         """Traces the strips.
@@ -74,8 +73,9 @@ class Trace:
         ridge = np.full((len(strips), width), np.nan, np.float32)
         confidence = np.zeros((len(strips), width), np.float32)
         tiles = [tile for k, strip in enumerate(strips) for tile in _tiles(page, k, strip)]
-        for first in range(0, len(tiles), self._batch):
-            some = tiles[first : first + self._batch]
+        batch = static_batch(self.backend)
+        for first in range(0, len(tiles), batch):
+            some = tiles[first : first + batch]
             for tile, row, sure in zip(some, *self._read(page, some, letters), strict=False):
                 _place(tile, row, sure, ridge[tile.strip], confidence[tile.strip])
         hidden = self._hidden(page, ridge)
@@ -86,7 +86,7 @@ class Trace:
     def _read(self, page: RectifiedPage, tiles: Sequence[_Tile], letters: Array | None) -> tuple[Array, Array]:
         """Row of the pen in each column of each tile (n, W), and how sure that is; what fills up a batch comes last."""
         corners = np.array([(tile.top, tile.start) for tile in tiles])
-        corners = np.pad(corners, ((0, self._batch - len(tiles)), (0, 0)), mode="edge")
+        corners = np.pad(corners, ((0, static_batch(self.backend) - len(tiles)), (0, 0)), mode="edge")
         out = self.backend.infer({"image": self.ops.cut(page.image, corners, TRACE_TILE_HW, fill=BESIDE_GREY)})
         n, _, height, width = out["ridge"].shape
         covered = None if letters is None else _on_tiles(letters, page, corners)

@@ -7,31 +7,10 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
-from ecg_trt.config import MODELS
-from ecg_trt.errors import OptionError, WeightsError
+from ecg_trt.errors import WeightsError
 
 FOLDER = Path(__file__).resolve().parent
 MANIFEST = "manifest.json"
-
-
-def folder_of(model: str) -> Path:
-    """Where the manifest of a size of the networks is: "small" or "base"; networks that both share lie with the small.
-
-    Raises:
-        OptionError: no such size.
-    """
-    if model not in MODELS:
-        raise OptionError("Unknown model", got=repr(model), expected=" or ".join(MODELS), mend="Choose one of these.")
-    return FOLDER if model == MODELS[0] else FOLDER / model
-
-
-def models_with(sha256: str) -> list[str]:
-    """The sizes that a network with this hash belongs to, smallest first.
-
-    Raises:
-        WeightsError: a manifest cannot be read.
-    """
-    return [model for model in MODELS if sha256 in list_weights(folder_of(model)).values()]
 
 
 def list_weights(folder: Path | None = None) -> dict[str, str]:
@@ -46,6 +25,15 @@ def list_weights(folder: Path | None = None) -> dict[str, str]:
     return {name: entry["sha256"] for name, entry in _manifest(folder or FOLDER).items()}
 
 
+def weights_sha256(network: str, folder: Path | None = None) -> str:
+    """Hash of a network's ONNX file, as the manifest has it; the file is not read.
+
+    Raises:
+        WeightsError: not in the manifest, or the manifest cannot be read.
+    """
+    return _entry(network, folder or FOLDER)["sha256"]
+
+
 def weights_path(network: str, folder: Path | None = None) -> Path:
     """Path of a network's ONNX file, its content checked against the manifest.
 
@@ -57,19 +45,23 @@ def weights_path(network: str, folder: Path | None = None) -> Path:
         WeightsError: not in the manifest, not on disk, or altered.
     """
     folder = folder or FOLDER
-    manifest = _manifest(folder)
-    if network not in manifest:
-        raise _bad(
-            f"{network!r}", f"one of {sorted(manifest)}" if manifest else f"{folder / MANIFEST} to name it"
-        )
-    path = (folder / manifest[network]["file"]).resolve()
+    entry = _entry(network, folder)
+    path = (folder / entry["file"]).resolve()
     if not path.is_file():
         raise _bad(f"no file {path}", f"the network {network!r}")
-    stat, expected = path.stat(), manifest[network]["sha256"]
+    stat, expected = path.stat(), entry["sha256"]
     digest = _sha256(path, stat.st_mtime_ns, stat.st_size)
     if digest != expected:
         raise _bad(f"{path} with sha256 {digest[:12]}", f"sha256 {expected[:12]}")
     return path
+
+
+def _entry(network: str, folder: Path) -> dict[str, str]:
+    manifest = _manifest(folder)
+    if network not in manifest:
+        expected = f"one of {sorted(manifest)}" if manifest else f"{folder / MANIFEST} to name it"
+        raise _bad(f"{network!r}", expected)
+    return manifest[network]
 
 
 def _manifest(folder: Path) -> dict[str, dict[str, str]]:

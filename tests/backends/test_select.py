@@ -11,9 +11,10 @@ import pytest
 
 import ecg_trt.weights as weights
 from ecg_trt.backends import select
-from ecg_trt.backends.runtime import NETWORKS
+from ecg_trt.backends.runtime import LazyBackend
 from ecg_trt.backends.select import BackendName, available, open_runtime
-from ecg_trt.errors import BackendUnavailableError, OptionError, WeightsError
+from ecg_trt.errors import BackendError, BackendUnavailableError, OptionError, WeightsError
+from ecg_trt.networks import NETWORKS
 from tests import make_onnx
 
 
@@ -44,11 +45,22 @@ def test_open(folder: Path, name: str, caplog: pytest.LogCaptureFixture) -> None
     assert available() == [("trt", False, "no NVIDIA driver"), ("rtx", False, "no NVIDIA driver"), ("ort", True, "")]
 
 
-def test_a_size_that_is_not_there(folder: Path) -> None:
-    with pytest.raises(OptionError, match="small or base"):
-        open_runtime("ort", model="large")
-    with pytest.raises(WeightsError, match="stage0"):
-        open_runtime("ort", model="base")
+def test_a_network_that_is_not_there(folder: Path) -> None:
+    with pytest.raises(OptionError, match=r"'stage9'.*stage0, stage1, stage2, caption"):
+        open_runtime("ort", networks=["stage0", "stage9"])
+
+
+def test_networks_open_when_they_are_first_used(folder: Path) -> None:
+    with open_runtime("ort", networks=["stage0", "stage1"], threads=1) as runtime:
+        assert set(runtime.backends) == {"stage0", "stage1"}
+        opened = {name: backend for name, backend in runtime.backends.items() if isinstance(backend, LazyBackend)}
+        assert opened.keys() == {"stage0", "stage1"} and not any(backend.is_open for backend in opened.values())
+        assert [spec.name for spec in runtime.backends["stage1"].inputs] == ["x"]
+        assert [backend.is_open for backend in opened.values()] == [False, True]
+    for backend in opened.values():
+        assert not backend.is_open
+        with pytest.raises(BackendError, match="closed ort"):
+            backend.infer({})
 
 
 def test_unknown_backend() -> None:
@@ -71,7 +83,7 @@ def test_weights_are_checked(folder: Path) -> None:
     assert set(weights.list_weights()) == {*NETWORKS, "lost"}
     with pytest.raises(WeightsError, match=r"no file .*lost\.onnx"):
         weights.weights_path("lost")
-    with pytest.raises(WeightsError, match="'stage9'"):
+    with pytest.raises(WeightsError, match=r"'stage9'"):
         weights.weights_path("stage9")
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     os.utime(path, ns=(1, 1))

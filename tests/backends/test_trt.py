@@ -14,8 +14,7 @@ import pytest
 
 import ecg_trt.backends.select as select
 from build_engines.export import Precision, export
-from build_engines.profile import SPECS
-from ecg_trt.backends.runtime import NETWORKS, Runtime
+from ecg_trt.backends.runtime import Runtime
 from ecg_trt.backends.select import open_runtime
 from ecg_trt.cuda.driver import device_error
 from ecg_trt.engines.manifest import Flavour
@@ -30,6 +29,7 @@ from ecg_trt.errors import (
     PlanMismatchError,
     PlanMissingError,
 )
+from ecg_trt.networks import NETWORKS
 from ecg_trt.types import Array
 from ecg_trt.weights import weights_path
 from tests.backends.fake_gpu import GPU, move_in, plug_in, save_plans
@@ -42,8 +42,8 @@ from tests.ops.parity import SMALL, noise
 @pytest.fixture(scope="module")
 def networks() -> dict[str, bytes]:
     """One of the shipped networks, and others that compute nothing; FP32, as ONNX Runtime computes FP16 in FP32 too."""
-    real = export(weights_path("stage0"), Precision.FP32, SPECS["stage0"].shapes)
-    others = {name: as_float((1 + k, 8, 8, 3)) for k, name in enumerate(NETWORKS[1:])}
+    real = export(weights_path("stage0"), Precision.FP32, NETWORKS["stage0"].shapes)
+    others = {name: as_float((1 + k, 8, 8, 3)) for k, name in enumerate([*NETWORKS][1:])}
     return {"stage0": real, **others}
 
 
@@ -64,7 +64,7 @@ def driver() -> Iterator[FakeDriver]:
 
 @pytest.fixture(scope="module")
 def tile() -> Array:
-    return np.random.default_rng(0).integers(0, 256, SPECS["stage0"].shapes["image"], np.uint8)
+    return np.random.default_rng(0).integers(0, 256, NETWORKS["stage0"].shapes["image"], np.uint8)
 
 
 @pytest.mark.parametrize("flavour", ["rtx", "trt"])
@@ -102,7 +102,7 @@ def test_each_network_is_captured_once(
         enqueued = trt.calls.count("execute_async_v3")
         photo = runtime.ops.upload(tile[0])
         for _ in range(4):  # where the pixel work leaves it: the very addresses that were captured
-            view = runtime.ops.warp_homography(photo, np.eye(3), SPECS["stage0"].shapes["image"][1:3])
+            view = runtime.ops.warp_homography(photo, np.eye(3), NETWORKS["stage0"].shapes["image"][1:3])
             runtime.backends["stage0"].infer({"image": view.reshape(1, *view.shape)})
         assert driver.calls.count("end_capture") == captured
         assert trt.calls.count("execute_async_v3") == enqueued

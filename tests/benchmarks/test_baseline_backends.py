@@ -7,10 +7,10 @@ import pytest
 
 from benchmarks.throughput_suite.ort_cuda_backend import OrtCudaBackend
 from benchmarks.throughput_suite.torch_backend import TorchBackend, load_network
-from build_engines.profile import SPECS
 from ecg_trt.backends.base import static_hw
 from ecg_trt.backends.ort import OrtBackend
 from ecg_trt.errors import BackendError, BackendUnavailableError, WeightsError
+from ecg_trt.networks import NETWORKS
 from ecg_trt.types import Array
 from ecg_trt.weights import weights_path
 
@@ -23,10 +23,11 @@ def feed_of(stage: str) -> dict[str, Array]:
     """A drawn page as the stage sees it."""
     from dataclasses import replace
 
-    from build_engines.profile import SPECS
     from build_engines.verify import draw_feed
+    from ecg_trt.networks import NETWORKS
 
-    return draw_feed(replace(SPECS[stage], shapes={"image": SIZES[stage]}))
+    spec = NETWORKS[stage]
+    return draw_feed(replace(spec, inputs=(replace(spec.inputs[0], shape=SIZES[stage]),)))
 
 
 @pytest.fixture(scope="module", params=list(SIZES))
@@ -58,7 +59,7 @@ def test_torch_is_onnx_runtime(expected: Expected) -> None:
 def test_a_compiled_network_has_one_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(torch, "compile", lambda model, **how: model)
-    for stage, spec in SPECS.items():
+    for stage, spec in NETWORKS.items():
         with TorchBackend(stage, "cpu", compiled="reduce-overhead") as compiled, TorchBackend(stage, "cpu") as eager:
             assert compiled.inputs[0].shape == spec.shapes["image"]
             assert static_hw(eager) is None

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.throughput_suite.floor import Demand, Rates, cuda_rates, demand, floor_ms
 from benchmarks.throughput_suite.gpu import why_no_gpu
-from build_engines.profile import SPECS
+from ecg_trt.networks import NETWORKS
 from ecg_trt.weights import weights_path
 from tests.make_onnx import IR_VERSION, OPSET
 
@@ -58,7 +58,7 @@ def test_the_larger_share_is_the_floor() -> None:
 
 def test_the_three_networks_at_the_shapes_of_their_plans() -> None:
     """1.9, 18.7 and 28.5 GMAC."""
-    macs = sum(demand(weights_path(stage), spec.shapes, "fp16").macs for stage, spec in SPECS.items())
+    macs = sum(demand(weights_path(stage), spec.shapes, "fp16").macs for stage, spec in NETWORKS.items())
     assert macs == pytest.approx(49.2e9, rel=0.01)
 
 

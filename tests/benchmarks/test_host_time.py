@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from benchmarks.host_time import PausingDriver, host_ms, measure
-from benchmarks.workload import Shot, synthetic
+from benchmarks.throughput_suite.workload import SamplePhoto, synthetic
 from ecg_trt.digitizer import Digitizer
 
 
@@ -37,7 +37,7 @@ def test_decoding_is_left_out() -> None:
     def digitize(file: bytes) -> Any:
         return SimpleNamespace(timings_ms={"decode": 60.0, "align": 2.0, "trace": float(len(file)), "total": 65.0})
 
-    found = host_ms(cast(Digitizer, digitize), [Shot("one", b"123"), Shot("other", b"12345")], 2)
+    found = host_ms(cast(Digitizer, digitize), [SamplePhoto("one", b"123"), SamplePhoto("other", b"12345")], 2)
     assert found == {"align": [2.0] * 4, "trace": [3.0, 5.0] * 2, "host": [5.0, 7.0] * 2}
 
 

@@ -35,13 +35,13 @@ from benchmarks.throughput_suite.step_timers import (
 from benchmarks.throughput_suite.timed_driver import TimedDriver
 from benchmarks.throughput_suite.workload import SAME_DB, SamplePhoto, agreement_db, from_folder, snr_db
 from build_engines.export import Precision, export
-from build_engines.profile import SPECS
 from build_engines.verify import draw_feed
 from ecg_trt.backends.fake import FakeBackend
-from ecg_trt.backends.runtime import NETWORKS, Runtime
+from ecg_trt.backends.runtime import Runtime
 from ecg_trt.backends.trt import open_plan_alone
 from ecg_trt.config import ReadOptions
 from ecg_trt.errors import BackendUnavailableError, NoEcgFoundError, NotAnImageError, OptionError
+from ecg_trt.networks import NETWORKS
 from ecg_trt.ops.cv2_ops import Cv2Ops
 from ecg_trt.weights import weights_path
 from tests.backends.fake_gpu import move_in, plug_in, save_plans
@@ -246,7 +246,7 @@ def test_every_method_of_the_pixel_work_is_timed() -> None:
 
 @pytest.mark.parametrize("graphs", [True, False])
 def test_a_network_is_timed_as_a_graph_and_enqueued(graphs: bool, tmp_path: Path) -> None:
-    spec = SPECS["caption"]
+    spec = NETWORKS["caption"]
     fake = FakeDriver(graphs=graphs)
     timed = TimedDriver(fake)
     with pytest.MonkeyPatch.context() as patch:

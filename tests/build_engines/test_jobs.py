@@ -12,13 +12,13 @@ import pytest
 
 from build_engines.export import Precision
 from build_engines.jobs import Request, build
-from build_engines.profile import SPECS
 from ecg_trt.backends.base import Backend
 from ecg_trt.backends.fake import FakeBackend
 from ecg_trt.backends.ort import OrtBackend
 from ecg_trt.engines.manifest import Flavour, Manifest
 from ecg_trt.engines.store import PlanStore
 from ecg_trt.errors import BackendUnavailableError, BuildError
+from ecg_trt.networks import NETWORKS
 from ecg_trt.types import Array
 from ecg_trt.weights import weights_path
 from tests.build_engines.fake_builder import PLAN, make_tensorrt
@@ -38,7 +38,7 @@ def open_plan(error: float, opened: list[Backend]) -> Backend:
 @pytest.fixture
 def request_(tmp_path: Path) -> Request:
     trt = make_tensorrt("10.13.0")
-    return Request((SPECS["stage0"],), Flavour.TRT, trt, ("9.0",), Precision.FP16, PlanStore(tmp_path))
+    return Request((NETWORKS["stage0"],), Flavour.TRT, trt, ("9.0",), Precision.FP16, PlanStore(tmp_path))
 
 
 @pytest.mark.parametrize("error", [0.01, 0.1])
@@ -51,7 +51,7 @@ def test_the_plan_itself_is_compared(request_: Request, error: float) -> None:
         return open_plan(error, opened)
 
     (outcome,) = build(replace(request_, open_engine=open_engine), lambda key: lambda share: None)
-    assert [plan for plan, _ in seen] == [PLAN] and seen[0][1].profile == dict(SPECS["stage0"].shapes)
+    assert [plan for plan, _ in seen] == [PLAN] and seen[0][1].profile == NETWORKS["stage0"].shapes
     if error < 0.02:
         assert outcome.compared == "plan" and outcome.comparison is not None
         assert outcome.comparison.worst.max == pytest.approx(error * outcome.comparison.worst.scale, rel=1e-3)

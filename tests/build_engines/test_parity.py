@@ -21,10 +21,10 @@ import pytest
 
 import ecg_trt.weights as weights
 from build_engines.export import Precision, export
-from ecg_trt.backends.runtime import NETWORKS
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import PageError
 from ecg_trt.metrics import Score, score_record
+from ecg_trt.networks import NETWORKS
 from ecg_trt.record import EcgRecord
 from ecg_trt.synth.sample import make_sample
 from ecg_trt.types import Array

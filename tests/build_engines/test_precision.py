@@ -11,9 +11,9 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from build_engines.export import Precision, export
 from build_engines.precision import KEPT_FP32, to_float16
-from build_engines.profile import SPECS
 from ecg_trt.backends.ort import OrtBackend
 from ecg_trt.errors import BuildError
+from ecg_trt.networks import NETWORKS
 from ecg_trt.types import Array
 from ecg_trt.weights import weights_path
 from tests import make_onnx
@@ -40,9 +40,9 @@ def run(made: ModelProto | bytes, **feed: Array) -> dict[str, Array]:
         return backend.infer(feed)
 
 
-@pytest.mark.parametrize("stage", SPECS)
+@pytest.mark.parametrize("stage", NETWORKS)
 def test_the_shipped_networks_in_fp16(stage: str) -> None:
-    made = onnx.load_from_string(export(weights_path(stage), Precision.FP16, SPECS[stage].shapes))
+    made = onnx.load_from_string(export(weights_path(stage), Precision.FP16, NETWORKS[stage].shapes))
     types = types_of(made)
     assert types["image"] == UINT8
     assert {types[value.name] for value in made.graph.output} == {FP32}
@@ -60,9 +60,9 @@ def test_the_shipped_networks_in_fp16(stage: str) -> None:
     assert len(made.SerializeToString()) < 0.55 * weights_path(stage).stat().st_size
 
 
-@pytest.mark.parametrize("stage", SPECS)
+@pytest.mark.parametrize("stage", NETWORKS)
 def test_the_shipped_networks_answer_alike(stage: str) -> None:
-    shape = (1, *SPECS[stage].shapes["image"][1:])
+    shape = (1, *NETWORKS[stage].shapes["image"][1:])
     image = np.random.default_rng(3).integers(0, 256, shape, np.uint8)
     expected = run(weights_path(stage).read_bytes(), image=image)
     got = run(export(weights_path(stage), Precision.FP16), image=image)

@@ -13,8 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from build_engines.export import Precision, export
 from build_engines.plan_from_onnx import BuildOptions, build_plan
-from build_engines.profile import SPECS
 from ecg_trt.errors import BuildError
+from ecg_trt.networks import NETWORKS
 from ecg_trt.weights import weights_path
 
 trt = pytest.importorskip("tensorrt_rtx")
@@ -23,7 +23,7 @@ CAPABILITIES = ("8.6", "8.9", "12.0")
 
 
 def network(precision: Precision, stage: str = "stage0") -> bytes:
-    return export(weights_path(stage), precision, SPECS[stage].shapes)
+    return export(weights_path(stage), precision, NETWORKS[stage].shapes)
 
 
 def one_node(op_type: str, domain: str = "", dtypes: tuple[int, int] = (TensorProto.FLOAT, TensorProto.FLOAT)) -> bytes:
@@ -36,7 +36,7 @@ def one_node(op_type: str, domain: str = "", dtypes: tuple[int, int] = (TensorPr
     return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
 
 
-@pytest.mark.parametrize("stage", SPECS)
+@pytest.mark.parametrize("stage", NETWORKS)
 def test_plans_of_the_shipped_networks(stage: str) -> None:
     half, full = network(Precision.FP16, stage), network(Precision.FP32, stage)
     plans = {}
@@ -55,9 +55,9 @@ def test_two_builds_are_the_same_bytes_even_in_two_processes() -> None:
         "import hashlib, tensorrt_rtx as trt\n"
         "from build_engines.export import Precision, export\n"
         "from build_engines.plan_from_onnx import BuildOptions, build_plan\n"
-        "from build_engines.profile import SPECS\n"
+        "from ecg_trt.networks import NETWORKS\n"
         "from ecg_trt.weights import weights_path\n"
-        "onnx = export(weights_path('stage2'), Precision.FP16, SPECS['stage2'].shapes)\n"
+        "onnx = export(weights_path('stage2'), Precision.FP16, NETWORKS['stage2'].shapes)\n"
         "print(hashlib.sha256(build_plan(onnx, trt, BuildOptions('8.9'))).hexdigest())"
     )
     root = Path(__file__).parents[2]

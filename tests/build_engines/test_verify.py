@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 
 from build_engines.export import Precision, export
-from build_engines.profile import SPECS, NetworkSpec
 from build_engines.verify import compare, draw_feed
 from ecg_trt.backends.fake import FakeBackend
 from ecg_trt.backends.ort import OrtBackend
 from ecg_trt.errors import BuildError
+from ecg_trt.networks import NETWORKS, HeadKind, InputSpec, NetworkSpec
 from ecg_trt.types import Array
 from ecg_trt.weights import weights_path
 
-RIDGE = NetworkSpec("stage2", {"image": (2, 64, 90, 3)}, (10.0, 6.0), ridge="ridge", presence="presence")
-PLAIN = NetworkSpec("plain", {"x": (4,)})
+IMAGE = InputSpec("image", (2, 64, 90, 3))
+HEADS = {"ridge": HeadKind.RIDGE, "presence": HeadKind.PRESENCE}
+RIDGE = NetworkSpec("stage2", (IMAGE,), HEADS, (10.0, 6.0))
+PLAIN = NetworkSpec("plain", (InputSpec("x", (4,), dtype="float32"),), {"y": HeadKind.VALUE})
 
 
 def answering(outputs: Mapping[str, Array]) -> FakeBackend:
@@ -61,32 +63,32 @@ def test_what_is_too_far_off_is_refused(got: dict[str, Array], words: str) -> No
 
 
 def test_a_signal_that_is_too_far_off_is_refused() -> None:
-    steep = NetworkSpec("stage2", RIDGE.shapes, (10.0, 0.6), ridge="ridge", presence="presence")
+    steep = NetworkSpec("stage2", (IMAGE,), HEADS, (10.0, 0.6))
     with pytest.raises(BuildError, match="a signal off by"):
         compare(answering(ridge_at(31.5)), answering(ridge_at(31.56)), {}, steep)
     with pytest.raises(BuildError, match="sees no trace"):
         compare(answering(ridge_at(31.5, present=-5)), answering(ridge_at(31.5)), {}, RIDGE)
 
 
-@pytest.mark.parametrize("stage", SPECS)
+@pytest.mark.parametrize("stage", NETWORKS)
 def test_feeds_look_like_pages(stage: str) -> None:
-    feed = draw_feed(SPECS[stage], seed=1)
-    assert {name: array.shape for name, array in feed.items()} == SPECS[stage].shapes
+    feed = draw_feed(NETWORKS[stage], seed=1)
+    assert {name: array.shape for name, array in feed.items()} == NETWORKS[stage].shapes
     image = feed["image"]
     assert image.dtype == np.uint8 and image.std() > 8
-    np.testing.assert_array_equal(image, draw_feed(SPECS[stage], seed=1)["image"])
-    assert (image != draw_feed(SPECS[stage], seed=2)["image"]).any()
+    np.testing.assert_array_equal(image, draw_feed(NETWORKS[stage], seed=1)["image"])
+    assert (image != draw_feed(NETWORKS[stage], seed=2)["image"]).any()
 
 
 def test_other_inputs_get_noise() -> None:
-    noise = draw_feed(NetworkSpec("other", {"signal": (2, 500)}))["signal"]
+    noise = draw_feed(NetworkSpec("other", (InputSpec("signal", (2, 500), dtype="float32"),)))["signal"]
     assert noise.dtype == np.float32 and noise.shape == (2, 500) and 0.9 < noise.std() < 1.1
 
 
 @pytest.mark.parametrize("precision", Precision)
-@pytest.mark.parametrize("stage", SPECS)
+@pytest.mark.parametrize("stage", NETWORKS)
 def test_the_shipped_networks_pass(stage: str, precision: Precision) -> None:
-    spec, path = SPECS[stage], weights_path(stage)
+    spec, path = NETWORKS[stage], weights_path(stage)
     with OrtBackend(path) as reference, OrtBackend(export(path, precision, spec.shapes)) as candidate:
         comparison = compare(reference, candidate, draw_feed(spec), spec)
     assert len(comparison.outputs) == len(candidate.outputs)

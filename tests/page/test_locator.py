@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from ecg_trt.backends.fake import FakeBackend
-from ecg_trt.backends.runtime import NETWORKS, Runtime
+from ecg_trt.backends.runtime import Runtime
 from ecg_trt.config import ReadOptions
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.geometry.refine import Refined
 from ecg_trt.layout import LAYOUTS, SETTING_WORDS
+from ecg_trt.networks import NETWORKS
 from ecg_trt.ops.select import open_ops
 from ecg_trt.page.candidate import PageCandidate
 from ecg_trt.page.locator import PageLocator

@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ecg_trt.digitizer import Digitizer
+from ecg_trt.digitizer import Digitizer, reading_weights
 from ecg_trt.errors import OptionError
-from ecg_trt.weights import list_weights
 from train.data.kit import KitPages, UnfitPageError, find_kit_pages, read_kit_page
 from train.data.physionet import FlatPages, Record, find_records, flatten, save
 from train.data.samples import Sample
@@ -116,7 +115,7 @@ def _check_kit(pages: Sequence[tuple[Path, Path]], cache: Path) -> list[str]:
 def _prepare(records: Sequence[Record], cache: Path, least_db: float) -> dict[str, list[Path]]:
     """Record id to its prepared pictures, without records that have none."""
     known = _Verdicts(cache / "physionet.json")
-    weights = json.dumps(list_weights(), sort_keys=True)
+    weights = json.dumps(reading_weights(), sort_keys=True)
     told = [(r, p, _key(p, r.csv, f"{least_db} {weights}")) for r in records for p in r.pictures]
     new = [t for t in told if t[2] not in known.table or not (known.table[t[2]] or (cache / f"{t[2]}.npz").exists())]
     if new:
