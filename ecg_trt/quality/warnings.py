@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from ecg_trt.errors import LowQualityError, NoEcgFoundError
-from ecg_trt.layout import RECORD_SECONDS, upright
+from ecg_trt.layout import upright
 from ecg_trt.page.naming import DOUBTFUL_LABELS
 from ecg_trt.quality.features import Evidence
 from ecg_trt.quality.model import FEATURES
@@ -61,9 +61,9 @@ def warnings_of(
     if part:
         yield f"Not seen (cut off, covered, too faint, or the row ends earlier), and left empty: {', '.join(part)}."
     seconds = naming.longest_mm / speed
-    is_long = naming.is_known and seconds > _LONG_ROW * RECORD_SECONDS
+    is_long = naming.is_known and seconds > _LONG_ROW * naming.layout.seconds
     if is_long:
-        yield (f"The rows last {seconds:.1f} s at {speed:g} mm/s, and a record {RECORD_SECONDS:g} s: "
+        yield (f"The rows last {seconds:.1f} s at {speed:g} mm/s, and a record {naming.layout.seconds:g} s: "
                "what comes later is left out. Check the paper speed.")  # fmt: skip
     gone = [lead for lead, share in zip(leads, lost, strict=True) if share == 1 and not is_long]
     missing = (*naming.missing, *gone)
@@ -75,8 +75,8 @@ def warnings_of(
     if "gain" in assumed:
         yield (f"The gain was not found on the page and is assumed to be {gain:g} mm/mV. If it was printed at another "
                "gain, all amplitudes, ST deviations among them, are wrong.")  # fmt: skip
-    if seconds < 0.9 * RECORD_SECONDS and naming.is_known:
-        yield f"The longest row shows {seconds:.1f} s instead of {RECORD_SECONDS:g} s; the rest is left empty."
+    if seconds < 0.9 * naming.layout.seconds and naming.is_known:
+        yield f"The longest row shows {seconds:.1f} s instead of {naming.layout.seconds:g} s; the rest is left empty."
     if not evidence.grid.is_seen:
         yield ("No grid could be seen on the paper, so the scale was taken from the length of the rows: times and "
                "amplitudes may be wrong by several per cent.")  # fmt: skip
