@@ -96,8 +96,7 @@ class Layout:
     @property
     def row_lengths_mm(self) -> frozenset[float]:
         """Lengths of its rows on paper, at any paper speed, whether it shows all of the record or half."""
-        seconds = {math.fsum(row) for row in self.column_seconds}
-        return frozenset(s * share * v for s in seconds for share in _SHOWN_SHARES for v in PAPER_SPEEDS_MM_PER_S)
+        return _row_lengths_mm(self.column_seconds)
 
     def widths(self, row: int) -> tuple[float, ...]:
         """Widths of a row's columns, relative to the narrowest."""
@@ -164,7 +163,13 @@ def upright(printed: str) -> tuple[str, float]:
 
 def standard_row_lengths_mm() -> tuple[float, ...]:
     """Lengths of rows that the known layouts print, in ascending order, mm."""
-    return tuple(sorted({length for layout in LAYOUTS.values() for length in layout.row_lengths_mm}))
+    return tuple(sorted(_row_lengths_mm(row for layout in LAYOUTS.values() for row in layout.column_seconds)))
+
+
+def _row_lengths_mm(rows: Iterable[tuple[float, ...]]) -> frozenset[float]:
+    """Lengths on paper of rows, given the seconds of their columns."""
+    seconds = {math.fsum(row) for row in set(rows)}
+    return frozenset(s * share * v for s in seconds for share in _SHOWN_SHARES for v in PAPER_SPEEDS_MM_PER_S)
 
 
 def standard_row_length(length_mm: float, slack: float = ROW_LENGTH_TOLERANCE) -> float | None:
