@@ -44,8 +44,8 @@ _UNNAMED = "strip"
 class Layout:
     """Spread of leads over a page.
 
-    A row of one column beside rows of several is a rhythm strip: it may carry another lead than the layout states, if
-    that is plainly read.
+    A row of one column beside rows of several is a rhythm strip. One that repeats a lead may repeat another than the
+    layout states, as devices let their users choose it: the name that is plainly read counts.
 
     A name that is none of `LEAD_WORDS` can be printed and is given to its segment, but the network cannot recognise
     it as a label: a row is matched by the names that it does know, and by where its columns meet.
@@ -87,6 +87,10 @@ class Layout:
     def rhythm_rows(self) -> tuple[int, ...]:
         """Indices of the rhythm strips."""
         return tuple(k for k, row in enumerate(self.rows) if len(row) == 1 < self.columns)
+
+    def is_repeated(self, lead: str) -> bool:
+        """Whether a lead is printed more than once."""
+        return sum(row.count(lead) for row in self.rows) > 1
 
     @property
     def seconds(self) -> float:

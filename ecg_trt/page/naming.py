@@ -290,9 +290,9 @@ class _Evidence:
         return names
 
     def _leads(self, layout: Layout, i: int, j: int, place: int) -> tuple[str, ...]:
-        """Names of strip i as row j; a rhythm strip takes the name that is read there rather than the usual one."""
+        """Names of strip i as row j; a rhythm strip that repeats a lead takes the name that is read there."""
         leads = layout.rows[j]
-        if j not in layout.rhythm_rows or leads[0] not in LEAD_WORDS:
+        if j not in layout.rhythm_rows or leads[0] not in LEAD_WORDS or not layout.is_repeated(leads[0]):
             return leads
         seen = self.seen[_WHOLE][i, 0, :, place]
         usual = seen[LEAD_WORDS.index(leads[0])]
