@@ -18,7 +18,6 @@ from ecg_trt.config import ReadOptions, RuntimeOptions
 from ecg_trt.errors import DeviceError, IncompletePageError
 from ecg_trt.inference.views import Views
 from ecg_trt.io.readers.pillow import EncodedPhoto, load_photo, read_photo
-from ecg_trt.layout import RECORD_SECONDS
 from ecg_trt.page.calibration import ReadScales, given_scales
 from ecg_trt.page.candidate import PageCandidate
 from ecg_trt.page.locator import PageLocator
@@ -244,7 +243,7 @@ class Digitizer(Closeable):
         speed, gain = scales.speed_mm_per_s, scales.gain_mm_per_mv
         signal, sure, residual = assemble(
             page, naming.strips, trace, leads=naming.leads, speed=speed, gain=gain, fs=options.fs,
-            seconds=RECORD_SECONDS if naming.is_known else naming.longest_mm / speed,
+            seconds=naming.record_seconds(speed),
         )  # fmt: skip
         if not np.isfinite(signal).any() or np.nanmean(sure) < _LEAST_CONFIDENCE:
             raise IncompletePageError(

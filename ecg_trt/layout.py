@@ -1,57 +1,125 @@
-"""Leads, the ways in which devices print them, and the words that are read on a page."""
+"""Layouts: how leads are spread over a page; and the words that are printed on it.
+
+A layout is one entry of `LAYOUTS`. Rows, columns, their seconds and their leads are free: stages, page reading,
+generator and training derive all that they need from the entry.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from ecg_trt.types import Array
+
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
-RECORD_SECONDS = 10.0
 PAPER_SPEEDS_MM_PER_S = (25.0, 50.0)
 GAINS_MM_PER_MV = (5.0, 10.0, 20.0)
-USUAL_SPEED_MM_PER_S, USUAL_GAIN_MM_PER_MV = 25.0, 10.0
-STANDARD_ROW_LENGTHS_MM = (125.0, 250.0, 500.0)  # 5 or 10 s at 25 or 50 mm/s
-ODD_LENGTH = 0.06
-"""By which a row may be longer or shorter than devices print it, as a share."""
+STANDARD_SPEED_MM_PER_S, STANDARD_GAIN_MM_PER_MV = 25.0, 10.0
+STANDARD_RECORD_SECONDS = 10.0
+"""Length of a row where nothing else is stated: resting ECGs last 10 s on most devices."""
+ROW_LENGTH_TOLERANCE = 0.06
+"""Share by which a row may be longer or shorter than devices print it."""
+_SHOWN_SHARES = (0.5, 1.0)
+"""Shares of a layout's seconds that one page shows: devices print the whole record, or half of it."""
 
 STRIPS = "strips"
-"""Name of the layout of a page that is read strip by strip."""
+"""Name of the layout of a page that is read row by row."""
 INVERTED_AVR = "-aVR"
 OTHER_LEADS = ("V7", "V8", "V9", "V3R", "V4R", "X", "Y", "Z")
 LEAD_WORDS = (*LEADS, INVERTED_AVR, *OTHER_LEADS)
+"""Lead names that stage 1 was trained to recognise. A layout may print others: see `Layout`."""
 SPEED_WORDS = {f"{speed:g} mm/s": speed for speed in PAPER_SPEEDS_MM_PER_S}
 GAIN_WORDS = {f"{gain:g} mm/mV": gain for gain in GAINS_MM_PER_MV}
 SETTING_WORDS = (*SPEED_WORDS, *GAIN_WORDS)
 SETTING = "setting"
 MARKED_WORDS = (*LEAD_WORDS, SETTING)
-"""What stage 1 marks on a page, in the order of its planes: lead names, and any of `SETTING_WORDS` as one."""
+"""Words of stage 1's label planes, in their order: lead names, and any of `SETTING_WORDS` as one."""
+_UNNAMED = "strip"
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How leads are spread over a page.
+    """Spread of leads over a page.
+
+    A row of one column beside rows of several is a rhythm strip. One that repeats a lead may repeat another than the
+    layout states, as devices let their users choose it: the name that is plainly read counts.
+
+    A name that is none of `LEAD_WORDS` can be printed and is given to its segment, but the network cannot recognise
+    it as a label: a row is matched by the names that it does know, and by where its columns meet.
 
     Attributes:
         name: for example "3x4+1".
-        rows: what is printed in each row, left to right, by name; the columns of a row share its time equally.
-        rhythm_rows: how many of the last rows are rhythm strips.
+        rows: names of the leads that are printed in each row, left to right, rows from the top.
+        column_seconds: seconds of each column of each row, in the shape of `rows`; where none are given, the columns
+            of a row share `STANDARD_RECORD_SECONDS` equally.
+        weight: how often the generator draws the layout, relative to the others of `LAYOUTS`; never at 0.
+        may_invert_avr: -aVR may be printed in place of aVR, as most devices do in the Cabrera order.
+
+    Raises:
+        ValueError: there is an empty row, or the seconds are not positive or not in the shape of the rows.
     """
 
     name: str
     rows: tuple[tuple[str, ...], ...]
-    rhythm_rows: int = 0
+    column_seconds: tuple[tuple[float, ...], ...] = ()
+    weight: float = 1.0
+    may_invert_avr: bool = False
+
+    def __post_init__(self) -> None:
+        """Fill in the seconds of the columns, and check them."""
+        shared = tuple((STANDARD_RECORD_SECONDS / max(1, len(row)),) * len(row) for row in self.rows)
+        seconds = self.column_seconds or shared
+        object.__setattr__(self, "column_seconds", seconds)
+        lengths, expected = [len(row) for row in seconds], [len(row) for row in self.rows]
+        if lengths != expected or 0 in expected or not all(s > 0 for row in seconds for s in row):
+            raise ValueError(f"layout {self.name}: got columns of {seconds} s; expected a positive number of seconds "
+                             f"for each of {expected} columns")  # fmt: skip
 
     @property
     def columns(self) -> int:
-        """Number of lead columns in the part above the rhythm strips."""
-        return len(self.rows[0])
+        """Number of columns of the row that has most."""
+        return max(map(len, self.rows))
 
-    def spans(self, row: int) -> tuple[tuple[str, float, float], ...]:
-        """(lead, start_s, end_s) of each lead of one row."""
-        leads = self.rows[row]
-        step = RECORD_SECONDS / len(leads)
-        return tuple((lead, k * step, (k + 1) * step) for k, lead in enumerate(leads))
+    @property
+    def rhythm_rows(self) -> tuple[int, ...]:
+        """Indices of the rhythm strips."""
+        return tuple(k for k, row in enumerate(self.rows) if len(row) == 1 < self.columns)
+
+    def is_repeated(self, lead: str) -> bool:
+        """Whether a lead is printed more than once."""
+        return sum(row.count(lead) for row in self.rows) > 1
+
+    @property
+    def seconds(self) -> float:
+        """Length of the record: that of the longest row."""
+        return max(map(math.fsum, self.column_seconds))
+
+    @property
+    def row_lengths_mm(self) -> frozenset[float]:
+        """Lengths of its rows on paper, at any paper speed, whether it shows all of the record or half."""
+        return _row_lengths_mm(self.column_seconds)
+
+    def widths(self, row: int) -> tuple[float, ...]:
+        """Widths of a row's columns, relative to the narrowest."""
+        narrowest = min(self.column_seconds[row])
+        return tuple(seconds / narrowest for seconds in self.column_seconds[row])
+
+    def spans(self, row: int, shown_s: float | None = None) -> tuple[tuple[str, float, float], ...]:
+        """Place the leads of one row in time.
+
+        Args:
+            row: its index.
+            shown_s: seconds that the longest row shows; all of the record if None.
+
+        Returns:
+            (lead, start_s, end_s) of each lead.
+        """
+        share = math.fsum(self.column_seconds[row]) / self.seconds
+        edges = column_edges(0.0, (self.seconds if shown_s is None else shown_s) * share, self.widths(row)).tolist()
+        return tuple(zip(self.rows[row], edges[:-1], edges[1:], strict=True))
 
     @property
     def leads(self) -> tuple[str, ...]:
@@ -60,13 +128,30 @@ class Layout:
         return twelve_first(shown) if set(LEADS) <= set(shown) else shown
 
     def with_inverted_avr(self) -> Layout:
-        """The same page with -aVR in place of aVR, as most devices print the Cabrera order."""
+        """Copy with -aVR in place of aVR, as most devices print the Cabrera order."""
         rows = tuple(tuple(INVERTED_AVR if lead == "aVR" else lead for lead in row) for row in self.rows)
         return replace(self, rows=rows)
 
 
+def column_edges(start: float, end: float, widths: Sequence[float]) -> Array:
+    """Divide a row into columns.
+
+    Args:
+        start: where the row begins, in any unit.
+        end: where it ends.
+        widths: of n columns, relative to one another.
+
+    Returns:
+        (n + 1,) float64 borders of the columns; for columns of equal width those of `numpy.linspace`.
+    """
+    ends = np.cumsum(widths)
+    edges = np.concatenate([[0.0], ends]) * ((end - start) / ends[-1]) + start
+    edges[-1] = end
+    return edges
+
+
 def marked_as(word: str) -> str:
-    """Under which of `MARKED_WORDS` a printed word is marked."""
+    """Word of `MARKED_WORDS` under which a printed word is marked."""
     return SETTING if word in SETTING_WORDS else word
 
 
@@ -80,7 +165,18 @@ def upright(printed: str) -> tuple[str, float]:
     return ("aVR", -1.0) if printed == INVERTED_AVR else (printed, 1.0)
 
 
-def standard_row_length(length_mm: float, slack: float = ODD_LENGTH) -> float | None:
+def standard_row_lengths_mm() -> tuple[float, ...]:
+    """Lengths of rows that the known layouts print, in ascending order, mm."""
+    return tuple(sorted(_row_lengths_mm(row for layout in LAYOUTS.values() for row in layout.column_seconds)))
+
+
+def _row_lengths_mm(rows: Iterable[tuple[float, ...]]) -> frozenset[float]:
+    """Lengths on paper of rows, given the seconds of their columns."""
+    seconds = {math.fsum(row) for row in set(rows)}
+    return frozenset(s * share * v for s in seconds for share in _SHOWN_SHARES for v in PAPER_SPEEDS_MM_PER_S)
+
+
+def standard_row_length(length_mm: float, slack: float = ROW_LENGTH_TOLERANCE) -> float | None:
     """Find the length nearest to a row's at which devices print rows.
 
     Args:
@@ -90,42 +186,60 @@ def standard_row_length(length_mm: float, slack: float = ODD_LENGTH) -> float | 
     Returns:
         The standard length, mm; None if the row differs by more.
     """
-    nearest = min(STANDARD_ROW_LENGTHS_MM, key=lambda row: abs(math.log(row / length_mm)))
+    nearest = min(standard_row_lengths_mm(), key=lambda row: abs(math.log(row / length_mm)))
     return nearest if abs(nearest - length_mm) < slack * nearest else None
 
 
+def longest_record_seconds() -> float:
+    """Seconds of the known layout that lasts longest."""
+    return max(layout.seconds for layout in LAYOUTS.values())
+
+
 def unnamed(row: int) -> str:
-    """What a strip is called that carries no name, counted from 0 at the top."""
-    return f"strip{row + 1}"
+    """Name of a strip that carries none on the page, rows counted from 0 at the top."""
+    return f"{_UNNAMED}{row + 1}"
+
+
+def is_unnamed(lead: str) -> bool:
+    """Tell a name that `unnamed` gave from one that is printed."""
+    return lead.startswith(_UNNAMED) and lead[len(_UNNAMED) :].isdigit()
 
 
 def _by_column(leads: tuple[str, ...], n_rows: int) -> tuple[tuple[str, ...], ...]:
     return tuple(leads[r::n_rows] for r in range(n_rows))
 
 
-_CABRERA = ("aVL", "I", "aVR", "II", "aVF", "III", "V1", "V2", "V3", "V4", "V5", "V6")
+def _cabrera_layouts() -> Iterator[Layout]:
+    """The limb leads in the order of their angles; the weights are those with which training was begun."""
+    leads = ("aVL", "I", "aVR", "II", "aVF", "III", *LEADS[6:])
+    three, six = _by_column(leads, 3), _by_column(leads, 6)
+    for name, rows, weight in (
+        ("3x4", three, 0.4),
+        ("3x4+1", (*three, ("II",)), 0.5),
+        ("3x4+2", (*three, ("II",), ("V1",)), 0.2),
+        ("3x4+3", (*three, ("V1",), ("II",), ("V5",)), 0.2),
+        ("6x2", six, 0.6),
+        ("6x2+1", (*six, ("II",)), 0.3),
+        ("12x1", _by_column(leads, 12), 0.5),
+    ):
+        yield Layout(f"{name}-cabrera", rows, weight=weight, may_invert_avr=True)
+
+
 _3X4, _6X2 = _by_column(LEADS, 3), _by_column(LEADS, 6)
 _4X3, _2X6 = (tuple(LEADS[k : k + n] for k in range(0, 12, n)) for n in (3, 6))
-_3X4C, _6X2C = _by_column(_CABRERA, 3), _by_column(_CABRERA, 6)
 
 LAYOUTS: dict[str, Layout] = {
     layout.name: layout
     for layout in (
-        Layout("3x4", _3X4),
-        Layout("3x4+1", (*_3X4, ("II",)), 1),
-        Layout("3x4+2", (*_3X4, ("II",), ("V1",)), 2),
-        Layout("3x4+3", (*_3X4, ("V1",), ("II",), ("V5",)), 3),
-        Layout("4x3", _4X3),
-        Layout("2x6", _2X6),
-        Layout("6x2", _6X2),
-        Layout("6x2+1", (*_6X2, ("II",)), 1),
-        Layout("12x1", _by_column(LEADS, 12)),
-        Layout("3x4-cabrera", _3X4C),
-        Layout("3x4+1-cabrera", (*_3X4C, ("II",)), 1),
-        Layout("3x4+2-cabrera", (*_3X4C, ("II",), ("V1",)), 2),
-        Layout("3x4+3-cabrera", (*_3X4C, ("V1",), ("II",), ("V5",)), 3),
-        Layout("6x2-cabrera", _6X2C),
-        Layout("6x2+1-cabrera", (*_6X2C, ("II",)), 1),
-        Layout("12x1-cabrera", _by_column(_CABRERA, 12)),
+        Layout("3x4", _3X4, weight=2.0),
+        Layout("3x4+1", (*_3X4, ("II",)), weight=4.0),
+        Layout("3x4+2", (*_3X4, ("II",), ("V1",)), weight=0.7),
+        Layout("3x4+3", (*_3X4, ("V1",), ("II",), ("V5",)), weight=1.5),
+        Layout("4x3", _4X3, weight=0.6),
+        Layout("2x6", _2X6, weight=0.5),
+        Layout("6x2", _6X2, weight=1.5),
+        Layout("6x2+1", (*_6X2, ("II",)), weight=1.0),
+        Layout("12x1", _by_column(LEADS, 12), weight=1.5),
+        *_cabrera_layouts(),
     )
 }

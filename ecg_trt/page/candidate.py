@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecg_trt.geometry.refine import Refined
-from ecg_trt.layout import ODD_LENGTH, standard_row_length
+from ecg_trt.layout import ROW_LENGTH_TOLERANCE, standard_row_length
 from ecg_trt.page.naming import DOUBTFUL_LABELS, Naming
 from ecg_trt.stages.rectify import PageMarks
 from ecg_trt.types import GridWarp, PageAlignment
@@ -94,7 +94,7 @@ class PageCandidate:
         if self.grid.is_seen:
             return 1.0
         usual = self._usual_mm
-        return 0.0 if usual is None else 1 - abs(self.length_mm / usual - 1) / ODD_LENGTH
+        return 0.0 if usual is None else 1 - abs(self.length_mm / usual - 1) / ROW_LENGTH_TOLERANCE
 
     @property
     def is_plain(self) -> bool:

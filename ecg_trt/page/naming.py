@@ -5,8 +5,10 @@ Maps are (H, W) float32 in [0, 1], pixel (x, y) is page mm (x, y).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
@@ -15,16 +17,19 @@ from ecg_trt.layout import (
     INVERTED_AVR,
     LAYOUTS,
     LEAD_WORDS,
-    LEADS,
     OTHER_LEADS,
+    STANDARD_RECORD_SECONDS,
     STRIPS,
     Layout,
-    twelve_first,
+    column_edges,
     unnamed,
     upright,
 )
+from ecg_trt.page.row_matching import best_pairs, best_sums
 from ecg_trt.types import Array, PageWarning, Segment, Strip, WarningCode
 
+Widths: TypeAlias = tuple[float, ...]  # of a row's columns, see `Layout.widths`
+_WHOLE: Widths = (1.0,)  # a row of one column
 # Where lead names stand with regard to their segments' starts and to their zero lines, alike on the whole page: mostly
 # near the start, on some pages well behind it.
 DOUBTFUL_LABELS = 0.15  # names read the right way up score 0.2 and more, the wrong way up 0.1 and less
@@ -37,10 +42,11 @@ _LEGIBLE = 0.35  # least response at which a name is taken as read
 _NEARLY = 0.65  # response as a share of the best one's, at which a name is taken if the best is another strip's
 _LIKELY, _RATHER = 0.2, 2.0  # least response at which it is, if it is so many times that to the usual name
 _LEGIBLY_RATHER = 1.5  # how many times where it can be read
-_SKIPPED_STRIP, _SKIPPED_ROW = 0.8, 0.9  # what leaving one out costs in units of a well-read label
+_SKIPPED_STRIP, _SKIPPED_ROW = 0.8, 0.9  # penalty on leaving one out, in units of a well-read label
 _FAINT_RHYTHM = 0.8  # what a rhythm strip loses that is hardly seen
 _OWN_NAME, _OWN_LAYOUT = 0.4, 1.0  # what a name costs that no layout asks for, and a page of such names
-_PARTS = {1: 4, 2: 4, 3: 6, 4: 4, 6: 6}  # into how many parts a row of so many columns is cut to look where they meet
+_LEAST_PARTS = 4  # into which a row is divided at least, to look where columns meet and where none do
+_OTHER_LENGTH = 10.0  # what it costs, by natural logarithm, that rows fit a layout's length less well than another's
 _SURE_STRIP = 0.7  # score of a strip that is surely one: a dark line of the grid scores less and costs less
 _SHARPNESS = 5.0  # of the softmax over scores, so that the probability is met
 _NAME_SEEN, _ENOUGH_NAMES = 0.25, 3  # response in the middle of a name; how many tell where the others are
@@ -55,7 +61,7 @@ class Naming:
         layout: the layout laid over them; for a page that bears out none, `layout.STRIPS` and the names read.
         probability: of this layout among all, by a softmax over their scores.
         strips: those that belong to it, from the top, with their segments.
-        missing: leads that the layout prints but no strip shows.
+        missing: leads that the layout prints and no strip shows.
         label_score: mean evidence of the lead names where they are expected, 0..1.
     """
 
@@ -72,9 +78,14 @@ class Naming:
 
     @property
     def leads(self) -> tuple[str, ...]:
-        """Leads of the record: the twelve and what is printed beside them, or those of the strips."""
+        """Leads of the record: the layout's and what is printed beside them, or those of the strips."""
         shown = tuple(dict.fromkeys(upright(s.lead)[0] for strip in self.strips for s in strip.segments))
-        return twelve_first(shown) if self.is_known else shown
+        expected = self.layout.leads if self.is_known else ()
+        return (*expected, *(lead for lead in shown if lead not in expected))
+
+    def record_seconds(self, speed_mm_per_s: float) -> float:
+        """Length of the record: the layout's, or that of the longest strip."""
+        return self.layout.seconds if self.is_known else self.longest_mm / speed_mm_per_s
 
     @property
     def longest_mm(self) -> float:
@@ -118,17 +129,19 @@ def name_strips(strips: Sequence[Strip], label: Array, start: Array, *, layout: 
     """
     if not strips:
         return None
+    candidates = _candidates(layout)
     evidence = _Evidence(strips, label, start)
-    readings = evidence.match(_candidates(layout))
+    readings = [evidence.match(candidate) for candidate in candidates]
     if layout in ("auto", STRIPS):
         readings.append(evidence.read_freely())
     scores = np.array([reading.score for reading in readings])
+    scores[: len(candidates)] -= _length_penalties(strips, candidates)
     best = readings[int(scores.argmax())]
     share = np.exp(_SHARPNESS * (scores - scores.max()))
     same = np.array([reading.layout.name == best.layout.name for reading in readings])
-    shown = {upright(lead)[0] for _, leads in best.rows for lead in leads}
-    missing = () if best.layout.name == STRIPS else tuple(lead for lead in LEADS if lead not in shown)
-    named = tuple(_with_segments(strips[i], leads) for i, leads in best.rows)
+    shown = {upright(lead)[0] for row in best.rows for lead in row.leads}
+    missing = () if best.layout.name == STRIPS else tuple(lead for lead in best.layout.leads if lead not in shown)
+    named = tuple(_with_segments(strips[row.strip], row) for row in best.rows)
     return Naming(best.layout, float(share[same].sum() / share.sum()), named, missing, best.label_score)
 
 
@@ -168,30 +181,49 @@ def name_boxes(strips: Sequence[Strip], label: Array) -> Array:
 
 
 def _candidates(layout: str) -> list[Layout]:
-    """The layouts asked for; the Cabrera order is printed with aVR or with -aVR."""
+    """Layouts to choose from, those that may be printed with -aVR in either way."""
     asked = [layout] if layout in LAYOUTS else list(LAYOUTS) if layout == "auto" else []
     plain = [LAYOUTS[name] for name in asked]
-    return plain + [candidate.with_inverted_avr() for candidate in plain if candidate.name.endswith("cabrera")]
+    return plain + [candidate.with_inverted_avr() for candidate in plain if candidate.may_invert_avr]
 
 
-def _with_segments(strip: Strip, leads: tuple[str, ...]) -> Strip:
-    edges = np.linspace(*strip.x_mm, len(leads) + 1)
-    segments = tuple(Segment(lead, (float(edges[k]), float(edges[k + 1]))) for k, lead in enumerate(leads))
-    return replace(strip, segments=segments)
+def _length_penalties(strips: Sequence[Strip], layouts: Sequence[Layout]) -> Array:
+    """(layouts,) penalty on each for rows that fit the lengths of its own less well than those of another layout."""
+    length = float(np.median([s.x_mm[1] - s.x_mm[0] for s in strips]))
+    off = [min(abs(float(np.log(row / length))) for row in layout.row_lengths_mm) for layout in layouts]
+    return _OTHER_LENGTH * (np.array(off) - min(off, default=0.0))
+
+
+def _with_segments(strip: Strip, row: _Row) -> Strip:
+    edges = column_edges(*strip.x_mm, row.widths).tolist()
+    places = zip(row.leads, edges[:-1], edges[1:], strict=True)
+    return replace(strip, segments=tuple(Segment(lead, (left, right)) for lead, left, right in places))
+
+
+class _Row(NamedTuple):
+    """A strip (by index, from the top) with the names of its columns and their relative widths."""
+
+    strip: int
+    leads: tuple[str, ...]
+    widths: Widths = _WHOLE
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """One way to read a page: strips (by index, from the top) with their names, and how well that is borne out."""
+    """One way to read a page: rows with their names, and how well that is borne out."""
 
     layout: Layout
     score: float
-    rows: tuple[tuple[int, tuple[str, ...]], ...]
+    rows: tuple[_Row, ...]
     label_score: float
 
 
 class _Evidence:
-    """How well each lead's name is seen where a layout would print it."""
+    """Responses to each lead's name where a layout would print it.
+
+    `seen` (strips, columns, names, places) and `structure` (strips,) are by the widths of a row's columns: of all rows
+    that a known layout has, those of fewer columns first.
+    """
 
     def __init__(self, strips: Sequence[Strip], label: Array, start: Array) -> None:
         self.strips = strips
@@ -199,75 +231,58 @@ class _Evidence:
         self.price = _SKIPPED_STRIP * self.sure**3
         self.oddity = np.repeat(_FAR_NAMES * np.arange(len(_LABEL_REACHES_MM)), len(_LABEL_RISE_MM))
         tall = np.stack([cv2.dilate(plane, np.ones((5, 1), np.uint8)) for plane in label[: len(LEAD_WORDS)]])
-        near = [_near_starts(strip, tall) for strip in strips]
-        self.seen = {n: np.stack([columns[n] for columns in near]) for n in _PARTS}
-        self.structure = {n: np.array([self._structure(s, start, n) for s in strips]) for n in _PARTS}
+        near = [(s, _near_each_start(s, tall)) for s in strips]
+        shapes = {layout.widths(j) for layout in LAYOUTS.values() for j in range(len(layout.rows))} | {_WHOLE}
+        self.shapes = sorted(shapes, key=lambda widths: (len(widths), widths))
+        self.seen = {widths: np.stack([_columns(*pair, widths) for pair in near]) for widths in self.shapes}
+        self.structure = {widths: np.array([_structure(s, start, widths) for s in strips]) for widths in self.shapes}
 
-    def match(self, layouts: Sequence[Layout]) -> list[_Reading]:
-        """Lay layouts over the strips, the place of the names and what is left out chosen for the greatest scores."""
-        columns: dict[tuple[tuple[str, ...], bool], Array] = {}  # layouts share rows
-        scores = [self._pair_scores(layout, columns) for layout in layouts]
-        sums: dict[int, Array] = {}
-        for rows in {score.shape[2] for score in scores}:
-            alike = [k for k, score in enumerate(scores) if score.shape[2] == rows]
-            best = _best_sums(np.concatenate([scores[k] for k in alike]), self.price)
-            sums.update(zip(alike, np.split(best, len(alike)), strict=True))
-        return [self._reading(layout, scores[k], sums[k]) for k, layout in enumerate(layouts)]
-
-    def _reading(self, layout: Layout, score: Array, best: Array) -> _Reading:
-        """A layout as it fits best, given scores (places, strips, rows) and their `_best_sums`."""
+    def match(self, layout: Layout) -> _Reading:
+        """A layout laid over the strips, the place of the names and what is left out chosen for the greatest score."""
+        score = self._pair_scores(layout)
+        best = best_sums(score, self.price, _SKIPPED_ROW)
         total = best[:, -1, -1] - self.oddity
         place = int(total.argmax())
-        pairs = _pairs(best[place], score[place], self.price)
-        rows = [(i, self._leads(layout, i, j, place)) for i, j in pairs]
+        pairs = best_pairs(best[place], score[place], self.price)
+        rows = [_Row(i, self._leads(layout, i, j, place), layout.widths(j)) for i, j in pairs]
         for i in sorted(set(range(len(self.strips))) - {i for i, _ in pairs}):
-            (name,) = self._names([(i, 1)], place)[i]
+            (name,) = self._names([(i, _WHOLE)], place)[i]
             if name in OTHER_LEADS:
-                rows.append((i, (name,)))
+                rows.append(_Row(i, (name,)))
         return _Reading(layout, float(total[place]), tuple(sorted(rows)), self._label_score(rows, place))
 
     def read_freely(self) -> _Reading:
         """The strips under the names they carry; a row has several columns only where each carries a name."""
-        scores = np.stack([self._own_scores(n) for n in _PARTS])
+        scores = np.stack([self._own_scores(widths) for widths in self.shapes])
         gain = scores.max(0)
         total = np.maximum(gain, -self.price).sum(1) - self.oddity - _OWN_LAYOUT
         at = int(total.argmax())
         kept = np.flatnonzero(gain[at] >= -self.price)
         if not len(kept):
             kept = np.array([int(gain[at].argmax())])
-        columns = [list(_PARTS)[best] for best in scores[:, at].argmax(0)]
-        rows: list[tuple[int, tuple[str, ...]]] = []
+        shapes = [self.shapes[best] for best in scores[:, at].argmax(0)]
+        rows: list[_Row] = []
         taken: list[str] = []
-        names_of = self._names([(i, columns[i]) for i in kept.tolist()], at)
+        names_of = self._names([(i, shapes[i]) for i in kept.tolist()], at)
         for row, i in enumerate(kept.tolist()):
             names = [name or unnamed(row) for name in names_of[i]]
             for k, name in enumerate(names):
                 copies = taken.count(upright(name)[0])
                 taken.append(upright(name)[0])
                 names[k] = f"{name}-{copies + 1}" if copies else name
-            rows.append((i, tuple(names)))
-        layout = Layout(STRIPS, tuple(names for _, names in rows))
-        read = [self.seen[len(names)][i, k, :, at].max() for i, names in rows for k in range(len(names))]
+            rows.append(_Row(i, tuple(names), shapes[i]))
+        seconds = tuple(tuple(STANDARD_RECORD_SECONDS * w / sum(row.widths) for w in row.widths) for row in rows)
+        layout = Layout(STRIPS, tuple(row.leads for row in rows), seconds)
+        read = [self.seen[row.widths][row.strip, k, :, at].max() for row in rows for k in range(len(row.leads))]
         return _Reading(layout, float(total[at]), tuple(rows), float(np.mean(read)))
 
-    def _structure(self, strip: Strip, start: Array, n: int) -> float:
-        """Do segments start where n columns meet, and nowhere else? Both questions weigh the same."""
-        parts = _PARTS[n]
-        y = round(strip.zero_y_mm)
-        band = start[max(0, y - 4) : y + 5].max(0) if 0 <= y < len(start) else np.zeros(start.shape[1])
-        marks = np.linspace(*strip.x_mm, parts + 1)[1:-1]
-        breaks = np.array([band[max(0, int(x) - 4) : int(x) + 5].max(initial=0) for x in marks])
-        inner = np.arange(1, parts) * n % parts == 0
-        answers = [part.mean() for part in (breaks[inner] - 0.3, 0.3 - breaks[~inner]) if part.size]
-        return float(np.mean(answers))
-
-    def _names(self, strips: Sequence[tuple[int, int]], place: int) -> dict[int, list[str]]:
-        """What is read at each of the n columns of strips (i, n), "" where nothing is.
+    def _names(self, strips: Sequence[tuple[int, Widths]], place: int) -> dict[int, list[str]]:
+        """Names that are read at the columns of strips (index, widths), "" where none is.
 
         Where two read the same, the fainter one takes its next best if that is read nearly as well.
         """
-        names = {i: [""] * n for i, n in strips}
-        cells = [(self.seen[n][i, k, :, place], i, k) for i, n in strips for k in range(n)]
+        names = {i: [""] * len(widths) for i, widths in strips}
+        cells = [(self.seen[widths][i, k, :, place], i, k) for i, widths in strips for k in range(len(widths))]
         taken: set[str] = set()
         for seen, i, k in sorted(cells, key=lambda cell: -cell[0].max()):
             best, other = np.argsort(-seen, kind="stable")[:2]
@@ -280,104 +295,86 @@ class _Evidence:
         return names
 
     def _leads(self, layout: Layout, i: int, j: int, place: int) -> tuple[str, ...]:
-        """Names of strip i as row j; a rhythm strip takes the name that is read there rather than the usual one."""
+        """Names of strip i as row j; a rhythm strip that repeats a lead takes the name that is read there."""
         leads = layout.rows[j]
-        if not _is_rhythm(layout, j):
+        if j not in layout.rhythm_rows or leads[0] not in LEAD_WORDS or not layout.is_repeated(leads[0]):
             return leads
-        seen = self.seen[1][i, 0, :, place]
+        seen = self.seen[_WHOLE][i, 0, :, place]
         usual = seen[LEAD_WORDS.index(leads[0])]
         is_read = any(seen.max() > max(least, ratio * usual)
                       for least, ratio in ((_LIKELY, _RATHER), (_LEGIBLE, _LEGIBLY_RATHER)))  # fmt: skip
         return (LEAD_WORDS[int(seen.argmax())],) if is_read else leads
 
-    def _label_score(self, rows: Sequence[tuple[int, tuple[str, ...]]], place: int) -> float:
-        """Mean over the strips of the response to their names."""
-        read = [np.mean([self.seen[len(leads)][i, k, LEAD_WORDS.index(lead), place] for k, lead in enumerate(leads)])
-                for i, leads in rows]  # fmt: skip
+    def _label_score(self, rows: Sequence[_Row], place: int) -> float:
+        """Mean over the strips of the response to their names, of those that the network knows."""
+        read = []
+        for row in rows:
+            columns, words = _known_names(row.leads)
+            if columns:
+                read.append(np.mean([self.seen[row.widths][row.strip, k, word, place]
+                                     for k, word in zip(columns, words, strict=True)]))  # fmt: skip
         return float(np.mean(read)) if read else 0.0
 
-    def _own_scores(self, n: int) -> Array:
-        """(places, strips) score of each strip as n columns with names of their own."""
-        first, second = np.moveaxis(np.sort(self.seen[n], axis=2)[:, :, :-3:-1], 2, 0)  # (strips, n, places) each
+    def _own_scores(self, widths: Widths) -> Array:
+        """(places, strips) score of each strip as columns with names of their own."""
+        n = len(widths)
+        first, second = np.moveaxis(np.sort(self.seen[widths], axis=2)[:, :, :-3:-1], 2, 0)  # (strips, n, places) each
         names = _NAME_WEIGHT * (first - 0.5 * second).mean(1) - _OWN_NAME * n
         names = np.maximum(names, 0) if n == 1 else np.where((first > _LEGIBLE).all(1), names, -np.inf)
-        rest = _BREAK_WEIGHT * self.structure[n] - _FAINT_RHYTHM * (1 - self.sure)
+        rest = _BREAK_WEIGHT * self.structure[widths] - _FAINT_RHYTHM * (1 - self.sure)
         return np.asarray(names.T + rest)
 
-    def _pair_scores(self, layout: Layout, columns: dict[tuple[tuple[str, ...], bool], Array]) -> Array:
-        """(places, strips, rows) score of each strip as each row; keeps those of a row in `columns`."""
+    def _pair_scores(self, layout: Layout) -> Array:
+        """(places, strips, rows) score of each strip as each row."""
         out = np.zeros((_PLACES, len(self.strips), len(layout.rows)))
         for j, leads in enumerate(layout.rows):
-            row = leads, _is_rhythm(layout, j)
-            if row not in columns:
-                columns[row] = self._row_scores(*row)
-            out[:, :, j] = columns[row]
+            widths, is_rhythm = layout.widths(j), j in layout.rhythm_rows
+            columns, words = _known_names(leads)
+            others = self.seen[widths].copy()
+            mine = np.zeros_like(others[:, :, 0])
+            mine[:, columns] = others[:, columns, words]
+            others[:, columns, words] = 0
+            rival = np.zeros_like(mine)  # a name that the network does not know speaks neither for nor against a row
+            rival[:, columns] = others[:, columns].max(2)
+            if is_rhythm:
+                mine, rival = np.maximum(mine, 0.6 * rival), 0 * rival
+            out[:, :, j] = _NAME_WEIGHT * (mine - 0.5 * rival).mean(1).T + _BREAK_WEIGHT * self.structure[widths]
+            if is_rhythm:  # what is written under the leads must not be taken for one
+                out[:, :, j] -= _FAINT_RHYTHM * (1 - self.sure)
         return out
 
-    def _row_scores(self, leads: tuple[str, ...], is_rhythm: bool) -> Array:
-        """(places, strips) score of each strip as a row of these leads."""
-        n = len(leads)
-        columns, index = np.arange(n), [LEAD_WORDS.index(lead) for lead in leads]
-        others = self.seen[n].copy()
-        mine = others[:, columns, index]
-        others[:, columns, index] = 0
-        rival = others.max(2)
-        if is_rhythm:
-            mine, rival = np.maximum(mine, 0.6 * rival), 0 * rival
-        scores = _NAME_WEIGHT * (mine - 0.5 * rival).mean(1).T + _BREAK_WEIGHT * self.structure[n]
-        if is_rhythm:  # what is written under the leads must not be taken for one
-            scores -= _FAINT_RHYTHM * (1 - self.sure)
-        return scores
+
+def _known_names(leads: Sequence[str]) -> tuple[list[int], list[int]]:
+    """Columns whose names the network knows, and the indices of these names in `LEAD_WORDS`."""
+    columns = [k for k, lead in enumerate(leads) if lead in LEAD_WORDS]
+    return columns, [LEAD_WORDS.index(leads[k]) for k in columns]
 
 
-def _near_starts(strip: Strip, tall: Array) -> dict[int, Array]:
-    """(n, names, places) for each n of `_PARTS`: best response near the start of each of n columns."""
+def _structure(strip: Strip, start: Array, widths: Widths) -> float:
+    """Score of segments that start where columns meet and nowhere else; both weigh the same."""
+    y = round(strip.zero_y_mm)
+    band = start[max(0, y - 4) : y + 5].max(0) if 0 <= y < len(start) else np.zeros(start.shape[1])
+    parts = math.ceil(_LEAST_PARTS / len(widths))
+    marks = column_edges(*strip.x_mm, np.repeat(widths, parts).tolist())[1:-1]
+    breaks = np.array([band[max(0, int(x) - 4) : int(x) + 5].max(initial=0) for x in marks])
+    inner = np.arange(1, len(marks) + 1) % parts == 0
+    answers = [part.mean() for part in (breaks[inner] - 0.3, 0.3 - breaks[~inner]) if part.size]
+    return float(np.mean(answers))
+
+
+def _near_each_start(strip: Strip, tall: Array) -> Array:
+    """(reaches, names, rises, W): best response within each reach of a start that lies at each column of the map."""
     rows = np.clip(np.round(strip.zero_y_mm + np.array(_LABEL_RISE_MM)), 0, tall.shape[1] - 1).astype(int)
-    band = np.ascontiguousarray(tall[:, rows].transpose(2, 0, 1))
-    last = len(band) - 1
-    best = {}
-    for n in _PARTS:
-        starts = np.clip(np.linspace(*strip.x_mm, n + 1)[:n].astype(int), 0, last)
-        near = np.empty((n, len(tall), len(_LABEL_REACHES_MM), len(rows)), tall.dtype)
-        for k, reach in enumerate(_LABEL_REACHES_MM):
-            at = np.clip(starts + round(reach[0]), 0, last)
-            for column, first in zip(near, at, strict=True):
-                column[:, k] = band[first : first + round(reach[1] - reach[0])].max(0)
-        best[n] = near.reshape(n, len(tall), _PLACES)
-    return best
+    band = np.ascontiguousarray(tall[:, rows].reshape(-1, tall.shape[2]))
+    wide = []
+    for low, high in _LABEL_REACHES_MM:
+        onward = cv2.dilate(band, np.ones((1, round(high - low)), np.uint8), anchor=(0, 0))
+        at = np.clip(np.arange(tall.shape[2]) + round(low), 0, tall.shape[2] - 1)
+        wide.append(onward[:, at].reshape(len(tall), len(rows), -1))
+    return np.stack(wide)
 
 
-def _is_rhythm(layout: Layout, j: int) -> bool:
-    return j >= len(layout.rows) - layout.rhythm_rows
-
-
-def _best_sums(score: Array, price: Array) -> Array:
-    """(k, n + 1, m + 1): greatest sum of an order-preserving matching of the first i strips and j rows.
-
-    Args:
-        score: (k, n, m) of each strip as each row.
-        price: (n,) of leaving a strip out.
-    """
-    k, n, m = score.shape
-    best = np.zeros((k, n + 1, m + 1))
-    best[:, 1:, 0] = -np.cumsum(price)
-    best[:, 0] = -_SKIPPED_ROW * np.arange(m + 1)
-    for i in range(n):
-        for j in range(m):
-            skipped = np.maximum(best[:, i, j + 1] - price[i], best[:, i + 1, j] - _SKIPPED_ROW)
-            best[:, i + 1, j + 1] = np.maximum(best[:, i, j] + score[:, i, j], skipped)
-    return best
-
-
-def _pairs(best: Array, score: Array, price: Array) -> list[tuple[int, int]]:
-    """The matching behind `_best_sums` of one score (n, m), from the top."""
-    pairs, (i, j) = [], score.shape
-    while i and j:
-        if best[i, j] == best[i - 1, j - 1] + score[i - 1, j - 1]:
-            pairs.append((i - 1, j - 1))
-            i, j = i - 1, j - 1
-        elif best[i, j] == best[i - 1, j] - price[i - 1]:
-            i -= 1
-        else:
-            j -= 1
-    return pairs[::-1]
+def _columns(strip: Strip, near: Array, widths: Widths) -> Array:
+    """(n, names, places): best response near the start of each of n columns."""
+    starts = np.clip(column_edges(*strip.x_mm, widths)[:-1].astype(int), 0, near.shape[-1] - 1)
+    return np.asarray(near[..., starts].transpose(3, 1, 0, 2).reshape(len(widths), near.shape[1], _PLACES))

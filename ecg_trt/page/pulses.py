@@ -13,7 +13,7 @@ from itertools import product
 import cv2
 import numpy as np
 
-from ecg_trt.layout import GAINS_MM_PER_MV, PAPER_SPEEDS_MM_PER_S, USUAL_GAIN_MM_PER_MV, USUAL_SPEED_MM_PER_S
+from ecg_trt.layout import GAINS_MM_PER_MV, PAPER_SPEEDS_MM_PER_S, STANDARD_GAIN_MM_PER_MV, STANDARD_SPEED_MM_PER_S
 from ecg_trt.stages.rectify import ROW_MM, SIDE_MM
 from ecg_trt.types import Array, Strip
 
@@ -84,10 +84,10 @@ def read_pulses(
     drawn = Pulse(*best) if ink[best] > _HINTED else Pulse(None, None)
     speed, gain = seen.speed_mm_per_s, seen.gain_mm_per_mv
     # Letters often look like a low pulse, but seldom like a wide one.
-    is_wide = speed == USUAL_SPEED_MM_PER_S and drawn.speed_mm_per_s not in (None, speed)
-    if not (seen.is_sure or gain in (USUAL_GAIN_MM_PER_MV, drawn.gain_mm_per_mv)):
+    is_wide = speed == STANDARD_SPEED_MM_PER_S and drawn.speed_mm_per_s not in (None, speed)
+    if not (seen.is_sure or gain in (STANDARD_GAIN_MM_PER_MV, drawn.gain_mm_per_mv)):
         gain = None
-    return Pulse(speed if speed in (USUAL_SPEED_MM_PER_S, drawn.speed_mm_per_s) and not is_wide else None,
+    return Pulse(speed if speed in (STANDARD_SPEED_MM_PER_S, drawn.speed_mm_per_s) and not is_wide else None,
                  best[1] if is_gain else gain)  # fmt: skip
 
 
@@ -201,8 +201,8 @@ def pulses_on_map(pulse: Array, strips: Sequence[Strip]) -> Pulse:
             is_clear = response > _CLEARLY_SEEN  # a faint pulse may be cut, or none: it only confirms what is usual
             is_tall = height >= _TALL_MM and response > _TALL_SEEN
             is_low = height <= _LOW_MM and width >= _NARROW_MM and response > _LOW_SEEN
-            said = (speed if is_clear or speed == USUAL_SPEED_MM_PER_S else None,
-                    gain if is_clear or gain == USUAL_GAIN_MM_PER_MV else None)  # fmt: skip
+            said = (speed if is_clear or speed == STANDARD_SPEED_MM_PER_S else None,
+                    gain if is_clear or gain == STANDARD_GAIN_MM_PER_MV else None)  # fmt: skip
             return Pulse(*said, is_sure=is_tall or is_low)
     return Pulse(None, None)
 

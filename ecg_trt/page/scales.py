@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from ecg_trt.layout import (
     GAIN_WORDS,
     PAPER_SPEEDS_MM_PER_S,
-    RECORD_SECONDS,
     SPEED_WORDS,
-    USUAL_GAIN_MM_PER_MV,
-    USUAL_SPEED_MM_PER_S,
+    STANDARD_GAIN_MM_PER_MV,
+    STANDARD_SPEED_MM_PER_S,
 )
 from ecg_trt.page.naming import Naming
 from ecg_trt.page.pulses import Pulse
@@ -62,12 +61,12 @@ def read_scales(
     """
     assumed, warnings, values, is_disputed = [], [], [], False
     if not pulses.is_sure and pulses.speed_mm_per_s not in (None, _by_waves(waves)) and abs(waves) > _ODDS_DISPUTE:
-        is_none = abs(waves) > _ODDS_UNTOLD and pulses.gain_mm_per_mv == USUAL_GAIN_MM_PER_MV
+        is_none = abs(waves) > _ODDS_UNTOLD and pulses.gain_mm_per_mv == STANDARD_GAIN_MM_PER_MV
         pulses = Pulse(None, None if is_none else pulses.gain_mm_per_mv)  # no pulse, or one whose width is misread
     by_rows = _speed_of_rows(naming) if pulses.speed_mm_per_s is None else None
     for name, unit, given, words, measured, usual in (
-        ("speed", "mm/s", speed, SPEED_WORDS, pulses.speed_mm_per_s or by_rows, USUAL_SPEED_MM_PER_S),
-        ("gain", "mm/mV", gain, GAIN_WORDS, pulses.gain_mm_per_mv, USUAL_GAIN_MM_PER_MV),
+        ("speed", "mm/s", speed, SPEED_WORDS, pulses.speed_mm_per_s or by_rows, STANDARD_SPEED_MM_PER_S),
+        ("gain", "mm/mV", gain, GAIN_WORDS, pulses.gain_mm_per_mv, STANDARD_GAIN_MM_PER_MV),
     ):
         odds = waves if name == "speed" else 0.0
         is_open = not (pulses.is_sure and measured == usual)
@@ -129,11 +128,11 @@ def read_setting(
 
 def told_alone(printed: Mapping[str, float]) -> dict[str, float]:
     """The responses to the words of speed, of gain, or of both: of what print tells by itself."""
-    kinds = ((SPEED_WORDS, USUAL_SPEED_MM_PER_S), (GAIN_WORDS, USUAL_GAIN_MM_PER_MV))
+    kinds = ((SPEED_WORDS, STANDARD_SPEED_MM_PER_S), (GAIN_WORDS, STANDARD_GAIN_MM_PER_MV))
     return {w: printed[w] for words, usual in kinds if read_setting(printed, words, usual) is not None for w in words}
 
 
 def _speed_of_rows(naming: Naming) -> float | None:
-    """A row of a known layout shows no more than the record's 10 s: one too long for 25 mm/s was printed at 50."""
+    """Speed at which a row of a known layout shows no more than the record: one too long for 25 mm/s is at 50."""
     slow, fast = PAPER_SPEEDS_MM_PER_S
-    return fast if naming.is_known and naming.longest_mm > _FULL_PAGE * RECORD_SECONDS * slow else None
+    return fast if naming.is_known and naming.longest_mm > _FULL_PAGE * naming.layout.seconds * slow else None

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ecg_trt.layout import STANDARD_ROW_LENGTHS_MM, standard_row_length
+from ecg_trt.layout import standard_row_length, standard_row_lengths_mm
 from ecg_trt.types import Array, Strip
 
 _LEAST_STRIP_MM, _ZERO_SEEN = 20.0, 0.3
@@ -141,7 +141,7 @@ def agree_on_span(strips: Sequence[Strip], start: Array, end: Array, *, is_scale
         is_other = best.marks >= _ENOUGH_MARKS and best.total > usual.total + _OTHER_LENGTH
         shared = best.span if is_other else usual.span
     else:
-        for length in STANDARD_ROW_LENGTHS_MM:
+        for length in standard_row_lengths_mm():
             if _LEAST_SHARE * length < high - low < length:
                 whole = _laid(starts, ends, length, (high - length - _CUT_MM, low + _CUT_MM))
                 shared = whole.span if whole.marks >= _ENOUGH_MARKS else shared

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ecg_trt.layout import LEADS, upright
+from ecg_trt.layout import LEADS, STANDARD_SPEED_MM_PER_S, upright
 from ecg_trt.page.naming import DOUBTFUL_LABELS, Naming
 from ecg_trt.page.scales import Scales
 from ecg_trt.signal.resample import seen_columns
@@ -46,7 +46,7 @@ PAGE_FEATURES = (
     "missing",  # share of the layout's leads that no strip shows
     "strips",  # mean score of the strips
     "rows",  # number of strips
-    "odd_length",  # distance of log2 of the rows' length from that of 250 mm
+    "odd_length",  # distance of log2 of the rows' length from that of the whole record at 25 mm/s
     "speed_assumed", "gain_assumed",  # 1 where neither read nor given
     "scales_disputed",  # 1 where something contradicts the speed or the gain that was taken
     "fineness_if_assumed", "height_if_assumed",  # those of the page where the speed, or the gain, is assumed
@@ -61,7 +61,6 @@ _UNKNOWN_OFF, _UNKNOWN_SHARE = -1.0, -0.8  # log10 mm and log10 of a share, for 
 _LAWS = ({"I": 1, "III": 1, "II": -1}, {"aVR": 1, "aVL": 1, "aVF": 1})  # sums that are zero: Einthoven's, Goldberger's
 _STEEP_SHARE = 0.15
 _BEAT_MM = 1.5  # by which the same beat may be seen earlier or later in another row
-_USUAL_ROW_MM = 250.0
 _BEAT_RANGE_MM = (7, 75)  # 40 to 200 beats a minute at 25 and at 50 mm/s
 
 
@@ -201,7 +200,7 @@ def _page(evidence: Evidence, leads: Array, laws: Sequence[float], repeats: Sequ
         naming.label_score, max(0.0, DOUBTFUL_LABELS - naming.label_score), naming.probability,
         len(naming.missing) / wanted,
         float(np.mean([s.score for s in naming.strips])) if naming.strips else 0.0, float(len(naming.strips)),
-        abs(np.log2(max(naming.usual_mm, 1.0) / _USUAL_ROW_MM)),
+        abs(np.log2(max(naming.usual_mm, 1.0) / (naming.layout.seconds * STANDARD_SPEED_MM_PER_S))),
         speed_assumed, gain_assumed, float(evidence.scales.is_disputed),
         speed_assumed * usual[4], gain_assumed * usual[3],
         *_beats(evidence),

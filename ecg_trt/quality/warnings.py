@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from ecg_trt.errors import LowQualityError, NoEcgFoundError
-from ecg_trt.layout import RECORD_SECONDS, upright
+from ecg_trt.layout import upright
 from ecg_trt.page.naming import DOUBTFUL_LABELS
 from ecg_trt.quality.features import Evidence
 from ecg_trt.quality.model import FEATURES
@@ -94,14 +94,15 @@ def _warn(code: WarningCode, **fields: object) -> PageWarning:
 def _gaps(evidence: Evidence, lost: Array, matters: Array, leads: Sequence[str]) -> Iterator[PageWarning]:
     """Warn of what the record lacks, and of scales that were assumed."""
     naming, scales = evidence.naming, evidence.scales
+    record = naming.layout.seconds
     part = [f"{min(99, round(100 * share))} % of {lead}"
             for lead, share, does in zip(leads, lost, matters & (lost < 1), strict=True) if does]  # fmt: skip
     if part:
         yield _warn(WarningCode.PARTLY_MISSING, shares=", ".join(part))
     seconds = naming.longest_mm / scales.speed_mm_per_s
-    is_long = naming.is_known and seconds > _LONG_ROW * RECORD_SECONDS
+    is_long = naming.is_known and seconds > _LONG_ROW * record
     if is_long:
-        yield _warn(WarningCode.ROWS_TOO_LONG, seconds=seconds, speed=scales.speed_mm_per_s, record=RECORD_SECONDS)
+        yield _warn(WarningCode.ROWS_TOO_LONG, seconds=seconds, speed=scales.speed_mm_per_s, record=record)
     gone = [lead for lead, share in zip(leads, lost, strict=True) if share == 1 and not is_long]
     missing = (*naming.missing, *gone)
     if missing:
@@ -110,8 +111,8 @@ def _gaps(evidence: Evidence, lost: Array, matters: Array, leads: Sequence[str])
         yield _warn(WarningCode.SPEED_ASSUMED, speed=scales.speed_mm_per_s)
     if "gain" in scales.assumed:
         yield _warn(WarningCode.GAIN_ASSUMED, gain=scales.gain_mm_per_mv)
-    if seconds < _SHORT_ROW * RECORD_SECONDS and naming.is_known:
-        yield _warn(WarningCode.ROWS_SHORT, seconds=seconds, record=RECORD_SECONDS)
+    if seconds < _SHORT_ROW * record and naming.is_known:
+        yield _warn(WarningCode.ROWS_SHORT, seconds=seconds, record=record)
 
 
 def _cut(evidence: Evidence) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ecg_trt.layout import LEADS, RECORD_SECONDS, upright
+from ecg_trt.layout import LEADS, upright
 from ecg_trt.signal.beats import beat_delays, punctual
 from ecg_trt.signal.limb_leads import LIMB, blend_limb_leads, foreign_borders, limb_residual
 from ecg_trt.signal.resample import fill_gaps, resample, seen_columns, without_end_steps
@@ -47,7 +47,7 @@ def _read(page: RectifiedPage, row: Array, confidence: Array, strip: Strip, segm
 
 def assemble(
     page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, *, leads: Sequence[str], speed: float, gain: float,
-    fs: float, seconds: float = RECORD_SECONDS,
+    fs: float, seconds: float,
 ) -> tuple[Array, Array, float]:
     """Puts every segment in its place on the record's clock; rows agree on when a beat was, limb leads on its waves.
 

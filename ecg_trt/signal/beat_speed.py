@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ecg_trt.layout import USUAL_SPEED_MM_PER_S
+from ecg_trt.layout import STANDARD_SPEED_MM_PER_S
 from ecg_trt.signal.beats import find_beats, steepness
 from ecg_trt.types import Array, RectifiedPage, Strip, TraceMap
 
@@ -42,7 +42,7 @@ def fast_odds(height: Array, px_per_mm: float) -> float:
     Returns:
         0 where there are fewer than three beats.
     """
-    beats = find_beats(height, px_per_mm * USUAL_SPEED_MM_PER_S)
+    beats = find_beats(height, px_per_mm * STANDARD_SPEED_MM_PER_S)
     around = round(_AROUND_MM * px_per_mm)
     whole = [k for k in beats if around <= k < height.shape[1] - around]
     if len(whole) < _LEAST_BEATS:

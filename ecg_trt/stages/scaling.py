@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ecg_trt.layout import USUAL_GAIN_MM_PER_MV
+from ecg_trt.layout import STANDARD_GAIN_MM_PER_MV
 from ecg_trt.networks import NETWORKS
 
 ALIGN_INPUT_PX = NETWORKS["stage0"].hw[0]
@@ -31,7 +31,7 @@ BESIDE_GREY = 114  # what networks see where the photo shows nothing
 
 def trace_px_per_mm(gain_mm_per_mv: float) -> tuple[float, float]:
     """Scale of the page, along time and voltage, at which traces of this gain are read."""
-    return TRACE_PX_PER_MM if gain_mm_per_mv <= USUAL_GAIN_MM_PER_MV else (TRACE_PX_PER_MM[0], _TALL_PX_PER_MM)
+    return TRACE_PX_PER_MM if gain_mm_per_mv <= STANDARD_GAIN_MM_PER_MV else (TRACE_PX_PER_MM[0], _TALL_PX_PER_MM)
 
 
 def trace_reach_mm(px_per_mm: tuple[float, float]) -> float:

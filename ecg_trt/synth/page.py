@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
-from ecg_trt.layout import LEAD_WORDS, LEADS, RECORD_SECONDS, upright
+from ecg_trt.layout import LEAD_WORDS, LEADS, is_unnamed, upright
 from ecg_trt.synth.ink import Ink, draw_clutter, draw_polyline, draw_text
 from ecg_trt.synth.printed_text import draw_header, draw_remarks, draw_settings
 from ecg_trt.synth.spec import PageSpec, draw_spec
@@ -93,20 +93,21 @@ def _draw_lattice(spec: PageSpec, px_per_mm: float) -> Array:
     return cv2.merge([cv2.LUT(alpha, np.ascontiguousarray(table[:, c])) for c in range(3)])
 
 
-def _waveforms(rng: np.random.Generator, leads: tuple[str, ...], signal_mv: Array) -> Array:
-    """(leads, n) mV: the twelve as they are; any other is drawn as one of them, since the trace alone matters."""
+def _waveforms(rng: np.random.Generator, leads: tuple[str, ...], signal_mv: Array, n: int) -> Array:
+    """(leads, n) mV: the twelve as they are; any other is drawn as one of them, since the trace alone matters.
+
+    A signal of fewer than `n` samples is repeated.
+    """
     rows = [LEADS.index(lead) if lead in LEADS else int(rng.integers(len(LEADS))) for lead in leads]
-    return np.asarray(signal_mv[rows])
+    return np.asarray(signal_mv[rows][:, np.arange(n) % signal_mv.shape[1]])
 
 
 def _pen_path(spec: PageSpec, row: int, signal: Array, fs: float) -> tuple[Array, Array, tuple[Segment, ...]]:
     """The pen's way along one row: x mm, y mm, and the segments; `signal` is in the order of the layout's leads."""
-    names, leads = spec.layout.rows[row], spec.layout.leads
-    share = spec.row_seconds / len(names)
+    leads = spec.layout.leads
     x, y, segments = [], [], []
-    for k, name in enumerate(names):
+    for name, t0, t1 in spec.layout.spans(row, spec.row_seconds):
         lead, sign = upright(name)
-        t0, t1 = k * share, (k + 1) * share
         first, end = (int(np.ceil(t * fs - 1e-6)) for t in (t0, t1))
         i = np.arange(first, min(end, signal.shape[1]))
         xs = spec.x0_mm + i / fs * spec.paper_speed_mm_per_s
@@ -118,13 +119,14 @@ def _pen_path(spec: PageSpec, row: int, signal: Array, fs: float) -> tuple[Array
 
 
 def _draw_names(image: Array, spec: PageSpec, strip: Strip, px_per_mm: float) -> list[LabelMark]:
-    """Draws the names of a row's leads, where they have any."""
+    """Draw the names of a row's leads, where they have any; mark those that stage 1 knows."""
     marks = []
     for segment in strip.segments:
-        if segment.lead in LEAD_WORDS:
+        if not is_unnamed(segment.lead):
             at = (segment.x_mm[0] + spec.label_offset_mm[0], strip.zero_y_mm + spec.label_offset_mm[1])
             centre = draw_text(image, segment.lead, at, spec.label_size_mm, px_per_mm, spec.font, spec.pen.rgb)
-            marks.append(LabelMark(segment.lead, centre, 1.0))
+            if segment.lead in LEAD_WORDS:
+                marks.append(LabelMark(segment.lead, centre, 1.0))
     return marks
 
 
@@ -164,7 +166,7 @@ def draw_page(
 
     Args:
         rng: source of randomness.
-        signal_mv: (12, n) float32, mV, at least 10 s.
+        signal_mv: (12, n) float32, mV; repeated where it is shorter than the layout's record.
         fs: Hz.
         px_per_mm: resolution of the raster.
         spec: the look; drawn by lot if None.
@@ -176,9 +178,10 @@ def draw_page(
         draw_polyline(image, np.array([x0, x1, x1, x0, x0]), np.array([y0, y0, y1, y1, y0]), px_per_mm,
                       Ink((60, 60, 60), 0.3))  # fmt: skip
     leads = spec.layout.leads
-    signal = _waveforms(rng, leads, signal_mv)
+    n = round(spec.layout.seconds * fs)
+    signal = _waveforms(rng, leads, signal_mv, max(n, signal_mv.shape[1]))
     strips, xs, ys, labels, pulses = [], [], [], [], []
-    shown = np.full((len(leads), round(RECORD_SECONDS * fs)), np.nan, np.float32)
+    shown = np.full((len(leads), n), np.nan, np.float32)
     for row in range(len(spec.layout.rows)):
         x, y, segments = _pen_path(spec, row, signal, fs)
         strip = Strip(spec.zero_y_mm[row], (segments[0].x_mm[0], segments[-1].x_mm[1]), 1.0, segments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ecg_trt.layout import Layout, longest_record_seconds
 from ecg_trt.record import EcgRecord
 from ecg_trt.synth.page import Page, draw_page
 from ecg_trt.synth.shot import draw_shot, photograph
@@ -45,7 +46,8 @@ def make_sample(
         (H, W, 3) uint8 RGB and the truth.
     """
     rng = np.random.default_rng(seed)
-    signal = simulate(rng, fs=_FS, seconds=10.0) if signal_mv is None else signal_mv
+    seconds = layout.seconds if isinstance(layout := fixed.get("layout"), Layout) else longest_record_seconds()
+    signal = simulate(rng, fs=_FS, seconds=seconds) if signal_mv is None else signal_mv
     page = draw_page(rng, signal, _FS, px_per_mm=_PAGE_PX_PER_MM, spec=draw_spec(rng, **fixed))
     long, short = width_px, round(width_px * 3 / 4)
     w, h = page.spec.size_mm

@@ -6,17 +6,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecg_trt.layout import INVERTED_AVR, LAYOUTS, OTHER_LEADS, RECORD_SECONDS, Layout, unnamed
+from ecg_trt.layout import (
+    INVERTED_AVR,
+    LAYOUTS,
+    OTHER_LEADS,
+    STANDARD_RECORD_SECONDS,
+    STANDARD_SPEED_MM_PER_S,
+    Layout,
+    unnamed,
+)
 from ecg_trt.synth.ink import Ink
 
 ANY_PAGE = "any"
 _OTHER_SHARE = 0.18  # of pages that do not show the twelve leads in a known layout, among any
-_INVERTED_SHARE = 0.5  # of Cabrera pages that print -aVR
-_LAYOUT_WEIGHTS = {
-    "3x4": 2.0, "3x4+1": 4.0, "3x4+2": 0.7, "3x4+3": 1.5, "4x3": 0.6, "2x6": 0.5, "6x2": 1.5, "6x2+1": 1.0,
-    "12x1": 1.5, "3x4-cabrera": 0.4, "3x4+1-cabrera": 0.5, "3x4+2-cabrera": 0.2, "3x4+3-cabrera": 0.2,
-    "6x2-cabrera": 0.6, "6x2+1-cabrera": 0.3, "12x1-cabrera": 0.5,
-}  # fmt: skip
+_INVERTED_SHARE = 0.5  # of pages that print -aVR, among those that may
 _LIMB, _CHEST = ("I", "II", "III", "aVR", "aVL", "aVF"), ("V1", "V2", "V3", "V4", "V5", "V6")
 _POSTERIOR, _RIGHT = ("V7", "V8", "V9"), ("V3R", "V4R")
 _STACKS = {
@@ -74,7 +77,7 @@ class PageSpec:
         layout: what stands where.
         paper_speed_mm_per_s: 25 or 50.
         gain_mm_per_mv: 5, 10 or 20.
-        row_seconds: how much of the record a row shows, s.
+        row_seconds: how much of the record the longest row shows, s.
         size_mm: (width, height) of the paper.
         grid_mm: (x0, y0, x1, y1) of the printed lattice; its nodes lie at (x0 + 5 i, y0 + 5 j).
         zero_y_mm: height of each row's zero line.
@@ -146,23 +149,23 @@ def _draw_pulse_style(rng: np.random.Generator, given: object, pen: Ink, paper: 
 def _draw_layout(rng: np.random.Generator, given: object) -> tuple[Layout, float]:
     """A layout, and the seconds that its rows may show."""
     if isinstance(given, Layout):
-        return given, RECORD_SECONDS
+        return given, given.seconds
     kind = str(given or "")
     if kind == ANY_PAGE:
         kind = str(rng.choice(list(OTHER_PAGES), p=list(OTHER_PAGES.values()))) if rng.random() < _OTHER_SHARE else ""
     if kind in OTHER_PAGES:
         return _draw_other(rng, kind)
-    weights = np.array(list(_LAYOUT_WEIGHTS.values()))
-    layout = LAYOUTS[kind or str(rng.choice(list(_LAYOUT_WEIGHTS), p=weights / weights.sum()))]
-    inverted = layout.name.endswith("cabrera") and rng.random() < _INVERTED_SHARE
-    return layout.with_inverted_avr() if inverted else layout, RECORD_SECONDS
+    weights = np.array([layout.weight for layout in LAYOUTS.values()])
+    layout = LAYOUTS[kind or str(rng.choice(list(LAYOUTS), p=weights / weights.sum()))]
+    inverted = layout.may_invert_avr and rng.random() < _INVERTED_SHARE
+    return layout.with_inverted_avr() if inverted else layout, layout.seconds
 
 
 def _draw_other(rng: np.random.Generator, kind: str) -> tuple[Layout, float]:
     if kind == "15-lead":
         more = _BELOW_TWELVE[rng.integers(len(_BELOW_TWELVE))]
         rows = (*LAYOUTS["3x4"].rows, *((lead,) for lead in more))
-        return Layout(f"3x4+{len(more)}", rows, len(more)), RECORD_SECONDS
+        return Layout(f"3x4+{len(more)}", rows), STANDARD_RECORD_SECONDS
     if kind == "strip":
         usual = rng.choice(["II", "V1", str(rng.choice([*_LIMB, *_CHEST, *OTHER_LEADS]))], p=[0.35, 0.1, 0.55])
         leads: tuple[str, ...] = (str(usual),)
@@ -170,8 +173,9 @@ def _draw_other(rng: np.random.Generator, kind: str) -> tuple[Layout, float]:
         leads = _STACKS[kind][rng.integers(len(_STACKS[kind]))]
     if rng.random() < {"strip": 0.35, "rows": 0.15}.get(kind, 0.0):
         leads = tuple(unnamed(k) for k in range(len(leads)))
-    lengths = [float(rng.choice([2.5, 3.0, 5.0, 6.0, 8.0])), rng.uniform(2.5, RECORD_SECONDS), RECORD_SECONDS]
-    seconds = rng.choice(lengths, p=[0.35, 0.35, 0.3] if kind == "strip" else [0.12, 0.18, 0.7])
+    short, any_length = float(rng.choice([2.5, 3.0, 5.0, 6.0, 8.0])), rng.uniform(2.5, STANDARD_RECORD_SECONDS)
+    shares = [0.35, 0.35, 0.3] if kind == "strip" else [0.12, 0.18, 0.7]
+    seconds = rng.choice([short, any_length, STANDARD_RECORD_SECONDS], p=shares)
     return Layout(f"{len(leads)}x1", tuple((lead,) for lead in leads)), float(seconds)
 
 
@@ -235,7 +239,8 @@ def draw_spec(rng: np.random.Generator, **fixed: object) -> PageSpec:
     layout, seconds = _draw_layout(rng, fixed.get("layout"))
     speed = float(fixed.get("paper_speed_mm_per_s") or rng.choice([25.0, 50.0], p=[0.8, 0.2]))  # type: ignore[arg-type]
     gain = float(fixed.get("gain_mm_per_mv") or rng.choice([5.0, 10.0, 20.0], p=[0.1, 0.78, 0.12]))  # type: ignore[arg-type]
-    row_seconds = min(seconds, RECORD_SECONDS if speed == 25.0 else 5.0)
+    widest_mm = STANDARD_SPEED_MM_PER_S * max(STANDARD_RECORD_SECONDS, layout.seconds)
+    row_seconds = min(seconds, widest_mm / speed)
     n_rows = len(layout.rows)
     pitch_low, pitch_high = (13.0, 22.0) if n_rows >= 12 else (17.0, 30.0) if n_rows >= 6 else (20.0, 38.0)
     pitch = float(rng.uniform(pitch_low, pitch_high))

@@ -18,7 +18,7 @@ import numpy as np
 
 from ecg_trt.digitizer import Digitizer, Reading
 from ecg_trt.errors import InputError, PageError
-from ecg_trt.layout import LEADS, RECORD_SECONDS, upright
+from ecg_trt.layout import LEADS, STANDARD_RECORD_SECONDS, upright
 from ecg_trt.signal.assemble import segment_starts_s
 from ecg_trt.signal.resample import seen_columns
 from ecg_trt.stages.scaling import TRACE_PX_PER_MM
@@ -96,7 +96,7 @@ def read_leads(record: Record) -> tuple[Array, float]:
     if not set(LEADS) <= set(table.dtype.names or ()):
         raise UnfitPageError("the CSV lacks leads")
     leads = np.stack([table[lead] for lead in LEADS])
-    return leads, record.fs or leads.shape[1] / RECORD_SECONDS
+    return leads, record.fs or leads.shape[1] / STANDARD_RECORD_SECONDS
 
 
 def flatten(picture: Path, record: Record, digitizer: Digitizer, least_db: float) -> FlatPage:
