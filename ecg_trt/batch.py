@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from ecg_trt.backends.runtime import PhotoDecoder, available_cores
 from ecg_trt.config import Options
 from ecg_trt.errors import DeviceFaultError, EcgTrtError, InputError, PageError
-from ecg_trt.io.readers.pillow import EncodedPhoto, load_photo, read_photo
+from ecg_trt.io.readers.base import EncodedPhoto
+from ecg_trt.io.readers.photo import load_photo, pages_of, read_photo
 from ecg_trt.record import EcgRecord
 from ecg_trt.types import Array, Photo
 
 if TYPE_CHECKING:
     from ecg_trt.digitizer import Digitizer, Reading
 
-Source: TypeAlias = "str | os.PathLike[str] | bytes | Array"
+Source: TypeAlias = "str | os.PathLike[str] | bytes | Array | EncodedPhoto"
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -48,12 +49,13 @@ def digitize_many(
     On a GPU two photos are in flight: what one thinks about on the CPU hides behind the other's work on the GPU.
 
     Args:
-        photos: paths, encoded bytes or (H, W, 3) uint8 RGB arrays; taken one by one, so a generator will do.
+        photos: paths, encoded bytes or (H, W, 3) uint8 RGB arrays; taken one by one, so a generator will do. Of a file
+            with several pages all are digitized; `pages_of` in `io.readers.photo` tells beforehand which there are.
         options: settings for all of them.
         digitizer: an open one to use; the caller closes it. `options` must be those it was made with.
 
     Yields:
-        For each photo its record, or the error that it met. An error that nobody foresaw is an `EcgTrtError`
+        For each photo, and each page of it, its record, or the error that it met. An error that nobody foresaw is an `EcgTrtError`
         whose `__cause__` is the original.
 
     Raises:
@@ -85,7 +87,7 @@ def _many(
     options = options or Options()
     with ExitStack() as stack:
         first = digitizer or stack.enter_context(Digitizer(options))
-        photos, slots = _slots(iter(photos), first)
+        photos, slots = _slots(chain.from_iterable(map(pages_of, photos)), first)
         ahead = _AHEAD if len(slots) == 1 else min(max(len(slots), available_cores() - len(slots)), _MOST_AHEAD)
         stage = first.runtime.ops.stage if len(slots) > 1 else None  # for one photo it would not be worth the memory
         decode = partial(_decode, options=options, decoder=first.runtime.decoder, stage=stage)

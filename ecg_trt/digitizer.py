@@ -16,7 +16,8 @@ from ecg_trt.closeable import Closeable
 from ecg_trt.config import Options
 from ecg_trt.errors import DeviceError, IncompletePageError
 from ecg_trt.inference.views import Views
-from ecg_trt.io.readers.pillow import EncodedPhoto, load_photo, read_photo
+from ecg_trt.io.readers.base import EncodedPhoto
+from ecg_trt.io.readers.photo import choose_page, load_photo, read_photo
 from ecg_trt.layout import RECORD_SECONDS
 from ecg_trt.page.calibration import ReadScales
 from ecg_trt.page.candidate import PageCandidate
@@ -134,18 +135,19 @@ class Digitizer(Closeable):
         if self._is_owner:
             self.runtime.close()
 
-    def __call__(self, source: Source | Photo) -> EcgRecord:
+    def __call__(self, source: Source | Photo, *, page: int | None = None) -> EcgRecord:
         """Digitizes one photo.
 
         Args:
             source: a path, the bytes of an image file (`EncodedPhoto` if they have a name), a decoded `Photo`, or an
                 (H, W, 3) uint8 RGB array.
+            page: number from 1; may be left out where the file has one page.
 
         Raises:
-            InputError: the source is no usable image.
+            InputError: the source is no usable image, or has several pages of which none is chosen.
             PageError: the image shows no ECG page that can be read.
         """
-        return self._read(source).record
+        return self._read(source if page is None else choose_page(source, page)).record
 
     def digitize_with_views(self, source: Source | Photo) -> Reading:
         """Digitizes one photo and keeps what every stage found. Raises as `__call__` does."""
@@ -212,8 +214,8 @@ class Digitizer(Closeable):
         limits = {"max_pixels": self.options.max_pixels, "min_pixels": self.options.min_pixels}
         if self.runtime.decoder is not None:
             encoded = source if isinstance(source, EncodedPhoto) else load_photo(source)
-            if encoded is not None:
-                source = encoded
+            source = source if encoded is None else encoded
+            if encoded is not None and self.runtime.decoder.takes(encoded.data):
                 image = self.runtime.decoder.decode(encoded.data, name=encoded.source, **limits)
                 if image is not None:
                     return Photo(image, encoded.source)
@@ -259,15 +261,16 @@ class Digitizer(Closeable):
         return record, residual, features
 
 
-def digitize(source: Source, **options: object) -> EcgRecord:
+def digitize(source: Source, *, page: int | None = None, **options: object) -> EcgRecord:
     """Digitizes one photo; opens and closes the networks for it.
 
     Args:
         source: a path, the bytes of an image file, or an (H, W, 3) uint8 RGB array.
+        page: number from 1; may be left out where the file has one page.
         options: fields of `Options`.
 
     Raises:
         EcgTrtError: see `Digitizer`.
     """
     with Digitizer(Options(**options)) as digitizer:  # type: ignore[arg-type]
-        return digitizer(source)
+        return digitizer(source, page=page)

@@ -29,7 +29,7 @@ from ecg_trt.errors import (
     PhotoSizeError,
     TruncatedImageError,
 )
-from ecg_trt.io.readers.pillow import read_photo
+from ecg_trt.io.readers.photo import read_photo
 from ecg_trt.types import Array
 from tests.cuda.fake_driver import FakeDriver
 from tests.cuda.fake_nvimgcodec import BackendKind, FakeCodec
