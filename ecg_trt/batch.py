@@ -55,8 +55,8 @@ def digitize_many(
         digitizer: an open one to use; the caller closes it. `options` must be those it was made with.
 
     Yields:
-        For each photo, and each page of it, its record, or the error that it met. An error that nobody foresaw is an `EcgTrtError`
-        whose `__cause__` is the original.
+        For each photo, and each page of it, its record, or the error that it met. An error that nobody foresaw is an
+        `EcgTrtError` whose `__cause__` is the original.
 
     Raises:
         BackendError: the networks cannot be loaded at all.

@@ -34,7 +34,8 @@ def test_the_command_starts_light():
 
 @pytest.mark.parametrize(
     "module",
-    ["config", "io.readers", "io.readers.pillow", "io.readers.photo", "io.writers", "io.writers.csv", "io.writers.json", "io.writers.wfdb", "io.writers.plot"],
+    ["config", "io.readers", "io.readers.pillow", "io.readers.photo",
+     *(f"io.writers{name}" for name in ("", ".csv", ".json", ".wfdb", ".plot"))],  # fmt: skip
 )
 def test_readers_and_writers_load_their_libraries_when_used(module):
     assert loaded_after(f"import ecg_trt.{module}").isdisjoint(LIBRARIES)

@@ -20,8 +20,8 @@ from ecg_trt.cuda.driver import Driver
 from ecg_trt.cuda.memory import DeviceArray, Workspace
 from ecg_trt.cuda.stream import Event, Stream
 from ecg_trt.errors import BackendError, BackendUnavailableError, install_hint
-from ecg_trt.io.readers.jpeg import JpegMarkers, read_markers, with_orientation
 from ecg_trt.io.readers.base import MAX_PIXELS, MIN_PIXELS
+from ecg_trt.io.readers.jpeg import JpegMarkers, read_markers, with_orientation
 from ecg_trt.io.readers.photo import read_photo
 from ecg_trt.io.readers.pillow import PhotoHeader, peek
 
