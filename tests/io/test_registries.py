@@ -164,7 +164,9 @@ class TestToyReader:
 
 
 def test_a_reader_whose_package_is_missing_names_its_extra(monkeypatch):
-    missing = Reader("pdf", ("PDF",), (".pdf",), (), lambda head: head[:4] == b"%PDF", read_toy, None, ("no_pdf",), "pdf")
+    missing = Reader(
+        "pdf", ("PDF",), (".pdf",), (), lambda head: head[:4] == b"%PDF", read_toy, None, ("no_pdf",), "pdf"
+    )
     monkeypatch.setattr(readers, "READERS", [*READERS, missing])
     with pytest.raises(NotAnImageError, match=r'got PDF, and no package no_pdf; expected the extra pdf.*"\.\[pdf\]"'):
         read_photo(b"%PDF-1.7")
@@ -253,7 +255,8 @@ class TestWriters:
 
 
 def test_names_without_latin_letters_do_not_meet(photo_path, tmp_path, fake_digitizer):
-    others = [photo_path.with_name(name) for name in ("心电图.jpg", "患者一.jpg", "Пациент.jpg", "Ötzi.jpg", "Otzi.jpg")]
+    photos = ("心电图.jpg", "患者一.jpg", "Пациент.jpg", "Ötzi.jpg", "Otzi.jpg")
+    others = [photo_path.with_name(name) for name in photos]
     for other in others:
         other.write_bytes(photo_path.read_bytes())
     result = run(*others, "-o", tmp_path / "out", "--format", "wfdb")
