@@ -19,6 +19,7 @@ from ecg_trt.inference.views import Views
 from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.readers.photo import choose_page, load_photo, read_photo
 from ecg_trt.layout import RECORD_SECONDS
+from ecg_trt.malloc import release_free_memory
 from ecg_trt.page.calibration import ReadScales
 from ecg_trt.page.candidate import PageCandidate
 from ecg_trt.page.locator import PageLocator
@@ -147,12 +148,16 @@ class Digitizer(Closeable):
             InputError: the source is no usable image, or has several pages of which none is chosen.
             PageError: the image shows no ECG page that can be read.
         """
-        return self._read(source if page is None else choose_page(source, page)).record
+        try:
+            return self._read(source if page is None else choose_page(source, page)).record
+        finally:
+            release_free_memory()
 
     def digitize_with_views(self, source: Source | Photo) -> Reading:
         """Digitizes one photo and keeps what every stage found. Raises as `__call__` does."""
         reading = self._read(source)
         image, seen = self._ops.download(reading.page.image, reading.page.seen)
+        release_free_memory()
         return replace(reading, page=replace(reading.page, image=image, seen=seen))
 
     def _read(self, source: Source | Photo) -> Reading:
