@@ -69,6 +69,7 @@ def test_run_writes_csv_and_json_and_one_line(run, photo_path, tmp_path):
     (line,) = result.stdout.splitlines()
     for words in ("photo.jpg", "3x4+1", "25 mm/s", "10 mm/mV", "11 leads", "quality 0.70", "2 warnings"):
         assert words in line
+    assert line.endswith(str(out / "photo.csv"))
     assert "warning: Lead V6 is not printed." in result.stderr
     assert result.stderr.rstrip().endswith(f"{NOTICE}.")
     with (out / "photo.csv").open(newline="") as file:
@@ -205,6 +206,19 @@ def test_a_bug_while_writing(run, photo_path, tmp_path, monkeypatch):
 
 def test_verbose_shows_times(run, photo_path, tmp_path):
     assert "align 12" in run(photo_path, "-o", tmp_path, "-v").stderr
+
+
+@pytest.mark.parametrize("flags", [[], ["-v"]])
+def test_why_no_better_backend_runs_is_for_the_verbose(run, fake_digitizer, photo_path, tmp_path, monkeypatch, flags):
+    honest = fake_digitizer.__init__
+
+    def init(self, options=None):
+        honest(self, options)
+        self.runtime.note = "trt, rtx (no GPU)"
+
+    monkeypatch.setattr(fake_digitizer, "__init__", init)
+    result = run(photo_path, "-o", tmp_path, *flags)
+    assert ("Networks run on fake; not on trt, rtx (no GPU)." in result.stderr) == bool(flags)
 
 
 def test_equal_names_do_not_overwrite_each_other(run, photo_path, tmp_path):

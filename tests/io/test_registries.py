@@ -265,3 +265,11 @@ def test_names_without_latin_letters_do_not_meet(photo_path, tmp_path, fake_digi
     headers = {name for name in names(tmp_path / "out") if name.endswith(".hea")}
     assert len(headers) == 5 and "Otzi.hea" in headers
     assert all(name.isascii() for name in headers)
+
+
+def test_readme_lists_what_is_read_and_written():
+    text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    listed = text.split("<!-- formats -->")[1].split("<!-- /formats -->")[0]
+    assert listed == format_names()
+    for writer in WRITERS.values():
+        assert all(suffix in text for suffix in writer.suffixes)
