@@ -23,7 +23,7 @@ from typing import Any
 
 from ecg_trt.engines.manifest import ANY_CAPABILITY
 from ecg_trt.engines.tensorrt_module import logger_of, said
-from ecg_trt.errors import BackendUnavailableError, BuildError
+from ecg_trt.errors import BackendUnavailableError, BuildError, install_hint
 from ecg_trt.io.atomic import atomic_path, make_folder
 
 _log = logging.getLogger(__name__)
@@ -144,7 +144,7 @@ def _locked(path: Path) -> Iterator[None]:
             "The timing cache cannot be locked",
             got="filelock is not installed",
             expected="what building needs",
-            mend='Run: pip install "ecg-trt[build]"',
+            mend=install_hint("build"),
         ) from error
     with FileLock(f"{path}.lock"):
         yield

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from queue import SimpleQueue
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
@@ -19,14 +19,15 @@ from ecg_trt.backends.runtime import PhotoDecoder, available_cores
 from ecg_trt.closeable import Closeable
 from ecg_trt.config import ReadOptions, RuntimeOptions
 from ecg_trt.errors import DeviceFaultError, EcgTrtError, InputError, OptionError, PageError
-from ecg_trt.io.readers.pillow import EncodedPhoto, load_photo, read_photo
+from ecg_trt.io.readers.base import EncodedPhoto
+from ecg_trt.io.readers.photo import load_photo, pages_of, read_photo
 from ecg_trt.record import EcgRecord
 from ecg_trt.types import Array, Photo
 
 if TYPE_CHECKING:
     from ecg_trt.digitizer import Digitizer, Reading
 
-Source: TypeAlias = "str | os.PathLike[str] | bytes | Array"
+Source: TypeAlias = "str | os.PathLike[str] | bytes | Array | EncodedPhoto"
 
 _Item: TypeAlias = "tuple[Source, ReadOptions]"
 _Work = TypeVar("_Work")
@@ -53,14 +54,15 @@ def digitize_many(
     On a GPU two photos are in flight: the CPU's work on one hides behind the GPU's work on the other.
 
     Args:
-        photos: paths, encoded bytes or (H, W, 3) uint8 RGB arrays; taken one by one, so a generator will do.
-        options: how they are read: one for all, or one for each photo, as many as there are photos.
+        photos: paths, encoded bytes or (H, W, 3) uint8 RGB arrays; taken one by one, so a generator will do. Of a file
+            with several pages all are digitized; `io.readers.photo.pages_of` names them beforehand.
+        options: how they are read: one for all, or one for each photo (and all pages of it).
         runtime_options: what runs the networks.
         digitizer: an open one to use in place of `runtime_options`; the caller closes it.
 
     Yields:
-        For each photo its record, or the error that it met. An error that nobody foresaw is an `EcgTrtError`
-        whose `__cause__` is the original.
+        For each photo, and each page of it, its record, or the error that it met. An error that nobody foresaw is an
+        `EcgTrtError` whose `__cause__` is the original.
 
     Raises:
         BackendError: the networks cannot be loaded at all.
@@ -197,10 +199,12 @@ def _many(
 
 
 def _with_options(photos: Iterable[Source], options: ReadOptions | Iterable[ReadOptions]) -> Iterator[_Item]:
-    """Each photo with how it is read."""
-    if isinstance(options, ReadOptions):
-        return ((photo, options) for photo in photos)
-    return zip(photos, options, strict=True)
+    """Pages of each photo, in order, with how they are read."""
+    is_one = isinstance(options, ReadOptions)
+    each: Iterable[ReadOptions] = repeat(options) if isinstance(options, ReadOptions) else options
+    for photo, own in zip(photos, each, strict=not is_one):
+        for page in pages_of(photo):
+            yield page, own
 
 
 def _slots(items: Iterator[_Item], first: Digitizer) -> tuple[Iterator[_Item], Sequence[Digitizer]]:

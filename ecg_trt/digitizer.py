@@ -17,7 +17,9 @@ from ecg_trt.closeable import Closeable
 from ecg_trt.config import ReadOptions, RuntimeOptions
 from ecg_trt.errors import DeviceError, IncompletePageError
 from ecg_trt.inference.views import Views
-from ecg_trt.io.readers.pillow import EncodedPhoto, load_photo, read_photo
+from ecg_trt.io.readers.base import EncodedPhoto
+from ecg_trt.io.readers.photo import choose_page, load_photo, read_photo
+from ecg_trt.malloc import release_free_memory
 from ecg_trt.page.calibration import ReadScales, given_scales
 from ecg_trt.page.candidate import PageCandidate
 from ecg_trt.page.locator import PageLocator
@@ -143,26 +145,34 @@ class Digitizer(Closeable):
         if self._is_owner:
             self.runtime.close()
 
-    def __call__(self, source: Source | Photo, options: ReadOptions | None = None) -> EcgRecord:
+    def __call__(
+        self, source: Source | Photo, options: ReadOptions | None = None, *, page: int | None = None
+    ) -> EcgRecord:
         """Digitize one photo.
 
         Args:
             source: a path, the bytes of an image file (`EncodedPhoto` if they have a name), a decoded `Photo`, or an
                 (H, W, 3) uint8 RGB array.
             options: of this photo, those of the digitizer if None.
+            page: number from 1; may be left out where the file has one page.
 
         Raises:
-            InputError: the source is no usable image.
+            InputError: the source is no usable image, or has several pages of which none is chosen.
             PageError: the image shows no ECG page that can be read.
         """
-        with one_blas_thread():
-            return self._read(source, options or self.options).record
+        try:
+            with one_blas_thread():
+                chosen = source if page is None else choose_page(source, page)
+                return self._read(chosen, options or self.options).record
+        finally:
+            release_free_memory()
 
     def read(self, source: Source | Photo, options: ReadOptions | None = None) -> Reading:
         """Digitize one photo and keep what every stage found. Raises as `__call__` does."""
         with one_blas_thread():
             reading = self._read(source, options or self.options)
         image, seen = self._ops.download(reading.page.image, reading.page.seen)
+        release_free_memory()
         return replace(reading, page=replace(reading.page, image=image, seen=seen))
 
     def _read(self, source: Source | Photo, options: ReadOptions) -> Reading:
@@ -226,8 +236,8 @@ class Digitizer(Closeable):
         limits = {"max_pixels": options.max_pixels, "min_pixels": options.min_pixels}
         if self.runtime.decoder is not None:
             encoded = source if isinstance(source, EncodedPhoto) else load_photo(source)
-            if encoded is not None:
-                source = encoded
+            source = source if encoded is None else encoded
+            if encoded is not None and self.runtime.decoder.takes(encoded.data):
                 image = self.runtime.decoder.decode(encoded.data, name=encoded.source, **limits)
                 if image is not None:
                     return Photo(image, encoded.source)
@@ -275,17 +285,19 @@ class Digitizer(Closeable):
 
 
 def digitize(
-    source: Source, options: ReadOptions | None = None, runtime_options: RuntimeOptions | None = None
-) -> EcgRecord:
+    source: Source, options: ReadOptions | None = None, runtime_options: RuntimeOptions | None = None, *,
+    page: int | None = None,
+) -> EcgRecord:  # fmt: skip
     """Digitize one photo; opens and closes the networks for it.
 
     Args:
         source: a path, the bytes of an image file, or an (H, W, 3) uint8 RGB array.
         options: how it is read.
         runtime_options: what runs the networks.
+        page: number from 1; may be left out where the file has one page.
 
     Raises:
         EcgTrtError: see `Digitizer`.
     """
     with Digitizer(runtime_options, options=options) as digitizer:
-        return digitizer(source)
+        return digitizer(source, page=page)

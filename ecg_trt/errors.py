@@ -143,3 +143,16 @@ class PlanMismatchError(PlanError):
 
 class PlanCorruptError(PlanError):
     """The file is no plan, is truncated or altered, or its manifest cannot be read."""
+
+
+def install_hint(*extras: str, upgrade: bool = False) -> str:
+    """Say how to install extras of this package, which is in no index: from the clone.
+
+    Args:
+        extras: of pyproject.toml, such as "rtx", "build".
+        upgrade: take newer versions of what is there, too.
+
+    Returns:
+        Such as ``Run in the folder of the clone: pip install -e ".[rtx,build]"``, without a full stop.
+    """
+    return f'Run in the folder of the clone: pip install {"-U " if upgrade else ""}-e ".[{",".join(extras)}]"'

@@ -80,6 +80,25 @@ class EcgRecord:
 
         return write_wfdb(self, Path(path))
 
+    def save(self, path: str | Path, format: str | None = None, **options: object) -> Path:
+        """Write the record in any format that `io.writers.WRITERS` knows.
+
+        Args:
+            path: the file, replaced if it is there.
+            format: such as "csv", "json" or "wfdb"; by the path's suffix if None.
+            options: of the format.
+
+        Returns:
+            The path of the file that is opened to read the record.
+
+        Raises:
+            OptionError: there is no such format, or it has no such option.
+            OutputError: it could not be written, or no format has this suffix.
+        """
+        from ecg_trt.io.writers import write_record
+
+        return write_record(self, path, format, **options)
+
     def plot(self) -> Figure:
         """Draws the leads with matplotlib (extra ``plot``)."""
         from ecg_trt.io.writers.plot import plot_record

@@ -7,14 +7,12 @@ them (5 mm a large box), x to the right, y down, with the origin at the first la
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy.typing as npt
-
-if TYPE_CHECKING:
-    pass
 
 Array = npt.NDArray[Any]
 
@@ -25,11 +23,15 @@ class Photo:
 
     Attributes:
         image: (H, W, 3) uint8 RGB, upright per EXIF.
-        source: path or description, for messages.
+        source: path or description, for messages; with the page's number where a file has several.
+        page: its number within the file, from 1.
+        metadata: what the file says beside the picture, by the reader's own keys.
     """
 
     image: Array
     source: str = "<array>"
+    page: int = 1
+    metadata: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

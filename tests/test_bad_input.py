@@ -25,7 +25,7 @@ from ecg_trt.errors import (
     PhotoSizeError,
     TruncatedImageError,
 )
-from ecg_trt.io.readers.pillow import read_photo
+from ecg_trt.io.readers.photo import read_photo
 
 Make = Callable[[SimpleNamespace, Path], Any]
 

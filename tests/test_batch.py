@@ -26,7 +26,8 @@ from ecg_trt.errors import (
     OptionError,
     PhotoNotFoundError,
 )
-from ecg_trt.io.readers.pillow import EncodedPhoto, read_photo
+from ecg_trt.io.readers.base import EncodedPhoto
+from ecg_trt.io.readers.photo import read_photo
 from ecg_trt.networks import NETWORKS
 from ecg_trt.ops.cv2_ops import Cv2Ops
 from ecg_trt.record import EcgRecord

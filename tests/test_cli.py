@@ -69,6 +69,7 @@ def test_run_writes_csv_and_json_and_one_line(run, photo_path, tmp_path):
     (line,) = result.stdout.splitlines()
     for words in ("photo.jpg", "3x4+1", "25 mm/s", "10 mm/mV", "11 leads", "quality 0.70", "2 warnings"):
         assert words in line
+    assert line.endswith(str(out / "photo.csv"))
     assert "warning: Lead V6 is not printed." in result.stderr
     assert result.stderr.rstrip().endswith(f"{NOTICE}.")
     with (out / "photo.csv").open(newline="") as file:
@@ -98,25 +99,30 @@ def test_json_alone(run, photo_path, tmp_path):
 
 
 def test_options_reach_the_digitizer(run, fake_digitizer, photo_path, tmp_path, monkeypatch):
-    seen = []
-    honest = fake_digitizer.__init__
+    opened, read = [], []
+    honest_init, honest_call = fake_digitizer.__init__, fake_digitizer.__call__
 
-    def spy(self, options=None):
-        seen.append(options)
-        honest(self, options)
+    def spy_init(self, runtime_options=None, **more):
+        opened.append(runtime_options)
+        honest_init(self, runtime_options, **more)
 
-    monkeypatch.setattr(fake_digitizer, "__init__", spy)
+    def spy_call(self, source, options=None):
+        read.append(options)
+        return honest_call(self, source, options)
+
+    monkeypatch.setattr(fake_digitizer, "__init__", spy_init)
+    monkeypatch.setattr(fake_digitizer, "__call__", spy_call)
     settings = ["--fs", 250, "--layout", "6x2", "--speed", 50, "--gain", 5, "--backend", "ort", "--min-quality", 0.4]
     result = run(photo_path, "-o", tmp_path, *settings)
     assert result.exit_code == 0, result.output
-    (got,) = seen
-    assert (got.fs, got.layout, got.speed, got.gain, got.backend) == (250, "6x2", 50, 5, "ort")
-    assert got.min_quality == 0.4
+    assert [options.backend for options in opened] == ["ort"]
+    (got,) = read
+    assert (got.fs, got.layout, got.speed, got.gain, got.min_quality) == (250, "6x2", 50, 5, 0.4)
 
 
 def test_a_page_read_less_well_than_asked_for_fails(run, fake_digitizer, photo_path, tmp_path, monkeypatch):
-    def refuse(self, source):
-        raise reject_low_quality(0.31, self.options.min_quality, source.source)
+    def refuse(self, source, options=None):
+        raise reject_low_quality(0.31, options.min_quality, source.source)
 
     monkeypatch.setattr(fake_digitizer, "read", refuse)
     result = run(photo_path, "-o", tmp_path / "out", "--min-quality", 0.8)
@@ -207,6 +213,19 @@ def test_verbose_shows_times(run, photo_path, tmp_path):
     assert "align 12" in run(photo_path, "-o", tmp_path, "-v").stderr
 
 
+@pytest.mark.parametrize("flags", [[], ["-v"]])
+def test_why_no_better_backend_runs_is_for_the_verbose(run, fake_digitizer, photo_path, tmp_path, monkeypatch, flags):
+    honest = fake_digitizer.__init__
+
+    def init(self, options=None):
+        honest(self, options)
+        self.runtime.note = "trt, rtx (no GPU)"
+
+    monkeypatch.setattr(fake_digitizer, "__init__", init)
+    result = run(photo_path, "-o", tmp_path, *flags)
+    assert ("Networks run on fake; not on trt, rtx (no GPU)." in result.stderr) == bool(flags)
+
+
 def test_equal_names_do_not_overwrite_each_other(run, photo_path, tmp_path):
     others = [tmp_path / name for name in ("b/photo.jpg", "c/PHOTO.png", "d/a b.jpg", "a_b.jpg")]
     for other in others:
@@ -237,7 +256,7 @@ def test_missing_networks(run, fake_digitizer, photo_path, tmp_path, monkeypatch
 
 
 def test_interruption(run, fake_digitizer, photo_path, tmp_path, monkeypatch):
-    def interrupt(_self, _source):
+    def interrupt(_self, _source, options=None):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(fake_digitizer, "read", interrupt)
@@ -253,7 +272,7 @@ def test_the_flat_page_is_asked_for_by_overlays_alone(
 ):
     asked, honest = [], fake_digitizer.read
     monkeypatch.setattr(fake_digitizer, "read", lambda *args: asked.append(1) or honest(*args))
-    monkeypatch.setattr(fake_digitizer, "__call__", lambda self, source: tools.record(source=source.source))
+    monkeypatch.setattr(fake_digitizer, "__call__", lambda self, source, options: tools.record(source=source.source))
     assert run(photo_path, "-o", tmp_path / "out", *["--overlay"] * overlay).exit_code == 0
     assert bool(asked) == overlay
     assert ("photo.overlay.png" in names(tmp_path / "out")) == overlay
@@ -265,7 +284,7 @@ def test_a_fault_of_the_gpu_ends_the_batch(run, fake_digitizer, blank, photo_pat
     for other in others:
         other.write_bytes(photo_path.read_bytes())
 
-    def fail(self, source):
+    def fail(self, source, options=None):
         if source.source.endswith("0.jpg"):
             raise DeviceFaultError("It failed", got="ILLEGAL_ADDRESS", expected="success", mend="Start again.")
         return honest(self, source)

@@ -244,4 +244,4 @@ def test_without_what_building_needs(fresh: Run, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "onnx", None)
     result = fresh("build", "--flavour", "rtx")
     assert result.exit_code == 2
-    assert 'pip install "ecg-trt[rtx,build]"' in result.stderr
+    assert 'pip install -e ".[rtx,build]"' in result.stderr

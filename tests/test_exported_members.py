@@ -7,6 +7,7 @@ import inspect
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -34,7 +35,11 @@ def test_the_command_starts_light():
 
 @pytest.mark.parametrize(
     "module",
-    ["config", "io.readers.pillow", "io.writers.csv", "io.writers.json", "io.writers.wfdb", "io.writers.plot"],
+    [
+        "config",
+        *(f"io.readers{name}" for name in ("", ".pillow", ".photo")),
+        *(f"io.writers{name}" for name in ("", ".csv", ".json", ".wfdb", ".plot")),
+    ],
 )
 def test_readers_and_writers_load_their_libraries_when_used(module):
     assert loaded_after(f"import ecg_trt.{module}").isdisjoint(LIBRARIES)
@@ -80,3 +85,19 @@ def test_messages_say_what_got_expected_and_mend():
     error = errors.OutputError("It failed", got="this", expected="that", mend="Wait.")
     assert str(error) == "It failed: got this; expected that. Wait."
     assert (error.what, error.got, error.expected, error.mend) == ("It failed", "this", "that", "Wait.")
+
+
+def test_a_clone_beside_a_script_does_not_hide_the_package(tmp_path):
+    """An editable install must be a line in a .pth file: only then is the package found before the clone's folder."""
+    tomllib = pytest.importorskip("tomllib")
+    root = Path(ecg_trt.__file__).parents[1]
+    setuptools = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+    assert setuptools["package-dir"] == {"": "."}
+    (tmp_path / "ecg_trt").symlink_to(root)
+    script = tmp_path / "script.py"
+    script.write_text("import ecg_trt; print(ecg_trt.__version__)")
+    code = f"import runpy, sys; sys.path[:0] = [{str(tmp_path)!r}]; sys.path.append({str(root)!r}); "
+    code += "sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in getattr(f, '__module__', '')]; "
+    code += f"runpy.run_path({str(script)!r})"
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.stdout.strip() == ecg_trt.__version__, run.stderr

@@ -7,7 +7,7 @@ from typing import Any
 
 from ecg_trt.closeable import Closeable
 from ecg_trt.cuda.device import probe
-from ecg_trt.errors import DriverError
+from ecg_trt.errors import DriverError, install_hint
 
 
 def why_no_gpu() -> str:
@@ -81,5 +81,5 @@ class Gpu(Closeable):
 def _failed(got: str) -> DriverError:
     return DriverError(
         "The GPU cannot be measured", got=got, expected="a GPU, its driver and cuda-bindings",
-        mend='Run: pip install "ecg-trt[cuda]", or measure the CPU alone with --backends ort.',
+        mend=f"{install_hint('cuda')}, or measure the CPU alone with --backends ort.",
     )  # fmt: skip

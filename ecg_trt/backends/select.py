@@ -17,7 +17,7 @@ from ecg_trt.config import member_of
 from ecg_trt.cuda.device import probe
 from ecg_trt.engines.manifest import ANY_CAPABILITY, Flavour, Manifest
 from ecg_trt.engines.store import PlanStore, is_served_by_any
-from ecg_trt.errors import BackendError, BackendUnavailableError
+from ecg_trt.errors import BackendError, BackendUnavailableError, install_hint
 from ecg_trt.networks import NETWORKS, network_spec
 from ecg_trt.ops.select import open_ops
 from ecg_trt.weights import weights_path
@@ -85,7 +85,7 @@ def _tensorrt(flavour: Flavour) -> _Flavour:
     def why_not_yet() -> str | None:
         return None if PlanStore().has(flavour) else "no plans; run: ecg-trt build"
 
-    install = f'Run: pip install "ecg-trt[{flavour},cuda,build]" && ecg-trt build'
+    install = f"{install_hint(str(flavour), 'cuda', 'build')} && ecg-trt build"
     mend = f"{install}, on a machine with an NVIDIA GPU; or use --backend ort."
     return _Flavour(open_it, why_not, mend, why_not_yet)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ecg_trt.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, MIB, NOTICE, print_columns, report
-from ecg_trt.errors import BackendUnavailableError, BuildError, EcgTrtError
+from ecg_trt.errors import BackendUnavailableError, BuildError, EcgTrtError, install_hint
 
 if TYPE_CHECKING:
     from build_engines.jobs import Outcome, Request
@@ -90,7 +90,7 @@ def _request(
             "Nothing can be built",
             got=f"{error.name} is not installed",
             expected="what building needs",
-            mend='Run: pip install "ecg-trt[rtx,build]", or [trt,build]',
+            mend=f"{install_hint('rtx', 'build')}, or .[trt,build]",
         ) from error
     from ecg_trt.backends.select import open_plan
     from ecg_trt.engines.manifest import Flavour

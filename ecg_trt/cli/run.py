@@ -7,23 +7,40 @@ import sys
 import time
 import traceback
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ecg_trt.cli.console import EXIT_INTERRUPTED, EXIT_SOME_FAILED, NOTICE, report
+from ecg_trt.cli.stems import Stems
 from ecg_trt.config import AUTO, BACKENDS, VIEWS, ReadOptions, RuntimeOptions
 from ecg_trt.errors import DeviceFaultError, EcgTrtError, OutputError
+from ecg_trt.io.readers import format_names
+from ecg_trt.io.writers import WRITERS, find_writer, write_record
 from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, PAPER_SPEEDS_MM_PER_S, STRIPS
 
 if TYPE_CHECKING:
     from ecg_trt.digitizer import Reading
     from ecg_trt.record import EcgRecord
 
-FORMATS = ("csv", "wfdb", "json")
+class _FormatName(click.ParamType[str]):
+    """One of the formats in `WRITERS`, which may have grown since this module was imported."""
+
+    name = "format"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """List the formats for the help."""
+        return f"[{'|'.join(WRITERS)}]"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Accept the name of a format."""
+        if value not in WRITERS:
+            self.fail(f"{value!r} is not one of {', '.join(map(repr, WRITERS))}.", param, ctx)
+        return value
 
 
 def _auto_or(values: Sequence[float]) -> click.Choice[str]:
@@ -32,8 +49,9 @@ def _auto_or(values: Sequence[float]) -> click.Choice[str]:
 
 @click.command(
     short_help="Digitize photos.",
-    help="Digitize PHOTOs (JPEG, PNG, TIFF, BMP, WebP) to DIR/<name>.csv, in mV, with a <name>.json beside "
-    "it that holds layout, speed, gain, quality, warnings and timings.\n\n"
+    help=f"Digitize PHOTOs ({format_names()}) to DIR/<name>.csv, in mV, with a <name>.json beside "
+    "it that holds layout, speed, gain, quality, warnings and timings. Of a file with several pages each is a record "
+    "of its own, <name>.p1.csv, <name>.p2.csv and so on.\n\n"
     "Exit code: 0 all went well, 1 some photos of several failed, 2 a single photo failed, nothing could be done, "
     f"or the GPU failed in mid-batch; what is written is whole.\n\n{NOTICE}",
 )
@@ -45,7 +63,7 @@ def _auto_or(values: Sequence[float]) -> click.Choice[str]:
     multiple=True,
     default=("csv",),
     show_default=True,
-    type=click.Choice(FORMATS),
+    type=_FormatName(),
     help="May be given several times; the JSON is always written.",
 )
 @click.option("--fs", default=500.0, show_default=True, help="Samples a second, 50 to 2000.")
@@ -57,7 +75,7 @@ def _auto_or(values: Sequence[float]) -> click.Choice[str]:
               help="2 or 4 show each part of a trace to its network as often, and take the mean.")  # fmt: skip
 @click.option("--min-quality", default=0.0, show_default=True, metavar="Q", help="Refuse pages read less well, 0 to 1.")
 @click.option("--overlay", is_flag=True, help="Also write <name>.overlay.png: the page with what was read.")
-@click.option("-v", "--verbose", is_flag=True, help="Times of each step; tracebacks of internal errors.")
+@click.option("-v", "--verbose", is_flag=True, help="Times of each step; why no better backend runs; tracebacks.")
 def run(
     photos: tuple[str, ...],
     folder: str,
@@ -76,7 +94,9 @@ def run(
     try:
         options = ReadOptions(layout=layout, speed=speed, gain=gain, fs=fs, min_quality=min_quality)
         runtime_options = RuntimeOptions(backend=backend, views=int(views))
-        batch = _Batch(photos, Path(folder), frozenset({*formats, "json"}), options, runtime_options, overlay, verbose)
+        batch = _Batch(
+            photos, Path(folder), tuple(dict.fromkeys(formats)), options, runtime_options, overlay, verbose
+        )
         code = batch.run()
     except EcgTrtError as error:
         code = report(error, verbose)
@@ -87,19 +107,36 @@ def run(
     sys.exit(code)
 
 
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """One page that is being digitized.
+
+    Attributes:
+        name: of its file, with the page's number if that has several.
+        stem: of its files.
+        is_last: of its file.
+    """
+
+    name: str
+    stem: str
+    is_last: bool
+
+
 @dataclass
 class _Batch:
     """One call of ``run``."""
 
     photos: tuple[str, ...]
     folder: Path
-    formats: frozenset[str]
+    formats: tuple[str, ...]
     options: ReadOptions
     runtime_options: RuntimeOptions
     overlay: bool
     verbose: bool
     failures: list[tuple[str, EcgTrtError]] = field(default_factory=list)
-    n_done: int = 0
+    pending: deque[_Page] = field(default_factory=deque)  # pages in flight, in the order of their results
+    n_pages: int = 0  # that are done
+    n_photos: int = 0  # of which all pages are done
 
     def run(self) -> int:
         """Digitizes all photos; the exit code."""
@@ -111,40 +148,47 @@ class _Batch:
 
         make_folder(self.folder)
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own error says it better
-        stems = self._stems()
+        for name in self.formats:
+            find_writer(self.folder, name)  # rather now than after the first photo
         with contextlib.ExitStack() as stack:
             digitizer = stack.enter_context(Digitizer(self.runtime_options))
-            if digitizer.runtime.note:
+            if digitizer.runtime.note and self.verbose:
                 click.echo(f"Networks run on {digitizer.runtime.name}; not on {digitizer.runtime.note}.", err=True)
             many = read_many if self.overlay else digitize_many  # a reading costs a download of the flat page
-            results = many(self.photos, self.options, digitizer=digitizer)
+            results = many(self._pages(), self.options, digitizer=digitizer)
             stack.callback(results.close)
             try:
                 with self._progress() as advance:
                     start = time.perf_counter()
-                    for photo, stem, result in zip(self.photos, stems, results, strict=True):
-                        self._finish(photo, stem, result, start)
-                        advance()
+                    for result in results:
+                        page = self.pending.popleft()
+                        self._finish(page, result, start)
+                        if page.is_last:
+                            self.n_photos += 1
+                            advance()
                         start = time.perf_counter()
             except DeviceFaultError as fault:
                 return self._report_fault(fault)
         return self._report_failures()
 
-    def _stems(self) -> list[str]:
-        """A name for each photo's files; names that would collide get a number, and a warning says so."""
-        taken: set[str] = set()
-        stems = []
+    def _pages(self) -> Iterator[Any]:
+        """Open one photo after the other as the batch asks for it, and note what its results are to be called."""
+        from ecg_trt.io.readers.base import EncodedPhoto
+        from ecg_trt.io.readers.photo import pages_of
+
+        stems = Stems([WRITERS[name] for name in dict.fromkeys((*self.formats, "json"))])
         for photo in self.photos:
-            stem = wanted = Path(photo).stem or "photo"
-            number = 1
-            while _collision_key(stem) in taken:
-                number += 1
-                stem = f"{wanted}-{number}"
-            if stem != wanted:
-                self._log(f"{photo}: warning: another photo of this batch has this name; written as {stem}")
-            taken.add(_collision_key(stem))
-            stems.append(stem)
-        return stems
+            following = pages_of(photo)
+            source = next(following)
+            while source is not None:
+                upcoming = next(following, None)
+                name, number = (source.source, source.page) if isinstance(source, EncodedPhoto) else (photo, None)
+                stem, wanted = stems.give(photo, number)
+                if stem != wanted:
+                    self._log(f"{name}: warning: another photo of this batch has this name; written as {stem}")
+                self.pending.append(_Page(name, stem, upcoming is None))
+                yield source
+                source = upcoming
 
     @contextlib.contextmanager
     def _progress(self) -> Iterator[Callable[[], None]]:
@@ -155,72 +199,86 @@ class _Batch:
         with click.progressbar(length=len(self.photos), file=sys.stderr, show_pos=True) as bar:
             yield lambda: bar.update(1)
 
-    def _finish(self, photo: str, stem: str, result: EcgRecord | Reading | EcgTrtError, start: float) -> None:
-        """Writes what came of one photo and says so."""
-        if not isinstance(result, EcgTrtError):
-            try:
-                record = self._write(stem, result)
-            except EcgTrtError as error:
-                result = error
-            except Exception as error:
-                result = OutputError(
-                    f"{stem} could not be written: internal error",
-                    got=f"{type(error).__name__}: {error}",
-                    expected="files",
-                    mend="Please report it with the traceback (-v).",
-                )
-                result.__cause__ = error
-        self.n_done += 1
-        if isinstance(result, EcgTrtError):
-            self.failures.append((photo, result))
+    def _finish(self, page: _Page, result: EcgRecord | Reading | EcgTrtError, start: float) -> None:
+        """Write what came of one page and say so."""
+        self.n_pages += 1
+        try:
+            if isinstance(result, EcgTrtError):
+                raise result
+            record, paths = self._write(page.stem, result)
+        except EcgTrtError as error:
+            self.failures.append((page.name, error))
             return
         self._clear_line()
-        click.echo(_summary(photo, record, 1e3 * (time.perf_counter() - start)))
+        click.echo(_summary(page.name, record, 1e3 * (time.perf_counter() - start), paths))
         for warning in record.warnings:
-            self._log(f"{photo}: warning: {warning.text}")
+            self._log(f"{page.name}: warning: {warning.text}")
         if self.verbose:
             steps = ", ".join(f"{step} {ms:.0f}" for step, ms in record.timings_ms.items())
-            self._log(f"{photo}: ms: {steps} ({record.backend})")
+            self._log(f"{page.name}: ms: {steps} ({record.backend})")
 
-    def _write(self, stem: str, result: EcgRecord | Reading) -> EcgRecord:
-        """All files of one photo, the JSON last, so that it stands for a finished photo; the record."""
+    def _write(self, stem: str, result: EcgRecord | Reading) -> tuple[EcgRecord, list[Path]]:
+        """Write all files of one page; the record, and its files in the formats asked for.
+
+        The JSON comes last, so that it stands for a finished page.
+
+        Raises:
+            OutputError: they could not be written.
+        """
         from ecg_trt.record import EcgRecord
 
         record = result if isinstance(result, EcgRecord) else result.record
-        if "csv" in self.formats:
-            record.to_csv(self.folder / f"{stem}.csv")
-        if "wfdb" in self.formats:
-            record.to_wfdb(self.folder / f"{stem}.hea")
-        if not isinstance(result, EcgRecord):
-            from ecg_trt.io.writers.overlay import draw_overlay, write_image
+        try:
+            paths = [self._write_as(name, stem, record) for name in self.formats if name != "json"]
+            if not isinstance(result, EcgRecord):
+                from ecg_trt.io.writers.overlay import draw_overlay, write_image
 
-            picture = draw_overlay(result.page, result.strips, result.trace, record)
-            write_image(picture, self.folder / f"{stem}.overlay.png")
-        record.to_json(self.folder / f"{stem}.json")
-        return record
+                picture = draw_overlay(result.page, result.strips, result.trace, record)
+                write_image(picture, self.folder / f"{stem}.overlay.png")
+            last = self._write_as("json", stem, record)
+        except EcgTrtError:
+            raise
+        except Exception as error:
+            raise OutputError(
+                f"{stem} could not be written: internal error",
+                got=f"{type(error).__name__}: {error}",
+                expected="files",
+                mend="Please report it with the traceback (-v).",
+            ) from error
+        return record, paths or [last]
+
+    def _write_as(self, name: str, stem: str, record: EcgRecord) -> Path:
+        return write_record(record, self.folder / f"{stem}{WRITERS[name].suffixes[0]}", name)
 
     def _report_fault(self, fault: DeviceFaultError) -> int:
-        """What to say of a batch in which the GPU failed; the exit code."""
+        """Say what became of a batch in which the GPU failed; the exit code."""
         code = self._report_failures()
-        if len(self.photos) == 1:
+        if self._is_single:
             return code
-        left = len(self.photos) - self.n_done
+        left = len(self.photos) - self.n_photos
         self._log(f"{left} of {len(self.photos)} photos were not tried; what is written is whole.")
         return report(fault, self.verbose)
 
     def _report_failures(self) -> int:
-        """The table of failures; the exit code."""
+        """Print the table of failures; the exit code."""
         if not self.failures:
             return 0
-        if len(self.photos) == 1:
+        if self._is_single:
             return report(self.failures[0][1], self.verbose)
-        self._log(f"\n{len(self.failures)} of {len(self.photos)} photos failed:")
-        width = max(len(photo) for photo, _ in self.failures)
-        for photo, error in self.failures:
-            self._log(f"  {photo:<{width}}  {type(error).__name__:<22}  {error}")
+        what = "photos" if self.n_pages <= len(self.photos) else "pages"
+        total = max(self.n_pages, len(self.photos))
+        self._log(f"\n{len(self.failures)} of {total} {what} failed:")
+        width = max(len(name) for name, _ in self.failures)
+        for name, error in self.failures:
+            self._log(f"  {name:<{width}}  {type(error).__name__:<22}  {error}")
             if self.verbose and error.__cause__ is not None:
                 self._log("".join(traceback.format_exception(error.__cause__)))
         return EXIT_SOME_FAILED
+
+    @property
+    def _is_single(self) -> bool:
+        """One photo of one page: its failure is that of the command."""
+        return len(self.photos) == 1 and self.n_pages <= 1
 
     def _log(self, text: str) -> None:
         self._clear_line()
@@ -236,22 +294,15 @@ def _is_terminal() -> bool:
     return sys.stderr.isatty()
 
 
-def _collision_key(stem: str) -> str:
-    """Equal for names that would meet on disk: some do not tell a from A, nor WFDB "a b" from "a_b"."""
-    from ecg_trt.io.writers.wfdb import record_name
-
-    return record_name(f"{stem}.hea").lower()
-
-
-def _summary(photo: str, record: EcgRecord, ms: float) -> str:
-    """One line of stdout."""
+def _summary(name: str, record: EcgRecord, ms: float, paths: Sequence[Path]) -> str:
+    """Make the line of stdout that says what a page is and where its record lies."""
     import numpy as np
 
     n_leads = int(np.isfinite(record.signal_mv).any(1).sum())
     n_warnings = len(record.warnings)
     return "  ".join(
         (
-            photo,
+            name,
             record.layout,
             f"{record.paper_speed_mm_per_s:g} mm/s",
             f"{record.gain_mm_per_mv:g} mm/mV",
@@ -259,5 +310,6 @@ def _summary(photo: str, record: EcgRecord, ms: float) -> str:
             f"quality {record.mean_quality:.2f}",
             f"{ms:.0f} ms",
             f"{n_warnings} warning{'s' * (n_warnings != 1)}",
+            ", ".join(map(str, paths)),
         )
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ecg_trt.cuda.driver import missing_package
-from ecg_trt.errors import DriverError
+from ecg_trt.errors import DriverError, install_hint
 from ecg_trt.paths import cache_dir
 
 _log = logging.getLogger(__name__)
@@ -125,5 +125,5 @@ def _refused(file: str, capability: tuple[int, int], error: Exception) -> Driver
         f"The kernels of {file}.cu cannot be compiled for sm_{major}{minor}",
         got=" ".join(str(error).split())[:500] or type(error).__name__,
         expected="NVRTC of CUDA 12.8 or later, and a capability that it knows",
-        mend='Run: pip install -U "ecg-trt[cuda]"',
+        mend=install_hint("cuda", upgrade=True),
     )

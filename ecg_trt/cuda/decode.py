@@ -19,9 +19,11 @@ from ecg_trt.closeable import Closeable
 from ecg_trt.cuda.driver import Driver
 from ecg_trt.cuda.memory import DeviceArray, Workspace
 from ecg_trt.cuda.stream import Event, Stream
-from ecg_trt.errors import BackendError, BackendUnavailableError
+from ecg_trt.errors import BackendError, BackendUnavailableError, install_hint
+from ecg_trt.io.readers.base import MAX_PIXELS, MIN_PIXELS
 from ecg_trt.io.readers.jpeg import JpegMarkers, read_markers, with_orientation
-from ecg_trt.io.readers.pillow import MAX_PIXELS, MIN_PIXELS, PhotoHeader, peek, read_photo
+from ecg_trt.io.readers.photo import read_photo
+from ecg_trt.io.readers.pillow import PhotoHeader, peek
 
 _log = logging.getLogger(__name__)
 
@@ -208,7 +210,7 @@ class GpuDecoder(Closeable):
             "Photos cannot be decoded on the GPU",
             got=got,
             expected="nvImageCodec with nvJPEG, for this driver",
-            mend=f'Run: pip install "ecg-trt[{self._extra}]"; without it, photos are decoded on the CPU.',
+            mend=f"{install_hint(self._extra)}; without it, photos are decoded on the CPU.",
         )
 
 

@@ -22,6 +22,7 @@ from ecg_trt.errors import (
     DeviceFaultError,
     DeviceMemoryError,
     DriverError,
+    install_hint,
 )
 
 Extent = tuple[int, int, int]
@@ -176,7 +177,7 @@ def missing_package(package: str, extra: str, error: ImportError) -> BackendUnav
         "The GPU cannot be driven",
         got=f"{package} cannot be imported ({error})",
         expected=f"{package} installed",
-        mend=f'Run: pip install "ecg-trt[{extra}]"',
+        mend=install_hint(extra),
     )
 
 

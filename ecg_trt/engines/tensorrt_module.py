@@ -12,7 +12,7 @@ from typing import Any
 
 from ecg_trt.cuda.device import DeviceInfo, probe
 from ecg_trt.engines.manifest import Flavour
-from ecg_trt.errors import BackendUnavailableError
+from ecg_trt.errors import BackendUnavailableError, install_hint
 
 _log = logging.getLogger(__name__)
 _MOST_WORDS = 20
@@ -42,7 +42,7 @@ def import_tensorrt(flavour: Flavour) -> ModuleType:
 
 def how_to_install(flavour: Flavour) -> str:
     """The pip line."""
-    return f'Run: pip install "ecg-trt[{flavour},build]"'
+    return install_hint(str(flavour), "build")
 
 
 def tensorrt_unavailable(got: str, mend: str) -> BackendUnavailableError:

@@ -161,7 +161,7 @@ def _check(image: Array, out_hw: tuple[int, ...]) -> None:
         raise bad(
             f"an array {image.shape} of {image.dtype}",
             "(H, W) or (H, W, C), not empty, uint8 or float32",
-            "Decode the picture with ecg_trt.io.readers.pillow.",
+            "Decode the picture with ecg_trt.io.readers.photo.",
         )
     if min(out_hw) <= 0 or max(out_hw) > _MAX_SIDE:
         raise bad(

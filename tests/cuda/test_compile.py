@@ -13,7 +13,7 @@ from ecg_trt.errors import BackendUnavailableError, DriverError
 
 needs_nvrtc = pytest.mark.skipif(
     not (find_spec("cuda") and find_spec("cuda.core") and find_spec("cuda.bindings")),
-    reason='needs pip install "ecg-trt[cuda]"',
+    reason='needs pip install -e ".[cuda]"',
 )
 
 
@@ -83,7 +83,7 @@ def test_a_gpu_runs_cubins_of_its_own_generation(capability: tuple[int, int], ta
 
 def test_without_the_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "cuda.core", None)
-    with pytest.raises(BackendUnavailableError, match=r'pip install "ecg-trt\[cuda\]"'):
+    with pytest.raises(BackendUnavailableError, match=r'pip install -e "\.\[cuda\]"'):
         room.cubin("grey", (8, 6), tmp_path)
 
 

@@ -29,7 +29,7 @@ from ecg_trt.errors import (
     PhotoSizeError,
     TruncatedImageError,
 )
-from ecg_trt.io.readers.pillow import read_photo
+from ecg_trt.io.readers.photo import read_photo
 from ecg_trt.types import Array
 from tests.cuda.fake_driver import FakeDriver
 from tests.cuda.fake_nvimgcodec import BackendKind, FakeCodec
@@ -270,7 +270,7 @@ def test_what_does_not_work_is_told_before_the_first_photo(
     codec.fault = fault
     with pytest.raises(BackendUnavailableError, match=why) as caught:
         GpuDecoder(driver, stream, photo_px=SMALL)
-    assert 'pip install "ecg-trt[nvimgcodec]"' in str(caught.value)
+    assert 'pip install -e ".[nvimgcodec]"' in str(caught.value)
     assert codec.open == 0
     with caplog.at_level(logging.INFO, "ecg_trt.cuda.decode"):
         assert open_gpu_decoder(driver, stream) is None
@@ -286,7 +286,7 @@ def test_without_the_package(
     monkeypatch.setitem(sys.modules, "nvidia.nvimgcodec", None)
     monkeypatch.setenv("PYNVIMGCODEC_VERBOSITY", "1")
     driver.device = DeviceInfo(0, "an older one", (8, 9), 1 << 30, version)
-    with pytest.raises(BackendUnavailableError, match=rf'cannot be imported.*pip install "ecg-trt\[{extra}\]"'):
+    with pytest.raises(BackendUnavailableError, match=rf'cannot be imported.*pip install -e "\.\[{extra}\]"'):
         GpuDecoder(driver, stream)
     assert open_gpu_decoder(driver, stream) is None
     assert driver.calls == ["create_stream"]

@@ -84,7 +84,7 @@ def check(found: dict[str, Any]) -> None:
     assert np.abs(np.array(found["pixels"]) - expected).max() <= 10  # as in the table of tests/ops/test_cuda_ops.py
 
 
-@pytest.mark.skipif(not installed("cuda", "cuda.bindings", "cuda.core"), reason='needs pip install "ecg-trt[cuda]"')
+@pytest.mark.skipif(not installed("cuda", "cuda.bindings", "cuda.core"), reason='needs pip install -e ".[cuda]"')
 def test_cuda_core(stand_in: Path) -> None:
     run = in_a_process(stand_in, str(HERE / "drive.py"), "cuda-core")
     assert run.returncode == 0, run.stderr
@@ -94,7 +94,7 @@ def test_cuda_core(stand_in: Path) -> None:
     assert found["another thread"] == "nothing"
 
 
-@pytest.mark.skipif(not installed("pycuda"), reason='needs pip install "ecg-trt[pycuda]"')
+@pytest.mark.skipif(not installed("pycuda"), reason='needs pip install -e ".[pycuda]"')
 def test_pycuda(stand_in: Path, tmp_path: Path) -> None:
     rest = tmp_path / "rest.cpp"
     rest.write_text(unwrapped_symbols("pycuda", stand_in), encoding="utf-8")
@@ -157,7 +157,7 @@ def test_a_package_that_is_missing(name: str, module: str, extra: str, monkeypat
     gpu = DeviceInfo(0, "GPU", (8, 6), 1 << 30, (13, 0))
     monkeypatch.setattr("ecg_trt.cuda.select.probe", lambda ordinal: gpu)
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(BackendUnavailableError, match=rf'pip install "ecg-trt\[{extra}\]"'):
+    with pytest.raises(BackendUnavailableError, match=rf'pip install -e "\.\[{extra}\]"'):
         open_driver(name)
     with pytest.raises(BackendUnavailableError, match="one of cuda-core, pycuda"):
         open_driver("cupy")

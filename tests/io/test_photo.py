@@ -14,7 +14,8 @@ from PIL import Image, ImageCms, ImageFile
 from PIL.Image import Transpose
 
 from ecg_trt.errors import EcgTrtError, PhotoSizeError
-from ecg_trt.io.readers.pillow import PhotoHeader, peek, read_photo
+from ecg_trt.io.readers.photo import read_photo
+from ecg_trt.io.readers.pillow import PhotoHeader, peek
 
 WIDTH, HEIGHT = 120, 80
 

@@ -143,7 +143,10 @@ def test_wfdb_reads_back(record, tmp_path):
     [
         ("photo", "photo"),
         ("my photo.v2", "my_photo_v2"),
-        ("Übung", "_bung"),
+        ("Übung", "Ubung-c9ebdab8"),
+        ("U\u0308bung", "Ubung-c9ebdab8"),
+        ("心电图", "record-0a7d2da5"),
+        ("心电图 2", "_2-2a5705a4"),
         ("x.HEA", "x"),
         ("x.dat", "x"),
         ("a-b_c", "a-b_c"),
@@ -292,7 +295,7 @@ def test_plot_is_written(record, tmp_path):
 
 def test_plot_without_matplotlib(record, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(OutputError, match=r'pip install "ecg-trt\[plot\]"'):
+    with pytest.raises(OutputError, match=r'pip install -e "\.\[plot\]"'):
         record.plot()
 
 

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from ecg_trt.errors import InputError
-from ecg_trt.io.readers.pillow import read_photo
+from ecg_trt.io.readers.photo import read_photo
 from ecg_trt.layout import LEADS, Layout
 from ecg_trt.synth.page import Page
 from ecg_trt.synth.spec import draw_spec

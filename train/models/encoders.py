@@ -9,7 +9,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from ecg_trt.errors import BackendUnavailableError
+from ecg_trt.errors import BackendUnavailableError, install_hint
 from train.config import Model, unknown
 from train.models.unet import BASE_WIDTHS, STAGES, Residual, StageSpec, UNet, conv
 
@@ -42,7 +42,7 @@ def _timm() -> ModuleType:
         fits = f"torch {torch.__version__} and the torchvision that was built for it"
         raise BackendUnavailableError(
             "An encoder by name needs timm", got=f"{type(error).__name__}: {error}", expected=f"timm, {fits}",
-            mend="Run pip install 'ecg-trt[encoders]'; where PyTorch is a CPU build, take torchvision from "
+            mend=f"{install_hint('encoders')}; where PyTorch is a CPU build, take torchvision from "
             "https://download.pytorch.org/whl/cpu as well.",
         ) from error  # fmt: skip
     return timm

@@ -50,7 +50,7 @@ def draw_overlay(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, 
         record: what was made of it.
 
     Returns:
-        (H', W, 3) uint8 RGB: a caption above the page.
+        (H', W, 3) uint8 RGB: a caption and a legend above the page.
     """
     canvas = cv2.addWeighted(page.image, 1.0 - _LIGHTEN, np.full_like(page.image, 255), _LIGHTEN, 0.0)
     canvas[~page.seen] = _UNSEEN
@@ -69,7 +69,7 @@ def draw_overlay(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, 
         # Doubtful parts are opaque: orange over black ink would turn brown, and brown does not warn.
         _draw_trace(canvas, page, trace, row, segment, None)
         _draw_name(canvas, page, strips[row], segment, record, colour)
-    return np.concatenate((_caption(record, canvas.shape[1]), canvas))
+    return np.concatenate((_caption(record, canvas.shape[1]), _legend(canvas.shape[1]), canvas))
 
 
 def write_image(image: Array, path: str | Path) -> Path:
@@ -165,7 +165,7 @@ def _draw_name(
     record: EcgRecord,
     colour: _Colour,
 ) -> None:
-    """The lead's name and quality above the start of its piece."""
+    """Write the lead's name and quality above the start of its piece."""
     quality = record.quality[record.lead_names.index(upright(segment.lead)[0])]
     text = f"{segment.lead} {quality:.2f}" if np.isfinite(quality) else f"{segment.lead} -"
     at = _px(page, segment.x_mm[0] + 1.0, strip.zero_y_mm - 8.0)
@@ -188,9 +188,43 @@ def _text(
     cv2.putText(canvas, text, at, _FONT, scale, colour, pen, cv2.LINE_AA)
 
 
+def _line_px(width: int) -> int:
+    """Half the height of a line of the caption."""
+    return max(width // 60, 12)
+
+
+def _legend(width: int) -> Array:
+    """(h, width, 3) uint8: samples of what is drawn on the page, in columns, each with its meaning."""
+    line = _line_px(width)
+    texts = ("trace", "uncertain", "zero line", "1 mV", "poor lead", "not in photo")
+    column = width // len(texts)
+    legend = np.full((2 * line, width, 3), 255, np.uint8)
+    pen = max(2, line // 6)
+    for at, text in enumerate(texts):
+        left, right, middle = at * column + line // 2, at * column + 2 * line, line
+        if text == "trace":
+            for part, colour in enumerate(_COLOURS):
+                span = (right - left) // len(_COLOURS)
+                start = left + part * span
+                cv2.line(legend, (start, middle), (start + span, middle), colour, pen)
+        elif text == "1 mV":
+            x, top, foot, tick = (left + right) // 2, line // 3, 2 * line - line // 3, 2 * pen
+            cv2.line(legend, (x, foot), (x, top), _INK, pen)
+            cv2.line(legend, (x - tick, foot), (x + tick, foot), _INK, pen)
+            cv2.line(legend, (x - tick, top), (x + tick, top), _INK, pen)
+        elif text in ("uncertain", "zero line"):
+            colour = _DOUBT if text == "uncertain" else _ZERO_LINE
+            cv2.line(legend, (left, middle), (right, middle), colour, max(1, pen // 2))
+        else:
+            colour = _POOR if text == "poor lead" else _UNSEEN
+            cv2.rectangle(legend, (left, line // 2), (right, line + line // 2), colour, -1)
+        _text(legend, text, (right + line // 3, line + line // 3), line * 0.7, _INK)
+    return legend
+
+
 def _caption(record: EcgRecord, width: int) -> Array:
     """(h, width, 3) uint8: settings and mean quality, then the first warnings."""
-    line = max(width // 60, 12)
+    line = _line_px(width)
     quality = record.mean_quality
     settings = [
         record.layout,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecg_trt.errors import OutputError
+from ecg_trt.errors import OutputError, install_hint
 from ecg_trt.io.writers.json import NOTICE
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def plot_record(record: EcgRecord) -> Figure:
             "The record cannot be drawn",
             got="no matplotlib",
             expected="the extra plot",
-            mend='Run: pip install "ecg-trt[plot]"',
+            mend=install_hint("plot"),
         ) from error
     figure = Figure(figsize=(14.0, 9.0), layout="constrained")
     rows = min(_ROWS, len(record.lead_names))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,19 +19,19 @@ if TYPE_CHECKING:
     from ecg_trt.record import EcgRecord
 
 _INVALID = -32768  # format 16's mark of a sample that does not exist
+_HASH_DIGITS = 8  # of a name: two of 10,000 names meet with a probability of 1 in 100
 _UNITS_PER_MV = (1000.0, 500.0, 200.0, 100.0, 50.0, 20.0, 10.0, 5.0, 2.0, 1.0)
 
 
 def write_wfdb(record: EcgRecord, path: str | Path) -> Path:
-    """Writes ``<name>.hea`` and ``<name>.dat`` in format 16 and reads them back.
+    """Write ``<name>.hea`` and ``<name>.dat`` in format 16 and reads them back.
 
     One unit is 1 uV (coarser only where a sample exceeds 32.7 mV); samples where the page prints nothing
     carry WFDB's mark of an invalid sample.
 
     Args:
         record: what to write.
-        path: with or without ``.hea`` or ``.dat``. WFDB allows letters, digits, ``_`` and ``-`` in names;
-            anything else becomes ``_``.
+        path: with or without ``.hea`` or ``.dat``; see `record_name` for what becomes of other letters than ASCII's.
 
     Returns:
         The header's path.
@@ -67,10 +69,27 @@ def write_wfdb(record: EcgRecord, path: str | Path) -> Path:
     return path.parent / f"{name}.hea"
 
 
-def record_name(stem: str) -> str:
-    """A name that WFDB accepts: ASCII letters, digits, ``_`` and ``-``, not empty."""
-    stem = re.sub(r"\.(hea|dat)$", "", stem, flags=re.IGNORECASE)
-    return re.sub(r"[^A-Za-z0-9_-]", "_", stem) or "record"
+def record_name(name: str) -> str:
+    """Make a name that WFDB accepts: ASCII letters, digits, ``_`` and ``-``, not empty.
+
+    Other ASCII characters become ``_``. Accents are dropped, and so are letters of other scripts; what names
+    that lose any of these are told apart by is the start of their hash.
+
+    Args:
+        name: of a file, with or without ``.hea`` or ``.dat``.
+    """
+    stem = unicodedata.normalize("NFC", re.sub(r"\.(hea|dat)$", "", name, flags=re.IGNORECASE))
+    plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode("ascii")
+    legal = re.sub(r"[^A-Za-z0-9_-]", "_", plain) or "record"
+    if stem.isascii():
+        return legal
+    digest = hashlib.sha256(stem.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{legal}-{digest[:_HASH_DIGITS]}"
+
+
+def stem_on_disk(stem: str) -> str:
+    """See `Writer.stem_on_disk`."""
+    return record_name(f"{stem}.hea")
 
 
 def _digital(signal_mv: Array, units_per_mv: float) -> Array:

@@ -1,0 +1,275 @@
+"""A toy format in, a toy format out, and every format that is registered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from ecg_trt.batch import digitize_many
+from ecg_trt.cli import main
+from ecg_trt.digitizer import Digitizer
+from ecg_trt.errors import (
+    EcgTrtError,
+    InputError,
+    NotAnImageError,
+    OptionError,
+    OutputError,
+    PhotoSizeError,
+    TruncatedImageError,
+)
+from ecg_trt.io import readers
+from ecg_trt.io.readers import READERS, UNREADABLE, format_names
+from ecg_trt.io.readers.base import EncodedPhoto, PixelLimits, Reader, Signature, check_size
+from ecg_trt.io.readers.photo import choose_page, pages_of, read_photo
+from ecg_trt.io.writers import WRITERS
+from ecg_trt.io.writers.base import Writer
+from ecg_trt.io.writers.json import NOTICE
+from ecg_trt.record import EcgRecord
+from ecg_trt.types import Photo
+
+# The toy input: "TOY" and a byte a page, by which the page's noise is seeded; 0 is blank, 255 cannot be decoded.
+BROKEN = 255
+WIDTH, HEIGHT = 700, 500
+
+
+def read_toy(photo: EncodedPhoto, number: int, limits: PixelLimits) -> Photo:
+    check_size(WIDTH, HEIGHT, photo.source, limits)
+    seed = photo.data[2 + number]
+    if seed == BROKEN:
+        raise ValueError("bad page")
+    image = np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    image = image if seed else np.full_like(image, 200)
+    return Photo(image, photo.source, number, {"seed": seed})
+
+
+TOY_READER = Reader(
+    name="toy", formats=("Toy",), suffixes=(".toy",), media=("image/x-toy",), sniff=lambda head: head[:3] == b"TOY",
+    read=read_toy, count=lambda data: len(data) - 3,
+)  # fmt: skip
+
+
+def write_toy(record: EcgRecord, path: Path, decimals: int = 1) -> Path:
+    path.write_text("\n".join(f"{value:.{decimals}f}" for value in record.signal_mv[1]), "ascii")
+    return path
+
+
+@pytest.fixture
+def toy_reader(monkeypatch):
+    monkeypatch.setattr(readers, "READERS", [*READERS, TOY_READER])
+
+
+@pytest.fixture
+def toy_writer(monkeypatch):
+    writer = Writer("toy", (".toy",), "lead II alone", write_toy, {"decimals": "of a millivolt"})
+    monkeypatch.setitem(WRITERS, "toy", writer)
+
+
+@pytest.fixture
+def scan(tmp_path):
+    path = tmp_path / "scan.toy"
+    path.write_bytes(b"TOY\x01\x02\x03")
+    return path
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(main, ["run", *map(str, arguments)])
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.usefixtures("toy_reader")
+class TestToyReader:
+    def test_each_page_is_a_record_of_the_command(self, scan, photo_path, tmp_path, fake_digitizer):
+        result = run(scan, photo_path, "-o", tmp_path / "out")
+        assert result.exit_code == 0, result.output
+        stems = ["photo", "scan.p1", "scan.p2", "scan.p3"]
+        assert names(tmp_path / "out") == sorted(f"{stem}.{kind}" for stem in stems for kind in ("csv", "json"))
+        lines = result.stdout.splitlines()
+        assert [line.split("  ")[0] for line in lines] == [f"{scan} (page {k})" for k in (1, 2, 3)] + [str(photo_path)]
+        assert str(tmp_path / "out" / "scan.p2.csv") in lines[1]
+
+    def test_errors_name_the_page_and_harm_no_other(self, tmp_path, fake_digitizer):
+        scan = tmp_path / "scan.toy"
+        scan.write_bytes(bytes((*b"TOY", 1, BROKEN, 0, 4)))
+        result = run(scan, "-o", tmp_path / "out")
+        assert result.exit_code == 1
+        assert {"scan.p1.csv", "scan.p4.csv"} < set(names(tmp_path / "out"))
+        assert "2 of 4 pages failed:" in result.stderr
+        assert "scan.toy (page 2) cannot be decoded: got a damaged file (ValueError: bad page)" in result.stderr
+        assert "NoEcgFoundError" in result.stderr
+
+    def test_names_that_meet_get_a_number(self, scan, photo_path, tmp_path, fake_digitizer):
+        other = photo_path.with_name("scan.p2.jpg")
+        other.write_bytes(photo_path.read_bytes())
+        result = run(other, scan, "-o", tmp_path / "out", "--format", "json")
+        assert result.exit_code == 0, result.output
+        assert names(tmp_path / "out") == ["scan.p1.json", "scan.p2-2.json", "scan.p2.json", "scan.p3.json"]
+
+    @pytest.mark.parametrize("slots", [1, 2])
+    def test_many_photos_may_have_many_pages(self, scan, photo_path, fake_digitizer, monkeypatch, slots):
+        monkeypatch.setattr(fake_digitizer, "slots", slots)
+        empty = b"TOY"
+        results = list(digitize_many([photo_path, scan, empty, scan.read_bytes(), scan.with_name("no.toy")]))
+        assert [isinstance(result, EcgRecord) for result in results] == [True] * 4 + [False] + [True] * 3 + [False]
+        assert [result.source for result in results[1:4]] == [f"{scan} (page {k})" for k in (1, 2, 3)]
+        assert "without a page" in str(results[4])
+
+    def test_a_file_of_several_pages_must_be_asked_for_one(self, scan):
+        with pytest.raises(OptionError, match=r"scan\.toy has several pages: got pages 1 to 3.*page="):
+            read_photo(scan)
+        photo = read_photo(scan, page=2)
+        assert (photo.page, photo.metadata, photo.source) == (2, {"seed": 2}, f"{scan} (page 2)")
+        for page in (0, 4):
+            with pytest.raises(OptionError, match="1 to 3"):
+                read_photo(scan, page=page)
+        with pytest.raises(OptionError, match="no photo"):
+            choose_page(7, 1)
+
+    def test_the_digitizer_takes_one_page(self, scan, monkeypatch):
+        seen = []
+
+        def stop(_self, photo, _options, _clock):
+            seen.append(photo)
+            raise TruncatedImageError("Stop", got="enough", expected="no more", mend="Go on.")
+
+        monkeypatch.setattr("ecg_trt.page.locator.PageLocator.__call__", stop)
+        with Digitizer() as digitizer:
+            with pytest.raises(OptionError, match="several pages"):
+                digitizer(scan)
+            with pytest.raises(TruncatedImageError, match="Stop"):
+                digitizer(scan, page=3)
+        assert [photo.page for photo in seen] == [3]
+
+    def test_one_page_is_as_a_photo(self, tmp_path, fake_digitizer):
+        path = tmp_path / "scan.toy"
+        path.write_bytes(b"TOY\x01")
+        assert list(pages_of(path)) == [path]
+        assert read_photo(path).source == read_photo(path, page=1).source == str(path)
+        assert run(path, "-o", tmp_path / "out").exit_code == 0
+        assert names(tmp_path / "out") == ["scan.csv", "scan.json"]
+
+    def test_formats_are_listed(self, tmp_path):
+        assert format_names(" or ").endswith("WebP or Toy")
+        with pytest.raises(NotAnImageError, match="Convert it to JPEG, PNG, TIFF, BMP, WebP or Toy"):
+            read_photo(b"nothing of the kind")
+
+    def test_limits_reach_the_reader(self, scan):
+        with pytest.raises(PhotoSizeError, match="page 1"):
+            read_photo(scan, page=1, max_pixels=1000)
+
+
+def test_a_reader_whose_package_is_missing_names_its_extra(monkeypatch):
+    missing = Reader(
+        "pdf", ("PDF",), (".pdf",), (), lambda head: head[:4] == b"%PDF", read_toy, None, ("no_pdf",), "pdf"
+    )
+    monkeypatch.setattr(readers, "READERS", [*READERS, missing])
+    with pytest.raises(NotAnImageError, match=r'got PDF, and no package no_pdf; expected the extra pdf.*"\.\[pdf\]"'):
+        read_photo(b"%PDF-1.7")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(ValueError, TruncatedImageError), (MemoryError, PhotoSizeError), (OptionError, None)],
+)
+def test_no_foreign_error_leaves_a_reader(tools, monkeypatch, error, kind):
+    """Decoding may succeed, and the conversion to RGB fail, as happened to one of 40,000 mutated files."""
+
+    def fail(_image):
+        raise error("conversion") if kind else error("x", got="x", expected="y", mend="z")
+
+    monkeypatch.setattr("ecg_trt.io.readers.pillow._as_rgb", fail)
+    with pytest.raises(EcgTrtError) as caught:
+        read_photo(tools.encode(tools.picture()))
+    assert isinstance(caught.value, InputError)
+    assert type(caught.value) is (kind or error)
+
+
+@pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
+def test_readers_are_complete(reader):
+    assert reader.formats and reader.suffixes and reader.media
+    assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in reader.suffixes)
+    assert bool(reader.modules) == bool(reader.extra)
+    assert not reader.sniff(b"")
+    help_text = CliRunner().invoke(main, ["run", "--help"]).output
+    assert all(name in help_text for name in reader.formats)
+
+
+def test_unreadable_files_are_not_those_of_a_reader():
+    for signature in UNREADABLE:
+        assert isinstance(signature, Signature)
+        head = bytes(signature.offset) + signature.magic
+        assert not any(reader.sniff(head) for reader in READERS), f"{signature.kind} is read: take it off the table"
+
+
+@pytest.mark.usefixtures("toy_writer")
+class TestWriters:
+    def test_every_format_is_written_by_the_command(self, photo_path, tmp_path, fake_digitizer):
+        result = run(photo_path, "-o", tmp_path / "out", *(f"--format={name}" for name in WRITERS))
+        assert result.exit_code == 0, result.output
+        suffixes = sorted(suffix for writer in WRITERS.values() for suffix in writer.suffixes)
+        assert names(tmp_path / "out") == [f"photo{suffix}" for suffix in suffixes]
+        assert all(name in CliRunner().invoke(main, ["run", "--help"]).output for name in WRITERS)
+
+    def test_every_format_is_saved_by_its_suffixes(self, record, tmp_path):
+        for writer in WRITERS.values():
+            for suffix in writer.suffixes:
+                folder = tmp_path / f"{writer.name}{suffix}"
+                folder.mkdir()
+                path = record.save(folder / f"r{suffix.upper()}")
+                assert path.is_file() and path.parent == folder
+                assert len(names(folder)) == len(writer.suffixes)
+            named = record.save(tmp_path / f"named{writer.suffixes[0]}", writer.name)
+            assert named.read_bytes()
+            assert NOTICE in named.read_text("utf-8") or writer.name in ("csv", "toy")
+
+    def test_options_reach_the_writer(self, record, tmp_path):
+        path = record.save(tmp_path / "r.toy", decimals=3)
+        assert path.read_text().splitlines()[1] == f"{record.signal_mv[1, 1]:.3f}"
+        with pytest.raises(OptionError, match=r"toy has no such option: got digits; expected one of decimals"):
+            record.save(tmp_path / "r.toy", digits=3)
+        with pytest.raises(OptionError, match="expected none"):
+            record.save(tmp_path / "r.csv", decimals=3)
+
+    def test_unknown_formats(self, record, tmp_path, photo_path, fake_digitizer):
+        with pytest.raises(OptionError, match=r"'xml'; expected one of csv, json, wfdb, toy"):
+            record.save(tmp_path / "r.csv", "xml")
+        with pytest.raises(OutputError, match=r"'\.xml'; expected one of \.csv, \.json"):
+            record.save(tmp_path / "r.xml")
+        result = run(photo_path, "-o", tmp_path / "out", "--format", "xml")
+        assert result.exit_code == 2 and "'toy'" in result.stderr
+
+    def test_a_missing_package_is_told_before_the_first_photo(
+        self, record, tmp_path, photo_path, fake_digitizer, monkeypatch
+    ):
+        monkeypatch.setitem(WRITERS, "edf", Writer("edf", (".edf",), "", write_toy, {}, ("no_edf",), "edf"))
+        with pytest.raises(OutputError, match=r'no package no_edf; expected the extra edf.*"\.\[edf\]"'):
+            record.save(tmp_path / "r.edf")
+        result = run(photo_path, "-o", tmp_path / "out", "--format", "edf")
+        assert result.exit_code == 2 and "no_edf" in result.stderr
+        assert names(tmp_path / "out") == []
+
+
+def test_names_without_latin_letters_do_not_meet(photo_path, tmp_path, fake_digitizer):
+    photos = ("心电图.jpg", "患者一.jpg", "Пациент.jpg", "Ötzi.jpg", "Otzi.jpg")
+    others = [photo_path.with_name(name) for name in photos]
+    for other in others:
+        other.write_bytes(photo_path.read_bytes())
+    result = run(*others, "-o", tmp_path / "out", "--format", "wfdb")
+    assert result.exit_code == 0, result.output
+    assert "another photo" not in result.stderr
+    headers = {name for name in names(tmp_path / "out") if name.endswith(".hea")}
+    assert len(headers) == 5 and "Otzi.hea" in headers
+    assert all(name.isascii() for name in headers)
+
+
+def test_readme_lists_what_is_read_and_written():
+    text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    listed = text.split("<!-- formats -->")[1].split("<!-- /formats -->")[0]
+    assert listed == format_names()
+    for writer in WRITERS.values():
+        assert all(suffix in text for suffix in writer.suffixes)
