@@ -83,7 +83,7 @@ def test_measurements_are_kept_until_features_or_networks_change(
     quality._save(path, {"page 1": row, "text 1": row})
     assert list(quality._load(path)) == ["page 1", "text 1"]
     assert quality._readings(quality._load(path)).foreign.tolist() == [False, True]
-    monkeypatch.setattr(quality, "list_weights", lambda: {"stage0": "another"})
+    monkeypatch.setattr(quality, "reading_weights", lambda: {"stage0": "another"})
     assert quality._load(path) == {}
 
 
