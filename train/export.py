@@ -28,6 +28,7 @@ from ecg_trt.types import Array
 from ecg_trt.weights import FOLDER, MANIFEST, folder_of, list_weights, weights_path
 from train.config import Model
 from train.models import STAGES, UNet, build_network, count_macs
+from train.tasks import TASKS
 
 log = logging.getLogger("train.export")
 OPSET = 17
@@ -150,7 +151,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.exported:
         args.exported.mkdir(parents=True, exist_ok=True)
-        found = [stage for stage in STAGES if (args.runs / stage / "last.pt").exists()]
+        found = [stage for stage in TASKS if (args.runs / stage / "last.pt").exists()]
         for stage, precision in itertools.product(found, ("fp32", "fp16")):
             log.info("%s", export_program(stage, args.runs / stage / "last.pt", args.exported, precision))
         return
@@ -160,7 +161,7 @@ def main() -> None:
     manifest = _read(index)
     if args.model != MODELS[0]:
         manifest = _with_shared(out, manifest)
-    for stage in STAGES:
+    for stage in TASKS:
         checkpoint = args.runs / stage / "last.pt"
         if not checkpoint.exists():
             continue

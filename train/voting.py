@@ -20,11 +20,11 @@ from ecg_trt.backends.base import TensorSpec
 from ecg_trt.backends.fake import FakeBackend
 from ecg_trt.inference import View, Views, vote
 from ecg_trt.types import Array
-from train.config import overrides, stage_config
+from train.data.batches import Batch, validation_sets
+from train.experiment import parse_overrides, stage_config
 from train.export import load_network
-from train.loop import Batch, validation_sets
 from train.losses import Criterion
-from train.run import TASKS
+from train.tasks import TASKS
 
 log = logging.getLogger("train.voting")
 Answers = list[dict[str, Array]]  # of one voter, one for each batch
@@ -75,7 +75,7 @@ def search(
         settings: as on the command line of a training: ``data.signals='DIR'``, ``log.validation_pages=16``.
         rounds: as `select` takes them.
     """
-    config = stage_config(stage, 0, Path("runs") / stage, overrides(list(settings)))
+    config = stage_config(stage, 0, Path("runs") / stage, parse_overrides(list(settings)))
     task, criterion = TASKS[stage], Criterion(config.loss)
     batches = [batch for group in validation_sets(task, config).values() for batch in group]
 

@@ -33,7 +33,7 @@ _LEAST_ON_INK = 0.6
 _CONTRAST = 0.2  # of what lies between paper and ink
 
 
-class UnfitPageError(ValueError):
+class InvalidPageError(ValueError):
     """A page whose truth cannot be known, with the reason."""
 
 
@@ -100,7 +100,7 @@ def read_kit_page(picture: Path, told: Path, px_per_mm: float) -> Page:
         px_per_mm: resolution of the result.
 
     Raises:
-        UnfitPageError: no such page, or truth and picture do not belong together.
+        InvalidPageError: no such page, or truth and picture do not belong together.
     """
     try:
         table = json.loads(told.read_text(encoding="utf-8"))
@@ -109,15 +109,15 @@ def read_kit_page(picture: Path, told: Path, px_per_mm: float) -> Page:
         record = _record(told)
         leads = [_lead(entry, frame, record) for entry in table["leads"]]
     except (InputError, ValueError, KeyError, TypeError, IndexError) as error:
-        if isinstance(error, UnfitPageError):
+        if isinstance(error, InvalidPageError):
             raise
-        raise UnfitPageError("picture or JSON cannot be read") from error
+        raise InvalidPageError("picture or JSON cannot be read") from error
     if not leads:
-        raise UnfitPageError("the JSON names no lead")
+        raise InvalidPageError("the JSON names no lead")
     rows = _rows(leads)
     page = _page(frame.straight(image, px_per_mm), px_per_mm, _sheet_mm(table, frame), rows, table)
     if _on_ink(page) < _LEAST_ON_INK:
-        raise UnfitPageError("the trace does not lie on ink")
+        raise InvalidPageError("the trace does not lie on ink")
     return page
 
 
@@ -125,12 +125,12 @@ def _frame(table: dict[str, Any], shape: Sequence[int]) -> _Frame:
     h, w = shape[:2]
     pad = float(table.get("pad_inches", 0) * table.get("resolution", 0))
     if abs(w - table["width"] - 2 * pad) > 2 or abs(h - table["height"] - 2 * pad) > 2:
-        raise UnfitPageError("the picture has another size than the JSON says")
+        raise InvalidPageError("the picture has another size than the JSON says")
     if table.get("crop"):
-        raise UnfitPageError("cropped: the points of the JSON do not follow")
+        raise InvalidPageError("cropped: the points of the JSON do not follow")
     x_grid, y_grid = float(table["x_grid"]), float(table["y_grid"])
     if not 0.98 < x_grid / y_grid < 1.02:
-        raise UnfitPageError("the lattice is not square")
+        raise InvalidPageError("the lattice is not square")
     points = [np.asarray(entry["plotted_pixels"], np.float64)[:, ::-1] for entry in table["leads"]]
     return _Frame(_turn(points), np.array([w / 2, h / 2]), pad, x_grid / 5)
 
@@ -161,7 +161,7 @@ def _lead(entry: dict[str, Any], frame: _Frame, record: Any) -> _Lead:
     names = {lead.upper(): lead for lead in LEADS}
     name = names.get(str(entry["lead_name"]).upper())
     if name is None:
-        raise UnfitPageError(f"unknown lead {entry['lead_name']!r}")
+        raise InvalidPageError(f"unknown lead {entry['lead_name']!r}")
     pen = frame.mm(entry["plotted_pixels"])
     text = frame.mm(list(entry["text_bounding_box"].values())).mean(0) if "text_bounding_box" in entry else None
     zero = float("nan")

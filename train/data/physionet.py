@@ -23,7 +23,7 @@ from ecg_trt.geometry.signal import seen_columns
 from ecg_trt.layout import LEADS, RECORD_SECONDS, upright
 from ecg_trt.stages.frames import TRACE_PX_PER_MM
 from ecg_trt.types import Array
-from train.data.kit import UnfitPageError
+from train.data.kit import InvalidPageError
 from train.data.samples import Sample
 
 _NAME = re.compile(r"(?P<id>.+)-\d{4}\.(png|jpg|jpeg)", re.IGNORECASE)
@@ -90,11 +90,11 @@ def read_leads(record: Record) -> tuple[Array, float]:
     """(12, n) mV, NaN where the page prints nothing, and the rate; a file that names none is taken to hold 10 s.
 
     Raises:
-        UnfitPageError: a file without all twelve leads.
+        InvalidPageError: a file without all twelve leads.
     """
     table = np.genfromtxt(record.csv, delimiter=",", names=True)
     if not set(LEADS) <= set(table.dtype.names or ()):
-        raise UnfitPageError("the CSV lacks leads")
+        raise InvalidPageError("the CSV lacks leads")
     leads = np.stack([table[lead] for lead in LEADS])
     return leads, record.fs or leads.shape[1] / RECORD_SECONDS
 
@@ -110,13 +110,13 @@ def flatten(picture: Path, record: Record, digitizer: Digitizer, least_db: float
             is left out whole.
 
     Raises:
-        UnfitPageError: the page cannot be read, or record and page do not agree.
+        InvalidPageError: the page cannot be read, or record and page do not agree.
     """
     leads, fs = read_leads(record)
     try:
         reading = digitizer.digitize_with_views(picture)
     except (PageError, InputError) as error:
-        raise UnfitPageError("the runtime cannot read it") from error
+        raise InvalidPageError("the runtime cannot read it") from error
     truth = np.full(reading.trace.ridge_row.shape, np.nan)
     agreeing: list[list[bool]] = []
     for k, strip in enumerate(reading.strips):
@@ -133,7 +133,7 @@ def flatten(picture: Path, record: Record, digitizer: Digitizer, least_db: float
             if db >= least_db:
                 truth[k, columns] = row
     if np.mean([agrees for row in agreeing for agrees in row]) < _LEAST_AGREEING:
-        raise UnfitPageError("page and record do not agree")
+        raise InvalidPageError("page and record do not agree")
     page = reading.page
     (sx, sy), (ox, oy) = page.px_per_mm, page.origin_mm
     rows = np.nan_to_num(truth).round().clip(0, page.seen.shape[0] - 1).astype(int)

@@ -6,6 +6,8 @@ paper.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -250,7 +252,7 @@ def caption_samples(
     return [_caption_crop(rng, page, hw, kind, shot) for _ in range(count)]
 
 
-def _any_setting(rng: np.random.Generator, is_printed: bool = True) -> dict[str, object]:
+def _any_setting(rng: np.random.Generator, is_printed: bool = True) -> dict[str, Any]:
     """The look of a page that prints its settings, all values alike."""
     return {"settings": is_printed, "paper_speed_mm_per_s": rng.choice(PAPER_SPEEDS_MM_PER_S),
             "gain_mm_per_mv": rng.choice(GAINS_MM_PER_MV)}  # fmt: skip
@@ -271,7 +273,8 @@ def _caption_crop(
         side = int(rng.integers(2))
         aim[side] = rng.choice([0.0, page.spec.size_mm[side], aim[side]])
     elif len(page.texts_mm) and (not words or rng.random() < _TEXT_SHARE):
-        aim = rng.uniform(*np.split(page.texts_mm[rng.integers(len(page.texts_mm))], 2))
+        box = page.texts_mm[rng.integers(len(page.texts_mm))]
+        aim = rng.uniform(box[:2], box[2:])
     elif words:
         far = rng.random() < _BESIDE_SHARE  # beside a setting stand numbers that look like one
         aim = np.array(words[rng.integers(len(words))].xy_mm) + rng.normal(0, [12.0, 3.0] if far else [2.0, 0.8])
@@ -314,7 +317,8 @@ def _trace_crop(rng: np.random.Generator, page: Page, shot: Shot, row: int, hw: 
     ppm_x, ppm_y = TRACE_PX_PER_MM
     h, w = hw
     strip = page.strips[row]
-    left = rng.uniform(*sorted((strip.x_mm[0] - 12, strip.x_mm[1] + 12 - w / ppm_x)))
+    low, high = sorted((strip.x_mm[0] - 12, strip.x_mm[1] + 12 - w / ppm_x))
+    left = rng.uniform(low, high)
     middle = strip.zero_y_mm + rng.normal(0, 1.0)
     u = left + np.arange(w) / ppm_x + _wobble(rng, w, ppm_x)
     lift = _wobble(rng, w, ppm_x)
@@ -339,9 +343,8 @@ def _trace_crop(rng: np.random.Generator, page: Page, shot: Shot, row: int, hw: 
     for segment in strip.segments:
         weight = weight + 3.0 * (np.abs(u - segment.x_mm[0]) < 1.0)
     if rng.random() < 0.5:
-        image, line, present, judged, seen, weight = (
-            image[:, ::-1], *(a[::-1] for a in (line, present, judged, seen, weight))
-        )  # fmt: skip
+        image, line, weight = image[:, ::-1], line[::-1], weight[::-1]
+        present, judged, seen = present[::-1], judged[::-1], seen[::-1]
     return {
         "image": np.ascontiguousarray(image), "row": np.ascontiguousarray(line.clip(0, h - 1), np.float32),
         "present": (present & seen).astype(np.float32), "judged": judged.astype(np.float32),

@@ -37,7 +37,7 @@ def build_network(stage: str, model: Model | None = None) -> UNet:
 
 def _timm() -> ModuleType:
     try:
-        import timm
+        import timm  # type: ignore[import-not-found]
     except (ImportError, RuntimeError) as error:  # RuntimeError: torchvision was built for another PyTorch
         fits = f"torch {torch.__version__} and the torchvision that was built for it"
         raise BackendUnavailableError(
@@ -83,6 +83,8 @@ class TimmEncoder(nn.Module):
         for key, usual in (("mean", (0.485, 0.456, 0.406)), ("std", (0.229, 0.224, 0.225))):
             value = 255 * torch.tensor(seen.get(key, usual)).reshape(1, 3, 1, 1)
             self.register_buffer(key, value, persistent=False)
+        self.mean: Tensor
+        self.std: Tensor
 
     def forward(self, x: Tensor) -> list[Tensor]:
         x = (x - self.mean) / self.std
