@@ -42,9 +42,9 @@ def test_the_command_says_the_weight_of_each_member(tmp_path: Path, caplog: pyte
     for name in ("a", "b"):
         torch.save({"ema": build_network("stage0").state_dict()}, tmp_path / f"{name}.pt")
     checkpoints = [str(tmp_path / f"{name}.pt") for name in ("a", "b")]
-    with caplog.at_level("INFO", "train.voting"):
+    with caplog.at_level("INFO", "train.ensemble"):
         ensemble.main(["stage0", *checkpoints, "--pages", "1", "--view", "0,0", "--view", "8,-16"])
-    lines = [record.getMessage() for record in caplog.records if record.name == "train.voting"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "train.ensemble"]
     assert len(lines) == 5
     shares, alone = zip(*((float(line.split()[0]), float(line.split()[-2])) for line in lines[:-1]), strict=True)
     assert sum(shares) == pytest.approx(1, abs=0.02)

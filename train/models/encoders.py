@@ -51,7 +51,7 @@ def _timm() -> ModuleType:
 class TimmEncoder(nn.Module):
     """(N, 3, H, W) in 0..255 to maps at stride 2, 4, 8 .. with the decoder's channels.
 
-    timm gives maps down to stride 32, some networks none at stride 2; levels that it lacks at either end are built here.
+    timm gives maps down to stride 32, some networks none at stride 2; missing levels at either end are built here.
 
     Args:
         name: of timm's network.
