@@ -101,7 +101,8 @@ class Trainer:
         schedule = self.config.schedule
         if schedule.steps:
             return min(1.0, self.step / schedule.steps)
-        return min(1.0, self.spent / (60 * (schedule.horizon or schedule.minutes)))
+        seconds = 60 * (schedule.horizon or schedule.minutes)
+        return min(1.0, self.spent / seconds) if seconds else 1.0
 
     def learning_rate(self) -> float:
         """Linear warm-up, then a cosine to the floor (Loshchilov and Hutter, SGDR, 2017, eq. 5)."""

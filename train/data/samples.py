@@ -87,9 +87,7 @@ def _trace_box(page: Page) -> tuple[float, float, float, float]:
     return x0 - 10, page.strips[0].zero_y_mm - 15, x1 + 10, page.strips[-1].zero_y_mm + 15
 
 
-def align_sample(
-    rng: np.random.Generator, source: PageSource, size: int = 512, kind: str | None = None
-) -> Sample:
+def align_sample(rng: np.random.Generator, source: PageSource, size: int = 512, kind: str | None = None) -> Sample:
     """Stage 0: a letterboxed photo (size, size, 3) and page, axes, log_scale at stride 8."""
     aspect = rng.choice([4 / 3, 16 / 9, 1.0, 3 / 4, 9 / 16, 1.3], p=[0.3, 0.3, 0.05, 0.15, 0.1, 0.1])
     w, h = (size, round(size / aspect)) if aspect >= 1 else (round(size * aspect), size)
@@ -151,7 +149,10 @@ def _photo_hw(rng: np.random.Generator, size_mm: tuple[float, float], px_per_mm:
 
 
 def rectify_samples(
-    rng: np.random.Generator, source: PageSource, hw: tuple[int, int] = (384, 384), count: int = 3,
+    rng: np.random.Generator,
+    source: PageSource,
+    hw: tuple[int, int] = (384, 384),
+    count: int = 3,
     kind: str | None = None,
 ) -> list[Sample]:
     """Stage 1: parts of a roughly aligned page at about 4 px/mm, and the maps of `STAGES["stage1"]` at stride 4."""
@@ -237,7 +238,10 @@ def _word_heat(uv: Array, xy_mm: tuple[float, float]) -> Array:
 
 
 def caption_samples(
-    rng: np.random.Generator, source: PageSource, hw: tuple[int, int] = CAPTION_HW, count: int = 12,
+    rng: np.random.Generator,
+    source: PageSource,
+    hw: tuple[int, int] = CAPTION_HW,
+    count: int = 12,
     kind: str | None = None,
 ) -> list[Sample]:
     """Captions: crops of a flat page at 8 px/mm around words, and `setting` at stride 4, -1 where words may be cut.
@@ -301,7 +305,10 @@ def _wobble(rng: np.random.Generator, n: int, px_per_mm: float) -> Array:
 
 
 def trace_samples(
-    rng: np.random.Generator, source: PageSource, hw: tuple[int, int] = (320, 384), count: int = 8,
+    rng: np.random.Generator,
+    source: PageSource,
+    hw: tuple[int, int] = (320, 384),
+    count: int = 8,
     kind: str | None = None,
 ) -> list[Sample]:
     """Stage 2: parts of strips of one page, with the pen's row in every column."""

@@ -57,9 +57,7 @@ _SUB_CELL = ("offset",)  # heads that a coarser level cannot answer: its cell do
 
 def conv(c_in: int, c_out: int, stride: int = 1) -> nn.Sequential:
     """3 x 3 convolution, batch norm and ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU(inplace=True)
-    )
+    return nn.Sequential(nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU(inplace=True))
 
 
 class Residual(nn.Module):
@@ -87,9 +85,7 @@ class UNet(nn.Module):
         widths, self.spec = spec.widths, spec
         self._build_encoder()
         self.last = max(0, spec.out_stride.bit_length() - 2)  # index of the finest decoder level
-        self.lift = nn.ModuleList(
-            nn.Conv2d(widths[i + 1], widths[i], 1) for i in range(self.last, len(widths) - 1)
-        )
+        self.lift = nn.ModuleList(nn.Conv2d(widths[i + 1], widths[i], 1) for i in range(self.last, len(widths) - 1))
         self.join = nn.ModuleList(
             nn.Sequential(conv(widths[i], widths[i]), conv(widths[i], widths[i]))
             for i in range(self.last, len(widths) - 1)
