@@ -1,4 +1,4 @@
-"""Exports the averaged weights of a run to the package: `python -m train.export --runs runs`.
+"""Export of averaged weights to the package: `python -m train.export --runs runs`.
 
 Each network becomes `ecg_trt/weights/stageN.onnx` (opset 17, FP32, uint8 RGB in), compared with PyTorch before it
 replaces the one that is there; `manifest.json` holds the hashes. `--exported DIR` writes exported programs instead, in
@@ -27,6 +27,7 @@ from ecg_trt.types import Array
 from ecg_trt.weights import FOLDER, MANIFEST
 from train.config import Model
 from train.models import STAGES, UNet, build_network, count_macs
+from train.tasks import TASKS
 
 log = logging.getLogger("train.export")
 OPSET = 17
@@ -35,7 +36,7 @@ _TOLERANCE = 2e-3  # logits; the folded batch norms round differently
 
 
 class _Named(nn.Module):
-    """The network with its outputs as a tuple, as the exporter wants them."""
+    """Network with a tuple of outputs, as the exporter needs it."""
 
     def __init__(self, model: nn.Module, names: tuple[str, ...]) -> None:
         super().__init__()
@@ -47,7 +48,7 @@ class _Named(nn.Module):
 
 
 def load_network(stage: str, checkpoint: Path) -> tuple[UNet, tuple[str, ...]]:
-    """The averaged network of a run, and its outputs' names."""
+    """Load the averaged network of a run, and its outputs' names."""
     saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
     network = Model(**saved.get("network", {}))
     spec, model = STAGES[stage], build_network(stage, replace(network, pretrained=False, deep_supervision=0)).eval()
@@ -56,7 +57,7 @@ def load_network(stage: str, checkpoint: Path) -> tuple[UNet, tuple[str, ...]]:
 
 
 def export(stage: str, checkpoint: Path, target: Path) -> float:
-    """Writes one network, its weights rounded; returns the greatest difference from PyTorch on random pixels."""
+    """Write one network, its weights rounded; give the greatest difference from PyTorch on random pixels."""
     model, names = load_network(stage, checkpoint)
     named = _Named(model, names).eval()
     image = torch.randint(0, 256, (1, *STAGES[stage].input_hw, 3), dtype=torch.uint8)
@@ -67,27 +68,26 @@ def export(stage: str, checkpoint: Path, target: Path) -> float:
                       dynamo=False)  # fmt: skip
     with torch.no_grad():
         expected = [answer.numpy() for answer in named(image)]
-    worst = _off(part, image, names, expected)
+    worst = _difference(part, image, names, expected)
     if worst > _TOLERANCE:
         raise RuntimeError(f"{stage}: ONNX Runtime differs from PyTorch by {worst:.2e}, expected {_TOLERANCE:.0e}")
     _shorten(part)
-    worst = _off(part, image, names, expected)
+    worst = _difference(part, image, names, expected)
     part.replace(target)
     return worst
 
 
-def _off(path: Path, image: torch.Tensor, names: tuple[str, ...], expected: list[Array]) -> float:
-    """Greatest difference of what an ONNX file answers."""
+def _difference(path: Path, image: torch.Tensor, names: tuple[str, ...], expected: list[Array]) -> float:
+    """Greatest difference of the outputs of an ONNX file from expected ones."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     got = session.run(list(names), {"image": image.numpy()})
     return max(float(np.abs(g - e).max()) for g, e in zip(got, expected, strict=True))
 
 
 def _shorten(path: Path) -> None:
-    """Rounds the weights of an ONNX file to the 10 bits after the point that FP16 has; they stay FP32.
+    """Round the weights of an ONNX file to the 10 bits after the point that FP16 has; they stay FP32.
 
-    An engine in FP16 has no more, the answers change less than by its own rounding, and what is left of the bits packs
-    to half the size.
+    An engine in FP16 has no more, the outputs change less than by its own rounding, and the file compresses to half.
     """
     model = onnx.load(path)
     for weight in model.graph.initializer:
@@ -99,7 +99,7 @@ def _shorten(path: Path) -> None:
 
 
 def export_program(stage: str, checkpoint: Path, folder: Path, precision: str) -> Path:
-    """Writes one network as an exported program of the plan's shapes; returns its path."""
+    """Write one network as an exported program of the plan's shapes; give its path."""
     model, names = load_network(stage, checkpoint)
     if precision == "fp16":
         halve(model)
@@ -110,7 +110,7 @@ def export_program(stage: str, checkpoint: Path, folder: Path, precision: str) -
 
 
 def halve(model: UNet) -> None:
-    """FP16 within, FP32 at both ends: a heatmap rounded to FP16 has ties."""
+    """Convert to FP16 within and FP32 at both ends: a heatmap rounded to FP16 has ties."""
     model.half()
     model.entrance.register_forward_pre_hook(lambda _, args: (args[0].half(),))
     for head in (model.head, *([model.column] if model.spec.column_head else [])):
@@ -119,7 +119,7 @@ def halve(model: UNet) -> None:
 
 
 def main() -> None:
-    """Exports every stage that has a checkpoint."""
+    """Export every stage that has a checkpoint."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=Path, default=Path("runs"))
@@ -128,7 +128,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.exported:
         args.exported.mkdir(parents=True, exist_ok=True)
-        found = [stage for stage in STAGES if (args.runs / stage / "last.pt").exists()]
+        found = [stage for stage in TASKS if (args.runs / stage / "last.pt").exists()]
         for stage, precision in itertools.product(found, ("fp32", "fp16")):
             log.info("%s", export_program(stage, args.runs / stage / "last.pt", args.exported, precision))
         return
@@ -136,7 +136,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     index = out / MANIFEST
     manifest: dict[str, dict[str, str]] = json.loads(index.read_text()) if index.exists() else {}
-    for stage in STAGES:
+    for stage in TASKS:
         checkpoint = args.runs / stage / "last.pt"
         if not checkpoint.exists():
             continue

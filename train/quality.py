@@ -1,9 +1,9 @@
-"""Fits what the quality of a lead rests on: `python -m train.quality --pages 300`.
+"""Fit of the quality model: `python -m train.calibrate_quality --pages 300`.
 
-Synthetic pages, and pictures to be refused, go through the digitizer; what speaks for and against each reading is kept
-in an .npz together with the reading's true SNR, and a few dozen coefficients are fitted to it. The networks in
+Synthetic pages, and pictures to be rejected, go through the digitizer; the features of each reading are kept in an .npz
+together with its true SNR, and a few dozen coefficients are fitted to them. The networks in
 `ecg_trt/weights` are those that are calibrated: after a new export, this is run again, and finds by their hashes that
-the features have to be measured anew. A run that was cut short goes on where it was; `--fit-only` measures nothing.
+the features have to be measured anew. An interrupted run is continued; `--fit-only` measures nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ecg_trt.synth.sample import make_sample
 from ecg_trt.types import Array
 from ecg_trt.weights import FOLDER
 
-log = logging.getLogger("train.quality")
+log = logging.getLogger("train.calibrate_quality")
 SEED = 30_000_000  # neither training's nor a benchmark's
 _HARDLY_LOST = 0.02  # share of a lead that counts as whole
 _MISREAD_DB = 5.0  # pages below it were read at a wrong scale, under wrong names, or not at all
@@ -38,7 +38,7 @@ _FOREIGN_SHARE = 0.05  # of all readings; in the fit they are many more
 _CUTS = (0.02, 0.04, 0.06, 0.09, *np.linspace(0.12, 1, 12)[:-1])  # of the predictions: few are bad, and matter
 _FOLDS = 8
 _SAVE_EVERY, _CUT_EVERY = 20, 10
-# Which way each feature may pull: 1 up, -1 down, 0 either. What is known beforehand need not be learned from few pages.
+# Sign of each feature's weight: 1 up, -1 down, 0 either. Known signs need not be learned from few pages.
 # Waves that are too wide or too high speak against a speed or a gain only where that was assumed.
 _SNR = {"unsure": -1, "unsure_steep": -1, "unseen": -1, "height": 1, "fineness": -1, "contradiction": -1,
         "page_unsure_steep": -1, "page_unseen": -1, "laws": -1, "repeats": -1, "lattice_off": -1, "lattice_known": 1,
@@ -56,13 +56,13 @@ _FOREIGN = {"page_unsure": 1, "page_unsure_steep": 1, "page_unseen": 1, "page_he
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """What was measured.
+    """Features and powers that were measured.
 
     Attributes:
         features: (n, 12, F), NaN for leads that are not printed, and for pictures that were not answered.
         signal: (n, 12) power of the truth, mV^2, NaN for pictures without one.
         noise: (n, 12) power of the error.
-        foreign: (n,) bool, pictures to be refused.
+        foreign: (n,) bool, non-ECG pictures to be rejected.
         name: (n,) of each picture.
     """
 
@@ -89,14 +89,14 @@ class Readings:
             return np.asarray(10 * np.log10(signal / noise))
 
     def leads(self) -> tuple[Array, Array, Array, Array]:
-        """All leads that were printed and answered: features (m, F), SNR (m,) dB, picture (m,), whether whole (m,)."""
+        """Leads that were printed and read: features (m, F), SNR (m,) dB, picture (m,), wholeness (m,) bool."""
         ok = np.isfinite(self.features).all(-1) & (self.signal > 0)
         db = 10 * np.log10(self.signal[ok] / np.maximum(self.noise[ok], 1e-9))
         return self.features[ok], db.clip(*_RANGE_DB), np.nonzero(ok)[0], self.whole[ok]
 
 
 def measure(digitizer: Digitizer, image: Array, truth: Array | None, fs: float) -> tuple[Array, Array, Array]:
-    """Features (12, F) of one picture's reading, powers (12,) of truth and error; NaN where there is none."""
+    """Measure features (12, F) of one picture's reading, powers (12,) of truth and error; NaN where there is none."""
     features, signal, noise = np.full((12, len(FEATURES)), np.nan), np.full(12, np.nan), np.full(12, np.nan)
     try:
         reading = digitizer.read(image)
@@ -110,7 +110,7 @@ def measure(digitizer: Digitizer, image: Array, truth: Array | None, fs: float) 
 
 
 def pictures(pages: int, negatives: int, seed: int) -> Iterator[tuple[str, Callable[[], tuple[Array, Array | None]]]]:
-    """Names, and what draws the picture and its truth (12, n) in mV at 500 Hz."""
+    """Names, and functions that draw the picture and its truth (12, n) in mV at 500 Hz."""
 
     def page(number: int) -> tuple[Array, Array]:
         image, truth = make_sample(number, kind=None)
@@ -132,13 +132,13 @@ def pictures(pages: int, negatives: int, seed: int) -> Iterator[tuple[str, Calla
 
 
 def collect(path: Path, pages: int, negatives: int, seed: int, threads: int) -> Readings:
-    """Measures what `path` does not hold yet, writing it from time to time."""
+    """Measure the pictures that `path` does not hold yet, writing it from time to time."""
     rows = _load(path)
     wanted = list(pictures(pages, negatives, seed))
     left = [(name, draw) for name, draw in wanted if name not in rows]
     log.info("%d pictures, %d of them measured before", len(wanted), len(wanted) - len(left))
     start = time.monotonic()
-    with Digitizer(threads=threads, calibration=_nothing_known()) as digitizer:
+    with Digitizer(RuntimeOptions(threads=threads), calibration=_nothing_known()) as digitizer:
         for k, (name, draw) in enumerate(left):
             image, truth = draw()
             rows[name] = measure(digitizer, image, truth, 500.0)
@@ -149,13 +149,13 @@ def collect(path: Path, pages: int, negatives: int, seed: int, threads: int) -> 
 
 
 def _nothing_known() -> Calibration:
-    """Refuses nothing, so that everything is measured."""
+    """Calibration that rejects nothing, so that everything is measured."""
     line = Line((), np.zeros(0), np.ones(0), np.zeros(0), 0.0)
     return Calibration(line, line, 0.0, line, np.array([[0.0, 1.0], [0.0, 1.0]]), 1.0)
 
 
 def _identity() -> str:
-    """Changes with the networks and with the features' names: one that comes to mean something else is renamed."""
+    """Identity of networks and features: measurements of others are not used."""
     return json.dumps([reading_weights(), FEATURES])
 
 
@@ -182,15 +182,15 @@ def _readings(rows: Mapping[str, tuple[Array, Array, Array]]) -> Readings:
     return Readings(features, signal, noise, np.array([not name.startswith("page ") for name in names]), names)
 
 
-def _fitted(x: Array, y: Array, weight: Array, signs: Mapping[str, int], price: float, *, odds: bool) -> Line:
-    """Weighted least squares, or logistic regression, with a price on large weights and bounds on their signs.
+def _fitted(x: Array, y: Array, weight: Array, signs: Mapping[str, int], penalty: float, *, odds: bool) -> Line:
+    """Weighted least squares, or logistic regression, with a penalty on large weights and bounds on their signs.
 
     Args:
         x: (n, F).
         y: (n,) values, or 0 and 1.
         weight: (n,).
-        signs: features and the way they may pull.
-        price: of the squares of the weights.
+        signs: features and the signs of their weights.
+        penalty: on the squares of the weights.
         odds: logistic regression.
     """
     columns = [FEATURES.index(name) for name in signs]
@@ -204,7 +204,7 @@ def _fitted(x: Array, y: Array, weight: Array, signs: Mapping[str, int], price: 
         else:
             miss, slope = 0.5 * (value - y) ** 2, value - y
         held = np.r_[w[:-1], 0.0]
-        return float(weight @ miss + 0.5 * price * held @ held), design.T @ (weight * slope) + price * held
+        return float(weight @ miss + 0.5 * penalty * held @ held), design.T @ (weight * slope) + penalty * held
 
     bounds = [(0 if sign > 0 else None, 0 if sign < 0 else None) for sign in signs.values()]
     w = minimize(loss, np.zeros(len(columns) + 1), jac=True, method="L-BFGS-B", bounds=[*bounds, (None, None)]).x
@@ -215,7 +215,7 @@ def fit(readings: Readings) -> Calibration:
     """The calibration of some readings, its knots still straight."""
     x, y, page, whole = readings.leads()
     page_db = readings.page_db()[page]
-    misread, is_told = page_db < _MISREAD_DB, np.isfinite(page_db)
+    misread, is_known = page_db < _MISREAD_DB, np.isfinite(page_db)
     sound, one = whole & ~misread, np.ones(len(y))
     known = readings.answered & np.isfinite(readings.features).any((1, 2))
     pages = np.stack([np.nanmean(f, axis=0) for f in readings.features[known]])
@@ -223,7 +223,7 @@ def fit(readings: Readings) -> Calibration:
     share = _FOREIGN_SHARE / max(foreign.mean(), 1e-9)
     return Calibration(
         snr=_fitted(x[sound], y[sound], one[sound], _SNR, 30.0, odds=False),
-        misread=_fitted(x[is_told], misread[is_told].astype(float), one[is_told], _MISREAD, 10.0, odds=True),
+        misread=_fitted(x[is_known], misread[is_known].astype(float), one[is_known], _MISREAD, 10.0, odds=True),
         misread_db=float(y[misread].mean()) if misread.any() else 0.0,
         foreign=_fitted(pages, foreign, np.where(foreign > 0, share, 1.0), _FOREIGN, 0.3, odds=True),
         knots_db=np.array([_RANGE_DB, _RANGE_DB]),
@@ -232,7 +232,7 @@ def fit(readings: Readings) -> Calibration:
 
 
 def held_out(readings: Readings) -> tuple[Array, Array, Array, Array]:
-    """SNR (m,) of leads as told by other pages, the true one (m,), their fold (m,), and foreignness (n,) of all."""
+    """Predict each fold from the others: SNR (m,) of leads, true SNR (m,), fold (m,), and non-ECG score (n,) of all."""
     x, y, page, _ = readings.leads()
     folds = np.arange(len(readings.name)) % _FOLDS
     raw, foreign = np.zeros(len(y)), np.ones(len(readings.name))
@@ -262,10 +262,10 @@ def knots(raw: Array, y: Array) -> Array:
 
 
 def main() -> None:
-    """Measures, fits, and writes `ecg_trt/weights/quality.json`."""
+    """Measure, fit, and write `ecg_trt/weights/quality.json`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pages", type=int, default=300)
-    parser.add_argument("--negatives", type=int, default=3, help="pictures of each kind that is to be refused")
+    parser.add_argument("--negatives", type=int, default=3, help="pictures of each kind that is to be rejected")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--threads", type=int, default=0, help="of the networks, 0 for all cores")
     parser.add_argument("--features", type=Path, default=Path("runs/quality/features.npz"))
@@ -284,7 +284,7 @@ def main() -> None:
 
 
 def report(readings: Readings, predicted: Array, y: Array, foreign: Array, most: float) -> None:
-    """Says how well pages that were left out are told."""
+    """Log how well pages that were left out of the fit are predicted."""
     log.info("%d pages answered of %d; %d leads", (readings.answered & ~readings.foreign).sum(),
              (~readings.foreign).sum(), len(y))  # fmt: skip
     for low in range(-5, 30, 5):
@@ -293,7 +293,7 @@ def report(readings: Readings, predicted: Array, y: Array, foreign: Array, most:
             log.info("predicted %3d to %3d dB: %4d leads, mean %5.1f, true %5.1f", low, low + 5, mine.sum(),
                      predicted[mine].mean(), y[mine].mean())  # fmt: skip
     good = ~readings.foreign & (readings.page_db() > _MISREAD_DB)
-    log.info("refused: %d of %d pages read above 5 dB; answered: %d of %d pictures without an ECG",
+    log.info("rejected: %d of %d pages read above 5 dB; accepted: %d of %d pictures without an ECG",
              (foreign[good] > most).sum(), good.sum(), (foreign[readings.foreign] <= most).sum(),
              readings.foreign.sum())  # fmt: skip
 

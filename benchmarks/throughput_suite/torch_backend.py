@@ -1,8 +1,6 @@
 """The package's networks by PyTorch, as a `Backend` for the same `Digitizer`.
 
-The package ships its weights as ONNX alone. The exporter folded the batch norms and renamed what it folded, but it
-wrote the convolutions in the order in which they run; so they are paired with the modules in that order, and every
-shape, and every name that survived, is compared.
+The package ships its weights as ONNX alone; `train.models.shipped` brings them back to PyTorch.
 """
 
 from __future__ import annotations
@@ -10,78 +8,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ecg_trt.backends.base import check_feed, closed_error
 from ecg_trt.closeable import Closeable
-from ecg_trt.errors import BackendUnavailableError, WeightsError
+from ecg_trt.errors import BackendUnavailableError
 from ecg_trt.networks import NETWORKS
 from ecg_trt.types import Array, TensorSpec
-from ecg_trt.weights import weights_path
-
-if TYPE_CHECKING:
-    from train.models import UNet
-
-_SMALLEST_PX = 64  # an image of this side goes through all networks
-
-
-def load_network(stage: str) -> UNet:
-    """The module of a stage with the shipped weights, batch norms folded, in FP32 on the CPU.
-
-    Raises:
-        WeightsError: the ONNX and the module are not of one make.
-        ImportError: torch or onnx is not installed.
-    """
-    import onnx
-    from onnx import numpy_helper
-    from torch import from_numpy, nn
-
-    from train.models import build_network
-
-    graph = onnx.load(str(weights_path(stage))).graph
-    weights = {w.name: numpy_helper.to_array(w) for w in graph.initializer}
-    model = build_network(stage).eval()
-    for block in [m for m in model.modules() if isinstance(m, nn.Sequential)]:
-        if len(block) > 1 and isinstance(block[1], nn.BatchNorm2d):
-            block[1] = nn.Identity()
-    modules = _in_running_order(model)
-    nodes = [node for node in graph.node if node.op_type == "Conv"]
-    if len(nodes) != len(modules):
-        raise _unlike(stage, f"{len(nodes)} convolutions in the ONNX", f"{len(modules)}")
-    for node, (name, conv) in zip(nodes, modules, strict=True):
-        weight, bias = (weights[source] for source in node.input[1:3])
-        if weight.shape != tuple(conv.weight.shape) or bias.shape != weight.shape[:1]:
-            raise _unlike(stage, f"{node.name} of {weight.shape}", f"{name} of {tuple(conv.weight.shape)}")
-        if node.input[1].startswith("model.") and node.input[1] != f"model.{name}.weight":
-            raise _unlike(stage, f"weights named {node.input[1]}", f"model.{name}.weight")
-        conv.weight = nn.Parameter(from_numpy(weight.copy()), requires_grad=False)
-        conv.bias = nn.Parameter(from_numpy(bias.copy()), requires_grad=False)
-    return model
-
-
-def _in_running_order(model: UNet) -> list[tuple[str, Any]]:
-    """Names and modules of the convolutions, as they run."""
-    import torch
-    from torch import nn
-
-    ran: list[tuple[str, Any]] = []
-    hooks = [
-        module.register_forward_hook(lambda module, _in, _out, name=name: ran.append((name, module)))
-        for name, module in model.named_modules()
-        if isinstance(module, (nn.Conv1d, nn.Conv2d))
-    ]
-    with torch.inference_mode():
-        model(torch.zeros(1, _SMALLEST_PX, _SMALLEST_PX, 3, dtype=torch.uint8))
-    for hook in hooks:
-        hook.remove()
-    return ran
-
-
-def _unlike(stage: str, got: str, expected: str) -> WeightsError:
-    return WeightsError(f"The shipped {stage} cannot be run by torch", got=got, expected=expected,
-                        mend="Bring train/models and ecg_trt/weights to the same commit.")  # fmt: skip
 
 
 class TorchBackend(Closeable):
@@ -107,10 +42,11 @@ class TorchBackend(Closeable):
             import torch
 
             from train.export import halve
+            from train.models.shipped import load_folded
 
             if device == "cuda" and not torch.cuda.is_available():
                 raise unavailable("torch", "no CUDA")
-            model = load_network(stage)
+            model = load_folded(stage)
         except ImportError as error:
             raise unavailable("torch", f"{error.name} is not installed") from error
         self.name = "-".join(["torch", "compile" if compiled else "eager", precision])

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from benchmarks.throughput_suite.torch_backend import load_network, unavailable
+from benchmarks.throughput_suite.torch_backend import unavailable
 from ecg_trt.backends.base import check_feed, closed_error
 from ecg_trt.backends.runtime import Runtime
 from ecg_trt.closeable import Closeable
@@ -55,8 +55,9 @@ def prepare_network(stage: str, options: TorchOptions) -> Any:
     import torch
 
     from train.export import halve
+    from train.models.shipped import load_folded
 
-    model: Any = load_network(stage)
+    model: Any = load_folded(stage)
     if options.precision == "fp16":
         halve(model)
     model = model.to(options.device)

@@ -17,7 +17,7 @@ class Ensemble(Wrapped):
 
     Args:
         backends: run the networks.
-        weights: of the networks, as `train.voting` finds them; all alike if None.
+        weights: of the networks, as `train.ensemble` finds them; all alike if None.
         ops: fetches pictures from where they lie; None where all are numpy arrays.
 
     Raises:

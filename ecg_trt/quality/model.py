@@ -1,4 +1,4 @@
-"""From features to decibels: the calibration that `train/quality.py` fits on synthetic pages.
+"""From features to decibels: the calibration that `train/calibrate_quality.py` fits on synthetic pages.
 
 A lead's signal-to-noise ratio is expected to be what leads with such features had where the page was read at its right
 scale and under its right names, weighed against the chance that it was not.
@@ -153,7 +153,7 @@ def from_dict(values: Mapping[str, object]) -> Calibration:
             "The calibration of the quality cannot be used",
             got=f"{type(error).__name__}: {error}",
             expected="the features that this version measures",
-            mend="Install ecg_trt again, or fit it anew with `python -m train.quality`.",
+            mend="Install ecg_trt again, or fit it anew with `python -m train.calibrate_quality`.",
         ) from error
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from benchmarks.throughput_suite.ort_cuda_backend import OrtCudaBackend
-from benchmarks.throughput_suite.torch_backend import TorchBackend, load_network
+from benchmarks.throughput_suite.torch_backend import TorchBackend
 from ecg_trt.backends.base import static_hw
 from ecg_trt.backends.ort import OrtBackend
-from ecg_trt.errors import BackendError, BackendUnavailableError, WeightsError
+from ecg_trt.errors import BackendError, BackendUnavailableError
 from ecg_trt.networks import NETWORKS
 from ecg_trt.types import Array
 from ecg_trt.weights import weights_path
@@ -89,13 +89,6 @@ def test_onnx_runtime_bound_is_onnx_runtime(expected: Expected) -> None:
     assert gap(reference, got) < 1e-3
     with pytest.raises(BackendError, match="closed"):
         backend.infer(feed)
-
-
-def test_weights_of_another_make_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("torch")
-    monkeypatch.setattr("benchmarks.throughput_suite.torch_backend.weights_path", lambda stage: weights_path("stage2"))
-    with pytest.raises(WeightsError, match="cannot be run by torch"):
-        load_network("stage1")
 
 
 def test_without_cuda_they_say_so() -> None:

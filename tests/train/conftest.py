@@ -1,4 +1,4 @@
-"""What tests of training share."""
+"""Fixtures of the tests of training."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Compute on one thread: beside other busy processes, PyTorch's threads wait for one another and take minutes."""
+    torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from train import stage2  # noqa: E402
 from train.data.echo import EchoBuffer, photometric  # noqa: E402
+from train.tasks import trace  # noqa: E402
 
 
 def test_the_oldest_samples_leave_first() -> None:
@@ -47,7 +47,7 @@ def test_the_pen_moves_with_its_row(seed: int) -> None:
     image[:, rows[inside].round().long(), torch.arange(60)[inside]] = 0
     truth = {"row": rows.clamp(0, 79).expand(2, -1).clone(), "present": torch.ones(2, 60),
              "judged": inside.float().expand(2, -1).clone(), "weight": torch.ones(2, 60)}  # fmt: skip
-    got, found = stage2.vary(image, truth)
+    got, found = trace.vary(image, truth)
     judged = found["judged"][0] > 0
     assert 20 < int(judged.sum()) < 60
     darkest = got[0].float().mean(-1).argmin(0)

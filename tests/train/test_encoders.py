@@ -14,14 +14,15 @@ torch = pytest.importorskip("torch")
 from torch import Tensor  # noqa: E402
 
 from ecg_trt.errors import BackendUnavailableError, OptionError  # noqa: E402
-from train import export, stage0  # noqa: E402
-from train.config import Model, stage_config  # noqa: E402
-from train.distributed import World  # noqa: E402
+from train import export  # noqa: E402
+from train.config import Model  # noqa: E402
+from train.experiment import stage_config  # noqa: E402
+from train.hardware import open_fabric  # noqa: E402
 from train.loop import Trainer  # noqa: E402
 from train.models import STAGES, build_network  # noqa: E402
+from train.tasks import TASKS  # noqa: E402
 
 ENCODERS = ("resnet18", "resnet34", "resnet50", "seresnext50_32x4d", "convnext_tiny", "hrnet_w18")
-CPU = World(0, 1, torch.device("cpu"))
 
 
 def _batch(size: int = 64) -> tuple[Tensor, dict[str, Tensor]]:
@@ -34,14 +35,16 @@ def _batch(size: int = 64) -> tuple[Tensor, dict[str, Tensor]]:
 
 def _trainer(out: Path, **layers: dict[str, object]) -> Trainer:
     schedule = {"warmup": 1, "steps": 10}
-    return Trainer(stage0.TASK, stage_config("stage0", 0, out, {"schedule": schedule, **layers}), CPU)
+    hardware = {"device": "cpu", "precision": "fp32"}
+    config = stage_config("stage0", 0, out, {"schedule": schedule, "hardware": hardware, **layers})
+    return Trainer(TASKS["stage0"], config, open_fabric(config))
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_two_steps_with_every_encoder(encoder: str, timm: ModuleType, tmp_path: Path) -> None:
     trainer = _trainer(tmp_path, model={"encoder": encoder})
     image, truth = _batch()
-    losses = [trainer.train_step(image, truth)[0]["loss"] for _ in range(2)]
+    losses = [trainer.train_step((image, truth))[0]["loss"] for _ in range(2)]
     assert losses[1] < losses[0]
     assert all(p.grad is not None for p in trainer.model.head.parameters())
     assert trainer.model.entrance is trainer.model.encoder
@@ -112,7 +115,7 @@ def test_deep_supervision_answers_in_training_alone(stage: str) -> None:
 def test_deep_supervision_lowers_the_loss_and_is_dropped_at_export(tmp_path: Path) -> None:
     trainer = _trainer(tmp_path, model={"deep_supervision": 2})
     image, truth = _batch()
-    losses = [trainer.train_step(image, truth)[0]["loss"] for _ in range(4)]
+    losses = [trainer.train_step((image, truth))[0]["loss"] for _ in range(4)]
     assert losses[-1] < losses[0]
     trainer.save()
     model, names = export.load_network("stage0", tmp_path / "last.pt")
@@ -127,8 +130,9 @@ def test_precision_is_what_was_asked_for(precision: str, tmp_path: Path) -> None
     trainer.model.stem[0][0].register_forward_hook(lambda *args: kinds.append(args[2].dtype))
     image, truth = _batch()
     # The first scales of FP16 are too large; such steps are left out until one fits.
-    losses = [trainer.train_step(image, truth)[0]["loss"] for _ in range(12 if precision == "fp16" else 3)]
+    losses = [trainer.train_step((image, truth))[0]["loss"] for _ in range(12 if precision == "fp16" else 3)]
     assert set(kinds) == {{"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]}
     assert losses[-1] < losses[0]
-    assert trainer.scaler.is_enabled() == (precision == "fp16")
+    scaler = getattr(trainer.fabric.strategy.precision, "scaler", None)
+    assert (scaler is not None) == (precision == "fp16")
     assert {p.dtype for p in trainer.model.parameters()} == {torch.float32}

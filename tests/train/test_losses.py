@@ -11,9 +11,8 @@ from torch import Tensor  # noqa: E402
 from ecg_trt.errors import OptionError  # noqa: E402
 from ecg_trt.layout import SETTING_WORDS  # noqa: E402
 from ecg_trt.stages.scaling import caption_middle  # noqa: E402
-from train import caption, stage0, stage1, stage2  # noqa: E402
-from train.config import STAGES  # noqa: E402
 from train.losses import LOSSES, Criterion, Target, expected_row  # noqa: E402
+from train.tasks import TASKS, align, caption, rectify, trace  # noqa: E402
 
 MAPS = sorted(LOSSES["logit"])
 ROWS = ("l1", "difference_l1", "snr", "stft")
@@ -202,7 +201,7 @@ def test_stage_0_is_asked_what_it_always_was() -> None:
     weight = truth["page"] / truth["page"].sum()
     axes, scale = (((out[k] - truth[k]).abs().sum(1, keepdim=True) * weight).sum() for k in ("axes", "log_scale"))
     expected = _soft_bce(out["page"], truth["page"]) + axes + 2 * scale
-    torch.testing.assert_close(Criterion(STAGES["stage0"]["loss"])(out, stage0.targets(truth))[0], expected)
+    torch.testing.assert_close(Criterion(TASKS["stage0"].loss)(out, align.targets(truth))[0], expected)
 
 
 def test_stage_1_is_asked_what_it_always_was() -> None:
@@ -216,7 +215,7 @@ def test_stage_1_is_asked_what_it_always_was() -> None:
     expected = 4 * offset / near.sum()
     expected = expected + sum(weight * _focal(out[name], truth[name]) for name, weight in peaks.items())
     expected = expected + sum(weight * _soft_bce(out[name], truth[name]) for name, weight in areas.items())
-    torch.testing.assert_close(Criterion(STAGES["stage1"]["loss"])(out, stage1.targets(truth))[0], expected)
+    torch.testing.assert_close(Criterion(TASKS["stage1"].loss)(out, rectify.targets(truth))[0], expected)
 
 
 def test_stage_2_is_asked_what_it_always_was() -> None:
@@ -235,7 +234,7 @@ def test_stage_2_is_asked_what_it_always_was() -> None:
     snr = torch.log10(((error**2).sum(1) + 10) / power).mean()
     presence = F.binary_cross_entropy_with_logits(out["presence"], truth["present"], reduction="none") * truth["judged"]
     expected = entropy + 0.5 * l1 / 4.5 + 0.5 * step / 4.5 + 0.25 * snr + presence.mean()
-    torch.testing.assert_close(Criterion(STAGES["stage2"]["loss"])(out, stage2.targets(truth))[0], expected)
+    torch.testing.assert_close(Criterion(TASKS["stage2"].loss)(out, trace.targets(truth))[0], expected)
 
 
 def test_what_a_caption_is_asked_for() -> None:

@@ -18,16 +18,15 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from ecg_trt.errors import OptionError  # noqa: E402
-from tests.train.own_pages import write_kit_page  # noqa: E402
+from tests.train.user_pages import write_kit_page  # noqa: E402
 from train import run as command  # noqa: E402
-from train.config import Experiment  # noqa: E402
 from train.data.samples import Sample, align_sample  # noqa: E402
-from train.distributed import World  # noqa: E402
+from train.experiment import Experiment  # noqa: E402
+from train.hardware import open_fabric  # noqa: E402
 from train.loop import Trainer, fit, read_checkpoint  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # TensorBoard warns about itself
 ROOT = Path(__file__).parents[2]
-CPU = World(0, 1, torch.device("cpu"))
 TINY = """
 stages = ["stage0"]
 [schedule]
@@ -101,7 +100,7 @@ def test_a_schedule_begins_with_the_weights_of_another(tiny: Path) -> None:
     words = ["schedules.first.steps=2", "schedules.second={steps=1, after='first'}"]
     first, _ = command.run(Experiment.load(tiny, words))
     config = Experiment.load(tiny, words).runs()[1]
-    fresh = Trainer(command.TASKS["stage0"], replace(config, out=str(tiny.parent / "fresh")), CPU)
+    fresh = Trainer(command.TASKS["stage0"], replace(config, out=str(tiny.parent / "fresh")), open_fabric(config))
     assert fresh.step == 0
     assert _same(dict(fresh.model.state_dict()), read_checkpoint(first)["ema"])
 
@@ -112,7 +111,7 @@ def test_a_pause_changes_nothing(tiny: Path) -> None:
     command.run(Experiment.load(tiny, [*parts, "schedule.steps=3"]))
     # The cosine of three steps ends earlier: the same weights come only from the same schedule.
     config = Experiment.load(tiny, [f"out={tiny.parent / 'paused'}"]).runs()[0]
-    fit(command.TASKS["stage0"], config, CPU, call_minutes=0)
+    fit(command.TASKS["stage0"], config, open_fabric(config), call_minutes=0)
     assert read_checkpoint(Path(config.out) / "last.pt")["step"] == 1
     (paused,) = command.run(Experiment.load(tiny, [f"out={tiny.parent / 'paused'}"]))
     assert _same(_state(paused), _state(whole))
@@ -136,7 +135,7 @@ def test_a_wrong_loss_is_told_before_anything_is_trained(tiny: Path, capsys: pyt
 
 def test_a_drawn_batch_is_shown_several_times(tiny: Path) -> None:
     (path,) = command.run(Experiment.load(tiny, ["sampler.echo=3", "schedule.steps=6"]))
-    lines = [json.loads(line) for line in (path.parent / "figures.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (path.parent / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "train/loss" in line] == [3, 6]
     assert read_checkpoint(path)["step"] == 6
 
@@ -153,7 +152,7 @@ def test_a_drawn_batch_is_shown_several_times(tiny: Path) -> None:
 )
 def test_settings_train(tiny: Path, words: list[str]) -> None:
     (path,) = command.run(Experiment.load(tiny, [*words, "schedule.steps=3"]))
-    lines = [json.loads(line) for line in (path.parent / "figures.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (path.parent / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "train/loss" in line] == [1, 2, 3]
     assert all(np.isfinite(line["train/loss"]) for line in lines if "train/loss" in line)
     assert any("valid/iou" in line or "valid/page.bce" in line or "valid/page.focal" in line for line in lines)
@@ -161,10 +160,10 @@ def test_settings_train(tiny: Path, words: list[str]) -> None:
 
 def test_the_rate_warms_up_and_falls(tiny: Path) -> None:
     config = Experiment.load(tiny, ["schedule={steps=100, warmup=10, learning_rate=1.0, floor=0.1}"]).runs()[0]
-    trainer = Trainer(command.TASKS["stage0"], config, CPU)
+    trainer = Trainer(command.TASKS["stage0"], config, open_fabric(config))
     rates = []
     for trainer.step in range(101):
-        rates.append(trainer.rate())
+        rates.append(trainer.learning_rate())
     assert rates[0] == pytest.approx(0.1) and rates[4] == pytest.approx(0.5, abs=0.01)
     assert max(rates) == rates[9] > 0.97
     assert rates[10:] == sorted(rates[10:], reverse=True)
@@ -175,8 +174,8 @@ def test_what_is_hard_is_shown_again(tiny: Path, monkeypatch: pytest.MonkeyPatch
     shown: list[tuple[int, float]] = []
     plain = Trainer.train_step
 
-    def spy(self: Trainer, image: Any, truth: Any, *, each: bool = False) -> Any:
-        answer = plain(self, image, truth, each=each)
+    def spy(self: Trainer, batch: Any, *, each: bool = False) -> Any:
+        answer, image = plain(self, batch, each=each), batch[0]
         assert each and len(answer[1]) == len(image)
         shown.extend((hash(one.numpy().tobytes()), loss) for one, loss in zip(image, answer[1], strict=True))
         return answer
@@ -191,18 +190,18 @@ def test_what_is_hard_is_shown_again(tiny: Path, monkeypatch: pytest.MonkeyPatch
     assert np.mean([first[names[k]] for k in again]) > np.mean(ordinary)
 
 
-def test_own_pages_are_trained_on_and_validated(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_dataset_is_trained_on_and_validated(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(command.TASKS, "stage0", replace(command.TASKS["stage0"], make=_drawn))
     for k in range(2):
         write_kit_page(tiny.parent / "own", f"rec{k}", k, record=False)
     command.main([str(tiny), "schedule.steps=1", "--data", str(tiny.parent / "own")])
-    (figures,) = (tiny.parent / "runs").rglob("figures.jsonl")
-    assert "valid_own/page.bce" in figures.read_text()
-    with pytest.raises(OptionError, match="own"):
-        command.run(Experiment.load(tiny, ["sampler.shares.own=1.0", f"out={tiny.parent / 'none'}"]))
+    (metrics,) = (tiny.parent / "runs").rglob("metrics.jsonl")
+    assert "valid_user/page.bce" in metrics.read_text()
+    with pytest.raises(OptionError, match="user dataset"):
+        command.run(Experiment.load(tiny, ["sampler.shares.user=1.0", f"out={tiny.parent / 'none'}"]))
 
 
-def test_figures_go_where_they_are_asked_for(tiny: Path, monkeypatch: pytest.MonkeyPatch,
+def test_metrics_go_to_every_logger(tiny: Path, monkeypatch: pytest.MonkeyPatch,
                                              caplog: pytest.LogCaptureFixture) -> None:  # fmt: skip
     logged: list[tuple[int, dict[str, float]]] = []
     started: dict[str, Any] = {}
@@ -217,7 +216,7 @@ def test_figures_go_where_they_are_asked_for(tiny: Path, monkeypatch: pytest.Mon
     command.run(Experiment.load(tiny, ["log.to=['wandb', 'tensorboard']", "schedule.steps=2", "log.project=mine"]))
     assert started["project"] == "mine" and started["config"]["schedule"]["steps"] == 2 and started["resume"] == "allow"
     assert [step for step, _ in logged] == [1, 2, 2, -1] and "train/loss" in logged[0][1]
-    assert "no figures for tensorboard" in caplog.text
+    assert "no metrics for tensorboard" in caplog.text
     with pytest.raises(OptionError, match="Did you mean 'wandb'"):
         command.run(Experiment.load(tiny, ["log.to=wandp", f"out={tiny.parent / 'none'}"]))
 
@@ -236,18 +235,19 @@ import torch
 import torch.distributed as dist
 from tests.train.test_run import _small
 from train import loop, run
-from train.config import Experiment
+from train.data import batches
+from train.experiment import Experiment
 
 run.TASKS["stage0"] = replace(run.TASKS["stage0"], make=_small)
 seen = []
-plain, collate = run.fit, loop.collate
+plain, collate = run.fit, batches.collate
 
 def spy(samples):
     seen.extend(hash(s["image"].tobytes()) for s in samples)
     return collate(samples)
 
 def keep(*given):
-    loop.collate = spy
+    batches.collate = spy
     trainer = plain(*given)
     torch.save((trainer.model.state_dict(), seen), Path(sys.argv[2]) / f"rank{dist.get_rank()}.pt")
 

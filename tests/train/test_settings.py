@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ecg_trt.errors import OptionError
-from train.config import Experiment, overrides, stage_config, tables, to_toml
+torch = pytest.importorskip("torch")
+
+from ecg_trt.errors import OptionError  # noqa: E402
+from train.config import Config, changed_sections, tables, to_toml  # noqa: E402
+from train.experiment import Experiment, parse_overrides, stage_config  # noqa: E402
 
 TRAIN = Path(__file__).parents[2] / "train"
 TOML = """
@@ -111,17 +116,58 @@ def test_an_unreadable_file_is_told(tmp_path: Path) -> None:
 
 
 def test_overrides_read_toml_and_plain_text() -> None:
-    table = overrides(["a.b=1", "a.c=[1, 2]", "d=runs/x", "a.b=2.5", "e=true", "f='1'"])
+    table = parse_overrides(["a.b=1", "a.c=[1, 2]", "d=runs/x", "a.b=2.5", "e=true", "f='1'"])
     assert table == {"a": {"b": 2.5, "c": [1, 2]}, "d": "runs/x", "e": True, "f": "1"}
 
 
 def test_settings_beside_a_run_are_an_experiment(tmp_path: Path) -> None:
     words = ["sampler.positive=0.5", "sampler.shares={photo=0.25, scan=0.75}", "data.dir=a \"quoted\" name",
              "loss.ridge.tversky={weight=2, alpha=0.1}"]  # fmt: skip
-    config = stage_config("stage2", 5, tmp_path, overrides(words))
+    config = stage_config("stage2", 5, tmp_path, parse_overrides(words))
     (tmp_path / "config.toml").write_text(to_toml(config))
     (again,) = Experiment.load(tmp_path / "config.toml").runs()
     assert tables(again) | {"out": ""} == tables(config) | {"out": ""}
+
+
+@pytest.mark.parametrize(
+    "text", ["a \U0001fac0 b", "C:\\new\\table", 'say "no"', "tab\there\nnext \x7f", "ÄÖ/ß", "it's", '"""', ""]
+)
+def test_any_text_is_written_and_read_back(text: str, tmp_path: Path) -> None:
+    config = stage_config("stage0", 0, tmp_path, {"data": {"dir": text, "signals": text}, "begin": text})
+    assert _reread(config, tmp_path) == replace(config, out="")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf"), 1e-300, 0.1 + 0.2, 3, 1e22])
+def test_any_number_is_written_and_read_back(number: float, tmp_path: Path) -> None:
+    config = stage_config("stage2", 0, tmp_path, {"schedule": {"minutes": number}, "loss": {"ridge": {"l1": number}}})
+    again = _reread(config, tmp_path)
+    assert not changed_sections(replace(config, out=""), again)
+    pairs = ((again.schedule.minutes, number), (again.loss["ridge"]["l1"], number))
+    assert all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in pairs)
+    other = replace(again, schedule=replace(again.schedule, minutes=7.0))
+    assert changed_sections(again, other) == ["schedule"]
+
+
+def _reread(config: Config, folder: Path) -> Config:
+    (folder / "config.toml").write_text(to_toml(config), encoding="utf-8")
+    (again,) = Experiment.load(folder / "config.toml").runs()
+    return replace(again, out="")
+
+
+@pytest.mark.parametrize(
+    ("word", "name", "expected"),
+    [
+        ("schedule.minutes=long", "schedule.minutes has the wrong type", "number"),
+        ("sampler.batch=true", "sampler.batch has the wrong type", "integer"),
+        ("sampler.hard=1.5", "sampler.hard cannot be used", "0.9"),
+        ("seeds=3", "seeds has the wrong type", "list"),
+        ("stage0=3", "stage0 has the wrong type", "dict"),
+        ("loss=3", "loss has the wrong type", "dict"),
+    ],
+)
+def test_a_value_of_another_type_is_named(experiment: Path, word: str, name: str, expected: str) -> None:
+    with pytest.raises(OptionError, match=f"{name}: got .*; expected .*{expected}"):
+        Experiment.load(experiment, [word])
 
 
 @pytest.mark.parametrize("path", sorted((TRAIN / "experiments").glob("*.toml")), ids=lambda path: path.stem)

@@ -8,15 +8,17 @@ from itertools import islice
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
-from torch.utils.data import DataLoader
+torch = pytest.importorskip("torch")
 
-from ecg_trt.errors import OptionError
-from train import stage0
-from train.config import Sampler
-from train.data.samples import Sample
-from train.data.signals import SignalSource
-from train.data.stream import Hard, Place, Stream
+from torch.utils.data import DataLoader  # noqa: E402
+
+from ecg_trt.errors import OptionError  # noqa: E402
+from train.config import Sampler  # noqa: E402
+from train.data.hard_examples import HardExampleBuffer  # noqa: E402
+from train.data.samples import Sample  # noqa: E402
+from train.data.signals import SignalSource  # noqa: E402
+from train.data.stream import Shard, Stream  # noqa: E402
+from train.tasks import align  # noqa: E402
 
 KINDS = {"photo": 0, "scan": 1, "render": 2, "any": 3}
 
@@ -36,9 +38,9 @@ def _positive(sample: Sample) -> bool:
     return bool(sample["positive"])
 
 
-def _stream(shares: dict[str, float], place: Place | None = None, seed: int = 0, **sampler: object) -> Stream:
+def _stream(shares: dict[str, float], shard: Shard | None = None, seed: int = 0, **sampler: object) -> Stream:
     settings = Sampler(**{"batch": 4, "epoch": 40, **sampler})  # type: ignore[arg-type]
-    return Stream(MAKERS, shares, _positive, settings, seed, settings.batch, place or Place())
+    return Stream(MAKERS, shares, _positive, settings, seed, settings.batch, shard or Shard())
 
 
 def _ids(samples: list[Sample]) -> list[float]:
@@ -60,16 +62,16 @@ def test_without_wishes_samples_come_as_they_are_drawn() -> None:
     assert 0.72 < np.mean([_positive(s) for s in drawn]) < 0.88
 
 
-@pytest.mark.parametrize("seconds", [{"seed": 1}, {"place": Place(rank=1, ranks=2)}])
+@pytest.mark.parametrize("seconds", [{"seed": 1}, {"shard": Shard(rank=1, ranks=2)}])
 def test_seeds_and_devices_see_other_samples(seconds: dict[str, object]) -> None:
-    one = _ids(list(islice(_stream({"any": 1.0}, Place(0, 2) if "place" in seconds else None), 80)))
+    one = _ids(list(islice(_stream({"any": 1.0}, Shard(0, 2) if "shard" in seconds else None), 80)))
     other = _ids(list(islice(_stream({"any": 1.0}, **seconds), 80)))  # type: ignore[arg-type]
     assert not set(one) & set(other)
 
 
 def test_devices_share_an_epoch() -> None:
     shares = {"photo": 0.5, "scan": 0.5}
-    parts = [list(islice(_stream(shares, Place(rank, 2)), 20)) for rank in (0, 1)]
+    parts = [list(islice(_stream(shares, Shard(rank, 2)), 20)) for rank in (0, 1)]
     assert [Counter(int(s["kind"]) for s in part) for part in parts] == 2 * [{0: 10, 1: 10}]
 
 
@@ -78,7 +80,7 @@ def test_devices_share_an_epoch() -> None:
 @pytest.mark.parametrize("pause", [3, 11])
 def test_a_pause_changes_nothing(workers: int, pause: int) -> None:
     def batches(done: int, count: int) -> list[list[float]]:
-        stream = _stream({"any": 1.0}, Place(done=done), positive=0.5)
+        stream = _stream({"any": 1.0}, Shard(done=done), positive=0.5)
         loader = DataLoader(stream, 4, collate_fn=list, num_workers=workers)
         return [_ids(batch) for batch in islice(loader, count)]
 
@@ -92,16 +94,16 @@ def test_a_sort_that_never_comes_is_told() -> None:
 
 def test_a_real_stage_keeps_its_shares() -> None:
     source = SignalSource()
-    makers = {kind: lambda rng, kind=kind: [stage0.align_sample(rng, source, size=64, kind=kind)]
+    makers = {kind: lambda rng, kind=kind: [align.align_sample(rng, source, size=64, kind=kind)]
               for kind in ("photo", "render")}  # fmt: skip
     sampler = Sampler(batch=1, epoch=4, positive=0.5)
-    drawn = list(islice(Stream(makers, {"photo": 0.5, "render": 0.5}, stage0.TASK.is_positive, sampler, 0, 1), 4))
-    assert sum(stage0.TASK.is_positive(s) for s in drawn) == 2
+    drawn = list(islice(Stream(makers, {"photo": 0.5, "render": 0.5}, align.TASK.is_positive, sampler, 0, 1), 4))
+    assert sum(align.TASK.is_positive(s) for s in drawn) == 2
 
 
 def test_the_hardest_come_again_but_not_for_ever() -> None:
-    hard = Hard(capacity=3, most=2)
-    samples = [({"id": np.array(k)}, 0) for k in range(5)]
+    hard = HardExampleBuffer(capacity=3, max_repeats=2)
+    samples = [({"id": torch.tensor(k)}, 0) for k in range(5)]
     hard.put(samples, [0.1, 5.0, 3.0, 0.2, 4.0])
     assert len(hard) == 3
     again = hard.take(2)

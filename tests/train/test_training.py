@@ -13,10 +13,11 @@ torch = pytest.importorskip("torch")
 
 from ecg_trt.errors import OptionError  # noqa: E402
 from train import export, run  # noqa: E402
-from train.config import STAGES as DEFAULTS  # noqa: E402
 from train.config import Model  # noqa: E402
+from train.data.batches import collate  # noqa: E402
 from train.data.signals import SignalSource  # noqa: E402
-from train.loop import Ema, collate, read_checkpoint  # noqa: E402
+from train.ema import average_of  # noqa: E402
+from train.loop import read_checkpoint  # noqa: E402
 from train.losses import Criterion, Target, expected_row  # noqa: E402
 from train.models import STAGES, build_network, count_macs  # noqa: E402
 from train.models.widen import load_widened  # noqa: E402
@@ -53,7 +54,7 @@ def test_a_wider_network_begins_with_what_a_narrower_one_has_learnt(stage: str) 
     with pytest.raises(OptionError, match="does not fit"):
         load_widened(narrow, wide.state_dict())
     other = {**narrow.state_dict(), "head.weight": narrow.state_dict()["head.weight"][:1]}
-    with pytest.raises(OptionError, match="the same answers"):
+    with pytest.raises(OptionError, match="equal heads"):
         load_widened(wide, other)
     copies = [wide.state_dict()["head.weight"][:, k] for k in (0, STAGES[stage].widths[narrow.last])]
     assert not torch.allclose(*copies)  # or they would stay copies for ever
@@ -74,7 +75,7 @@ def test_a_few_steps_lower_the_loss(stage: str) -> None:
     torch.manual_seed(0)
     task = run.TASKS[stage]
     image, truth = collate(task.make(np.random.default_rng(5), SignalSource())[:2])
-    model, criterion = build_network(stage), Criterion(DEFAULTS[stage]["loss"])
+    model, criterion = build_network(stage), Criterion(task.loss)
     optimiser = torch.optim.AdamW(model.parameters(), 3e-3)
     losses = []
     for _ in range(8):
@@ -94,7 +95,7 @@ def test_perfect_logits_cost_next_to_nothing() -> None:
     out = {"ridge": logit[:, None], "presence": torch.full((1, 64), 20.0)}
     targets = {"ridge": Target(row, ones), "presence": Target(ones, ones)}
     assert expected_row(logit).sub(row).abs().max() < 1e-3
-    criterion = Criterion(DEFAULTS["stage2"]["loss"])
+    criterion = Criterion(run.TASKS["stage2"].loss)
     good, parts = criterion(out, targets)
     worse, _ = criterion({**out, "ridge": logit.roll(5, 1)[:, None]}, targets)
     assert parts["ridge.l1"] < 2e-3 and worse > good + 1
@@ -102,13 +103,29 @@ def test_perfect_logits_cost_next_to_nothing() -> None:
 
 def test_ema_follows_the_weights() -> None:
     model = torch.nn.Linear(2, 2)
-    ema = Ema(model, decay=0.5)
+    average = average_of(model, decay=0.5)
     with torch.no_grad():
         model.weight.add_(1.0)
-    before = ema.state["weight"].clone()
+    before = average.module.weight.clone()
     for _ in range(200):
-        ema.update(model)
-    assert (ema.state["weight"] - model.weight).abs().max() < 1e-3 < (before - model.weight).abs().max()
+        average.update_parameters(model)
+    assert (average.module.weight - model.weight).abs().max() < 1e-3 < (before - model.weight).abs().max()
+
+
+def test_the_decay_of_the_average_warms_up() -> None:
+    model = torch.nn.BatchNorm1d(3)
+    average, expected = average_of(model, decay=0.25), {k: v.clone() for k, v in model.state_dict().items()}
+    for step in range(1, 5):
+        model.weight.data.normal_()
+        model(torch.randn(4, 3))
+        average.update_parameters(model)
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                expected[name].lerp_(value, 1 - min(0.25, (1 + step) / (10 + step)))
+            else:
+                expected[name].copy_(value)
+    for name, value in average.module.state_dict().items():
+        assert torch.equal(value, expected[name]), name
 
 
 def test_a_stage_resumes_and_is_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
-"""Drawn samples that are shown more than once: where drawing is slower than learning, memory stands in for the pen.
+"""Data echoing: drawn samples are shown several times, where drawing is slower than learning.
 
-Data echoing: Choi et al., Faster Neural Network Training with Data Echoing, arXiv:1907.05550 (2019).
+Choi et al., Faster Neural Network Training with Data Echoing, arXiv:1907.05550 (2019).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Pages of ecg-image-kit: a picture, and a JSON file of the same stem that tells where the generator drew what.
+"""Pages of ecg-image-kit: a picture, and a JSON file of the same stem with the positions of what was drawn.
 
-The JSON holds points as (y, x), in pixels from the picture's top left corner, as they lie after the page was turned but
-before it was padded. Its axes are those of a sheet at 25 mm/s and 10 mm/mV whose 5 mm lattice begins at the left and at
-the bottom edge. The angle by which the page was turned is not written down; it follows from the points themselves.
+The JSON holds points as (y, x), in pixels from the picture's top left corner, after the page was rotated and before it
+was padded. Its axes are those of paper at 25 mm/s and 10 mm/mV whose 5 mm grid begins at the left and at the bottom
+edge. The angle of rotation is not in the file; it follows from the points themselves.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _LEAST_ON_INK = 0.6
 _CONTRAST = 0.2  # of what lies between paper and ink
 
 
-class UnfitPageError(ValueError):
-    """A page whose truth cannot be known, with the reason."""
+class InvalidPageError(ValueError):
+    """Page without a usable truth; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Lead:
-    """One entry of the JSON, in page mm; `zero_mm` is NaN where no record tells it."""
+    """One entry of the JSON, in page mm; `zero_mm` is NaN without a record."""
 
     name: str
     pen_mm: Array
@@ -49,13 +49,13 @@ class _Lead:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """How the picture's pixels lie on the sheet.
+    """Position of the picture's pixels on the paper.
 
     Attributes:
-        turn: (2, 2) by which the page was turned, about the picture's middle.
+        turn: (2, 2) rotation of the page, about the picture's middle.
         middle: (x, y) px.
-        pad: px of the border around the sheet.
-        px_per_mm: of the sheet.
+        pad: px of the border around the paper.
+        px_per_mm: of the paper.
     """
 
     turn: Array
@@ -69,7 +69,7 @@ class _Frame:
         return ((px - self.middle) @ self.turn + self.middle + self.pad) / self.px_per_mm
 
     def straight(self, image: Array, px_per_mm: float) -> Array:
-        """The picture turned back, at another resolution."""
+        """Rotate the picture back, at another resolution."""
         h, w = image.shape[:2]
         if abs(self.turn[0, 1]) * max(h, w) > 0.5:
             shift = self.middle - 0.5 - self.turn @ (self.middle - 0.5)
@@ -84,40 +84,40 @@ class _Frame:
 def find_kit_pages(folder: Path) -> list[tuple[Path, Path]]:
     """Pictures below a folder that have a JSON file of the same stem, and that file, sorted."""
     found = []
-    for told in sorted(folder.rglob("*.json")):
-        pictures = [told.with_suffix(s) for s in (".png", ".jpg", ".jpeg") if told.with_suffix(s).exists()]
-        found += [(picture, told) for picture in pictures]
+    for annotation in sorted(folder.rglob("*.json")):
+        pictures = [annotation.with_suffix(s) for s in (".png", ".jpg", ".jpeg")]
+        found += [(picture, annotation) for picture in pictures if picture.exists()]
     return found
 
 
-def read_kit_page(picture: Path, told: Path, px_per_mm: float) -> Page:
-    """One page with its truth.
+def read_kit_page(picture: Path, annotation: Path, px_per_mm: float) -> Page:
+    """Read one page with its truth.
 
     Args:
         picture: of the page.
-        told: its JSON file; a WFDB record beside it gives the exact zero lines, without one they are the medians of
-            the traces.
+        annotation: its JSON file; a WFDB record beside it gives the exact zero lines, without one they are the medians
+            of the traces.
         px_per_mm: resolution of the result.
 
     Raises:
-        UnfitPageError: no such page, or truth and picture do not belong together.
+        InvalidPageError: no such page, or truth and picture do not belong together.
     """
     try:
-        table = json.loads(told.read_text(encoding="utf-8"))
+        table = json.loads(annotation.read_text(encoding="utf-8"))
         image = read_photo(picture, min_pixels=1).image
         frame = _frame(table, image.shape)
-        record = _record(told)
+        record = _record(annotation)
         leads = [_lead(entry, frame, record) for entry in table["leads"]]
     except (InputError, ValueError, KeyError, TypeError, IndexError) as error:
-        if isinstance(error, UnfitPageError):
+        if isinstance(error, InvalidPageError):
             raise
-        raise UnfitPageError("picture or JSON cannot be read") from error
+        raise InvalidPageError("picture or JSON cannot be read") from error
     if not leads:
-        raise UnfitPageError("the JSON names no lead")
+        raise InvalidPageError("the JSON names no lead")
     rows = _rows(leads)
     page = _page(frame.straight(image, px_per_mm), px_per_mm, _sheet_mm(table, frame), rows, table)
     if _on_ink(page) < _LEAST_ON_INK:
-        raise UnfitPageError("the trace does not lie on ink")
+        raise InvalidPageError("the trace does not lie on ink")
     return page
 
 
@@ -125,12 +125,12 @@ def _frame(table: dict[str, Any], shape: Sequence[int]) -> _Frame:
     h, w = shape[:2]
     pad = float(table.get("pad_inches", 0) * table.get("resolution", 0))
     if abs(w - table["width"] - 2 * pad) > 2 or abs(h - table["height"] - 2 * pad) > 2:
-        raise UnfitPageError("the picture has another size than the JSON says")
+        raise InvalidPageError("the picture has another size than the JSON says")
     if table.get("crop"):
-        raise UnfitPageError("cropped: the points of the JSON do not follow")
+        raise InvalidPageError("cropped: the points of the JSON do not follow")
     x_grid, y_grid = float(table["x_grid"]), float(table["y_grid"])
     if not 0.98 < x_grid / y_grid < 1.02:
-        raise UnfitPageError("the lattice is not square")
+        raise InvalidPageError("the grid is not square")
     points = [np.asarray(entry["plotted_pixels"], np.float64)[:, ::-1] for entry in table["leads"]]
     return _Frame(_turn(points), np.array([w / 2, h / 2]), pad, x_grid / 5)
 
@@ -147,9 +147,9 @@ def _turn(points: Sequence[Array]) -> Array:
     return np.array([[y[1], y[0]], [-y[0], y[1]]])
 
 
-def _record(told: Path) -> Any:
+def _record(annotation: Path) -> Any:
     """The WFDB record of a page named ``record-0``, or None."""
-    stem = told.with_name(re.sub(r"-\d+$", "", told.stem))
+    stem = annotation.with_name(re.sub(r"-\d+$", "", annotation.stem))
     if not stem.with_suffix(".hea").exists():
         return None
     import wfdb
@@ -161,7 +161,7 @@ def _lead(entry: dict[str, Any], frame: _Frame, record: Any) -> _Lead:
     names = {lead.upper(): lead for lead in LEADS}
     name = names.get(str(entry["lead_name"]).upper())
     if name is None:
-        raise UnfitPageError(f"unknown lead {entry['lead_name']!r}")
+        raise InvalidPageError(f"unknown lead {entry['lead_name']!r}")
     pen = frame.mm(entry["plotted_pixels"])
     text = frame.mm(list(entry["text_bounding_box"].values())).mean(0) if "text_bounding_box" in entry else None
     zero = float("nan")
@@ -192,7 +192,7 @@ def _zero_mm(row: Sequence[_Lead]) -> float:
 
 
 def _sheet_mm(table: dict[str, Any], frame: _Frame) -> tuple[float, float, float, float]:
-    """The lattice: a node lies at its left and at its bottom edge."""
+    """Outline of the grid: a node lies at its left and at its bottom edge."""
     pad, w, h = (v / frame.px_per_mm for v in (frame.pad, table["width"], table["height"]))
     return pad, pad + h % 5, pad + w, pad + h
 
@@ -208,7 +208,7 @@ def _strip(row: Sequence[_Lead]) -> Strip:
 def _page(image: Array, px_per_mm: float, grid_mm: tuple[float, float, float, float], rows: Sequence[Sequence[_Lead]],
           table: dict[str, Any]) -> Page:  # fmt: skip
     strips = tuple(_strip(row) for row in rows)
-    layout = Layout("own", tuple(tuple(lead.name for lead in row) for row in rows))
+    layout = Layout("user", tuple(tuple(lead.name for lead in row) for row in rows))
     spec = replace(
         draw_spec(np.random.default_rng(0), layout=layout, paper_speed_mm_per_s=SPEED, gain_mm_per_mv=GAIN,
                   separator="tick"),
@@ -241,7 +241,7 @@ def _signal(strips: Sequence[Strip], pens: Sequence[Array]) -> Array:
 
 
 def _on_ink(page: Page) -> float:
-    """Share of the pen's way that is clearly darker than the paper above and below it; lines of the lattice are not."""
+    """Share of the pen's way that is clearly darker than the paper above and below it; grid lines are not."""
     grey = cv2.GaussianBlur(cv2.cvtColor(page.image, cv2.COLOR_RGB2GRAY), (3, 3), 0).astype(np.float32)
     paper, ink = np.percentile(grey, (50, 1))
     darker = []
@@ -254,16 +254,16 @@ def _on_ink(page: Page) -> float:
 
 
 class KitPages:
-    """Pages of ecg-image-kit, to be pointed a camera at.
+    """Source of pages of ecg-image-kit for the simulated camera.
 
     Args:
-        pages: pictures with their JSON files, all of them fit.
+        pages: pictures with their JSON files, all of them valid.
     """
 
     def __init__(self, pages: Sequence[tuple[Path, Path]]) -> None:
         self.pages = pages
 
     def page(self, rng: np.random.Generator, px_per_mm: float, voltage: float = 1.0, **look: object) -> Page:
-        """One page by lot, with the voltages that it has."""
+        """Draw one page, with the voltages that it has."""
         del voltage, look
         return read_kit_page(*self.pages[int(rng.integers(len(self.pages)))], px_per_mm)

@@ -1,9 +1,8 @@
 """Pages as in the PhysioNet 2025 digitization challenge: ``ID/ID-0001.png`` .. ``ID-0012.png`` and ``ID.csv``.
 
-0001 is the render, the others are scans and photos. Nothing tells where the page lies in a picture; the runtime itself
-flattens it, and the record says what the pen should have drawn there. Each lead is laid over what the runtime read, by
-the lag and the level that fit best; where the two agree, the record is the truth, and where they do not, nothing is
-known.
+0001 is the render, the others are scans and photos. The position of the page in a picture is not known; the runtime
+rectifies it, and the record gives the pen's way. Each lead is aligned with the reading of the runtime, by the lag and
+the level that fit best; where the two agree, the record is the truth, and elsewhere nothing is known.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from ecg_trt.signal.assemble import segment_starts_s
 from ecg_trt.signal.resample import seen_columns
 from ecg_trt.stages.scaling import TRACE_PX_PER_MM
 from ecg_trt.types import Array
-from train.data.kit import UnfitPageError
+from train.data.kit import InvalidPageError
 from train.data.samples import Sample
 
 _NAME = re.compile(r"(?P<id>.+)-\d{4}\.(png|jpg|jpeg)", re.IGNORECASE)
@@ -57,7 +56,7 @@ class FlatPage:
         image: (H, W, 3) uint8 RGB.
         zero: (strips,) row of the zero lines.
         span: (strips, 2) columns at which the traces begin and end.
-        sure: (strips, 2) bool, whether the leads next to these agree, so that no trace lies beyond.
+        is_certain: (strips, 2) bool, the leads next to these ends agree, so that no trace lies beyond.
         row: (strips, W) the pen's row, NaN where it is not known.
         seen: (strips, W) bool, columns that the photo shows.
     """
@@ -65,7 +64,7 @@ class FlatPage:
     image: Array
     zero: Array
     span: Array
-    sure: Array
+    is_certain: Array
     row: Array
     seen: Array
 
@@ -90,33 +89,33 @@ def read_leads(record: Record) -> tuple[Array, float]:
     """(12, n) mV, NaN where the page prints nothing, and the rate; a file that names none is taken to hold 10 s.
 
     Raises:
-        UnfitPageError: a file without all twelve leads.
+        InvalidPageError: a file without all twelve leads.
     """
     table = np.genfromtxt(record.csv, delimiter=",", names=True)
     if not set(LEADS) <= set(table.dtype.names or ()):
-        raise UnfitPageError("the CSV lacks leads")
+        raise InvalidPageError("the CSV lacks leads")
     leads = np.stack([table[lead] for lead in LEADS])
     return leads, record.fs or leads.shape[1] / STANDARD_RECORD_SECONDS
 
 
 def flatten(picture: Path, record: Record, digitizer: Digitizer, least_db: float) -> FlatPage:
-    """Flattens one picture and lays the record over it.
+    """Rectify one picture and align the record with it.
 
     Args:
         picture: of the page.
-        record: what it shows.
+        record: of the leads that it shows.
         digitizer: of the runtime.
         least_db: agreement of a lead below which it is left out; a page with fewer than three leads in four that agree
             is left out whole.
 
     Raises:
-        UnfitPageError: the page cannot be read, or record and page do not agree.
+        InvalidPageError: the page cannot be read, or record and page do not agree.
     """
     leads, fs = read_leads(record)
     try:
         reading = digitizer.read(picture)
     except (PageError, InputError) as error:
-        raise UnfitPageError("the runtime cannot read it") from error
+        raise InvalidPageError("the runtime cannot read it") from error
     truth = np.full(reading.trace.ridge_row.shape, np.nan)
     agreeing: list[list[bool]] = []
     for k, strip in enumerate(reading.strips):
@@ -128,24 +127,24 @@ def flatten(picture: Path, record: Record, digitizer: Digitizer, least_db: float
             if lead not in LEADS:  # a page that was read strip by strip
                 agreeing[k].append(False)
                 continue
-            columns, row, db = _lay_over(reading, k, span, start, sign * leads[LEADS.index(lead)], fs)
+            columns, row, db = _align_lead(reading, k, span, start, sign * leads[LEADS.index(lead)], fs)
             agreeing[k].append(db >= least_db)
             if db >= least_db:
                 truth[k, columns] = row
     if np.mean([agrees for row in agreeing for agrees in row]) < _LEAST_AGREEING:
-        raise UnfitPageError("page and record do not agree")
+        raise InvalidPageError("page and record do not agree")
     page = reading.page
     (sx, sy), (ox, oy) = page.px_per_mm, page.origin_mm
     rows = np.nan_to_num(truth).round().clip(0, page.seen.shape[0] - 1).astype(int)
     return FlatPage(
         image=page.image, zero=np.array([(s.zero_y_mm - oy) * sy for s in reading.strips]),
         span=np.array([[(x - ox) * sx for x in s.x_mm] for s in reading.strips]),
-        sure=np.array([(row[0], row[-1]) for row in agreeing]), row=truth.astype(np.float32),
+        is_certain=np.array([(row[0], row[-1]) for row in agreeing]), row=truth.astype(np.float32),
         seen=page.seen[rows, np.arange(page.seen.shape[1])],
     )  # fmt: skip
 
 
-def _lay_over(reading: Reading, strip: int, x_mm: tuple[float, float], start_s: float, lead: Array,
+def _align_lead(reading: Reading, strip: int, x_mm: tuple[float, float], start_s: float, lead: Array,
               fs: float) -> tuple[Array, Array, float]:  # fmt: skip
     """Columns of a segment, the record's row there, page px, and how well it agrees with what was read, dB."""
     page, record = reading.page, reading.record
@@ -153,14 +152,14 @@ def _lay_over(reading: Reading, strip: int, x_mm: tuple[float, float], start_s: 
     first, last = (round((x - ox) * sx) for x in x_mm)
     columns = np.arange(max(0, first), min(last, page.seen.shape[1]))
     read = reading.trace.ridge_row[strip, columns]
-    sure = np.isfinite(read) & seen_columns(reading.trace.confidence[strip])[columns]
+    is_read = np.isfinite(read) & seen_columns(reading.trace.confidence[strip])[columns]
     offset_mm = page.x_mm(columns) - x_mm[0]
     clock = np.arange(len(lead)) / fs
     best: tuple[float, Array] = (np.inf, np.full(len(columns), np.nan))
     for lag in np.arange(-_REACH_MM, _REACH_MM + _STEP_MM / 2, _STEP_MM):
         times = start_s + (offset_mm + lag) / record.paper_speed_mm_per_s
         row = -np.interp(times, clock, lead) * record.gain_mm_per_mv * sy
-        on = sure & np.isfinite(row)
+        on = is_read & np.isfinite(row)
         if on.sum() < max(40, 0.5 * len(columns)):
             continue
         row = row + np.mean(read[on] - row[on])
@@ -172,20 +171,20 @@ def _lay_over(reading: Reading, strip: int, x_mm: tuple[float, float], start_s: 
 
 
 def save(page: FlatPage, path: Path) -> None:
-    """Writes a prepared page."""
+    """Write a prepared page."""
     coded = cv2.imencode(".png", cv2.cvtColor(page.image, cv2.COLOR_RGB2BGR))[1]
-    np.savez(path, image=coded, zero=page.zero, span=page.span, sure=page.sure, row=page.row, seen=page.seen)
+    np.savez(path, image=coded, zero=page.zero, span=page.span, sure=page.is_certain, row=page.row, seen=page.seen)
 
 
 def load(path: Path) -> FlatPage:
-    """Reads a prepared page."""
+    """Read a prepared page."""
     with np.load(path) as stored:
         image = cv2.cvtColor(cv2.imdecode(stored["image"], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
         return FlatPage(image, stored["zero"], stored["span"], stored["sure"], stored["row"], stored["seen"])
 
 
 class FlatPages:
-    """Prepared pages, from which crops for stage 2 are drawn.
+    """Source of crops for stage 2 from prepared pages.
 
     Args:
         paths: of prepared pages.
@@ -195,7 +194,7 @@ class FlatPages:
         self.paths = paths
 
     def samples(self, rng: np.random.Generator, hw: tuple[int, int] = (320, 384), count: int = 8) -> list[Sample]:
-        """Crops of one page by lot, as `samples.trace_samples` gives them."""
+        """Draw crops of one page, as `samples.trace_samples` gives them."""
         page = load(self.paths[int(rng.integers(len(self.paths)))])
         known = np.flatnonzero(np.isfinite(page.row).any(1))
         return [_crop(rng, page, int(rng.choice(known)), hw) for _ in range(count)]
@@ -217,7 +216,7 @@ def _crop(rng: np.random.Generator, page: FlatPage, strip: int, hw: tuple[int, i
     line = np.where(inside, page.row[strip, at], np.nan) - top
     present = (xs >= begin) & (xs <= end) & inside
     known = np.isfinite(line) & (line > 1) & (line < h - 2)
-    empty = ((xs < begin) & page.sure[strip, 0]) | ((xs > end) & page.sure[strip, 1])
+    empty = ((xs < begin) & page.is_certain[strip, 0]) | ((xs > end) & page.is_certain[strip, 1])
     line = np.nan_to_num(line, nan=(h - 1) / 2)
     weight = 1 + np.minimum(3.0 / TRACE_PX_PER_MM[1] * np.abs(np.gradient(line)), 3.0)
     maps = {

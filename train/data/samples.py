@@ -1,10 +1,12 @@
-"""One training sample for each stage: what the network sees, and the truth in its own frame.
+"""Training samples of each stage: the input of the network, and the truth in its frame.
 
 The truth is never measured on pixels: every photo pixel's page coordinate is known, so heatmaps are distances on the
 paper.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import cv2
 import numpy as np
@@ -39,13 +41,13 @@ from train.data.signals import PageSource
 
 Sample = dict[str, Array]
 
-_RARE_SHARE = 0.35  # of the crops of a page with words beyond the twelve leads, that are laid over one of them
-_WORD_MM = 1.0  # sigma of a word's heat
+_RARE_SHARE = 0.35  # of the crops of a page with words beyond the twelve leads, that are centred on one of them
+_WORD_MM = 1.0  # sigma of a word's Gaussian in the heatmap
 _PAGE_SHARE = 0.25  # of the pages that captions are cut from, that are whole ones
-_OTHER_SLIP_SHARE = 0.3  # of slips, that carry other text than a caption
+_OTHER_TEXT_SHARE = 0.3  # of drawn caption crops, with text other than calibration text
 # Of captions' crops: on lead names; on any text; on the paper's edge, or anywhere; of those on words, off them.
 _NAME_SHARE, _TEXT_SHARE, _EDGE_SHARE, _BESIDE_SHARE = 0.15, 0.2, 0.1, 0.4
-_NEAREST_CELL = 0.6  # least heat in the cell that a word's middle lies in, whose corner may be 0.8 mm off
+_NEAREST_CELL = 0.6  # least heatmap value in the cell that a word's middle lies in, whose corner may be 0.8 mm off
 
 
 def _gaussian(uv: Array, points: Array, sigma_mm: float) -> Array:
@@ -78,16 +80,14 @@ def _inverse(m: Array) -> Array:
 
 
 def _trace_box(page: Page) -> tuple[float, float, float, float]:
-    """The part of the paper that counts as an ECG page: the lattice, or the strips where none is printed."""
+    """The part of the paper that counts as an ECG page: the grid, or the strips where none is printed."""
     if page.has_grid:
         return page.spec.grid_mm
     x0, x1 = page.strips[0].x_mm
     return x0 - 10, page.strips[0].zero_y_mm - 15, x1 + 10, page.strips[-1].zero_y_mm + 15
 
 
-def align_sample(
-    rng: np.random.Generator, source: PageSource, size: int = 512, kind: str | None = None
-) -> Sample:
+def align_sample(rng: np.random.Generator, source: PageSource, size: int = 512, kind: str | None = None) -> Sample:
     """Stage 0: a letterboxed photo (size, size, 3) and page, axes, log_scale at stride 8."""
     aspect = rng.choice([4 / 3, 16 / 9, 1.0, 3 / 4, 9 / 16, 1.3], p=[0.3, 0.3, 0.05, 0.15, 0.1, 0.1])
     w, h = (size, round(size / aspect)) if aspect >= 1 else (round(size * aspect), size)
@@ -126,8 +126,8 @@ def _window(photo_xy: Array, photo_hw: tuple[int, int]) -> tuple[int, int, int, 
     return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])
 
 
-def _look(image: Array, px_per_mm: float, shot: Shot, rng: np.random.Generator, photo_xy: Array) -> Array:
-    """What stands at the photo points (h, w, 2): photographs only the window they need."""
+def _photograph_at(image: Array, px_per_mm: float, shot: Shot, rng: np.random.Generator, photo_xy: Array) -> Array:
+    """Sample a photo at points (h, w, 2); only the window that they need is rendered."""
     window = _window(photo_xy, shot.photo_hw)
     patch = photograph(image, px_per_mm, shot, rng, window=window)
     where = (photo_xy - np.array(window[:2])).astype(np.float32)
@@ -149,7 +149,10 @@ def _photo_hw(rng: np.random.Generator, size_mm: tuple[float, float], px_per_mm:
 
 
 def rectify_samples(
-    rng: np.random.Generator, source: PageSource, hw: tuple[int, int] = (384, 384), count: int = 3,
+    rng: np.random.Generator,
+    source: PageSource,
+    hw: tuple[int, int] = (384, 384),
+    count: int = 3,
     kind: str | None = None,
 ) -> list[Sample]:
     """Stage 1: parts of a roughly aligned page at about 4 px/mm, and the maps of `STAGES["stage1"]` at stride 4."""
@@ -168,7 +171,7 @@ def _rectify_crop(rng: np.random.Generator, page: Page | None, image: Array, px_
     shear = rng.normal(0, 0.03, 4)
     mm_from_px = np.array([[np.cos(turn) + shear[0], -np.sin(turn) + shear[1]],
                            [np.sin(turn) + shear[2], np.cos(turn) + shear[3]]]) / scale  # fmt: skip
-    reach = mm_from_px @ np.array([hw[1], hw[0]]) / 2 - 12  # a little of what lies beside the page is looked at
+    reach = mm_from_px @ np.array([hw[1], hw[0]]) / 2 - 12  # a little of the background beside the page is shown
     size = np.array(shot.size_mm)
     aim = rng.uniform(-5, size + 5)
     rare = [m for m in (*page.labels, *page.settings) if m.word not in LEADS] if page else []
@@ -177,7 +180,7 @@ def _rectify_crop(rng: np.random.Generator, page: Page | None, image: Array, px_
     centre = np.clip(aim, np.minimum(reach, size / 2), np.maximum(size - reach, size / 2))
     photo_xy = _upsample(shot.photo_from_plane(_coarse_mm(hw, mm_from_px, centre)), hw)
     uv, seen = _cells(shot, photo_xy, RECTIFY_STRIDE)
-    return {"image": _look(image, px_per_mm, shot, rng, photo_xy), **_page_maps(page, uv, seen)}
+    return {"image": _photograph_at(image, px_per_mm, shot, rng, photo_xy), **_page_maps(page, uv, seen)}
 
 
 def _coarse_mm(hw: tuple[int, int], mm_from_px: Array, centre: Array) -> Array:
@@ -187,7 +190,7 @@ def _coarse_mm(hw: tuple[int, int], mm_from_px: Array, centre: Array) -> Array:
 
 
 def _cells(shot: Shot, photo_xy: Array, stride: int) -> tuple[Array, Array]:
-    """Page mm of a crop's output cells (h, w, 2), and whether the photo shows them (h, w)."""
+    """Page mm of a crop's output cells (h, w, 2), and their visibility in the photo (h, w)."""
     h, w = photo_xy.shape[:2]
     cells = photo_xy.reshape(h // stride, stride, w // stride, stride, 2).mean((1, 3))
     seen = ((cells >= 0) & (cells <= np.array(shot.photo_hw[::-1]) - 1)).all(-1)
@@ -235,23 +238,26 @@ def _word_heat(uv: Array, xy_mm: tuple[float, float]) -> Array:
 
 
 def caption_samples(
-    rng: np.random.Generator, source: PageSource, hw: tuple[int, int] = CAPTION_HW, count: int = 12,
+    rng: np.random.Generator,
+    source: PageSource,
+    hw: tuple[int, int] = CAPTION_HW,
+    count: int = 12,
     kind: str | None = None,
 ) -> list[Sample]:
     """Captions: crops of a flat page at 8 px/mm around words, and `setting` at stride 4, -1 where words may be cut.
 
-    Most are of slips of paper that show a caption and little else, each another one: digits are learnt by variety.
+    Most are drawn alone, without a page around them, each with other text: digits are learnt by variety.
     """
     if rng.random() >= _PAGE_SHARE:
-        specs = [draw_spec(rng, **_any_setting(rng, rng.random() > _OTHER_SLIP_SHARE)) for _ in range(count)]
+        specs = [draw_spec(rng, **_any_setting(rng, rng.random() > _OTHER_TEXT_SHARE)) for _ in range(count)]
         return [_caption_crop(rng, draw_slip(rng, px_per_mm=CAPTION_PX_PER_MM, spec=s), hw, kind) for s in specs]
     page = source.page(rng, CAPTION_PX_PER_MM, **_any_setting(rng))
     shot = _caption_shot(rng, page, kind)
     return [_caption_crop(rng, page, hw, kind, shot) for _ in range(count)]
 
 
-def _any_setting(rng: np.random.Generator, is_printed: bool = True) -> dict[str, object]:
-    """The look of a page that prints its settings, all values alike."""
+def _any_setting(rng: np.random.Generator, is_printed: bool = True) -> dict[str, Any]:
+    """Options of a page that prints its calibration text, all values with equal probability."""
     return {"settings": is_printed, "paper_speed_mm_per_s": rng.choice(PAPER_SPEEDS_MM_PER_S),
             "gain_mm_per_mv": rng.choice(GAINS_MM_PER_MV)}  # fmt: skip
 
@@ -271,9 +277,10 @@ def _caption_crop(
         side = int(rng.integers(2))
         aim[side] = rng.choice([0.0, page.spec.size_mm[side], aim[side]])
     elif len(page.texts_mm) and (not words or rng.random() < _TEXT_SHARE):
-        aim = rng.uniform(*np.split(page.texts_mm[rng.integers(len(page.texts_mm))], 2))
+        box = page.texts_mm[rng.integers(len(page.texts_mm))]
+        aim = rng.uniform(box[:2], box[2:])
     elif words:
-        far = rng.random() < _BESIDE_SHARE  # beside a setting stand numbers that look like one
+        far = rng.random() < _BESIDE_SHARE  # numbers beside the calibration text resemble it
         aim = np.array(words[rng.integers(len(words))].xy_mm) + rng.normal(0, [12.0, 3.0] if far else [2.0, 0.8])
     turn, scale = np.deg2rad(rng.normal(0, 1.0)), np.exp(rng.normal(0, 0.05, 2)) / CAPTION_PX_PER_MM
     mm_from_px = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * scale
@@ -285,12 +292,12 @@ def _caption_crop(
         plane = heat[SETTING_WORDS.index(mark.word)]
         np.maximum(plane, _word_heat(at, mark.xy_mm), out=plane)
     judged[:, caption_middle()] = True
-    image = _look(page.image, page.px_per_mm, shot, rng, photo_xy)
+    image = _photograph_at(page.image, page.px_per_mm, shot, rng, photo_xy)
     return {"image": image, "setting": np.where(judged, heat * seen, -1).astype(np.float32)}
 
 
 def _wobble(rng: np.random.Generator, n: int, px_per_mm: float) -> Array:
-    """(n,) mm: what is left of the warp's error along a strip, mostly below 0.1 mm."""
+    """(n,) mm: residual error of the rectification along a strip, mostly below 0.1 mm."""
     x = np.arange(n) / px_per_mm
     amplitude = float(np.exp(rng.normal(np.log(0.05), 0.6)))
     waves = [np.sin(2 * np.pi * x / rng.uniform(8, 80) + rng.uniform(0, 6.3)) for _ in range(3)]
@@ -298,7 +305,10 @@ def _wobble(rng: np.random.Generator, n: int, px_per_mm: float) -> Array:
 
 
 def trace_samples(
-    rng: np.random.Generator, source: PageSource, hw: tuple[int, int] = (320, 384), count: int = 8,
+    rng: np.random.Generator,
+    source: PageSource,
+    hw: tuple[int, int] = (320, 384),
+    count: int = 8,
     kind: str | None = None,
 ) -> list[Sample]:
     """Stage 2: parts of strips of one page, with the pen's row in every column."""
@@ -314,7 +324,8 @@ def _trace_crop(rng: np.random.Generator, page: Page, shot: Shot, row: int, hw: 
     ppm_x, ppm_y = TRACE_PX_PER_MM
     h, w = hw
     strip = page.strips[row]
-    left = rng.uniform(*sorted((strip.x_mm[0] - 12, strip.x_mm[1] + 12 - w / ppm_x)))
+    low, high = sorted((strip.x_mm[0] - 12, strip.x_mm[1] + 12 - w / ppm_x))
+    left = rng.uniform(low, high)
     middle = strip.zero_y_mm + rng.normal(0, 1.0)
     u = left + np.arange(w) / ppm_x + _wobble(rng, w, ppm_x)
     lift = _wobble(rng, w, ppm_x)
@@ -324,7 +335,7 @@ def _trace_crop(rng: np.random.Generator, page: Page, shot: Shot, row: int, hw: 
     at_u, at_lift = np.interp(cx, np.arange(w), u), np.interp(cx, np.arange(w), lift)
     uv = np.stack(np.broadcast_arrays(at_u[None], v[cy] + at_lift[None]), -1)
     photo_xy = _upsample(shot.photo_from_page(uv), hw)
-    image = _look(page.image, page.px_per_mm, shot, rng, photo_xy)
+    image = _photograph_at(page.image, page.px_per_mm, shot, rng, photo_xy)
     pen = np.interp(u, page.pen_x_mm[row], page.pen_y_mm[row])
     line = (pen - lift - middle) * ppm_y + (h - 1) / 2
     present = (u >= strip.x_mm[0]) & (u <= strip.x_mm[1])
@@ -339,9 +350,8 @@ def _trace_crop(rng: np.random.Generator, page: Page, shot: Shot, row: int, hw: 
     for segment in strip.segments:
         weight = weight + 3.0 * (np.abs(u - segment.x_mm[0]) < 1.0)
     if rng.random() < 0.5:
-        image, line, present, judged, seen, weight = (
-            image[:, ::-1], *(a[::-1] for a in (line, present, judged, seen, weight))
-        )  # fmt: skip
+        image, line, weight = image[:, ::-1], line[::-1], weight[::-1]
+        present, judged, seen = present[::-1], judged[::-1], seen[::-1]
     return {
         "image": np.ascontiguousarray(image), "row": np.ascontiguousarray(line.clip(0, h - 1), np.float32),
         "present": (present & seen).astype(np.float32), "judged": judged.astype(np.float32),

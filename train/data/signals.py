@@ -1,4 +1,4 @@
-"""Where the heartbeats come from: the simulator, or records in a folder."""
+"""Sources of heartbeats: the simulator, or records in a folder."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _from_wfdb(path: Path) -> list[Array]:
 
 
 def _to_500_hz(signal: Array, fs: float | None) -> Array:
-    """A file that names no rate is taken to hold 10 s."""
+    """Resample to 500 Hz; a file without a rate is taken to hold 10 s."""
     fs = fs or signal.shape[1] / 10.0
     if fs == FS:
         return signal
@@ -54,10 +54,10 @@ def _to_500_hz(signal: Array, fs: float | None) -> Array:
 
 
 class PageSource(Protocol):
-    """Whatever hands out pages that a camera can be pointed at."""
+    """Source of pages for the simulated camera."""
 
     def page(self, rng: np.random.Generator, px_per_mm: float, voltage: float = 1.0, **look: object) -> Page:
-        """One page at a resolution.
+        """Give one page at a resolution.
 
         Where it is drawn for the occasion, its voltages are scaled by `voltage`, and `look` is fixed as by `draw_spec`.
         """
@@ -88,7 +88,7 @@ class SignalSource:
         self.records = records[split:] if held_out else records[:split]
 
     def draw(self, rng: np.random.Generator) -> Array:
-        """One record, amplitude varied a little."""
+        """Draw one record, its amplitude varied a little."""
         if not self.records or rng.random() < 0.5:
             signal = simulate(rng, fs=FS, seconds=N / FS)
         else:
@@ -98,6 +98,6 @@ class SignalSource:
         return (signal * np.float32(np.exp(rng.normal(0, 0.25)))).astype(np.float32)
 
     def page(self, rng: np.random.Generator, px_per_mm: float, voltage: float = 1.0, **look: object) -> Page:
-        """A page that shows one record, drawn by lot but for its `look`; its voltages are scaled by `voltage`."""
+        """Draw a page of one record, at random except for its `look`; its voltages are scaled by `voltage`."""
         spec = draw_spec(rng, layout=ANY_PAGE, **look)
         return draw_page(rng, voltage * self.draw(rng), FS, px_per_mm=px_per_mm, spec=spec)

@@ -1,4 +1,4 @@
-"""What each network is asked to be good at: losses by name, weighted and added up for each head."""
+"""Losses by name, weighted and added up for each head."""
 
 from train.losses.criterion import LOSSES, Criterion, Maps, Targets
 from train.losses.ridge import expected_row

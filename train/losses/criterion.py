@@ -24,7 +24,7 @@ _LOGITS = {f.__name__: f for f in (maps.bce, maps.focal, maps.heatmap_focal, map
 _VALUES = {f.__name__: f for f in (maps.l1, maps.smooth_l1)}
 _ROWS = {f.__name__: f for f in (ridge.l1, ridge.difference_l1, ridge.snr, ridge.stft)}
 _COLUMNS = {"cross_entropy": ridge.cross_entropy}
-# What a head answers, and the losses that it can be given.
+# Kind of a head, and the losses that fit it.
 LOSSES: dict[str, dict[str, Callable[..., Tensor]]] = {
     "logit": _LOGITS, "value": _VALUES, "ridge": {**_LOGITS, **_COLUMNS, **_ROWS},
 }  # fmt: skip
@@ -64,13 +64,13 @@ class Criterion:
 
     @property
     def heads(self) -> set[str]:
-        """Heads that are asked for anything."""
+        """Heads that have a loss."""
         return {term.head for term in self.terms}
 
     def __call__(self, out: Maps, targets: Targets) -> tuple[Tensor, dict[str, float]]:
         """The weighted sum, and each loss by ``head.loss`` before it is weighted.
 
-        Deep supervision's answers ``head@k`` count half as much for each level that they are coarser.
+        Responses of deep supervision, ``head@k``, count half as much for each coarser level.
         """
         levels = sorted({int(key.partition("@")[2] or 0) for key in out})
         share = 1 / sum(0.5**k for k in levels)

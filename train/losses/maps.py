@@ -21,7 +21,7 @@ def focal(logit: Tensor, target: Target, *, gamma: float = 2.0, alpha: float = 0
     Args:
         logit: any shape.
         target: of the same shape.
-        gamma: how much less what is easy counts.
+        gamma: exponent by which easy cells count less.
         alpha: share of the positives.
     """
     p, t = torch.sigmoid(logit), target.value
@@ -45,9 +45,9 @@ def tversky(logit: Tensor, target: Target, *, alpha: float = 0.3, beta: float = 
     Args:
         logit: (N, C, h, w), or (N, W), which is one channel.
         target: of the same shape.
-        alpha: price of what is wrongly found.
-        beta: price of what is missed.
-        smooth: cells that both have in common anyway; a channel that is empty in both costs nothing.
+        alpha: penalty of false positives.
+        beta: penalty of false negatives.
+        smooth: cells added to both sides; a channel that is empty in both has no loss.
     """
     axes = (0, *range(2 if logit.dim() > 2 else 1, logit.dim()))
     p, t, w = torch.sigmoid(logit), target.value, target.weight

@@ -1,7 +1,7 @@
 """Losses of a trace: logits over the rows of each column, or the row that they expect.
 
-Errors are weighed in millimetres of the paper. `Target.value` is the pen's row (N, W), px, `Target.weight` that of the
-columns, 0 where no pen is seen.
+Errors are in millimetres of the paper. `Target.value` is the pen's row (N, W), px, `Target.weight` that of the columns,
+0 where the pen is not visible.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ def snr(row: Tensor, target: Target) -> Tensor:
 def stft(row: Tensor, target: Target, *, longest: int = 128) -> Tensor:
     """Multi-resolution STFT loss (Yamamoto et al., Parallel WaveGAN, 2020, eqs. 4 to 7), of rows in mm.
 
-    Spectral convergence and L1 of log magnitudes at windows of 16, 32, .. columns; what no pen is seen in is taken to
-    be right.
+    Spectral convergence and L1 of log magnitudes at windows of 16, 32, .. columns; columns without a
+    visible pen are taken to be right.
 
     Args:
         row: (N, W) px.
@@ -81,10 +81,10 @@ def stft(row: Tensor, target: Target, *, longest: int = 128) -> Tensor:
     """
     on = target.weight > 0
     level = (target.value * on).sum(1, keepdim=True) / on.sum(1, keepdim=True).clamp(min=1)
-    said, true = ((torch.where(on, r, level) - level) / _PX_PER_MM for r in (row, target.value))
+    predicted, true = ((torch.where(on, r, level) - level) / _PX_PER_MM for r in (row, target.value))
     total, sizes = row.new_zeros(()), [n for n in (16, 32, 64, 128, 256) if n <= min(longest, row.shape[1])]
     for size in sizes:
-        a, b = (_magnitude(r, size) for r in (said, true))
+        a, b = (_magnitude(r, size) for r in (predicted, true))
         total = total + (a - b).norm() / b.norm().clamp(min=1e-3) + (a.log() - b.log()).abs().mean()
     return total / max(1, len(sizes))
 

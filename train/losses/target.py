@@ -1,4 +1,4 @@
-"""What a head should have answered, and where that is known."""
+"""Truth of a head, and the weight of each part of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Target:
     Attributes:
         value: maps (N, C, h, w) in [0, 1] or of plain values, rows (N, W) in px, or columns (N, W) in [0, 1].
         weight: of the same shape, or with one channel; 0 where nothing is known.
-        count: by what weighted sums are divided; the sum of the weights, at least 1, if None.
+        count: divisor of weighted sums; the sum of the weights, at least 1, if None.
     """
 
     value: Tensor
@@ -23,7 +23,7 @@ class Target:
 
     @property
     def divisor(self) -> Tensor | float:
-        """By what weighted sums are divided."""
+        """Divisor of weighted sums."""
         return self.weight.sum().clamp(min=1) if self.count is None else self.count
 
     @staticmethod

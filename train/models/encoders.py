@@ -18,7 +18,7 @@ _DEEPEST = 32  # stride of the last map that is taken from timm
 
 
 def build_network(stage: str, model: Model | None = None) -> UNet:
-    """The network of a stage, untrained but for what `model.pretrained` brings.
+    """Build the network of a stage, untrained except for the encoder that `model.pretrained` loads.
 
     Raises:
         BackendUnavailableError: the encoder needs timm, which cannot be imported.
@@ -37,7 +37,7 @@ def build_network(stage: str, model: Model | None = None) -> UNet:
 
 def _timm() -> ModuleType:
     try:
-        import timm
+        import timm  # type: ignore[import-not-found]
     except (ImportError, RuntimeError) as error:  # RuntimeError: torchvision was built for another PyTorch
         fits = f"torch {torch.__version__} and the torchvision that was built for it"
         raise BackendUnavailableError(
@@ -51,7 +51,7 @@ def _timm() -> ModuleType:
 class TimmEncoder(nn.Module):
     """(N, 3, H, W) in 0..255 to maps at stride 2, 4, 8 .. with the decoder's channels.
 
-    timm gives maps down to stride 32, some networks none at stride 2; what is missing at either end is our own.
+    timm gives maps down to stride 32, some networks none at stride 2; missing levels at either end are built here.
 
     Args:
         name: of timm's network.
@@ -80,9 +80,11 @@ class TimmEncoder(nn.Module):
         deeper = [(a, b) for s, a, b in zip(strides[1:], widths, widths[1:], strict=False) if s > _DEEPEST]
         self.down = nn.ModuleList(nn.Sequential(conv(a, b, 2), Residual(b)) for a, b in deeper)
         seen = self.body.pretrained_cfg
-        for key, usual in (("mean", (0.485, 0.456, 0.406)), ("std", (0.229, 0.224, 0.225))):
-            value = 255 * torch.tensor(seen.get(key, usual)).reshape(1, 3, 1, 1)
+        for key, standard in (("mean", (0.485, 0.456, 0.406)), ("std", (0.229, 0.224, 0.225))):
+            value = 255 * torch.tensor(seen.get(key, standard)).reshape(1, 3, 1, 1)
             self.register_buffer(key, value, persistent=False)
+        self.mean: Tensor
+        self.std: Tensor
 
     def forward(self, x: Tensor) -> list[Tensor]:
         x = (x - self.mean) / self.std
@@ -95,7 +97,7 @@ class TimmEncoder(nn.Module):
 
 
 class TimmUNet(UNet):
-    """Our decoder and heads behind an encoder of timm's.
+    """Decoder and heads of this package behind an encoder of timm's.
 
     Args:
         spec: the stage's network; its widths are those of the decoder.

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from ecg_trt.inference.vote import Kind, kind_of
 from ecg_trt.layout import MARKED_WORDS, SETTING_WORDS
@@ -47,18 +48,16 @@ STAGES = {
     "stage2": StageSpec((16, 32, 48, 96, 128), 1, (("ridge", 1),), TRACE_TILE_HW, "presence"),
     "caption": StageSpec((16, 24, 32, 32, 32), CAPTION_STRIDE, (("setting", len(SETTING_WORDS)),), CAPTION_HW),
 }  # fmt: skip
-# Widths of the larger size, where it has a network of its own. Steep waves are told at fine strides.
+# Widths of the larger size, where it has a network of its own: fine strides follow steep waves.
 BASE_WIDTHS = {"stage2": (32, 64, 96, 96, 128)}
+
+
+_SUB_CELL = ("offset",)  # heads that a coarser level cannot answer: its cell does not resolve where a node lies
 
 
 def conv(c_in: int, c_out: int, stride: int = 1) -> nn.Sequential:
     """3 x 3 convolution, batch norm and ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU(inplace=True)
-    )
-
-
-_SUB_CELL = ("offset",)
+    return nn.Sequential(nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU(inplace=True))
 
 
 class Residual(nn.Module):
@@ -77,7 +76,7 @@ class UNet(nn.Module):
 
     Args:
         spec: the stage's network.
-        deep_supervision: coarser decoder levels with heads of their own. Their answers, brought to the full size, are
+        deep_supervision: coarser decoder levels with heads of their own. Their responses, resized to the full size, are
             named ``head@1``, ``head@2`` .. and given in training alone.
     """
 
@@ -86,9 +85,7 @@ class UNet(nn.Module):
         widths, self.spec = spec.widths, spec
         self._build_encoder()
         self.last = max(0, spec.out_stride.bit_length() - 2)  # index of the finest decoder level
-        self.lift = nn.ModuleList(
-            nn.Conv2d(widths[i + 1], widths[i], 1) for i in range(self.last, len(widths) - 1)
-        )
+        self.lift = nn.ModuleList(nn.Conv2d(widths[i + 1], widths[i], 1) for i in range(self.last, len(widths) - 1))
         self.join = nn.ModuleList(
             nn.Sequential(conv(widths[i], widths[i]), conv(widths[i], widths[i]))
             for i in range(self.last, len(widths) - 1)
@@ -103,7 +100,6 @@ class UNet(nn.Module):
                 nn.Conv1d(2 * fine + 2 * widths[-1], 32, 5, padding=2), nn.ReLU(), nn.Conv1d(32, 2, 5, padding=2)
             )
         if deep_supervision:
-            # A coarser cell does not tell where within it a node lies.
             self.coarse_heads = tuple(h for h in spec.heads if h[0] not in _SUB_CELL)
             coarser = widths[self.last + 1 : len(widths) - 1][:deep_supervision]
             self.aux = nn.ModuleList(self._head(width, self.coarse_heads) for width in coarser)
@@ -155,7 +151,7 @@ class UNet(nn.Module):
         return out
 
     def _columns(self, fine: Tensor, deep: Tensor) -> Tensor:
-        """(N, W) logits: does this column show the strip's own trace?"""
+        """(N, W) logits of the presence of the strip's own trace in each column."""
         repeat = 2 ** (len(self.spec.widths) - 1)
         pooled = [fine.mean(2), fine.amax(2)]
         for p in (deep.mean(2), deep.amax(2)):
@@ -170,17 +166,8 @@ def _by_name(maps: Tensor, heads: tuple[tuple[str, int], ...]) -> dict[str, Tens
 
 
 def count_macs(model: UNet, batch: int = 1) -> int:
-    """Multiply-accumulates of the convolutions for `batch` images of the exported size."""
-    total = 0
-
-    def add(module: nn.Module, _: object, out: Tensor) -> None:
-        nonlocal total
-        weight = module.weight
-        total += out.numel() * weight[0].numel()  # type: ignore[union-attr, operator]
-
-    hooks = [m.register_forward_hook(add) for m in model.modules() if isinstance(m, (nn.Conv1d, nn.Conv2d))]
-    with torch.no_grad():
+    """Multiply-accumulates for `batch` images of the exported size."""
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
         model.eval()(torch.zeros(1, *model.spec.input_hw, 3, dtype=torch.uint8))
-    for hook in hooks:
-        hook.remove()
-    return total * batch
+    return counter.get_total_flops() // 2 * batch

@@ -1,7 +1,7 @@
-"""Wider networks that begin by answering what a narrower one has learnt to answer.
+"""Initialisation of a wider network from a narrower one, with equal responses.
 
-Net2WiderNet (Chen, Goodfellow and Shlens, Net2Net, ICLR 2016, section 2.2): channels are repeated, and whoever reads a
-channel shares its weight out among the copies. The shares are drawn, so that the copies learn different things.
+Net2WiderNet (Chen, Goodfellow and Shlens, Net2Net, ICLR 2016, section 2.2): channels are repeated, and every layer
+that reads a channel divides its weight among the copies. The shares are random, so that the copies diverge.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from torch import Tensor
 from ecg_trt.errors import OptionError
 from train.models.unet import UNet
 
-_ANSWERS = ("head.", "aux.", "column.2.")  # layers whose outputs are answers, and no channels
+_OUTPUT_LAYERS = ("head.", "aux.", "column.2.")  # their channels have a meaning, and are not repeated
 
 
 def load_widened(model: UNet, state: Mapping[str, Tensor]) -> None:
-    """Loads the weights of a network of the same shape or a narrower one; what it lacks keeps its first values.
+    """Load the weights of a network of equal shape or a narrower one; layers that it lacks keep their first values.
 
     Args:
         model: to be filled.
         state: of the other network.
 
     Raises:
-        OptionError: the other network is wider somewhere, or it answers something else.
+        OptionError: the other network is wider somewhere, or its heads differ.
     """
     filled = {}
     for name, new in model.state_dict().items():
@@ -44,19 +44,19 @@ def load_widened(model: UNet, state: Mapping[str, Tensor]) -> None:
 def _check(name: str, value: Tensor, new: Tensor) -> None:
     grows = value.ndim == new.ndim and value.shape[2:] == new.shape[2:]
     grows = grows and all(a <= b for a, b in zip(value.shape, new.shape, strict=True))
-    if not grows or (name.startswith(_ANSWERS) and len(value) != len(new)):
+    if not grows or (name.startswith(_OUTPUT_LAYERS) and len(value) != len(new)):
         raise OptionError("The network to begin with does not fit", got=f"{name} of {tuple(value.shape)}",
-                          expected=f"at most {tuple(new.shape)}, and the same answers",
+                          expected=f"at most {tuple(new.shape)}, and equal heads",
                           mend="Begin with a network of the same stage and heads.")  # fmt: skip
 
 
 def _copies(old: int, new: int) -> Tensor:
-    """(new,) which of the old channels each channel repeats."""
+    """(new,) index of the old channel that each channel repeats."""
     return torch.arange(new) % old
 
 
 def _sources(name: str, model: UNet, fine: int, value: Tensor, new: Tensor) -> Tensor:
-    """(I',) which old input channels those of a convolution repeat; the old network had `fine` at its finest level."""
+    """(I',) old input channel that each of a convolution repeats; the old network had `fine` at its finest level."""
     if not name.startswith("column.0."):
         return _copies(value.shape[1], new.shape[1])
     # Mean and greatest of the finest and of the deepest level, one behind the other.

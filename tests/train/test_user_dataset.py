@@ -12,13 +12,13 @@ import pytest
 from ecg_trt.errors import OptionError
 from ecg_trt.layout import LEADS
 from ecg_trt.synth.page import Page
-from tests.train.own_pages import write_kit_page, write_physionet_record
-from train.data import own
-from train.data.kit import KitPages, UnfitPageError, find_kit_pages, read_kit_page
-from train.data.own import OwnPages, open_own_pages
+from tests.train.user_pages import write_kit_page, write_physionet_record
+from train.data import user_dataset
+from train.data.kit import InvalidPageError, KitPages, find_kit_pages, read_kit_page
 from train.data.physionet import find_records, load, read_leads
 from train.data.samples import Sample, align_sample, rectify_samples, trace_samples
 from train.data.signals import SignalSource
+from train.data.user_dataset import KIT, PHYSIONET, UserDataset, open_user_dataset
 
 PX_PER_MM = 5.0
 
@@ -80,7 +80,7 @@ def test_without_a_record_zero_lines_are_medians(tmp_path: Path) -> None:
 )
 def test_pages_whose_truth_is_unknown_are_unfit(changed: dict[str, object], reason: str, tmp_path: Path) -> None:
     write_kit_page(tmp_path, "rec", 3, record=False, **changed)
-    with pytest.raises(UnfitPageError, match=reason):
+    with pytest.raises(InvalidPageError, match=reason):
         _read(tmp_path, "rec")
 
 
@@ -88,7 +88,7 @@ def test_a_trace_that_does_not_lie_on_ink_is_unfit(tmp_path: Path) -> None:
     write_kit_page(tmp_path, "rec", 3, record=False)
     path = tmp_path / "rec-0.png"
     cv2.imwrite(str(path), np.roll(cv2.imread(str(path)), 40, axis=0))
-    with pytest.raises(UnfitPageError, match="ink"):
+    with pytest.raises(InvalidPageError, match="ink"):
         _read(tmp_path, "rec")
 
 
@@ -116,20 +116,20 @@ def test_pages_are_checked_once_and_a_part_kept_aside(
     write_kit_page(tmp_path / "in", "rec9", 9, record=False, crop=0.1)
 
     def pages(held_out: bool) -> list[str]:
-        found = open_own_pages(tmp_path / "in", "stage1", rectify_samples, tmp_path / "cache", least_db=8,
-                               held_out=held_out)  # fmt: skip
+        found = open_user_dataset(tmp_path / "in", rectify_samples, tmp_path / "cache", layouts=(KIT,), least_db=8,
+                                  held_out=held_out)  # fmt: skip
         return [picture.name for picture, _ in found.makers[0].source.pages]  # type: ignore[attr-defined]
 
     with caplog.at_level(logging.INFO):
         assert pages(False) == ["rec0-0.png", "rec1-0.png"]
     assert "3 of 4 pages of ecg-image-kit kept; left out: 1 x cropped" in caplog.text
-    monkeypatch.setattr(own, "read_kit_page", None)  # what was checked is not checked again
+    monkeypatch.setattr(user_dataset, "read_kit_page", None)  # what was checked is not checked again
     assert pages(True) == ["rec2-0.png"]
 
 
 def test_an_empty_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="0 pages of ecg-image-kit"):
-        open_own_pages(tmp_path, "stage2", trace_samples, tmp_path, least_db=8, held_out=False)
+        open_user_dataset(tmp_path, trace_samples, tmp_path, layouts=(KIT, PHYSIONET), least_db=8, held_out=False)
 
 
 @pytest.fixture(scope="module")
@@ -151,8 +151,8 @@ def test_records_are_found_with_their_rate(records: Path) -> None:
     assert np.isfinite(leads[LEADS.index("II")]).all() and np.isfinite(leads[0]).mean() == pytest.approx(0.25, abs=0.01)
 
 
-def _open(folder: Path, cache: Path, *, stage: str = "stage2") -> OwnPages:
-    return open_own_pages(folder, stage, trace_samples, cache, least_db=8, held_out=False)
+def _open(folder: Path, cache: Path, layouts: tuple[str, ...] = (KIT, PHYSIONET)) -> UserDataset:
+    return open_user_dataset(folder, trace_samples, cache, layouts=layouts, least_db=8, held_out=False)
 
 
 def test_records_teach_where_the_pen_went(
@@ -175,7 +175,7 @@ def test_records_teach_where_the_pen_went(
             if len(on):
                 darker.append(np.mean(grey[row, on] < np.minimum(grey[row - 12, on], grey[row + 12, on]) + 1))
     assert np.mean(darker) > 0.75 and np.mean(judged) > 0.8
-    monkeypatch.setattr(own, "Digitizer", None)  # what was prepared is not prepared again
+    monkeypatch.setattr(user_dataset, "Digitizer", None)  # what was prepared is not prepared again
     (path,) = _open(records, tmp_path).makers[0].__self__.paths  # type: ignore[attr-defined]
     page = load(path)
     assert page.row.shape == page.seen.shape == (4, page.image.shape[1])
@@ -183,5 +183,5 @@ def test_records_teach_where_the_pen_went(
 
 
 def test_records_teach_stage_2_alone(records: Path, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="2 records of"):
-        _open(records, tmp_path, stage="stage1")
+    with pytest.raises(OptionError, match="0 records of"):
+        _open(records, tmp_path, (KIT,))

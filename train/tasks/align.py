@@ -1,19 +1,20 @@
-"""Trains the align network: `python -m train.stage0 --minutes 30 --signals DIR`."""
+"""Training of the align network (stage 0): `python -m train.run --stage stage0 --minutes 30`."""
 
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch import Tensor
+from torch import Tensor, acos, rad2deg
 
 from train.data.samples import Sample, align_sample
 from train.data.signals import PageSource
 from train.losses import Maps, Target, Targets
-from train.task import Task
+from train.tasks.task import Task
+
+_UPRIGHT_COS = 0.7  # of 45 degrees: beyond it the page would be taken for a rotated one
 
 
 def make(rng: np.random.Generator, source: PageSource, *, kind: str | None = None) -> list[Sample]:
-    """One photo of one page."""
+    """Draw one photo of one page."""
     return [align_sample(rng, source, kind=kind)]
 
 
@@ -36,16 +37,17 @@ def measure(out: Maps, truth: Maps) -> dict[str, float]:
     cos = (unit(out["axes"][:, :2]) * truth["axes"][:, :2]).sum(1)[on].clamp(-1, 1)
     found = out["page"][:, 0] > 0
     return {
-        "upright": (cos > 0.7).float().mean().item(),
-        "angle_deg": torch.rad2deg(torch.acos(cos)).median().item(),
+        "upright": (cos > _UPRIGHT_COS).float().mean().item(),
+        "angle_deg": rad2deg(acos(cos)).median().item(),
         "scale_err": (out["log_scale"] - truth["log_scale"]).abs().mean(1)[on].mean().item(),
         "iou": ((found & on).sum() / (found | on).sum()).item(),
     }
 
 
-TASK = Task("stage0", make, targets, measure, lambda sample: bool(sample["page"].max() > 0))
+def is_positive(sample: Sample) -> bool:
+    """Tell if a photo shows a page."""
+    return bool(sample["page"].max() > 0)
 
-if __name__ == "__main__":
-    from train.run import train_stage
 
-    train_stage(TASK.stage)
+TASK = Task("stage0", make, targets, measure, is_positive,
+            {"page": {"bce": 1.0}, "axes": {"l1": 1.0}, "log_scale": {"l1": 2.0}})  # fmt: skip

@@ -24,7 +24,7 @@ def _readings(pages: int = 160, pictures: int = 40) -> quality.Readings:
     foreign = np.arange(n) >= pages
     features[..., at("names")] = np.where(foreign, 0.05, 0.35)[:, None] + rng.normal(0, 0.03, (n, 12))
     features[..., at("lost")] = np.where(rng.random((n, 12)) < 0.1, rng.uniform(0.1, 0.9, (n, 12)), 0.0)
-    features[pages :: 2] = np.nan  # half of them are refused before anything is measured
+    features[pages::2] = np.nan  # half of them are refused before anything is measured
     seen = 5 - 8 * features[..., at("unsure_steep")]
     lost = features[..., at("lost")]
     whole = -10 * np.log10((1 - lost) * 10 ** (-seen / 10) + lost)

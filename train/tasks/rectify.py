@@ -1,4 +1,4 @@
-"""Trains the rectify network: `python -m train.stage1 --minutes 60 --signals DIR`."""
+"""Training of the rectify network (stage 1): `python -m train.run --stage stage1 --minutes 60`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from train.data.samples import rectify_samples
+from train.data.samples import Sample, rectify_samples
 from train.losses import Maps, Target, Targets
-from train.task import Task
+from train.tasks.task import Task
 
 
 def targets(truth: Maps) -> Targets:
-    """Lattice nodes with sub-cell offsets next to them, zero lines, starts and ends, pulses, paper and lead names."""
+    """Grid nodes with sub-cell offsets next to them, zero lines, starts and ends, pulses, paper and lead names."""
     maps = {name: Target.of_map(value) for name, value in truth.items() if name != "offset"}
     return {**maps, "offset": Target(truth["offset"], (truth["node"] > 0.2).float())}
 
@@ -29,8 +29,8 @@ def measure(out: Maps, truth: Maps) -> dict[str, float]:
     nearby = truth["node"] > 0.2
     both = found & nearby
     error = 4 * (out["offset"] - truth["offset"]).norm(dim=1, keepdim=True)[both]
-    label, said = _peaks(truth["label"], 0.6), _peaks(torch.sigmoid(out["label"]), 0.3)
-    label_near = F.max_pool2d(said.float(), 5, 1, 2) > 0
+    label, predicted = _peaks(truth["label"], 0.6), _peaks(torch.sigmoid(out["label"]), 0.3)
+    label_near = F.max_pool2d(predicted.float(), 5, 1, 2) > 0
     truth_near = F.max_pool2d(label.float(), 5, 1, 2) > 0
     return {
         "node_recall": (near & true_node).sum().item() / max(1, true_node.sum().item()),
@@ -38,13 +38,20 @@ def measure(out: Maps, truth: Maps) -> dict[str, float]:
         "node_err_px": error.median().item() if len(error) else float("nan"),
         "node_err_p90": error.quantile(0.9).item() if len(error) else float("nan"),
         "label_recall": (label_near & label).sum().item() / max(1, label.sum().item()),
-        "label_precision": (truth_near & said).sum().item() / max(1, said.sum().item()),
+        "label_precision": (truth_near & predicted).sum().item() / max(1, predicted.sum().item()),
     }
 
 
-TASK = Task("stage1", rectify_samples, targets, measure, lambda sample: bool(sample["paper"].max() > 0))
+def is_positive(sample: Sample) -> bool:
+    """Tell if a crop shows a page."""
+    return bool(sample["paper"].max() > 0)
 
-if __name__ == "__main__":
-    from train.run import train_stage
 
-    train_stage(TASK.stage)
+TASK = Task(
+    "stage1", rectify_samples, targets, measure, is_positive,
+    {
+        "node": {"heatmap_focal": 1.0}, "offset": {"smooth_l1": 4.0}, "zero": {"bce": 2.0},
+        "start": {"heatmap_focal": 1.0}, "end": {"heatmap_focal": 0.5}, "pulse": {"bce": 6.0},
+        "paper": {"bce": 0.3}, "label": {"heatmap_focal": 1.0},
+    },
+)  # fmt: skip

@@ -1,8 +1,8 @@
-"""Searches the weights of an ensemble on the validation set: `python -m train.voting stage2 A/last.pt B/last.pt`.
+"""Weights of an ensemble, searched on the validation set: `python -m train.ensemble stage2 A/last.pt B/last.pt`.
 
-Every checkpoint under every view is a voter. Beginning with nothing, the voter is added, again and again and with
-replacement, that makes the vote's loss least (Caruana et al., Ensemble Selection from Libraries of Models, ICML 2004);
-a voter's weight is how often it was added. The weights are what `ecg_trt.inference.Ensemble` and `Views` take.
+Every checkpoint under every view is a member. Beginning with nothing, the member that lowers the ensemble's loss most
+is added, again and again and with replacement (Caruana et al., Ensemble Selection from Libraries of Models, ICML 2004);
+a member's weight is how often it was added. `ecg_trt.inference.Ensemble` and `Views` take these weights.
 """
 
 from __future__ import annotations
@@ -16,43 +16,42 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ecg_trt.backends.base import TensorSpec
 from ecg_trt.backends.fake import FakeBackend
 from ecg_trt.inference import View, Views, vote
-from ecg_trt.types import Array
-from train.config import overrides, stage_config
+from ecg_trt.types import Array, TensorSpec
+from train.data.batches import Batch, validation_sets
+from train.experiment import parse_overrides, stage_config
 from train.export import load_network
-from train.loop import Batch, validation_sets
 from train.losses import Criterion
-from train.run import TASKS
+from train.tasks import TASKS
 
-log = logging.getLogger("train.voting")
-Answers = list[dict[str, Array]]  # of one voter, one for each batch
+log = logging.getLogger("train.ensemble")
+Responses = list[dict[str, Array]]  # of one member, one for each batch
 
 
-def select(voters: Sequence[Answers], loss: Callable[[Answers], float], rounds: int = 20) -> tuple[Array, float]:
-    """Weights of the voters, and the loss of their vote.
+def select(members: Sequence[Responses], loss: Callable[[Responses], float], rounds: int = 20) -> tuple[Array, float]:
+    """Search the weights of the members, and give the loss of the ensemble.
 
     Args:
-        voters: what each says of each batch.
-        loss: of a vote on all batches.
-        rounds: most voters that are added.
+        members: responses of each to each batch.
+        loss: of the ensemble's responses to all batches.
+        rounds: greatest number of additions.
 
     Returns:
-        (voters,) shares that sum to 1, and the least loss that was found.
+        (members,) shares that sum to 1, and the least loss that was found.
     """
-    counts, least = np.zeros(len(voters)), np.inf
+    counts, least = np.zeros(len(members)), np.inf
     for _ in range(rounds):
-        trials = counts + np.eye(len(voters))
-        losses = [loss([vote(said, trial) for said in zip(*voters, strict=True)]) for trial in trials]
+        trials = counts + np.eye(len(members))
+        losses = [loss([vote(each, trial) for each in zip(*members, strict=True)]) for trial in trials]
         if min(losses) >= least:
             break
         least, counts = min(losses), trials[int(np.argmin(losses))]
     return counts / counts.sum(), float(least)
 
 
-def answers(stage: str, checkpoint: Path, view: View, batches: Sequence[Batch]) -> Answers:
-    """What the network of a checkpoint says of pictures that it is shown in one way."""
+def responses(stage: str, checkpoint: Path, view: View, batches: Sequence[Batch]) -> Responses:
+    """Responses of the network of a checkpoint to images under one view."""
     model, heads = load_network(stage, checkpoint)
 
     def infer(feed: Mapping[str, Array]) -> dict[str, Array]:
@@ -65,29 +64,29 @@ def answers(stage: str, checkpoint: Path, view: View, batches: Sequence[Batch]) 
 
 
 def search(
-    stage: str, voters: Sequence[tuple[Path, View]], settings: Sequence[str] = (), rounds: int = 20
+    stage: str, members: Sequence[tuple[Path, View]], settings: Sequence[str] = (), rounds: int = 20
 ) -> tuple[Array, float, list[float]]:
-    """Weights of (checkpoint, view) voters, the loss of their vote, and the loss of each alone.
+    """Search the weights of (checkpoint, view) members; give them, the ensemble's loss, and the loss of each alone.
 
     Args:
         stage: of all of them.
-        voters: at least one.
+        members: at least one.
         settings: as on the command line of a training: ``data.signals='DIR'``, ``log.validation_pages=16``.
         rounds: as `select` takes them.
     """
-    config = stage_config(stage, 0, Path("runs") / stage, overrides(list(settings)))
+    config = stage_config(stage, 0, Path("runs") / stage, parse_overrides(list(settings)))
     task, criterion = TASKS[stage], Criterion(config.loss)
     batches = [batch for group in validation_sets(task, config).values() for batch in group]
 
-    def loss(said: Answers) -> float:
+    def loss(member: Responses) -> float:
         each = [
-            criterion({k: torch.from_numpy(v) for k, v in answer.items()}, task.targets(truth))[0].item()
-            for answer, (_, truth) in zip(said, batches, strict=True)
+            criterion({k: torch.from_numpy(v) for k, v in response.items()}, task.targets(truth))[0].item()
+            for response, (_, truth) in zip(member, batches, strict=True)
         ]
         return float(np.mean(each))
 
-    said = [answers(stage, checkpoint, view, batches) for checkpoint, view in voters]
-    return *select(said, loss, rounds), [loss(one) for one in said]
+    given = [responses(stage, checkpoint, view, batches) for checkpoint, view in members]
+    return *select(given, loss, rounds), [loss(member) for member in given]
 
 
 def _view(text: str) -> View:
@@ -98,7 +97,7 @@ def _view(text: str) -> View:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stage", choices=list(TASKS))
@@ -107,10 +106,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--signals", type=Path, help="recorded signals that the drawn pages show")
     parser.add_argument("--pages", type=int, default=16)
     args = parser.parse_args(argv)
-    voters = list(itertools.product(args.checkpoints, args.view or [View()]))
+    members = list(itertools.product(args.checkpoints, args.view or [View()]))
     settings = [f"log.validation_pages={args.pages}", *([f"data.signals='{args.signals}'"] if args.signals else [])]
-    weights, together, alone = search(args.stage, voters, settings)
-    for (checkpoint, view), weight, loss in zip(voters, weights, alone, strict=True):
+    weights, together, alone = search(args.stage, members, settings)
+    for (checkpoint, view), weight, loss in zip(members, weights, alone, strict=True):
         mirrored = " mirrored" if view.mirrored else ""
         log.info("%.2f  %s at %d,%d%s: loss %.4f alone", weight, checkpoint, view.dx, view.dy, mirrored, loss)
     log.info("together: loss %.4f", together)

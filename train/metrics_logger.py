@@ -1,4 +1,4 @@
-"""Where figures go: lines of JSON always, TensorBoard and Weights & Biases where they are asked for and installed."""
+"""Metrics of a run: lines of JSON always, TensorBoard and Weights & Biases where they are configured and installed."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ from typing import Protocol
 from train.config import Config, tables, unknown
 
 log = logging.getLogger("train")
+METRICS_FILE = "metrics.jsonl"
 
 
 class Writer(Protocol):
-    """Takes figures by name."""
+    """Sink of metrics by name."""
 
-    def write(self, step: int, figures: Mapping[str, float]) -> None:
-        """Figures of one step."""
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Write the metrics of one step."""
         ...
 
     def close(self) -> None:
-        """Nothing more comes."""
+        """Finish; nothing is written any more."""
         ...
 
 
 class _Lines:
-    """``figures.jsonl`` in the folder of the run."""
+    """Lines of JSON in the folder of the run."""
 
     def __init__(self, config: Config) -> None:
-        self.path = Path(config.out) / "figures.jsonl"
+        self.path = Path(config.out) / METRICS_FILE
 
-    def write(self, step: int, figures: Mapping[str, float]) -> None:
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **figures}) + "\n")
+            file.write(json.dumps({"step": step, **metrics}) + "\n")
 
     def close(self) -> None:
         pass
@@ -45,8 +46,8 @@ class _TensorBoard:
 
         self.writer = SummaryWriter(str(Path(config.out) / "log"))
 
-    def write(self, step: int, figures: Mapping[str, float]) -> None:
-        for name, value in figures.items():
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        for name, value in metrics.items():
             self.writer.add_scalar(name, value, step)
 
     def close(self) -> None:
@@ -54,17 +55,17 @@ class _TensorBoard:
 
 
 class _Wandb:
-    """A run named by its folder goes on where it stopped."""
+    """A run at Weights & Biases, named by its folder, that is continued after a pause."""
 
     def __init__(self, config: Config) -> None:
-        import wandb
+        import wandb  # type: ignore[import-not-found]
 
         name = "-".join(Path(config.out).parts[-4:])
         self.run = wandb.init(project=config.log.project, id=name, name=name, dir=config.out, config=tables(config),
                               resume="allow")  # fmt: skip
 
-    def write(self, step: int, figures: Mapping[str, float]) -> None:
-        self.run.log(dict(figures), step=step)
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        self.run.log(dict(metrics), step=step)
 
     def close(self) -> None:
         self.run.finish()
@@ -73,11 +74,11 @@ class _Wandb:
 _WRITERS: dict[str, Callable[[Config], Writer]] = {"tensorboard": _TensorBoard, "wandb": _Wandb}
 
 
-class Figures:
-    """All loggers of a run; none in a process that is not the first.
+class MetricsLogger:
+    """All writers of a run; none in a process that is not the first.
 
     Raises:
-        OptionError: a logger that is not known.
+        OptionError: an unknown logger.
     """
 
     def __init__(self, config: Config, *, is_first: bool) -> None:
@@ -93,14 +94,14 @@ class Figures:
             try:
                 self.writers.append(_WRITERS[name](config))
             except ImportError as error:
-                log.warning("no figures for %s: %s", name, error)
+                log.warning("no metrics for %s: %s", name, error)
 
-    def write(self, step: int, group: str, figures: Mapping[str, float]) -> None:
-        """Figures of one step under ``group/name``."""
+    def write(self, step: int, group: str, metrics: Mapping[str, float]) -> None:
+        """Write the metrics of one step under ``group/name``."""
         for writer in self.writers:
-            writer.write(step, {f"{group}/{name}": value for name, value in figures.items()})
+            writer.write(step, {f"{group}/{name}": value for name, value in metrics.items()})
 
     def close(self) -> None:
-        """Closes every logger."""
+        """Close every writer."""
         for writer in self.writers:
             writer.close()
