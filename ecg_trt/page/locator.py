@@ -84,11 +84,11 @@ class PageLocator:
             except PageError as error:
                 if isinstance(error, ResolutionError) and not (found or refused):
                     raise
-                refused.append(error)
+                refused.append(error.with_traceback(None))  # it would keep this frame, and so the photo, alive
             if found and found[-1].is_plain:
                 return found[-1]
         if not found:
-            raise refused[0]
+            raise refused.pop(0)
         return max(found, key=lambda look: look.worth)
 
     def refine(self, photo: Photo, look: PageCandidate) -> Refined:

@@ -1,0 +1,41 @@
+"""Rejected views of a page keep no photo alive."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from ecg_trt.errors import NoEcgFoundError
+from ecg_trt.page.locator import PageLocator
+from ecg_trt.step_timer import StepTimer
+from ecg_trt.types import Photo
+
+
+def reject():
+    raise NoEcgFoundError("No ECG", got="nothing", expected="paper", mend="Show it.")
+
+
+@pytest.mark.parametrize("is_found", [True, False])
+def test_rejected_views_make_no_cycle(monkeypatch, is_found):
+    candidate = SimpleNamespace(is_plain=True, worth=1.0)
+    views = [reject, reject, *[lambda: candidate] * is_found]
+    monkeypatch.setattr(PageLocator, "_views", lambda *_: iter(views))
+    monkeypatch.setattr(PageLocator, "locate", lambda _self, _photo, alignment, _clock: alignment)
+    locator, photo = PageLocator.__new__(PageLocator), Photo(np.zeros((4, 4, 3), np.uint8))
+    image = weakref.ref(photo.image)
+    gc.disable()
+    try:
+        if is_found:
+            assert locator(photo, StepTimer()) is candidate
+        else:
+            with pytest.raises(NoEcgFoundError) as caught:
+                locator(photo, StepTimer())
+            del caught
+        del photo
+        assert image() is None
+    finally:
+        gc.enable()
