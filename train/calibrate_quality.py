@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import isotonic_regression, minimize
 
+from ecg_trt.config import RuntimeOptions
 from ecg_trt.digitizer import Digitizer, reading_weights
 from ecg_trt.errors import EcgTrtError
 from ecg_trt.layout import LEADS
