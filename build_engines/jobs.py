@@ -133,9 +133,7 @@ def _build_one(request: Request, source: _Source, key: PlanKey, progress: Progre
         program = request.exported / f"{key.stage}.{key.precision}.pt2"
         plan = plan_from_exported(program, source.path, inputs, outputs, request.workspace_mib)
     progress(1.0)
-    manifest = Manifest(
-        key, inputs, outputs, request.options, hashlib.sha256(plan).hexdigest(), len(plan), _CREATED_BY
-    )
+    manifest = Manifest(key, inputs, outputs, request.options, hashlib.sha256(plan).hexdigest(), len(plan), _CREATED_BY)
     seconds = time.perf_counter() - begin
     opened = request.open_engine(plan, manifest) if request.is_verified and request.open_engine else None
     if opened is not None:

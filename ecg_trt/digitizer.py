@@ -131,9 +131,7 @@ class Digitizer(Closeable):
             except DeviceError as error:
                 _log.info("only %d of %d photos in flight: %s", 1 + len(self._twins), self.slots, error)
                 break
-            twin = Digitizer(
-                self.runtime_options, options=self.options, runtime=runtime, calibration=self._calibration
-            )
+            twin = Digitizer(self.runtime_options, options=self.options, runtime=runtime, calibration=self._calibration)
             twin._is_owner = True
             self._twins.append(twin)
         return (self, *self._twins)
@@ -244,7 +242,12 @@ class Digitizer(Closeable):
         return read_photo(source, **limits)
 
     def _record(
-        self, photo: Photo, page: RectifiedPage, look: PageCandidate, trace: TraceMap, scales: Scales,
+        self,
+        photo: Photo,
+        page: RectifiedPage,
+        look: PageCandidate,
+        trace: TraceMap,
+        scales: Scales,
         options: ReadOptions,
     ) -> tuple[EcgRecord, float, Array]:
         """The record, the `limb_residual` and the features of its quality."""

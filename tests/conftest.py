@@ -64,8 +64,10 @@ def make_record(n: int = 20, fs: float = 100.0, **changes: Any) -> EcgRecord:
         "paper_speed_mm_per_s": 25.0,
         "gain_mm_per_mv": 10.0,
         "quality": quality,
-        "warnings": (PageWarning(WarningCode.LEADS_MISSING, "Lead V6 is not printed."),
-                     PageWarning(WarningCode.GAIN_ASSUMED, "Übergröße: 5 µV")),
+        "warnings": (
+            PageWarning(WarningCode.LEADS_MISSING, "Lead V6 is not printed."),
+            PageWarning(WarningCode.GAIN_ASSUMED, "Übergröße: 5 µV"),
+        ),
         "timings_ms": {"align": 12.34567, "trace": np.float32(2.5)},
         "backend": "fake",
         "weights": {"stage0": "0123456789ab"},
@@ -121,9 +123,7 @@ class FakeDigitizer:
     opened = 0
     slots = 1
 
-    def __init__(
-        self, runtime_options: RuntimeOptions | None = None, *, options: ReadOptions | None = None
-    ) -> None:
+    def __init__(self, runtime_options: RuntimeOptions | None = None, *, options: ReadOptions | None = None) -> None:
         self.runtime_options, self.options = runtime_options, options or ReadOptions()
         self.runtime = types.SimpleNamespace(
             name="fake", note="", decoder=None, ops=types.SimpleNamespace(stage=lambda image: image)

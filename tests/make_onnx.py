@@ -27,8 +27,7 @@ def _model(
 def affine(scale: float = 2.0, shift: float = 1.0, *, shape: Sequence[Side] = ("n", 3, "h", "w")) -> bytes:
     """`y = scale * x + shift`, float32, input "x" and output "y"."""
     weights = [
-        numpy_helper.from_array(np.array(value, np.float32), name)
-        for name, value in (("a", scale), ("b", shift))
+        numpy_helper.from_array(np.array(value, np.float32), name) for name, value in (("a", scale), ("b", shift))
     ]
     nodes = [helper.make_node("Mul", ["x", "a"], ["ax"]), helper.make_node("Add", ["ax", "b"], ["y"])]
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)) for name in ("x", "y")]
@@ -60,9 +59,7 @@ def convolution(
     for k, (out, n) in enumerate(outputs):
         kernel = rng.normal(0, 0.2, (n, channels, 3, 3)).astype(np.float32)
         weights.append(numpy_helper.from_array(kernel, f"kernel{k}"))
-        nodes.append(
-            helper.make_node("Conv", ["float_image", f"kernel{k}"], [out], pads=[1] * 4, strides=[stride] * 2)
-        )
+        nodes.append(helper.make_node("Conv", ["float_image", f"kernel{k}"], [out], pads=[1] * 4, strides=[stride] * 2))
         ends.append(helper.make_tensor_value_info(out, TensorProto.FLOAT, ["n", n, None, None]))
     image = helper.make_tensor_value_info(name, dtype, ["n", channels, "h", "w"])
     return _model(nodes, [image], ends, weights)

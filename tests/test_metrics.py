@@ -12,9 +12,7 @@ def record(fs: int = 500, seed: int = 0) -> np.ndarray:
     """Twelve smooth leads, printed as 3x4+1."""
     rng = np.random.default_rng(seed)
     t = np.arange(10 * fs) / fs
-    waves = [
-        sum(rng.normal() * np.sin(2 * np.pi * f * t + rng.uniform(0, 6)) for f in (1.1, 3, 7)) for _ in LEADS
-    ]
+    waves = [sum(rng.normal() * np.sin(2 * np.pi * f * t + rng.uniform(0, 6)) for f in (1.1, 3, 7)) for _ in LEADS]
     y = np.array(waves)
     for k in range(12):
         if k != 1:

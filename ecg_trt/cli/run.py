@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ecg_trt.digitizer import Reading
     from ecg_trt.record import EcgRecord
 
+
 class _FormatName(click.ParamType[str]):
     """One of the formats in `WRITERS`, which may have grown since this module was imported."""
 
@@ -94,9 +95,7 @@ def run(
     try:
         options = ReadOptions(layout=layout, speed=speed, gain=gain, fs=fs, min_quality=min_quality)
         runtime_options = RuntimeOptions(backend=backend, views=int(views))
-        batch = _Batch(
-            photos, Path(folder), tuple(dict.fromkeys(formats)), options, runtime_options, overlay, verbose
-        )
+        batch = _Batch(photos, Path(folder), tuple(dict.fromkeys(formats)), options, runtime_options, overlay, verbose)
         code = batch.run()
     except EcgTrtError as error:
         code = report(error, verbose)

@@ -104,9 +104,7 @@ def compile_file(file: str, capability: tuple[int, int]) -> bytes:
         raise missing_package("cuda-core", "cuda", error) from error
     major, minor = capability
     try:
-        options = ProgramOptions(
-            std="c++17", arch=f"sm_{major}{minor}", include_path=str(SOURCES), name=f"{file}.cu"
-        )
+        options = ProgramOptions(std="c++17", arch=f"sm_{major}{minor}", include_path=str(SOURCES), name=f"{file}.cu")
         program = Program((SOURCES / f"{file}.cu").read_text(encoding="utf-8"), "c++", options)
     except Exception as error:
         raise _refused(file, capability, error) from error

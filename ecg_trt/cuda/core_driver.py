@@ -82,9 +82,7 @@ class CudaCoreDriver:
         """See `Driver.get_function`."""
         return int(self._call("cuModuleGetFunction", module, name.encode()))
 
-    def launch(
-        self, function: int, grid: Extent, block: Extent, arguments: Sequence[np.generic], stream: int
-    ) -> None:
+    def launch(self, function: int, grid: Extent, block: Extent, arguments: Sequence[np.generic], stream: int) -> None:
         """See `Driver.launch`."""
         addresses, _values = packed(arguments)
         self._call("cuLaunchKernel", function, *grid, *block, 0, stream, addresses, 0)

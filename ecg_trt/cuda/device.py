@@ -80,9 +80,7 @@ def _ask(library: ctypes.CDLL, ordinal: int, least_driver: tuple[int, int]) -> D
     _call(library.cuDriverGetVersion, ctypes.byref(version))
     driver = (version.value // 1000, version.value % 1000 // 10)
     if driver < least_driver:
-        raise _Refusal(
-            f"a driver for CUDA {driver[0]}.{driver[1]}, older than {least_driver[0]}.{least_driver[1]}"
-        )
+        raise _Refusal(f"a driver for CUDA {driver[0]}.{driver[1]}, older than {least_driver[0]}.{least_driver[1]}")
     _call(library.cuInit, 0)
     count, device, total = ctypes.c_int(), ctypes.c_int(), ctypes.c_size_t()
     _call(library.cuDeviceGetCount, ctypes.byref(count))
@@ -97,9 +95,7 @@ def _ask(library: ctypes.CDLL, ordinal: int, least_driver: tuple[int, int]) -> D
         value = ctypes.c_int()
         _call(library.cuDeviceGetAttribute, ctypes.byref(value), attribute, device)
         capability.append(value.value)
-    return DeviceInfo(
-        ordinal, name.value.decode(errors="replace"), (capability[0], capability[1]), total.value, driver
-    )
+    return DeviceInfo(ordinal, name.value.decode(errors="replace"), (capability[0], capability[1]), total.value, driver)
 
 
 def _call(function: Callable[..., int], *arguments: Any) -> None:

@@ -70,9 +70,7 @@ class Driver(Protocol):
         """A kernel; lives as long as its module."""
         ...
 
-    def launch(
-        self, function: int, grid: Extent, block: Extent, arguments: Sequence[np.generic], stream: int
-    ) -> None:
+    def launch(self, function: int, grid: Extent, block: Extent, arguments: Sequence[np.generic], stream: int) -> None:
         """Queues a kernel; arguments are numpy scalars of exactly its parameters' types, pointers as uint64."""
         ...
 

@@ -53,9 +53,7 @@ class Graph:
 
     def _end(self) -> Handle:
         """Ends the capture, which must end even if its work failed."""
-        return Handle(
-            "captured graph", self._driver.end_capture(self._stream.handle), self._driver.destroy_graph
-        )
+        return Handle("captured graph", self._driver.end_capture(self._stream.handle), self._driver.destroy_graph)
 
     def launch(self) -> None:
         """Queues the captured work.

@@ -175,9 +175,7 @@ class Workspace:
         for array, start in zip(arrays, starts, strict=True):
             np.copyto(staging[start : start + array.nbytes].view(array.dtype).reshape(array.shape), array)
         whole = self.upload(name, staging)
-        return tuple(
-            whole.part(start, array.shape, array.dtype) for array, start in zip(arrays, starts, strict=True)
-        )
+        return tuple(whole.part(start, array.shape, array.dtype) for array, start in zip(arrays, starts, strict=True))
 
     def download(self, *arrays: DeviceArray) -> tuple[Array, ...]:
         """Waits for the stream and returns host copies."""

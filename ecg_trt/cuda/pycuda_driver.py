@@ -94,9 +94,7 @@ class PycudaDriver:
         self._functions.setdefault(module, []).append(function)
         return function
 
-    def launch(
-        self, function: int, grid: Extent, block: Extent, arguments: Sequence[np.generic], stream: int
-    ) -> None:
+    def launch(self, function: int, grid: Extent, block: Extent, arguments: Sequence[np.generic], stream: int) -> None:
         """See `Driver.launch`."""
 
         def start() -> None:

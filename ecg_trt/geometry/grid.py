@@ -167,9 +167,7 @@ def lattice_taps(
     """What `dense_map` computes with; arguments and errors are its."""
     nodes = np.asarray(node_xy, np.float64)
     if nodes.ndim != 3 or nodes.shape[2] != 2 or min(nodes.shape[:2]) < 2:
-        raise _bad(
-            "The page cannot be mapped", f"nodes of shape {nodes.shape}", "(rows, cols, 2), at least 2 x 2"
-        )
+        raise _bad("The page cannot be mapped", f"nodes of shape {nodes.shape}", "(rows, cols, 2), at least 2 x 2")
     if not min(mm_per_cell, *px_per_mm, *out_hw) > 0:
         raise _bad(
             "The page cannot be mapped",

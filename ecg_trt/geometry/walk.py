@@ -32,9 +32,7 @@ class LatticeWalk:
     found: Array
 
 
-def walk_lattice(
-    xy: Array, score: Array, step_x: Array, step_y: Array, *, tolerance: float = 0.3
-) -> LatticeWalk:
+def walk_lattice(xy: Array, score: Array, step_x: Array, step_y: Array, *, tolerance: float = 0.3) -> LatticeWalk:
     """Gives lattice positions to candidate nodes, with no fixed number of rows or columns.
 
     From the best candidate the walk spreads in waves to the four neighbours. Each open position is predicted

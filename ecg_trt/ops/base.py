@@ -165,9 +165,7 @@ class ImageOps(Protocol):
         """`geometry.heatmaps.peaks` of a heatmap of logits (h, w), on the host."""
         ...
 
-    def marks(
-        self, logits: Mapping[str, Array], node_xy: Array, mm_per_cell: float, stride: int
-    ) -> dict[str, Array]:
+    def marks(self, logits: Mapping[str, Array], node_xy: Array, mm_per_cell: float, stride: int) -> dict[str, Array]:
         """`geometry.heatmaps.heat_on_page` of logits, on the host; what is fainter than 0.02 may count as 0."""
         ...
 

@@ -85,9 +85,7 @@ class CudaDecoding(CudaWork):
         )  # fmt: skip
         return rows, score, position, share
 
-    def node_candidates(
-        self, logit: AnyArray, offset: AnyArray, threshold: float, stride: int
-    ) -> tuple[Array, Array]:
+    def node_candidates(self, logit: AnyArray, offset: AnyArray, threshold: float, stride: int) -> tuple[Array, Array]:
         """Peaks of a heatmap, moved by their offsets, in the order of their cells.
 
         Args:

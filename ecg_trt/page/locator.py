@@ -141,7 +141,11 @@ class PageLocator:
         return PageCandidate(alignment, grid, marks, naming)
 
     def _views(
-        self, photo: Photo, options: ReadOptions, found: Sequence[PageCandidate], aligned: Sequence[PageAlignment],
+        self,
+        photo: Photo,
+        options: ReadOptions,
+        found: Sequence[PageCandidate],
+        aligned: Sequence[PageAlignment],
         clock: StepTimer,
     ) -> Iterator[Callable[[], PageAlignment]]:
         """Ways to find the page, one after the other: whole, stretched, near; if it stays unread, each sheet of paper.

@@ -46,8 +46,15 @@ def _read(page: RectifiedPage, row: Array, confidence: Array, strip: Strip, segm
 
 
 def assemble(
-    page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, *, leads: Sequence[str], speed: float, gain: float,
-    fs: float, seconds: float,
+    page: RectifiedPage,
+    strips: Sequence[Strip],
+    trace: TraceMap,
+    *,
+    leads: Sequence[str],
+    speed: float,
+    gain: float,
+    fs: float,
+    seconds: float,
 ) -> tuple[Array, Array, float]:
     """Puts every segment in its place on the record's clock; rows agree on when a beat was, limb leads on its waves.
 

@@ -81,7 +81,12 @@ class Align:
         self.backend, self.ops = backend, ops
 
     def __call__(
-        self, photo: Photo, *, min_px_per_mm: float = 0.0, stretched: bool = False, near: PageAlignment | None = None,
+        self,
+        photo: Photo,
+        *,
+        min_px_per_mm: float = 0.0,
+        stretched: bool = False,
+        near: PageAlignment | None = None,
         sheet: Array | None = None,
     ) -> PageAlignment:
         """Finds the page.

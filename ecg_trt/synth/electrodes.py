@@ -17,24 +17,14 @@ def record(rng: np.random.Generator, leads: Array, level: float, fs: float, t: A
     if level > 0:
         spread = level * rng.lognormal(0, 0.5, (8, 1))
         white = rng.standard_normal((8, f.size)) + 1j * rng.standard_normal((8, f.size))
-        muscle = (
-            0.012
-            * rng.lognormal(-1.2, 1.0)
-            * ((f > 15) & (f < 180))
-            / np.sqrt(np.sum((f > 15) & (f < 180)) + 1)
-        )
+        muscle = 0.012 * rng.lognormal(-1.2, 1.0) * ((f > 15) & (f < 180)) / np.sqrt(np.sum((f > 15) & (f < 180)) + 1)
         slow = 1 / (1 + (f / 0.25) ** 3) * (f > 0)
         wander = 0.05 * rng.lognormal(-0.3, 0.8) * slow / np.sqrt(np.sum(slow**2))
         spectrum += spread * white * (muscle * low_pass + wander) * n / 2
     out = np.fft.irfft(spectrum, n, axis=1)
     if level > 0 and rng.random() < 0.3:
         mains, phase = rng.choice([50.0, 60.0]), rng.uniform(0, 2 * np.pi, (8, 1))
-        out += (
-            level
-            * rng.uniform(0.002, 0.03)
-            * rng.uniform(0.2, 1, (8, 1))
-            * np.sin(2 * np.pi * mains * t + phase)
-        )
+        out += level * rng.uniform(0.002, 0.03) * rng.uniform(0.2, 1, (8, 1)) * np.sin(2 * np.pi * mains * t + phase)
     if level > 0 and rng.random() < 0.12:
         _loosen(rng, out, t)
     return np.asarray(out)

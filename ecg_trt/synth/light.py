@@ -199,9 +199,7 @@ def coarse_axes(window: Window, step: int, stride: int = 1) -> tuple[Array, Arra
     """Axes x (1, C) and y (R, 1), photo px, of the samples that `upsample` expects for a strided window."""
     x0, y0, width, height = window
     count = [math.ceil(math.ceil(side / stride) / step) + 2 for side in (width, height)]
-    x, y = (
-        (step * (np.arange(n) - 0.5) - 0.5) * stride + start for n, start in zip(count, (x0, y0), strict=True)
-    )
+    x, y = ((step * (np.arange(n) - 0.5) - 0.5) * stride + start for n, start in zip(count, (x0, y0), strict=True))
     return x[None], y[:, None]
 
 
@@ -217,9 +215,7 @@ def light_field(look: Look, photo_hw: tuple[int, int], window: Window) -> tuple[
     x, y = (px - (photo_hw[1] - 1) / 2) / half, (py - (photo_hw[0] - 1) / 2) / half
     slope_x, slope_y, bow, tint = look.light
     radius2 = x * x + y * y
-    light = np.maximum(1 + slope_x * x + slope_y * y + bow * (radius2 - 0.3), 0.4) * (
-        1 - look.vignette * radius2**1.5
-    )
+    light = np.maximum(1 + slope_x * x + slope_y * y + bow * (radius2 - 0.3), 0.4) * (1 - look.vignette * radius2**1.5)
     for at_x, at_y, angle, soft, factor, radius in look.shadows:
         u, v = x - at_x, y - at_y
         inside = radius - np.sqrt(u * u + v * v) if radius > 0 else u * np.cos(angle) + v * np.sin(angle)
@@ -323,9 +319,7 @@ def sensor(image: Array, look: Look, rng: np.random.Generator) -> Array:
     if look.tone != "colour":
         out = _to_grey(out, look, rng)
     if look.jpeg:
-        factor = (
-            cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if look.chroma_half else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
-        )
+        factor = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if look.chroma_half else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
         flags = [cv2.IMWRITE_JPEG_QUALITY, look.jpeg, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor]
         # encoder and decoder both take R for B and back; only the weights of the chroma change places
         out = cv2.imdecode(cv2.imencode(".jpg", out, flags)[1], cv2.IMREAD_COLOR)
@@ -338,9 +332,7 @@ def _to_grey(image: Array, look: Look, rng: np.random.Generator) -> Array:
         _, grey = cv2.threshold(grey, 125 + look.seed % 60, 255, cv2.THRESH_BINARY)
     elif look.tone == "adaptive":
         side = 15 + 2 * (look.seed % 20)
-        grey = cv2.adaptiveThreshold(
-            grey, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, side, 6 + look.seed % 12
-        )
+        grey = cv2.adaptiveThreshold(grey, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, side, 6 + look.seed % 12)
     fax = look.grime[3]
     if fax > 0:
         count = int(grey.size * 0.004 * fax)

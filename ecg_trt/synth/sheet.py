@@ -63,9 +63,7 @@ def flat_sheet(size_mm: tuple[float, float]) -> Sheet:
     return Sheet(np.zeros((*shape, 2), np.float32), np.ones(shape, np.float32), True)
 
 
-def draw_sheet(
-    rng: np.random.Generator, size_mm: tuple[float, float], severity: float, relief: float = 1.0
-) -> Sheet:
+def draw_sheet(rng: np.random.Generator, size_mm: tuple[float, float], severity: float, relief: float = 1.0) -> Sheet:
     """Draws a sheet.
 
     Args:
@@ -123,11 +121,7 @@ def _fold(
     upright = rng.random() < 0.5
     base = rng.choice([0.0, np.pi / 2]) + rng.normal(0, 0.02) if upright else rng.uniform(0, np.pi)
     for _ in range(int(rng.integers(1, 4))):
-        angle = (
-            base
-            + rng.choice([0.0, np.pi / 2]) * (rng.random() < 0.4)
-            + (0 if upright else rng.normal(0, 0.5))
-        )
+        angle = base + rng.choice([0.0, np.pi / 2]) * (rng.random() < 0.4) + (0 if upright else rng.normal(0, 0.5))
         nx, ny = float(np.cos(angle)), float(np.sin(angle))
         cx, cy = rng.uniform(0.12, 0.88) * width, rng.uniform(0.12, 0.88) * tall
         t = np.float32(nx) * (x - np.float32(cx)) + np.float32(ny) * (y - np.float32(cy))
@@ -164,9 +158,7 @@ def _facets(rng: np.random.Generator, x: Array, y: Array, length_mm: float) -> A
     diagonal = (south & ~127) | ((south + 1) & 127)
     z0, z1, ze, zs = knots[here], knots[diagonal], knots[east], knots[south]
     lower = fx > fy
-    return np.asarray(
-        np.where(lower, z0 + fx * (ze - z0) + fy * (z1 - ze), z0 + fy * (zs - z0) + fx * (z1 - zs))
-    )
+    return np.asarray(np.where(lower, z0 + fx * (ze - z0) + fy * (z1 - ze), z0 + fy * (zs - z0) + fx * (z1 - zs)))
 
 
 def _crumple(rng: np.random.Generator, x: Array, y: Array, severity: float) -> Array:
@@ -186,20 +178,13 @@ def _crumple(rng: np.random.Generator, x: Array, y: Array, severity: float) -> A
     return np.asarray(total * np.clip(where, 0.1, 1))
 
 
-def _curl(
-    rng: np.random.Generator, x: Array, y: Array, size_mm: tuple[float, float], severity: float
-) -> Array:
+def _curl(rng: np.random.Generator, x: Array, y: Array, size_mm: tuple[float, float], severity: float) -> Array:
     """One edge or corner that rises, mm."""
     angle = rng.choice(8) * np.pi / 4 + rng.normal(0, 0.1)
     nx, ny = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     half = (abs(nx) * size_mm[0] + abs(ny) * size_mm[1]) / 2
     reach = np.float32(rng.uniform(0.25, 0.7) * half)
-    t = (
-        nx * (x - np.float32(size_mm[0] / 2))
-        + ny * (y - np.float32(size_mm[1] / 2))
-        - np.float32(half)
-        + reach
-    )
+    t = nx * (x - np.float32(size_mm[0] / 2)) + ny * (y - np.float32(size_mm[1] / 2)) - np.float32(half) + reach
     slope = np.float32(severity * rng.uniform(0.1, 0.4))
     return np.asarray(slope / (2 * reach) * np.clip(t, 0, 1.2 * reach) ** 2)
 

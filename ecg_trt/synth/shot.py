@@ -76,12 +76,8 @@ class Shot:
             stretch = 1 + self.k1 * ((x - cx) ** 2 + (y - cy) ** 2) / (np.hypot(width, height) / 2) ** 2
             x, y = cx + (x - cx) * stretch, cy + (y - cy) * stretch
         h = self.plane_from_photo
-        w = np.maximum(
-            h[2, 0] * x + h[2, 1] * y + h[2, 2], 0.02
-        )  # 1 in the middle of the page, 0 at the horizon
-        return np.stack(
-            [(h[0, 0] * x + h[0, 1] * y + h[0, 2]) / w, (h[1, 0] * x + h[1, 1] * y + h[1, 2]) / w], -1
-        )
+        w = np.maximum(h[2, 0] * x + h[2, 1] * y + h[2, 2], 0.02)  # 1 in the middle of the page, 0 at the horizon
+        return np.stack([(h[0, 0] * x + h[0, 1] * y + h[0, 2]) / w, (h[1, 0] * x + h[1, 1] * y + h[1, 2]) / w], -1)
 
     def page_from_photo(self, xy: Array) -> Array:
         """Photo px (..., 2) to page mm (..., 2) float64, exact."""
@@ -128,9 +124,7 @@ class Shot:
         if self.sheet.flat:
             return q
         at = cv2.add(q, (MARGIN_MM, MARGIN_MM, 0.0, 0.0))
-        move = cv2.remap(
-            self.sheet.displacement_mm, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
+        move = cv2.remap(self.sheet.displacement_mm, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(cv2.add(q, move))
 
 
@@ -169,9 +163,7 @@ def draw_shot(
     middle = photo_from_plane @ (size_mm[0] / 2, size_mm[1] / 2, 1.0)
     plane_from_photo /= plane_from_photo[2] @ (middle / middle[2])
     bare = Shot(kind, sheet, plane_from_photo, photo_hw, k1, size_mm, Look(0))
-    return Shot(
-        kind, sheet, plane_from_photo, photo_hw, k1, size_mm, draw_look(rng, kind, size_mm, bare.px_per_mm)
-    )
+    return Shot(kind, sheet, plane_from_photo, photo_hw, k1, size_mm, draw_look(rng, kind, size_mm, bare.px_per_mm))
 
 
 def _fit_view(angle: float, fill: float, size_mm: tuple[float, float], photo_hw: tuple[int, int]) -> Array:
@@ -196,9 +188,7 @@ def _scan_view(rng: np.random.Generator, size_mm: tuple[float, float], photo_hw:
 
 def _photo_view(rng: np.random.Generator, size_mm: tuple[float, float], photo_hw: tuple[int, int]) -> Array:
     """(3, 3) homography, plane mm to photo px, of a hand-held camera."""
-    roll = (
-        rng.uniform(0, 2 * np.pi) if rng.random() < 0.3 else np.deg2rad(np.clip(rng.normal(0, 10), -25, 25))
-    )
+    roll = rng.uniform(0, 2 * np.pi) if rng.random() < 0.3 else np.deg2rad(np.clip(rng.normal(0, 10), -25, 25))
     tilt, toward = np.deg2rad(min(abs(rng.normal(0, 13)), 32)), rng.uniform(0, 2 * np.pi)
     distance = rng.uniform(0.9, 2.2) * np.hypot(*size_mm)
     to_middle = np.array([[1, 0, -size_mm[0] / 2], [0, 1, -size_mm[1] / 2], [0, 0, 1]])
@@ -210,18 +200,14 @@ def _photo_view(rng: np.random.Generator, size_mm: tuple[float, float], photo_hw
     view[:2, :2] = squeeze  # a plane leaning by `tilt` towards `toward`, seen from `distance`
     view[2, :2] = np.sin(tilt) * np.array([c, s]) / distance
     view = view @ spin @ to_middle
-    corners = (
-        np.array([(0, 0, 1), (size_mm[0], 0, 1), (size_mm[0], size_mm[1], 1), (0, size_mm[1], 1)]) @ view.T
-    )
+    corners = np.array([(0, 0, 1), (size_mm[0], 0, 1), (size_mm[0], size_mm[1], 1), (0, size_mm[1], 1)]) @ view.T
     corners = corners[:, :2] / corners[:, 2:]
     low, high = corners.min(0), corners.max(0)
     fill = rng.uniform(0.45, 0.75) if rng.random() < 0.18 else rng.uniform(0.75, 1.1)
     frame = np.array([photo_hw[1], photo_hw[0]], float)
     scale = fill * (frame / (high - low)).min()
     room = (frame - scale * (high - low)) / 2
-    shift = (
-        frame / 2 - scale * (low + high) / 2 + rng.uniform(-1, 1, 2) * (np.maximum(room, 0) + 0.04 * frame)
-    )
+    shift = frame / 2 - scale * (low + high) / 2 + rng.uniform(-1, 1, 2) * (np.maximum(room, 0) + 0.04 * frame)
     return np.array([[scale, 0, shift[0]], [0, scale, shift[1]], [0, 0, 1]]) @ view
 
 
@@ -324,9 +310,7 @@ def _lay_on_table(
     if cv2.minMaxLoc(share)[0] >= 1:
         return image, None
     table = (
-        draw_table(look, where, shot.size_mm)
-        if background is None
-        else _backdrop(background, shot.photo_hw, window)
+        draw_table(look, where, shot.size_mm) if background is None else _backdrop(background, shot.photo_hw, window)
     )
     dx, dy, soft, dark = look.shade_edge
     if dark > 0:

@@ -37,9 +37,7 @@ _LEAD_VECTORS = np.array([
     (-0.515, 0.157, -0.917), (0.044, 0.164, -1.387), (0.882, 0.098, -1.277),  # V1, V2, V3
     (1.213, 0.127, -0.601), (1.125, 0.127, -0.086), (0.831, 0.076, 0.230),  # V4, V5, V6
 ])  # fmt: skip
-_NEARNESS = np.array([1.5, 1.0, 1.4, 1.55, 1.5, 1.4, 1.3, 1.25])[
-    :, None
-]  # brings heights to those of recorded leads
+_NEARNESS = np.array([1.5, 1.0, 1.4, 1.55, 1.5, 1.4, 1.3, 1.25])[:, None]  # brings heights to those of recorded leads
 _TERRITORIES = {  # shares in I, II, V1 .. V6
     "inferior": (-0.4, 0.8, -0.1, -0.3, -0.2, 0.0, 0.1, 0.2),
     "anterior": (0.1, 0.0, 0.5, 1.0, 1.0, 0.7, 0.3, 0.1),
@@ -163,26 +161,20 @@ def _draw_events(rng: np.random.Generator, rhythm: str, rate: float, seconds: fl
         return _Events(np.empty(0), tuple((float(s), "normal") for s in sinus), "none")
     if rhythm == "complete_block":
         wide = "pvc" if rng.random() < 0.5 else "normal"
-        return _Events(
-            _sinus_times(rng, float(rng.uniform(65, 110)), seconds), tuple((float(s), wide) for s in sinus)
-        )
+        return _Events(_sinus_times(rng, float(rng.uniform(65, 110)), seconds), tuple((float(s), wide) for s in sinus))
     if rhythm == "two_to_one":
         return _Events(sinus, tuple((float(s) + pr, "normal") for s in sinus[::2]))
     if rhythm == "wenckebach":
         cycle = int(rng.integers(3, 6))
         beats = [
-            (float(s) + 0.14 + 0.06 * (k % cycle), "normal")
-            for k, s in enumerate(sinus)
-            if k % cycle != cycle - 1
+            (float(s) + 0.14 + 0.06 * (k % cycle), "normal") for k, s in enumerate(sinus) if k % cycle != cycle - 1
         ]
         return _Events(sinus, tuple(beats))
     if rhythm in ("pac", "pvc", "bigeminy"):
         return _ectopics(rng, rhythm, sinus, pr)
     if rhythm == "paced":
         atria = sinus if rng.random() < 0.6 else np.empty(0)
-        return _Events(
-            atria, tuple((float(s) + pr, "paced") for s in sinus), "beat" if atria.size else "none"
-        )
+        return _Events(atria, tuple((float(s) + pr, "paced") for s in sinus), "beat" if atria.size else "none")
     kind = rhythm if rhythm in ("lbbb", "rbbb") else "normal"
     return _Events(sinus, tuple((float(s) + pr, kind) for s in sinus))
 
@@ -213,9 +205,7 @@ def _conducted(rng: np.random.Generator, rhythm: str, field: Array) -> _Waves:
     cos, sin = np.cos(0.65 + turn), np.sin(0.65 + turn)
     width = rng.uniform(0.8, 1.35)
     back = rng.normal(0.25, 0.25)
-    septal = np.array(
-        [-0.18 * rng.uniform(0, 1.6), -0.06 * rng.normal(0.5, 1), -0.35 * rng.uniform(0.2, 1.3)]
-    )
+    septal = np.array([-0.18 * rng.uniform(0, 1.6), -0.06 * rng.normal(0.5, 1), -0.35 * rng.uniform(0.2, 1.3)])
     main = rng.uniform(0.9, 1.45) * np.array([cos, sin, back])
     basal = np.array([-0.25 * rng.uniform(0, 1.5), -0.2 * rng.normal(0.5, 0.8), 0.55 * rng.uniform(0.2, 1.4)])
     if rhythm == "lbbb":
@@ -259,9 +249,7 @@ def _broad(rng: np.random.Generator, kind: str, field: Array) -> _Waves:
     return _finish_waves(rng, rows, -0.4 * axis * rng.uniform(0.6, 1.3), 1.15, field)
 
 
-def _finish_waves(
-    rng: np.random.Generator, rows: list[_Row], t_wave: Array, stretch: float, field: Array
-) -> _Waves:
+def _finish_waves(rng: np.random.Generator, rows: list[_Row], t_wave: Array, stretch: float, field: Array) -> _Waves:
     """Adds the T wave (last row; its centre is set beat by beat) and projects."""
     rows = [*rows, (0.0, 0.07 * stretch, 0.042 * stretch, t_wave)]
     centre, left, right = (np.array([row[k] for row in rows]) for k in range(3))

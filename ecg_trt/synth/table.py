@@ -105,9 +105,7 @@ def draw_table(look: Look, page_mm: Array, size_mm: tuple[float, float]) -> Arra
     turn[:, 2] = -2 * _TILE * np.floor(first / (2 * _TILE))  # as cv2 is slow where it has to wrap
     at = cv2.transform(page_mm, turn)
     texture = "plain" if kind == "sheets" else kind
-    out = cv2.remap(
-        _tile(texture, (r, g, b), look.seed), at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
-    )
+    out = cv2.remap(_tile(texture, (r, g, b), look.seed), at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     if kind == "sheets":
         start, ppm = _SCENE_MM
         colours, mask = _scene(look.seed, size_mm)
@@ -155,9 +153,7 @@ def lay_thing(image: Array, look: Look, page_mm: Array, px_per_mm: float) -> Arr
     along, across = cos * u + sin * v, cos * v - sin * u  # along points away from the page
     if look.thing == "pen":
         bars = [(-rng.uniform(5, 20), rng.uniform(-10, 10), 4.2, rng.normal(0, 1.0))]
-        tone = np.array(
-            [(25, 25, 30), (30, 50, 130), (220, 220, 225), (150, 30, 35)][int(rng.integers(4))], np.float32
-        )
+        tone = np.array([(25, 25, 30), (30, 50, 130), (220, 220, 225), (150, 30, 35)][int(rng.integers(4))], np.float32)
     else:
         count = int(rng.choice([1, 3, 4]))
         bars = [(-rng.uniform(6, 26) + 4 * abs(k - 1), (k - (count - 1) / 2) * 19.0, rng.uniform(8, 9.5),
@@ -206,13 +202,8 @@ def _draw_spots(
             left = rng.uniform((0.45, 0.5, 0.4), (0.85, 0.88, 0.8))
             spots.append((*(centre + rng.normal(0, 12, 2)), rng.uniform(0.4, 3.5), False, left))
     for _ in range(int(120 * dust)):
-        spots.append(
-            (*(rng.random(2) * size_mm), rng.uniform(0.08, 0.35), False, np.full(3, rng.uniform(0.2, 0.8)))
-        )
-    return [
-        (float(x), float(y), float(r), bool(ring), np.asarray(left, np.float32))
-        for x, y, r, ring, left in spots
-    ]
+        spots.append((*(rng.random(2) * size_mm), rng.uniform(0.08, 0.35), False, np.full(3, rng.uniform(0.2, 0.8))))
+    return [(float(x), float(y), float(r), bool(ring), np.asarray(left, np.float32)) for x, y, r, ring, left in spots]
 
 
 def _spot(

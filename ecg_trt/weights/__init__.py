@@ -72,9 +72,7 @@ def _manifest(folder: Path) -> dict[str, dict[str, str]]:
         entries = json.loads(path.read_text(encoding="utf-8"))
         return {str(k): {"file": str(v["file"]), "sha256": str(v["sha256"])} for k, v in entries.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _bad(
-            f"{path} ({type(error).__name__}: {error})", '{"stage0": {"file": …, "sha256": …}, …}'
-        ) from error
+        raise _bad(f"{path} ({type(error).__name__}: {error})", '{"stage0": {"file": …, "sha256": …}, …}') from error
 
 
 @lru_cache(maxsize=32)

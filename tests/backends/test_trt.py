@@ -245,9 +245,7 @@ def test_no_plans_bad_plans_and_fp32_plans(small: dict[str, bytes], use_gpu: Any
             open_runtime("rtx")
 
 
-def test_a_plan_whose_tensors_are_not_its_manifest_s(
-    small: dict[str, bytes], use_gpu: Any, driver: FakeDriver
-) -> None:
+def test_a_plan_whose_tensors_are_not_its_manifest_s(small: dict[str, bytes], use_gpu: Any, driver: FakeDriver) -> None:
     use_gpu(driver)
     store = save_plans(small)
     manifest = store.plans()[0].manifest

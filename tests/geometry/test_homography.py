@@ -22,14 +22,10 @@ def tilted(seed: int) -> np.ndarray:
 def test_translation_and_division() -> None:
     h = np.array([[2.0, 0, 1], [0, 4, 2], [0, 0, 2]])
     assert np.allclose(apply_homography(h, np.array([[1, 1], [0, 0]])), [[1.5, 3], [0.5, 1]])
-    assert not np.isfinite(
-        apply_homography(np.array([[1, 0, 0], [0, 1, 0], [1, 0, 0.0]]), np.array([[0, 1.0]]))
-    ).all()
+    assert not np.isfinite(apply_homography(np.array([[1, 0, 0], [0, 1, 0], [1, 0, 0.0]]), np.array([[0, 1.0]]))).all()
 
 
-@pytest.mark.parametrize(
-    ("src", "dst"), [((300, 400), (600, 800)), ((1000, 500), (256, 256)), ((7, 9), (31, 20))]
-)
+@pytest.mark.parametrize(("src", "dst"), [((300, 400), (600, 800)), ((1000, 500), (256, 256)), ((7, 9), (31, 20))])
 def test_letterbox_keeps_corners_and_centre(src: tuple[int, int], dst: tuple[int, int]) -> None:
     h = letterbox(src, dst)
     corners = apply_homography(h, np.array([[-0.5, -0.5], [src[1] - 0.5, src[0] - 0.5]]))
@@ -49,9 +45,7 @@ def test_letterbox_refuses_nothing() -> None:
 def test_jacobian_is_the_difference_quotient(seed: int) -> None:
     h, eps = tilted(seed), 1e-4
     xy = np.random.default_rng(seed).uniform(0, 100, (3, 4, 2))
-    quotient = [
-        (apply_homography(h, xy + eps * e) - apply_homography(h, xy - eps * e)) / (2 * eps) for e in np.eye(2)
-    ]
+    quotient = [(apply_homography(h, xy + eps * e) - apply_homography(h, xy - eps * e)) / (2 * eps) for e in np.eye(2)]
     assert np.allclose(jacobian(h, xy), np.stack(quotient, -1), rtol=1e-5, atol=1e-6)
 
 

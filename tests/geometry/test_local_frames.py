@@ -47,9 +47,7 @@ def test_homography_within_the_rules_error_and_weights() -> None:
 def test_islands_share_one_frame() -> None:
     xy, mask = grid(), np.ones((ROWS, COLS), bool)
     mask[:, 8:11] = False
-    page = integrate_frames(
-        xy, mask, np.broadcast_to(np.eye(2) * 0.1, (ROWS, COLS, 2, 2)), np.ones(mask.shape)
-    )
+    page = integrate_frames(xy, mask, np.broadcast_to(np.eye(2) * 0.1, (ROWS, COLS, 2, 2)), np.ones(mask.shape))
     assert np.allclose(page, centred(xy * 0.1, mask), atol=1e-5, equal_nan=True)
 
 

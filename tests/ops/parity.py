@@ -20,7 +20,6 @@ def places(x_mm: ArrayLike, y_mm: ArrayLike, every: int = 1) -> LinePlaces:
     return LinePlaces(x[::every], y[::every], x, y, 5.0)
 
 
-
 @dataclass(frozen=True)
 class Tolerance:
     """How far a kernel may lie from its reference, and why it may.

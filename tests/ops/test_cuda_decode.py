@@ -105,9 +105,7 @@ def test_node_candidates(gpu: CudaOps, at_once: int, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize(("at_once", "indices"), [(100, 1 << 24), (32768, 1 << 24), (32768, 46799)])
 @pytest.mark.parametrize("holes", [0.0, 0.1])
-def test_marks(
-    gpu: CudaOps, holes: float, at_once: int, indices: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_marks(gpu: CudaOps, holes: float, at_once: int, indices: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ecg_trt.ops.cuda_decode.MARKS_AT_ONCE", at_once)  # else all are downloaded
     monkeypatch.setattr("ecg_trt.ops.cuda_decode._INDICES", indices)  # of 26 * 40 * 45 = 46800
     rng = np.random.default_rng(5)

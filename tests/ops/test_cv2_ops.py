@@ -49,9 +49,7 @@ def test_unit_letterbox_is_a_copy() -> None:
     assert not np.shares_memory(out, image)
 
 
-@pytest.mark.parametrize(
-    ("interpolation", "tolerance"), [("linear", 0.002), ("cubic", 0.004)]
-)
+@pytest.mark.parametrize(("interpolation", "tolerance"), [("linear", 0.002), ("cubic", 0.004)])
 def test_warp_is_the_homography(interpolation: Interpolation, tolerance: float) -> None:
     h = np.array([[0.9, 0.1, 5], [-0.08, 1.1, 20], [1e-4, -5e-5, 1]])
     out = OPS.warp_homography(smooth(300, 420), h, (280, 380), interpolation)
@@ -78,9 +76,7 @@ def test_strong_shrinking_does_not_alias() -> None:
 
 @pytest.mark.parametrize("step", [0.8, 1.0, 2.5])
 def test_remap_reads_where_the_map_says(step: float) -> None:
-    at = np.stack(np.meshgrid(np.arange(120) * step + 10.3, np.arange(90) * step + 7.6), -1).astype(
-        np.float32
-    )
+    at = np.stack(np.meshgrid(np.arange(120) * step + 10.3, np.arange(90) * step + 7.6), -1).astype(np.float32)
     out, seen = OPS.remap(smooth(300, 420), at)
     assert seen.all()
     assert np.abs(out[..., 0] - np.sin(at[..., 0] / 31) * np.cos(at[..., 1] / 23)).max() < 6e-3

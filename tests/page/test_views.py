@@ -102,7 +102,12 @@ class _Sought:
         return [name for name in self.shows if name.startswith("sheet")][:most]
 
     def __call__(
-        self, photo: Photo, *, min_px_per_mm: float = 0.0, stretched: bool = False, near: PageAlignment | None = None,
+        self,
+        photo: Photo,
+        *,
+        min_px_per_mm: float = 0.0,
+        stretched: bool = False,
+        near: PageAlignment | None = None,
         sheet: str | None = None,
     ) -> PageAlignment:
         self.seen.append(sheet or ("stretched" if stretched else "plain" if near is None else "near"))

@@ -144,9 +144,7 @@ def _draw_trace(
 def _draw_scale(canvas: Array, page: RectifiedPage, strip: Strip, gain_mm_per_mv: float) -> None:
     """The zero line, and at its left end a bar of 1 mV."""
     start, end = strip.x_mm
-    cv2.line(
-        canvas, _px(page, start, strip.zero_y_mm), _px(page, end, strip.zero_y_mm), _ZERO_LINE, 1, cv2.LINE_AA
-    )
+    cv2.line(canvas, _px(page, start, strip.zero_y_mm), _px(page, end, strip.zero_y_mm), _ZERO_LINE, 1, cv2.LINE_AA)
     x_mm = max(start - 2.0, page.origin_mm[0] + 1.0)
     foot, top = _px(page, x_mm, strip.zero_y_mm), _px(page, x_mm, strip.zero_y_mm - gain_mm_per_mv)
     pen, tick = _thickness(page), round(page.px_per_mm[0])
@@ -173,9 +171,7 @@ def _draw_name(
     _text(canvas, text, at, 2.6 * page.px_per_mm[1], shade, veil=True)
 
 
-def _text(
-    canvas: Array, text: str, at: tuple[int, int], height_px: float, colour: _Colour, veil: bool = False
-) -> None:
+def _text(canvas: Array, text: str, at: tuple[int, int], height_px: float, colour: _Colour, veil: bool = False) -> None:
     """Text whose baseline starts at `at`, on a white veil where the page would disturb it."""
     scale = height_px / 22.0  # capitals of this font are 22 px high at scale 1
     pen = max(1, round(height_px / 10.0))
