@@ -62,5 +62,5 @@ def _not_kept(path: Path) -> OutputError:
         "The cubins cannot be kept",
         got=f"no file {path.name} in {path.parent}",
         expected="a folder that can be written",
-        mend="Choose another folder, or set ECG_TRT_HOME to one.",
+        hint="Choose another folder, or set ECG_TRT_HOME to one.",
     )

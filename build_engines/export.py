@@ -70,7 +70,7 @@ def _load(source: Path | bytes) -> ModelProto:
             "The network cannot be read",
             got=f"{name} ({_first_line(error)})",
             expected="an ONNX file",
-            mend="Name a network in FP32, as `ecg-trt info` lists them.",
+            hint="Name a network in FP32, as `ecg-trt info` lists them.",
         ) from error
     weights = {weight.name for weight in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in weights]
@@ -124,5 +124,5 @@ def _first_line(error: Exception) -> str:
 
 def _misfit(got: str, expected: str) -> BuildError:
     return BuildError(
-        "The shapes do not fit the network", got=got, expected=expected, mend="Correct the spec of the network."
+        "The shapes do not fit the network", got=got, expected=expected, hint="Correct the spec of the network."
     )

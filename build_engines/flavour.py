@@ -68,5 +68,5 @@ def capabilities(flavour: Flavour, named: str | None, trt: ModuleType) -> tuple[
     return wanted
 
 
-def _cannot(got: str, expected: str, mend: str) -> BuildError:
-    return BuildError("No plan can be built for this compute capability", got=got, expected=expected, mend=mend)
+def _cannot(got: str, expected: str, hint: str) -> BuildError:
+    return BuildError("No plan can be built for this compute capability", got=got, expected=expected, hint=hint)

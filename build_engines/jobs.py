@@ -152,7 +152,7 @@ def _check_heads(spec: NetworkSpec, outputs: tuple[TensorSpec, ...]) -> None:
     if set(found) != set(spec.heads):
         raise BuildError(
             f"The spec of {spec.name} does not describe its network", got=f"outputs {', '.join(found)}",
-            expected=", ".join(spec.heads) or "none", mend="Correct its heads in ecg_trt/networks.py.",
+            expected=", ".join(spec.heads) or "none", hint="Correct its heads in ecg_trt/networks.py.",
         )  # fmt: skip
 
 

@@ -107,12 +107,12 @@ def _import(name: str) -> Any:
             "--frontend torch cannot be used",
             got=f"{name} cannot be imported ({_first_line(error)})",
             expected="PyTorch and torch-tensorrt 2.14 or later, and a GPU",
-            mend='Run: pip install "torch-tensorrt>=2.14", or use --frontend onnx, which needs neither.',
+            hint='Run: pip install "torch-tensorrt>=2.14", or use --frontend onnx, which needs neither.',
         ) from error
 
 
-def _cannot(got: str, expected: str, mend: str) -> BuildError:
-    return BuildError("The exported program cannot be built", got=got, expected=expected, mend=mend)
+def _cannot(got: str, expected: str, hint: str) -> BuildError:
+    return BuildError("The exported program cannot be built", got=got, expected=expected, hint=hint)
 
 
 def _first_line(error: Exception) -> str:

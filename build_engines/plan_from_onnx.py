@@ -144,7 +144,7 @@ def _locked(path: Path) -> Iterator[None]:
             "The timing cache cannot be locked",
             got="filelock is not installed",
             expected="what building needs",
-            mend=install_hint("build"),
+            hint=install_hint("build"),
         ) from error
     with FileLock(f"{path}.lock"):
         yield
@@ -210,5 +210,5 @@ def _refused(what: str, words: Iterable[str], expected: str) -> BuildError:
         "TensorRT cannot build the plan",
         got=f"{what}: {said(words)}",
         expected=expected,
-        mend="Check the network with ONNX Runtime first, then the driver and the version of TensorRT.",
+        hint="Check the network with ONNX Runtime first, then the driver and the version of TensorRT.",
     )

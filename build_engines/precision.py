@@ -201,12 +201,12 @@ def _narrowed(name: str, value: np.ndarray[tuple[int, ...], np.dtype[np.float32]
             "The network cannot be brought to FP16",
             got=f"{worst:g} in {name!r}",
             expected=f"weights of at most {FP16_MAX:g}",
-            mend="Build it with --precision fp32.",
+            hint="Build it with --precision fp32.",
         )
     return value.astype(np.float16)
 
 
 def _unfit(got: str, expected: str) -> BuildError:
     return BuildError(
-        "The network cannot be brought to FP16", got=got, expected=expected, mend="Build it with --precision fp32."
+        "The network cannot be brought to FP16", got=got, expected=expected, hint="Build it with --precision fp32."
     )

@@ -166,5 +166,5 @@ def _disagrees(stage: str, got: str, expected: str) -> BuildError:
         f"{stage} does not answer as its FP32 network does",
         got=got,
         expected=expected,
-        mend="Build it with --precision fp32, and please report it.",
+        hint="Build it with --precision fp32, and please report it.",
     )

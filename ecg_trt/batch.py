@@ -112,7 +112,7 @@ class DigitizerPool(Closeable):
 
         if waiting < 1:
             raise OptionError("The pool cannot be opened", got=f"waiting={waiting}", expected="1 or more",
-                              mend="Leave waiting out to get the default.")  # fmt: skip
+                              hint="Leave waiting out to get the default.")  # fmt: skip
         with ExitStack() as stack:
             first = digitizer or stack.enter_context(Digitizer(runtime_options))
             self.options = options or ReadOptions()
@@ -224,7 +224,7 @@ def _until_a_fault(results: Iterable[_Result | EcgTrtError]) -> Iterator[_Result
                 "The GPU has failed, and with it the batch",
                 got=result.got,
                 expected="success",
-                mend="Start the program again, from this photo on; if it comes back, run with --backend ort.",
+                hint="Start the program again, from this photo on; if it comes back, run with --backend ort.",
             ) from result
 
 
@@ -318,7 +318,7 @@ def _unforeseen(error: Exception) -> EcgTrtError:
         "Internal error",
         got=f"{type(error).__name__}: {error}",
         expected="a record, or an error that says what is wrong with the photo",
-        mend="Please report it with the photo and the traceback (-v).",
+        hint="Please report it with the photo and the traceback (-v).",
     )
     wrapped.__cause__ = error
     return wrapped

@@ -44,7 +44,7 @@ class RuntimeOptions:
         _check_choice("views", self.views, VIEWS)
         if not isinstance(self.threads, int) or self.threads < 0:
             raise OptionError("threads is out of range", got=repr(self.threads), expected="0 (all cores) or more",
-                              mend="Leave threads out to get the default.")  # fmt: skip
+                              hint="Leave threads out to get the default.")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class ReadOptions:
                 "The limits in pixels contradict each other",
                 got=f"min_pixels={self.min_pixels}, max_pixels={self.max_pixels}",
                 expected="0 < min_pixels <= max_pixels",
-                mend="Leave them at 150,000 and 50,000,000.",
+                hint="Leave them at 150,000 and 50,000,000.",
             )
 
 
@@ -115,7 +115,7 @@ def member_of(kind: type[_Kind], name: str, what: str) -> _Kind:
             what,
             got=repr(str(name)),
             expected="one of " + ", ".join(str(member.value) for member in kind),
-            mend="Choose one of these.",
+            hint="Choose one of these.",
         ) from None
 
 
@@ -125,7 +125,7 @@ def _check_choice(name: str, value: object, choices: Sequence[object]) -> None:
             f"Unknown {name}",
             got=repr(value),
             expected="one of " + ", ".join(map(str, choices)),
-            mend=f"Leave {name} out if in doubt.",
+            hint=f"Leave {name} out if in doubt.",
         )
 
 
@@ -146,7 +146,7 @@ def _auto_or_one_of(name: str, value: object, choices: Sequence[float], unit: st
             f"Unknown {name}",
             got=repr(value),
             expected=f"auto, or one of {', '.join(f'{choice:g}' for choice in choices)} {unit}",
-            mend=f"Read it off the page's margin, or leave {name} at auto.",
+            hint=f"Read it off the page's margin, or leave {name} at auto.",
         )
     return number
 
@@ -158,6 +158,6 @@ def _in_range(name: str, value: object, low: float, high: float, unit: str) -> f
             f"{name} is out of range",
             got=repr(value),
             expected=f"{low:g} to {high:g} {unit}",
-            mend=f"Leave {name} out to get the default.",
+            hint=f"Leave {name} out to get the default.",
         )
     return number

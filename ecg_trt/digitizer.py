@@ -263,7 +263,7 @@ class Digitizer(Closeable):
                 f"the traces in {photo.source} could not be followed",
                 got=f"a mean confidence of {np.nan_to_num(np.nanmean(sure)):.2f}",
                 expected=f"at least {_LEAST_CONFIDENCE}",
-                mend="Take a sharper photo of the whole page, closer and without glare.",
+                hint="Take a sharper photo of the whole page, closer and without glare.",
             )
         evidence = Evidence(
             look.alignment, look.grid, page, naming, trace, scales,

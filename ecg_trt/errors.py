@@ -28,7 +28,7 @@
             ├── DeviceMemoryError     too little memory on the GPU, or too little to pin
             └── DeviceFaultError      an error in mid-run
 
-Every message says what happened, what was got, what was expected and how to mend it.
+Every message says what happened, what was got, what was expected and how to hint it.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class EcgTrtError(Exception):
         what: what could not be done.
         got: what was found instead.
         expected: what would have been accepted.
-        mend: what the reader can do about it.
+        hint: what the reader can do about it.
     """
 
-    def __init__(self, what: str, *, got: str, expected: str, mend: str) -> None:
-        self.what, self.got, self.expected, self.mend = what, got, expected, mend
-        super().__init__(f"{what}: got {got}; expected {expected}. {mend}")
+    def __init__(self, what: str, *, got: str, expected: str, hint: str) -> None:
+        self.what, self.got, self.expected, self.hint = what, got, expected, hint
+        super().__init__(f"{what}: got {got}; expected {expected}. {hint}")
 
 
 class InputError(EcgTrtError):

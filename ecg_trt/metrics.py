@@ -142,7 +142,7 @@ def summarise(scores: Sequence[Score | None]) -> Summary:
 
 def _bad(got: str, expected: str) -> OptionError:
     return OptionError(
-        "The score cannot be computed", got=got, expected=expected, mend="Check the truth and the answer."
+        "The score cannot be computed", got=got, expected=expected, hint="Check the truth and the answer."
     )
 
 

@@ -155,7 +155,7 @@ def network_spec(name: str) -> NetworkSpec:
     """
     if name not in NETWORKS:
         raise OptionError(
-            "Unknown network", got=repr(name), expected=f"one of {', '.join(NETWORKS)}", mend="Choose one of these."
+            "Unknown network", got=repr(name), expected=f"one of {', '.join(NETWORKS)}", hint="Choose one of these."
         )
     return NETWORKS[name]
 

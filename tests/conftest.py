@@ -147,7 +147,7 @@ class FakeDigitizer:
         if high == 13:
             raise ZeroDivisionError("a bug")
         if low == high:
-            raise NoEcgFoundError("No ECG", got="a uniform picture", expected="ECG paper", mend="Show it.")
+            raise NoEcgFoundError("No ECG", got="a uniform picture", expected="ECG paper", hint="Show it.")
         return make_reading(make_record(n=50, fs=(options or self.options).fs, source=source.source))
 
 

@@ -146,7 +146,7 @@ def test_the_error_is_of_its_kind_and_says_why(case, tools, tmp_path):
     with pytest.raises(kind, match=words) as caught:
         read_photo(make(tools, tmp_path))
     assert type(caught.value) is kind
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize("case", FILES)

@@ -251,7 +251,7 @@ class Slots:
 
     def open(self):
         if len(self.events) == self.room:
-            raise DeviceMemoryError("Full", got="nothing left", expected="memory", mend="Close what else runs.")
+            raise DeviceMemoryError("Full", got="nothing left", expected="memory", hint="Close what else runs.")
         self.events.append("open")
         number = len(self.events)
         backends = {name: FakeBackend(lambda feed: {}) for name in NETWORKS}
@@ -305,7 +305,7 @@ def test_with_slots_no_more_photos_are_taken_than_are_needed(fake_digitizer, too
 @pytest.mark.parametrize("slots", [1, 2])
 def test_a_fault_of_the_gpu_ends_the_batch(fake_digitizer, tools, monkeypatch, slots):
     """Too little memory for one photo does not."""
-    words = {"got": "CUDA_ERROR_ILLEGAL_ADDRESS", "expected": "success", "mend": "Start again."}
+    words = {"got": "CUDA_ERROR_ILLEGAL_ADDRESS", "expected": "success", "hint": "Start again."}
 
     class Failing(fake_digitizer):
         def read(self, source, options=None):

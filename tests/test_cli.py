@@ -247,7 +247,7 @@ def test_the_output_folder_is_a_file(run, photo_path, tmp_path):
 
 def test_missing_networks(run, fake_digitizer, photo_path, tmp_path, monkeypatch):
     def enter(_self):
-        raise WeightsError("No network", got="nothing", expected="stage0.onnx", mend="Install anew.")
+        raise WeightsError("No network", got="nothing", expected="stage0.onnx", hint="Install anew.")
 
     monkeypatch.setattr(fake_digitizer, "__enter__", enter)
     result = run(photo_path, photo_path, "-o", tmp_path)
@@ -286,7 +286,7 @@ def test_a_fault_of_the_gpu_ends_the_batch(run, fake_digitizer, blank, photo_pat
 
     def fail(self, source, options=None):
         if source.source.endswith("0.jpg"):
-            raise DeviceFaultError("It failed", got="ILLEGAL_ADDRESS", expected="success", mend="Start again.")
+            raise DeviceFaultError("It failed", got="ILLEGAL_ADDRESS", expected="success", hint="Start again.")
         return honest(self, source)
 
     monkeypatch.setattr(fake_digitizer, "read", fail)
@@ -332,7 +332,7 @@ def test_info(parts):
 
 def test_info_tells_altered_weights(parts, monkeypatch):
     def fail(_name):
-        raise WeightsError("A network is altered", got="this", expected="that", mend="Install anew.")
+        raise WeightsError("A network is altered", got="this", expected="that", hint="Install anew.")
 
     monkeypatch.setattr(weights, "weights_path", fail)
     result = CliRunner().invoke(main, ["info"])

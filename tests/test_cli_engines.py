@@ -156,7 +156,7 @@ def test_kernels_are_compiled_for_the_same_gpus(
     compiled.clear()
     assert "Nothing to do" in fresh("build", *ONE).stderr
     assert not compiled
-    missing = BackendUnavailableError("No compiler", got="cuda-core is missing", expected="it", mend="Get it.")
+    missing = BackendUnavailableError("No compiler", got="cuda-core is missing", expected="it", hint="Get it.")
     monkeypatch.setattr("build_engines.cubin.cubin", lambda *_: (_ for _ in ()).throw(missing))
     result = fresh("build", *ONE)
     assert result.exit_code == 0
@@ -188,7 +188,7 @@ def test_one_that_fails_harms_no_other(fresh: Run, tmp_path: Path, monkeypatch: 
 
     def fails_once(onnx: bytes, trt: object, options: jobs.BuildOptions, progress: object) -> bytes:
         if options.capability == "8.6":
-            raise BuildError("It failed", got="this", expected="that", mend="Wait.")
+            raise BuildError("It failed", got="this", expected="that", hint="Wait.")
         return honest(onnx, trt, options, progress)  # type: ignore[arg-type]
 
     monkeypatch.setattr(jobs, "build_plan", fails_once)

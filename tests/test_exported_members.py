@@ -82,9 +82,9 @@ def test_version_is_the_installed_one():
 
 
 def test_messages_say_what_got_expected_and_mend():
-    error = errors.OutputError("It failed", got="this", expected="that", mend="Wait.")
+    error = errors.OutputError("It failed", got="this", expected="that", hint="Wait.")
     assert str(error) == "It failed: got this; expected that. Wait."
-    assert (error.what, error.got, error.expected, error.mend) == ("It failed", "this", "that", "Wait.")
+    assert (error.what, error.got, error.expected, error.hint) == ("It failed", "this", "that", "Wait.")
 
 
 def test_a_clone_beside_a_script_does_not_hide_the_package(tmp_path):

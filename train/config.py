@@ -107,7 +107,7 @@ class Sampler:
         if self.shares and abs(sum(self.shares.values()) - 1) > _SUM_TOLERANCE:
             raise OptionError(
                 "The shares of an epoch do not add up", got=f"a sum of {sum(self.shares.values()):g}", expected="1",
-                mend="Correct sampler.shares.",
+                hint="Correct sampler.shares.",
             )  # fmt: skip
 
 
@@ -210,7 +210,7 @@ def unknown(where: str, name: str, known: Sequence[str]) -> OptionError:
     near = get_close_matches(name, known, 1, 0.3)
     return OptionError(
         f"There is no {where} {name!r}", got=repr(name), expected=f"one of {', '.join(sorted(known))}",
-        mend=f"Did you mean {near[0]!r}?" if near else "Correct the name.",
+        hint=f"Did you mean {near[0]!r}?" if near else "Correct the name.",
     )  # fmt: skip
 
 
@@ -246,7 +246,7 @@ def _option_error(kind: Any, error: ValidationError, where: str) -> OptionError:
         return unknown(key, str(value), re.findall(r"'([^']*)'", fault["ctx"]["expected"]))
     wrong = "has the wrong type" if "type" in fault["type"] else "cannot be used"
     return OptionError(f"{name} {wrong}", got=repr(value), expected=fault["msg"].removeprefix("Input should be "),
-                       mend="Correct the setting.")  # fmt: skip
+                       hint="Correct the setting.")  # fmt: skip
 
 
 def _keys(kind: Any, path: Sequence[str]) -> list[str]:

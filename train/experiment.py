@@ -35,7 +35,7 @@ def parse_overrides(words: Sequence[str]) -> Table:
         key, equals, text = word.partition("=")
         if not equals or not all(key.split(".")):
             raise OptionError("An override cannot be read", got=repr(word), expected="key=value, as schedule.minutes=5",
-                              mend="Write the key, an equals sign and the value without spaces.")  # fmt: skip
+                              hint="Write the key, an equals sign and the value without spaces.")  # fmt: skip
         try:
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
@@ -67,7 +67,7 @@ class Experiment:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise OptionError("The experiment cannot be read", got=f"{path}: {error}", expected="a TOML file",
-                              mend="See train/experiments/small.toml.") from error  # fmt: skip
+                              hint="See train/experiments/small.toml.") from error  # fmt: skip
         experiment = Experiment((table, parse_overrides(words)))
         experiment.runs()  # Every fault shows now, not after the first night.
         return experiment

@@ -92,7 +92,7 @@ def _accelerator(device: str) -> str:
     has_gpu = torch.cuda.is_available()
     if device == "cuda" and not has_gpu:
         raise OptionError("There is no GPU to train on", got="hardware.device 'cuda' without CUDA",
-                          expected="an NVIDIA GPU and a CUDA build of PyTorch", mend="Use device 'cpu'.")  # fmt: skip
+                          expected="an NVIDIA GPU and a CUDA build of PyTorch", hint="Use device 'cpu'.")  # fmt: skip
     return ("cuda" if has_gpu else "cpu") if device == "auto" else device
 
 

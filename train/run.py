@@ -87,7 +87,7 @@ def _check_unchanged(path: Path, config: Config) -> None:
             f"The run in {config.out} was begun with other settings",
             got="; ".join(f"{name} {new[name]}" for name in changed),
             expected="; ".join(f"{name} {old[name]}" for name in changed),
-            mend="Choose another out, or delete the folder.",
+            hint="Choose another out, or delete the folder.",
         )
 
 
@@ -149,7 +149,7 @@ def _setting_words(args: argparse.Namespace) -> list[str]:
 def _experiment_words(args: argparse.Namespace) -> tuple[Path, list[str]]:
     if not args.words or "=" in args.words[0]:
         raise OptionError("There is nothing to train", got="neither an experiment nor --stage",
-                          expected="EXPERIMENT.toml or --stage NAME", mend="See train/README.md.")  # fmt: skip
+                          expected="EXPERIMENT.toml or --stage NAME", hint="See train/README.md.")  # fmt: skip
     return Path(args.words[0]), [*args.words[1:], *_setting_words(args)]
 
 

@@ -156,6 +156,6 @@ def chosen(names: Sequence[str]) -> list[Baseline]:
     if unknown or not names:
         raise OptionError(
             "Unknown backend", got=", ".join(map(repr, unknown)) or "none", expected="some of " + ", ".join(BASELINES),
-            mend="Name them with commas between, or leave --backends out for all.",
+            hint="Name them with commas between, or leave --backends out for all.",
         )  # fmt: skip
     return [BASELINES[name] for name in dict.fromkeys(names)]

@@ -61,7 +61,7 @@ def in_place(work: Callable[..., Any], *arguments: object, limit_s: float) -> An
 def reason_of(error: Exception) -> str:
     """Half a sentence for a table."""
     if isinstance(error, EcgTrtError):
-        return f"{error.got}. {error.mend}"
+        return f"{error.got}. {error.hint}"
     return f"{type(error).__name__}: {error}"
 
 

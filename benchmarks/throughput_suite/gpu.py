@@ -81,5 +81,5 @@ class Gpu(Closeable):
 def _failed(got: str) -> DriverError:
     return DriverError(
         "The GPU cannot be measured", got=got, expected="a GPU, its driver and cuda-bindings",
-        mend=f"{install_hint('cuda')}, or measure the CPU alone with --backends ort.",
+        hint=f"{install_hint('cuda')}, or measure the CPU alone with --backends ort.",
     )  # fmt: skip

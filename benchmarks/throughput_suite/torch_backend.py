@@ -110,4 +110,4 @@ def milliseconds_between(marks: Sequence[Any]) -> list[float]:
 def unavailable(name: str, reason: str) -> BackendUnavailableError:
     """The error of a baseline that is not available here."""
     return BackendUnavailableError(f"{name} cannot be measured", got=reason, expected="what it needs installed",
-                                   mend="Leave it out with --backends.")  # fmt: skip
+                                   hint="Leave it out with --backends.")  # fmt: skip

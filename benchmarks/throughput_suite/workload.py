@@ -63,7 +63,7 @@ def from_folder(folder: Path) -> list[SamplePhoto]:
     if not paths:
         raise OptionError(
             "There is nothing to measure on", got=f"{folder} without a photo", expected=", ".join(_SUFFIXES),
-            mend="Name a folder of photos, or leave --photos out.",
+            hint="Name a folder of photos, or leave --photos out.",
         )  # fmt: skip
     return [SamplePhoto(path.name, path.read_bytes()) for path in paths]
 

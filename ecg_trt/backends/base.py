@@ -103,7 +103,7 @@ def _mismatch(got: str, expected: str) -> BackendError:
         "The network cannot be run",
         got=got,
         expected=expected,
-        mend="Feed the arrays that its inputs describe.",
+        hint="Feed the arrays that its inputs describe.",
     )
 
 
@@ -113,5 +113,5 @@ def closed_error(name: str) -> BackendError:
         "The network cannot be run",
         got=f"a closed {name} backend",
         expected="an open one",
-        mend="Use it inside its with block.",
+        hint="Use it inside its with block.",
     )

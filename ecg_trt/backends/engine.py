@@ -111,8 +111,8 @@ class Engine(Closeable):
         try:
             self._runtime = trt.Runtime(self._logger)
         except (TypeError, RuntimeError) as error:  # what a null object of TensorRT becomes
-            mend = "Update NVIDIA's driver, or run with --backend ort."
-            raise self._refused(DriverError, f"no runtime ({error})", "a driver that it knows", mend) from error
+            hint = "Update NVIDIA's driver, or run with --backend ort."
+            raise self._refused(DriverError, f"no runtime ({error})", "a driver that it knows", hint) from error
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if not self._engine:
             why = f"a plan that it does not take ({_diagnosis(self._runtime, plan)})"
@@ -150,8 +150,8 @@ class Engine(Closeable):
                 _log.info("%s is of another driver or GPU: it starts anew", self._cache_path)
         self._config.set_runtime_cache(self._cache)
 
-    def _refused(self, kind: type[EcgTrtError], got: str, expected: str, mend: str) -> EcgTrtError:
-        return kind(f"TensorRT cannot load {self.stage}", got=f"{got}: {self.said()}", expected=expected, mend=mend)
+    def _refused(self, kind: type[EcgTrtError], got: str, expected: str, hint: str) -> EcgTrtError:
+        return kind(f"TensorRT cannot load {self.stage}", got=f"{got}: {self.said()}", expected=expected, hint=hint)
 
 
 def _diagnosis(runtime: Any, plan: bytes) -> str:

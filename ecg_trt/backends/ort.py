@@ -73,7 +73,7 @@ class OrtBackend(Closeable):
                 "The network failed",
                 got=_first_line(error),
                 expected="a run of " + ", ".join(str(spec) for spec in self.inputs),
-                mend="Check the sizes of its inputs, and whether memory is short.",
+                hint="Check the sizes of its inputs, and whether memory is short.",
             ) from error
         return dict(zip(names, results, strict=True))
 
@@ -104,7 +104,7 @@ def _spec(node: ort.NodeArg) -> TensorSpec:
             "The network cannot be used",
             got=f"I/O tensor {node.name} of type {node.type}",
             expected=f"one of {sorted(_DTYPES.values())}",
-            mend="Export it with plain numeric inputs and outputs.",
+            hint="Export it with plain numeric inputs and outputs.",
         )
     shape = tuple(side if isinstance(side, (int, str)) else None for side in node.shape)
     return TensorSpec(node.name, _DTYPES[node.type], shape)
@@ -119,5 +119,5 @@ def _unusable(source: str, why: str) -> WeightsError:
         "The network cannot be loaded",
         got=f"{source} ({why})",
         expected="an ONNX file of opset 17",
-        mend="Install ecg_trt again; `ecg-trt info` lists its networks.",
+        hint="Install ecg_trt again; `ecg-trt info` lists its networks.",
     )

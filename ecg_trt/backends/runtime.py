@@ -134,7 +134,7 @@ class Runtime(Closeable):
                 f"The runtime has no network {network}",
                 got=", ".join(self.backends) or "none",
                 expected=network,
-                mend="Name it among the networks of `open_runtime`, or leave them out to open all.",
+                hint="Name it among the networks of `open_runtime`, or leave them out to open all.",
             )
         return self.backends[network]
 
@@ -155,7 +155,7 @@ class Runtime(Closeable):
                 "A second slot cannot be opened",
                 got=f"a runtime of {self.name}",
                 expected="one whose work is done on a GPU",
-                mend="Use one slot, as `slots` says.",
+                hint="Use one slot, as `slots` says.",
             )
         return self._twin()
 

@@ -49,12 +49,12 @@ class _Flavour:
             imports what it needs.
         why_not: None if it is worth trying here, else the reason.
         why_not_yet: None if what it needs has been built, else the reason; a cheap look that only `auto` takes.
-        mend: what to do about it.
+        hint: what to do about it.
     """
 
     factory: Callable[[Sequence[str], int, Driver | None], Runtime]
     why_not: Callable[[], str | None]
-    mend: str
+    hint: str
     why_not_yet: Callable[[], str | None] = lambda: None
 
 
@@ -86,8 +86,8 @@ def _tensorrt(flavour: Flavour) -> _Flavour:
         return None if PlanStore().has(flavour) else "no plans; run: ecg-trt build"
 
     install = f"{install_hint(str(flavour), 'cuda', 'build')} && ecg-trt build"
-    mend = f"{install}, on a machine with an NVIDIA GPU; or use --backend ort."
-    return _Flavour(open_it, why_not, mend, why_not_yet)
+    hint = f"{install}, on a machine with an NVIDIA GPU; or use --backend ort."
+    return _Flavour(open_it, why_not, hint, why_not_yet)
 
 
 # In the order in which `auto` tries them.
@@ -132,7 +132,7 @@ def open_runtime(
     flavour = _FLAVOURS[wanted]
     reason = flavour.why_not()
     if reason is not None:
-        raise _unavailable(wanted.value, reason, flavour.mend)
+        raise _unavailable(wanted.value, reason, flavour.hint)
     return flavour.factory(names, threads, driver)
 
 
@@ -174,14 +174,14 @@ def _open_best(networks: Sequence[str], threads: int, driver: Driver | None) -> 
                 _log.info("backend auto: %s", "; not ".join(filter(None, (name.value, runtime.note))))
                 return runtime
         refused.setdefault(reason, []).append(name.value)
-    raise _unavailable("auto", _because(refused), _FLAVOURS[last].mend)
+    raise _unavailable("auto", _because(refused), _FLAVOURS[last].hint)
 
 
 def _because(refused: dict[str, list[str]]) -> str:
     return "; ".join(f"{', '.join(names)} ({reason})" for reason, names in refused.items())
 
 
-def _unavailable(name: str, reason: str, mend: str) -> BackendUnavailableError:
+def _unavailable(name: str, reason: str, hint: str) -> BackendUnavailableError:
     return BackendUnavailableError(
-        "The backend cannot be opened", got=f"{name}: {reason}", expected="one that can be used here", mend=mend
+        "The backend cannot be opened", got=f"{name}: {reason}", expected="one that can be used here", hint=hint
     )

@@ -155,7 +155,7 @@ class TrtBackend(Closeable):
             f"TensorRT cannot run {self._stage}",
             got=f"{what}: {self._engine.said()}",
             expected="a run",
-            mend="Start the program again; if it comes back, run with --backend ort and report it.",
+            hint="Start the program again; if it comes back, run with --backend ort and report it.",
         )
 
 
@@ -250,7 +250,7 @@ def _check_known(flavour: Flavour, trt: ModuleType, capability: str) -> None:
             "TensorRT for RTX cannot be used",
             got=f"a GPU of compute capability {capability}",
             expected=f"one that version {trt.__version__} knows: {', '.join(f'{n[:-1]}.{n[-1]}' for n in known)}",
-            mend="Use --backend trt or ort.",
+            hint="Use --backend trt or ort.",
         )
 
 

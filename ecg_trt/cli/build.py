@@ -90,7 +90,7 @@ def _request(
             "Nothing can be built",
             got=f"{error.name} is not installed",
             expected="what building needs",
-            mend=f"{install_hint('rtx', 'build')}, or .[trt,build]",
+            hint=f"{install_hint('rtx', 'build')}, or .[trt,build]",
         ) from error
     from ecg_trt.backends.select import open_plan
     from ecg_trt.engines.manifest import Flavour
@@ -123,14 +123,14 @@ def _check_frontend(frontend: str, exported: Path | None, flavour: str) -> None:
             "The front end and its source do not belong together",
             got=f"--frontend {frontend} {'with' if exported else 'without'} --exported",
             expected="--exported DIR with --frontend torch, and only there",
-            mend="Make the programs with `python -m train.export --exported DIR`, or use --frontend onnx.",
+            hint="Make the programs with `python -m train.export --exported DIR`, or use --frontend onnx.",
         )
     if frontend == "torch" and flavour == "rtx":
         raise BuildError(
             "torch-tensorrt builds no plan of this flavour",
             got="--flavour rtx",
             expected="--flavour trt",
-            mend="Use --frontend onnx.",
+            hint="Use --frontend onnx.",
         )
 
 
@@ -175,7 +175,7 @@ def _make_kernels(capabilities: Sequence[str]) -> int:
                 new += cubin.made
                 advance(k / count_cubins(targets))
     except BackendUnavailableError as error:
-        click.echo(f"Kernels are left to the first run on a GPU: {error.got}. {error.mend}", err=True)
+        click.echo(f"Kernels are left to the first run on a GPU: {error.got}. {error.hint}", err=True)
     return new
 
 

@@ -242,7 +242,7 @@ class _Batch:
                 f"{stem} could not be written: internal error",
                 got=f"{type(error).__name__}: {error}",
                 expected="files",
-                mend="Please report it with the traceback (-v).",
+                hint="Please report it with the traceback (-v).",
             ) from error
         return record, paths or [last]
 

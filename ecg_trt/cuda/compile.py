@@ -123,5 +123,5 @@ def _refused(file: str, capability: tuple[int, int], error: Exception) -> Driver
         f"The kernels of {file}.cu cannot be compiled for sm_{major}{minor}",
         got=" ".join(str(error).split())[:500] or type(error).__name__,
         expected="NVRTC of CUDA 12.8 or later, and a capability that it knows",
-        mend=install_hint("cuda", upgrade=True),
+        hint=install_hint("cuda", upgrade=True),
     )

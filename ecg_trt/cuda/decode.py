@@ -112,7 +112,7 @@ class GpuDecoder(Closeable):
                 "A photo cannot be decoded on the GPU",
                 got="a closed decoder",
                 expected="an open one",
-                mend="Use it inside its with block.",
+                hint="Use it inside its with block.",
             )
         header = peek(data, name=name, max_pixels=max_pixels, min_pixels=min_pixels)
         photo, why = None, _why_not(read_markers(data))
@@ -210,7 +210,7 @@ class GpuDecoder(Closeable):
             "Photos cannot be decoded on the GPU",
             got=got,
             expected="nvImageCodec with nvJPEG, for this driver",
-            mend=f"{install_hint(self._extra)}; without it, photos are decoded on the CPU.",
+            hint=f"{install_hint(self._extra)}; without it, photos are decoded on the CPU.",
         )
 
 

@@ -165,7 +165,7 @@ def no_gpu(reason: str) -> DriverError:
         "The GPU cannot be used",
         got=reason,
         expected="an NVIDIA GPU of compute capability 7.5 or later with a driver for CUDA 12.0 or later",
-        mend="Install NVIDIA's driver, or run with --backend ort.",
+        hint="Install NVIDIA's driver, or run with --backend ort.",
     )
 
 
@@ -175,7 +175,7 @@ def missing_package(package: str, extra: str, error: ImportError) -> BackendUnav
         "The GPU cannot be driven",
         got=f"{package} cannot be imported ({error})",
         expected=f"{package} installed",
-        mend=install_hint(extra),
+        hint=install_hint(extra),
     )
 
 
@@ -201,7 +201,7 @@ def device_error(call: str, code: str) -> DeviceError:
             "Too little memory can be pinned" if is_pinned else "The GPU's memory is used up",
             got=got,
             expected="enough free memory",
-            mend="Raise the limit of locked memory (ulimit -l), or send smaller photos." if is_pinned
+            hint="Raise the limit of locked memory (ulimit -l), or send smaller photos." if is_pinned
             else "Close what else uses the GPU (see nvidia-smi), or send smaller photos.",
         )  # fmt: skip
     if bare in _OF_THE_DRIVER:
@@ -209,13 +209,13 @@ def device_error(call: str, code: str) -> DeviceError:
             "The GPU cannot be used",
             got=got,
             expected="a driver that serves this GPU and these kernels",
-            mend="Update NVIDIA's driver, or run with --backend ort.",
+            hint="Update NVIDIA's driver, or run with --backend ort.",
         )
     return DeviceFaultError(
         "The GPU failed",
         got=got,
         expected="success",
-        mend="Start the program again; if it comes back, run with --backend ort and report it.",
+        hint="Start the program again; if it comes back, run with --backend ort and report it.",
     )
 
 

@@ -35,7 +35,7 @@ class Handle(Closeable):
                 "The GPU cannot be used",
                 got=f"a closed {self._what}",
                 expected="an open one",
-                mend="Use it inside its with block.",
+                hint="Use it inside its with block.",
             )
         return self._handle
 

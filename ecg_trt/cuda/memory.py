@@ -80,7 +80,7 @@ class DeviceArray:
                 "A device array cannot be reshaped",
                 got=f"{shape}",
                 expected=f"as many elements as in {self.shape}",
-                mend="Check the shape.",
+                hint="Check the shape.",
             )
         return other
 

@@ -81,7 +81,7 @@ class StagedPhoto:
                 "A photo cannot be uploaded",
                 got="one that has left its pinned memory",
                 expected="one that waits there",
-                mend="Stage it anew.",
+                hint="Stage it anew.",
             )
         self._place.driver.copy_to_device(there.address, memory.handle, there.nbytes, stream.handle)
         copied.record(stream)

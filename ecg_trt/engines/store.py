@@ -152,7 +152,7 @@ class PlanStore:
                 f"There is no plan for {key.stage}",
                 got=f"none in {self.root}",
                 expected=self.path(key).name,
-                mend=f"Run: {key.build_line}",
+                hint=f"Run: {key.build_line}",
             )
         nearest = min(others, key=lambda other: len(_differences(other, key)))
         field = _differences(nearest, key)[0]
@@ -174,7 +174,7 @@ def checked_plan(path: Path, key: PlanKey) -> tuple[bytes, Manifest]:
             f"There is no plan for {key.stage}",
             got=f"{path} ({error.strerror})",
             expected="a plan and its manifest",
-            mend=f"Run: {key.build_line}",
+            hint=f"Run: {key.build_line}",
         ) from error
     if not any(plan.startswith(flavour.magic) for flavour in Flavour):
         raise _corrupt(path, f"a file that begins with {plan[:4]!r}", "a plan of TensorRT or TensorRT for RTX", key)
@@ -226,7 +226,7 @@ def _read_manifest(plan: Path, key: PlanKey | None = None) -> Manifest:
 
 def _corrupt(path: Path, got: str, expected: str, key: PlanKey | None) -> PlanCorruptError:
     again = f"Build it again: {key.build_line}" if key else "Run: ecg-trt engines prune, then ecg-trt build"
-    return PlanCorruptError(f"The plan {path} cannot be trusted", got=got, expected=expected, mend=again)
+    return PlanCorruptError(f"The plan {path} cannot be trusted", got=got, expected=expected, hint=again)
 
 
 def _mismatch(path: Path, field: str, got: object, expected: object, key: PlanKey) -> PlanMismatchError:
@@ -236,5 +236,5 @@ def _mismatch(path: Path, field: str, got: object, expected: object, key: PlanKe
         f"The plan {path} was built for another {what}",
         got=f"{what} {short[0]}",
         expected=f"{what} {short[1]}",
-        mend=f"Run: {key.build_line}",
+        hint=f"Run: {key.build_line}",
     )

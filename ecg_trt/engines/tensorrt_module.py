@@ -45,13 +45,13 @@ def how_to_install(flavour: Flavour) -> str:
     return install_hint(str(flavour), "build")
 
 
-def tensorrt_unavailable(got: str, mend: str) -> BackendUnavailableError:
+def tensorrt_unavailable(got: str, hint: str) -> BackendUnavailableError:
     """The error of a machine on which a flavour is not to be had."""
     return BackendUnavailableError(
         "TensorRT cannot be used",
         got=got,
         expected="TensorRT and the GPU that will run the plan (trt), or TensorRT for RTX (rtx)",
-        mend=mend,
+        hint=hint,
     )
 
 

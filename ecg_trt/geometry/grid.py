@@ -186,7 +186,7 @@ def lattice_taps(
 
 
 def _bad(what: str, got: str, expected: str) -> OptionError:
-    return OptionError(what, got=got, expected=expected, mend="Check the lattice and the page's scale.")
+    return OptionError(what, got=got, expected=expected, hint="Check the lattice and the page's scale.")
 
 
 def _stand_ins(nodes: Array, missing: Array) -> Array:

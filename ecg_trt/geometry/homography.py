@@ -97,7 +97,7 @@ def letterbox(src_hw: tuple[int, int], dst_hw: tuple[int, int]) -> Array:
             "A letterbox cannot be laid out",
             got=f"source {src_hw}, destination {dst_hw}",
             expected="heights and widths above zero",
-            mend="Pass image shapes as (height, width).",
+            hint="Pass image shapes as (height, width).",
         )
     scale = min(dst_hw[0] / src_hw[0], dst_hw[1] / src_hw[1])
     shift_x, shift_y = (0.5 * (dst_hw[k] - scale * src_hw[k]) + 0.5 * scale - 0.5 for k in (1, 0))
@@ -160,14 +160,14 @@ def _check_matches(src: Array, dst: Array, trust: Array, threshold: float) -> No
             "A homography cannot be fitted",
             got=f"shapes {src.shape}, {dst.shape} and weights {trust.shape}",
             expected="(N, 2), (N, 2) and (N,)",
-            mend="Pass one destination and one weight for each source point.",
+            hint="Pass one destination and one weight for each source point.",
         )
     if not threshold > 0:
         raise OptionError(
             "A homography cannot be fitted",
             got=f"threshold {threshold}",
             expected="a distance above zero",
-            mend="Pass the greatest distance of an inlier.",
+            hint="Pass the greatest distance of an inlier.",
         )
 
 
@@ -176,7 +176,7 @@ def _degenerate(got: str) -> PageError:
         "The page's plane cannot be found",
         got=got,
         expected="at least four points that agree and do not lie on one line",
-        mend="Take the photo so that more of the page is seen.",
+        hint="Take the photo so that more of the page is seen.",
     )
 
 

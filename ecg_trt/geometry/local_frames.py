@@ -62,14 +62,14 @@ def _check(inside: Array, frames: Array, trust: Array) -> None:
             "Local frames cannot be integrated",
             got=f"mask {inside.shape}, frames {frames.shape}, weights {trust.shape}",
             expected="(rows, cols), (rows, cols, 2, 2) and (rows, cols)",
-            mend="Pass one frame and one weight a cell.",
+            hint="Pass one frame and one weight a cell.",
         )
     if not inside.any() or not np.isfinite(frames[inside]).all() or not np.isfinite(trust[inside]).all():
         raise OptionError(
             "Local frames cannot be integrated",
             got="an empty mask, or frames in it that are not finite",
             expected="at least one cell, every frame finite",
-            mend="Leave cells without a frame out of the mask.",
+            hint="Leave cells without a frame out of the mask.",
         )
 
 
@@ -91,7 +91,7 @@ def _whole_grid(xy: Array, inside: Array) -> Array:
             "Local frames cannot be integrated",
             got=f"positions {xy.shape} for a grid of {rows} x {cols} with {len(r)} cells in the mask",
             expected=f"({rows}, {cols}, 2), ({rows * cols}, 2) or ({len(r)}, 2)",
-            mend="Pass one position a cell.",
+            hint="Pass one position a cell.",
         )
     design = np.column_stack([c, r, np.ones(len(r))])
     affine = np.linalg.lstsq(design, xy, rcond=None)[0]

@@ -116,7 +116,7 @@ def decode_ridge(
             "The ridge cannot be decoded",
             got=f"maps of shape {maps.shape}, half_window {half_window}",
             expected="(strips, H, W), none empty, and half_window of 0 or more",
-            mend="Pass the trace network's logits.",
+            hint="Pass the trace network's logits.",
         )
     height = maps.shape[1]
     top = maps.max(axis=1, keepdims=True)

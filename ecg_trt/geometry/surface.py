@@ -145,7 +145,7 @@ def fill_holes(node_xy: Array, margin_cells: int = 0) -> Array:
             "The lattice cannot be continued",
             got=f"a margin of {margin_cells} cells",
             expected="zero or more",
-            mend="Pass the number of cells to add on each side.",
+            hint="Pass the number of cells to add on each side.",
         )
     pad = [(margin_cells, margin_cells)] * 2 + [(0, 0)]
     nodes = np.pad(_as_nodes(node_xy), pad, constant_values=np.nan)
@@ -170,7 +170,7 @@ def _as_nodes(node_xy: Array) -> Array:
             "Not a lattice",
             got=f"an array of shape {nodes.shape}",
             expected="(rows, cols, 2)",
-            mend="Pass the nodes' photo px, NaN where a node is missing.",
+            hint="Pass the nodes' photo px, NaN where a node is missing.",
         )
     return np.where(np.isfinite(nodes).all(-1, keepdims=True), nodes, np.nan)
 
@@ -234,7 +234,7 @@ def _plane(nodes: Array, known: Array) -> Array:
             "The paper's lattice cannot be completed",
             got=f"{len(index)} nodes, on one line at most",
             expected="nodes in at least two rows and two columns",
-            mend="Take the photo from nearer, or in better light.",
+            hint="Take the photo from nearer, or in better light.",
         )
     cc, rr = np.meshgrid(np.arange(known.shape[1]), np.arange(known.shape[0]))
     grid = np.stack([cc, rr], axis=-1).astype(np.float64)

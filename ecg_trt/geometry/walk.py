@@ -81,7 +81,7 @@ def _check(points: Array, trust: Array, step: Array) -> None:
             "The lattice cannot be walked",
             got=f"{len(points)} candidates, scores {trust.shape}, steps {step.shape[1:]}",
             expected="one score a candidate and steps of shape (2,)",
-            mend="Pass xy (N, 2), score (N,), step_x (2,) and step_y (2,).",
+            hint="Pass xy (N, 2), score (N,), step_x (2,) and step_y (2,).",
         )
     area = abs(float(step[0, 0] * step[1, 1] - step[0, 1] * step[1, 0]))
     if not area > 0.1 * float(np.prod(np.linalg.norm(step, axis=1))):
@@ -89,7 +89,7 @@ def _check(points: Array, trust: Array, step: Array) -> None:
             "The lattice cannot be walked",
             got=f"steps {step.tolist()}",
             expected="two steps of some length, well apart in direction",
-            mend="Estimate the steps from the local frame of the paper.",
+            hint="Estimate the steps from the local frame of the paper.",
         )
 
 

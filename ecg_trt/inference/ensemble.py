@@ -35,7 +35,7 @@ class Ensemble(Wrapped):
                 if sorted(map(str, got)) != sorted(map(str, expected)):
                     raise OptionError(
                         "The networks cannot vote together", got="; ".join(map(str, got)),
-                        expected="; ".join(map(str, expected)), mend="Take networks of one stage.",
+                        expected="; ".join(map(str, expected)), hint="Take networks of one stage.",
                     )  # fmt: skip
 
     def infer(self, feed: Mapping[str, Array]) -> dict[str, Array]:

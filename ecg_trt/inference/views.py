@@ -49,7 +49,7 @@ class View:
             raise OptionError(
                 "The view cannot be undone", got=f"moves of {self.dx} and {self.dy} px",
                 expected=f"multiples of {strides[1]} and {strides[0]}, the strides of the answer",
-                mend="Move the picture by whole cells.",
+                hint="Move the picture by whole cells.",
             )  # fmt: skip
         back = _moved(answer, -self.dx // strides[1], answer.ndim - 1)
         if answer.ndim == 4:
@@ -89,7 +89,7 @@ class Views(Wrapped):
         if any(view.mirrored for view in views) and not bears_mirror:
             raise OptionError("The network cannot be shown a mirrored picture", got=f"heads {', '.join(heads)}",
                               expected=f"heads of the kinds {' and '.join(_MIRRORED_KINDS)}",
-                              mend="Leave the mirrored views out.")  # fmt: skip
+                              hint="Leave the mirrored views out.")  # fmt: skip
 
     def infer(self, feed: Mapping[str, Array]) -> dict[str, Array]:
         """See `Backend.infer`; one run for each view, answers on the host."""

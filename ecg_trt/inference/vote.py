@@ -97,4 +97,4 @@ def _shapes(answer: Mapping[str, Array]) -> str:
 
 def _bad(got: str, expected: str) -> OptionError:
     return OptionError("The answers cannot be put together", got=got, expected=expected,
-                       mend="Let networks of one stage see one picture.")  # fmt: skip
+                       hint="Let networks of one stage see one picture.")  # fmt: skip

@@ -44,7 +44,7 @@ class Windows(Wrapped):
         if window is None or min(window) < 2 * _ALIGNED or not 0 <= overlap <= 0.9:
             raise OptionError(
                 "Windows cannot be cut", got=f"a window of {window} and an overlap of {overlap:g}",
-                expected=f"{2 * _ALIGNED} px or more, and an overlap of 0 to 0.9", mend="Say window_hw.",
+                expected=f"{2 * _ALIGNED} px or more, and an overlap of 0 to 0.9", hint="Say window_hw.",
             )  # fmt: skip
         self.window_hw, self.overlap = window, overlap
 
@@ -71,7 +71,7 @@ class Windows(Wrapped):
         tops, lefts = (self._starts(r, w) for r, w in zip(room, self.window_hw, strict=True))
         if len(tops) > 1 and any(kind_of(spec.name) is Kind.RIDGE for spec in self.backend.outputs):
             raise OptionError("The picture is too high", got=f"{hw[0]} px", expected=f"at most {self.window_hw[0]} px",
-                              mend="A ridge is told of whole columns: cut strips no higher than this.")  # fmt: skip
+                              hint="A ridge is told of whole columns: cut strips no higher than this.")  # fmt: skip
         total: dict[str, Array] = {}
         weight: dict[str, Array] = {}
         strides: dict[str, int] = {}
@@ -102,7 +102,7 @@ class Windows(Wrapped):
         if len(shape) != 4 or any(start % stride for start in starts):
             raise OptionError(f"The windows of {name} cannot be laid together", got=f"an answer {shape}",
                               expected=f"maps (n, C, h, w), and windows of a multiple of {_ALIGNED} px",
-                              mend="Say another window_hw.")  # fmt: skip
+                              hint="Say another window_hw.")  # fmt: skip
         return stride
 
 

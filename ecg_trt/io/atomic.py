@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ecg_trt.errors import OutputError
 
-_MENDS = {
+_HINTS = {
     errno.EACCES: "Choose another folder with -o, or give yourself the right to write there.",
     errno.EPERM: "Choose another folder with -o, or give yourself the right to write there.",
     errno.EROFS: "This file system is read-only: choose another folder with -o.",
@@ -97,5 +97,5 @@ def output_error(path: Path, error: OSError) -> OutputError:
         f"{path} could not be written",
         got=(error.strerror or str(error) or type(error).__name__).lower(),
         expected="a folder that can be written to, with room on the disk",
-        mend=_MENDS.get(error.errno or 0, "Check the path and the disk."),
+        hint=_HINTS.get(error.errno or 0, "Check the path and the disk."),
     )

@@ -10,9 +10,9 @@ from ecg_trt.geometry.homography import jacobian
 from ecg_trt.types import Array
 
 
-def bad(got: str, expected: str, mend: str) -> OptionError:
+def bad(got: str, expected: str, hint: str) -> OptionError:
     """The error of pixel work that cannot be done."""
-    return OptionError("The image cannot be resampled", got=got, expected=expected, mend=mend)
+    return OptionError("The image cannot be resampled", got=got, expected=expected, hint=hint)
 
 
 def invertible(dst_from_src: Array) -> Array:

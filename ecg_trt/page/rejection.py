@@ -11,7 +11,7 @@ def reject_without_strips(source: str) -> NoEcgFoundError:
         f"no strip of an ECG found in {source}",
         got="a sheet without a trace that goes on for 2 cm",
         expected="at least one printed strip",
-        mend="Photograph the whole page from above, sharp and in even light.",
+        hint="Photograph the whole page from above, sharp and in even light.",
     )
 
 
@@ -21,5 +21,5 @@ def reject_without_signs(source: str) -> NoEcgFoundError:
         f"no ECG found in {source}",
         got="a sheet with neither a 5 mm grid nor a lead name that can be read",
         expected="at least one of the two",
-        mend="Move closer, so that the lead names can be read, or scan the page.",
+        hint="Move closer, so that the lead names can be read, or scan the page.",
     )

@@ -153,7 +153,7 @@ def from_dict(values: Mapping[str, object]) -> Calibration:
             "The calibration of the quality cannot be used",
             got=f"{type(error).__name__}: {error}",
             expected="the features that this version measures",
-            mend="Install ecg_trt again, or fit it anew with `python -m train.calibrate_quality`.",
+            hint="Install ecg_trt again, or fit it anew with `python -m train.calibrate_quality`.",
         ) from error
 
 
@@ -198,5 +198,5 @@ def _content(path: Path) -> dict[str, object]:
             "The calibration of the quality cannot be read",
             got=f"{type(error).__name__}: {error}",
             expected=f"a JSON file at {path}",
-            mend="Install ecg_trt again.",
+            hint="Install ecg_trt again.",
         ) from error

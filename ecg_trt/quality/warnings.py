@@ -175,7 +175,7 @@ def reject_foreign(features: Array, source: str) -> NoEcgFoundError:
         f"no ECG that can be read found in {source}",
         got=", ".join(found) or "curves unlike those of an ECG",
         expected="a printed ECG with its grid, its lead names and rows that show the same beats",
-        mend="Photograph the whole page from above, sharp, filling the frame and in even light, or scan it.",
+        hint="Photograph the whole page from above, sharp, filling the frame and in even light, or scan it.",
     )
 
 
@@ -185,6 +185,6 @@ def reject_low_quality(quality: float, least: float, source: str) -> LowQualityE
         f"the reading of {source} is not good enough",
         got=f"a mean quality of {quality:.2f}",
         expected=f"at least {least:.2f}, as asked for",
-        mend="Take a sharper photo of the whole page from above, closer and in even light; give the layout, speed and "
+        hint="Take a sharper photo of the whole page from above, closer and in even light; give the layout, speed and "
         "gain if you know them; or ask for less (--min-quality).",
     )

@@ -110,7 +110,7 @@ def blend_limb_leads(signal: Array, weight: Array, *, gross_mv: float = 0.25) ->
             "Limb leads cannot be blended",
             got=f"signal {x.shape} and weights {trust.shape}",
             expected="(12, n) and (12,)",
-            mend="Pass twelve leads in the order I II III aVR aVL aVF V1..V6.",
+            hint="Pass twelve leads in the order I II III aVR aVL aVF V1..V6.",
         )
     out = x.astype(x.dtype if np.issubdtype(x.dtype, np.floating) else np.float64)
     limb = x[:LIMB].astype(np.float64)

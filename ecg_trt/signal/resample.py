@@ -82,7 +82,7 @@ def fill_gaps(y: Array, valid: Array, max_gap: int, *, method: Literal["linear",
             "Gaps cannot be filled",
             got=f"samples {samples.shape}, valid {good.shape}, method {method!r}",
             expected='(n,) and (n,), "linear" or "cubic"',
-            mend="Pass one flag a sample.",
+            hint="Pass one flag a sample.",
         )
     good = good & np.isfinite(samples)
     out = np.where(good, samples, np.nan)
@@ -164,7 +164,7 @@ def _bad_resampling(got: str) -> OptionError:
         "The trace cannot be resampled",
         got=got,
         expected="as many increasing times as samples, a rate above 0 and a count of 0 or more",
-        mend="Pass the time of each sample in seconds.",
+        hint="Pass the time of each sample in seconds.",
     )
 
 

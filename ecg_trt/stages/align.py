@@ -128,7 +128,7 @@ class Align:
                 f"no ECG page found in {photo.source}",
                 got=f"{int(on.sum())} of {on.size} cells that look like ECG paper",
                 expected=f"at least {_LEAST_CELLS}",
-                mend="Photograph the whole page from above, filling the frame, in even light.",
+                hint="Photograph the whole page from above, filling the frame, in even light.",
             )
         if near is not None:
             alignment = replace(alignment, quarter_turns=(alignment.quarter_turns + near.quarter_turns) % 4)
@@ -238,7 +238,7 @@ def check_resolution(px_per_mm: float, least: float, source: str, expected: floa
             f"the page in {source} is too small",
             got=f"{px_per_mm:.2f} px/mm",
             expected=f"at least {least if expected is None else expected:g}, better 6",
-            mend="Move closer, or send the photo in its original size.",
+            hint="Move closer, or send the photo in its original size.",
         )
 
 

@@ -82,4 +82,4 @@ def _sha256(path: Path, mtime_ns: int, size: int) -> str:
 
 
 def _bad(got: str, expected: str) -> WeightsError:
-    return WeightsError("A network cannot be used", got=got, expected=expected, mend="Install ecg_trt again.")
+    return WeightsError("A network cannot be used", got=got, expected=expected, hint="Install ecg_trt again.")

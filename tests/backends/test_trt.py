@@ -187,7 +187,7 @@ def test_every_call_of_tensorrt_may_fail(small: dict[str, bytes], use_gpu: Any) 
             one_pass()
         except EcgTrtError as error:
             assert isinstance(error, (DeviceError, PlanMismatchError)), (k, trt.calls[-1])
-            assert error.mend
+            assert error.hint
         else:
             assert trt.calls[k - 1] in harmless, trt.calls[k - 1]
         assert driver.live == {} and driver.faults == [] and driver.closed, (k, trt.calls[k - 1])
@@ -204,7 +204,7 @@ def test_every_call_of_the_driver_may_fail(small: dict[str, bytes], use_gpu: Any
         try:
             one_pass()
         except DeviceError as error:
-            assert error.mend
+            assert error.hint
         assert driver.live == {} and driver.faults == [] and driver.closed, (k, whole.calls[k - 1])
         assert len(driver.calls) >= k
 

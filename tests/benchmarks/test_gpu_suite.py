@@ -108,7 +108,7 @@ def test_a_record_keeps_what_came_before_a_failure(tmp_path: Path) -> None:
 
 def test_errors_tell_no_folder_of_the_machine() -> None:
     error = PlanMissingError(
-        "No plan", got="no file /home/somebody/.cache/ecg/a.plan", expected="one", mend="Build it."
+        "No plan", got="no file /home/somebody/.cache/ecg/a.plan", expected="one", hint="Build it."
     )
     assert describe(error) == "No plan: got no file a.plan"
 

@@ -57,7 +57,7 @@ class Reader:
 
     def read(self, photo: Any, options: Any = None) -> Any:
         if photo.image.max() < 100:
-            raise NoEcgFoundError("No ECG", got="the dark", expected="paper", mend="Light it.")
+            raise NoEcgFoundError("No ECG", got="the dark", expected="paper", hint="Light it.")
         self.backend.infer({})
         return self.reading
 
@@ -85,7 +85,7 @@ def baseline(name: str, reading: Any) -> Baseline:
 
 
 def rejects(is_timed: bool) -> Any:
-    raise BackendUnavailableError("x cannot be measured", got="no x", expected="x", mend="Buy x.")
+    raise BackendUnavailableError("x cannot be measured", got="no x", expected="x", hint="Buy x.")
 
 
 def photo(level: int) -> bytes:

@@ -73,7 +73,7 @@ def test_a_gpu_that_cannot_run_the_plan_leaves_the_onnx_compared(request_: Reque
 def test_a_plan_is_kept_where_the_gpu_cannot_be_driven(request_: Request) -> None:
     @contextmanager
     def open_engine(plan: bytes, manifest: Manifest) -> Iterator[Backend]:
-        raise BackendUnavailableError("No driver", got="no cuda-core", expected="it", mend="Get it.")
+        raise BackendUnavailableError("No driver", got="no cuda-core", expected="it", hint="Get it.")
         yield
 
     (outcome,) = build(replace(request_, open_engine=open_engine), lambda key: lambda share: None)

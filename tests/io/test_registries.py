@@ -135,7 +135,7 @@ class TestToyReader:
 
         def stop(_self, photo, _options, _clock):
             seen.append(photo)
-            raise TruncatedImageError("Stop", got="enough", expected="no more", mend="Go on.")
+            raise TruncatedImageError("Stop", got="enough", expected="no more", hint="Go on.")
 
         monkeypatch.setattr("ecg_trt.page.locator.PageLocator.__call__", stop)
         with Digitizer() as digitizer:
@@ -180,7 +180,7 @@ def test_no_foreign_error_leaves_a_reader(tools, monkeypatch, error, kind):
     """Decoding may succeed, and the conversion to RGB fail, as happened to one of 40,000 mutated files."""
 
     def fail(_image):
-        raise error("conversion") if kind else error("x", got="x", expected="y", mend="z")
+        raise error("conversion") if kind else error("x", got="x", expected="y", hint="z")
 
     monkeypatch.setattr("ecg_trt.io.readers.pillow._as_rgb", fail)
     with pytest.raises(EcgTrtError) as caught:

@@ -16,7 +16,7 @@ from ecg_trt.types import Photo
 
 
 def reject():
-    raise NoEcgFoundError("No ECG", got="nothing", expected="paper", mend="Show it.")
+    raise NoEcgFoundError("No ECG", got="nothing", expected="paper", hint="Show it.")
 
 
 @pytest.mark.parametrize("is_found", [True, False])

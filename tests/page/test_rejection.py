@@ -16,7 +16,7 @@ from ecg_trt.synth.sample import make_sample
 def test_no_ecg_no_record(digitizer: Any, kind: str) -> None:
     with pytest.raises(PageError) as caught:
         digitizer(draw_negative(kind, 1))
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 @pytest.mark.slow

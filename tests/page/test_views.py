@@ -128,8 +128,8 @@ class _Sought:
 
 
 PHOTO = Photo(np.zeros((9, 9, 3), np.uint8), "photo")
-NOTHING = NoEcgFoundError("nothing", got="wood", expected="a page", mend="Look again.")
-SMALL = ResolutionError("too small", got="1 px/mm", expected="3", mend="Move closer.")
+NOTHING = NoEcgFoundError("nothing", got="wood", expected="a page", hint="Look again.")
+SMALL = ResolutionError("too small", got="1 px/mm", expected="3", hint="Move closer.")
 HERE, THERE = (_alignment(np.eye(3), (side, side)) for side in (10.0, 20.0))
 GOOD, DOUBTFUL, BETTER = _FakeLook(True, 0.5, HERE), _FakeLook(False, 0.1, HERE), _FakeLook(False, 0.2, THERE)
 
@@ -161,7 +161,7 @@ def test_a_page_of_no_known_layout_is_sought_in_other_views_but_not_on_other_she
 
 
 def test_a_view_in_which_a_page_cannot_be_laid_flat_loses_no_other() -> None:
-    skewed = PageError("no plane", got="marks on a line", expected="four apart", mend="Look again.")
+    skewed = PageError("no plane", got="marks on a line", expected="four apart", hint="Look again.")
     sought = _Sought(DOUBTFUL, skewed, NOTHING, skewed, GOOD)
     assert sought.find() is GOOD and sought.seen[-1] == "sheet 1"
     assert _Sought(DOUBTFUL, skewed, NOTHING, skewed).find() is DOUBTFUL

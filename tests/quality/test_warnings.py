@@ -108,7 +108,7 @@ def test_refusals_say_why() -> None:
         features[:, FEATURES.index(name)] = value
     assert reject_foreign(features, "cat.jpg").got == "curves unlike those of an ECG"
     low = reject_low_quality(0.314, 0.5, "page.jpg")
-    assert "0.31" in low.got and "0.50" in low.expected and "--min-quality" in low.mend
+    assert "0.31" in low.got and "0.50" in low.expected and "--min-quality" in low.hint
 
 
 @pytest.mark.parametrize("rows", [0, 12])

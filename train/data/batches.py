@@ -70,7 +70,7 @@ def page_makers(task: Task, config: Config, *, held_out: bool) -> dict[str, Make
         )  # fmt: skip
     elif _USER in config.sampler.shares:
         raise OptionError("There is no user dataset", got="sampler.shares.user without data.dir", expected="a folder",
-                          mend="Add --data DIR.")  # fmt: skip
+                          hint="Add --data DIR.")  # fmt: skip
     return makers
 
 

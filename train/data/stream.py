@@ -113,5 +113,5 @@ def _unavailable(sort: tuple[str, bool | None], tried: int) -> OptionError:
     sign = {True: " that is positive", False: " that is negative", None: ""}[sort[1]]
     return OptionError(
         "The shares of an epoch cannot be reached", got=f"{tried} pages of kind {sort[0]!r} without a sample{sign}",
-        expected="one at least now and then", mend="Change sampler.positive or sampler.shares.",
+        expected="one at least now and then", hint="Change sampler.positive or sampler.shares.",
     )  # fmt: skip

@@ -77,7 +77,7 @@ def open_user_dataset(
             got=f"{len(kit)} pages of ecg-image-kit, {len(valid)} of them valid, and {len(records)} records of "
             f"PhysioNet 2025, {len(flat)} of them valid",
             expected="pictures with a JSON file of the same stem, or, for stage2 alone, ID/ID-0001.png and ID/ID.csv",
-            mend="See train/README.md, User dataset.",
+            hint="See train/README.md, User dataset.",
         )  # fmt: skip
     total = sum(n for n, _ in makers)
     return UserDataset(tuple(m for _, m in makers), tuple(n / total for n, _ in makers))

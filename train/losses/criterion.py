@@ -104,5 +104,5 @@ def _term(head: str, name: str, given: Any) -> _Term:
             raise unknown(f"option of {head}.{name}", key, ("weight", *accepted))
     if not isinstance(weight, (int, float)) or weight < 0:
         raise OptionError(f"The weight of {head}.{name} is wrong", got=repr(weight), expected="a number, 0 or more",
-                          mend="Correct the setting.")  # fmt: skip
+                          hint="Correct the setting.")  # fmt: skip
     return _Term(head, name, float(weight), partial(known[name], **options))

@@ -42,7 +42,7 @@ def _timm() -> ModuleType:
         fits = f"torch {torch.__version__} and the torchvision that was built for it"
         raise BackendUnavailableError(
             "An encoder by name needs timm", got=f"{type(error).__name__}: {error}", expected=f"timm, {fits}",
-            mend=f"{install_hint('encoders')}; where PyTorch is a CPU build, take torchvision from "
+            hint=f"{install_hint('encoders')}; where PyTorch is a CPU build, take torchvision from "
             "https://download.pytorch.org/whl/cpu as well.",
         ) from error  # fmt: skip
     return timm

@@ -151,4 +151,4 @@ def _in_running_order(model: UNet) -> list[tuple[str, Any]]:
 
 def _unlike(stage: str, path: Path, got: str, expected: str) -> WeightsError:
     return WeightsError(f"{path.name} is not the network of {stage}", got=got, expected=expected,
-                        mend="Bring train/models and the ONNX file to the same commit.")  # fmt: skip
+                        hint="Bring train/models and the ONNX file to the same commit.")  # fmt: skip

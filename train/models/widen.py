@@ -47,7 +47,7 @@ def _check(name: str, value: Tensor, new: Tensor) -> None:
     if not grows or (name.startswith(_OUTPUT_LAYERS) and len(value) != len(new)):
         raise OptionError("The network to begin with does not fit", got=f"{name} of {tuple(value.shape)}",
                           expected=f"at most {tuple(new.shape)}, and equal heads",
-                          mend="Begin with a network of the same stage and heads.")  # fmt: skip
+                          hint="Begin with a network of the same stage and heads.")  # fmt: skip
 
 
 def _copies(old: int, new: int) -> Tensor:

@@ -77,7 +77,7 @@ def find_reader(head: bytes, size: int, name: str) -> Reader:
             f"{name} cannot be read here",
             got=f"{' or '.join(reader.formats)}, and no package {missing}",
             expected=f"the extra {reader.extra}",
-            mend=install_hint(reader.extra),
+            hint=install_hint(reader.extra),
         )
     return reader
 
@@ -92,10 +92,10 @@ def unreadable(head: bytes, size: int, name: str, got: str = "") -> NotAnImageEr
         got: what it is, if that is known; by its first bytes otherwise.
     """
     kind = next((signature.kind for signature in UNREADABLE if signature.matches(head)), None)
-    mend = f"Convert it to {format_names(' or ')}."
+    hint = f"Convert it to {format_names(' or ')}."
     if size == 0:
-        got, mend = "no bytes at all", "Copy or download it once more."
+        got, hint = "no bytes at all", "Copy or download it once more."
     got = got or kind or f"{size} bytes of an unknown kind, beginning with {head[:8]!r}"
     return NotAnImageError(
-        f"{name} is not an image that can be read", got=got, expected=format_names(" or "), mend=mend
+        f"{name} is not an image that can be read", got=got, expected=format_names(" or "), hint=hint
     )

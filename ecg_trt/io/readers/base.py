@@ -90,9 +90,9 @@ def check_size(width: int, height: int, name: str, limits: PixelLimits) -> None:
     got = f"{width} x {height} pixels"
     if width * height > limits.most or max(width, height) > MAX_SIDE_PX:
         expected = f"at most {limits.most / 1e6:g} megapixels and {MAX_SIDE_PX} pixels a side"
-        mend = "Scale it down; 9 to 12 megapixels are plenty for a page."
-        raise PhotoSizeError(f"{name} is too large", got=got, expected=expected, mend=mend)
+        hint = "Scale it down; 9 to 12 megapixels are plenty for a page."
+        raise PhotoSizeError(f"{name} is too large", got=got, expected=expected, hint=hint)
     if width * height < limits.least or min(width, height) < MIN_SIDE_PX:
         expected = f"at least {limits.least / 1e6:g} megapixels and {MIN_SIDE_PX} pixels a side"
-        mend = "Take the photo anew from nearer, or use the original file rather than a thumbnail."
-        raise PhotoSizeError(f"{name} is too small", got=got, expected=expected, mend=mend)
+        hint = "Take the photo anew from nearer, or use the original file rather than a thumbnail."
+        raise PhotoSizeError(f"{name} is too small", got=got, expected=expected, hint=hint)

@@ -138,7 +138,7 @@ def choose_page(source: object, number: int) -> EncodedPhoto:
             f"{encoded.source} has no page {number}",
             got=f"page={number}",
             expected="1" if count == 1 else f"1 to {count}",
-            mend="Count from 1.",
+            hint="Count from 1.",
         )
     return encoded if count == 1 else _page(encoded, number)
 
@@ -181,7 +181,7 @@ def _need_a_choice(reader: Reader, encoded: EncodedPhoto) -> int:
         f"{encoded.source} has several pages",
         got=f"pages 1 to {count}",
         expected="one page",
-        mend="Choose one with page=, or digitize all of them with digitize_many or `ecg-trt run`.",
+        hint="Choose one with page=, or digitize all of them with digitize_many or `ecg-trt run`.",
     )
 
 
@@ -197,14 +197,14 @@ def _own_errors_alone(name: str) -> Iterator[None]:
             f"{name} is too large",
             got="too little memory to decode it",
             expected="a photo that fits into memory",
-            mend="Scale it down; 9 to 12 megapixels are plenty for a page.",
+            hint="Scale it down; 9 to 12 megapixels are plenty for a page.",
         ) from error
     except Exception as error:
         raise TruncatedImageError(
             f"{name} cannot be decoded",
             got=f"a damaged file ({type(error).__name__}: {error})",
             expected="a whole image",
-            mend="Copy or download it once more, and open it in a viewer to check.",
+            hint="Copy or download it once more, and open it in a viewer to check.",
         ) from error
 
 
@@ -213,7 +213,7 @@ def _no_photo(source: object) -> OptionError:
         "This is no photo",
         got=f"an object of type {type(source).__name__}",
         expected="a path, bytes, or an (H, W, 3) uint8 RGB array",
-        mend="Convert it first, a Pillow image for example with numpy.asarray(image.convert('RGB')).",
+        hint="Convert it first, a Pillow image for example with numpy.asarray(image.convert('RGB')).",
     )
 
 
@@ -224,7 +224,7 @@ def _from_array(array: Array, limits: PixelLimits) -> Photo:
             "This array is no photo",
             got=f"shape {array.shape}, dtype {array.dtype}",
             expected="shape (H, W, 3), dtype uint8, channels red, green, blue",
-            mend="Scale it to 0..255, convert it to uint8, and stack grey values three times.",
+            hint="Scale it to 0..255, convert it to uint8, and stack grey values three times.",
         )
     height, width = array.shape[:2]
     check_size(width, height, "<array>", limits)
@@ -234,24 +234,24 @@ def _from_array(array: Array, limits: PixelLimits) -> Photo:
 @contextmanager
 def _open(path: Path) -> Iterator[BinaryIO]:
     """Open a regular file; everything that stands in the way of reading it becomes a PhotoNotFoundError."""
-    mend = "Check the path; several photos may be given with a pattern such as folder/*.jpg."
+    hint = "Check the path; several photos may be given with a pattern such as folder/*.jpg."
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
             got = "a directory" if stat.S_ISDIR(mode) else "neither a file nor a directory"
-            raise PhotoNotFoundError(f"{path} is not a photo", got=got, expected=_FILE, mend=mend)
+            raise PhotoNotFoundError(f"{path} is not a photo", got=got, expected=_FILE, hint=hint)
         with path.open("rb") as file:
             yield file
     except PermissionError as error:
-        mend = "Give yourself the right to read it (chmod u+r), or copy it elsewhere."
+        hint = "Give yourself the right to read it (chmod u+r), or copy it elsewhere."
         raise PhotoNotFoundError(
-            f"{path} cannot be read", got="permission denied", expected="a readable file", mend=mend
+            f"{path} cannot be read", got="permission denied", expected="a readable file", hint=hint
         ) from error
     except OSError as error:
         got = "nothing there" if isinstance(error, FileNotFoundError) else str(error)
-        raise PhotoNotFoundError(f"{path} cannot be opened", got=got, expected=_FILE, mend=mend) from error
+        raise PhotoNotFoundError(f"{path} cannot be opened", got=got, expected=_FILE, hint=hint) from error
     except ValueError as error:
         if isinstance(error, EcgTrtError):
             raise
         got = str(error)  # a NUL byte within the path
-        raise PhotoNotFoundError(f"{path} cannot be opened", got=got, expected=_FILE, mend=mend) from error
+        raise PhotoNotFoundError(f"{path} cannot be opened", got=got, expected=_FILE, hint=hint) from error

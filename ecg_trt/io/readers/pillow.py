@@ -95,7 +95,7 @@ def _decode(file: BinaryIO, name: str, limits: PixelLimits) -> Array:
                 f"{name} cannot be decoded to its end",
                 got=f"a damaged or truncated {image.format} image ({error})",
                 expected="a whole image",
-                mend="Copy or download it once more, and open it in a viewer to check.",
+                hint="Copy or download it once more, and open it in a viewer to check.",
             ) from error
         return _as_rgb(_upright(image))
 
@@ -114,7 +114,7 @@ def _open_image(file: BinaryIO, name: str) -> Image.Image:
             f"{name} is too large",
             got=str(error),
             expected="a photo of at most 50 megapixels",
-            mend="Scale it down; 9 to 12 megapixels are plenty for a page.",
+            hint="Scale it down; 9 to 12 megapixels are plenty for a page.",
         ) from error
     except Exception as error:  # parsers of headers, too, meet damaged bytes with errors of a dozen types
         raise _why_unknown(head, size, name) from error
@@ -132,7 +132,7 @@ def _why_unknown(head: bytes, size: int, name: str) -> NotAnImageError | Truncat
         f"{name} cannot be decoded",
         got=f"a {ours} image whose header is damaged or cut after {size} bytes",
         expected="a whole image",
-        mend="Copy or download it once more, and open it in a viewer to check.",
+        hint="Copy or download it once more, and open it in a viewer to check.",
     )
 
 

@@ -43,7 +43,7 @@ def find_writer(path: Path, name: str | None = None) -> Writer:
     """
     if name is not None and name not in WRITERS:
         raise OptionError(
-            "Unknown format", got=repr(name), expected=f"one of {', '.join(WRITERS)}", mend="Choose one of these."
+            "Unknown format", got=repr(name), expected=f"one of {', '.join(WRITERS)}", hint="Choose one of these."
         )
     suffix = path.suffix.lower()
     writer = WRITERS[name] if name else next((w for w in WRITERS.values() if suffix in w.suffixes), None)
@@ -53,7 +53,7 @@ def find_writer(path: Path, name: str | None = None) -> Writer:
             f"{path} cannot be written",
             got=f"the suffix {path.suffix!r}",
             expected=f"one of {', '.join(known)}",
-            mend="Choose another name, or name the format.",
+            hint="Choose another name, or name the format.",
         )
     missing = missing_module(writer.modules)
     if missing is not None:
@@ -61,7 +61,7 @@ def find_writer(path: Path, name: str | None = None) -> Writer:
             f"{path} cannot be written",
             got=f"no package {missing}",
             expected=f"the extra {writer.extra}",
-            mend=install_hint(writer.extra),
+            hint=install_hint(writer.extra),
         )
     return writer
 
@@ -90,6 +90,6 @@ def write_record(record: EcgRecord, path: str | Path, format: str | None = None,
             f"The format {writer.name} has no such option",
             got=", ".join(unknown),
             expected=f"one of {', '.join(writer.options)}" if writer.options else "none",
-            mend="Leave it out.",
+            hint="Leave it out.",
         )
     return writer.write(record, path, **options)

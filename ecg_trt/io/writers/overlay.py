@@ -92,7 +92,7 @@ def write_image(image: Array, path: str | Path) -> Path:
             f"{path} cannot be written",
             got=f"the suffix {path.suffix!r}",
             expected=".png, .jpg or .jpeg",
-            mend="Choose another name.",
+            hint="Choose another name.",
         )
     setting = [cv2.IMWRITE_PNG_COMPRESSION, 3] if suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, 92]
     _, encoded = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), setting)

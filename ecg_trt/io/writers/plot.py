@@ -42,7 +42,7 @@ def plot_record(record: EcgRecord) -> Figure:
             "The record cannot be drawn",
             got="no matplotlib",
             expected="the extra plot",
-            mend=install_hint("plot"),
+            hint=install_hint("plot"),
         ) from error
     figure = Figure(figsize=(14.0, 9.0), layout="constrained")
     rows = min(_ROWS, len(record.lead_names))

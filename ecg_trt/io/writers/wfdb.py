@@ -50,7 +50,7 @@ def write_wfdb(record: EcgRecord, path: str | Path) -> Path:
             f"{path} cannot be written as WFDB",
             got=f"a peak of {peak:.4g} mV",
             expected="at most 32767 mV",
-            mend="This is no ECG; write CSV instead.",
+            hint="This is no ECG; write CSV instead.",
         )
     with atomic_folder(path.parent, [f"{name}.dat", f"{name}.hea"]) as scratch:
         wfdb.wrsamp(
@@ -130,5 +130,5 @@ def _check(record: EcgRecord, written: Path, path: Path, units_per_mv: float) ->
             f"{path} did not survive writing",
             got=f"a WFDB record that differs by {error_mv:.4g} mV" if same_header else "another header",
             expected=f"the same leads within {0.5 / units_per_mv:g} mV",
-            mend="Check the disk, and update the package wfdb (pip install -U wfdb).",
+            hint="Check the disk, and update the package wfdb (pip install -U wfdb).",
         )
