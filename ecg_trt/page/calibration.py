@@ -1,4 +1,4 @@
-"""Paper speed and gain of a page: from its user, its pulses, its print, its rows."""
+"""Paper speed and gain of a page, from its user, its pulses, its print and its rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ecg_trt.types import Array, RectifiedPage, Strip
 
 
 class ReadScales:
-    """Gathers all that a page shows of its scales.
+    """Reader of a page's paper speed and gain.
 
     Args:
         ops: pixel work.
@@ -31,12 +31,12 @@ class ReadScales:
     ) -> Callable[[float], Scales]:  # fmt: skip
         """Read speed and gain, as a function of the log-odds of 50 mm/s that the beats give.
 
-        Those (`signal.beat_speed.fast_odds`) are known when the traces are; before that they are 0.
+        The log-odds (`signal.beat_speed.fast_odds`) are known once the traces are; before that they are 0.
 
         Args:
-            printed: what `Caption` reads.
+            printed: responses of `Caption`.
             marks: heatmaps of stage 1.
-            naming: strips and layout, as they were found in the marks.
+            naming: strips and layout, as they were found in the heatmaps.
             page: the flat page, by a grid that may be a finer one.
             strips: the same strips on that page.
             options: speed and gain, where the user gives them.
@@ -49,7 +49,7 @@ class ReadScales:
         return lambda odds: read_scales(printed, pulses, naming, waves=odds, speed=speed, gain=gain)
 
     def _windows(self, page: RectifiedPage, strips: Sequence[Strip]) -> tuple[Array, Array]:
-        """Two times (strips, h, w, 3) uint8 on the host: around the strips' beginnings, and around their ends."""
+        """Crop windows around the strips' beginnings and their ends, each (strips, h, w, 3) uint8 on the host."""
         (first, hw), (last, _) = (stroke_windows(strips, side, page.origin_mm, page.px_per_mm) for side in (0, 1))
         (windows,) = self.ops.download(self.ops.cut(page.image, np.concatenate([first, last]), hw))
         return windows[: len(strips)], windows[len(strips) :]

@@ -1,4 +1,4 @@
-"""Which of several looks at a page shows most of it."""
+"""Candidate readings of a page, one an alignment, and the scores by which they are compared."""
 
 from __future__ import annotations
 
@@ -12,25 +12,27 @@ from ecg_trt.page.naming import DOUBTFUL_LABELS, Naming
 from ecg_trt.stages.rectify import PageMarks
 from ecg_trt.types import GridWarp, PageAlignment
 
-# In units of well-read names: a grid, a scale by it or by rows of a usual length, a known layout, a lead of it that is
-# not shown; another row, rows twice as long, rows of a usual length, nothing left in doubt.
+# Weights of the score, in units of well-read names: of a grid; of a scale by it or by rows of a standard length; of a
+# known layout; of a lead of the layout that is not shown.
 _GRID_WORTH, _SCALE_WORTH, _LAYOUT_WORTH, _MISSING_WORTH = 0.1, 0.15, 0.15, 0.05
+# Weights in the comparison of views that reach farther: of another row, of rows twice as long, of rows of a standard
+# length, of a conclusive candidate.
 _ROW_WORTH, _DOUBLE_WORTH, _USUAL_WORTH, _SETTLED_WORTH = 0.1, 0.1, 0.05, 0.02
-_LIKELY = 0.5  # layout
-_FEW = 1.5  # strips of no known layout, with which names count little
-_BEYOND_MM = 4.0  # by which a strip may reach beyond the lattice that was seen
+_LIKELY = 0.5  # Least probability of a layout that counts as known.
+_FEW = 1.5  # Number of strips of no known layout at which their names count half.
+_BEYOND_MM = 4.0  # Distance by which a strip may reach beyond the grid that was seen.
 
 
 @dataclass(frozen=True, slots=True)
 class PageCandidate:
-    """What one alignment shows.
+    """Reading of a page by one alignment.
 
     Attributes:
-        alignment: where the page was taken to be.
-        grid: lattice that was seen there.
-        marks: what stage 1 saw on it.
+        alignment: of the page in the photo.
+        grid: the grid that was found with it.
+        marks: heatmaps of stage 1 on that grid.
         naming: named strips, None where no strip is seen.
-        refined: the same after a closer look at the lattice, None until that has been taken.
+        refined: grid and strips after `PageLocator.refine`, None before.
     """
 
     alignment: PageAlignment
@@ -41,29 +43,29 @@ class PageCandidate:
 
     @property
     def label_score(self) -> float:
-        """How well lead names are read, 0..1."""
+        """Mean response to the lead names, 0..1."""
         return self.naming.label_score if self.naming else 0.0
 
     @property
     def names_worth(self) -> float:
-        """The same; less where few strips of no known layout carry them, as things seen sideways do now and then."""
+        """`label_score`, lowered where few strips of no known layout carry names, as print seen sideways may do."""
         if self.naming is None or self.naming.is_known:
             return self.label_score
         return self.label_score * len(self.naming.strips) / (len(self.naming.strips) + _FEW)
 
     @property
     def is_upright(self) -> bool:
-        """Whether names are read that turned ones are not taken for; where no layout is likely, more of them."""
+        """True if names are read as well as only upright ones are; twice as well where no layout is likely."""
         return self.names_worth > DOUBTFUL_LABELS * (1 if self.is_likely else 2)
 
     @property
     def is_likely(self) -> bool:
-        """Whether the page has a known layout, as it seems."""
+        """True if the page probably has a known layout."""
         return self.naming is not None and self.naming.is_known and self.naming.probability > _LIKELY
 
     @property
     def worth(self) -> float:
-        """Looks at one photo are compared by this."""
+        """Score by which candidates of one photo are compared."""
         if self.naming is None:
             return -1.0
         known = self.naming.probability * self.naming.is_known
@@ -72,7 +74,7 @@ class PageCandidate:
 
     @property
     def roomier_worth(self) -> float:
-        """The same for looks that differ by their room around the rows, where more and longer ones may stand."""
+        """Score of candidates that differ by their margins around the rows, in which more and longer rows may stand."""
         rows = len(self.naming.strips) if self.naming else 0
         longer = _DOUBLE_WORTH * float(np.log2(max(self.length_mm, 1.0)))
         is_usual = self._usual_mm is not None
@@ -85,12 +87,12 @@ class PageCandidate:
 
     @property
     def _usual_mm(self) -> float | None:
-        """The length at which devices print rows that these have, about; None if they have none."""
+        """Standard length nearest to that of the rows, None if none is near."""
         return standard_row_length(self.length_mm) if self.length_mm > 0 else None
 
     @property
     def scale_score(self) -> float:
-        """How well a lattice or rows of a usual length tell how large the page is, 0..1."""
+        """Confidence in the scale of the page, 0..1, by a grid or by rows of a standard length."""
         if self.grid.is_seen:
             return 1.0
         usual = self._usual_mm
@@ -98,17 +100,17 @@ class PageCandidate:
 
     @property
     def is_plain(self) -> bool:
-        """Whether names, layout and scale are told so well that no other view is needed."""
+        """True if names, layout and scale are read so well that no other view is needed."""
         return self.is_read and self.is_likely
 
     @property
     def is_read(self) -> bool:
-        """Whether names and scale are told, though it may be of no known layout, or half of a page."""
+        """True if names and scale are read; the page may be of no known layout, or half of one."""
         return self.is_upright and self.scale_score > 0
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is in doubt."""
+        """True if names are read, no lead is missing, and all rows lie on the grid and have a standard length."""
         if self.naming is None or self.naming.missing or self.label_score < DOUBTFUL_LABELS:
             return False
         seen = np.flatnonzero(self.grid.measured.any(0)) * self.grid.mm_per_cell

@@ -1,4 +1,4 @@
-"""Where the page is in a photo, and which of several looks shows it best."""
+"""Location of the page in a photo: several candidates, of which the best is taken."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ from ecg_trt.stages.rectify import Rectify, px_per_mm_of
 from ecg_trt.step_timer import StepTimer
 from ecg_trt.types import PageAlignment, Photo
 
-_HARDLY_LABELS = 0.05  # in none of four directions, and no grid: not worth another look
-_MOST_SHEETS = 3  # of paper that are looked at each alone
-_OTHER_SCALES = (0.8, 0.64, 1.25)
-_WIDER_MM = 10.0  # above or below what was looked at, to be worth another look
-# What each of the looks with what the one before taught must gain; they end when rows no longer grow by so much.
+_HARDLY_LABELS = 0.05  # Score of names, the best of four directions, below which a page without a grid is rejected.
+_MOST_SHEETS = 3  # Sheets of paper that are tried alone.
+_OTHER_SCALES = (0.8, 0.64, 1.25)  # Scales that are tried where no grid is seen.
+_WIDER_MM = 10.0  # Least margin above or below the view before that makes a wider view worthwhile.
+# Least gain in score of each refined candidate over the one before; refinement ends when rows grow by less than 10 %.
 _LAST_GAINS, _GROWN = (0.0, 0.1, 0.1), 1.1
-_TURNED = 0.05  # by which the names must be read better for the page to be taken as turned
+_TURNED = 0.05  # Gain in score that a page turned by a quarter must bring.
 
 
 class PageLocator:
-    """Photo to `PageCandidate`.
+    """Locator of the page: photo to `PageCandidate`.
 
     Args:
-        align: the first stage.
-        rectify: the second.
-        ops: pixel work.
+        align: stage 0.
+        rectify: stage 1.
+        ops: image operations.
     """
 
     def __init__(self, align: Align, rectify: Rectify, ops: ImageOps) -> None:
@@ -58,12 +58,12 @@ class PageLocator:
     def __call__(self, photo: Photo, options: ReadOptions, clock: StepTimer) -> PageCandidate:
         """Find the candidate that shows most of the page.
 
-        A page that is not found, hardly legible or of no known layout is sought in other views.
+        Other views are tried where the page is not found, hardly legible or of no known layout.
 
         Args:
             photo: the photo.
-            options: the layout, if it is known, and the least resolution.
-            clock: times the steps.
+            options: layout, if it is known, and least resolution.
+            clock: timer of the steps.
 
         Raises:
             PageError: no page is found, or its resolution is too low.
@@ -84,7 +84,8 @@ class PageLocator:
             except PageError as error:
                 if isinstance(error, ResolutionError) and not (found or refused):
                     raise
-                refused.append(error.with_traceback(None))  # it would keep this frame, and so the photo, alive
+                # A traceback would keep this frame, and so the photo, alive.
+                refused.append(error.with_traceback(None))
             if found and found[-1].is_plain:
                 return found[-1]
         if not found:
@@ -92,7 +93,7 @@ class PageLocator:
         return max(found, key=lambda look: look.worth)
 
     def refine(self, photo: Photo, look: PageCandidate) -> Refined:
-        """The lattice after a closer look at the printed lines, or at the marks where there are none."""
+        """Refine the grid by the printed lines, or by the heatmaps where no lines are seen."""
         assert look.naming is not None
         grid, strips = look.grid, look.naming.strips
         letters = name_boxes(strips, look.marks.label)
@@ -111,9 +112,10 @@ class PageLocator:
         return Refined(smooth_if_flat(followed[0]), carried(strips, followed[1], grid.mm_per_cell), letters)
 
     def wider(self, photo: Photo, look: PageCandidate) -> PageCandidate | None:
-        """What is marked farther from the rows; None where no lattice shows how the page goes on, or there is no more.
+        """Find the heatmaps of the page farther from its rows.
 
-        It has a lattice and a frame of its own, and is not named.
+        The result has a grid and a frame of its own, and no names. None where no grid shows how the page goes on, or
+        where the photo shows no more of it.
         """
         assert look.refined is not None
         grid, strips, _ = look.refined
@@ -132,7 +134,7 @@ class PageLocator:
         return PageCandidate(alignment, *self.rectify(photo, alignment), None)
 
     def _look(self, photo: Photo, alignment: PageAlignment, layout: str, clock: StepTimer) -> PageCandidate:
-        """Lattice, marks and named strips, as one alignment shows them."""
+        """Read grid, heatmaps and named strips by one alignment."""
         with clock("rectify"):
             grid, marks = self.rectify(photo, alignment)
         with clock("layout"):
@@ -148,9 +150,10 @@ class PageLocator:
         aligned: Sequence[PageAlignment],
         clock: StepTimer,
     ) -> Iterator[Callable[[], PageAlignment]]:
-        """Ways to find the page, one after the other: whole, stretched, near; if it stays unread, each sheet of paper.
+        """Yield alignments to try, one after the other.
 
-        What was `found`, and how the page was `aligned`, grows from one to the next.
+        First the whole photo, then with stretched contrast, then from near; where the page stays illegible, each sheet
+        of paper. `found` and `aligned` grow while the caller tries them.
         """
         align = partial(self.align, photo, min_px_per_mm=options.min_px_per_mm)
         yield align
@@ -166,11 +169,11 @@ class PageLocator:
             yield partial(align, sheet=sheet)
 
     def locate(self, photo: Photo, alignment: PageAlignment, layout: str, clock: StepTimer) -> PageCandidate:
-        """The look that shows the page best.
+        """Find the best candidate near one alignment.
 
-        Where lead names cannot be read, the page is turned; where no lattice is seen, rows that run aslant are made
-        level, and other scales are tried; where lattice, strips or names are still in doubt, last looks are taken with
-        what the best one taught.
+        Where lead names cannot be read, the page is rotated by quarters. Where no grid is seen, slanted rows are made
+        level, and other scales are tried. Where grid, strips or names are still uncertain, the alignment is refined by
+        the best candidate.
         """
         best = self._look(photo, alignment, layout, clock)
         slant = 0.0 if best.grid.is_seen else slant_of(best.marks.zero)
@@ -200,7 +203,7 @@ class PageLocator:
         return best
 
     def _look_closer(self, photo: Photo, best: PageCandidate, layout: str, clock: StepTimer) -> PageCandidate:
-        """The best of the last looks, each taken with what the one before taught, until nothing is left in doubt."""
+        """Refine the alignment by the best candidate, until a candidate is conclusive or no better than the last."""
         for least_gain in _LAST_GAINS:
             if best.naming is None:
                 break

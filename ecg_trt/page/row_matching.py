@@ -1,4 +1,4 @@
-"""Matching of strips with the rows of a layout, in order from the top; either may be left out at a price."""
+"""Matching of strips with the rows of a layout, in order from the top; either may be left out at a penalty."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ecg_trt.types import Array
 
 
 def best_sums(score: Array, price: Array, row_price: float) -> Array:
-    """(k, n + 1, m + 1): greatest sum of an order-preserving matching of the first i strips and j rows.
+    """Greatest sums (k, n + 1, m + 1) of order-preserving matchings of the first i strips and j rows.
 
     Args:
         score: (k, n, m) of each strip as each row.
@@ -27,7 +27,7 @@ def best_sums(score: Array, price: Array, row_price: float) -> Array:
 
 
 def best_pairs(best: Array, score: Array, price: Array) -> list[tuple[int, int]]:
-    """The matching behind `best_sums` of one score (n, m), from the top."""
+    """Trace back the matching behind `best_sums` of one score (n, m), from the top."""
     pairs, (i, j) = [], score.shape
     while i and j:
         if best[i, j] == best[i - 1, j - 1] + score[i - 1, j - 1]:

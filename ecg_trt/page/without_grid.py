@@ -1,4 +1,4 @@
-"""Pages without a lattice, made square by their rows: where leads begin and end is printed at known distances."""
+"""Rectification of pages without a grid by their rows, on which leads begin and end at known distances."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from ecg_trt.geometry.refine import Refined
 from ecg_trt.layout import standard_row_length
 from ecg_trt.types import Array, GridWarp, Strip
 
-_BAND_MM, _SMOOTH_MM = 4, 1.5  # above and below a zero line where marks are looked for; by which they are smoothed
-_SEEN = 0.05  # response to a mark, smoothed
-_END_REACH_MM, _INNER_REACH_MM = 20.0, 7.0  # by which a mark may be off at the ends of a row, and then between them
-_LEAST_MARKS, _ALIKE_MM = 6, 3.0  # in all; by which the ends of rows may differ
-_LEAST_AGREEING = 0.7  # of the marks
-_MOST_SCALE = 0.25  # by which the page may be larger or smaller than it was taken to be
+_BAND_MM, _SMOOTH_MM = 4, 1.5  # Height of the band above and below a zero line that is searched, and sigma of its blur.
+_SEEN = 0.05  # Least blurred response.
+_END_REACH_MM, _INNER_REACH_MM = 20.0, 7.0  # Search distance at the ends of a row, and then between them.
+_LEAST_MARKS, _ALIKE_MM = 6, 3.0  # Least number of starts and ends in all; greatest difference of the ends of rows.
+_LEAST_AGREEING = 0.7  # Least share of inliers.
+_MOST_SCALE = 0.25  # Greatest relative error of the scale of the page.
 _RANSAC_MM = 2.0
-_MARGIN_MM = 55.0  # of the new lattice around the rows: more than is looked at at any gain
+_MARGIN_MM = 55.0  # Margin of the new grid around the rows, more than is rectified at any gain.
 
 
 def squared(grid: GridWarp, strips: Sequence[Strip], letters: Array, marks: tuple[Array, Array]) -> Refined:
-    """A page on which leads begin and end where a device prints them.
+    """Rectify a page so that leads begin and end where a device prints them.
 
     Args:
-        grid: lattice that is no more than a homography.
+        grid: a grid that is exactly a homography.
         strips: rows of the page, with their segments.
-        letters: (H, W) bool at 1 px/mm, where lead names stand.
+        letters: (H, W) bool at 1 px/mm, the lead names.
         marks: (H, W) maps of segment starts and of segment ends.
 
     Returns:
-        The page as it was, where its rows are not alike, too few marks are seen or agree, or no device prints rows of
-        such a length.
+        The rectified page. It is unchanged where its rows are not alike, where too few starts and ends are seen or
+        agree, or where no device prints rows of such a length.
     """
     same = Refined(grid, tuple(strips), letters)
     found = [_marks_of(strip, *marks) for strip in strips]
@@ -52,7 +52,7 @@ def squared(grid: GridWarp, strips: Sequence[Strip], letters: Array, marks: tupl
     wanted = np.column_stack([_MARGIN_MM + usual * seen[:, 2], _MARGIN_MM + zoom * level - low])
     try:
         fit = fit_homography(seen[:, :2], wanted, threshold=_RANSAC_MM)
-    except PageError:  # the marks lie on one line
+    except PageError:  # All starts and ends lie on one line.
         return same
     move = fit.dst_from_src
     corners = [(x, s.zero_y_mm) for s in (strips[0], strips[-1]) for x in s.x_mm]
@@ -70,13 +70,13 @@ def squared(grid: GridWarp, strips: Sequence[Strip], letters: Array, marks: tupl
 
 
 def _most_stretched(move: Array, places: Array) -> float:
-    """By which factor a homography stretches or squeezes most at some places (n, 2), along x or y."""
+    """Greatest factor by which a homography stretches or squeezes at some places (n, 2), along x or y."""
     steps = np.linalg.norm(jacobian(move, places), axis=1)
     return float(np.exp(np.abs(np.log(np.maximum(steps, 1e-6))).max()))
 
 
 def _on_new_page(strip: Strip, move: Array, length: float) -> Strip:
-    """A strip on the new page, as long as it should be."""
+    """Place a strip on the new page, with its standard length."""
     (a, b), middle = strip.x_mm, (sum(strip.x_mm) / 2, strip.zero_y_mm)
 
     def on_row(x_mm: tuple[float, float]) -> tuple[float, float]:
@@ -89,7 +89,7 @@ def _on_new_page(strip: Strip, move: Array, length: float) -> Strip:
 
 
 def _marks_of(strip: Strip, start: Array, end: Array) -> list[tuple[float, float, float]]:
-    """Page mm (x, y) of the marks of a strip that are seen, and where on it each stands, 0 to 1."""
+    """Find the starts and ends of a strip: page mm (x, y), and the fraction of the strip at which each stands."""
     y = round(strip.zero_y_mm)
     top = max(0, y - _BAND_MM)
     starts, ends = (cv2.GaussianBlur(heat[top : y + _BAND_MM + 1], (0, 0), _SMOOTH_MM) for heat in (start, end))
@@ -103,7 +103,7 @@ def _marks_of(strip: Strip, start: Array, end: Array) -> list[tuple[float, float
 
 
 def _peak(band: Array, at: float, reach: float) -> tuple[float, float] | None:
-    """(x, y) where a band is greatest within reach of a place along it, None if it is small there."""
+    """Find the peak (x, y) of a band within reach of a place along it, None if its response is low."""
     low, high = max(0, round(at - reach)), max(0, round(at + reach) + 1)
     part = band[:, low:high]
     if not part.size or part.max() < _SEEN:

@@ -1,7 +1,7 @@
-"""What speaks for and against a reading, as numbers: of each lead, and of the page.
+"""Features of a reading that predict its quality: of each lead, and of the page.
 
-Everything comes from what the stages have on the host anyway: rows of the pen, confidences, the lattice, names. Lengths
-are mm of the paper, so that neither a wrong speed nor a wrong gain hides in them.
+They are computed from data that the stages have on the host anyway: rows of the pen, confidences, the grid, names.
+Lengths are mm of the paper, so that they depend neither on speed nor on gain.
 """
 
 from __future__ import annotations
@@ -56,26 +56,26 @@ PAGE_FEATURES = (
 )  # fmt: skip
 
 _USUAL = [LEAD_FEATURES.index(name) for name in ("unsure", "unsure_steep", "unseen", "height", "fineness")]
-_LEAST, _FEW = 1e-3, 50  # of a share under a logarithm; columns that a number needs
-_UNKNOWN_OFF, _UNKNOWN_SHARE = -1.0, -0.8  # log10 mm and log10 of a share, for what was not measured
-_LAWS = ({"I": 1, "III": 1, "II": -1}, {"aVR": 1, "aVL": 1, "aVF": 1})  # sums that are zero: Einthoven's, Goldberger's
-_STEEP_SHARE = 0.15
-_BEAT_MM = 1.5  # by which the same beat may be seen earlier or later in another row
-_BEAT_RANGE_MM = (7, 75)  # 40 to 200 beats a minute at 25 and at 50 mm/s
+_LEAST, _FEW = 1e-3, 50  # Least share under a logarithm, and least number of columns from which a feature is computed.
+_UNKNOWN_OFF, _UNKNOWN_SHARE = -1.0, -0.8  # Values of log10 mm and log10 shares that were not measured.
+# Signed sums of leads that are zero by Einthoven's and by Goldberger's law.
+_LAWS = ({"I": 1, "III": 1, "II": -1}, {"aVR": 1, "aVL": 1, "aVF": 1})
+_BEAT_MM = 1.5  # Distance by which one beat may appear earlier or later in another row.
+_BEAT_RANGE_MM = (7, 75)  # 40 to 200 beats a minute at 25 and at 50 mm/s.
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a reading rests on.
+    """Results of the stages from which features are computed.
 
     Attributes:
         alignment: of the page in the photo.
-        grid: lattice.
-        page: frame of the trace; its pixels are not looked at.
-        naming: layout and named strips, as the trace has them.
+        grid: the refined grid.
+        page: frame of the trace; its pixels are not used.
+        naming: layout and named strips, in the frame of the trace.
         trace: rows of the pen.
-        scales: speed and gain, and how they were told.
-        lost: lead to the share of its print that the record lacks, 0..1.
+        scales: speed and gain, and their sources.
+        lost: lead to the missing fraction of its print, 0..1.
     """
 
     alignment: PageAlignment
@@ -89,7 +89,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """The columns of one segment: its lead, heights (mm, upright, NaN = unseen) and confidences."""
+    """Columns of one segment: its lead, heights (mm, upright, NaN = unseen) and confidences."""
 
     lead: str
     first: int
@@ -98,13 +98,13 @@ class _Piece:
 
 
 def lead_features(evidence: Evidence, leads: Sequence[str] = LEADS) -> Array:
-    """(len(leads), F) float64, features of each lead and then of its page, NaN for leads that no strip shows.
+    """Compute features (len(leads), F) float64 of each lead and of its page, NaN for leads that no strip shows.
 
     The columns are `LEAD_FEATURES` and `PAGE_FEATURES`.
     """
     pieces = sorted(_pieces(evidence), key=lambda p: -len(p.height))
     used: dict[str, _Piece] = {}
-    for piece in pieces:  # the longest print of a lead is the one that is answered
+    for piece in pieces:  # The longest print of a lead is the one that the record holds.
         if len(piece.height) >= _FEW:
             used.setdefault(piece.lead, piece)
     laws = _laws(used)
@@ -130,7 +130,7 @@ def _pieces(evidence: Evidence) -> Iterator[_Piece]:
 
 
 def _lead(piece: _Piece, lost: float, law: float | None, px_per_mm: float) -> list[float]:
-    """`LEAD_FEATURES` of one piece; a lead of which next to nothing is seen is flat and unsure."""
+    """Compute `LEAD_FEATURES` of one piece; a lead that is hardly seen counts as flat and without confidence."""
     doubt, seen = 1 - piece.sure, np.isfinite(piece.height)
     if seen.sum() < _FEW:
         return [0.0, 0.0, 0.0, lost, -1.0, -1.0, 0.0, 0.0, np.log10(len(doubt) / px_per_mm)]
@@ -156,9 +156,9 @@ def _log(share: float) -> float:
 
 
 def _laws(used: Mapping[str, _Piece]) -> dict[str, float]:
-    """What the law that binds a lead leaves over, as a share of the height, for leads that share columns.
+    """Compute the limb-lead residual of each lead, as a share of the height, for leads that share columns.
 
-    The pen's rows are compared, so that this depends neither on speed nor on gain.
+    It is computed from the rows of the pen, and so depends neither on speed nor on gain.
     """
     found: dict[str, float] = {}
     for signs in _LAWS:
@@ -170,7 +170,7 @@ def _laws(used: Mapping[str, _Piece]) -> dict[str, float]:
 
 
 def _left_over(pieces: Sequence[_Piece], signs: Sequence[int]) -> float:
-    """RMS of a sum that should be constant over the RMS of its terms; NaN where they share few columns."""
+    """RMS of a signed sum that should be constant, over the RMS of its terms; NaN where these share few columns."""
     first = max(p.first for p in pieces)
     last = min(p.first + len(p.height) for p in pieces)
     if last - first < _FEW:
@@ -183,7 +183,7 @@ def _left_over(pieces: Sequence[_Piece], signs: Sequence[int]) -> float:
 
 
 def _page(evidence: Evidence, leads: Array, laws: Sequence[float], repeats: Sequence[float]) -> Array:
-    """`PAGE_FEATURES`."""
+    """Compute `PAGE_FEATURES`."""
     grid, naming, alignment = evidence.grid, evidence.naming, evidence.alignment
     usual = np.median(leads[:, _USUAL], axis=0) if len(leads) else np.array([0.0, 0.0, 0.0, -1.0, 0.0])
     seen = grid.is_seen and bool(np.isfinite(grid.residual_px))
@@ -208,13 +208,13 @@ def _page(evidence: Evidence, leads: Array, laws: Sequence[float], repeats: Sequ
 
 
 def _mean_share(shares: Sequence[float]) -> tuple[float, float]:
-    """Mean log10 of shares, and whether there is any."""
+    """Mean log10 of shares, and 1 if there is any, else 0."""
     known = [value for value in shares if np.isfinite(value)]
     return (float(np.mean(np.log10(np.maximum(known, 0.01)))), 1.0) if known else (_UNKNOWN_SHARE, 0.0)
 
 
 def _beats(evidence: Evidence) -> tuple[float, float, float]:
-    """`together`, `spiky` and `regular`."""
+    """Compute the features `together`, `spiky` and `regular`."""
     px_per_mm = evidence.page.px_per_mm[0]
     rows, shares = [], []
     for strip, row in zip(evidence.naming.strips, evidence.trace.ridge_row, strict=True):
@@ -236,21 +236,22 @@ def _beats(evidence: Evidence) -> tuple[float, float, float]:
 
 
 def _regular(steepness: Array, px_per_mm: float) -> float:
-    """`regular` of the rows' common steepness (W,), its mean zero."""
+    """Compute the feature `regular` of the rows' common steepness (W,), whose mean is zero."""
     step = max(1, round(px_per_mm))
-    coarse = steepness[: len(steepness) // step * step].reshape(-1, step).mean(1)  # 1 mm a sample
+    coarse = steepness[: len(steepness) // step * step].reshape(-1, step).mean(1)  # One sample is 1 mm.
     low, high = _BEAT_RANGE_MM[0], min(_BEAT_RANGE_MM[1], len(coarse) // 2)
     if high <= low or not coarse.any():
         return 0.0
     lag, n = np.arange(low, high), len(coarse)
     sums, squares = (np.concatenate([[0.0], np.cumsum(v)]) for v in (coarse, coarse**2))
-    early, late = sums[n - lag], sums[n] - sums[lag]  # Pearson's correlation at every lag, from running sums
+    # Pearson's correlation at every lag, from running sums.
+    early, late = sums[n - lag], sums[n] - sums[lag]
     spread = (squares[n - lag] - early**2 / (n - lag)) * (squares[n] - squares[lag] - late**2 / (n - lag))
     alike = np.correlate(coarse, coarse, "full")[n - 1 + lag] - early * late / (n - lag)
     return float((alike / np.sqrt(np.maximum(spread, 1e-12))).max())
 
 
 def _within(strip: Strip, row: Array, page: RectifiedPage) -> Array:
-    """A strip's rows between its ends."""
+    """Rows of a strip between its ends."""
     first, last = (int(np.clip(round((x - page.origin_mm[0]) * page.px_per_mm[0]), 0, len(row))) for x in strip.x_mm)
     return row[first:last]

@@ -1,4 +1,4 @@
-"""Warnings: the weaknesses of a reading, in words for its user."""
+"""Warnings about the weaknesses of a reading, in words for its user."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ecg_trt.signal.resample import runs
 from ecg_trt.types import Array, PageWarning, WarningCode
 
 _DOUBTFUL_QUALITY, _DOUBTFUL_LAYOUT = 0.5, 0.6
-_PART_LOST, _NEARLY_LOST = 0.1, 0.95  # shares of a lead
-_LONG_ROW, _SHORT_ROW = 1.1, 0.9  # in records
-_SAME_INK_MM, _CROSSING_MM = 0.6, 6.0  # two pens that are as near as that for longer than rows take to cross
-_FINE_PX_PER_MM = 3.5  # a pen of 0.3 mm is a pixel wide
-_RIM_MM = 0.5
-_BEATS_TOGETHER, _SURE_PEN = 0.3, -1.0
+_PART_LOST, _NEARLY_LOST = 0.1, 0.95  # Missing fractions of a lead that are warned of, and that leave nothing to rate.
+_LONG_ROW, _SHORT_ROW = 1.1, 0.9  # Lengths of the longest row, as a share of the record's.
+_SAME_INK_MM, _CROSSING_MM = 0.6, 6.0  # Two pens this near, for longer than two rows take to cross, are one.
+_FINE_PX_PER_MM = 3.5  # At this scale a pen of 0.3 mm is a pixel wide.
+_RIM_MM = 0.5  # A pen this near to the rim of the flat page may leave it.
+_BEATS_TOGETHER, _SURE_PEN = 0.3, -1.0  # Features of a page: least `together`, and greatest `page_unsure`.
 _TEXTS = {
     WarningCode.UNRELIABLE_PAGE: "Do not rely on any lead: the page may have been read at a wrong speed or gain or "
     "under wrong names, or the curves were not followed. Compare it with the page.",
@@ -62,7 +62,7 @@ def warnings_of(
     Args:
         evidence: what the reading rests on.
         quality: (n,) of each lead, NaN where none is printed.
-        seen_quality: (n,) of what is seen of it.
+        seen_quality: (n,) of the part of each lead that is not missing.
         limb_residual: share by which I + III differs from II; NaN where they are not printed together.
         leads: their names.
     """
@@ -92,7 +92,7 @@ def _warn(code: WarningCode, **fields: object) -> PageWarning:
 
 
 def _gaps(evidence: Evidence, lost: Array, matters: Array, leads: Sequence[str]) -> Iterator[PageWarning]:
-    """Warn of what the record lacks, and of scales that were assumed."""
+    """Warn of missing parts of the record, and of scales that were assumed."""
     naming, scales = evidence.naming, evidence.scales
     record = naming.layout.seconds
     part = [f"{min(99, round(100 * share))} % of {lead}"
@@ -116,7 +116,7 @@ def _gaps(evidence: Evidence, lost: Array, matters: Array, leads: Sequence[str])
 
 
 def _cut(evidence: Evidence) -> list[str]:
-    """Leads whose pen runs along the upper or lower rim of the flat page."""
+    """Find the leads whose pen runs along the upper or lower rim of the flat page."""
     page, found = evidence.page, []
     (sx, sy), ox = page.px_per_mm, page.origin_mm[0]
     for strip, row in zip(evidence.naming.strips, evidence.trace.ridge_row, strict=True):
@@ -129,7 +129,7 @@ def _cut(evidence: Evidence) -> list[str]:
 
 
 def _shared(evidence: Evidence) -> dict[tuple[str, str], float]:
-    """Leads of two rows whose pens run along the same ink for longer than rows that cross do: for how long, mm."""
+    """Find leads of two rows whose pens share ink for longer than crossing rows do, and the length of it, mm."""
     (sx, sy), ox = evidence.page.px_per_mm, evidence.page.origin_mm[0]
     shared: dict[tuple[str, str], float] = {}
     rows = zip(evidence.naming.strips, evidence.trace.ridge_row, strict=True)
@@ -144,7 +144,7 @@ def _shared(evidence: Evidence) -> dict[tuple[str, str], float]:
 
 
 def _doubts(quality: Array, leads: Sequence[str]) -> Iterator[PageWarning]:
-    """Warn of leads that are not to be relied on."""
+    """Warn of unreliable leads."""
     poor = [lead for lead, q in zip(leads, quality, strict=True) if q < _DOUBTFUL_QUALITY]
     if len(poor) == np.isfinite(quality).sum() > 0:
         yield _warn(WarningCode.UNRELIABLE_PAGE)
@@ -153,7 +153,7 @@ def _doubts(quality: Array, leads: Sequence[str]) -> Iterator[PageWarning]:
 
 
 def reject_foreign(features: Array, source: str) -> NoEcgFoundError:
-    """The error for a page that is no ECG, or none that can be read.
+    """Build the error for a page that is no ECG, or not a legible one.
 
     Args:
         features: (n, F), NaN for leads that are not printed.
@@ -180,7 +180,7 @@ def reject_foreign(features: Array, source: str) -> NoEcgFoundError:
 
 
 def reject_low_quality(quality: float, least: float, source: str) -> LowQualityError:
-    """The error for a page that was read less well than was asked for."""
+    """Build the error for a page whose quality is lower than was asked for."""
     return LowQualityError(
         f"the reading of {source} is not good enough",
         got=f"a mean quality of {quality:.2f}",

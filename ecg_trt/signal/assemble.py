@@ -1,4 +1,4 @@
-"""From rows of pixels to leads in millivolts on one clock."""
+"""Assembly of rows of pixels to leads in millivolts on one clock."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from ecg_trt.signal.limb_leads import LIMB, blend_limb_leads, foreign_borders, l
 from ecg_trt.signal.resample import fill_gaps, resample, seen_columns, without_end_steps
 from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
 
-MOST_LIMB_RESIDUAL = 0.5  # beyond it, one of the limb leads was misread or is named wrongly
-# Cycles a millimetre: 75 Hz at 25 mm/s. A stroke of the pen is half a millimetre wide and more; what is read of faster
-# waves is noise. On photos, scans and a render that were not trained on, 40 to 60 Hz cut waves, 70 to 80 Hz none.
+MOST_LIMB_RESIDUAL = 0.5  # Einthoven residual beyond which a limb lead was read wrongly or carries a wrong name.
+# Cycles a millimetre: 75 Hz at 25 mm/s. A stroke of the pen is half a millimetre wide and more, so that faster waves
+# are noise. On photos, scans and a render that were not trained on, 40 to 60 Hz cut waves, 70 to 80 Hz none.
 _PASSBAND_PER_MM = 3.0
-_MAX_GAP_S = 0.04
-_OTHER_TIME = 0.7  # ratio of residuals at which a rhythm strip is taken to show another time than the columns
-_BORDER_MM = 1.5  # by which the border between two leads of a row may be off
-_END_MM, _END_STEP_MM = 0.3, 3.0  # a step of 3 mm within 0.3 mm of a lead's end is not the lead's own
+_MAX_GAP_S = 0.04  # Longest gap that is bridged.
+_OTHER_TIME = 0.7  # Ratio of residuals at which a rhythm strip shows another time than the columns.
+_BORDER_MM = 1.5  # Error of the border between two leads of a row at most.
+_END_MM, _END_STEP_MM = 0.3, 3.0  # A step of 3 mm within 0.3 mm of a lead's end belongs to something else.
 
 
 def segment_starts_s(strip: Strip, speed_mm_per_s: float) -> list[float]:
-    """Where each segment of a strip stands on the record's clock: the paper's own time since the strip's beginning."""
+    """Start of each segment of a strip on the record's clock, s: the paper's time since the strip's beginning."""
     return [(segment.x_mm[0] - strip.x_mm[0]) / speed_mm_per_s for segment in strip.segments]
 
 
 def _read(page: RectifiedPage, row: Array, confidence: Array, strip: Strip, segment: Segment, speed: float,
           gain: float) -> tuple[Array, Array, float]:  # fmt: skip
-    """One segment's samples (mV), their times since the segment's start (s), and its quality."""
+    """Convert one segment to samples (mV), their times since its start (s), and its quality."""
     sx, ox = page.px_per_mm[0], page.origin_mm[0]
     first = max(0, int(np.ceil((segment.x_mm[0] - ox) * sx - 1e-6)))
     last = min(len(row), int(np.ceil((segment.x_mm[1] - ox) * sx - 1e-6)))
@@ -56,15 +56,15 @@ def assemble(
     fs: float,
     seconds: float,
 ) -> tuple[Array, Array, float]:
-    """Puts every segment in its place on the record's clock; rows agree on when a beat was, limb leads on its waves.
+    """Assemble all segments on the record's clock, beats time-corrected across rows and limb leads made consistent.
 
-    Where a lead is printed twice, the longer print counts and the shorter fills what it lacks.
+    Where a lead is printed twice, the longer print counts and the shorter fills its gaps.
 
     Args:
         page: frame of the trace.
         strips: named strips.
         trace: rows of the pen.
-        leads: of the result; the limb leads agree where the twelve stand first.
+        leads: of the result; limb leads are made consistent only where the twelve stand first.
         speed: mm/s.
         gain: mm/mV.
         fs: Hz of the result.
@@ -77,7 +77,7 @@ def assemble(
     """
     n = round(seconds * fs)
     signal = np.full((len(leads), n), np.nan)
-    together = signal.copy()  # what the columns print side by side, whatever a rhythm strip says
+    together = signal.copy()  # The leads of the columns, which are simultaneous; rhythm strips may not be.
     quality = np.full(len(leads), np.nan)
     pieces = [
         (segment, start, *_read(page, trace.ridge_row[k], trace.confidence[k], strip, segment, speed, gain))
@@ -107,9 +107,9 @@ def assemble(
 def lost_shares(
     signal: Array, strips: Sequence[Strip], *, leads: Sequence[str], speed: float, fs: float
 ) -> dict[str, float]:
-    """Share of what is printed of each lead within the record's time that the record lacks, 0..1.
+    """Measure the fraction of each printed lead that the record lacks, 0..1, within the record's time.
 
-    It is 1 for leads that are printed later, and there is none for leads that are not printed.
+    It is 1 for leads that are printed later. Leads that are not printed have no entry.
 
     Args:
         signal: (leads, n) from `assemble`.
@@ -129,7 +129,7 @@ def lost_shares(
 
 
 def _together_in_time(pieces: Sequence[tuple[Array, Array]], fs: float, n: int, speed: float) -> Array:
-    """(pieces, n) samples of all (mV, s) on the record's clock, beats at the times that they have in all of them."""
+    """Resample all pieces (mV, s) to the record's clock (pieces, n), each beat at one time in all of them."""
     band = _PASSBAND_PER_MM * speed
     placed = np.array([resample(mv, times, fs, n, passband_hz=band) for mv, times in pieces]).reshape(-1, n)
     beats, delay = beat_delays(placed, fs, speed)
@@ -140,10 +140,10 @@ def _together_in_time(pieces: Sequence[tuple[Array, Array]], fs: float, n: int, 
 
 
 def _lawful(signal: Array, together: Array, quality: Array) -> tuple[Array, float]:
-    """(12, n) with the limb leads blended, and their `limb_residual` before.
+    """Blend the limb leads of a signal (12, n); return it, and the `limb_residual` before.
 
-    A rhythm strip may show another time than the columns: then the lead's print in its column takes part, which is in
-    `together`, and the rhythm strip stays as it is.
+    A rhythm strip may show another time than the columns. Then the print of its lead in a column is blended, which is
+    in `together`, and the rhythm strip stays as it is.
     """
     trust = np.nan_to_num(quality).clip(0, 1) ** 2
     answered, aside = limb_residual(signal), limb_residual(together)

@@ -1,4 +1,4 @@
-"""What the waves say of paper speed: on faster paper beats lie farther apart, and are broader."""
+"""Paper speed from the beats: on faster paper they lie farther apart and are broader."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ecg_trt.types import Array, RectifiedPage, Strip, TraceMap
 
 # A linear discriminant between 798 records of PTB-XL (CC BY 4.0) laid out as 3x4+1 pages at 25 and at 50 mm/s. Of those
 # at 25 mm/s it gives 0.9 in 100 odds of e^4 and more, of those at 50 mm/s 86 in 100.
-_WEIGHT = np.array([31.6, 10.7, -13.2])  # of the features, in their order
-_MIDDLE = np.array([1.465, 0.084, 0.278])
-_MOST = 10.0  # odds are believed up to e^10
+_WEIGHT = np.array([31.6, 10.7, -13.2])  # Weights of distance, breadth and slope/height ratio, log10 each.
+_MIDDLE = np.array([1.465, 0.084, 0.278])  # Values of these features at which both speeds are equally likely.
+_MOST = 10.0  # Log-odds are limited to this.
 _LEAST_BEATS = 3
-_AROUND_MM = 5.0  # of a beat that is looked at for its breadth
-_BORDER_MM = 0.5  # beside the borders of leads
+_AROUND_MM = 5.0  # Window on either side of a beat in which its breadth is measured.
+_BORDER_MM = 0.5  # Columns this near to the border of a lead are left out.
 
 
 def heights_mm(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) -> Array:
-    """(strips, W) mm above the zero line in every column of the page, NaN beside the borders of leads."""
+    """Heights (strips, W) of the pen above the zero line in every column of the page, mm, NaN near borders of leads."""
     x = page.x_mm(np.arange(trace.ridge_row.shape[1]))
     rows = []
     for strip, row in zip(strips, trace.ridge_row, strict=True):
@@ -33,10 +33,10 @@ def heights_mm(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) ->
 
 
 def fast_odds(height: Array, px_per_mm: float) -> float:
-    """Natural logarithm of the odds that a page was printed at 50 mm/s and not at 25, both as likely beforehand.
+    """Natural log-odds that a page was printed at 50 mm/s and not at 25, both being equally likely beforehand.
 
     Args:
-        height: (rows, W) mm, rows that show the same time, NaN where nothing is seen.
+        height: (rows, W) mm, rows that show one time, NaN where nothing is seen.
         px_per_mm: columns a mm.
 
     Returns:

@@ -1,9 +1,8 @@
-"""Stage 1: the paper's own lattice, and what is printed where.
+"""Stage 1: the paper's grid, and heatmaps of the print on it.
 
-The network looks at the page, roughly straightened at about 4 px/mm. It finds the nodes of the 5 mm lattice to a
-fraction of a pixel; the lines are walked from node to node. Beside the lattice it marks zero lines, the starts and ends
-of segments, calibration pulses, lead names and printed settings; these maps are brought to page mm through the very
-lattice found.
+The network sees the page, roughly rectified at about 4 px/mm. It locates the intersections of the 5 mm grid, its nodes,
+to a fraction of a pixel; these are indexed by row and column. It also predicts heatmaps of zero lines, starts and ends
+of segments, calibration pulses, lead names and calibration text, which are resampled to page mm through the grid.
 """
 
 from __future__ import annotations
@@ -29,26 +28,26 @@ from ecg_trt.stages.scaling import (
 from ecg_trt.types import Array, GridWarp, PageAlignment, Photo, RectifiedPage, Strip
 
 SIDE_MM, ROW_MM = 18.0, 27.0
-"""How far beside the strips the page is flattened, and above and below: farther off there is mostly text."""
+"""Margins of the flat page beside the strips, and above and below them: farther off there is mostly text."""
 _MARGIN_MM = 10.0
 _NODE_THRESHOLD = 0.3
 _LEAST_NODES = 40
-_LEAST_SHARE = 0.12  # of the nodes that a page of this size would have
-_MOST_RESIDUAL = 0.07  # of a cell; beyond it, other crossings were taken for nodes
-_BORDER_CELLS = 3
+_LEAST_SHARE = 0.12  # Least share of the nodes that a page of this size would have.
+_MOST_RESIDUAL = 0.07  # Cells; a greater residual means that other crossing lines were taken for nodes.
+_BORDER_CELLS = 3  # Cells by which the grid is continued outwards.
 _MARKS = ("zero", "start", "end", "pulse", "label")
 
 
 @dataclass(frozen=True, slots=True)
 class PageMarks:
-    """What the network saw on the page, at 1 px/mm: pixel (x, y) is page mm (x, y).
+    """Heatmaps of the print on the page, at 1 px/mm: pixel (x, y) is page mm (x, y).
 
     Attributes:
         zero: (H, W) float32 in [0, 1], zero lines of the strips.
         start: (H, W), starts of segments, on the zero line.
         end: (H, W), ends of strips.
         pulse: (H, W), inside of calibration pulses.
-        label: (words, H, W), middles of the words of `layout.MARKED_WORDS`.
+        label: (words, H, W), centres of the words of `layout.MARKED_WORDS`.
     """
 
     zero: Array
@@ -59,7 +58,7 @@ class PageMarks:
 
 
 class Rectify:
-    """Photo and alignment to lattice, marks and the flat page.
+    """Stage 1: photo and alignment to grid, heatmaps and the flat page.
 
     Args:
         backend: runs the network ``stage1``.
@@ -70,7 +69,7 @@ class Rectify:
         self.backend, self.ops = backend, ops
 
     def __call__(self, photo: Photo, alignment: PageAlignment) -> tuple[GridWarp, PageMarks]:
-        """Finds the lattice; falls back to the alignment's own where none is printed or seen (residual_px = NaN)."""
+        """Find the grid; where none is printed or seen, take a regular one by the alignment (residual_px = NaN)."""
         room_hw = static_hw(self.backend)
         canvas_from_page, hw = _canvas(alignment, room_hw)
         canvas_from_photo = canvas_from_page @ alignment.page_from_photo
@@ -97,7 +96,7 @@ class Rectify:
 
     def flatten(self, photo: Photo, grid: GridWarp, px_per_mm: tuple[float, float], origin_mm: tuple[float, float],
                 size_mm: tuple[float, float]) -> RectifiedPage:  # fmt: skip
-        """Resamples part of the page, once, straight from the photo."""
+        """Resample part of the page, once, straight from the photo."""
         hw = (round(size_mm[1] * px_per_mm[1]), round(size_mm[0] * px_per_mm[0]))
         image, seen = self.ops.flatten(
             photo.image, grid.node_xy, grid.mm_per_cell, origin_mm, px_per_mm, hw, "cubic", BESIDE_GREY
@@ -108,7 +107,7 @@ class Rectify:
         self, photo: Photo, grid: GridWarp, strips: Sequence[Strip], px_per_mm: tuple[float, float] = TRACE_PX_PER_MM,
         row_mm: float = ROW_MM,
     ) -> RectifiedPage:  # fmt: skip
-        """The same, of the part that shows some strips, `row_mm` above and below their zero lines."""
+        """Resample the part of the page that shows some strips, `row_mm` above and below their zero lines."""
         return self.flatten(photo, grid, px_per_mm, *region_of(strips, row_mm))
 
 
@@ -119,11 +118,11 @@ def px_per_mm_of(grid: GridWarp) -> float:
 
 
 def region_of(strips: Sequence[Strip], row_mm: float = ROW_MM) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Origin and size (x, y), mm, of the part of the page that is flattened for these strips.
+    """Origin and size (x, y), mm, of the part of the page that is rectified for these strips.
 
     Args:
         strips: rows of the page.
-        row_mm: how far above and below their zero lines they are looked at.
+        row_mm: margin above and below their zero lines.
     """
     x0, x1 = min(s.x_mm[0] for s in strips) - SIDE_MM, max(s.x_mm[1] for s in strips) + SIDE_MM
     y0, y1 = strips[0].zero_y_mm - row_mm, strips[-1].zero_y_mm + row_mm
@@ -131,7 +130,7 @@ def region_of(strips: Sequence[Strip], row_mm: float = ROW_MM) -> tuple[tuple[fl
 
 
 def _canvas(alignment: PageAlignment, room: tuple[int, int] | None) -> tuple[Array, tuple[int, int]]:
-    """canvas_from_page (3, 3) and the canvas's (H, W), multiples of 32, within the room if there is one."""
+    """Lay out the canvas: canvas_from_page (3, 3) and (H, W), multiples of 32, at most `room` if that is given."""
     w, h = (side + 2 * _MARGIN_MM for side in alignment.size_mm)
     scale = min(RECTIFY_PX_PER_MM, float(np.sqrt(RECTIFY_MAX_PX / (w * h))))
     hw = (int(h * scale) // 32 * 32 + 32, int(w * scale) // 32 * 32 + 32)
@@ -143,7 +142,7 @@ def _canvas(alignment: PageAlignment, room: tuple[int, int] | None) -> tuple[Arr
 
 
 def _lattice(xy: Array, score: Array, pitch: float, expected: float) -> tuple[Array | None, float]:
-    """(rows, cols, 2) canvas px with NaN for the missing, and the RMS of the surface fit."""
+    """Index the nodes: (rows, cols, 2) canvas px with NaN for the missing, and the RMS of the surface fit."""
     if len(xy) < _LEAST_NODES:
         return None, float("nan")
     walk = walk_lattice(xy, score, np.array([pitch, 0.0]), np.array([0.0, pitch]))
@@ -156,7 +155,7 @@ def _lattice(xy: Array, score: Array, pitch: float, expected: float) -> tuple[Ar
 
 
 def _regular_nodes(canvas_from_page: Array, size_mm: tuple[float, float]) -> Array:
-    """Nodes where the alignment alone expects them, with a border."""
+    """Nodes of a regular grid by the alignment alone, with a border."""
     cols, rows = (int(np.ceil(side / LARGE_BOX_MM)) + 1 + 2 * _BORDER_CELLS for side in size_mm)
     grid = np.stack(np.meshgrid(np.arange(cols), np.arange(rows)), -1) - _BORDER_CELLS
     return apply_homography(canvas_from_page, LARGE_BOX_MM * grid).astype(np.float32)

@@ -1,8 +1,8 @@
-"""Stage 2: the pen's height in every column of every strip.
+"""Stage 2: row of the pen in every column of every strip.
 
-Each strip is cut out of the flat page around its zero line, at the pixels a millimetre that its gain asks for, in tiles
-of one fixed shape; the network answers with logits over the rows of each column and with whether the column shows the
-strip's own trace at all.
+Each strip is cropped from the flat page around its zero line, at a scale that suits its gain, in tiles of one fixed
+shape. The network predicts logits over the rows of each column, and the probability that the column shows the strip's
+own trace at all.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from ecg_trt.ops.base import ImageOps, Letters
 from ecg_trt.stages.scaling import BESIDE_GREY, TRACE_TILE_HW
 from ecg_trt.types import Array, RectifiedPage, Strip, TraceMap
 
-# The first so many of these are what `Options.views` shows of a strip.
+# Views of a strip over which predictions are averaged; `RuntimeOptions.views` is their number.
 TRACE_VIEWS = (View(), View(mirrored=True), View(dy=1), View(dy=-1, mirrored=True))
-BEYOND_MM = 1.5  # looked at on both sides of a strip, as its ends are known less well than its columns
+BEYOND_MM = 1.5  # Traced beyond both ends of a strip, as these are known less well than its columns.
 _OVERLAP_PX = 48
 _MARGIN_PX = 24
-_LETTER_PRICE = 6.0  # nats a column, for a ridge that runs along a letter: half of what is all but impossible
+_LETTER_PRICE = 6.0  # Nats a column for a ridge that runs along a letter, half of the ridge's floor.
 
 
 def tile_starts(left: int, right: int, tile: int, overlap: int) -> list[int]:
-    """Evenly spread starts of the fewest tiles that cover [left, right) and overlap by at least `overlap`."""
+    """Spread the starts of the fewest tiles that cover [left, right) evenly, overlapping by at least `overlap`."""
     length = right - left
     count = max(1, int(np.ceil((length - overlap) / (tile - overlap))))
     if count == 1:
@@ -38,17 +38,25 @@ def tile_starts(left: int, right: int, tile: int, overlap: int) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class _Tile:
-    """A window of the page that shows part of a strip: its strip's number, and its place in page px."""
+    """A window of the page that shows part of a strip.
+
+    Attributes:
+        strip: number of the strip.
+        top: first row, page px.
+        start: first column, page px.
+        left: first column of the strip, page px.
+        right: last column of the strip, page px.
+    """
 
     strip: int
     top: int
     start: int
-    left: int  # of the strip
+    left: int
     right: int
 
 
 class Trace:
-    """Flat page and strips to `TraceMap`.
+    """Stage 2: flat page and strips to `TraceMap`.
 
     Args:
         backend: runs the network ``stage2``.
@@ -59,12 +67,12 @@ class Trace:
         self.backend, self.ops = backend, ops
 
     def __call__(self, page: RectifiedPage, strips: Sequence[Strip], letters: Array | None = None) -> TraceMap:
-        """Traces the strips.
+        """Trace the strips.
 
         Args:
             page: the flat page.
             strips: its rows.
-            letters: (H, W) bool at 1 px/mm of page mm, where lead names stand; a V must not be taken for an S wave.
+            letters: (H, W) bool at 1 px/mm of page mm, the lead names: a V must not be taken for an S wave.
 
         Returns:
             Rows in page px, NaN more than `BEYOND_MM` outside the printed span.
@@ -84,7 +92,7 @@ class Trace:
         return TraceMap(ridge, confidence)
 
     def _read(self, page: RectifiedPage, tiles: Sequence[_Tile], letters: Array | None) -> tuple[Array, Array]:
-        """Row of the pen in each column of each tile (n, W), and how sure that is; what fills up a batch comes last."""
+        """Read the row of the pen and its confidence in each column of each tile, (n, W) each; padding comes last."""
         corners = np.array([(tile.top, tile.start) for tile in tiles])
         corners = np.pad(corners, ((0, static_batch(self.backend) - len(tiles)), (0, 0)), mode="edge")
         out = self.backend.infer({"image": self.ops.cut(page.image, corners, TRACE_TILE_HW, fill=BESIDE_GREY)})
@@ -92,16 +100,16 @@ class Trace:
         covered = None if letters is None else _on_tiles(letters, page, corners)
         row, share = self.ops.ridge(out["ridge"].reshape(n, height, width), covered)
         (presence,) = self.ops.download(out["presence"])
-        return row, np.nan_to_num(sigmoid(presence) * np.sqrt(share)).astype(np.float32)  # NaN: the network overflowed
+        return row, np.nan_to_num(sigmoid(presence) * np.sqrt(share)).astype(np.float32)  # NaN is an overflow.
 
     def _hidden(self, page: RectifiedPage, ridge: Array) -> Array:
-        """(strips, W) bool, columns without a trace, or with one where the photo shows nothing."""
+        """Mask (strips, W) columns without a trace, or with one where the photo shows nothing."""
         rows = np.clip(np.nan_to_num(np.round(ridge)), 0, page.seen.shape[0] - 1).astype(np.int32)
         return np.asarray(np.isnan(ridge) | ~self.ops.at_rows(page.seen, rows))
 
 
 def _tiles(page: RectifiedPage, k: int, strip: Strip) -> list[_Tile]:
-    """The windows of one strip."""
+    """Lay out the tiles of one strip."""
     h, w = TRACE_TILE_HW
     (sx, sy), (ox, oy) = page.px_per_mm, page.origin_mm
     left, right = (round((x + d - ox) * sx) for x, d in zip(strip.x_mm, (-BEYOND_MM, BEYOND_MM), strict=True))
@@ -111,7 +119,7 @@ def _tiles(page: RectifiedPage, k: int, strip: Strip) -> list[_Tile]:
 
 
 def _on_tiles(letters: Array, page: RectifiedPage, corners: Array) -> Letters:
-    """The page's letters as the tiles at `corners` see them."""
+    """Sample the page's letters in the tiles at `corners`."""
     places = []
     for axis, side in enumerate(TRACE_TILE_HW):
         px = corners[:, axis, None] + np.arange(side)
@@ -121,9 +129,9 @@ def _on_tiles(letters: Array, page: RectifiedPage, corners: Array) -> Letters:
 
 
 def _place(tile: _Tile, row: Array, sure: Array, ridge: Array, confidence: Array) -> None:
-    """Writes a tile's columns into its strip's (W,) on the page.
+    """Write a tile's columns into its strip's (W,) on the page.
 
-    Where tiles overlap, the column farther from a tile's edge counts: it has seen more on both sides.
+    Where tiles overlap, the column farther from a tile's edge counts, as it has more context on both sides.
     """
     w = TRACE_TILE_HW[1]
     left, right, start = tile.left, tile.right, tile.start
