@@ -1,7 +1,7 @@
 """What flows from the photo to the record.
 
 Frames: *photo px* are pixels of the upright photo; *page mm* are millimetres on the paper as its own grid counts
-them (5 mm a large box), x to the right, y down, with the origin at the first lattice node of the `GridWarp`;
+them (5 mm a large box), x to the right, y down, with the origin at the first grid intersection of the `GridWarp`;
 *page px* are pixels of the `RectifiedPage`. Points are (x, y), shapes are (H, W), pixel centres lie at integers.
 """
 
@@ -60,11 +60,13 @@ class PageAlignment:
 
 @dataclass(frozen=True, slots=True)
 class GridWarp:
-    """The paper's 5 mm lattice in the photo.
+    """The paper's 5 mm grid in the photo.
+
+    A node is an intersection of two grid lines.
 
     Attributes:
         node_xy: (rows, cols, 2) float32, photo px, NaN = missing. Node (r, c) is at (c, r) * mm_per_cell page mm.
-        mm_per_cell: spacing of the lattice, mm.
+        mm_per_cell: spacing of the grid, mm.
         residual_px: RMS distance of the measured nodes from the fitted surface, photo px.
         measured: (rows, cols) bool, nodes that were seen and not filled in.
     """
@@ -76,7 +78,7 @@ class GridWarp:
 
     @property
     def is_seen(self) -> bool:
-        """Whether any node was; where none was, the lattice is no more than the homography that was assumed."""
+        """True if any node was measured; else the grid is no more than the homography that was assumed."""
         return bool(self.measured.any())
 
 

@@ -11,21 +11,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecg_trt.errors import OptionError, PageError
+from ecg_trt.geometry.indexing import GridIndex, grid_array, index_grid
 from ecg_trt.geometry.surface import fill_holes, fit_surface
-from ecg_trt.geometry.walk import LatticeWalk, lattice_to_array, walk_lattice
 from ecg_trt.types import Array
 
 __all__ = [
     "AxisTaps",
-    "LatticeTaps",
-    "LatticeWalk",
+    "GridIndex",
+    "GridTaps",
     "axis_taps",
     "dense_map",
     "fill_holes",
     "fit_surface",
-    "lattice_taps",
-    "lattice_to_array",
-    "walk_lattice",
+    "grid_array",
+    "grid_taps",
+    "index_grid",
 ]
 _SLACK = 1e-6  # Cells by which the rim of a page may lie beyond the grid; it absorbs rounding errors.
 
@@ -46,7 +46,7 @@ class AxisTaps:
 
 
 @dataclass(frozen=True, slots=True)
-class LatticeTaps:
+class GridTaps:
     """Separable interpolation of a page's pixels from the nodes of its grid.
 
     A pixel's photo position is the sum of y.weight[i] * x.weight[j] * node_xy[y.first + i, x.first + j].
@@ -151,7 +151,7 @@ def dense_map(
     Raises:
         OptionError: fewer than 2 x 2 nodes, or sizes that are not positive.
     """
-    taps = lattice_taps(node_xy, mm_per_cell, origin_mm, px_per_mm, out_hw)
+    taps = grid_taps(node_xy, mm_per_cell, origin_mm, px_per_mm, out_hw)
     nodes, (height, width) = taps.node_xy, out_hw
     rows, cols = nodes.shape[:2]
     along = nodes.transpose(0, 2, 1) @ _matrix(taps.x.first, taps.x.weight, cols).T
@@ -160,13 +160,13 @@ def dense_map(
     return taps.blanked(out.reshape(height, width, 2))
 
 
-def lattice_taps(
+def grid_taps(
     node_xy: Array,
     mm_per_cell: float,
     origin_mm: tuple[float, float],
     px_per_mm: tuple[float, float],
     out_hw: tuple[int, int],
-) -> LatticeTaps:
+) -> GridTaps:
     """Compute the taps of `dense_map`; arguments and errors are the same."""
     nodes = np.asarray(node_xy, np.float64)
     if nodes.ndim != 3 or nodes.shape[2] != 2 or min(nodes.shape[:2]) < 2:
@@ -185,7 +185,7 @@ def lattice_taps(
     elif missing.any():
         nodes = _stand_ins(nodes, missing)
     blank = missing[:-1, :-1] | missing[1:, :-1] | missing[:-1, 1:] | missing[1:, 1:]
-    return LatticeTaps(nodes, blank, axis_taps(col, nodes.shape[1]), axis_taps(row, nodes.shape[0]))
+    return GridTaps(nodes, blank, axis_taps(col, nodes.shape[1]), axis_taps(row, nodes.shape[0]))
 
 
 def _bad(what: str, got: str, expected: str) -> OptionError:

@@ -37,7 +37,7 @@ def peaks(heat: Array, offset: Array, threshold: float, stride: int) -> tuple[Ar
     return xy, heat[rows, cols].astype(np.float64)
 
 
-def heat_on_page(heat: Mapping[str, Array], node_xy: Array, mm_per_cell: float, stride: int) -> dict[str, Array]:
+def heatmaps_on_page(heat: Mapping[str, Array], node_xy: Array, mm_per_cell: float, stride: int) -> dict[str, Array]:
     """Resample heatmaps to page mm, 1 px/mm, through the grid that was found in them.
 
     Args:

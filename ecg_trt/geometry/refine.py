@@ -40,7 +40,7 @@ def _trusted(offset: Array, prominence: Array) -> Array:
     return np.asarray(weight * (1.5 - off).clip(0, 1).astype(np.float32))
 
 
-def _settle(offset: Array, prominence: Array) -> tuple[Array, Array]:
+def _without_outliers(offset: Array, prominence: Array) -> tuple[Array, Array]:
     """Replace unreliable offsets (m, n) by the mean of their neighbours; return them and the mask of reliable ones."""
     weight = _trusted(offset, prominence)
     return np.where(weight > 0.5, offset, _average(offset, weight, (1.0, 1.0))), weight > 0.5
@@ -79,14 +79,14 @@ def _lean_on_neighbours(nodes: Array, frame: Array, unseen: Array) -> Array:
     return nodes
 
 
-def _moved(grid: GridWarp, move: Array) -> tuple[Array, Array]:
+def _move_nodes(grid: GridWarp, move: Array) -> tuple[Array, Array]:
     """Move nodes by (rows, cols, 2) cells; return them, (rows, cols, 2) photo px, and their frame."""
     nodes = grid.node_xy.astype(np.float64)
     frame = np.stack([np.gradient(nodes, axis=1), np.gradient(nodes, axis=0)], -1)
     return nodes + np.einsum("rcij,rcj->rci", frame, move), frame
 
 
-def refine_lattice(
+def refine_grid(
     grid: GridWarp, offsets: LineOffsets, places: LinePlaces, px_per_mm: tuple[float, float], hw: tuple[int, int]
 ) -> GridWarp:
     """Move the nodes so that the page's lines come to lie on multiples of the grid.
@@ -101,9 +101,9 @@ def refine_lattice(
     Returns:
         The grid with its nodes moved by at most half a small box; nodes outside the page follow their neighbours.
     """
-    dx, seen_x = _settle(offsets.x, offsets.x_prominence)
-    dy, seen_y = _settle(offsets.y.T, offsets.y_prominence.T)
-    nodes, frame = _moved(grid, np.stack([_sharpen(dx), _sharpen(dy).T], -1) / grid.mm_per_cell)
+    dx, seen_x = _without_outliers(offsets.x, offsets.x_prominence)
+    dy, seen_y = _without_outliers(offsets.y.T, offsets.y_prominence.T)
+    nodes, frame = _move_nodes(grid, np.stack([_sharpen(dx), _sharpen(dy).T], -1) / grid.mm_per_cell)
     inside = np.outer(
         *((mm > 0) & (mm * s < n) for mm, s, n in zip((places.y_mm, places.x_mm), px_per_mm[::-1], hw, strict=True))
     )
@@ -112,7 +112,7 @@ def refine_lattice(
     return GridWarp(nodes.astype(np.float32), grid.mm_per_cell, grid.residual_px, grid.measured)
 
 
-def halved(grid: GridWarp) -> GridWarp:
+def subdivided(grid: GridWarp) -> GridWarp:
     """Double the number of cells along both axes; new nodes lie on cubics through four old ones."""
 
     def between(nodes: Array) -> Array:
@@ -132,7 +132,7 @@ def follow_lines(grid: GridWarp, offsets: LineOffsets) -> GridWarp:
     """Let a subdivided grid follow its printed lines between the intersections.
 
     Args:
-        grid: from `halved`; every other row and column of nodes is a printed line.
+        grid: from `subdivided`; every other row and column of nodes is a printed line.
         offsets: of these lines at all nodes along them.
 
     Returns:
@@ -144,7 +144,7 @@ def follow_lines(grid: GridWarp, offsets: LineOffsets) -> GridWarp:
         line = _average(offset, _trusted(offset, prominence), _BLUR_NODES)
         every = line.repeat(2, 1)
         moves.append((every[:, :-1] + every[:, 1:])[:, : 2 * line.shape[1] - 1] / 2)
-    nodes, _ = _moved(grid, np.stack([moves[0], moves[1].T], -1) / grid.mm_per_cell)
+    nodes, _ = _move_nodes(grid, np.stack([moves[0], moves[1].T], -1) / grid.mm_per_cell)
     return GridWarp(nodes.astype(np.float32), grid.mm_per_cell, grid.residual_px, grid.measured)
 
 
@@ -231,7 +231,7 @@ def follow_small_boxes(grid: GridWarp, page: RectifiedPage) -> tuple[GridWarp, A
             return None
         moves.append(phase)
     move = np.stack([moves[0], moves[1].T], -1)
-    nodes, _ = _moved(grid, move / grid.mm_per_cell)
+    nodes, _ = _move_nodes(grid, move / grid.mm_per_cell)
     on_page = np.outer((y_mm > 0) & (y_mm * sy < dark.shape[0]), (x_mm > 0) & (x_mm * sx < dark.shape[1]))
     return GridWarp(nodes.astype(np.float32), grid.mm_per_cell, grid.residual_px, on_page), move
 
@@ -242,15 +242,15 @@ class Refined(NamedTuple):
     Attributes:
         grid: the refined grid.
         strips: rows in its page mm.
-        letters: (H, W) bool at 1 px/mm of its page mm, the lead names.
+        text_mask: (H, W) bool at 1 px/mm of its page mm, the lead names.
     """
 
     grid: GridWarp
     strips: tuple[Strip, ...]
-    letters: Array
+    text_mask: Array
 
 
-def carried(strips: Sequence[Strip], move: Array, mm_per_cell: float) -> tuple[Strip, ...]:
+def warped(strips: Sequence[Strip], move: Array, mm_per_cell: float) -> tuple[Strip, ...]:
     """Warp strips along with the nodes of their grid.
 
     Args:

@@ -10,7 +10,7 @@ from ecg_trt.types import Array
 RIDGE_CANDIDATES, RIDGE_HALF_WINDOW = 6, 18  # Local maxima a column, and rows on either side of the one decoded.
 RIDGE_FLOOR = -12.0  # Nats below the best of a column; all candidates beyond are equally impossible.
 RIDGE_FREE_ROWS = 18  # A steep wave climbs 4 mm from one column to the next; letters are mostly farther off.
-RIDGE_JUMP_PRICE, RIDGE_MOST_PRICE = 0.5, 8.0  # Nats for each row of a jump beyond the free ones, and at most.
+RIDGE_JUMP_PENALTY, RIDGE_MOST_PENALTY = 0.5, 8.0  # Nats for each row of a jump beyond the free ones, and at most.
 
 
 def ridge_maxima(logits: Array, candidates: int = RIDGE_CANDIDATES) -> tuple[Array, Array]:
@@ -50,8 +50,8 @@ def ridge_path(row: Array, score: Array) -> Array:
     out = np.empty((rows.shape[0], rows.shape[2]), np.int64)
     for strip, at in enumerate(rows):
         jump = np.abs(at[:, None, 1:] - at[None, :, :-1])
-        price = np.minimum(RIDGE_JUMP_PRICE * np.maximum(jump - RIDGE_FREE_ROWS, 0), RIDGE_MOST_PRICE)
-        out[strip] = _best_path(gain[strip], price)
+        penalty = np.minimum(RIDGE_JUMP_PENALTY * np.maximum(jump - RIDGE_FREE_ROWS, 0), RIDGE_MOST_PENALTY)
+        out[strip] = _best_path(gain[strip], penalty)
     return out
 
 
@@ -72,9 +72,9 @@ def follow_ridge(logits: Array, *, candidates: int = RIDGE_CANDIDATES) -> Array:
     return np.asarray(np.take_along_axis(row, ridge_path(row, score)[:, None], 1)[:, 0])
 
 
-def _best_path(score: Array, price: Array) -> Array:
+def _best_path(score: Array, penalty: Array) -> Array:
     """Index (W,) of the best candidate in each column, from score (K, W) and penalty (K, K, W - 1) to k from j."""
-    steps = np.ascontiguousarray(price.transpose(2, 0, 1))
+    steps = np.ascontiguousarray(penalty.transpose(2, 0, 1))
     gain = np.ascontiguousarray(score.T)
     back = np.empty(steps.shape[:2], np.int64)
     total = gain[0]

@@ -13,7 +13,7 @@ _REACH = 2
 # Of mis-indexed patches, in pitches: distance of inliers from the plane; greatest step between nodes of one patch;
 # distance of a mis-indexed patch from the plane, and its least number of nodes; median distance from the plane up to
 # which paper is flat (0.03 on scans, 0.1 and more on photos).
-_ON_PLANE, _HANGS_TOGETHER, _SLIPPED, _LEAST_SLIP, _FLAT = 0.1, 0.12, 0.15, 12, 0.04
+_ON_PLANE, _CONNECTED, _OFF_PLANE, _LEAST_PATCH, _FLAT = 0.1, 0.12, 0.15, 12, 0.04
 # Share of all nodes that a patch must have to be the page, and number of nodes to which the plane is fitted, about.
 _MOST_NODES, _ENOUGH_NODES = 0.55, 250
 _KNOWN = 1e6  # Weight that pins a measured node, against a bending weight of 1.
@@ -70,7 +70,7 @@ def fit_surface(
     return nodes.astype(np.float32), _plate_residual(nodes)
 
 
-def without_slips(node_xy: Array) -> Array:
+def without_misindexed_patches(node_xy: Array) -> Array:
     """Remove mis-indexed patches from the grid of a flat page: dotted lines are easily taken for their neighbours.
 
     Nodes belong to one patch if their residuals from a homography differ by little from one node to the next. Where
@@ -92,20 +92,20 @@ def without_slips(node_xy: Array) -> Array:
         return node_xy
     off[row, col] = apply_homography(plane, nodes) - index
     far = np.abs(off[row, col]).max(1)
-    if (far > _SLIPPED).sum() < _LEAST_SLIP or np.median(far) > 4 * _FLAT:
+    if (far > _OFF_PLANE).sum() < _LEAST_PATCH or np.median(far) > 4 * _FLAT:
         return node_xy
-    part = _parts(off)[row, col]
-    names, size = np.unique(part, return_counts=True)
-    stays = part == names[size.argmax()]
-    has_slip = any(np.median(far[part == name]) > _SLIPPED for name in names[size >= _LEAST_SLIP])
-    if not has_slip or np.median(far[stays]) > _FLAT or stays.mean() < _MOST_NODES:
+    patch = _patches(off)[row, col]
+    names, size = np.unique(patch, return_counts=True)
+    stays = patch == names[size.argmax()]
+    has_misindexed = any(np.median(far[patch == name]) > _OFF_PLANE for name in names[size >= _LEAST_PATCH])
+    if not has_misindexed or np.median(far[stays]) > _FLAT or stays.mean() < _MOST_NODES:
         return node_xy
     out = node_xy.copy()
     out[row[~stays], col[~stays]] = np.nan
     return out
 
 
-def _parts(off: Array) -> Array:
+def _patches(off: Array) -> Array:
     """Number the patches of connected nodes: (rows, cols), from the residuals `off` (rows, cols, 2) in pitches."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
@@ -116,8 +116,8 @@ def _parts(off: Array) -> Array:
     for down, right in ((0, 1), (1, 0), (0, 2), (2, 0), (1, 1), (1, -1)):
         here = np.s_[: rows - down, max(0, -right) : cols - max(0, right)]
         there = np.s_[down:, max(0, right) : cols + min(0, right)]
-        together = (np.abs(off[here] - off[there]) < _HANGS_TOGETHER).all(-1)
-        pairs.append((number[here][together], number[there][together]))
+        connected = (np.abs(off[here] - off[there]) < _CONNECTED).all(-1)
+        pairs.append((number[here][connected], number[there][connected]))
     ends = tuple(np.concatenate(side) for side in zip(*pairs, strict=True))
     links = coo_matrix((np.ones(len(ends[0])), ends), shape=(number.size, number.size))
     return np.asarray(connected_components(links, directed=False)[1].reshape(rows, cols))
@@ -242,17 +242,17 @@ def _plane(nodes: Array, known: Array) -> Array:
     grid = np.stack([cc, rr], axis=-1).astype(np.float64)
     affine = np.linalg.lstsq(design, nodes[known], rcond=None)[0]
     flat = np.concatenate([grid, np.ones_like(grid[..., :1])], axis=-1) @ affine
-    tilt = _tilted(index, nodes[known], affine)
-    if tilt is None:
+    homography = _perspective(index, nodes[known], affine)
+    if homography is None:
         return np.asarray(flat)
-    depth = grid @ tilt[2, :2] + tilt[2, 2]
+    depth = grid @ homography[2, :2] + homography[2, 2]
     # A plane that nearly reaches the horizon is a bad fit, as crumpled paper makes it; the affine map is safer.
     if depth.min() < 0.2 * np.median(depth):
         return np.asarray(flat)
-    return apply_homography(tilt, grid)
+    return apply_homography(homography, grid)
 
 
-def _tilted(index: Array, xy: Array, affine: Array) -> Array | None:
+def _perspective(index: Array, xy: Array, affine: Array) -> Array | None:
     """Refine an affine map to the least-squares homography (3, 3) by Gauss-Newton; None where that diverges."""
     if len(index) < 8:
         return None

@@ -9,15 +9,15 @@ import numpy as np
 from ecg_trt.geometry.refine import Refined
 from ecg_trt.layout import ROW_LENGTH_TOLERANCE, standard_row_length
 from ecg_trt.page.naming import DOUBTFUL_LABELS, Naming
-from ecg_trt.stages.rectify import PageMarks
+from ecg_trt.stages.rectify import PageHeatmaps
 from ecg_trt.types import GridWarp, PageAlignment
 
 # Weights of the score, in units of well-read names: of a grid; of a scale by it or by rows of a standard length; of a
 # known layout; of a lead of the layout that is not shown.
-_GRID_WORTH, _SCALE_WORTH, _LAYOUT_WORTH, _MISSING_WORTH = 0.1, 0.15, 0.15, 0.05
+_GRID_WEIGHT, _SCALE_WEIGHT, _LAYOUT_WEIGHT, _MISSING_WEIGHT = 0.1, 0.15, 0.15, 0.05
 # Weights in the comparison of views that reach farther: of another row, of rows twice as long, of rows of a standard
 # length, of a conclusive candidate.
-_ROW_WORTH, _DOUBLE_WORTH, _USUAL_WORTH, _SETTLED_WORTH = 0.1, 0.1, 0.05, 0.02
+_ROW_WEIGHT, _DOUBLE_WEIGHT, _STANDARD_WEIGHT, _CONCLUSIVE_WEIGHT = 0.1, 0.1, 0.05, 0.02
 _LIKELY = 0.5  # Least probability of a layout that counts as known.
 _FEW = 1.5  # Number of strips of no known layout at which their names count half.
 _BEYOND_MM = 4.0  # Distance by which a strip may reach beyond the grid that was seen.
@@ -30,14 +30,14 @@ class PageCandidate:
     Attributes:
         alignment: of the page in the photo.
         grid: the grid that was found with it.
-        marks: heatmaps of stage 1 on that grid.
+        heatmaps: of the print on that grid.
         naming: named strips, None where no strip is seen.
         refined: grid and strips after `PageLocator.refine`, None before.
     """
 
     alignment: PageAlignment
     grid: GridWarp
-    marks: PageMarks
+    heatmaps: PageHeatmaps
     naming: Naming | None
     refined: Refined | None = None
 
@@ -47,7 +47,7 @@ class PageCandidate:
         return self.naming.label_score if self.naming else 0.0
 
     @property
-    def names_worth(self) -> float:
+    def names_score(self) -> float:
         """`label_score`, lowered where few strips of no known layout carry names, as print seen sideways may do."""
         if self.naming is None or self.naming.is_known:
             return self.label_score
@@ -56,37 +56,38 @@ class PageCandidate:
     @property
     def is_upright(self) -> bool:
         """True if names are read as well as only upright ones are; twice as well where no layout is likely."""
-        return self.names_worth > DOUBTFUL_LABELS * (1 if self.is_likely else 2)
+        return self.names_score > DOUBTFUL_LABELS * (1 if self.is_known_layout else 2)
 
     @property
-    def is_likely(self) -> bool:
+    def is_known_layout(self) -> bool:
         """True if the page probably has a known layout."""
         return self.naming is not None and self.naming.is_known and self.naming.probability > _LIKELY
 
     @property
-    def worth(self) -> float:
+    def score(self) -> float:
         """Score by which candidates of one photo are compared."""
         if self.naming is None:
             return -1.0
         known = self.naming.probability * self.naming.is_known
-        return (self.names_worth + _GRID_WORTH * self.grid.is_seen + _SCALE_WORTH * self.scale_score
-                + _LAYOUT_WORTH * known - _MISSING_WORTH * len(self.naming.missing))  # fmt: skip
+        return (self.names_score + _GRID_WEIGHT * self.grid.is_seen + _SCALE_WEIGHT * self.scale_score
+                + _LAYOUT_WEIGHT * known - _MISSING_WEIGHT * len(self.naming.missing))  # fmt: skip
 
     @property
-    def roomier_worth(self) -> float:
+    def wide_score(self) -> float:
         """Score of candidates that differ by their margins around the rows, in which more and longer rows may stand."""
         rows = len(self.naming.strips) if self.naming else 0
-        longer = _DOUBLE_WORTH * float(np.log2(max(self.length_mm, 1.0)))
-        is_usual = self._usual_mm is not None
-        return self.worth + _ROW_WORTH * rows + longer + _USUAL_WORTH * is_usual + _SETTLED_WORTH * self.settled
+        longer = _DOUBLE_WEIGHT * float(np.log2(max(self.length_mm, 1.0)))
+        is_standard = self._standard_mm is not None
+        size = self.score + _ROW_WEIGHT * rows + longer
+        return size + _STANDARD_WEIGHT * is_standard + _CONCLUSIVE_WEIGHT * self.is_conclusive
 
     @property
     def length_mm(self) -> float:
         """Median length of the rows."""
-        return self.naming.usual_mm if self.naming else 0.0
+        return self.naming.median_mm if self.naming else 0.0
 
     @property
-    def _usual_mm(self) -> float | None:
+    def _standard_mm(self) -> float | None:
         """Standard length nearest to that of the rows, None if none is near."""
         return standard_row_length(self.length_mm) if self.length_mm > 0 else None
 
@@ -95,21 +96,21 @@ class PageCandidate:
         """Confidence in the scale of the page, 0..1, by a grid or by rows of a standard length."""
         if self.grid.is_seen:
             return 1.0
-        usual = self._usual_mm
-        return 0.0 if usual is None else 1 - abs(self.length_mm / usual - 1) / ROW_LENGTH_TOLERANCE
+        standard = self._standard_mm
+        return 0.0 if standard is None else 1 - abs(self.length_mm / standard - 1) / ROW_LENGTH_TOLERANCE
 
     @property
-    def is_plain(self) -> bool:
+    def is_confident(self) -> bool:
         """True if names, layout and scale are read so well that no other view is needed."""
-        return self.is_read and self.is_likely
+        return self.is_legible and self.is_known_layout
 
     @property
-    def is_read(self) -> bool:
+    def is_legible(self) -> bool:
         """True if names and scale are read; the page may be of no known layout, or half of one."""
         return self.is_upright and self.scale_score > 0
 
     @property
-    def settled(self) -> bool:
+    def is_conclusive(self) -> bool:
         """True if names are read, no lead is missing, and all rows lie on the grid and have a standard length."""
         if self.naming is None or self.naming.missing or self.label_score < DOUBTFUL_LABELS:
             return False

@@ -36,7 +36,7 @@ DOUBTFUL_LABELS = 0.15  # Names read the right way up score 0.2 and more, the wr
 _LABEL_REACHES_MM = ((-9.0, 16.0), (10.0, 32.0))
 _LABEL_RISE_MM = tuple(range(-16, 13))
 _FAR_NAMES = 0.3  # Penalty on names far behind the start.
-_PLACES = len(_LABEL_REACHES_MM) * len(_LABEL_RISE_MM)
+_OFFSETS = len(_LABEL_REACHES_MM) * len(_LABEL_RISE_MM)
 _NAME_WEIGHT, _BREAK_WEIGHT = 1.5, 1.6  # Weights of the names that are read, and of the starts of segments.
 _LEGIBLE = 0.35  # Least response at which a name counts as read.
 _NEARLY = 0.65  # Response, as a share of the best name's, at which a name is taken if the best is another strip's.
@@ -48,7 +48,7 @@ _FAINT_RHYTHM = 0.8  # Penalty on a rhythm strip that is hardly seen.
 _OWN_NAME, _OWN_LAYOUT = 0.4, 1.0  # Penalties on a name that no layout prints there, and on a page of such names.
 _LEAST_PARTS = 4  # Least number of parts of a row whose borders are tested for starts of segments.
 _OTHER_LENGTH = 10.0  # Penalty on each unit of log length by which rows fit another layout's length better.
-_SURE_STRIP = 0.7  # Score of a strip that is certain; a dark line of the grid scores less and is cheaper to leave out.
+_CERTAIN_STRIP = 0.7  # Score of a certain strip; a dark line of the grid scores less and is cheaper to leave out.
 _SHARPNESS = 5.0  # Sharpness of the softmax over scores, at which the probability is calibrated.
 # Response at the centre of a name that counts as seen, and number of names that give the offset of the others.
 _NAME_SEEN, _ENOUGH_NAMES = 0.25, 3
@@ -95,7 +95,7 @@ class Naming:
         return max((s.x_mm[1] - s.x_mm[0] for s in self.strips), default=0.0)
 
     @property
-    def usual_mm(self) -> float:
+    def median_mm(self) -> float:
         """Median length of the strips, 0 if there is none."""
         return float(np.median([s.x_mm[1] - s.x_mm[0] for s in self.strips])) if self.strips else 0.0
 
@@ -171,10 +171,10 @@ def name_boxes(strips: Sequence[Strip], label: Array) -> Array:
         found = window.size > 0 and window[row, column] > _NAME_SEEN
         seen.append((left + column - x, top + row - y) if found else (np.nan, np.nan))
     offsets = np.array(seen).reshape(-1, 2)
-    usual = np.nanmedian(offsets, 0) if np.isfinite(offsets[:, 0]).sum() >= _ENOUGH_NAMES else np.full(2, np.nan)
+    median = np.nanmedian(offsets, 0) if np.isfinite(offsets[:, 0]).sum() >= _ENOUGH_NAMES else np.full(2, np.nan)
     boxes = np.zeros((height, width), bool)
     for (x, y), offset in zip(corners, offsets, strict=True):
-        dx, dy = offset if np.isfinite(offset).all() else usual
+        dx, dy = offset if np.isfinite(offset).all() else median
         if np.isfinite(dx):
             rows, columns = (slice(max(0, round(v - r)), max(0, round(v + r) + 1))
                              for v, r in ((y + dy, _NAME_HALF_MM[1]), (x + dx, _NAME_HALF_MM[0])))  # fmt: skip
@@ -229,9 +229,9 @@ class _Evidence:
 
     def __init__(self, strips: Sequence[Strip], label: Array, start: Array) -> None:
         self.strips = strips
-        self.sure = np.minimum(1, np.array([s.score for s in strips]) / _SURE_STRIP)
-        self.price = _SKIPPED_STRIP * self.sure**3
-        self.oddity = np.repeat(_FAR_NAMES * np.arange(len(_LABEL_REACHES_MM)), len(_LABEL_RISE_MM))
+        self.confidence = np.minimum(1, np.array([s.score for s in strips]) / _CERTAIN_STRIP)
+        self.penalty = _SKIPPED_STRIP * self.confidence**3
+        self.offset_penalty = np.repeat(_FAR_NAMES * np.arange(len(_LABEL_REACHES_MM)), len(_LABEL_RISE_MM))
         tall = np.stack([cv2.dilate(plane, np.ones((5, 1), np.uint8)) for plane in label[: len(LEAD_WORDS)]])
         near = [(s, _near_each_start(s, tall)) for s in strips]
         shapes = {layout.widths(j) for layout in LAYOUTS.values() for j in range(len(layout.rows))} | {_WHOLE}
@@ -242,24 +242,24 @@ class _Evidence:
     def match(self, layout: Layout) -> _Reading:
         """Match a layout against the strips: label offset and strips left out are chosen for the greatest score."""
         score = self._pair_scores(layout)
-        best = best_sums(score, self.price, _SKIPPED_ROW)
-        total = best[:, -1, -1] - self.oddity
-        place = int(total.argmax())
-        pairs = best_pairs(best[place], score[place], self.price)
-        rows = [_Row(i, self._leads(layout, i, j, place), layout.widths(j)) for i, j in pairs]
+        best = best_sums(score, self.penalty, _SKIPPED_ROW)
+        total = best[:, -1, -1] - self.offset_penalty
+        offset = int(total.argmax())
+        pairs = best_pairs(best[offset], score[offset], self.penalty)
+        rows = [_Row(i, self._leads(layout, i, j, offset), layout.widths(j)) for i, j in pairs]
         for i in sorted(set(range(len(self.strips))) - {i for i, _ in pairs}):
-            (name,) = self._names([(i, _WHOLE)], place)[i]
+            (name,) = self._names([(i, _WHOLE)], offset)[i]
             if name in OTHER_LEADS:
                 rows.append(_Row(i, (name,)))
-        return _Reading(layout, float(total[place]), tuple(sorted(rows)), self._label_score(rows, place))
+        return _Reading(layout, float(total[offset]), tuple(sorted(rows)), self._label_score(rows, offset))
 
     def read_freely(self) -> _Reading:
         """Read each strip under the name it carries; a row has several columns only where each carries a name."""
         scores = np.stack([self._own_scores(widths) for widths in self.shapes])
         gain = scores.max(0)
-        total = np.maximum(gain, -self.price).sum(1) - self.oddity - _OWN_LAYOUT
+        total = np.maximum(gain, -self.penalty).sum(1) - self.offset_penalty - _OWN_LAYOUT
         at = int(total.argmax())
-        kept = np.flatnonzero(gain[at] >= -self.price)
+        kept = np.flatnonzero(gain[at] >= -self.penalty)
         if not len(kept):
             kept = np.array([int(gain[at].argmax())])
         shapes = [self.shapes[best] for best in scores[:, at].argmax(0)]
@@ -278,13 +278,13 @@ class _Evidence:
         read = [self.seen[row.widths][row.strip, k, :, at].max() for row in rows for k in range(len(row.leads))]
         return _Reading(layout, float(total[at]), tuple(rows), float(np.mean(read)))
 
-    def _names(self, strips: Sequence[tuple[int, Widths]], place: int) -> dict[int, list[str]]:
+    def _names(self, strips: Sequence[tuple[int, Widths]], offset: int) -> dict[int, list[str]]:
         """Read the names at the columns of strips (index, widths), "" where none is legible.
 
         Where two read alike, the fainter one takes its second-best name, if the response to it is nearly as high.
         """
         names = {i: [""] * len(widths) for i, widths in strips}
-        cells = [(self.seen[widths][i, k, :, place], i, k) for i, widths in strips for k in range(len(widths))]
+        cells = [(self.seen[widths][i, k, :, offset], i, k) for i, widths in strips for k in range(len(widths))]
         taken: set[str] = set()
         for seen, i, k in sorted(cells, key=lambda cell: -cell[0].max()):
             best, other = np.argsort(-seen, kind="stable")[:2]
@@ -296,24 +296,24 @@ class _Evidence:
             taken.add(upright(names[i][k])[0])
         return names
 
-    def _leads(self, layout: Layout, i: int, j: int, place: int) -> tuple[str, ...]:
+    def _leads(self, layout: Layout, i: int, j: int, offset: int) -> tuple[str, ...]:
         """Name strip i as row j of a layout; a rhythm strip that repeats a lead takes the name that is read there."""
         leads = layout.rows[j]
         if j not in layout.rhythm_rows or leads[0] not in LEAD_WORDS or not layout.is_repeated(leads[0]):
             return leads
-        seen = self.seen[_WHOLE][i, 0, :, place]
-        usual = seen[LEAD_WORDS.index(leads[0])]
-        is_read = any(seen.max() > max(least, ratio * usual)
+        seen = self.seen[_WHOLE][i, 0, :, offset]
+        standard = seen[LEAD_WORDS.index(leads[0])]
+        is_read = any(seen.max() > max(least, ratio * standard)
                       for least, ratio in ((_LIKELY, _RATHER), (_LEGIBLE, _LEGIBLY_RATHER)))  # fmt: skip
         return (LEAD_WORDS[int(seen.argmax())],) if is_read else leads
 
-    def _label_score(self, rows: Sequence[_Row], place: int) -> float:
+    def _label_score(self, rows: Sequence[_Row], offset: int) -> float:
         """Mean over the strips of the response to their names, as far as the network knows them."""
         read = []
         for row in rows:
             columns, words = _known_names(row.leads)
             if columns:
-                read.append(np.mean([self.seen[row.widths][row.strip, k, word, place]
+                read.append(np.mean([self.seen[row.widths][row.strip, k, word, offset]
                                      for k, word in zip(columns, words, strict=True)]))  # fmt: skip
         return float(np.mean(read)) if read else 0.0
 
@@ -323,12 +323,12 @@ class _Evidence:
         first, second = np.moveaxis(np.sort(self.seen[widths], axis=2)[:, :, :-3:-1], 2, 0)  # (strips, n, places) each
         names = _NAME_WEIGHT * (first - 0.5 * second).mean(1) - _OWN_NAME * n
         names = np.maximum(names, 0) if n == 1 else np.where((first > _LEGIBLE).all(1), names, -np.inf)
-        rest = _BREAK_WEIGHT * self.structure[widths] - _FAINT_RHYTHM * (1 - self.sure)
+        rest = _BREAK_WEIGHT * self.structure[widths] - _FAINT_RHYTHM * (1 - self.confidence)
         return np.asarray(names.T + rest)
 
     def _pair_scores(self, layout: Layout) -> Array:
         """Scores (places, strips, rows) of each strip as each row."""
-        out = np.zeros((_PLACES, len(self.strips), len(layout.rows)))
+        out = np.zeros((_OFFSETS, len(self.strips), len(layout.rows)))
         for j, leads in enumerate(layout.rows):
             widths, is_rhythm = layout.widths(j), j in layout.rhythm_rows
             columns, words = _known_names(leads)
@@ -342,7 +342,7 @@ class _Evidence:
                 mine, rival = np.maximum(mine, 0.6 * rival), 0 * rival
             out[:, :, j] = _NAME_WEIGHT * (mine - 0.5 * rival).mean(1).T + _BREAK_WEIGHT * self.structure[widths]
             if is_rhythm:  # The penalty keeps text under the leads from being taken for a rhythm strip.
-                out[:, :, j] -= _FAINT_RHYTHM * (1 - self.sure)
+                out[:, :, j] -= _FAINT_RHYTHM * (1 - self.confidence)
         return out
 
 
@@ -379,4 +379,4 @@ def _near_each_start(strip: Strip, tall: Array) -> Array:
 def _columns(strip: Strip, near: Array, widths: Widths) -> Array:
     """Best responses (n, names, places) near the start of each of n columns."""
     starts = np.clip(column_edges(*strip.x_mm, widths)[:-1].astype(int), 0, near.shape[-1] - 1)
-    return np.asarray(near[..., starts].transpose(3, 1, 0, 2).reshape(len(widths), near.shape[1], _PLACES))
+    return np.asarray(near[..., starts].transpose(3, 1, 0, 2).reshape(len(widths), near.shape[1], _OFFSETS))

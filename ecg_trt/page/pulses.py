@@ -44,7 +44,10 @@ _LINE_SHARE = 0.28  # Quantile along a line of the paper that measures its darkn
 _LINE_DARK, _LINE_COLUMNS, _LINE_ALIKE = 0.6, 0.9, 1.3
 _PAPER_MM, _SMOOTH_MM = 1.2, 3.0  # Wider dark areas are paper and no ink; sigma of the light's changes on the paper.
 _PEN_SHARE, _LEAST_PEN = 0.985, 30.0  # Quantile of darkness that counts as the pen's, and its least value.
-_SURE, _SURER = 0.25, 1.5  # Least ink along the strokes of a pulse, and least ratio to the ink along any other.
+_CONFIDENT, _CONFIDENT_RATIO = (
+    0.25,
+    1.5,
+)  # Least ink along a pulse's strokes, and ratio to that of others.
 _HINTED = 0.1  # Ink at which strokes can confirm or contradict the heatmap.
 
 
@@ -52,12 +55,12 @@ _HINTED = 0.1  # Ink at which strokes can confirm or contradict the heatmap.
 class Pulse:
     """Speed and gain measured from the calibration pulses, None where there are none.
 
-    `is_sure` marks a confident measurement: of speed and gain if made by strokes, of gain alone if by a heatmap.
+    `is_confident` marks a confident measurement: of speed and gain if made by strokes, of gain alone if by a heatmap.
     """
 
     speed_mm_per_s: float | None
     gain_mm_per_mv: float | None
-    is_sure: bool = False
+    is_confident: bool = False
 
 
 def read_pulses(
@@ -78,15 +81,15 @@ def read_pulses(
     seen = pulses_on_map(pulse, strips)
     ink = ink_of_pulses(strokes, px_per_mm)
     best = max(ink, key=lambda size: ink[size])
-    is_speed, is_gain = (ink[best] > max(_SURE, _SURER * max(v for size, v in ink.items() if size[k] != best[k]))
-                         for k in (0, 1))  # fmt: skip
+    others = [max(value for size, value in ink.items() if size[k] != best[k]) for k in (0, 1)]
+    is_speed, is_gain = (ink[best] > max(_CONFIDENT, _CONFIDENT_RATIO * other) for other in others)
     if is_speed and is_gain:
-        return Pulse(*best, is_sure=True)
+        return Pulse(*best, is_confident=True)
     drawn = Pulse(*best) if ink[best] > _HINTED else Pulse(None, None)
     speed, gain = seen.speed_mm_per_s, seen.gain_mm_per_mv
     # Letters often look like a low pulse, but seldom like a wide one.
     is_wide = speed == STANDARD_SPEED_MM_PER_S and drawn.speed_mm_per_s not in (None, speed)
-    if not (seen.is_sure or gain in (STANDARD_GAIN_MM_PER_MV, drawn.gain_mm_per_mv)):
+    if not (seen.is_confident or gain in (STANDARD_GAIN_MM_PER_MV, drawn.gain_mm_per_mv)):
         gain = None
     return Pulse(speed if speed in (STANDARD_SPEED_MM_PER_S, drawn.speed_mm_per_s) and not is_wide else None,
                  best[1] if is_gain else gain)  # fmt: skip
@@ -204,9 +207,9 @@ def pulses_on_map(pulse: Array, strips: Sequence[Strip]) -> Pulse:
             is_clear = response > _CLEARLY_SEEN
             is_tall = height >= _TALL_MM and response > _TALL_SEEN
             is_low = height <= _LOW_MM and width >= _NARROW_MM and response > _LOW_SEEN
-            said = (speed if is_clear or speed == STANDARD_SPEED_MM_PER_S else None,
+            measured = (speed if is_clear or speed == STANDARD_SPEED_MM_PER_S else None,
                     gain if is_clear or gain == STANDARD_GAIN_MM_PER_MV else None)  # fmt: skip
-            return Pulse(*said, is_sure=is_tall or is_low)
+            return Pulse(*measured, is_confident=is_tall or is_low)
     return Pulse(None, None)
 
 

@@ -13,7 +13,7 @@ from ecg_trt.page.naming import Naming
 from ecg_trt.types import GridWarp, PageAlignment, Strip
 
 _RANSAC_MM = 4.0
-_ROOM_MM = 22.0  # Margin around the strips in a refined alignment.
+_SIDE_MARGIN_MM = 22.0  # Margin around the strips in a refined alignment.
 _MORE_ROWS_MM = 60.0  # Additional margin above and below them, where rows are missing.
 # Additional margin beside rows of no standard length that end where the grid does, that is within 30 mm of its end.
 _LONGER_MM, _EDGE_MM = 80.0, 30.0
@@ -68,14 +68,14 @@ def refine_alignment(
             beside = _LONGER_MM * (np.array([x0 - mm[:, 0].min(), mm[:, 0].max() - x1]) < _EDGE_MM)
     elif length is not None:
         page_from_photo = grid_homography(grid)
-        zoom = length / (x1 - x0)
-        page_from_photo = np.diag([zoom, zoom, 1.0]) @ page_from_photo
-        x0, x1, y0, y1, beside = zoom * x0, zoom * x1, zoom * y0, zoom * y1, np.zeros(2)
+        factor = length / (x1 - x0)
+        page_from_photo = np.diag([factor, factor, 1.0]) @ page_from_photo
+        x0, x1, y0, y1, beside = factor * x0, factor * x1, factor * y0, factor * y1, np.zeros(2)
     else:
         return None
-    room = _ROOM_MM + _MORE_ROWS_MM * more_rows
-    low = np.array([x0 - beside[0] - _ROOM_MM, y0 - room])
-    high = np.array([x1 + beside[1] + _ROOM_MM, y1 + room])
+    margin = _SIDE_MARGIN_MM + _MORE_ROWS_MM * more_rows
+    low = np.array([x0 - beside[0] - _SIDE_MARGIN_MM, y0 - margin])
+    high = np.array([x1 + beside[1] + _SIDE_MARGIN_MM, y1 + margin])
     shift = np.array([[1, 0, -low[0]], [0, 1, -low[1]], [0, 0, 1.0]])
     size = high - low
     return replace(alignment, page_from_photo=shift @ page_from_photo, size_mm=(float(size[0]), float(size[1])))

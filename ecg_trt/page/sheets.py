@@ -17,7 +17,7 @@ _SMOOTH_PX, _GAP_PX, _SPECK_PX = 2.0, 5, 9  # Sigma of the blur, and gaps and sp
 _LEAST_AREA, _MOST_AREA = 0.04, 0.9  # Shares of the picture that a sheet covers.
 _LEAST_FILLED = 0.85  # Least ratio between the areas of an outline, its hull and its quadrilateral.
 _STRAIGHTER = 4  # Exponent of that ratio in the score, which grows with the square root of the area.
-_RIM_PX, _RIM_PRICE = 3, 0.2  # Penalty on each corner at the picture's rim: it rather belongs to the table.
+_RIM_PX, _RIM_PENALTY = 3, 0.2  # Penalty on each corner at the picture's rim: it rather belongs to the table.
 _SAME = 0.7  # Overlap at which two quadrilaterals are one sheet.
 _ROUNDINGS = (0.01, 0.02, 0.03, 0.05, 0.08)  # Tolerances of an outline's polygon, tried until four corners are left.
 
@@ -61,7 +61,7 @@ def find_sheets(picture: Array, most: int) -> list[Array]:
                 filled = min(areas) / max(areas)
                 at_rim = (np.minimum(quad, picture.shape[1::-1] - quad) <= _RIM_PX).any(1).sum()
                 if filled > _LEAST_FILLED:
-                    found.append((filled**_STRAIGHTER * np.sqrt(area / size) * (1 - _RIM_PRICE * at_rim), quad))
+                    found.append((filled**_STRAIGHTER * np.sqrt(area / size) * (1 - _RIM_PENALTY * at_rim), quad))
     sheets: list[Array] = []
     for _, quad in sorted(found, key=lambda f: -f[0]):
         if len(sheets) < most and all(_overlap(quad, other) < _SAME for other in sheets):

@@ -138,11 +138,11 @@ def agree_on_span(strips: Sequence[Strip], start: Array, end: Array, *, is_scale
     if length is not None:
         middle = (low + high - length) / 2
         reach = middle - _SPAN_REACH_MM, middle + _SPAN_REACH_MM
-        usual = _laid(starts, ends, length, reach)
+        standard = _laid(starts, ends, length, reach)
         others = [_laid(starts, ends, length * scale, reach) for scale in (_SCALES if is_scaled else _ANY_SCALE)]
         best = max(others, key=lambda row: row.total)
-        is_other = best.marks >= _ENOUGH_MARKS and best.total > usual.total + _OTHER_LENGTH
-        shared = best.span if is_other else usual.span
+        is_other = best.marks >= _ENOUGH_MARKS and best.total > standard.total + _OTHER_LENGTH
+        shared = best.span if is_other else standard.span
     else:
         for length in standard_row_lengths_mm():
             if _LEAST_SHARE * length < high - low < length:
@@ -190,17 +190,17 @@ def shift_to_pen(strips: Sequence[Strip], confidence: Array, origin_x_mm: float,
         The strips, moved by the median over their ends; unchanged where fewer than half of the ends are seen.
     """
     reach = round(reach_mm * px_per_mm)
-    said = []
-    for strip, sure in zip(strips, confidence, strict=True):
+    shifts = []
+    for strip, shown in zip(strips, confidence, strict=True):
         for x, rising in zip(strip.x_mm, (True, False), strict=True):
             edge = round((x - origin_x_mm) * px_per_mm)
-            on = sure[max(0, edge - reach) : edge + reach + 1] > 0.5
+            on = shown[max(0, edge - reach) : edge + reach + 1] > 0.5
             steps = np.flatnonzero(on[1:] != on[:-1])
             steps = steps[on[steps + 1] == rising] + max(0, edge - reach) + 0.5
             if len(steps):
                 nearest = float(steps[np.abs(steps - edge).argmin()])
-                said.append(nearest / px_per_mm + origin_x_mm - x)
-    if len(said) < len(strips):
+                shifts.append(nearest / px_per_mm + origin_x_mm - x)
+    if len(shifts) < len(strips):
         return tuple(strips)
-    shift = float(np.median(said))
+    shift = float(np.median(shifts))
     return tuple(s.moved(shift) for s in strips)

@@ -24,32 +24,34 @@ _RANSAC_MM = 2.0
 _MARGIN_MM = 55.0  # Margin of the new grid around the rows, more than is rectified at any gain.
 
 
-def squared(grid: GridWarp, strips: Sequence[Strip], letters: Array, marks: tuple[Array, Array]) -> Refined:
+def rectify_without_grid(
+    grid: GridWarp, strips: Sequence[Strip], text_mask: Array, marks: tuple[Array, Array]
+) -> Refined:
     """Rectify a page so that leads begin and end where a device prints them.
 
     Args:
         grid: a grid that is exactly a homography.
         strips: rows of the page, with their segments.
-        letters: (H, W) bool at 1 px/mm, the lead names.
+        text_mask: (H, W) bool at 1 px/mm, the lead names.
         marks: (H, W) maps of segment starts and of segment ends.
 
     Returns:
         The rectified page. It is unchanged where its rows are not alike, where too few starts and ends are seen or
         agree, or where no device prints rows of such a length.
     """
-    same = Refined(grid, tuple(strips), letters)
+    same = Refined(grid, tuple(strips), text_mask)
     found = [_marks_of(strip, *marks) for strip in strips]
     seen = np.array([(x, y, at) for row in found for x, y, at in row])
     if len(seen) < _LEAST_MARKS or np.ptp(seen[:, 2]) < 1 or np.ptp([s.x_mm for s in strips], axis=0).max() > _ALIKE_MM:
         return same
     level = np.array([np.mean([y for _, y, _ in row]) for row in found for _ in row])
     length = float(np.polyfit(seen[:, 2], seen[:, 0], 1)[0])
-    usual = standard_row_length(length, slack=_MOST_SCALE)
-    if usual is None:
+    standard = standard_row_length(length, slack=_MOST_SCALE)
+    if standard is None:
         return same
-    zoom = usual / length
-    low, high = zoom * strips[0].zero_y_mm, zoom * strips[-1].zero_y_mm
-    wanted = np.column_stack([_MARGIN_MM + usual * seen[:, 2], _MARGIN_MM + zoom * level - low])
+    scale = standard / length
+    low, high = scale * strips[0].zero_y_mm, scale * strips[-1].zero_y_mm
+    wanted = np.column_stack([_MARGIN_MM + standard * seen[:, 2], _MARGIN_MM + scale * level - low])
     try:
         fit = fit_homography(seen[:, :2], wanted, threshold=_RANSAC_MM)
     except PageError:  # All starts and ends lie on one line.
@@ -58,14 +60,14 @@ def squared(grid: GridWarp, strips: Sequence[Strip], letters: Array, marks: tupl
     corners = [(x, s.zero_y_mm) for s in (strips[0], strips[-1]) for x in s.x_mm]
     if fit.inlier.mean() < _LEAST_AGREEING or _most_stretched(move, np.array(corners)) > 1 + _MOST_SCALE:
         return same
-    rows, columns = (int(np.ceil((side + 2 * _MARGIN_MM) / grid.mm_per_cell)) + 1 for side in (high - low, usual))
+    rows, columns = (int(np.ceil((side + 2 * _MARGIN_MM) / grid.mm_per_cell)) + 1 for side in (high - low, standard))
     mm = grid.mm_per_cell * np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float64)
     nodes = apply_homography(np.linalg.inv(move @ grid_homography(grid)), mm).astype(np.float32)
     size = tuple(round(grid.mm_per_cell * (n - 1)) for n in (columns, rows))
     return Refined(
         replace(grid, node_xy=nodes, measured=np.zeros((rows, columns), bool)),
-        tuple(_on_new_page(strip, move, usual) for strip in strips),
-        cv2.warpPerspective(letters.astype(np.uint8), move, size, flags=cv2.INTER_NEAREST) > 0,
+        tuple(_on_new_page(strip, move, standard) for strip in strips),
+        cv2.warpPerspective(text_mask.astype(np.uint8), move, size, flags=cv2.INTER_NEAREST) > 0,
     )
 
 

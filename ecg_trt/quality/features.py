@@ -15,51 +15,53 @@ import numpy as np
 from ecg_trt.layout import LEADS, STANDARD_SPEED_MM_PER_S, upright
 from ecg_trt.page.naming import DOUBTFUL_LABELS, Naming
 from ecg_trt.page.scales import Scales
-from ecg_trt.signal.resample import seen_columns
+from ecg_trt.signal.resample import valid_columns
 from ecg_trt.types import Array, GridWarp, PageAlignment, RectifiedPage, Strip, TraceMap
 
 LEAD_FEATURES = (
-    "unsure",  # log10 of the mean doubt (1 - confidence) of the lead's columns that are seen
-    "unsure_steep",  # the same where the pen is steep
-    "unseen",  # log10 of the share of columns without a trace, but for what the record lacks
-    "lost",  # share of what is printed of the lead that the record lacks
-    "height",  # log10 of the RMS height of the waves, mm
-    "tall",  # log10 of the greatest height, mm
-    "fineness",  # log10 of the RMS slope over the RMS height, 1/mm
-    "contradiction",  # log10 of what the law that binds the lead leaves over, over the height
-    "seconds",  # log10 of how much is printed of the lead, mm
+    "uncertainty",  # log10 of the mean of 1 - confidence over the lead's columns that are seen.
+    "uncertainty_steep",  # Likewise, weighted by the squared slope of the pen.
+    "unseen",  # log10 of the share of columns without a trace, less the missing fraction.
+    "missing_fraction",  # Share of the print of the lead that the record lacks.
+    "height",  # log10 of the RMS height of the waves, mm.
+    "tall",  # log10 of the greatest height, mm.
+    "slope_height_ratio",  # log10 of the RMS slope over the RMS height, 1/mm.
+    "limb_residual",  # log10 of the residual of the limb-lead sum in which the lead takes part, over the height.
+    "seconds",  # log10 of the length of the lead's print, mm.
 )
 PAGE_FEATURES = (
-    "page_unsure", "page_unsure_steep", "page_unseen", "page_height", "page_fineness",  # medians of the leads
-    "laws",  # log10 of what the laws of the limb leads leave over, over their height
-    "laws_known",  # 1 where the page prints leads that are bound by a law in the same columns
-    "repeats",  # log10 of what two prints of one lead differ by, over their height
-    "repeats_known",  # 1 where a lead is printed twice in the same columns
-    "lattice_off",  # log10 of the RMS distance of the lattice's nodes from a smooth sheet, mm
-    "lattice_known",  # 1 where a lattice was seen
-    "lattice_share",  # share of nodes that were seen
-    "align_off",  # log10 of the median distance of the first alignment's points from a plane, mm
-    "align_share",  # share of its points that agree
-    "resolution",  # log10 of the photo's px a mm
-    "names", "nameless",  # how well the lead names are read, 0..1, and how far that lies below what any real name has
-    "layout",  # probability of the layout, 0..1
-    "missing",  # share of the layout's leads that no strip shows
-    "strips",  # mean score of the strips
-    "rows",  # number of strips
-    "odd_length",  # distance of log2 of the rows' length from that of the whole record at 25 mm/s
-    "speed_assumed", "gain_assumed",  # 1 where neither read nor given
-    "scales_disputed",  # 1 where something contradicts the speed or the gain that was taken
-    "fineness_if_assumed", "height_if_assumed",  # those of the page where the speed, or the gain, is assumed
-    "together",  # correlation of the rows' steepness: all leads show the same beats
-    "spiky",  # share of the squared slope in the steepest tenth of the columns: beats are rare and steep
-    "regular",  # correlation of the rows' common steepness with itself, one beat on
+    # Medians of the leads' features.
+    "page_uncertainty", "page_uncertainty_steep", "page_unseen", "page_height", "page_slope_height_ratio",
+    "page_limb_residual",  # Mean log10 of the residuals of the limb-lead sums, over the height.
+    "page_limb_residual_known",  # 1 where all leads of a limb-lead sum are printed in the same columns.
+    "repeats",  # Mean log10 of the difference of two prints of one lead, over their height.
+    "repeats_known",  # 1 where a lead is printed twice in the same columns.
+    "grid_off",  # log10 of the RMS distance of the grid's nodes from a smooth sheet, mm.
+    "grid_known",  # 1 where a grid was seen.
+    "grid_share",  # Share of nodes that were seen.
+    "align_off",  # log10 of the median distance of the first alignment's points from a plane, mm.
+    "align_share",  # Share of the first alignment's points that agree.
+    "resolution",  # log10 of the photo's px a mm.
+    "names", "nameless",  # Mean response to the lead names, 0..1, and its distance below that of any real name.
+    "layout",  # Probability of the layout, 0..1.
+    "missing",  # Share of the layout's leads that no strip shows.
+    "strips",  # Mean score of the strips.
+    "rows",  # Number of strips.
+    "odd_length",  # Distance of log2 of the rows' length from that of the whole record at 25 mm/s.
+    "speed_assumed", "gain_assumed",  # 1 where the value was neither read nor given.
+    "scales_disputed",  # 1 where something contradicts the speed or the gain that was taken.
+    # The page's features where the speed, or the gain, is assumed, else 0.
+    "slope_height_ratio_if_assumed", "height_if_assumed",
+    "synchrony",  # Correlation of the rows' steepness: all leads show the same beats.
+    "slope_concentration",  # Share of the squared slope in the steepest tenth of the columns: beats are rare and steep.
+    "regular",  # Correlation of the rows' common steepness with itself, one beat on.
 )  # fmt: skip
 
-_USUAL = [LEAD_FEATURES.index(name) for name in ("unsure", "unsure_steep", "unseen", "height", "fineness")]
+_MEDIANS = [LEAD_FEATURES.index(name.removeprefix("page_")) for name in PAGE_FEATURES[:5]]
 _LEAST, _FEW = 1e-3, 50  # Least share under a logarithm, and least number of columns from which a feature is computed.
 _UNKNOWN_OFF, _UNKNOWN_SHARE = -1.0, -0.8  # Values of log10 mm and log10 shares that were not measured.
 # Signed sums of leads that are zero by Einthoven's and by Goldberger's law.
-_LAWS = ({"I": 1, "III": 1, "II": -1}, {"aVR": 1, "aVL": 1, "aVF": 1})
+_LIMB_LEAD_SUMS = ({"I": 1, "III": 1, "II": -1}, {"aVR": 1, "aVL": 1, "aVF": 1})
 _BEAT_MM = 1.5  # Distance by which one beat may appear earlier or later in another row.
 _BEAT_RANGE_MM = (7, 75)  # 40 to 200 beats a minute at 25 and at 50 mm/s.
 
@@ -75,7 +77,7 @@ class Evidence:
         naming: layout and named strips, in the frame of the trace.
         trace: rows of the pen.
         scales: speed and gain, and their sources.
-        lost: lead to the missing fraction of its print, 0..1.
+        missing: lead to the missing fraction of its print, 0..1.
     """
 
     alignment: PageAlignment
@@ -84,7 +86,7 @@ class Evidence:
     naming: Naming
     trace: TraceMap
     scales: Scales
-    lost: Mapping[str, float]
+    missing: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class _Piece:
     lead: str
     first: int
     height: Array
-    sure: Array
+    confidence: Array
 
 
 def lead_features(evidence: Evidence, leads: Sequence[str] = LEADS) -> Array:
@@ -107,47 +109,47 @@ def lead_features(evidence: Evidence, leads: Sequence[str] = LEADS) -> Array:
     for piece in pieces:  # The longest print of a lead is the one that the record holds.
         if len(piece.height) >= _FEW:
             used.setdefault(piece.lead, piece)
-    laws = _laws(used)
-    repeats = [_left_over([used[p.lead], p], [1, -1]) for p in pieces if p is not used.get(p.lead, p)]
+    limb_residuals = _limb_lead_residuals(used)
+    repeats = [_relative_residual([used[p.lead], p], [1, -1]) for p in pieces if p is not used.get(p.lead, p)]
     out = np.full((len(leads), len(LEAD_FEATURES)), np.nan)
     for k, lead in enumerate(leads):
         if lead in used:
-            out[k] = _lead(used[lead], evidence.lost[lead], laws.get(lead), evidence.page.px_per_mm[0])
+            out[k] = _lead(used[lead], evidence.missing[lead], limb_residuals.get(lead), evidence.page.px_per_mm[0])
     printed = np.isfinite(out).all(1)
-    page = _page(evidence, out[printed], [*laws.values()], repeats)
+    page = _page(evidence, out[printed], [*limb_residuals.values()], repeats)
     return np.where(printed[:, None], np.hstack([out, np.broadcast_to(page, (len(leads), len(page)))]), np.nan)
 
 
 def _pieces(evidence: Evidence) -> Iterator[_Piece]:
     page, trace = evidence.page, evidence.trace
     sx, ox = page.px_per_mm[0], page.origin_mm[0]
-    for strip, row, sure in zip(evidence.naming.strips, trace.ridge_row, trace.confidence, strict=True):
-        height = np.where(seen_columns(sure), strip.zero_y_mm - page.y_mm(row), np.nan)
+    for strip, row, confidence in zip(evidence.naming.strips, trace.ridge_row, trace.confidence, strict=True):
+        height = np.where(valid_columns(confidence), strip.zero_y_mm - page.y_mm(row), np.nan)
         for segment in strip.segments:
             first, last = (int(np.clip(round((x - ox) * sx), 0, len(row))) for x in segment.x_mm)
             lead, sign = upright(segment.lead)
-            yield _Piece(lead, first, sign * height[first:last], np.where(np.isfinite(row), sure, 0)[first:last])
+            yield _Piece(lead, first, sign * height[first:last], np.where(np.isfinite(row), confidence, 0)[first:last])
 
 
-def _lead(piece: _Piece, lost: float, law: float | None, px_per_mm: float) -> list[float]:
+def _lead(piece: _Piece, missing: float, limb_residual: float | None, px_per_mm: float) -> list[float]:
     """Compute `LEAD_FEATURES` of one piece; a lead that is hardly seen counts as flat and without confidence."""
-    doubt, seen = 1 - piece.sure, np.isfinite(piece.height)
+    uncertainty, seen = 1 - piece.confidence, np.isfinite(piece.height)
     if seen.sum() < _FEW:
-        return [0.0, 0.0, 0.0, lost, -1.0, -1.0, 0.0, 0.0, np.log10(len(doubt) / px_per_mm)]
+        return [0.0, 0.0, 0.0, missing, -1.0, -1.0, 0.0, 0.0, np.log10(len(uncertainty) / px_per_mm)]
     height = piece.height - np.nanmedian(piece.height)
     slope = np.abs(np.diff(height, prepend=height[0])) * px_per_mm
     steep = np.nan_to_num(slope) ** 2 + 1e-9
     rms = max(float(np.sqrt(np.nanmean(height**2))), 0.05)
     return [
-        _log(doubt[seen].mean()),
-        _log(float((doubt * steep).sum() / steep.sum())),
-        _log(1 - seen.mean() - lost),
-        lost,
+        _log(uncertainty[seen].mean()),
+        _log(float((uncertainty * steep).sum() / steep.sum())),
+        _log(1 - seen.mean() - missing),
+        missing,
         np.log10(rms),
         np.log10(max(np.nanmax(np.abs(height)), 0.1)),
         np.log10(max(float(np.sqrt(np.nanmean(slope**2))) / rms, 0.01)),
-        _UNKNOWN_SHARE if law is None else np.log10(max(law, 0.01)),
-        np.log10(len(doubt) / px_per_mm),
+        _UNKNOWN_SHARE if limb_residual is None else np.log10(max(limb_residual, 0.01)),
+        np.log10(len(uncertainty) / px_per_mm),
     ]
 
 
@@ -155,21 +157,21 @@ def _log(share: float) -> float:
     return float(np.log10(max(share, 0.0) + _LEAST))
 
 
-def _laws(used: Mapping[str, _Piece]) -> dict[str, float]:
+def _limb_lead_residuals(used: Mapping[str, _Piece]) -> dict[str, float]:
     """Compute the limb-lead residual of each lead, as a share of the height, for leads that share columns.
 
     It is computed from the rows of the pen, and so depends neither on speed nor on gain.
     """
     found: dict[str, float] = {}
-    for signs in _LAWS:
+    for signs in _LIMB_LEAD_SUMS:
         if all(lead in used for lead in signs):
-            share = _left_over([used[lead] for lead in signs], list(signs.values()))
+            share = _relative_residual([used[lead] for lead in signs], list(signs.values()))
             if np.isfinite(share):
                 found |= dict.fromkeys(signs, share)
     return found
 
 
-def _left_over(pieces: Sequence[_Piece], signs: Sequence[int]) -> float:
+def _relative_residual(pieces: Sequence[_Piece], signs: Sequence[int]) -> float:
     """RMS of a signed sum that should be constant, over the RMS of its terms; NaN where these share few columns."""
     first = max(p.first for p in pieces)
     last = min(p.first + len(p.height) for p in pieces)
@@ -182,16 +184,16 @@ def _left_over(pieces: Sequence[_Piece], signs: Sequence[int]) -> float:
     return float(terms.sum(0).std() / max(np.sqrt(terms.var(1).sum()), 0.05))
 
 
-def _page(evidence: Evidence, leads: Array, laws: Sequence[float], repeats: Sequence[float]) -> Array:
+def _page(evidence: Evidence, leads: Array, limb_residuals: Sequence[float], repeats: Sequence[float]) -> Array:
     """Compute `PAGE_FEATURES`."""
     grid, naming, alignment = evidence.grid, evidence.naming, evidence.alignment
-    usual = np.median(leads[:, _USUAL], axis=0) if len(leads) else np.array([0.0, 0.0, 0.0, -1.0, 0.0])
+    medians = np.median(leads[:, _MEDIANS], axis=0) if len(leads) else np.array([0.0, 0.0, 0.0, -1.0, 0.0])
     seen = grid.is_seen and bool(np.isfinite(grid.residual_px))
     speed_assumed, gain_assumed = (float(name in evidence.scales.assumed) for name in ("speed", "gain"))
     wanted = len({lead for row in naming.layout.rows for lead in row})
     return np.array([
-        *usual,
-        *_mean_share(laws), *_mean_share(repeats),
+        *medians,
+        *_mean_share(limb_residuals), *_mean_share(repeats),
         np.log10(max(grid.residual_px / evidence.page.photo_px_per_mm, 0.01)) if seen else _UNKNOWN_OFF, float(seen),
         float(grid.measured.mean()),
         np.log10(max(float(np.median(alignment.residual_mm)), 0.01)) if len(alignment.residual_mm) else _UNKNOWN_OFF,
@@ -200,9 +202,9 @@ def _page(evidence: Evidence, leads: Array, laws: Sequence[float], repeats: Sequ
         naming.label_score, max(0.0, DOUBTFUL_LABELS - naming.label_score), naming.probability,
         len(naming.missing) / wanted,
         float(np.mean([s.score for s in naming.strips])) if naming.strips else 0.0, float(len(naming.strips)),
-        abs(np.log2(max(naming.usual_mm, 1.0) / (naming.layout.seconds * STANDARD_SPEED_MM_PER_S))),
+        abs(np.log2(max(naming.median_mm, 1.0) / (naming.layout.seconds * STANDARD_SPEED_MM_PER_S))),
         speed_assumed, gain_assumed, float(evidence.scales.is_disputed),
-        speed_assumed * usual[4], gain_assumed * usual[3],
+        speed_assumed * medians[4], gain_assumed * medians[3],
         *_beats(evidence),
     ])  # fmt: skip
 

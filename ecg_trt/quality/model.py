@@ -56,26 +56,26 @@ class Calibration:
 
     Attributes:
         snr: SNR of a lead that is read whole, at the right scale and under the right name, dB.
-        misread: log-odds of a gross error.
-        misread_db: SNR of leads with a gross error, dB.
-        foreign: log-odds that a page holds no legible ECG.
+        gross_error: log-odds of a gross error.
+        gross_error_db: SNR of leads with a gross error, dB.
+        non_ecg: log-odds that a page holds no legible ECG.
         knots_db: (2, k), from the raw SNR to the SNR that such leads had.
-        most_foreign: non-ECG score beyond which a page is rejected.
+        most_non_ecg: non-ECG score beyond which a page is rejected.
     """
 
     snr: Line
-    misread: Line
-    misread_db: float
-    foreign: Line
+    gross_error: Line
+    gross_error_db: float
+    non_ecg: Line
     knots_db: Array
-    most_foreign: float
+    most_non_ecg: float
 
     def raw_snr_db(self, features: Array) -> Array:
         """Estimate the SNR (n,), dB, before it is corrected by the knots; a missing part of a lead counts as noise."""
-        lost = features[:, FEATURES.index("lost")]
-        noise = (1 - lost) * 10 ** (-self.snr(features) / 10) + lost
-        wrong = 1 - (1 - _share(self.misread(features))) * (1 - _share(self.foreign(features)))
-        return np.asarray(-10 * (1 - wrong) * np.log10(noise) + wrong * self.misread_db)
+        missing = features[:, FEATURES.index("missing_fraction")]
+        noise = (1 - missing) * 10 ** (-self.snr(features) / 10) + missing
+        wrong = 1 - (1 - _share(self.gross_error(features))) * (1 - _share(self.non_ecg(features)))
+        return np.asarray(-10 * (1 - wrong) * np.log10(noise) + wrong * self.gross_error_db)
 
     def snr_db(self, features: Array) -> Array:
         """Estimate the SNR (n,) of each lead, dB, NaN where the features (n, F) are."""
@@ -87,13 +87,13 @@ class Calibration:
     def seen_snr_db(self, features: Array) -> Array:
         """Estimate the SNR (n,) of the part of each lead that is not missing, dB."""
         features = features.copy()
-        features[:, FEATURES.index("lost")] = 0.0
+        features[:, FEATURES.index("missing_fraction")] = 0.0
         return self.snr_db(features)
 
-    def foreignness(self, features: Array) -> float:
+    def non_ecg_score(self, features: Array) -> float:
         """Non-ECG score: probability that the page holds no legible ECG, 0..1; 1 if no lead was seen."""
         printed = np.isfinite(features).all(1)
-        return float(_share(self.foreign(features[printed])).mean()) if printed.any() else 1.0
+        return float(_share(self.non_ecg(features[printed])).mean()) if printed.any() else 1.0
 
 
 def quality_of(snr_db: Array) -> Array:
@@ -123,15 +123,15 @@ def _share(log_odds: Array) -> Array:
 
 def as_dict(calibration: Calibration) -> dict[str, object]:
     """Convert a calibration to plain values for JSON, from which `from_dict` restores it."""
-    lines = {name: getattr(calibration, name) for name in ("snr", "misread", "foreign")}
+    lines = {name: getattr(calibration, name) for name in ("snr", "gross_error", "non_ecg")}
     return {
         **{name: {"offset": round(float(line.offset), 5), "features": {
             feature: [round(float(v), 5) for v in values]
             for feature, *values in zip(line.names, line.mean, line.scale, line.weight, strict=True)
         }} for name, line in lines.items()},
-        "misread_db": round(calibration.misread_db, 3),
+        "gross_error_db": round(calibration.gross_error_db, 3),
         "knots_db": np.round(calibration.knots_db, 3).tolist(),
-        "most_foreign": round(calibration.most_foreign, 4),
+        "most_non_ecg": round(calibration.most_non_ecg, 4),
     }  # fmt: skip
 
 
@@ -144,9 +144,9 @@ def from_dict(values: Mapping[str, object]) -> Calibration:
     try:
         knots = np.array(values["knots_db"], np.float64)
         return Calibration(
-            snr=_line(values["snr"]), misread=_line(values["misread"]), misread_db=_number(values["misread_db"]),
-            foreign=_line(values["foreign"]), knots_db=knots.reshape(2, -1),
-            most_foreign=_number(values["most_foreign"]),
+            snr=_line(values["snr"]), gross_error=_line(values["gross_error"]),
+            gross_error_db=_number(values["gross_error_db"]), non_ecg=_line(values["non_ecg"]),
+            knots_db=knots.reshape(2, -1), most_non_ecg=_number(values["most_non_ecg"]),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(

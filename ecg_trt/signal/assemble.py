@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ecg_trt.layout import LEADS, upright
-from ecg_trt.signal.beats import beat_delays, punctual
-from ecg_trt.signal.limb_leads import LIMB, blend_limb_leads, foreign_borders, limb_residual
-from ecg_trt.signal.resample import fill_gaps, resample, seen_columns, without_end_steps
+from ecg_trt.signal.beats import beat_delays, time_corrected
+from ecg_trt.signal.limb_leads import LIMB, blend_limb_leads, inconsistent_borders, limb_residual
+from ecg_trt.signal.resample import fill_gaps, resample, valid_columns, without_end_steps
 from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
 
 MOST_LIMB_RESIDUAL = 0.5  # Einthoven residual beyond which a limb lead was read wrongly or carries a wrong name.
@@ -38,11 +38,11 @@ def _read(page: RectifiedPage, row: Array, confidence: Array, strip: Strip, segm
     columns = np.arange(first, last)
     times = (page.x_mm(columns) - segment.x_mm[0]) / speed
     mv = (strip.zero_y_mm - page.y_mm(row[columns])) / gain
-    sure = confidence[columns]
-    filled = fill_gaps(mv, seen_columns(confidence)[columns], round(_MAX_GAP_S * speed * sx))
+    column_confidence = confidence[columns]
+    filled = fill_gaps(mv, valid_columns(confidence)[columns], round(_MAX_GAP_S * speed * sx))
     filled = without_end_steps(filled, round(_END_MM * sx), _END_STEP_MM / gain)
     whole = (segment.x_mm[1] - segment.x_mm[0]) * sx
-    return filled, times, float(np.sum(sure * np.isfinite(filled)) / whole)
+    return filled, times, float(np.sum(column_confidence * np.isfinite(filled)) / whole)
 
 
 def assemble(
@@ -77,7 +77,7 @@ def assemble(
     """
     n = round(seconds * fs)
     signal = np.full((len(leads), n), np.nan)
-    together = signal.copy()  # The leads of the columns, which are simultaneous; rhythm strips may not be.
+    in_columns = signal.copy()  # The leads of the columns, which are simultaneous; rhythm strips may not be.
     quality = np.full(len(leads), np.nan)
     pieces = [
         (segment, start, *_read(page, trace.ridge_row[k], trace.confidence[k], strip, segment, speed, gain))
@@ -85,26 +85,27 @@ def assemble(
         for segment, start in zip(strip.segments, segment_starts_s(strip, speed), strict=True)
     ]
     pieces.sort(key=lambda piece: piece[0].x_mm[0] - piece[0].x_mm[1])
-    placed = _together_in_time([(mv, times + start) for _, start, mv, times, _ in pieces], fs, n, speed)
-    for (segment, _, _, _, good), samples in zip(pieces, placed, strict=True):
+    placed = _time_corrected_pieces([(mv, times + start) for _, start, mv, times, _ in pieces], fs, n, speed)
+    for (segment, _, _, _, piece_quality), samples in zip(pieces, placed, strict=True):
         name, sign = upright(segment.lead)
         lead = leads.index(name)
         signal[lead] = np.where(np.isfinite(signal[lead]), signal[lead], sign * samples)
-        together[lead] = np.where(np.isfinite(samples), sign * samples, together[lead])
+        in_columns[lead] = np.where(np.isfinite(samples), sign * samples, in_columns[lead])
         if np.isnan(quality[lead]):
-            quality[lead] = good
+            quality[lead] = piece_quality
     residual = float("nan")
     if tuple(leads[: len(LEADS)]) == LEADS:
-        foreign = foreign_borders(together[:LIMB], round(_BORDER_MM / speed * fs))
-        signal[:LIMB][foreign & (signal[:LIMB] == together[:LIMB])] = np.nan
-        together[:LIMB][foreign] = np.nan
-        signal[: len(LEADS)], residual = _lawful(*(rows[: len(LEADS)] for rows in (signal, together, quality)))
+        inconsistent = inconsistent_borders(in_columns[:LIMB], round(_BORDER_MM / speed * fs))
+        signal[:LIMB][inconsistent & (signal[:LIMB] == in_columns[:LIMB])] = np.nan
+        in_columns[:LIMB][inconsistent] = np.nan
+        twelve = slice(len(LEADS))
+        signal[twelve], residual = _consistent_limb_leads(signal[twelve], in_columns[twelve], quality[twelve])
     if residual > MOST_LIMB_RESIDUAL:
         quality[:LIMB] *= MOST_LIMB_RESIDUAL / residual
     return signal.astype(np.float32), quality.clip(0, 1).astype(np.float32), residual
 
 
-def lost_shares(
+def missing_fractions(
     signal: Array, strips: Sequence[Strip], *, leads: Sequence[str], speed: float, fs: float
 ) -> dict[str, float]:
     """Measure the fraction of each printed lead that the record lacks, 0..1, within the record's time.
@@ -128,25 +129,25 @@ def lost_shares(
             for lead, mask in printed.items()}  # fmt: skip
 
 
-def _together_in_time(pieces: Sequence[tuple[Array, Array]], fs: float, n: int, speed: float) -> Array:
+def _time_corrected_pieces(pieces: Sequence[tuple[Array, Array]], fs: float, n: int, speed: float) -> Array:
     """Resample all pieces (mV, s) to the record's clock (pieces, n), each beat at one time in all of them."""
     band = _PASSBAND_PER_MM * speed
     placed = np.array([resample(mv, times, fs, n, passband_hz=band) for mv, times in pieces]).reshape(-1, n)
     beats, delay = beat_delays(placed, fs, speed)
-    for samples, (mv, times), late in zip(placed, pieces, delay, strict=True):
-        if np.isfinite(late).any():
-            samples[:] = resample(mv, punctual(times, beats, late), fs, n, passband_hz=band)
+    for samples, (mv, times), row_delay in zip(placed, pieces, delay, strict=True):
+        if np.isfinite(row_delay).any():
+            samples[:] = resample(mv, time_corrected(times, beats, row_delay), fs, n, passband_hz=band)
     return placed
 
 
-def _lawful(signal: Array, together: Array, quality: Array) -> tuple[Array, float]:
+def _consistent_limb_leads(signal: Array, in_columns: Array, quality: Array) -> tuple[Array, float]:
     """Blend the limb leads of a signal (12, n); return it, and the `limb_residual` before.
 
     A rhythm strip may show another time than the columns. Then the print of its lead in a column is blended, which is
-    in `together`, and the rhythm strip stays as it is.
+    in `in_columns`, and the rhythm strip stays as it is.
     """
     trust = np.nan_to_num(quality).clip(0, 1) ** 2
-    answered, aside = limb_residual(signal), limb_residual(together)
-    if aside < _OTHER_TIME * answered:
-        return np.where(signal == together, blend_limb_leads(together, trust), signal), aside
-    return blend_limb_leads(signal, trust), answered
+    residual, column_residual = limb_residual(signal), limb_residual(in_columns)
+    if column_residual < _OTHER_TIME * residual:
+        return np.where(signal == in_columns, blend_limb_leads(in_columns, trust), signal), column_residual
+    return blend_limb_leads(signal, trust), residual

@@ -32,7 +32,7 @@ def heights_mm(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) ->
     return np.array(rows).reshape(len(strips), -1)
 
 
-def fast_odds(height: Array, px_per_mm: float) -> float:
+def speed_log_odds(height: Array, px_per_mm: float) -> float:
     """Natural log-odds that a page was printed at 50 mm/s and not at 25, both being equally likely beforehand.
 
     Args:
@@ -50,17 +50,18 @@ def fast_odds(height: Array, px_per_mm: float) -> float:
     steep = steepness(height)
     rest = float(np.nanmedian(steep))
     windows = np.stack([steep[k - around : k + around + 1] for k in whole])
-    usual = np.median(np.where(np.isfinite(windows), windows, rest), axis=0)
-    energy = np.maximum(usual**2 - rest**2, 0).cumsum()
+    median_beat = np.median(np.where(np.isfinite(windows), windows, rest), axis=0)
+    energy = np.maximum(median_beat**2 - rest**2, 0).cumsum()
     if not energy[-1] > 0:
         return 0.0
     low, high = (np.interp(share, energy / energy[-1], np.arange(len(energy))) for share in (0.1, 0.9))
-    fineness = float(np.median([_fineness(row) for row in height if np.isfinite(row).sum() > around])) * px_per_mm
-    features = [np.median(np.diff(beats)) / px_per_mm, (high - low) / px_per_mm, fineness]
+    ratios = [_slope_height_ratio(row) for row in height if np.isfinite(row).sum() > around]
+    ratio = float(np.median(ratios)) * px_per_mm
+    features = [np.median(np.diff(beats)) / px_per_mm, (high - low) / px_per_mm, ratio]
     odds = float(_WEIGHT @ (np.log10(np.maximum(features, 1e-3)) - _MIDDLE))
     return float(np.clip(odds, -_MOST, _MOST))
 
 
-def _fineness(row: Array) -> float:
+def _slope_height_ratio(row: Array) -> float:
     """RMS slope over RMS height, 1 / column."""
     return float(np.nanstd(np.gradient(row)) / max(float(np.nanstd(row)), 1e-6))

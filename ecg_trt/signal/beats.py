@@ -21,7 +21,7 @@ _MEASURED_MM = 0.015  # Standard error of a delay at best.
 _SPREAD_MM = 0.025  # Standard deviation of delays on photos; it is a third of this where pages are flat.
 
 
-def punctual(times_s: Array, beats_s: Array, delay_s: Array) -> Array:
+def time_corrected(times_s: Array, beats_s: Array, delay_s: Array) -> Array:
     """Correct the times of a row's samples for the delays of its beats; the correction falls to 0 at the row's ends.
 
     Args:
@@ -109,12 +109,12 @@ def _lags(row: Array, at: Array, fs: float, mm: float) -> tuple[Array, Array]:
     for _ in range(_ROUNDS):
         beats = np.interp(at[whole, None] + window + shift[:, None], every, samples)
         beats = beats - beats.mean(1, keepdims=True)
-        usual = np.median(beats, axis=0)
-        slope = np.gradient(usual)
+        median_beat = np.median(beats, axis=0)
+        slope = np.gradient(median_beat)
         power = max(float(taper @ slope**2), 1e-12)
-        shift = np.clip(shift + (usual - beats) @ (taper * slope) / power, -most, most)
-    off = (beats - usual) ** 2 @ taper
-    alike = (off < _UNLIKE * (taper @ usual**2)) & (np.abs(shift) < most)
+        shift = np.clip(shift + (median_beat - beats) @ (taper * slope) / power, -most, most)
+    off = (beats - median_beat) ** 2 @ taper
+    alike = (off < _UNLIKE * (taper @ median_beat**2)) & (np.abs(shift) < most)
     lag[whole[alike]] = shift[alike]
     error[whole[alike]] = np.sqrt(off[alike] / taper.sum() / power + (_MEASURED_MM / mm) ** 2)
     return lag, error

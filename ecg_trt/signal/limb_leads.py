@@ -16,7 +16,8 @@ LIMB_FROM_DIPOLE = np.array([[1, 0], [0, 1], [-1, 1], [-0.5, -0.5], [1, -0.5], [
 LIMB = 6  # Number of limb leads, which stand first in `LEADS`.
 _LEAST_SAMPLES = 100  # Samples that leads must share for a residual to be measured.
 _SHARED = 0.5  # Least share of samples of a lead that takes part.
-_FOREIGN_MV, _FOREIGN = 0.15, 6.0  # Residual of a sample that is not the lead's own: mV, and multiple of the median.
+# Least residual of a sample that is not the lead's own: mV, and as a multiple of the median.
+_INCONSISTENT_MV, _INCONSISTENT_RATIO = 0.15, 6.0
 
 
 def limb_residual(signal: Array) -> float:
@@ -36,7 +37,7 @@ def limb_residual(signal: Array) -> float:
     return float(np.sqrt(np.mean((limb[0] + limb[2] - limb[1]) ** 2) / max(float(np.mean(limb**2)), 1e-12)))
 
 
-def unlawful(limb: Array) -> float:
+def einthoven_residual(limb: Array) -> float:
     """Share of the energy of the limb leads that the dipole model cannot explain.
 
     Args:
@@ -51,11 +52,11 @@ def unlawful(limb: Array) -> float:
     if len(leads) < 3 or x.shape[1] < _LEAST_SAMPLES:
         return float("nan")
     x = x - x.mean(1, keepdims=True)
-    left_over = _off_model_of(tuple(leads.tolist())) @ x
-    return float(np.sum(left_over**2) / max(np.sum(x**2), 1e-12))
+    unexplained = _off_model_of(tuple(leads.tolist())) @ x
+    return float(np.sum(unexplained**2) / max(np.sum(x**2), 1e-12))
 
 
-def foreign_borders(limb: Array, reach: int) -> Array:
+def inconsistent_borders(limb: Array, reach: int) -> Array:
     """Mask samples at the ends of printed limb leads that belong to a neighbour, a pulse or a separator.
 
     The sums I - II + III and aVR + aVL + aVF are zero by Einthoven's and Goldberger's laws. The masked samples are
@@ -75,7 +76,7 @@ def foreign_borders(limb: Array, reach: int) -> Array:
         if len(printed) < max(_LEAST_SAMPLES, 4 * reach):
             continue
         off = off - np.nanmedian(off)
-        wrong = np.abs(off) > max(_FOREIGN_MV, _FOREIGN * float(np.nanmedian(np.abs(off))))
+        wrong = np.abs(off) > max(_INCONSISTENT_MV, _INCONSISTENT_RATIO * float(np.nanmedian(np.abs(off))))
         for end in (printed[:reach], printed[: -reach - 1 : -1]):
             right = np.flatnonzero(~wrong[end])
             out[rows, end[: right[0] if len(right) else reach]] = True

@@ -11,12 +11,12 @@ import numpy as np
 from ecg_trt.errors import OptionError
 from ecg_trt.types import Array
 
-_SURE, _WEAK = 0.3, 0.15  # Upper and lower threshold of the confidence, as for hysteresis.
+_CERTAIN, _WEAK = 0.3, 0.15  # Upper and lower threshold of the confidence, for hysteresis.
 _HALF_TAPS = 16
 _PHASES = 256  # Fractions of a sample for which the filter is tabulated.
 
 
-def seen_columns(confidence: Array) -> Array:
+def valid_columns(confidence: Array) -> Array:
     """Mask the columns in which the pen was seen, by hysteresis.
 
     Two thresholds as in Canny, A Computational Approach to Edge Detection, 1986: where the pen runs along a line of the
@@ -30,8 +30,8 @@ def seen_columns(confidence: Array) -> Array:
     """
     weak = np.asarray(confidence) > _WEAK
     run = np.cumsum(np.diff(weak, prepend=False))
-    sure = np.bincount(run, weights=np.asarray(confidence) > _SURE, minlength=1) > 0
-    return np.asarray(weak & sure[run])
+    certain = np.bincount(run, weights=np.asarray(confidence) > _CERTAIN, minlength=1) > 0
+    return np.asarray(weak & certain[run])
 
 
 def runs(mask: Array) -> Array:

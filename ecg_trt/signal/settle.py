@@ -13,8 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from ecg_trt.layout import INVERTED_AVR, LEADS, upright
-from ecg_trt.signal.limb_leads import LIMB, unlawful
-from ecg_trt.signal.resample import seen_columns
+from ecg_trt.signal.limb_leads import LIMB, einthoven_residual
+from ecg_trt.signal.resample import valid_columns
 from ecg_trt.types import Array, RectifiedPage, Strip, TraceMap
 
 _CLEARLY = 0.2  # Ratio of the residual energies of both signs of aVR at which one is clearly right.
@@ -32,7 +32,7 @@ def settle_avr(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) ->
     for rows, x_mm in _columns(strips):
         limb = _heights(page, strips, seen, rows, x_mm, 0.0)
         turned = limb * np.where(np.array(LEADS[:LIMB]) == "aVR", -1.0, 1.0)[:, None]
-        if "aVR" in rows and unlawful(turned) < _CLEARLY * unlawful(limb):
+        if "aVR" in rows and einthoven_residual(turned) < _CLEARLY * einthoven_residual(limb):
             named = {"aVR": INVERTED_AVR, INVERTED_AVR: "aVR"}
             return tuple(
                 replace(s, segments=tuple(replace(g, lead=named.get(g.lead, g.lead)) for g in s.segments))
@@ -48,14 +48,15 @@ def settle_slant(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) 
     upper ones.
     """
     columns, seen = list(_columns(strips)), _seen_rows(page, trace)
-    left_over = np.array([
-        np.sum([unlawful(_heights(page, strips, seen, *column, slant)) for column in columns]) for slant in _SLANTS
+    residual = np.array([
+        np.sum([einthoven_residual(_heights(page, strips, seen, *column, slant)) for column in columns])
+        for slant in _SLANTS
     ])  # fmt: skip
-    if not columns or not np.isfinite(left_over).all():
+    if not columns or not np.isfinite(residual).all():
         return tuple(strips)
-    if left_over.min() > _STRAIGHTER * left_over[len(_SLANTS) // 2]:
+    if residual.min() > _STRAIGHTER * residual[len(_SLANTS) // 2]:
         return tuple(strips)
-    slant = float(_SLANTS[left_over.argmin()])
+    slant = float(_SLANTS[residual.argmin()])
     return tuple(s.moved(slant * (s.zero_y_mm - _middle(strips))) for s in strips)
 
 
@@ -124,7 +125,7 @@ def _inside(page: RectifiedPage, x_mm: tuple[float, float]) -> Array:
 
 def _seen_rows(page: RectifiedPage, trace: TraceMap) -> Array:
     """Page mm (strips, W) of the pen in every column of every strip, NaN = not seen."""
-    there = [seen_columns(confidence) for confidence in trace.confidence]
+    there = [valid_columns(confidence) for confidence in trace.confidence]
     return np.where(np.reshape(there, trace.ridge_row.shape), page.y_mm(trace.ridge_row), np.nan)
 
 

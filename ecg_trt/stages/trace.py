@@ -24,7 +24,7 @@ TRACE_VIEWS = (View(), View(mirrored=True), View(dy=1), View(dy=-1, mirrored=Tru
 BEYOND_MM = 1.5  # Traced beyond both ends of a strip, as these are known less well than its columns.
 _OVERLAP_PX = 48
 _MARGIN_PX = 24
-_LETTER_PRICE = 6.0  # Nats a column for a ridge that runs along a letter, half of the ridge's floor.
+_TEXT_PENALTY = 6.0  # Nats a column for a ridge that runs along a letter, half of the ridge's floor.
 
 
 def tile_starts(left: int, right: int, tile: int, overlap: int) -> list[int]:
@@ -66,13 +66,13 @@ class Trace:
     def __init__(self, backend: Backend, ops: ImageOps) -> None:
         self.backend, self.ops = backend, ops
 
-    def __call__(self, page: RectifiedPage, strips: Sequence[Strip], letters: Array | None = None) -> TraceMap:
+    def __call__(self, page: RectifiedPage, strips: Sequence[Strip], text_mask: Array | None = None) -> TraceMap:
         """Trace the strips.
 
         Args:
             page: the flat page.
             strips: its rows.
-            letters: (H, W) bool at 1 px/mm of page mm, the lead names: a V must not be taken for an S wave.
+            text_mask: (H, W) bool at 1 px/mm of page mm, the lead names: a V must not be taken for an S wave.
 
         Returns:
             Rows in page px, NaN more than `BEYOND_MM` outside the printed span.
@@ -84,20 +84,20 @@ class Trace:
         batch = static_batch(self.backend)
         for first in range(0, len(tiles), batch):
             some = tiles[first : first + batch]
-            for tile, row, sure in zip(some, *self._read(page, some, letters), strict=False):
-                _place(tile, row, sure, ridge[tile.strip], confidence[tile.strip])
+            for tile, row, certainty in zip(some, *self._read(page, some, text_mask), strict=False):
+                _place(tile, row, certainty, ridge[tile.strip], confidence[tile.strip])
         hidden = self._hidden(page, ridge)
         ridge[hidden] = np.nan
         confidence[hidden] = 0
         return TraceMap(ridge, confidence)
 
-    def _read(self, page: RectifiedPage, tiles: Sequence[_Tile], letters: Array | None) -> tuple[Array, Array]:
+    def _read(self, page: RectifiedPage, tiles: Sequence[_Tile], text_mask: Array | None) -> tuple[Array, Array]:
         """Read the row of the pen and its confidence in each column of each tile, (n, W) each; padding comes last."""
         corners = np.array([(tile.top, tile.start) for tile in tiles])
         corners = np.pad(corners, ((0, static_batch(self.backend) - len(tiles)), (0, 0)), mode="edge")
         out = self.backend.infer({"image": self.ops.cut(page.image, corners, TRACE_TILE_HW, fill=BESIDE_GREY)})
         n, _, height, width = out["ridge"].shape
-        covered = None if letters is None else _on_tiles(letters, page, corners)
+        covered = None if text_mask is None else _text_on_tiles(text_mask, page, corners)
         row, share = self.ops.ridge(out["ridge"].reshape(n, height, width), covered)
         (presence,) = self.ops.download(out["presence"])
         return row, np.nan_to_num(sigmoid(presence) * np.sqrt(share)).astype(np.float32)  # NaN is an overflow.
@@ -118,17 +118,17 @@ def _tiles(page: RectifiedPage, k: int, strip: Strip) -> list[_Tile]:
     return [_Tile(k, top, start, left, right) for start in starts]
 
 
-def _on_tiles(letters: Array, page: RectifiedPage, corners: Array) -> Letters:
-    """Sample the page's letters in the tiles at `corners`."""
+def _text_on_tiles(text_mask: Array, page: RectifiedPage, corners: Array) -> Letters:
+    """Sample the page's text_mask in the tiles at `corners`."""
     places = []
     for axis, side in enumerate(TRACE_TILE_HW):
         px = corners[:, axis, None] + np.arange(side)
         mm = px / page.px_per_mm[1 - axis] + page.origin_mm[1 - axis]
-        places.append(np.round(mm).astype(np.int32).clip(0, letters.shape[axis] - 1))
-    return Letters(letters, places[0], places[1], _LETTER_PRICE)
+        places.append(np.round(mm).astype(np.int32).clip(0, text_mask.shape[axis] - 1))
+    return Letters(text_mask, places[0], places[1], _TEXT_PENALTY)
 
 
-def _place(tile: _Tile, row: Array, sure: Array, ridge: Array, confidence: Array) -> None:
+def _place(tile: _Tile, row: Array, certainty: Array, ridge: Array, confidence: Array) -> None:
     """Write a tile's columns into its strip's (W,) on the page.
 
     Where tiles overlap, the column farther from a tile's edge counts, as it has more context on both sides.
@@ -141,4 +141,4 @@ def _place(tile: _Tile, row: Array, sure: Array, ridge: Array, confidence: Array
     x = at + start
     ok = (inner | edge) & (x >= max(0, left)) & (x <= min(len(ridge) - 1, right))
     ridge[x[ok]] = row[ok] + tile.top
-    confidence[x[ok]] = sure[ok]
+    confidence[x[ok]] = certainty[ok]

@@ -19,7 +19,7 @@ from ecg_trt.digitizer import Digitizer, Reading
 from ecg_trt.errors import InputError, PageError
 from ecg_trt.layout import LEADS, STANDARD_RECORD_SECONDS, upright
 from ecg_trt.signal.assemble import segment_starts_s
-from ecg_trt.signal.resample import seen_columns
+from ecg_trt.signal.resample import valid_columns
 from ecg_trt.stages.scaling import TRACE_PX_PER_MM
 from ecg_trt.types import Array
 from train.data.kit import InvalidPageError
@@ -152,7 +152,7 @@ def _align_lead(reading: Reading, strip: int, x_mm: tuple[float, float], start_s
     first, last = (round((x - ox) * sx) for x in x_mm)
     columns = np.arange(max(0, first), min(last, page.seen.shape[1]))
     read = reading.trace.ridge_row[strip, columns]
-    is_read = np.isfinite(read) & seen_columns(reading.trace.confidence[strip])[columns]
+    is_read = np.isfinite(read) & valid_columns(reading.trace.confidence[strip])[columns]
     offset_mm = page.x_mm(columns) - x_mm[0]
     clock = np.arange(len(lead)) / fs
     best: tuple[float, Array] = (np.inf, np.full(len(columns), np.nan))

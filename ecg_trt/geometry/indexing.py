@@ -11,7 +11,7 @@ from ecg_trt.types import Array
 
 _SLOTS = 6  # Candidates that are kept in each bucket.
 _MAX_JUMP = 3  # Cells; gaps of up to two missing nodes are bridged.
-_MAX_WALKS = 6  # Seeds from which indexing is tried, each among the candidates that earlier ones left.
+_MAX_SEEDS = 6  # Seeds from which indexing is tried, each among the candidates that earlier ones left.
 _SIDES = np.array([(1, 0), (-1, 0), (0, 1), (0, -1)])  # (col, row)
 _BACK = np.array([[-1.0], [1.0], [-1.0], [1.0]])  # Sign of the step from the neighbour on each side, along its axis.
 _EACH_SIDE, _AXIS = np.arange(4), np.array([0, 0, 1, 1])  # The sides, and the axis along which each lies.
@@ -20,7 +20,7 @@ _OPEN, _WALL = -1, -2
 
 
 @dataclass(frozen=True, slots=True)
-class LatticeWalk:
+class GridIndex:
     """Row and column of each candidate.
 
     Attributes:
@@ -32,7 +32,7 @@ class LatticeWalk:
     found: Array
 
 
-def walk_lattice(xy: Array, score: Array, step_x: Array, step_y: Array, *, tolerance: float = 0.3) -> LatticeWalk:
+def index_grid(xy: Array, score: Array, step_x: Array, step_y: Array, *, tolerance: float = 0.3) -> GridIndex:
     """Assign rows and columns to candidate nodes, with no fixed number of either.
 
     From the best candidate, indexing spreads in waves to the four neighbours. Each open position is predicted
@@ -59,26 +59,26 @@ def walk_lattice(xy: Array, score: Array, step_x: Array, step_y: Array, *, toler
     usable = usable[np.argsort(-trust[usable], kind="stable")]
     index = np.full((len(points), 2), -1, np.int32)
     if usable.size:
-        walker = _Walker(points[usable], trust[usable], step, tolerance)
-        index[usable] = walker.largest()
-    return LatticeWalk(index, index[:, 0] >= 0)
+        indexer = _Indexer(points[usable], trust[usable], step, tolerance)
+        index[usable] = indexer.largest()
+    return GridIndex(index, index[:, 0] >= 0)
 
 
-def lattice_to_array(xy: Array, walk: LatticeWalk) -> Array:
+def grid_array(xy: Array, indexed: GridIndex) -> Array:
     """Arrange the indexed nodes as (rows, cols, 2) float32, NaN = none; (0, 0, 2) if none was found."""
-    if not walk.found.any():
+    if not indexed.found.any():
         return np.zeros((0, 0, 2), np.float32)
-    cols, rows = walk.index[walk.found].max(axis=0) + 1
+    cols, rows = indexed.index[indexed.found].max(axis=0) + 1
     nodes = np.full((rows, cols, 2), np.nan, np.float32)
-    col, row = walk.index[walk.found].T
-    nodes[row, col] = np.asarray(xy)[walk.found]
+    col, row = indexed.index[indexed.found].T
+    nodes[row, col] = np.asarray(xy)[indexed.found]
     return nodes
 
 
 def _check(points: Array, trust: Array, step: Array) -> None:
     if trust.shape != points.shape[:1] or step.shape != (2, 2):
         raise OptionError(
-            "The lattice cannot be walked",
+            "The grid cannot be indexed",
             got=f"{len(points)} candidates, scores {trust.shape}, steps {step.shape[1:]}",
             expected="one score a candidate and steps of shape (2,)",
             hint="Pass xy (N, 2), score (N,), step_x (2,) and step_y (2,).",
@@ -86,7 +86,7 @@ def _check(points: Array, trust: Array, step: Array) -> None:
     area = abs(float(step[0, 0] * step[1, 1] - step[0, 1] * step[1, 0]))
     if not area > 0.1 * float(np.prod(np.linalg.norm(step, axis=1))):
         raise OptionError(
-            "The lattice cannot be walked",
+            "The grid cannot be indexed",
             got=f"steps {step.tolist()}",
             expected="two steps of some length, well apart in direction",
             hint="Estimate the steps from the local frame of the paper.",
@@ -141,8 +141,8 @@ class _Buckets:
         return ids[rows, k], np.sqrt(squared[rows, k])
 
 
-class _Walker:
-    """Several walks over one set of candidates (sorted by score, best first)."""
+class _Indexer:
+    """Several attempts over one set of candidates (sorted by score, best first)."""
 
     def __init__(self, xy: Array, score: Array, step: Array, tolerance: float) -> None:
         self._xy, self._score, self._first_step, self._tol = xy, score, step, tolerance
@@ -158,11 +158,11 @@ class _Walker:
         rank = self._seed_rank()
         used = np.zeros(n, bool)
         best, best_count = np.full((n, 2), -1, np.int32), 0
-        for _ in range(_MAX_WALKS):
+        for _ in range(_MAX_SEEDS):
             if (~used).sum() <= best_count:
                 break
             seed = int(np.argmax(np.where(used, -np.inf, rank)))
-            index = self._walk(seed, used)
+            index = self._grow(seed, used)
             used |= index[:, 0] >= 0
             used[seed] = True
             index = self._consistent(index)
@@ -180,7 +180,7 @@ class _Walker:
         off = np.linalg.norm(self._xy - np.median(self._xy, axis=0), axis=1)
         return np.asarray(close.sum(1) + self._score - off / (off.max() + 1e-9))
 
-    def _walk(self, seed: int, used: Array) -> Array:
+    def _grow(self, seed: int, used: Array) -> Array:
         """Index the component that grows from one candidate: (N, 2) int32, -1 elsewhere."""
         n, side = len(self._xy), self._side
         rim = np.full((side, side), _WALL)
