@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+_Number = TypeVar("_Number", float, Array)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +153,25 @@ class RectifiedPage:
     seen: Array
     photo_px_per_mm: float
 
-    def x_mm(self, column: Array) -> Array:
-        """Page mm of columns."""
+    def x_mm(self, column: _Number) -> _Number:
+        """Convert columns, page px, to page mm."""
         return column / self.px_per_mm[0] + self.origin_mm[0]
 
-    def y_mm(self, row: Array) -> Array:
-        """Page mm of rows."""
+    def y_mm(self, row: _Number) -> _Number:
+        """Convert rows, page px, to page mm."""
         return row / self.px_per_mm[1] + self.origin_mm[1]
+
+    def column(self, x_mm: _Number) -> _Number:
+        """Convert page mm to columns, page px, not rounded; the inverse of `x_mm`."""
+        return (x_mm - self.origin_mm[0]) * self.px_per_mm[0]
+
+    def row(self, y_mm: _Number) -> _Number:
+        """Convert page mm to rows, page px, not rounded; the inverse of `y_mm`."""
+        return (y_mm - self.origin_mm[1]) * self.px_per_mm[1]
+
+    def columns_between(self, x_mm: tuple[float, float]) -> tuple[int, int]:
+        """Convert a span, page mm, to its first and last column, page px, rounded; they may lie outside the page."""
+        return round(self.column(x_mm[0])), round(self.column(x_mm[1]))
 
 
 @dataclass(frozen=True, slots=True)

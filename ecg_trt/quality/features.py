@@ -122,11 +122,10 @@ def lead_features(evidence: Evidence, leads: Sequence[str] = LEADS) -> Array:
 
 def _pieces(evidence: Evidence) -> Iterator[_Piece]:
     page, trace = evidence.page, evidence.trace
-    sx, ox = page.px_per_mm[0], page.origin_mm[0]
     for strip, row, confidence in zip(evidence.naming.strips, trace.ridge_row, trace.confidence, strict=True):
         height = np.where(valid_columns(confidence), strip.zero_y_mm - page.y_mm(row), np.nan)
         for segment in strip.segments:
-            first, last = (int(np.clip(round((x - ox) * sx), 0, len(row))) for x in segment.x_mm)
+            first, last = (int(np.clip(column, 0, len(row))) for column in page.columns_between(segment.x_mm))
             lead, sign = upright(segment.lead)
             yield _Piece(lead, first, sign * height[first:last], np.where(np.isfinite(row), confidence, 0)[first:last])
 
@@ -255,5 +254,5 @@ def _regular(steepness: Array, px_per_mm: float) -> float:
 
 def _within(strip: Strip, row: Array, page: RectifiedPage) -> Array:
     """Rows of a strip between its ends."""
-    first, last = (int(np.clip(round((x - page.origin_mm[0]) * page.px_per_mm[0]), 0, len(row))) for x in strip.x_mm)
+    first, last = (int(np.clip(column, 0, len(row))) for column in page.columns_between(strip.x_mm))
     return row[first:last]

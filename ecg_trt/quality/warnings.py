@@ -118,10 +118,10 @@ def _gaps(evidence: Evidence, missing: Array, matters: Array, leads: Sequence[st
 def _cut(evidence: Evidence) -> list[str]:
     """Find the leads whose pen runs along the upper or lower rim of the flat page."""
     page, found = evidence.page, []
-    (sx, sy), ox = page.px_per_mm, page.origin_mm[0]
+    sy = page.px_per_mm[1]
     for strip, row in zip(evidence.naming.strips, evidence.trace.ridge_row, strict=True):
         for segment in strip.segments:
-            first, last = (max(0, round((x - ox) * sx)) for x in segment.x_mm)
+            first, last = (max(0, column) for column in page.columns_between(segment.x_mm))
             mm = row[first:last] / sy
             if (mm < _RIM_MM).any() or (mm > page.seen.shape[0] / sy - _RIM_MM).any():
                 found.append(upright(segment.lead)[0])
@@ -130,13 +130,14 @@ def _cut(evidence: Evidence) -> list[str]:
 
 def _shared(evidence: Evidence) -> dict[tuple[str, str], float]:
     """Find leads of two rows whose pens share ink for longer than crossing rows do, and the length of it, mm."""
-    (sx, sy), ox = evidence.page.px_per_mm, evidence.page.origin_mm[0]
+    page = evidence.page
+    sx, sy = page.px_per_mm
     shared: dict[tuple[str, str], float] = {}
     rows = zip(evidence.naming.strips, evidence.trace.ridge_row, strict=True)
     for (upper, above), (lower, below) in combinations(rows, 2):
         for first, last in runs(np.abs(above - below) < _SAME_INK_MM * sy):
             names = [upright(g.lead)[0] for strip in (upper, lower) for g in strip.segments
-                     if g.x_mm[0] <= (first + last) / 2 / sx + ox < g.x_mm[1]]  # fmt: skip
+                     if g.x_mm[0] <= page.x_mm((first + last) / 2) < g.x_mm[1]]  # fmt: skip
             if last - first > _CROSSING_MM * sx and len(names) == 2:
                 pair = (names[0], names[1])
                 shared[pair] = shared.get(pair, 0.0) + (last - first) / sx

@@ -30,9 +30,9 @@ def segment_starts_s(strip: Strip, speed_mm_per_s: float) -> list[float]:
 def _read(page: RectifiedPage, row: Array, confidence: Array, strip: Strip, segment: Segment, speed: float,
           gain: float) -> tuple[Array, Array, float]:  # fmt: skip
     """Convert one segment to samples (mV), their times since its start (s), and its quality."""
-    sx, ox = page.px_per_mm[0], page.origin_mm[0]
-    first = max(0, int(np.ceil((segment.x_mm[0] - ox) * sx - 1e-6)))
-    last = min(len(row), int(np.ceil((segment.x_mm[1] - ox) * sx - 1e-6)))
+    sx = page.px_per_mm[0]
+    first = max(0, int(np.ceil(page.column(segment.x_mm[0]) - 1e-6)))
+    last = min(len(row), int(np.ceil(page.column(segment.x_mm[1]) - 1e-6)))
     if last - first < 2:
         return np.empty(0), np.empty(0), 0.0
     columns = np.arange(first, last)

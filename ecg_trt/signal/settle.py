@@ -119,8 +119,7 @@ def _heights(page: RectifiedPage, strips: Sequence[Strip], seen: Array, rows: di
 
 def _inside(page: RectifiedPage, x_mm: tuple[float, float]) -> Array:
     """Columns of the page within a span, except at its ends."""
-    low, high = ((x - page.origin_mm[0]) * page.px_per_mm[0] for x in (x_mm[0] + _END_MM, x_mm[1] - _END_MM))
-    return np.arange(low, high)
+    return np.arange(page.column(x_mm[0] + _END_MM), page.column(x_mm[1] - _END_MM))
 
 
 def _seen_rows(page: RectifiedPage, trace: TraceMap) -> Array:

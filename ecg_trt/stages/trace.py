@@ -111,9 +111,8 @@ class Trace:
 def _tiles(page: RectifiedPage, k: int, strip: Strip) -> list[_Tile]:
     """Lay out the tiles of one strip."""
     h, w = TRACE_TILE_HW
-    (sx, sy), (ox, oy) = page.px_per_mm, page.origin_mm
-    left, right = (round((x + d - ox) * sx) for x, d in zip(strip.x_mm, (-BEYOND_MM, BEYOND_MM), strict=True))
-    top = round((strip.zero_y_mm - oy) * sy - (h - 1) / 2)
+    left, right = page.columns_between((strip.x_mm[0] - BEYOND_MM, strip.x_mm[1] + BEYOND_MM))
+    top = round(page.row(strip.zero_y_mm) - (h - 1) / 2)
     starts = tile_starts(left - _MARGIN_PX, right + _MARGIN_PX, w, _OVERLAP_PX)
     return [_Tile(k, top, start, left, right) for start in starts]
 
@@ -121,9 +120,8 @@ def _tiles(page: RectifiedPage, k: int, strip: Strip) -> list[_Tile]:
 def _text_on_tiles(text_mask: Array, page: RectifiedPage, corners: Array) -> Letters:
     """Sample the page's text_mask in the tiles at `corners`."""
     places = []
-    for axis, side in enumerate(TRACE_TILE_HW):
-        px = corners[:, axis, None] + np.arange(side)
-        mm = px / page.px_per_mm[1 - axis] + page.origin_mm[1 - axis]
+    for axis, (side, to_mm) in enumerate(zip(TRACE_TILE_HW, (page.y_mm, page.x_mm), strict=True)):
+        mm = to_mm(corners[:, axis, None] + np.arange(side))
         places.append(np.round(mm).astype(np.int32).clip(0, text_mask.shape[axis] - 1))
     return Letters(text_mask, places[0], places[1], _TEXT_PENALTY)
 
