@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ecg_trt.errors import OptionError, PageError
@@ -10,12 +12,6 @@ from ecg_trt.geometry.homography import apply_homography, fit_homography
 from ecg_trt.types import Array
 
 _REACH = 2
-# Of mis-indexed patches, in pitches: distance of inliers from the plane; greatest step between nodes of one patch;
-# distance of a mis-indexed patch from the plane, and its least number of nodes; median distance from the plane up to
-# which paper is flat (0.03 on scans, 0.1 and more on photos).
-_ON_PLANE, _CONNECTED, _OFF_PLANE, _LEAST_PATCH, _FLAT = 0.1, 0.12, 0.15, 12, 0.04
-# Share of all nodes that a patch must have to be the page, and number of nodes to which the plane is fitted, about.
-_MOST_NODES, _ENOUGH_NODES = 0.55, 250
 _KNOWN = 1e6  # Weight that pins a measured node, against a bending weight of 1.
 # Predictions of a node from others, each exact for one kind of sheet: [(d_row, d_col, coefficient), ...].
 _CROSS = [(0, 1), (0, -1), (1, 0), (-1, 0)]
@@ -24,6 +20,32 @@ _PREDICTIONS = [
     *[[(r, c, 2.0), (2 * r, 2 * c, -1.0)] for r, c in _CROSS],
     *[[(r, 0, 1.0), (0, c, 1.0), (r, c, -1.0)] for r in (-1, 1) for c in (-1, 1)],
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class _PatchLimits:
+    """Limits by which mis-indexed patches are recognised; distances are in pitches of the grid.
+
+    Attributes:
+        on_plane: distance of inliers from the plane.
+        connected: greatest step of the residual between neighbouring nodes of one patch.
+        off_plane: least distance of a mis-indexed patch from the plane.
+        least_nodes: least number of nodes of a mis-indexed patch.
+        flat: median distance from the plane up to which paper is flat: 0.03 on scans, 0.1 and more on photos.
+        page_share: least share of all nodes that the patch of the page has.
+        plane_nodes: number of nodes to which the plane is fitted, about.
+    """
+
+    on_plane: float = 0.1
+    connected: float = 0.12
+    off_plane: float = 0.15
+    least_nodes: int = 12
+    flat: float = 0.04
+    page_share: float = 0.55
+    plane_nodes: int = 250
+
+
+_PATCH = _PatchLimits()
 
 
 def fit_surface(
@@ -85,20 +107,20 @@ def without_misindexed_patches(node_xy: Array) -> Array:
     """
     row, col = np.nonzero(np.isfinite(node_xy).all(-1))
     index, nodes = np.stack([col, row], -1).astype(np.float64), node_xy[row, col].astype(np.float64)
-    off, some = np.full(node_xy.shape, np.nan), slice(None, None, 1 + len(index) // _ENOUGH_NODES)
+    off, some = np.full(node_xy.shape, np.nan), slice(None, None, 1 + len(index) // _PATCH.plane_nodes)
     try:
-        plane = fit_homography(nodes[some], index[some], threshold=_ON_PLANE).dst_from_src
+        plane = fit_homography(nodes[some], index[some], threshold=_PATCH.on_plane).dst_from_src
     except PageError:  # All nodes lie on one line.
         return node_xy
     off[row, col] = apply_homography(plane, nodes) - index
     far = np.abs(off[row, col]).max(1)
-    if (far > _OFF_PLANE).sum() < _LEAST_PATCH or np.median(far) > 4 * _FLAT:
+    if (far > _PATCH.off_plane).sum() < _PATCH.least_nodes or np.median(far) > 4 * _PATCH.flat:
         return node_xy
     patch = _patches(off)[row, col]
     names, size = np.unique(patch, return_counts=True)
     stays = patch == names[size.argmax()]
-    has_misindexed = any(np.median(far[patch == name]) > _OFF_PLANE for name in names[size >= _LEAST_PATCH])
-    if not has_misindexed or np.median(far[stays]) > _FLAT or stays.mean() < _MOST_NODES:
+    has_misindexed = any(np.median(far[patch == name]) > _PATCH.off_plane for name in names[size >= _PATCH.least_nodes])
+    if not has_misindexed or np.median(far[stays]) > _PATCH.flat or stays.mean() < _PATCH.page_share:
         return node_xy
     out = node_xy.copy()
     out[row[~stays], col[~stays]] = np.nan
@@ -116,7 +138,7 @@ def _patches(off: Array) -> Array:
     for down, right in ((0, 1), (1, 0), (0, 2), (2, 0), (1, 1), (1, -1)):
         here = np.s_[: rows - down, max(0, -right) : cols - max(0, right)]
         there = np.s_[down:, max(0, right) : cols + min(0, right)]
-        connected = (np.abs(off[here] - off[there]) < _CONNECTED).all(-1)
+        connected = (np.abs(off[here] - off[there]) < _PATCH.connected).all(-1)
         pairs.append((number[here][connected], number[there][connected]))
     ends = tuple(np.concatenate(side) for side in zip(*pairs, strict=True))
     links = coo_matrix((np.ones(len(ends[0])), ends), shape=(number.size, number.size))

@@ -12,12 +12,33 @@ from ecg_trt.page.naming import DOUBTFUL_LABELS, Naming
 from ecg_trt.stages.rectify import PageHeatmaps
 from ecg_trt.types import GridWarp, PageAlignment
 
-# Weights of the score, in units of well-read names: of a grid; of a scale by it or by rows of a standard length; of a
-# known layout; of a lead of the layout that is not shown.
-_GRID_WEIGHT, _SCALE_WEIGHT, _LAYOUT_WEIGHT, _MISSING_WEIGHT = 0.1, 0.15, 0.15, 0.05
-# Weights in the comparison of views that reach farther: of another row, of rows twice as long, of rows of a standard
-# length, of a conclusive candidate.
-_ROW_WEIGHT, _DOUBLE_WEIGHT, _STANDARD_WEIGHT, _CONCLUSIVE_WEIGHT = 0.1, 0.1, 0.05, 0.02
+
+@dataclass(frozen=True, slots=True)
+class _ScoreWeights:
+    """Weights of what candidates are compared by, in units of perfectly read names.
+
+    Attributes:
+        grid: of a grid that was seen.
+        scale: of a scale by a grid or by rows of a standard length.
+        layout: of a known layout.
+        missing: penalty on each lead of the layout that is not shown.
+        row: of another row, in `PageCandidate.wide_score` alone, as all that follow.
+        double: of rows twice as long.
+        standard: of rows of a standard length.
+        conclusive: of a conclusive candidate.
+    """
+
+    grid: float = 0.1
+    scale: float = 0.15
+    layout: float = 0.15
+    missing: float = 0.05
+    row: float = 0.1
+    double: float = 0.1
+    standard: float = 0.05
+    conclusive: float = 0.02
+
+
+_WEIGHTS = _ScoreWeights()
 _LIKELY = 0.5  # Least probability of a layout that counts as known.
 _FEW = 1.5  # Number of strips of no known layout at which their names count half.
 _BEYOND_MM = 4.0  # Distance by which a strip may reach beyond the grid that was seen.
@@ -69,17 +90,17 @@ class PageCandidate:
         if self.naming is None:
             return -1.0
         known = self.naming.probability * self.naming.is_known
-        return (self.names_score + _GRID_WEIGHT * self.grid.is_seen + _SCALE_WEIGHT * self.scale_score
-                + _LAYOUT_WEIGHT * known - _MISSING_WEIGHT * len(self.naming.missing))  # fmt: skip
+        return (self.names_score + _WEIGHTS.grid * self.grid.is_seen + _WEIGHTS.scale * self.scale_score
+                + _WEIGHTS.layout * known - _WEIGHTS.missing * len(self.naming.missing))  # fmt: skip
 
     @property
     def wide_score(self) -> float:
         """Score of candidates that differ by their margins around the rows, in which more and longer rows may stand."""
         rows = len(self.naming.strips) if self.naming else 0
-        longer = _DOUBLE_WEIGHT * float(np.log2(max(self.length_mm, 1.0)))
+        longer = _WEIGHTS.double * float(np.log2(max(self.length_mm, 1.0)))
         is_standard = self._standard_mm is not None
-        size = self.score + _ROW_WEIGHT * rows + longer
-        return size + _STANDARD_WEIGHT * is_standard + _CONCLUSIVE_WEIGHT * self.is_conclusive
+        size = self.score + _WEIGHTS.row * rows + longer
+        return size + _WEIGHTS.standard * is_standard + _WEIGHTS.conclusive * self.is_conclusive
 
     @property
     def length_mm(self) -> float:
