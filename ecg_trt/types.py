@@ -37,7 +37,7 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class PageAlignment:
-    """Where the page lies in the photo, to first order.
+    """Location of the page in the photo, to first order.
 
     Attributes:
         page_from_photo: (3, 3) float64 homography, photo px to mm on the flattened page (origin at the top left of
@@ -176,7 +176,7 @@ class RectifiedPage:
 
 @dataclass(frozen=True, slots=True)
 class TraceMap:
-    """Where the pen was.
+    """Rows of the pen on the flat page.
 
     Attributes:
         ridge_row: (strips, W) float32, row of the trace in page px, sub-pixel, NaN where there is none.

@@ -101,7 +101,7 @@ def decode_ridge(
     Args:
         logits: (S, H, W), one map a strip.
         half_window: rows on either side of the centre.
-        centre: (S, W) rows around which to look, as from `follow_ridge`; the maxima if None.
+        centre: (S, W) centres of the windows, as from `follow_ridge`; the maxima if None.
 
     Returns:
         row (S, W) float32, px, and peak (S, W) float32 in [0, 1], the share of the softmax inside the window. Where

@@ -357,9 +357,9 @@ def _structure(strip: Strip, start: Array, widths: Widths) -> float:
     y = round(strip.zero_y_mm)
     band = start[max(0, y - 4) : y + 5].max(0) if 0 <= y < len(start) else np.zeros(start.shape[1])
     parts = math.ceil(_LEAST_PARTS / len(widths))
-    marks = column_edges(*strip.x_mm, np.repeat(widths, parts).tolist())[1:-1]
-    breaks = np.array([band[max(0, int(x) - 4) : int(x) + 5].max(initial=0) for x in marks])
-    inner = np.arange(1, len(marks) + 1) % parts == 0
+    borders = column_edges(*strip.x_mm, np.repeat(widths, parts).tolist())[1:-1]
+    breaks = np.array([band[max(0, int(x) - 4) : int(x) + 5].max(initial=0) for x in borders])
+    inner = np.arange(1, len(borders) + 1) % parts == 0
     answers = [part.mean() for part in (breaks[inner] - 0.3, 0.3 - breaks[~inner]) if part.size]
     return float(np.mean(answers))
 

@@ -33,7 +33,7 @@ _ALIKE_MM = (25.0, 40.0)  # Greatest difference of a row's beginning and end fro
 _CUT_MM = 3.0  # Distance by which a row that the picture cuts may begin later than it is seen.
 _LEAST_SHARE = 0.7  # Least share of a row that must be in the picture.
 # Mean response of all rows that counts as a segment start, and number of four such starts that fix a row's place.
-_MARK_SEEN, _ENOUGH_MARKS = 0.1, 3
+_START_SEEN, _ENOUGH_STARTS = 0.1, 3
 
 
 def find_strips(zero: Array) -> list[Strip]:
@@ -141,13 +141,13 @@ def agree_on_span(strips: Sequence[Strip], start: Array, end: Array, *, is_scale
         standard = _laid(starts, ends, length, reach)
         others = [_laid(starts, ends, length * scale, reach) for scale in (_SCALES if is_scaled else _ANY_SCALE)]
         best = max(others, key=lambda row: row.total)
-        is_other = best.marks >= _ENOUGH_MARKS and best.total > standard.total + _OTHER_LENGTH
+        is_other = best.starts_seen >= _ENOUGH_STARTS and best.total > standard.total + _OTHER_LENGTH
         shared = best.span if is_other else standard.span
     else:
         for length in standard_row_lengths_mm():
             if _LEAST_SHARE * length < high - low < length:
                 whole = _laid(starts, ends, length, (high - length - _CUT_MM, low + _CUT_MM))
-                shared = whole.span if whole.marks >= _ENOUGH_MARKS else shared
+                shared = whole.span if whole.starts_seen >= _ENOUGH_STARTS else shared
     is_near = np.abs(spans - (low, high)) < _ALIKE_MM
     alike = np.asarray(is_near.all(1))
     if (is_near.mean(0) >= 0.5).all():  # A row that is seen in part is as long as the others.
@@ -157,11 +157,11 @@ def agree_on_span(strips: Sequence[Strip], start: Array, end: Array, *, is_scale
 
 
 class _Laid(NamedTuple):
-    """Row of some length, placed where responses add up to most; `marks` is the number of its quarters with a start."""
+    """Row of some length, placed where responses add up to most, and how many of its quarters show a start."""
 
     span: tuple[float, float]
     total: float
-    marks: int
+    starts_seen: int
 
 
 def _laid(starts: Array, ends: Array, length: float, reach: tuple[float, float]) -> _Laid:
@@ -171,8 +171,8 @@ def _laid(starts: Array, ends: Array, length: float, reach: tuple[float, float])
     total = quarters.sum(0) + np.interp(at + length, np.arange(len(ends)), ends, 0, 0)
     total -= 1e-3 * np.abs(at - at.mean())  # Without any response, the middle is taken.
     best = int(total.argmax())
-    marks = int((quarters[:, best] > _MARK_SEEN).sum())
-    return _Laid((float(at[best]), float(at[best]) + length), float(total[best]), marks)
+    starts_seen = int((quarters[:, best] > _START_SEEN).sum())
+    return _Laid((float(at[best]), float(at[best]) + length), float(total[best]), starts_seen)
 
 
 def shift_to_pen(strips: Sequence[Strip], confidence: Array, origin_x_mm: float, px_per_mm: float,

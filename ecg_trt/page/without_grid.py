@@ -17,7 +17,7 @@ from ecg_trt.types import Array, GridWarp, Strip
 _BAND_MM, _SMOOTH_MM = 4, 1.5  # Height of the band above and below a zero line that is searched, and sigma of its blur.
 _SEEN = 0.05  # Least blurred response.
 _END_REACH_MM, _INNER_REACH_MM = 20.0, 7.0  # Search distance at the ends of a row, and then between them.
-_LEAST_MARKS, _ALIKE_MM = 6, 3.0  # Least number of starts and ends in all; greatest difference of the ends of rows.
+_LEAST_EDGES, _ALIKE_MM = 6, 3.0  # Least number of starts and ends in all; greatest difference of the ends of rows.
 _LEAST_AGREEING = 0.7  # Least share of inliers.
 _MOST_SCALE = 0.25  # Greatest relative error of the scale of the page.
 _RANSAC_MM = 2.0
@@ -25,7 +25,7 @@ _MARGIN_MM = 55.0  # Margin of the new grid around the rows, more than is rectif
 
 
 def rectify_without_grid(
-    grid: GridWarp, strips: Sequence[Strip], text_mask: Array, marks: tuple[Array, Array]
+    grid: GridWarp, strips: Sequence[Strip], text_mask: Array, edges: tuple[Array, Array]
 ) -> Refined:
     """Rectify a page so that leads begin and end where a device prints them.
 
@@ -33,16 +33,16 @@ def rectify_without_grid(
         grid: a grid that is exactly a homography.
         strips: rows of the page, with their segments.
         text_mask: (H, W) bool at 1 px/mm, the lead names.
-        marks: (H, W) maps of segment starts and of segment ends.
+        edges: (H, W) maps of segment starts and of segment ends.
 
     Returns:
         The rectified page. It is unchanged where its rows are not alike, where too few starts and ends are seen or
         agree, or where no device prints rows of such a length.
     """
     same = Refined(grid, tuple(strips), text_mask)
-    found = [_marks_of(strip, *marks) for strip in strips]
+    found = [_edges_of(strip, *edges) for strip in strips]
     seen = np.array([(x, y, at) for row in found for x, y, at in row])
-    if len(seen) < _LEAST_MARKS or np.ptp(seen[:, 2]) < 1 or np.ptp([s.x_mm for s in strips], axis=0).max() > _ALIKE_MM:
+    if len(seen) < _LEAST_EDGES or np.ptp(seen[:, 2]) < 1 or np.ptp([s.x_mm for s in strips], axis=0).max() > _ALIKE_MM:
         return same
     level = np.array([np.mean([y for _, y, _ in row]) for row in found for _ in row])
     length = float(np.polyfit(seen[:, 2], seen[:, 0], 1)[0])
@@ -90,18 +90,18 @@ def _on_new_page(strip: Strip, move: Array, length: float) -> Strip:
     return replace(strip, zero_y_mm=zero, x_mm=on_row(strip.x_mm), segments=segments)
 
 
-def _marks_of(strip: Strip, start: Array, end: Array) -> list[tuple[float, float, float]]:
+def _edges_of(strip: Strip, start: Array, end: Array) -> list[tuple[float, float, float]]:
     """Find the starts and ends of a strip: page mm (x, y), and the fraction of the strip at which each stands."""
     y = round(strip.zero_y_mm)
     top = max(0, y - _BAND_MM)
     starts, ends = (cv2.GaussianBlur(heat[top : y + _BAND_MM + 1], (0, 0), _SMOOTH_MM) for heat in (start, end))
     a, b = strip.x_mm
-    marks = [(_peak(band, x, _END_REACH_MM), at) for band, x, at in ((starts, a, 0.0), (ends, b, 1.0))]
-    first, last = (x if mark is None else mark[0] for (mark, _), x in zip(marks, (a, b), strict=True))
+    edges = [(_peak(band, x, _END_REACH_MM), at) for band, x, at in ((starts, a, 0.0), (ends, b, 1.0))]
+    first, last = (x if edge is None else edge[0] for (edge, _), x in zip(edges, (a, b), strict=True))
     for segment in strip.segments[1:]:
         at = (segment.x_mm[0] - a) / (b - a)
-        marks.append((_peak(starts, first + at * (last - first), _INNER_REACH_MM), at))
-    return [(mark[0], top + mark[1], at) for mark, at in marks if mark is not None]
+        edges.append((_peak(starts, first + at * (last - first), _INNER_REACH_MM), at))
+    return [(edge[0], top + edge[1], at) for edge, at in edges if edge is not None]
 
 
 def _peak(band: Array, at: float, reach: float) -> tuple[float, float] | None:

@@ -215,7 +215,7 @@ def _mean_share(shares: Sequence[float]) -> tuple[float, float]:
 
 
 def _beats(evidence: Evidence) -> tuple[float, float, float]:
-    """Compute the features `together`, `spiky` and `regular`."""
+    """Compute the features `synchrony`, `slope_concentration` and `regular`."""
     px_per_mm = evidence.page.px_per_mm[0]
     rows, shares = [], []
     for strip, row in zip(evidence.naming.strips, evidence.trace.ridge_row, strict=True):
@@ -226,14 +226,14 @@ def _beats(evidence: Evidence) -> tuple[float, float, float]:
         power = np.sort(slope**2)[::-1]
         shares.append(float(power[: len(power) // 10].sum() / power.sum()))
         rows.append(cv2.GaussianBlur(slope[None], (0, 0), _BEAT_MM * px_per_mm)[0])
-    spiky = float(np.median(shares)) if shares else 0.0
+    slope_concentration = float(np.median(shares)) if shares else 0.0
     size = min((len(r) for r in rows), default=0)
     alive = [r[:size] - r[:size].mean() for r in rows if size >= _FEW and r[:size].std() > 0]
     if not alive:
-        return 0.0, spiky, 0.0
+        return 0.0, slope_concentration, 0.0
     units = np.array([r / np.linalg.norm(r) for r in alive])
     pairs = (units @ units.T)[np.triu_indices(len(units), 1)]
-    return float(np.median(pairs)) if len(pairs) else 0.0, spiky, _regular(units.sum(0), px_per_mm)
+    return float(np.median(pairs)) if len(pairs) else 0.0, slope_concentration, _regular(units.sum(0), px_per_mm)
 
 
 def _regular(steepness: Array, px_per_mm: float) -> float:

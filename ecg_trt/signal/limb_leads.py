@@ -38,7 +38,7 @@ def limb_residual(signal: Array) -> float:
 
 
 def einthoven_residual(limb: Array) -> float:
-    """Share of the energy of the limb leads that the dipole model cannot explain.
+    """Residual energy of the limb leads beyond Einthoven's and Goldberger's laws, as a share of their energy.
 
     Args:
         limb: (6, n) mV or mm in the order of `LEADS`, as they are printed together, NaN = not printed.
