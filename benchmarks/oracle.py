@@ -70,7 +70,6 @@ def true_pen(page: Page, shot: Shot, grid: GridWarp, flat: RectifiedPage, strips
         places = [mm[:, 1] / grid.mm_per_cell, mm[:, 0] / grid.mm_per_cell]
         return np.stack([map_coordinates(off[..., k], places, order=1, mode="nearest") for k in (0, 1)], -1)
 
-    sy, oy = flat.px_per_mm[1], flat.origin_mm[1]
     x_mm = flat.x_mm(np.arange(flat.seen.shape[1]))
     rows = []
     for strip in strips:
@@ -81,7 +80,7 @@ def true_pen(page: Page, shot: Shot, grid: GridWarp, flat: RectifiedPage, strips
         here = true - np.median(off.reshape(-1, 2), axis=0)
         for _ in range(8):  # the displacement is known where the pen is in the end
             here = true - at(here)
-        rows.append((np.interp(x_mm, here[:, 0], here[:, 1], left=np.nan, right=np.nan) - oy) * sy)
+        rows.append(flat.row(np.interp(x_mm, here[:, 0], here[:, 1], left=np.nan, right=np.nan)))
     return TraceMap(np.array(rows, np.float32), np.ones((len(rows), len(x_mm)), np.float32))
 
 

@@ -23,18 +23,18 @@ from ecg_trt.malloc import release_free_memory
 from ecg_trt.page.calibration import ReadScales, given_scales
 from ecg_trt.page.candidate import PageCandidate
 from ecg_trt.page.locator import PageLocator
-from ecg_trt.page.scales import Scales, told_alone
+from ecg_trt.page.scales import Scales, read_by_print
 from ecg_trt.page.strips import shift_to_pen
 from ecg_trt.quality.features import Evidence, lead_features
 from ecg_trt.quality.model import Calibration, load_calibration, quality_of
-from ecg_trt.quality.warnings import reject_foreign, reject_low_quality, warnings_of
+from ecg_trt.quality.warnings import reject_low_quality, reject_non_ecg, warnings_of
 from ecg_trt.record import EcgRecord
-from ecg_trt.signal.assemble import assemble, lost_shares
-from ecg_trt.signal.beat_speed import fast_odds, heights_mm
+from ecg_trt.signal.assemble import assemble, missing_fractions
+from ecg_trt.signal.beat_speed import heights_mm, speed_log_odds
 from ecg_trt.signal.settle import settle_avr, settle_rhythm, settle_slant
 from ecg_trt.stages.align import Align
 from ecg_trt.stages.caption import Caption
-from ecg_trt.stages.rectify import PageMarks, Rectify
+from ecg_trt.stages.rectify import PageHeatmaps, Rectify
 from ecg_trt.stages.scaling import trace_px_per_mm, trace_reach_mm
 from ecg_trt.stages.trace import BEYOND_MM, TRACE_VIEWS, Trace
 from ecg_trt.step_timer import StepTimer
@@ -59,14 +59,14 @@ def reading_weights() -> dict[str, str]:
 class Reading:
     """A record and everything it was read from.
 
-    `grid`, `strips`, `page` and `trace` share the page's final frame, `marks` are in that of the look before.
-    `limb_residual` is that of the leads before they were blended, `features` (leads, F) what the quality rests on.
+    `grid`, `strips`, `page` and `trace` share the page's final frame, `heatmaps` are in that of the candidate before.
+    `limb_residual` is that of the leads before they were blended, `features` (leads, F) are those of the quality.
     """
 
     record: EcgRecord
     alignment: PageAlignment
     grid: GridWarp
-    marks: PageMarks
+    heatmaps: PageHeatmaps
     page: RectifiedPage
     strips: tuple[Strip, ...]
     trace: TraceMap
@@ -180,54 +180,56 @@ class Digitizer(Closeable):
             photo = source if isinstance(source, Photo) else self._decoded(source, options)
         with clock("upload"):
             photo = replace(photo, image=self._ops.upload(photo.image))
-        look = self._find(photo, options, clock)
+        candidate = self._find(photo, options, clock)
         with clock("refine"):
-            refined = look.refined or self._find.refine(photo, look)
-            look, (grid, strips, letters) = replace(look, refined=refined), refined
+            refined = candidate.refined or self._find.refine(photo, candidate)
+            candidate, (grid, strips, text_mask) = replace(candidate, refined=refined), refined
         with clock("scales"):
-            page, scales_by = self._told(photo, look, options)
+            page, scales_by = self._page_and_scales(photo, candidate, options)
         with clock("flatten"):
             px_per_mm = trace_px_per_mm(scales_by(0.0).gain_mm_per_mv)
             if px_per_mm != page.px_per_mm:
                 page = self._rectify.flatten_rows(photo, grid, strips, px_per_mm, trace_reach_mm(px_per_mm))
         with clock("trace"):
-            trace = self._trace(page, strips, letters)
+            trace = self._trace(page, strips, text_mask)
             strips = shift_to_pen(strips, trace.confidence, page.origin_mm[0], page.px_per_mm[0], BEYOND_MM)
             for settle in (settle_avr, settle_slant, settle_rhythm):
                 strips = settle(page, strips, trace)
         with clock("signal"):
-            scales = scales_by(fast_odds(heights_mm(page, strips, trace), page.px_per_mm[0]))
-            assert look.naming is not None
-            seen = replace(look, grid=grid, naming=replace(look.naming, strips=strips))
+            scales = scales_by(speed_log_odds(heights_mm(page, strips, trace), page.px_per_mm[0]))
+            assert candidate.naming is not None
+            seen = replace(candidate, grid=grid, naming=replace(candidate.naming, strips=strips))
             record, residual, features = self._record(photo, page, seen, trace, scales, options)
         clock.ms["total"] = sum(clock.ms.values())
         record = replace(record, timings_ms={step: round(ms, 1) for step, ms in clock.ms.items()})
-        return Reading(record, look.alignment, grid, look.marks, page, strips, trace, residual, features)
+        return Reading(record, candidate.alignment, grid, candidate.heatmaps, page, strips, trace, residual, features)
 
-    def _told(
-        self, photo: Photo, look: PageCandidate, options: ReadOptions
+    def _page_and_scales(
+        self, photo: Photo, candidate: PageCandidate, options: ReadOptions
     ) -> tuple[RectifiedPage, Callable[[float], Scales]]:
-        """The flat page and its scales; where nothing tells them, print is sought farther from the rows."""
-        said = self._printed(photo, look, options)
-        page, scales_by = self._scaled(photo, look, said, options)
-        wider = self._find.wider(photo, look) if scales_by(0.0).assumed else None
-        if wider is not None:
-            more = self._printed(photo, wider, options)
-            page, scales_by = self._scaled(photo, look, more | told_alone(said), options)
+        """Resample the flat page and read its scales; where one is not found, print is sought farther from the rows."""
+        printed = self._printed(photo, candidate, options)
+        page, scales_by = self._scaled(photo, candidate, printed, options)
+        margins = self._find.search_margins(photo, candidate) if scales_by(0.0).assumed else None
+        if margins is not None:
+            more = self._printed(photo, margins, options)
+            page, scales_by = self._scaled(photo, candidate, more | read_by_print(printed), options)
         return page, scales_by
 
-    def _printed(self, photo: Photo, look: PageCandidate, options: ReadOptions) -> dict[str, float]:
-        """What `Caption` reads, nothing where scales are given. It takes the flat page's room, which is void after."""
-        return {} if given_scales(options) is not None else self._caption(photo, look.grid, look.marks.label)
+    def _printed(self, photo: Photo, candidate: PageCandidate, options: ReadOptions) -> dict[str, float]:
+        """Read the calibration text, unless scales are given. The buffer of the flat page is overwritten."""
+        if given_scales(options) is not None:
+            return {}
+        return self._caption(photo, candidate.grid, candidate.heatmaps.label)
 
     def _scaled(
-        self, photo: Photo, look: PageCandidate, printed: dict[str, float], options: ReadOptions
+        self, photo: Photo, candidate: PageCandidate, printed: dict[str, float], options: ReadOptions
     ) -> tuple[RectifiedPage, Callable[[float], Scales]]:
-        """The flat page, and its scales if that is printed."""
-        assert look.naming is not None and look.refined is not None
-        grid, strips, _ = look.refined
+        """Resample the flat page, and read its scales from the printed text and the page."""
+        assert candidate.naming is not None and candidate.refined is not None
+        grid, strips, _ = candidate.refined
         page = self._rectify.flatten_rows(photo, grid, strips)
-        return page, self._scales(printed, look.marks, look.naming, page, strips, options)
+        return page, self._scales(printed, candidate.heatmaps, candidate.naming, page, strips, options)
 
     def _decoded(self, source: Source, options: ReadOptions) -> Photo:
         """The photo, decoded where the pixel work is done if that can be."""
@@ -245,13 +247,13 @@ class Digitizer(Closeable):
         self,
         photo: Photo,
         page: RectifiedPage,
-        look: PageCandidate,
+        candidate: PageCandidate,
         trace: TraceMap,
         scales: Scales,
         options: ReadOptions,
     ) -> tuple[EcgRecord, float, Array]:
         """The record, the `limb_residual` and the features of its quality."""
-        naming = look.naming
+        naming = candidate.naming
         assert naming is not None
         speed, gain = scales.speed_mm_per_s, scales.gain_mm_per_mv
         signal, sure, residual = assemble(
@@ -266,12 +268,12 @@ class Digitizer(Closeable):
                 hint="Take a sharper photo of the whole page, closer and without glare.",
             )
         evidence = Evidence(
-            look.alignment, look.grid, page, naming, trace, scales,
-            lost_shares(signal, naming.strips, leads=naming.leads, speed=speed, fs=options.fs),
+            candidate.alignment, candidate.grid, page, naming, trace, scales,
+            missing_fractions(signal, naming.strips, leads=naming.leads, speed=speed, fs=options.fs),
         )  # fmt: skip
         features = lead_features(evidence, naming.leads)
-        if self._calibration.foreignness(features) > self._calibration.most_foreign:
-            raise reject_foreign(features, photo.source)
+        if self._calibration.non_ecg_score(features) > self._calibration.most_non_ecg:
+            raise reject_non_ecg(features, photo.source)
         snr_db = self._calibration.snr_db(features).astype(np.float32)
         quality = quality_of(snr_db).astype(np.float32)
         seen_quality = quality_of(self._calibration.seen_snr_db(features))

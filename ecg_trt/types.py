@@ -1,7 +1,7 @@
 """What flows from the photo to the record.
 
 Frames: *photo px* are pixels of the upright photo; *page mm* are millimetres on the paper as its own grid counts
-them (5 mm a large box), x to the right, y down, with the origin at the first lattice node of the `GridWarp`;
+them (5 mm a large box), x to the right, y down, with the origin at the first grid intersection of the `GridWarp`;
 *page px* are pixels of the `RectifiedPage`. Points are (x, y), shapes are (H, W), pixel centres lie at integers.
 """
 
@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+_Number = TypeVar("_Number", float, Array)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class PageAlignment:
-    """Where the page lies in the photo, to first order.
+    """Location of the page in the photo, to first order.
 
     Attributes:
         page_from_photo: (3, 3) float64 homography, photo px to mm on the flattened page (origin at the top left of
@@ -60,11 +61,13 @@ class PageAlignment:
 
 @dataclass(frozen=True, slots=True)
 class GridWarp:
-    """The paper's 5 mm lattice in the photo.
+    """The paper's 5 mm grid in the photo.
+
+    A node is an intersection of two grid lines.
 
     Attributes:
         node_xy: (rows, cols, 2) float32, photo px, NaN = missing. Node (r, c) is at (c, r) * mm_per_cell page mm.
-        mm_per_cell: spacing of the lattice, mm.
+        mm_per_cell: spacing of the grid, mm.
         residual_px: RMS distance of the measured nodes from the fitted surface, photo px.
         measured: (rows, cols) bool, nodes that were seen and not filled in.
     """
@@ -76,7 +79,7 @@ class GridWarp:
 
     @property
     def is_seen(self) -> bool:
-        """Whether any node was; where none was, the lattice is no more than the homography that was assumed."""
+        """True if any node was measured; else the grid is no more than the homography that was assumed."""
         return bool(self.measured.any())
 
 
@@ -150,18 +153,30 @@ class RectifiedPage:
     seen: Array
     photo_px_per_mm: float
 
-    def x_mm(self, column: Array) -> Array:
-        """Page mm of columns."""
+    def x_mm(self, column: _Number) -> _Number:
+        """Convert columns, page px, to page mm."""
         return column / self.px_per_mm[0] + self.origin_mm[0]
 
-    def y_mm(self, row: Array) -> Array:
-        """Page mm of rows."""
+    def y_mm(self, row: _Number) -> _Number:
+        """Convert rows, page px, to page mm."""
         return row / self.px_per_mm[1] + self.origin_mm[1]
+
+    def column(self, x_mm: _Number) -> _Number:
+        """Convert page mm to columns, page px, not rounded; the inverse of `x_mm`."""
+        return (x_mm - self.origin_mm[0]) * self.px_per_mm[0]
+
+    def row(self, y_mm: _Number) -> _Number:
+        """Convert page mm to rows, page px, not rounded; the inverse of `y_mm`."""
+        return (y_mm - self.origin_mm[1]) * self.px_per_mm[1]
+
+    def columns_between(self, x_mm: tuple[float, float]) -> tuple[int, int]:
+        """Convert a span, page mm, to its first and last column, page px, rounded; they may lie outside the page."""
+        return round(self.column(x_mm[0])), round(self.column(x_mm[1]))
 
 
 @dataclass(frozen=True, slots=True)
 class TraceMap:
-    """Where the pen was.
+    """Rows of the pen on the flat page.
 
     Attributes:
         ridge_row: (strips, W) float32, row of the trace in page px, sub-pixel, NaN where there is none.

@@ -32,27 +32,34 @@ from ecg_trt.weights import FOLDER
 
 log = logging.getLogger("train.calibrate_quality")
 SEED = 30_000_000  # neither training's nor a benchmark's
-_HARDLY_LOST = 0.02  # share of a lead that counts as whole
-_MISREAD_DB = 5.0  # pages below it were read at a wrong scale, under wrong names, or not at all
+_HARDLY_MISSING = 0.02  # share of a lead that counts as whole
+_GROSS_ERROR_DB = 5.0  # pages below it were read at a wrong scale, under wrong names, or not at all
 _RANGE_DB = (-5.0, 30.0)
-_FOREIGN_SHARE = 0.05  # of all readings; in the fit they are many more
+_NON_ECG_SHARE = 0.05  # of all readings; in the fit they are many more
 _CUTS = (0.02, 0.04, 0.06, 0.09, *np.linspace(0.12, 1, 12)[:-1])  # of the predictions: few are bad, and matter
 _FOLDS = 8
 _SAVE_EVERY, _CUT_EVERY = 20, 10
 # Sign of each feature's weight: 1 up, -1 down, 0 either. Known signs need not be learned from few pages.
 # Waves that are too wide or too high speak against a speed or a gain only where that was assumed.
-_SNR = {"unsure": -1, "unsure_steep": -1, "unseen": -1, "height": 1, "fineness": -1, "contradiction": -1,
-        "page_unsure_steep": -1, "page_unseen": -1, "laws": -1, "repeats": -1, "lattice_off": -1, "lattice_known": 1,
-        "lattice_share": 1, "resolution": 1, "align_off": -1, "strips": 1, "together": 1}  # fmt: skip
-_MISREAD = {"unsure": 1, "unsure_steep": 1, "contradiction": 1, "laws": 1, "laws_known": 0, "repeats": 1,
-            "lattice_off": 1, "lattice_known": -1, "lattice_share": -1, "names": -1, "nameless": 1, "layout": -1,
-            "missing": 1, "strips": -1, "rows": 0, "odd_length": 1, "speed_assumed": 1, "gain_assumed": 1,
-            "scales_disputed": 1, "fineness_if_assumed": 0, "height_if_assumed": 0, "together": -1, "spiky": 0,
-            "align_share": -1}  # fmt: skip
-_FOREIGN = {"page_unsure": 1, "page_unsure_steep": 1, "page_unseen": 1, "page_height": 0, "page_fineness": 0,
-            "lattice_known": -1, "lattice_share": -1, "names": -1, "layout": -1, "missing": 1, "strips": -1,
-            "odd_length": 1, "together": -1, "spiky": -1, "laws": 1, "align_off": 1, "align_share": -1,
-            "regular": -1}  # fmt: skip
+_SNR = {
+    "uncertainty": -1, "uncertainty_steep": -1, "unseen": -1, "height": 1, "slope_height_ratio": -1,
+    "limb_residual": -1, "page_uncertainty_steep": -1, "page_unseen": -1, "page_limb_residual": -1, "repeats": -1,
+    "grid_off": -1, "grid_known": 1, "grid_share": 1, "resolution": 1, "align_off": -1, "strips": 1,
+    "synchrony": 1,
+}  # fmt: skip
+_GROSS_ERROR = {
+    "uncertainty": 1, "uncertainty_steep": 1, "limb_residual": 1, "page_limb_residual": 1,
+    "page_limb_residual_known": 0, "repeats": 1, "grid_off": 1, "grid_known": -1, "grid_share": -1, "names": -1,
+    "nameless": 1, "layout": -1, "missing": 1, "strips": -1, "rows": 0, "odd_length": 1, "speed_assumed": 1,
+    "gain_assumed": 1, "scales_disputed": 1, "slope_height_ratio_if_assumed": 0, "height_if_assumed": 0,
+    "synchrony": -1, "slope_concentration": 0, "align_share": -1,
+}  # fmt: skip
+_NON_ECG = {
+    "page_uncertainty": 1, "page_uncertainty_steep": 1, "page_unseen": 1, "page_height": 0,
+    "page_slope_height_ratio": 0, "grid_known": -1, "grid_share": -1, "names": -1, "layout": -1, "missing": 1,
+    "strips": -1, "odd_length": 1, "synchrony": -1, "slope_concentration": -1, "page_limb_residual": 1,
+    "align_off": 1, "align_share": -1, "regular": -1,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +70,14 @@ class Readings:
         features: (n, 12, F), NaN for leads that are not printed, and for pictures that were not answered.
         signal: (n, 12) power of the truth, mV^2, NaN for pictures without one.
         noise: (n, 12) power of the error.
-        foreign: (n,) bool, non-ECG pictures to be rejected.
+        non_ecg: (n,) bool, non-ECG pictures to be rejected.
         name: (n,) of each picture.
     """
 
     features: Array
     signal: Array
     noise: Array
-    foreign: Array
+    non_ecg: Array
     name: Array
 
     @property
@@ -80,8 +87,8 @@ class Readings:
 
     @property
     def whole(self) -> Array:
-        """(n, 12) bool, leads of which hardly anything is lost."""
-        return np.asarray(self.features[..., FEATURES.index("lost")] < _HARDLY_LOST)
+        """(n, 12) bool, leads of which hardly anything is missing."""
+        return np.asarray(self.features[..., FEATURES.index("missing_fraction")] < _HARDLY_MISSING)
 
     def page_db(self) -> Array:
         """(n,) SNR of each page's whole leads together, dB, NaN where there are none."""
@@ -216,19 +223,21 @@ def fit(readings: Readings) -> Calibration:
     """The calibration of some readings, its knots still straight."""
     x, y, page, whole = readings.leads()
     page_db = readings.page_db()[page]
-    misread, is_known = page_db < _MISREAD_DB, np.isfinite(page_db)
-    sound, one = whole & ~misread, np.ones(len(y))
+    gross_error, is_known = page_db < _GROSS_ERROR_DB, np.isfinite(page_db)
+    sound, one = whole & ~gross_error, np.ones(len(y))
     known = readings.answered & np.isfinite(readings.features).any((1, 2))
     pages = np.stack([np.nanmean(f, axis=0) for f in readings.features[known]])
-    foreign = readings.foreign[known].astype(float)
-    share = _FOREIGN_SHARE / max(foreign.mean(), 1e-9)
+    non_ecg = readings.non_ecg[known].astype(float)
+    share = _NON_ECG_SHARE / max(non_ecg.mean(), 1e-9)
     return Calibration(
         snr=_fitted(x[sound], y[sound], one[sound], _SNR, 30.0, odds=False),
-        misread=_fitted(x[is_known], misread[is_known].astype(float), one[is_known], _MISREAD, 10.0, odds=True),
-        misread_db=float(y[misread].mean()) if misread.any() else 0.0,
-        foreign=_fitted(pages, foreign, np.where(foreign > 0, share, 1.0), _FOREIGN, 0.3, odds=True),
+        gross_error=_fitted(
+            x[is_known], gross_error[is_known].astype(float), one[is_known], _GROSS_ERROR, 10.0, odds=True
+        ),
+        gross_error_db=float(y[gross_error].mean()) if gross_error.any() else 0.0,
+        non_ecg=_fitted(pages, non_ecg, np.where(non_ecg > 0, share, 1.0), _NON_ECG, 0.3, odds=True),
         knots_db=np.array([_RANGE_DB, _RANGE_DB]),
-        most_foreign=0.5,
+        most_non_ecg=0.5,
     )
 
 
@@ -236,14 +245,14 @@ def held_out(readings: Readings) -> tuple[Array, Array, Array, Array]:
     """Predict each fold from the others: SNR (m,) of leads, true SNR (m,), fold (m,), and non-ECG score (n,) of all."""
     x, y, page, _ = readings.leads()
     folds = np.arange(len(readings.name)) % _FOLDS
-    raw, foreign = np.zeros(len(y)), np.ones(len(readings.name))
+    raw, non_ecg = np.zeros(len(y)), np.ones(len(readings.name))
     for fold in range(_FOLDS):
         test = folds == fold
         model = fit(Readings(*(getattr(readings, name)[~test] for name in Readings.__slots__)))
         raw[test[page]] = model.raw_snr_db(x[test[page]])
         for k in np.flatnonzero(test):
-            foreign[k] = model.foreignness(readings.features[k])
-    return raw, y, folds[page], foreign
+            non_ecg[k] = model.non_ecg_score(readings.features[k])
+    return raw, y, folds[page], non_ecg
 
 
 def straightened(raw: Array, y: Array, fold: Array) -> Array:
@@ -276,27 +285,27 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     readings = (_readings(_load(args.features)) if args.fit_only else
                 collect(args.features, args.pages, args.negatives, args.seed, args.threads))  # fmt: skip
-    raw, y, fold, foreign = held_out(readings)
+    raw, y, fold, non_ecg = held_out(readings)
     calibration = replace(fit(readings), knots_db=knots(raw, y))
-    report(readings, straightened(raw, y, fold), y, foreign, calibration.most_foreign)
-    content = {**as_dict(calibration), "pages": int((~readings.foreign).sum()), "networks": reading_weights()}
+    report(readings, straightened(raw, y, fold), y, non_ecg, calibration.most_non_ecg)
+    content = {**as_dict(calibration), "pages": int((~readings.non_ecg).sum()), "networks": reading_weights()}
     args.out.write_text(json.dumps(content, indent=1) + "\n")
     log.info("written: %s", args.out)
 
 
-def report(readings: Readings, predicted: Array, y: Array, foreign: Array, most: float) -> None:
+def report(readings: Readings, predicted: Array, y: Array, non_ecg: Array, most: float) -> None:
     """Log how well pages that were left out of the fit are predicted."""
-    log.info("%d pages answered of %d; %d leads", (readings.answered & ~readings.foreign).sum(),
-             (~readings.foreign).sum(), len(y))  # fmt: skip
+    log.info("%d pages answered of %d; %d leads", (readings.answered & ~readings.non_ecg).sum(),
+             (~readings.non_ecg).sum(), len(y))  # fmt: skip
     for low in range(-5, 30, 5):
         mine = (predicted >= low) & (predicted < low + 5)
         if mine.any():
             log.info("predicted %3d to %3d dB: %4d leads, mean %5.1f, true %5.1f", low, low + 5, mine.sum(),
                      predicted[mine].mean(), y[mine].mean())  # fmt: skip
-    good = ~readings.foreign & (readings.page_db() > _MISREAD_DB)
+    good = ~readings.non_ecg & (readings.page_db() > _GROSS_ERROR_DB)
     log.info("rejected: %d of %d pages read above 5 dB; accepted: %d of %d pictures without an ECG",
-             (foreign[good] > most).sum(), good.sum(), (foreign[readings.foreign] <= most).sum(),
-             readings.foreign.sum())  # fmt: skip
+             (non_ecg[good] > most).sum(), good.sum(), (non_ecg[readings.non_ecg] <= most).sum(),
+             readings.non_ecg.sum())  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Pure functions on arrays: homographies, the paper's lattice, ridges and signals."""
+"""Pure functions on arrays: homographies, the paper's grid, heatmaps and ridges."""

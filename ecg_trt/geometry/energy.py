@@ -15,7 +15,9 @@ Offset = tuple[int, int]
 
 
 class GridEnergy:
-    """E(u) = sum over operators and cells of weight * (sum_j coef_j u[cell + offset_j] - target)^2.
+    """Quadratic energy of a field u on a regular grid.
+
+    E(u) = sum over operators and cells of weight * (sum_j coef_j u[cell + offset_j] - target)^2.
 
     Args:
         rows: of the grid.
@@ -25,7 +27,7 @@ class GridEnergy:
     """
 
     def __init__(self, rows: int, cols: int, *, reach: int, channels: int = 2) -> None:
-        self._swap = cols > rows  # the shorter side runs fastest: the narrower band
+        self._swap = cols > rows  # The shorter side runs fastest, which makes the matrix's band narrow.
         outer, inner = (cols, rows) if self._swap else (rows, cols)
         self._shape, self._inner = (outer, inner), inner
         band = max(reach * inner, inner + 1) if outer > 1 else reach
@@ -39,7 +41,7 @@ class GridEnergy:
         weight: Array | float,
         target: Array | None = None,
     ) -> None:
-        """Adds one operator.
+        """Add one operator.
 
         Args:
             offsets: (row, col) of each term, none negative.
@@ -61,11 +63,11 @@ class GridEnergy:
                 self._rhs[here] += (a * w)[..., None] * t
             for q, b in zip(places, coefs, strict=True):
                 lag = (q[0] - p[0]) * self._inner + q[1] - p[1]
-                if lag >= 0:  # the matrix is symmetric: its lower half is enough
+                if lag >= 0:  # The matrix is symmetric, so that its lower half is enough.
                     self._bands[lag][here] += a * b * w
 
     def minimise(self) -> Array:
-        """(rows, cols, channels) float64, the u of least energy; the energy must fix every cell."""
+        """Solve for the u of least energy, (rows, cols, channels) float64; the energy must fix every cell."""
         from scipy.linalg import solveh_banded
 
         bands = self._bands.reshape(len(self._bands), -1)
@@ -75,13 +77,13 @@ class GridEnergy:
 
 
 def add_bending(energy: GridEnergy, weight: float) -> None:
-    """Adds weight * (u_xx^2 + 2 u_xy^2 + u_yy^2), the thin plate's energy."""
+    """Add weight * (u_xx^2 + 2 u_xy^2 + u_yy^2), the thin plate's energy."""
     energy.add([(0, 0), (0, 1), (0, 2)], [1.0, -2.0, 1.0], weight)
     energy.add([(0, 0), (1, 0), (2, 0)], [1.0, -2.0, 1.0], weight)
     energy.add([(0, 0), (0, 1), (1, 0), (1, 1)], [1.0, -1.0, -1.0, 1.0], 2.0 * weight)
 
 
 def add_stretch(energy: GridEnergy, weight: float) -> None:
-    """Adds weight * (u_x^2 + u_y^2), the membrane's energy."""
+    """Add weight * (u_x^2 + u_y^2), the membrane's energy."""
     energy.add([(0, 0), (0, 1)], [-1.0, 1.0], weight)
     energy.add([(0, 0), (1, 0)], [-1.0, 1.0], weight)

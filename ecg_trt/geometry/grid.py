@@ -1,6 +1,7 @@
-"""The paper's lattice: walked, cleaned, completed, and spread to every pixel of the flat page.
+"""Maps from the pixels of the flat page to the photo, interpolated between the intersections of the paper's grid.
 
-Page mm and lattice agree by (col, row) * mm_per_cell; page px (x, y) lies at origin_mm + (x, y) / px_per_mm.
+The intersection (col, row), a node, lies at (col, row) * mm_per_cell page mm; page px (x, y) lies at
+origin_mm + (x, y) / px_per_mm.
 """
 
 from __future__ import annotations
@@ -10,33 +11,33 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecg_trt.errors import OptionError, PageError
+from ecg_trt.geometry.indexing import GridIndex, grid_array, index_grid
 from ecg_trt.geometry.surface import fill_holes, fit_surface
-from ecg_trt.geometry.walk import LatticeWalk, lattice_to_array, walk_lattice
 from ecg_trt.types import Array
 
 __all__ = [
     "AxisTaps",
-    "LatticeTaps",
-    "LatticeWalk",
+    "GridIndex",
+    "GridTaps",
     "axis_taps",
     "dense_map",
     "fill_holes",
     "fit_surface",
-    "lattice_taps",
-    "lattice_to_array",
-    "walk_lattice",
+    "grid_array",
+    "grid_taps",
+    "index_grid",
 ]
-_SLACK = 1e-6  # of a cell, by which a page's rim may lie beyond the lattice
+_SLACK = 1e-6  # Cells by which the rim of a page may lie beyond the grid; it absorbs rounding errors.
 
 
 @dataclass(frozen=True, slots=True)
 class AxisTaps:
-    """Which nodes make each pixel of one axis of the page, and with what weights.
+    """Nodes and weights from which each pixel along one axis of the page is interpolated.
 
     Attributes:
         first: (m,) int32, the first of four nodes that follow one another.
         weight: (m, 4) float64; 0 for nodes that do not exist, where an axis has fewer than four.
-        cell: (m,) int32, the cell in which the pixel lies, -1 outside the lattice.
+        cell: (m,) int32, the cell in which the pixel lies, -1 outside the grid.
     """
 
     first: Array
@@ -45,14 +46,16 @@ class AxisTaps:
 
 
 @dataclass(frozen=True, slots=True)
-class LatticeTaps:
-    """A lattice laid out for the page's pixels: node_xy[y.first + i, x.first + j] with y.weight[i] * x.weight[j].
+class GridTaps:
+    """Separable interpolation of a page's pixels from the nodes of its grid.
+
+    A pixel's photo position is the sum of y.weight[i] * x.weight[j] * node_xy[y.first + i, x.first + j].
 
     Attributes:
         node_xy: (rows, cols, 2) float64 photo px, none missing.
         blank: (rows - 1, cols - 1) bool, cells that had a missing corner.
-        x: for each column of the page.
-        y: for each row.
+        x: taps of each column of the page.
+        y: taps of each row of the page.
     """
 
     node_xy: Array
@@ -61,7 +64,7 @@ class LatticeTaps:
     y: AxisTaps
 
     def places(self, rows: Array, columns: Array) -> Array:
-        """(len(rows), len(columns), 2) float32 photo px of some of the page's pixels, NaN where there is no lattice."""
+        """Map some rows and columns of the page: (rows, columns, 2) float32 photo px, NaN outside the grid."""
         n, m = self.node_xy.shape[:2]
         along = self.node_xy.transpose(0, 2, 1) @ _matrix(self.x.first[columns], self.x.weight[columns], m).T
         flat = _matrix(self.y.first[rows], self.y.weight[rows], n) @ along.reshape(n, -1)
@@ -69,7 +72,7 @@ class LatticeTaps:
         return self._blanked(out, self.y.cell[rows], self.x.cell[columns])
 
     def blanked(self, out: Array) -> Array:
-        """The map of all of the page's pixels (H, W, 2), with NaN written where there is no lattice."""
+        """Write NaN into a map (H, W, 2) of all of the page's pixels where there is no grid, and return it."""
         return self._blanked(out, self.y.cell, self.x.cell)
 
     def _blanked(self, out: Array, row: Array, column: Array) -> Array:
@@ -81,12 +84,12 @@ class LatticeTaps:
 
 
 def axis_taps(at: Array, n: int) -> AxisTaps:
-    """Bicubic interpolation (Keys, 1981, a = -1/2) along one axis.
+    """Compute the taps of bicubic interpolation (Keys, 1981, a = -1/2) along one axis.
 
     Args:
         at: (m,) positions, in nodes.
-        n: number of nodes, 2 or more. One beyond each end is continued from the three next to it (two, where there
-            are no more).
+        n: number of nodes, 2 or more. The node that is missing beyond each end is extrapolated from the three next
+            to it, or from two where there are no more.
     """
     cell = np.clip(np.floor(at), 0, n - 2).astype(np.int32)
     t = np.asarray(at - cell)[:, None]
@@ -107,7 +110,7 @@ def axis_taps(at: Array, n: int) -> AxisTaps:
 
 
 def _rim_weights(cell: Array, first: Array, wide: Array, n: int) -> Array:
-    """(m, 4) weights of pixels beside whose cell there is no node on one side at least."""
+    """Weights (m, 4) of pixels whose cell lacks a neighbouring node on at least one side."""
     ghost = np.array([3.0, -3.0, 1.0]) if n > 2 else np.array([2.0, -1.0])
     weight = np.zeros((len(cell), 4))
     every = np.arange(len(cell))
@@ -129,26 +132,26 @@ def dense_map(
     px_per_mm: tuple[float, float],
     out_hw: tuple[int, int],
 ) -> Array:
-    """Photo position of every page pixel.
+    """Map every page pixel to its photo position.
 
-    The page's axes are the lattice's, so the bicubic interpolation (Keys, 1981, a = -1/2, which keeps
+    The page's axes are the grid's, so the bicubic interpolation (Keys, 1981, a = -1/2, which keeps
     quadratics) separates into two small matrices, and the whole map is two matrix products. At the rim the
     surface is continued as a quadratic. (`cv2.remap` would round each coordinate to 1/32 of a cell.)
 
     Args:
         node_xy: (rows, cols, 2) photo px, NaN = missing, at least 2 x 2.
-        mm_per_cell: spacing of the lattice, mm.
+        mm_per_cell: spacing of the grid, mm.
         origin_mm: page mm of page pixel (0, 0).
         px_per_mm: (x, y) of the page.
         out_hw: (height, width) of the page, px.
 
     Returns:
-        (H, W, 2) float32 photo px; NaN outside the lattice and in cells with a missing corner.
+        (H, W, 2) float32 photo px; NaN outside the grid and in cells with a missing corner.
 
     Raises:
         OptionError: fewer than 2 x 2 nodes, or sizes that are not positive.
     """
-    taps = lattice_taps(node_xy, mm_per_cell, origin_mm, px_per_mm, out_hw)
+    taps = grid_taps(node_xy, mm_per_cell, origin_mm, px_per_mm, out_hw)
     nodes, (height, width) = taps.node_xy, out_hw
     rows, cols = nodes.shape[:2]
     along = nodes.transpose(0, 2, 1) @ _matrix(taps.x.first, taps.x.weight, cols).T
@@ -157,14 +160,14 @@ def dense_map(
     return taps.blanked(out.reshape(height, width, 2))
 
 
-def lattice_taps(
+def grid_taps(
     node_xy: Array,
     mm_per_cell: float,
     origin_mm: tuple[float, float],
     px_per_mm: tuple[float, float],
     out_hw: tuple[int, int],
-) -> LatticeTaps:
-    """What `dense_map` computes with; arguments and errors are its."""
+) -> GridTaps:
+    """Compute the taps of `dense_map`; arguments and errors are the same."""
     nodes = np.asarray(node_xy, np.float64)
     if nodes.ndim != 3 or nodes.shape[2] != 2 or min(nodes.shape[:2]) < 2:
         raise _bad("The page cannot be mapped", f"nodes of shape {nodes.shape}", "(rows, cols, 2), at least 2 x 2")
@@ -182,15 +185,15 @@ def lattice_taps(
     elif missing.any():
         nodes = _stand_ins(nodes, missing)
     blank = missing[:-1, :-1] | missing[1:, :-1] | missing[:-1, 1:] | missing[1:, 1:]
-    return LatticeTaps(nodes, blank, axis_taps(col, nodes.shape[1]), axis_taps(row, nodes.shape[0]))
+    return GridTaps(nodes, blank, axis_taps(col, nodes.shape[1]), axis_taps(row, nodes.shape[0]))
 
 
 def _bad(what: str, got: str, expected: str) -> OptionError:
-    return OptionError(what, got=got, expected=expected, hint="Check the lattice and the page's scale.")
+    return OptionError(what, got=got, expected=expected, hint="Check the grid and the page's scale.")
 
 
 def _stand_ins(nodes: Array, missing: Array) -> Array:
-    """Values for missing nodes, so that the cells beside a hole can be bent; their own are blanked later."""
+    """Fill missing nodes, so that cells beside a hole can be interpolated; the cells of the hole are blanked later."""
     try:
         return fill_holes(nodes).astype(np.float64)
     except PageError:
@@ -198,14 +201,14 @@ def _stand_ins(nodes: Array, missing: Array) -> Array:
 
 
 def _matrix(first: Array, weight: Array, n: int) -> Array:
-    """(m, n) weights of all nodes."""
+    """Expand taps to a dense matrix (m, n) with the weight of every node."""
     out = np.zeros((len(first), n + 3))
     np.put_along_axis(out, first[:, None] + np.arange(4), weight, axis=1)
     return out[:, :n]
 
 
 def _columns(weights: Array, lines: Array, first: Array) -> Array:
-    """Weights (H, n) @ lines (n, W), rows with the same taps at a time, since most weights are zero."""
+    """Multiply weights (H, n) by lines (n, W), taking rows with the same taps together, as most weights are zero."""
     out = np.empty((len(weights), lines.shape[1]), np.float32)
     ends = np.append(np.flatnonzero(np.diff(first)) + 1, len(first))
     start = 0

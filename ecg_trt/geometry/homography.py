@@ -1,4 +1,4 @@
-"""Plane to plane: homographies, letterboxes and their derivatives.
+"""Homographies between planes, letterboxes and their derivatives.
 
 A matrix is named `dst_from_src` and acts on column vectors (x, y, 1). Pixel centres lie at integers; a
 scaling keeps the corners of the picture, not the centres of its corner pixels, in place:
@@ -15,8 +15,8 @@ from ecg_trt.errors import OptionError, PageError
 from ecg_trt.types import Array, GridWarp
 
 _SAMPLES_PER_ROUND = 256
-_AT_ONCE = 16  # candidates whose errors are computed together, so that they stay in the cache
-_SOME_POINTS = 8  # every how many points candidates are judged by at first
+_AT_ONCE = 16  # Candidates whose errors are computed together; their arrays then stay in the processor's cache.
+_SOME_POINTS = 8  # Candidates are first scored on every eighth point.
 _MAX_ROUNDS = 8
 _CONFIDENCE = 0.9999
 _TRIPLES = np.array([(0, 1, 2), (0, 1, 3), (0, 2, 3), (1, 2, 3)])
@@ -38,7 +38,7 @@ class HomographyFit:
 
 
 def apply_homography(dst_from_src: Array, xy: Array) -> Array:
-    """Maps points through a homography.
+    """Map points through a homography.
 
     Args:
         dst_from_src: (3, 3).
@@ -73,7 +73,7 @@ def jacobian(dst_from_src: Array, xy: Array) -> Array:
 
 
 def turn_about(angle_rad: float, centre_xy: tuple[float, float]) -> Array:
-    """(3, 3) rotation about a point; a positive angle turns x towards y."""
+    """Build the rotation (3, 3) about a point; a positive angle turns x towards y."""
     c, s = np.cos(angle_rad), np.sin(angle_rad)
     x, y = centre_xy
     return np.array([[c, -s, x - c * x + s * y], [s, c, y - s * x - c * y], [0.0, 0.0, 1.0]])
@@ -105,7 +105,7 @@ def letterbox(src_hw: tuple[int, int], dst_hw: tuple[int, int]) -> Array:
 
 
 def grid_homography(grid: GridWarp) -> Array:
-    """(3, 3) page mm from photo px of a lattice that is no more than a homography."""
+    """Recover the homography (3, 3) from photo px to page mm of a grid that is exactly one."""
     rows, cols = grid.node_xy.shape[:2]
     corners = [(0, 0), (0, cols - 1), (rows - 1, 0), (rows - 1, cols - 1)]
     photo = np.array([grid.node_xy[c] for c in corners], np.float64)
@@ -116,7 +116,7 @@ def grid_homography(grid: GridWarp) -> Array:
 def fit_homography(
     src_xy: Array, dst_xy: Array, *, threshold: float, weights: Array | None = None, seed: int = 0
 ) -> HomographyFit:
-    """Fits a homography to matches of which some are wrong.
+    """Fit a homography to matches of which some are wrong.
 
     Samples of four are drawn with a seeded generator and judged by the truncated squared error (MSAC: Torr
     and Zisserman, 2000); the best one is refined on its inliers by weighted, normalised DLT (Hartley, 1997)
@@ -192,14 +192,14 @@ def _normalise(xy: Array) -> tuple[Array, Array]:
 
 
 def _double_areas(xy: Array) -> Array:
-    """(M, 4) signed double areas of the four triangles of each sample (M, 4, 2)."""
+    """Signed double areas (M, 4) of the four triangles of each sample (M, 4, 2)."""
     p = xy[:, _TRIPLES]
     u, v = p[:, :, 1] - p[:, :, 0], p[:, :, 2] - p[:, :, 0]
     return np.asarray(u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0])
 
 
 def _equations(src: Array, dst: Array) -> Array:
-    """(..., 2 N, 9) DLT equations of (..., N, 2) matches."""
+    """DLT equations (..., 2 N, 9) of matches (..., N, 2)."""
     x, y = src[..., 0], src[..., 1]
     u, v = dst[..., 0], dst[..., 1]
     one, zero = np.ones_like(x), np.zeros_like(x)
@@ -209,7 +209,7 @@ def _equations(src: Array, dst: Array) -> Array:
 
 
 def _four_point(src: Array, dst: Array) -> Array:
-    """(M', 3, 3) homographies of the sound samples among (M, 4, 2)."""
+    """Homographies (M', 3, 3) through the well-conditioned samples among (M, 4, 2)."""
     area_s, area_d = _double_areas(src), _double_areas(dst)
     # A view from one side of the plane keeps or flips the sense of all triangles together.
     same_side = np.abs(np.sign(area_s * area_d).sum(1)) == 4
@@ -217,13 +217,13 @@ def _four_point(src: Array, dst: Array) -> Array:
     rows = _equations(src[sound], dst[sound])
     try:
         solved = np.linalg.solve(rows[..., :8], -rows[..., 8:])[..., 0]
-    except np.linalg.LinAlgError:  # h33 = 0 in one of the samples
+    except np.linalg.LinAlgError:  # The last entry of a sample's homography is 0, which this system cannot express.
         return np.zeros((0, 3, 3))
     return np.concatenate([solved, np.ones((len(solved), 1))], axis=1).reshape(-1, 3, 3)
 
 
 def _squared_errors(h: Array, src: Array, dst: Array) -> Array:
-    """(M, N) squared distances in the destination, inf behind the horizon."""
+    """Squared distances (M, N) in the destination, inf behind the horizon."""
     px, py = np.ascontiguousarray(src.T)
     x, y, depth = (a[:, None] * px + b[:, None] * py + c[:, None] for a, b, c in h.transpose(1, 2, 0))
     # Points on both sides of the horizon cannot all be seen: those off the majority's side are no inliers.
@@ -241,19 +241,20 @@ def _squared_errors(h: Array, src: Array, dst: Array) -> Array:
 
 
 def _costs(h: Array, src: Array, dst: Array, trust: Array, limit: float) -> Array:
-    """(M,) weighted sums of the squared errors, each counted up to the limit's square."""
+    """Weighted sums (M,) of the squared errors, each truncated at the square of the limit."""
     few = (h[k : k + _AT_ONCE] for k in range(0, len(h), _AT_ONCE))
-    # Not by BLAS, here and there: its threads take longer to start than a few candidates take.
+    # BLAS is avoided here, because its threads take longer to start than a few candidates take to score.
     return np.concatenate([np.einsum("mn,n->m", np.minimum(_squared_errors(some, src, dst), limit**2), trust)
                            for some in few])  # fmt: skip
 
 
 def _cheapest(h: Array, src: Array, dst: Array, trust: Array, limit: float) -> tuple[float, Array]:
-    """The least cost among homographies (M, 3, 3), and the one that has it."""
+    """Find the homography of least cost among (M, 3, 3): its cost, and the homography."""
     every = slice(None, None, _SOME_POINTS)
     partial = _costs(h, src[every], dst[every], trust[every], limit)
     first = int(partial.argmin())
-    # The whole cost is no less than the part: what costs more on some of the points than another on all is out.
+    # A cost over all points is no less than over some of them. So a candidate that costs more on some points than
+    # another one costs on all points cannot be the best.
     most = float(_costs(h[first : first + 1], src, dst, trust, limit)[0]) + 1e-9 * limit**2 * float(trust.max())
     rest = h[partial <= most]
     cost = _costs(rest, src, dst, trust, limit)
@@ -262,7 +263,7 @@ def _cheapest(h: Array, src: Array, dst: Array, trust: Array, limit: float) -> t
 
 
 def _samples(keys: Array) -> Array:
-    """(M, 4) indices of the least four of each row of keys (M, N) in [0, 1), which are spent."""
+    """Indices (M, 4) of the least four of each row of random keys (M, N) in [0, 1); the keys are overwritten."""
     sample = np.empty((len(keys), 4), np.int64)
     every = np.arange(len(keys))
     for k in range(4):
@@ -290,7 +291,7 @@ def _consensus(src: Array, dst: Array, trust: Array, limit: float, rng: np.rando
 
 
 def _refine(h: Array, src: Array, dst: Array, trust: Array, limit: float) -> tuple[Array, Array]:
-    """Least squares on the inliers until they no longer change: ((3, 3), (N,) bool)."""
+    """Refit by least squares on the inliers until these no longer change: ((3, 3), (N,) bool)."""
     inside = _squared_errors(h[None], src, dst)[0] <= limit**2
     for _ in range(10):
         if inside.sum() < 4:
@@ -298,7 +299,8 @@ def _refine(h: Array, src: Array, dst: Array, trust: Array, limit: float) -> tup
         depth = np.abs(src[inside] @ h[2, :2] + h[2, 2])
         scale = np.sqrt(trust[inside]) / np.maximum(depth, 1e-9)
         rows = _equations(src[inside], dst[inside]) * np.tile(scale, 2)[:, None]
-        _, values, vectors = np.linalg.svd(np.linalg.qr(rows, mode="r"))  # the triangle has the same null space
+        # The triangular factor has the same null space as the equations, and is much smaller.
+        _, values, vectors = np.linalg.svd(np.linalg.qr(rows, mode="r"))
         if values[7] <= 1e-7 * values[0]:
             raise _degenerate(f"{int(inside.sum())} points nearly on one line")
         h = vectors[8].reshape(3, 3)

@@ -1,4 +1,4 @@
-"""Which way ruled paper is ruled."""
+"""Orientation of a printed grid, by its structure tensor."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ import numpy as np
 
 from ecg_trt.types import Array
 
-BLUR_SIGMA, BLUR_TAPS = 1.2, 11  # px; OpenCV takes as many taps for this sigma in float32
-SEEN_REACH = 4  # px around, all of which must be seen
-LIMIT_PERCENT, _LIMIT_TIMES = 80, 4.0  # a table's edge or a letter must not outweigh the ruling
+BLUR_SIGMA, BLUR_TAPS = 1.2, 11  # Pixels; OpenCV takes 11 taps for this sigma in float32.
+SEEN_REACH = 4  # Pixels; a gradient counts only if the photo shows all pixels within this distance.
+# Gradients beyond four times the 80th percentile weigh no more, so that the edge of a table or a letter does not
+# outweigh the grid.
+LIMIT_PERCENT, _LIMIT_TIMES = 80, 4.0
 
 
 def line_angle(grey: Array, seen: Array | None = None) -> tuple[float, float]:
-    """By how much a right-angled ruling is turned.
+    """Measure the angle by which a right-angled grid is rotated.
 
-    The gradients of a ruling point along two directions at right angles; their angle times four is one direction, of
+    The gradients of a grid point along two directions at right angles. Four times their angle is one direction, of
     which the mean, weighted by the squared gradient, is taken.
 
     Args:
         grey: (H, W) uint8.
-        seen: (H, W) bool, what of it to look at; everything if None.
+        seen: (H, W) bool, pixels that the photo shows; all if None.
 
     Returns:
-        The angle in (-pi / 4, pi / 4], x towards y, rad; and the coherence in [0, 1], 1 for a perfect ruling.
+        The angle in (-pi / 4, pi / 4], x towards y, rad; and the coherence in [0, 1], 1 for a perfect grid.
     """
     smooth = cv2.GaussianBlur(grey.astype(np.float32), (BLUR_TAPS, BLUR_TAPS), BLUR_SIGMA)
     gx, gy = cv2.Scharr(smooth, cv2.CV_32F, 1, 0), cv2.Scharr(smooth, cv2.CV_32F, 0, 1)
@@ -38,11 +40,11 @@ def line_angle(grey: Array, seen: Array | None = None) -> tuple[float, float]:
 
 
 def most_power(percentile: float) -> float:
-    """Squared gradient above which it weighs no more, from the `LIMIT_PERCENT`-th percentile."""
+    """Compute the squared gradient above which a gradient weighs no more, from the `LIMIT_PERCENT`-th percentile."""
     return _LIMIT_TIMES * percentile + 1e-6
 
 
 def mean_direction(cosine: float, sine: float, weight: float) -> tuple[float, float]:
-    """Angle and coherence, as `line_angle` returns them, from the sums of the weights and of what they weigh."""
+    """Compute the angle and coherence of `line_angle` from the weighted sums of cosines and sines and the weight."""
     total = complex(cosine, sine) / max(weight, 1.0)
     return float(np.angle(total)) / 4, abs(total)

@@ -1,4 +1,4 @@
-"""From local frames of the paper to positions on the page."""
+"""Integration of local frames of the paper to positions on the page."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from ecg_trt.errors import OptionError
 from ecg_trt.geometry.energy import GridEnergy
 from ecg_trt.types import Array
 
-_FAINT = 1e-6  # weight of edges that only bridge parts of the mask, relative to the mean weight
+_FAINT = 1e-6  # Weight of edges that only connect separate parts of the mask, relative to the mean weight.
 
 
 def integrate_frames(xy: Array, mask: Array, jac: Array, weight: Array) -> Array:
-    """Integrates local derivatives to positions, up to a translation.
+    """Integrate local derivatives to positions, up to a translation.
 
     Between neighbouring cells a and b the page moves by (J_a + J_b) / 2 (xy_b - xy_a), the trapezoidal rule,
     which is exact where the map is quadratic. The positions are the weighted least-squares solution over the
@@ -81,7 +81,7 @@ def _ends(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
 
 
 def _whole_grid(xy: Array, inside: Array) -> Array:
-    """(rows, cols, 2); the cells that were not given continue the regular grid."""
+    """Arrange positions as (rows, cols, 2); cells without one continue the regular grid of the others."""
     rows, cols = inside.shape
     if xy.size == 2 * rows * cols:
         return xy.reshape(rows, cols, 2)
@@ -102,7 +102,7 @@ def _whole_grid(xy: Array, inside: Array) -> Array:
 
 
 def _borrow(frames: Array, inside: Array) -> Array:
-    """Frames with those outside the mask taken from the nearest cell inside."""
+    """Replace frames outside the mask by that of the nearest cell inside."""
     if inside.all():
         return frames
     import cv2

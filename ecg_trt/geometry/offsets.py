@@ -1,6 +1,6 @@
-"""How far the printed lines lie from where the lattice expects them, on the page that was flattened with it.
+"""Offsets of the printed lines from where the grid expects them, measured on the page that it rectified.
 
-A line shows as darkness. Windows along the lines make this far finer than any single crossing.
+A line shows as darkness. Averaging windows along the lines makes this far finer than any single intersection.
 """
 
 from __future__ import annotations
@@ -12,29 +12,31 @@ import numpy as np
 
 from ecg_trt.types import Array, GridWarp
 
-LEAST_BARE = 0.25  # of a window's length that must be free of the pen
-LEAST_SHARE = 0.1  # of it: with less, its darkness is taken for fainter than it is
-LEAST_SPREAD = 1e-4  # of a profile
-PEN_REACH = 3  # px: part of a pen is what has a pen surely that near; farther on, grey lines would be taken for it
-PEN_HALO = 2  # px, around the pen: its blurred rim is neither pen nor paper
-SAMPLE_PX, SAMPLE_ROWS = 7, 5  # every how many pixels and rows the whole page's darkness is judged by
-SAMPLE_STEPS = 32767.0  # of darkness from 0 to 1, in that sample: 16 bits a value are what a GPU sends back
-_REACH_MM = 0.45  # less than half a small box, so that a 1 mm line is never taken for its neighbour
-_WINDOW_MM, _SHORT_WINDOW_MM = 5.0, 4.0  # lengths of line that are averaged
-_PAPER_MM = 4.0  # paper brightness is averaged over this
-_LINE_MM = 0.3  # on either side of where it is expected, a line is looked for when the usual line is judged
-_PEN = (1.3, 1.9)  # times as dark as most lines, in the channel that sees lines least: part of a pen, surely a pen
+LEAST_BARE = 0.25  # Share of a window's length that must be free of the pen for its line to count.
+LEAST_SHARE = 0.1  # Least share by which a window's darkness is divided, so that hardly any paper does not blow it up.
+LEAST_SPREAD = 1e-4  # Least spread of a profile, so that the prominence of a flat one stays finite.
+PEN_REACH = 3  # Pixels from certain pen within which weaker ink is pen, too; farther off it may be a grey line.
+PEN_HALO = 2  # Pixels around the pen that are left out, because its blurred rim is neither pen nor paper.
+SAMPLE_PX, SAMPLE_ROWS = 7, 5  # The darkness of the whole page is sampled at every 7th pixel, and in every 5th row.
+SAMPLE_STEPS = 32767.0  # Steps of darkness from 0 to 1 in that sample, so that a GPU sends back 16 bits a value.
+_REACH_MM = 0.45  # Less than half a small box, so that a 1 mm line is never taken for its neighbour.
+_WINDOW_MM, _SHORT_WINDOW_MM = 5.0, 4.0  # Lengths of line that are averaged.
+_PAPER_MM = 4.0  # Side of the square over which the brightness of the paper is averaged.
+_LINE_MM = 0.3  # A line is sought this far on either side of its expected place when its darkness is estimated.
+# Darkness of weak and of certain pen, as multiples of the median darkness of lines, in the channel that shows the
+# lines least.
+_PEN = (1.3, 1.9)
 
 
 @dataclass(frozen=True, slots=True)
 class LinePlaces:
-    """Where lines should be, and where along them they are measured; mm from the page's pixel (0, 0).
+    """Expected lines and the places along them at which they are measured, in mm from the page's pixel (0, 0).
 
     Attributes:
-        x_mm: (cols,) upright lines.
-        y_mm: (rows,) level lines.
-        at_x_mm: (k,) along level lines.
-        at_y_mm: (l,) along upright lines.
+        x_mm: (cols,) of vertical lines.
+        y_mm: (rows,) of horizontal lines.
+        at_x_mm: (k,) places along horizontal lines.
+        at_y_mm: (l,) places along vertical lines.
         window_mm: length of line that is averaged.
     """
 
@@ -46,9 +48,9 @@ class LinePlaces:
 
     @staticmethod
     def of(grid: GridWarp, origin_mm: tuple[float, float], every: int = 1) -> LinePlaces:
-        """On a page with its pixel (0, 0) at origin_mm: a line is printed at every `every`-th row and column of nodes.
+        """Expect a line at every `every`-th row and column of a grid, on a page with its pixel (0, 0) at origin_mm.
 
-        Lines are measured at all nodes that lie on them, where nodes are dense with shorter windows.
+        Lines are measured at all nodes on them; with shorter windows where nodes are dense.
         """
         x, y = (
             np.arange(n) * grid.mm_per_cell - start
@@ -59,13 +61,14 @@ class LinePlaces:
 
 @dataclass(frozen=True, slots=True)
 class LineOffsets:
-    """Where the page's lines lie, against where they should (`LinePlaces`).
+    """Measured offsets of the page's lines from their `LinePlaces`.
 
     Attributes:
-        x: (l, cols) float64, mm by which upright lines lie too far right.
-        x_prominence: (l, cols) float32, of the line over what is beside it; 0 where it lies outside or is hidden.
-        y: (rows, k) float64, mm by which level lines lie too low.
-        y_prominence: (rows, k) float32.
+        x: (l, cols) float64, mm by which vertical lines lie too far right.
+        x_prominence: (l, cols) float32, height of the line's peak over the rest of its profile, in units of the
+            profile's spread; 0 where the line lies outside the page or is hidden.
+        y: (rows, k) float64, mm by which horizontal lines lie too low.
+        y_prominence: (rows, k) float32, likewise.
     """
 
     x: Array
@@ -76,7 +79,7 @@ class LineOffsets:
 
 @dataclass(frozen=True, slots=True)
 class Profiles:
-    """Across which pixels lines are looked for, and along which: lines upright, along = down.
+    """Windows of pixels in which vertical lines are measured; horizontal ones are measured on the transposed page.
 
     Attributes:
         line_px: (n,) int64, the pixel nearest to where each line should be.
@@ -100,7 +103,7 @@ class Profiles:
 
     @staticmethod
     def both(hw: tuple[int, int], px_per_mm: tuple[float, float], places: LinePlaces) -> tuple[Profiles, Profiles]:
-        """Those of the upright lines, and those of the level lines on the page turned over its diagonal."""
+        """Lay out the profiles of the vertical lines, and of the horizontal lines on the transposed page."""
         sx, sy = px_per_mm
         return (
             Profiles.of(hw, sy, sx, places.x_mm, places.at_y_mm, places.window_mm),
@@ -111,7 +114,10 @@ class Profiles:
     def of(
         hw: tuple[int, int], along: float, across: float, lines_mm: Array, at_mm: Array, window_mm: float
     ) -> Profiles:
-        """Of a page (H, W), lines upright, at `along` and `across` px per mm; mm are counted from pixel 0."""
+        """Lay out the profiles of a page (H, W) of vertical lines, `along` and `across` being px per mm.
+
+        Positions in mm are counted from pixel 0.
+        """
         reach = round(2 * _REACH_MM * across)
         rows = np.round(at_mm * along).astype(int)
         columns = lines_mm * across
@@ -122,29 +128,29 @@ class Profiles:
         return Profiles(whole, columns, rows, reach, window, middle, inside, across)
 
     def offset(self, peak: Array) -> Array:
-        """(m, n) float64 mm of lines whose peaks lie (m, n) px from `line_px`."""
+        """Convert peaks (m, n), px from `line_px`, to offsets (m, n) float64, mm."""
         return np.asarray((peak + self.line_px - self.exact_px) / self.across)
 
 
 def paper_window(px_per_mm: tuple[float, float]) -> tuple[int, int]:
-    """(x, y) px over which the paper's brightness is averaged, odd."""
+    """Size (x, y) of the window over which the brightness of the paper is averaged, odd, px."""
     x, y = (2 * round(_PAPER_MM * s / 2) + 1 for s in px_per_mm)
     return x, y
 
 
 def line_columns(x_mm: Array, px_per_mm: float, width: int) -> tuple[Array, int]:
-    """(k,) columns of the page where upright lines are expected, and px on either side that belong to them."""
+    """Columns (k,) of the page where vertical lines are expected, and px on either side that belong to them."""
     columns = np.round(x_mm * px_per_mm).astype(int)
     return columns[(columns >= 0) & (columns < width)], round(_LINE_MM * px_per_mm)
 
 
 def sampled(dark: Array) -> Array:
-    """Darkness float32 as `thresholds` takes it: int16, -1 to 1 in steps of 1 / `SAMPLE_STEPS`."""
+    """Quantise darkness for `thresholds`: int16, -1 to 1 in steps of 1 / `SAMPLE_STEPS`."""
     return np.asarray(np.rint(dark.clip(-1, 1) * np.float32(SAMPLE_STEPS)).astype(np.int16))
 
 
 def thresholds(dark: Array, darkest: Array) -> tuple[float, float, float]:
-    """What is as dark as darkness counts, and what is part of a pen, and surely a pen.
+    """Compute the darkness at which the 15 % darkest pixels begin, and those of weak and of certain pen.
 
     Args:
         dark: `sampled` darkness, at every `SAMPLE_PX`-th pixel of every `SAMPLE_PX`-th row.
@@ -157,19 +163,19 @@ def thresholds(dark: Array, darkest: Array) -> tuple[float, float, float]:
 
 
 def darkness_range(limit: float) -> tuple[float, float]:
-    """Least and most darkness that counts: neither glare nor a letter must outweigh the lines."""
+    """Range to which darkness is clipped, so that neither glare nor a letter outweighs the lines."""
     return -2 * limit, 2 * limit + 0.02
 
 
 def darkness(image: Array, px_per_mm: tuple[float, float], x_mm: Array) -> tuple[Array, Array]:
-    """How much darker than the paper around, and where there is no pen: both (H, W) float32.
+    """Measure the darkness relative to the paper around, and mask the pen: both (H, W) float32, 0 under the pen.
 
-    Lines are mostly coloured and pens are not: the brightest of the three channels hardly sees a line.
+    Lines are mostly coloured and pens are not: the brightest of the three channels hardly shows a line.
 
     Args:
         image: (H, W, 3) uint8 RGB, the flat page.
         px_per_mm: (x, y).
-        x_mm: where upright lines are expected, mm from pixel 0.
+        x_mm: places where vertical lines are expected, mm from pixel 0.
     """
     size = paper_window(px_per_mm)
 
@@ -187,20 +193,20 @@ def darkness(image: Array, px_per_mm: tuple[float, float], x_mm: Array) -> tuple
 
 
 def _spread(mask: Array, reach: int) -> Array:
-    """(H, W) bool: what has something of a mask within `reach` px along both axes."""
+    """Dilate a mask (H, W) by `reach` px along both axes."""
     return cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8)) > 0
 
 
 def _offsets(dark: Array, bare: Array, at: Profiles) -> tuple[Array, Array]:
-    """Offsets of upright lines.
+    """Measure the offsets of vertical lines.
 
     Args:
-        dark: (H, W), lines upright.
+        dark: (H, W) darkness.
         bare: (H, W), 0 under the pen, else 1.
-        at: where to look.
+        at: windows in which to measure.
 
     Returns:
-        (m, n) mm, and prominence, 0 where the line lies outside.
+        Offsets (m, n), mm, and prominence (m, n), 0 where the line lies outside the page or is hidden.
     """
     reach, window = at.reach, (1, at.window)
     share = cv2.blur(bare, window)
@@ -220,12 +226,12 @@ def _offsets(dark: Array, bare: Array, at: Profiles) -> tuple[Array, Array]:
 
 
 def line_offsets(image: Array, px_per_mm: tuple[float, float], places: LinePlaces) -> LineOffsets:
-    """Measures the printed lines.
+    """Measure the offsets of the printed lines.
 
     Args:
         image: (H, W, 3) uint8 RGB, the flat page or part of it.
         px_per_mm: (x, y) of the page.
-        places: where the lines should be.
+        places: expected lines.
     """
     dark, bare = darkness(image, px_per_mm, places.x_mm)
     upright, level = Profiles.both(dark.shape, px_per_mm, places)

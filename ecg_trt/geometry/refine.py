@@ -1,7 +1,7 @@
-"""A second look at the lattice: the printed lines themselves, on the page that the first look has flattened.
+"""Refinement of the grid by the printed lines themselves, measured on the page that the first grid rectified.
 
-A line that lies where it should has its darkness at a multiple of 5 mm; where it has not, the distance is what the
-first look got wrong there. Windows along the lines make this far finer than any single crossing.
+Where the grid is right, the darkness of a line lies at a multiple of 5 mm; elsewhere, its distance from there is the
+error of the grid. Averaging windows along the lines makes this far finer than any single intersection.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from ecg_trt.geometry.offsets import LineOffsets, LinePlaces, darkness
 from ecg_trt.layout import standard_row_length
 from ecg_trt.types import Array, GridWarp, RectifiedPage, Strip
 
-_LEAST_PROMINENCE = 3.0  # peak over the spread of the profile's rest
-_OUTLIER_MM = 0.2
-_BLUR_NODES = (0.5, 0.7)  # of offsets between nodes, across and along the lines
-_FLAT_MM = 0.025  # median distance from a cubic at which paper still counts as flat
-_OFF_MM = 0.06  # a node that far off it hardly counts
-_ROUGH_MM = 7.5  # lines that lie off a cubic were rounded to whole pixels if those that near lie off elsewhere
-_CUBIC_TERMS = 10
-_FINE_WINDOW_MM = 5.0
-_LEAST_FINE, _LEAST_SEEN = 0.12, 0.5  # of the darkness that must follow the 1 mm lines, and on how much of the page
-_WINDOW_SHARES = (0.125, 0.75, 0.125)  # of neighbouring nodes in a window of one cell, straight lines between nodes
+_LEAST_PROMINENCE = 3.0  # Height of a line's peak, in units of the spread of the rest of its profile.
+_OUTLIER_MM = 0.2  # Distance from the median of its neighbours at which an offset is an outlier.
+_BLUR_NODES = (0.5, 0.7)  # Sigmas, in nodes, of the blur of offsets across and along the lines.
+_FLAT_MM = 0.025  # Median distance from a cubic surface up to which paper counts as flat.
+_OFF_MM = 0.06  # Scale of Cauchy's weight: nodes this far from the cubic count half.
+_ROUGH_MM = 7.5  # Sigma of the average over neighbouring lines, against which single lines count as rounded to pixels.
+_CUBIC_TERMS = 10  # Terms of a polynomial of third degree in two variables.
+_FINE_WINDOW_MM = 5.0  # Side of the window over which the phase of the 1 mm lines is averaged.
+_LEAST_FINE, _LEAST_SEEN = 0.12, 0.5  # Share of the darkness in 1 mm lines, and share of the page on which it is so.
+_WINDOW_SHARES = (0.125, 0.75, 0.125)  # Shares of three neighbouring nodes in the mean over a window of one cell.
 
 
 def _trusted(offset: Array, prominence: Array) -> Array:
-    """(m, n) float32 in 0..1, low for offsets of lines that are hardly seen or disagree with all around.
+    """Weigh offsets (m, n) by 0..1, float32, low for faint lines and for offsets that disagree with their neighbours.
 
-    It changes little by little, so that rounding errors do too.
+    The weight has no steps, so that rounding errors stay small.
     """
     weight = (prominence / _LEAST_PROMINENCE - 0.5).clip(0, 1).astype(np.float32)
     filled = np.where(weight > 0.5, offset, _average(offset, weight, (1.5, 1.5))).astype(np.float32)
@@ -40,21 +40,21 @@ def _trusted(offset: Array, prominence: Array) -> Array:
     return np.asarray(weight * (1.5 - off).clip(0, 1).astype(np.float32))
 
 
-def _settle(offset: Array, prominence: Array) -> tuple[Array, Array]:
-    """Offsets (m, n), those that are not to be trusted taken from neighbours; and which are."""
+def _without_outliers(offset: Array, prominence: Array) -> tuple[Array, Array]:
+    """Replace unreliable offsets (m, n) by the mean of their neighbours; return them and the mask of reliable ones."""
     weight = _trusted(offset, prominence)
     return np.where(weight > 0.5, offset, _average(offset, weight, (1.0, 1.0))), weight > 0.5
 
 
 def _sharpen(offset: Array) -> Array:
-    """Undoes the window's averaging down the lines (m, n), to first order: the paper moves linearly between nodes."""
+    """Undo the window's averaging down the lines (m, n), to first order, for paper that is straight between nodes."""
     padded = np.pad(offset, ((1, 1), (0, 0)), mode="edge")
     a, b, c = _WINDOW_SHARES
     return 2 * offset - (a * padded[:-2] + b * offset + c * padded[2:])
 
 
 def _average(offset: Array, weight: Array, sigma: tuple[float, float]) -> Array:
-    """Weighted Gaussian mean over neighbours (x, y); falls to 0 where nothing was seen."""
+    """Weighted Gaussian mean over neighbours, sigma (x, y); it falls to 0 where all weights are 0."""
     total, share = (
         cv2.GaussianBlur(a.astype(np.float32), (0, 0), sigma[0], sigmaY=sigma[1], borderType=cv2.BORDER_REFLECT)
         for a in (offset * weight, weight)
@@ -63,12 +63,12 @@ def _average(offset: Array, weight: Array, sigma: tuple[float, float]) -> Array:
 
 
 def _lean_on_neighbours(nodes: Array, frame: Array, unseen: Array) -> Array:
-    """Lays what was not seen of a node between its neighbours, which mostly were.
+    """Place the coordinates of a node that were not measured midway between its neighbours.
 
     Args:
         nodes: (rows, cols, 2) photo px.
         frame: (rows, cols, 2, 2) photo px a cell, [component, axis].
-        unseen: (rows, cols, 2) bool, by axis.
+        unseen: (rows, cols, 2) bool, coordinates that were not measured, by axis.
     """
     inverse = np.linalg.inv(frame)
     for _ in range(6):
@@ -79,31 +79,31 @@ def _lean_on_neighbours(nodes: Array, frame: Array, unseen: Array) -> Array:
     return nodes
 
 
-def _moved(grid: GridWarp, move: Array) -> tuple[Array, Array]:
-    """Nodes (rows, cols, 2) photo px, moved by (rows, cols, 2) cells, and their frame, for `_lean_on_neighbours`."""
+def _move_nodes(grid: GridWarp, move: Array) -> tuple[Array, Array]:
+    """Move nodes by (rows, cols, 2) cells; return them, (rows, cols, 2) photo px, and their frame."""
     nodes = grid.node_xy.astype(np.float64)
     frame = np.stack([np.gradient(nodes, axis=1), np.gradient(nodes, axis=0)], -1)
     return nodes + np.einsum("rcij,rcj->rci", frame, move), frame
 
 
-def refine_lattice(
+def refine_grid(
     grid: GridWarp, offsets: LineOffsets, places: LinePlaces, px_per_mm: tuple[float, float], hw: tuple[int, int]
 ) -> GridWarp:
-    """Moves the nodes so that the page's lines come to lie on multiples of the lattice.
+    """Move the nodes so that the page's lines come to lie on multiples of the grid.
 
     Args:
-        grid: the lattice of the first look.
-        offsets: of the lines on the page (or part of it) that was flattened with it.
+        grid: the grid of stage 1.
+        offsets: of the lines on the page (or part of it) that was rectified with it.
         places: of its lines on that page.
         px_per_mm: (x, y) of that page.
-        hw: its height and width, px.
+        hw: height and width of that page, px.
 
     Returns:
-        The lattice with its nodes moved by at most half a small box; nodes outside the page follow their neighbours.
+        The grid with its nodes moved by at most half a small box; nodes outside the page follow their neighbours.
     """
-    dx, seen_x = _settle(offsets.x, offsets.x_prominence)
-    dy, seen_y = _settle(offsets.y.T, offsets.y_prominence.T)
-    nodes, frame = _moved(grid, np.stack([_sharpen(dx), _sharpen(dy).T], -1) / grid.mm_per_cell)
+    dx, seen_x = _without_outliers(offsets.x, offsets.x_prominence)
+    dy, seen_y = _without_outliers(offsets.y.T, offsets.y_prominence.T)
+    nodes, frame = _move_nodes(grid, np.stack([_sharpen(dx), _sharpen(dy).T], -1) / grid.mm_per_cell)
     inside = np.outer(
         *((mm > 0) & (mm * s < n) for mm, s, n in zip((places.y_mm, places.x_mm), px_per_mm[::-1], hw, strict=True))
     )
@@ -112,8 +112,8 @@ def refine_lattice(
     return GridWarp(nodes.astype(np.float32), grid.mm_per_cell, grid.residual_px, grid.measured)
 
 
-def halved(grid: GridWarp) -> GridWarp:
-    """A lattice with nodes in the middle between those of `grid`, on cubics through four of them."""
+def subdivided(grid: GridWarp) -> GridWarp:
+    """Double the number of cells along both axes; new nodes lie on cubics through four old ones."""
 
     def between(nodes: Array) -> Array:
         ends = 2 * nodes[:1] - nodes[1:2], 2 * nodes[-1:] - nodes[-2:-1]
@@ -124,41 +124,42 @@ def halved(grid: GridWarp) -> GridWarp:
 
     nodes = between(between(grid.node_xy.astype(np.float64)).swapaxes(0, 1)).swapaxes(0, 1)
     measured = grid.measured.repeat(2, 0).repeat(2, 1)
-    measured = measured[:-1, :-1] & measured[1:, 1:]  # a node between two, where both were
+    measured = measured[:-1, :-1] & measured[1:, 1:]  # A node between two is measured where both are.
     return GridWarp(nodes.astype(np.float32), grid.mm_per_cell / 2, grid.residual_px, measured)
 
 
 def follow_lines(grid: GridWarp, offsets: LineOffsets) -> GridWarp:
-    """Lets a halved lattice follow its printed lines between the crossings.
+    """Let a subdivided grid follow its printed lines between the intersections.
 
     Args:
-        grid: from `halved`; every other row and column of nodes is a printed line.
+        grid: from `subdivided`; every other row and column of nodes is a printed line.
         offsets: of these lines at all nodes along them.
 
     Returns:
-        The lattice with its nodes moved: along x by what upright lines say, in between by the mean of two; likewise y.
+        The grid with its nodes moved: along x by the offsets of vertical lines, and between two lines by the mean of
+        both; likewise along y.
     """
     moves = []
     for offset, prominence in ((offsets.x, offsets.x_prominence), (offsets.y.T, offsets.y_prominence.T)):
         line = _average(offset, _trusted(offset, prominence), _BLUR_NODES)
         every = line.repeat(2, 1)
         moves.append((every[:, :-1] + every[:, 1:])[:, : 2 * line.shape[1] - 1] / 2)
-    nodes, _ = _moved(grid, np.stack([moves[0], moves[1].T], -1) / grid.mm_per_cell)
+    nodes, _ = _move_nodes(grid, np.stack([moves[0], moves[1].T], -1) / grid.mm_per_cell)
     return GridWarp(nodes.astype(np.float32), grid.mm_per_cell, grid.residual_px, grid.measured)
 
 
 def smooth_if_flat(grid: GridWarp) -> GridWarp:
-    """Lays the nodes on a smooth surface where the paper is flat, as in scans.
+    """Project the nodes onto a smooth surface where the paper is flat, as in scans.
 
-    A cubic in the lattice's coordinates, fitted robustly, follows perspective and lens but no fold. Where most nodes
-    lie on it within some hundredths of a millimetre, those that do not are errors and not paper. Neither are whole
-    lines that lie off: what draws a page rounds its lines to whole pixels, and not its trace.
+    A cubic in the grid's coordinates, fitted robustly, follows perspective and lens but no fold. Where most nodes
+    lie on it within some hundredths of a millimetre, the distances of the others are errors of measurement. So are
+    those of whole lines: software that draws a page rounds its lines to whole pixels, but not its trace.
 
     Args:
-        grid: a refined lattice.
+        grid: a refined grid.
 
     Returns:
-        The lattice with its nodes on the surface, or as it was where the paper is not flat.
+        The grid with its nodes on the surface, or unchanged where the paper is not flat.
     """
     rows, cols = np.nonzero(grid.measured)
     if len(rows) < 10 * _CUBIC_TERMS:
@@ -178,7 +179,7 @@ def smooth_if_flat(grid: GridWarp) -> GridWarp:
 
 
 def _cubic(nodes: Array, measured: Array, mm_per_cell: float) -> Array:
-    """(rows, cols, 2) photo px of the cubic in row and column that fits most of the measured nodes."""
+    """Fit a cubic in row and column to most of the measured nodes, and evaluate it: (rows, cols, 2) photo px."""
     rows, cols = np.nonzero(measured)
     pitch = float(np.median(np.linalg.norm(np.diff(nodes, axis=1), axis=-1)))
     row, col = np.ogrid[: nodes.shape[0], : nodes.shape[1]]
@@ -190,12 +191,12 @@ def _cubic(nodes: Array, measured: Array, mm_per_cell: float) -> Array:
         root = np.sqrt(weight)[:, None]
         factors = np.linalg.lstsq(seen * root, wanted * root, rcond=None)[0]
         miss = np.linalg.norm(seen @ factors - wanted, axis=1) * mm_per_cell / pitch
-        weight = 1 / (1 + (miss / _OFF_MM) ** 2)  # Cauchy's
+        weight = 1 / (1 + (miss / _OFF_MM) ** 2)  # Cauchy's weight makes the fit robust.
     return np.asarray(terms @ factors)
 
 
 def _unrounded(off: Array, seen: Array, mm_per_cell: float) -> Array:
-    """Distances (m, n) of n lines from a surface, without what all of a line has and its neighbours have not."""
+    """Remove from the distances (m, n) of n lines from a surface what a whole line has and its neighbours lack."""
     whole = np.zeros(off.shape[1])
     some = np.asarray(seen.any(0))
     whole[some] = np.nanmedian(np.where(seen, off, np.nan)[:, some], axis=0)
@@ -205,17 +206,17 @@ def _unrounded(off: Array, seen: Array, mm_per_cell: float) -> Array:
 
 
 def follow_small_boxes(grid: GridWarp, page: RectifiedPage) -> tuple[GridWarp, Array] | None:
-    """Lays the lattice along the 1 mm lines where the 5 mm lines cannot be told from them.
+    """Fit the grid to the 1 mm lines where the 5 mm lines do not stand out from them.
 
     The phase of the darkness at one cycle a millimetre, window by window, is the distance of the lines from whole
-    millimetres; followed from window to window it is the distance from where `grid` expects them, up to a constant.
+    millimetres. Unwrapped from window to window, it is the distance from where `grid` expects them, up to a constant.
 
     Args:
-        grid: a lattice whose scale is right within a few per cent.
-        page: the page (or part of it) that was flattened with it.
+        grid: a grid whose scale is right within a few per cent.
+        page: the page (or part of it) that was rectified with it.
 
     Returns:
-        The lattice with its nodes moved, and the moves (rows, cols, 2) in mm along the page's x and y, their median
+        The grid with its nodes moved, and the moves (rows, cols, 2) in mm along the page's x and y, their median
         over the page being less than half a small box; None where no 1 mm lines are seen.
     """
     places = LinePlaces.of(grid, page.origin_mm)
@@ -230,32 +231,32 @@ def follow_small_boxes(grid: GridWarp, page: RectifiedPage) -> tuple[GridWarp, A
             return None
         moves.append(phase)
     move = np.stack([moves[0], moves[1].T], -1)
-    nodes, _ = _moved(grid, move / grid.mm_per_cell)
+    nodes, _ = _move_nodes(grid, move / grid.mm_per_cell)
     on_page = np.outer((y_mm > 0) & (y_mm * sy < dark.shape[0]), (x_mm > 0) & (x_mm * sx < dark.shape[1]))
     return GridWarp(nodes.astype(np.float32), grid.mm_per_cell, grid.residual_px, on_page), move
 
 
 class Refined(NamedTuple):
-    """A page after a closer look at its lattice.
+    """A refined grid and the strips on it.
 
     Attributes:
-        grid: the lattice.
-        strips: rows on it.
-        letters: (H, W) bool at 1 px/mm on it, where lead names stand.
+        grid: the refined grid.
+        strips: rows in its page mm.
+        text_mask: (H, W) bool at 1 px/mm of its page mm, the lead names.
     """
 
     grid: GridWarp
     strips: tuple[Strip, ...]
-    letters: Array
+    text_mask: Array
 
 
-def carried(strips: Sequence[Strip], move: Array, mm_per_cell: float) -> tuple[Strip, ...]:
-    """Strips after the nodes of their lattice have moved.
+def warped(strips: Sequence[Strip], move: Array, mm_per_cell: float) -> tuple[Strip, ...]:
+    """Warp strips along with the nodes of their grid.
 
     Args:
-        strips: in page mm of the old lattice.
+        strips: in page mm of the old grid.
         move: (rows, cols, 2) mm, from `follow_small_boxes`.
-        mm_per_cell: of the lattice.
+        mm_per_cell: spacing of the grid, mm.
     """
 
     def moved(x: float, y: float) -> tuple[float, float]:
@@ -276,7 +277,10 @@ def carried(strips: Sequence[Strip], move: Array, mm_per_cell: float) -> tuple[S
 
 
 def _fine_phase(dark: Array, along: float, across: float, lines_mm: Array, at_mm: Array) -> Array | None:
-    """(m, n) mm by which upright 1 mm lines lie beyond whole millimetres, near at_mm x lines_mm; None if unseen."""
+    """Measure (m, n) mm by which vertical 1 mm lines lie beyond whole millimetres, at at_mm x lines_mm.
+
+    None where no 1 mm lines are seen.
+    """
     turns = np.exp(-2j * np.pi * np.arange(dark.shape[1]) / across).astype(np.complex64)
     window = (2 * round(_FINE_WINDOW_MM * across / 2) + 1, 2 * round(_FINE_WINDOW_MM * along / 2) + 1)
     real, imaginary = (cv2.blur(dark * part, window) for part in (turns.real, turns.imag))

@@ -1,4 +1,4 @@
-"""The ridge of a trace in a heatmap of logits: candidates of each column, and the path through them."""
+"""Ridge of a trace in a heatmap of logits: candidates of each column, and the path through them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import numpy as np
 from ecg_trt.errors import OptionError
 from ecg_trt.types import Array
 
-RIDGE_CANDIDATES, RIDGE_HALF_WINDOW = 6, 18  # rows of a column that are looked at, and rows around each
-RIDGE_FLOOR = -12.0  # nats below the best of a column: beyond that, all are equally impossible
-RIDGE_FREE_ROWS = 18  # a steep wave climbs 4 mm from one column to the next; letters are mostly farther off
-RIDGE_JUMP_PRICE, RIDGE_MOST_PRICE = 0.5, 8.0  # nats for each row beyond, and at most
+RIDGE_CANDIDATES, RIDGE_HALF_WINDOW = 6, 18  # Local maxima a column, and rows on either side of the one decoded.
+RIDGE_FLOOR = -12.0  # Nats below the best of a column; all candidates beyond are equally impossible.
+RIDGE_FREE_ROWS = 18  # A steep wave climbs 4 mm from one column to the next; letters are mostly farther off.
+RIDGE_JUMP_PENALTY, RIDGE_MOST_PENALTY = 0.5, 8.0  # Nats for each row of a jump beyond the free ones, and at most.
 
 
 def ridge_maxima(logits: Array, candidates: int = RIDGE_CANDIDATES) -> tuple[Array, Array]:
-    """The highest local maxima of each column.
+    """Find the highest local maxima of each column.
 
     Args:
         logits: (S, H, W), one map a strip.
@@ -34,9 +34,9 @@ def ridge_maxima(logits: Array, candidates: int = RIDGE_CANDIDATES) -> tuple[Arr
 
 
 def ridge_path(row: Array, score: Array) -> Array:
-    """The connected path through the candidates of each column.
+    """Find the best connected path through the candidates of each column.
 
-    The path whose log-probabilities less the price of its jumps add up to most (Viterbi, 1967).
+    It is the path whose log-probabilities less the penalties of its jumps add up to most (Viterbi, 1967).
 
     Args:
         row: (S, K, W).
@@ -50,16 +50,16 @@ def ridge_path(row: Array, score: Array) -> Array:
     out = np.empty((rows.shape[0], rows.shape[2]), np.int64)
     for strip, at in enumerate(rows):
         jump = np.abs(at[:, None, 1:] - at[None, :, :-1])
-        price = np.minimum(RIDGE_JUMP_PRICE * np.maximum(jump - RIDGE_FREE_ROWS, 0), RIDGE_MOST_PRICE)
-        out[strip] = _best_path(gain[strip], price)
+        penalty = np.minimum(RIDGE_JUMP_PENALTY * np.maximum(jump - RIDGE_FREE_ROWS, 0), RIDGE_MOST_PENALTY)
+        out[strip] = _best_path(gain[strip], penalty)
     return out
 
 
 def follow_ridge(logits: Array, *, candidates: int = RIDGE_CANDIDATES) -> Array:
-    """The row of a connected ridge in each column.
+    """Find the row of a connected ridge in each column.
 
-    Letters and ticks that stand beside the pen may outshine it for a few columns: the path is `ridge_path`'s, among
-    the `ridge_maxima` of each column.
+    Letters and ticks beside the pen may outshine it for a few columns. So the row is that of the `ridge_path` through
+    the `ridge_maxima` of each column, and not the highest maximum.
 
     Args:
         logits: (S, H, W), one map a strip.
@@ -72,9 +72,9 @@ def follow_ridge(logits: Array, *, candidates: int = RIDGE_CANDIDATES) -> Array:
     return np.asarray(np.take_along_axis(row, ridge_path(row, score)[:, None], 1)[:, 0])
 
 
-def _best_path(score: Array, price: Array) -> Array:
-    """(W,) index of the best candidate in each column; score (K, W), price (K, K, W - 1) to k from j."""
-    steps = np.ascontiguousarray(price.transpose(2, 0, 1))
+def _best_path(score: Array, penalty: Array) -> Array:
+    """Index (W,) of the best candidate in each column, from score (K, W) and penalty (K, K, W - 1) to k from j."""
+    steps = np.ascontiguousarray(penalty.transpose(2, 0, 1))
     gain = np.ascontiguousarray(score.T)
     back = np.empty(steps.shape[:2], np.int64)
     total = gain[0]
@@ -93,15 +93,15 @@ def _best_path(score: Array, price: Array) -> Array:
 def decode_ridge(
     logits: Array, *, half_window: int = RIDGE_HALF_WINDOW, centre: Array | None = None
 ) -> tuple[Array, Array]:
-    """Sub-pixel row of the ridge in each column.
+    """Decode the sub-pixel row of the ridge in each column.
 
-    The expectation of the softmax inside a window around its greatest entry, taken relative to the window's
+    It is the expectation of the softmax inside a window around its greatest entry, taken relative to the window's
     centre so that float32 (or less, on other hardware) is enough whatever the height.
 
     Args:
         logits: (S, H, W), one map a strip.
         half_window: rows on either side of the centre.
-        centre: (S, W) rows around which to look, as from `follow_ridge`; the maxima if None.
+        centre: (S, W) centres of the windows, as from `follow_ridge`; the maxima if None.
 
     Returns:
         row (S, W) float32, px, and peak (S, W) float32 in [0, 1], the share of the softmax inside the window. Where
@@ -130,6 +130,6 @@ def decode_ridge(
         mass = near.sum(axis=1)
         share = mass / total
         shift = (near * offset.astype(np.float32)).sum(axis=1) / mass
-    known = share > 0  # NaN is not
+    known = share > 0  # NaN, where the network overflowed, is not above 0.
     shift, share = (np.where(known, a, np.float32(0)) for a in (shift, share))
     return centre[:, 0].astype(np.float32) + shift, np.minimum(share, np.float32(1))

@@ -1,6 +1,8 @@
-"""The paper as a surface over its lattice: outliers, holes and margins."""
+"""Surface of the paper over its grid: outliers, holes and margins."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,11 +12,7 @@ from ecg_trt.geometry.homography import apply_homography, fit_homography
 from ecg_trt.types import Array
 
 _REACH = 2
-# Of slips, in pitches: a node on the plane; from one node to the next in one part; off the plane in a part that has
-# slipped, of so many nodes at least; off it in the median on flat paper (0.03 on scans, 0.1 and more on photos).
-_ON_PLANE, _HANGS_TOGETHER, _SLIPPED, _LEAST_SLIP, _FLAT = 0.1, 0.12, 0.15, 12, 0.04
-_MOST_NODES, _ENOUGH_NODES = 0.55, 250  # share of all that a part must have to be the page; how many tell the plane
-_KNOWN = 1e6  # weight that pins a measured node, against a bending weight of 1
+_KNOWN = 1e6  # Weight that pins a measured node, against a bending weight of 1.
 # Predictions of a node from others, each exact for one kind of sheet: [(d_row, d_col, coefficient), ...].
 _CROSS = [(0, 1), (0, -1), (1, 0), (-1, 0)]
 _PREDICTIONS = [
@@ -24,10 +22,36 @@ _PREDICTIONS = [
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class _PatchLimits:
+    """Limits by which mis-indexed patches are recognised; distances are in pitches of the grid.
+
+    Attributes:
+        on_plane: distance of inliers from the plane.
+        connected: greatest step of the residual between neighbouring nodes of one patch.
+        off_plane: least distance of a mis-indexed patch from the plane.
+        least_nodes: least number of nodes of a mis-indexed patch.
+        flat: median distance from the plane up to which paper is flat: 0.03 on scans, 0.1 and more on photos.
+        page_share: least share of all nodes that the patch of the page has.
+        plane_nodes: number of nodes to which the plane is fitted, about.
+    """
+
+    on_plane: float = 0.1
+    connected: float = 0.12
+    off_plane: float = 0.15
+    least_nodes: int = 12
+    flat: float = 0.04
+    page_share: float = 0.55
+    plane_nodes: int = 250
+
+
+_PATCH = _PatchLimits()
+
+
 def fit_surface(
     node_xy: Array, *, sigmas: float = 4.0, least: float = 0.05, most: float = 0.3, rounds: int = 4
 ) -> tuple[Array, float]:
-    """Removes nodes that do not lie on the sheet which their neighbours span.
+    """Remove nodes that do not lie on the sheet which their neighbours span.
 
     Each node is compared with the median of up to twelve predictions from its neighbours: means of opposite
     ones, straight continuations, and completed parallelograms, some of which hold even next to a crease. The
@@ -68,43 +92,43 @@ def fit_surface(
     return nodes.astype(np.float32), _plate_residual(nodes)
 
 
-def without_slips(node_xy: Array) -> Array:
-    """Removes parts of a flat page's lattice that lie beside the rest, as dotted lines are easily taken for others.
+def without_misindexed_patches(node_xy: Array) -> Array:
+    """Remove mis-indexed patches from the grid of a flat page: dotted lines are easily taken for their neighbours.
 
-    Nodes hang together if what a homography leaves of them differs by little from one to the next. Where the greatest
-    such part is flat and another lies clearly off, only the greatest stays. Paper that is bent is left as it is: a fold
-    may do the same there.
+    Nodes belong to one patch if their residuals from a homography differ by little from one node to the next. Where
+    the greatest patch is flat and another lies clearly off it, only the greatest stays. Paper that is bent is left as
+    it is, because a fold may look the same.
 
     Args:
         node_xy: (rows, cols, 2) px, NaN = missing.
 
     Returns:
-        The same with nodes of other parts set to NaN.
+        (rows, cols, 2), nodes of other patches set to NaN.
     """
     row, col = np.nonzero(np.isfinite(node_xy).all(-1))
     index, nodes = np.stack([col, row], -1).astype(np.float64), node_xy[row, col].astype(np.float64)
-    off, some = np.full(node_xy.shape, np.nan), slice(None, None, 1 + len(index) // _ENOUGH_NODES)
+    off, some = np.full(node_xy.shape, np.nan), slice(None, None, 1 + len(index) // _PATCH.plane_nodes)
     try:
-        plane = fit_homography(nodes[some], index[some], threshold=_ON_PLANE).dst_from_src
-    except PageError:  # nodes on one line
+        plane = fit_homography(nodes[some], index[some], threshold=_PATCH.on_plane).dst_from_src
+    except PageError:  # All nodes lie on one line.
         return node_xy
     off[row, col] = apply_homography(plane, nodes) - index
     far = np.abs(off[row, col]).max(1)
-    if (far > _SLIPPED).sum() < _LEAST_SLIP or np.median(far) > 4 * _FLAT:
+    if (far > _PATCH.off_plane).sum() < _PATCH.least_nodes or np.median(far) > 4 * _PATCH.flat:
         return node_xy
-    part = _parts(off)[row, col]
-    names, size = np.unique(part, return_counts=True)
-    stays = part == names[size.argmax()]
-    has_slip = any(np.median(far[part == name]) > _SLIPPED for name in names[size >= _LEAST_SLIP])
-    if not has_slip or np.median(far[stays]) > _FLAT or stays.mean() < _MOST_NODES:
+    patch = _patches(off)[row, col]
+    names, size = np.unique(patch, return_counts=True)
+    stays = patch == names[size.argmax()]
+    has_misindexed = any(np.median(far[patch == name]) > _PATCH.off_plane for name in names[size >= _PATCH.least_nodes])
+    if not has_misindexed or np.median(far[stays]) > _PATCH.flat or stays.mean() < _PATCH.page_share:
         return node_xy
     out = node_xy.copy()
     out[row[~stays], col[~stays]] = np.nan
     return out
 
 
-def _parts(off: Array) -> Array:
-    """(rows, cols) number of the part that each node hangs together with; off (rows, cols, 2) in pitches."""
+def _patches(off: Array) -> Array:
+    """Number the patches of connected nodes: (rows, cols), from the residuals `off` (rows, cols, 2) in pitches."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
@@ -114,17 +138,17 @@ def _parts(off: Array) -> Array:
     for down, right in ((0, 1), (1, 0), (0, 2), (2, 0), (1, 1), (1, -1)):
         here = np.s_[: rows - down, max(0, -right) : cols - max(0, right)]
         there = np.s_[down:, max(0, right) : cols + min(0, right)]
-        together = (np.abs(off[here] - off[there]) < _HANGS_TOGETHER).all(-1)
-        pairs.append((number[here][together], number[there][together]))
+        connected = (np.abs(off[here] - off[there]) < _PATCH.connected).all(-1)
+        pairs.append((number[here][connected], number[there][connected]))
     ends = tuple(np.concatenate(side) for side in zip(*pairs, strict=True))
     links = coo_matrix((np.ones(len(ends[0])), ends), shape=(number.size, number.size))
     return np.asarray(connected_components(links, directed=False)[1].reshape(rows, cols))
 
 
 def fill_holes(node_xy: Array, margin_cells: int = 0) -> Array:
-    """Completes the lattice, and continues it outwards.
+    """Fill the holes of a grid, and continue it outwards.
 
-    What departs from the homography that fits the nodes best is filled by a plate under tension: near a
+    The departure from the homography that fits the nodes best is continued as a plate under tension: near a
     measured node it follows the local slope, and it comes back to the homography within some five cells, so
     that nothing explodes in large holes or in the margin. Measured nodes stay as they are.
 
@@ -142,7 +166,7 @@ def fill_holes(node_xy: Array, margin_cells: int = 0) -> Array:
     """
     if margin_cells < 0:
         raise OptionError(
-            "The lattice cannot be continued",
+            "The grid cannot be continued",
             got=f"a margin of {margin_cells} cells",
             expected="zero or more",
             hint="Pass the number of cells to add on each side.",
@@ -167,7 +191,7 @@ def _as_nodes(node_xy: Array) -> Array:
     nodes = np.asarray(node_xy, np.float64)
     if nodes.ndim != 3 or nodes.shape[2] != 2:
         raise OptionError(
-            "Not a lattice",
+            "Not a grid",
             got=f"an array of shape {nodes.shape}",
             expected="(rows, cols, 2)",
             hint="Pass the nodes' photo px, NaN where a node is missing.",
@@ -184,7 +208,7 @@ def _pitch(nodes: Array) -> float:
 
 
 def _shifted(field: Array, reach: int) -> Array:
-    """(2 reach + 1, 2 reach + 1, ...); [reach + r, reach + c] is the field r rows down and c columns on."""
+    """Stack shifted copies of a field: [reach + r, reach + c] of the result is the field r rows down, c columns on."""
     pad = [(reach, reach)] * 2 + [(0, 0)] * (field.ndim - 2)
     padded = np.pad(field, pad, constant_values=np.nan)
     span = 2 * reach + 1
@@ -193,8 +217,8 @@ def _shifted(field: Array, reach: int) -> Array:
 
 
 def _median_of_finite(values: Array) -> Array:
-    """Median over the first axis of what is not NaN; NaN where nothing is."""
-    ordered = np.sort(values, axis=0)  # NaN comes last
+    """Median over the first axis of the values that are not NaN; NaN where all are."""
+    ordered = np.sort(values, axis=0)  # NaN is sorted last.
     count = np.isfinite(values).sum(axis=0)
     last = np.maximum(count - 1, 0)
     low = np.take_along_axis(ordered, (last // 2)[None], axis=0)[0]
@@ -225,13 +249,13 @@ def _plate_residual(nodes: Array) -> float:
 
 
 def _plane(nodes: Array, known: Array) -> Array:
-    """(rows, cols, 2) px of the homography closest to the known nodes; of an affine map near a horizon."""
+    """Fit a homography to the known nodes, or an affine map near a horizon, and evaluate it: (rows, cols, 2) px."""
     row, col = np.nonzero(known)
     index = np.column_stack([col, row]).astype(np.float64)
     design = np.column_stack([index, np.ones(len(index))])
     if len(index) < 3 or np.linalg.matrix_rank(design) < 3:
         raise PageError(
-            "The paper's lattice cannot be completed",
+            "The paper's grid cannot be completed",
             got=f"{len(index)} nodes, on one line at most",
             expected="nodes in at least two rows and two columns",
             hint="Take the photo from nearer, or in better light.",
@@ -240,18 +264,18 @@ def _plane(nodes: Array, known: Array) -> Array:
     grid = np.stack([cc, rr], axis=-1).astype(np.float64)
     affine = np.linalg.lstsq(design, nodes[known], rcond=None)[0]
     flat = np.concatenate([grid, np.ones_like(grid[..., :1])], axis=-1) @ affine
-    tilt = _tilted(index, nodes[known], affine)
-    if tilt is None:
+    homography = _perspective(index, nodes[known], affine)
+    if homography is None:
         return np.asarray(flat)
-    depth = grid @ tilt[2, :2] + tilt[2, 2]
-    # A sheet that reaches the horizon, or nearly, is a bad fit to crumpled paper.
+    depth = grid @ homography[2, :2] + homography[2, 2]
+    # A plane that nearly reaches the horizon is a bad fit, as crumpled paper makes it; the affine map is safer.
     if depth.min() < 0.2 * np.median(depth):
         return np.asarray(flat)
-    return apply_homography(tilt, grid)
+    return apply_homography(homography, grid)
 
 
-def _tilted(index: Array, xy: Array, affine: Array) -> Array | None:
-    """(3, 3) least-squares homography by Gauss-Newton from the affine map; None where that strays."""
+def _perspective(index: Array, xy: Array, affine: Array) -> Array | None:
+    """Refine an affine map to the least-squares homography (3, 3) by Gauss-Newton; None where that diverges."""
     if len(index) < 8:
         return None
     centre, scale = index.mean(0), max(float(np.ptp(index)), 1.0)

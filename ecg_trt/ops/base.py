@@ -166,7 +166,7 @@ class ImageOps(Protocol):
         ...
 
     def marks(self, logits: Mapping[str, Array], node_xy: Array, mm_per_cell: float, stride: int) -> dict[str, Array]:
-        """`geometry.heatmaps.heat_on_page` of logits, on the host; what is fainter than 0.02 may count as 0."""
+        """`geometry.heatmaps.heatmaps_on_page` of logits, on the host; what is fainter than 0.02 may count as 0."""
         ...
 
     def ridge(self, logits: Array, letters: Letters | None = None) -> tuple[Array, Array]:

@@ -9,14 +9,14 @@ import numpy as np
 
 from ecg_trt.cuda.kernel_set import ROW_BLOCK
 from ecg_trt.cuda.memory import DeviceArray
-from ecg_trt.geometry.grid import lattice_taps
+from ecg_trt.geometry.grid import grid_taps
 from ecg_trt.geometry.ridge import (
     RIDGE_CANDIDATES,
     RIDGE_FLOOR,
     RIDGE_FREE_ROWS,
     RIDGE_HALF_WINDOW,
-    RIDGE_JUMP_PRICE,
-    RIDGE_MOST_PRICE,
+    RIDGE_JUMP_PENALTY,
+    RIDGE_MOST_PENALTY,
 )
 from ecg_trt.ops.base import Letters
 from ecg_trt.ops.cuda_work import CHUNK_ROWS, MARK, MARKS_AT_ONCE, PEAK, PEAKS_AT_ONCE, AnyArray, Argument, CudaWork
@@ -26,7 +26,7 @@ from ecg_trt.types import Array
 _MOST_MOVE = 1.5  # cells, by which an offset may move a node
 _INDICES = 1 << 24  # that a listed mark's index can tell apart
 _LEAST_MARK = 5  # of 255: what is fainter than 2 % tells nothing, and there is much of it
-_PATH_PRICES = tuple(np.float32(v) for v in (RIDGE_FREE_ROWS, RIDGE_JUMP_PRICE, RIDGE_MOST_PRICE, RIDGE_FLOOR))
+_PATH_PRICES = tuple(np.float32(v) for v in (RIDGE_FREE_ROWS, RIDGE_JUMP_PENALTY, RIDGE_MOST_PENALTY, RIDGE_FLOOR))
 
 
 class CudaDecoding(CudaWork):
@@ -133,7 +133,7 @@ class CudaDecoding(CudaWork):
             OptionError: heatmaps or nodes of another kind.
         """
         hw = (int(mm_per_cell * (len(node_xy) - 1)), int(mm_per_cell * (node_xy.shape[1] - 1)))
-        lattice = self.lattice(lattice_taps(node_xy, mm_per_cell, (0.0, 0.0), (1.0, 1.0), hw))
+        lattice = self.lattice(grid_taps(node_xy, mm_per_cell, (0.0, 0.0), (1.0, 1.0), hw))
         maps = {name: self.floats(f"{name} logits", a, 3) for name, a in logits.items()}
         ends = np.cumsum([plane.shape[0] for plane in maps.values()])
         whole = self.memory.array("marks", (int(ends[-1]), *hw), np.uint8)

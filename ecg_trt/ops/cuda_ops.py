@@ -6,7 +6,7 @@ import numpy as np
 
 from ecg_trt.cuda.kernel_set import ROW_BLOCK
 from ecg_trt.cuda.memory import DeviceArray
-from ecg_trt.geometry.grid import lattice_taps
+from ecg_trt.geometry.grid import grid_taps
 from ecg_trt.networks import PAGE, TILES, VIEW
 from ecg_trt.ops.base import Interpolation
 from ecg_trt.ops.cuda_decode import CudaDecoding
@@ -60,7 +60,7 @@ class CudaOps(CudaDecoding, CudaLines):
         fill: int = 255,
     ) -> tuple[DeviceArray, DeviceArray]:  # fmt: skip
         """See `ImageOps.flatten`; the map is nowhere stored."""
-        taps = lattice_taps(node_xy, mm_per_cell, origin_mm, px_per_mm, out_hw)
+        taps = grid_taps(node_xy, mm_per_cell, origin_mm, px_per_mm, out_hw)
         photo = self.upload(image)
         source, factor = self._reduced(photo, reduction_of_lattice(taps, photo.shape))
         page, seen = self._page(out_hw)

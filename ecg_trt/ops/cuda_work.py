@@ -14,7 +14,7 @@ from ecg_trt.cuda.kernel_set import BLOCK, Kernels
 from ecg_trt.cuda.memory import DeviceArray, Workspace
 from ecg_trt.cuda.staging import StagedPhoto, Staging
 from ecg_trt.cuda.stream import Stream
-from ecg_trt.geometry.grid import LatticeTaps
+from ecg_trt.geometry.grid import GridTaps
 from ecg_trt.geometry.ridge import RIDGE_CANDIDATES
 from ecg_trt.networks import NETWORKS, PAGE, TILES, VIEW
 from ecg_trt.ops.reduction import bad
@@ -149,7 +149,7 @@ class CudaWork(Closeable):
             raise bad(f"{name} {array.shape} of {array.dtype}", f"{ndim} axes of float32", "Pass the network's output.")
         return array if isinstance(array, DeviceArray) else self.memory.upload(name, array)
 
-    def lattice(self, taps: LatticeTaps) -> tuple[Argument, ...]:
+    def lattice(self, taps: GridTaps) -> tuple[Argument, ...]:
         """The arguments that kernels take of a lattice."""
         rows, cols = taps.node_xy.shape[:2]
         spare = ((0, max(0, 4 - rows)), (0, max(0, 4 - cols)), (0, 0))  # the weights of these are 0

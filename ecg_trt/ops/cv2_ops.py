@@ -9,7 +9,7 @@ import numpy as np
 
 from ecg_trt.errors import OptionError
 from ecg_trt.geometry.grid import dense_map
-from ecg_trt.geometry.heatmaps import heat_on_page, peaks, sigmoid
+from ecg_trt.geometry.heatmaps import heatmaps_on_page, peaks, sigmoid
 from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.geometry.lines import line_angle
 from ecg_trt.geometry.offsets import LineOffsets, LinePlaces, line_offsets
@@ -141,7 +141,9 @@ class Cv2Ops:
 
     def marks(self, logits: Mapping[str, Array], node_xy: Array, mm_per_cell: float, stride: int) -> dict[str, Array]:
         """See `ImageOps.marks`."""
-        return heat_on_page({name: sigmoid(planes) for name, planes in logits.items()}, node_xy, mm_per_cell, stride)
+        return heatmaps_on_page(
+            {name: sigmoid(planes) for name, planes in logits.items()}, node_xy, mm_per_cell, stride
+        )
 
     def ridge(self, logits: Array, letters: Letters | None = None) -> tuple[Array, Array]:
         """See `ImageOps.ridge`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ecg_trt.errors import OptionError
-from ecg_trt.geometry.grid import LatticeTaps
+from ecg_trt.geometry.grid import GridTaps
 from ecg_trt.geometry.homography import jacobian
 from ecg_trt.types import Array
 
@@ -106,7 +106,7 @@ def _whole(steps: list[Array]) -> int:
     return int(min(np.median(s) for s in steps) + 1e-3)
 
 
-def reduction_of_lattice(taps: LatticeTaps, photo_hw: tuple[int, ...]) -> int:
+def reduction_of_lattice(taps: GridTaps, photo_hw: tuple[int, ...]) -> int:
     """`reduction_of_map` of the map that a lattice makes, from the pixels it looks at alone."""
     height, width = len(taps.y.first), len(taps.x.first)
     by = sparse_step((height, width))

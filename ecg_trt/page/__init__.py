@@ -1,1 +1,1 @@
-"""Where the page lies in a photo, and what it says: rows, names, scales."""
+"""Location of the page in a photo, and its reading: rows, names, scales."""

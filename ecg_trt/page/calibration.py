@@ -1,4 +1,4 @@
-"""Paper speed and gain of a page: from its user, its pulses, its print, its rows."""
+"""Paper speed and gain of a page, from its user, its pulses, its print and its rows."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ecg_trt.ops.base import ImageOps
 from ecg_trt.page.naming import Naming
 from ecg_trt.page.pulses import read_pulses, stroke_windows
 from ecg_trt.page.scales import Scales, read_scales
-from ecg_trt.stages.rectify import PageMarks
+from ecg_trt.stages.rectify import PageHeatmaps
 from ecg_trt.types import Array, RectifiedPage, Strip
 
 
 class ReadScales:
-    """Gathers all that a page shows of its scales.
+    """Reader of a page's paper speed and gain.
 
     Args:
         ops: pixel work.
@@ -26,30 +26,30 @@ class ReadScales:
         self.ops = ops
 
     def __call__(
-        self, printed: Mapping[str, float], marks: PageMarks, naming: Naming, page: RectifiedPage,
+        self, printed: Mapping[str, float], heatmaps: PageHeatmaps, naming: Naming, page: RectifiedPage,
         strips: Sequence[Strip], options: ReadOptions,
     ) -> Callable[[float], Scales]:  # fmt: skip
-        """Read speed and gain, as a function of the log-odds of 50 mm/s that the beats give.
+        """Read speed and gain, as a function of the log-log_odds of 50 mm/s that the beats give.
 
-        Those (`signal.beat_speed.fast_odds`) are known when the traces are; before that they are 0.
+        The log-log_odds (`signal.beat_speed.speed_log_odds`) are known once the traces are; before that they are 0.
 
         Args:
-            printed: what `Caption` reads.
-            marks: heatmaps of stage 1.
-            naming: strips and layout, as they were found in the marks.
+            printed: responses of `Caption`.
+            heatmaps: heatmaps of stage 1.
+            naming: strips and layout, as they were found in the heatmaps.
             page: the flat page, by a grid that may be a finer one.
             strips: the same strips on that page.
             options: speed and gain, where the user gives them.
         """
         given = given_scales(options)
         if given is not None:
-            return lambda odds: given
+            return lambda log_odds: given
         speed, gain = _given(options)
-        pulses = read_pulses(marks.pulse, naming.strips, self._windows(page, strips), page.px_per_mm)
-        return lambda odds: read_scales(printed, pulses, naming, waves=odds, speed=speed, gain=gain)
+        pulses = read_pulses(heatmaps.pulse, naming.strips, self._windows(page, strips), page.px_per_mm)
+        return lambda log_odds: read_scales(printed, pulses, naming, speed_log_odds=log_odds, speed=speed, gain=gain)
 
     def _windows(self, page: RectifiedPage, strips: Sequence[Strip]) -> tuple[Array, Array]:
-        """Two times (strips, h, w, 3) uint8 on the host: around the strips' beginnings, and around their ends."""
+        """Crop windows around the strips' beginnings and their ends, each (strips, h, w, 3) uint8 on the host."""
         (first, hw), (last, _) = (stroke_windows(strips, side, page.origin_mm, page.px_per_mm) for side in (0, 1))
         (windows,) = self.ops.download(self.ops.cut(page.image, np.concatenate([first, last]), hw))
         return windows[: len(strips)], windows[len(strips) :]

@@ -1,4 +1,4 @@
-"""Where the page is in a photo, and which of several looks shows it best."""
+"""Location of the page in a photo: several candidates, of which the best is taken."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.geometry.offsets import LinePlaces
 from ecg_trt.geometry.refine import (
     Refined,
-    carried,
     follow_lines,
     follow_small_boxes,
-    halved,
-    refine_lattice,
+    refine_grid,
     smooth_if_flat,
+    subdivided,
+    warped,
 )
 from ecg_trt.ops.base import ImageOps
 from ecg_trt.page.candidate import PageCandidate
@@ -28,28 +28,28 @@ from ecg_trt.page.realignment import may_extend_beyond_view, refine_alignment, r
 from ecg_trt.page.rejection import reject_without_signs, reject_without_strips
 from ecg_trt.page.sheets import sheets_of
 from ecg_trt.page.strips import agree_on_span, find_strips, slant_of
-from ecg_trt.page.without_grid import squared
+from ecg_trt.page.without_grid import rectify_without_grid
 from ecg_trt.stages.align import Align, check_resolution, rotate
 from ecg_trt.stages.rectify import Rectify, px_per_mm_of
 from ecg_trt.step_timer import StepTimer
 from ecg_trt.types import PageAlignment, Photo
 
-_HARDLY_LABELS = 0.05  # in none of four directions, and no grid: not worth another look
-_MOST_SHEETS = 3  # of paper that are looked at each alone
-_OTHER_SCALES = (0.8, 0.64, 1.25)
-_WIDER_MM = 10.0  # above or below what was looked at, to be worth another look
-# What each of the looks with what the one before taught must gain; they end when rows no longer grow by so much.
+_HARDLY_LABELS = 0.05  # Score of names, the best of four directions, below which a page without a grid is rejected.
+_MOST_SHEETS = 3  # Sheets of paper that are tried alone.
+_OTHER_SCALES = (0.8, 0.64, 1.25)  # Scales that are tried where no grid is seen.
+_LEAST_MARGIN_MM = 10.0  # Least margin above or below the view before that makes it worthwhile.
+# Least gain in score of each refined candidate over the one before; refinement ends when rows grow by less than 10 %.
 _LAST_GAINS, _GROWN = (0.0, 0.1, 0.1), 1.1
-_TURNED = 0.05  # by which the names must be read better for the page to be taken as turned
+_TURNED = 0.05  # Gain in score that a page turned by a quarter must bring.
 
 
 class PageLocator:
-    """Photo to `PageCandidate`.
+    """Locator of the page: photo to `PageCandidate`.
 
     Args:
-        align: the first stage.
-        rectify: the second.
-        ops: pixel work.
+        align: stage 0.
+        rectify: stage 1.
+        ops: image operations.
     """
 
     def __init__(self, align: Align, rectify: Rectify, ops: ImageOps) -> None:
@@ -58,12 +58,12 @@ class PageLocator:
     def __call__(self, photo: Photo, options: ReadOptions, clock: StepTimer) -> PageCandidate:
         """Find the candidate that shows most of the page.
 
-        A page that is not found, hardly legible or of no known layout is sought in other views.
+        Other views are tried where the page is not found, hardly legible or of no known layout.
 
         Args:
             photo: the photo.
-            options: the layout, if it is known, and the least resolution.
-            clock: times the steps.
+            options: layout, if it is known, and least resolution.
+            clock: timer of the steps.
 
         Raises:
             PageError: no page is found, or its resolution is too low.
@@ -75,70 +75,72 @@ class PageLocator:
     def _most_legible(self, photo: Photo, options: ReadOptions, clock: StepTimer) -> PageCandidate:
         found: list[PageCandidate] = []
         aligned: list[PageAlignment] = []
-        refused: list[PageError] = []
+        rejected: list[PageError] = []
         for align in self._views(photo, options, found, aligned, clock):
             try:
                 with clock("align"):
                     aligned.append(align())
                 found.append(self.locate(photo, aligned[-1], options.layout, clock))
             except PageError as error:
-                if isinstance(error, ResolutionError) and not (found or refused):
+                if isinstance(error, ResolutionError) and not (found or rejected):
                     raise
-                refused.append(error.with_traceback(None))  # it would keep this frame, and so the photo, alive
-            if found and found[-1].is_plain:
+                # A traceback would keep this frame, and so the photo, alive.
+                rejected.append(error.with_traceback(None))
+            if found and found[-1].is_confident:
                 return found[-1]
         if not found:
-            raise refused.pop(0)
-        return max(found, key=lambda look: look.worth)
+            raise rejected.pop(0)
+        return max(found, key=lambda candidate: candidate.score)
 
-    def refine(self, photo: Photo, look: PageCandidate) -> Refined:
-        """The lattice after a closer look at the printed lines, or at the marks where there are none."""
-        assert look.naming is not None
-        grid, strips = look.grid, look.naming.strips
-        letters = name_boxes(strips, look.marks.label)
+    def refine(self, photo: Photo, candidate: PageCandidate) -> Refined:
+        """Refine the grid by the printed lines, or by the heatmaps where no lines are seen."""
+        assert candidate.naming is not None
+        grid, strips = candidate.grid, candidate.naming.strips
+        text_mask = name_boxes(strips, candidate.heatmaps.label)
         page = self.rectify.flatten_rows(photo, grid, strips)
         if grid.is_seen:
             places = LinePlaces.of(grid, page.origin_mm)
             offsets = self.ops.line_offsets(page.image, page.px_per_mm, places)
-            grid = halved(refine_lattice(grid, offsets, places, page.px_per_mm, page.seen.shape))
+            grid = subdivided(refine_grid(grid, offsets, places, page.px_per_mm, page.seen.shape))
             page = self.rectify.flatten_rows(photo, grid, strips)
             places = LinePlaces.of(grid, page.origin_mm, every=2)
             offsets = self.ops.line_offsets(page.image, page.px_per_mm, places)
-            return Refined(smooth_if_flat(follow_lines(grid, offsets)), strips, letters)
+            return Refined(smooth_if_flat(follow_lines(grid, offsets)), strips, text_mask)
         followed = follow_small_boxes(grid, replace(page, image=self.ops.download(page.image)[0]))
         if followed is None:
-            return squared(grid, strips, letters, (look.marks.start, look.marks.end))
-        return Refined(smooth_if_flat(followed[0]), carried(strips, followed[1], grid.mm_per_cell), letters)
+            return rectify_without_grid(grid, strips, text_mask, (candidate.heatmaps.start, candidate.heatmaps.end))
+        return Refined(smooth_if_flat(followed[0]), warped(strips, followed[1], grid.mm_per_cell), text_mask)
 
-    def wider(self, photo: Photo, look: PageCandidate) -> PageCandidate | None:
-        """What is marked farther from the rows; None where no lattice shows how the page goes on, or there is no more.
+    def search_margins(self, photo: Photo, candidate: PageCandidate) -> PageCandidate | None:
+        """Find the heatmaps of the page farther from its rows.
 
-        It has a lattice and a frame of its own, and is not named.
+        The result has a grid and a frame of its own, and no names. None where no grid shows how the page goes on, or
+        where the photo shows no more of it.
         """
-        assert look.refined is not None
-        grid, strips, _ = look.refined
+        assert candidate.refined is not None
+        grid, strips, _ = candidate.refined
         if not grid.is_seen:
             return None
         try:
-            alignment = refine_alignment(look.alignment, grid, strips, more_rows=True)
+            alignment = refine_alignment(candidate.alignment, grid, strips, more_rows=True)
         except PageError:
             return None
         assert alignment is not None
-        w, h = look.alignment.size_mm
-        before = alignment.page_from_photo @ np.linalg.inv(look.alignment.page_from_photo)
+        w, h = candidate.alignment.size_mm
+        before = alignment.page_from_photo @ np.linalg.inv(candidate.alignment.page_from_photo)
         top, *_, bottom = sorted(apply_homography(before, np.array([[0, 0], [w, 0], [0, h], [w, h]]))[:, 1])
-        if max(top, alignment.size_mm[1] - bottom) < _WIDER_MM:
+        if max(top, alignment.size_mm[1] - bottom) < _LEAST_MARGIN_MM:
             return None
         return PageCandidate(alignment, *self.rectify(photo, alignment), None)
 
-    def _look(self, photo: Photo, alignment: PageAlignment, layout: str, clock: StepTimer) -> PageCandidate:
-        """Lattice, marks and named strips, as one alignment shows them."""
+    def _candidate(self, photo: Photo, alignment: PageAlignment, layout: str, clock: StepTimer) -> PageCandidate:
+        """Read grid, heatmaps and named strips by one alignment."""
         with clock("rectify"):
-            grid, marks = self.rectify(photo, alignment)
+            grid, heatmaps = self.rectify(photo, alignment)
         with clock("layout"):
-            strips = agree_on_span(find_strips(marks.zero), marks.start, marks.end, is_scaled=grid.is_seen)
-            naming = name_strips(strips, marks.label, marks.start, layout=layout)
-        return PageCandidate(alignment, grid, marks, naming)
+            strips = agree_on_span(find_strips(heatmaps.zero), heatmaps.start, heatmaps.end, is_scaled=grid.is_seen)
+            naming = name_strips(strips, heatmaps.label, heatmaps.start, layout=layout)
+        return PageCandidate(alignment, grid, heatmaps, naming)
 
     def _views(
         self,
@@ -148,17 +150,18 @@ class PageLocator:
         aligned: Sequence[PageAlignment],
         clock: StepTimer,
     ) -> Iterator[Callable[[], PageAlignment]]:
-        """Ways to find the page, one after the other: whole, stretched, near; if it stays unread, each sheet of paper.
+        """Yield alignments to try, one after the other.
 
-        What was `found`, and how the page was `aligned`, grows from one to the next.
+        First the whole photo, then with stretched contrast, then from near; where the page stays illegible, each sheet
+        of paper. `found` and `aligned` grow while the caller tries them.
         """
         align = partial(self.align, photo, min_px_per_mm=options.min_px_per_mm)
         yield align
         yield partial(align, stretched=True)
         if aligned:
-            near = max(found, key=lambda look: look.worth).alignment if found else aligned[-1]
+            near = max(found, key=lambda candidate: candidate.score).alignment if found else aligned[-1]
             yield partial(align, near=near)
-        if any(look.is_read for look in found):
+        if any(candidate.is_legible for candidate in found):
             return
         with clock("align"):
             sheets = sheets_of(photo, self.ops, _MOST_SHEETS)
@@ -166,46 +169,46 @@ class PageLocator:
             yield partial(align, sheet=sheet)
 
     def locate(self, photo: Photo, alignment: PageAlignment, layout: str, clock: StepTimer) -> PageCandidate:
-        """The look that shows the page best.
+        """Find the best candidate near one alignment.
 
-        Where lead names cannot be read, the page is turned; where no lattice is seen, rows that run aslant are made
-        level, and other scales are tried; where lattice, strips or names are still in doubt, last looks are taken with
-        what the best one taught.
+        Where lead names cannot be read, the page is rotated by quarters. Where no grid is seen, slanted rows are made
+        level, and other scales are tried. Where grid, strips or names are still uncertain, the alignment is refined by
+        the best candidate.
         """
-        best = self._look(photo, alignment, layout, clock)
-        slant = 0.0 if best.grid.is_seen else slant_of(best.marks.zero)
+        best = self._candidate(photo, alignment, layout, clock)
+        slant = 0.0 if best.grid.is_seen else slant_of(best.heatmaps.zero)
         if slant:
-            look = self._look(photo, rotate(alignment, -slant), layout, clock)
-            best = look if look.worth > best.worth else best
+            candidate = self._candidate(photo, rotate(alignment, -slant), layout, clock)
+            best = candidate if candidate.score > best.score else best
             alignment = best.alignment
         for quarters in (2, 1, 3):
             if best.is_upright:
                 break
-            look = self._look(photo, rotate90(alignment, quarters), layout, clock)
-            best = look if look.worth > best.worth + _TURNED else best
+            candidate = self._candidate(photo, rotate90(alignment, quarters), layout, clock)
+            best = candidate if candidate.score > best.score + _TURNED else best
         if best.label_score < _HARDLY_LABELS and not best.grid.is_seen:
             raise (reject_without_strips if best.naming is None else reject_without_signs)(photo.source)
         first = best
         for factor in _OTHER_SCALES:
             if best.grid.is_seen:
                 break
-            look = self._look(photo, scale(first.alignment, factor), layout, clock)
-            if look.grid.is_seen and look.label_score > 0.5 * first.label_score:
-                best = look
-        best = self._look_closer(photo, best, layout, clock)
+            candidate = self._candidate(photo, scale(first.alignment, factor), layout, clock)
+            if candidate.grid.is_seen and candidate.label_score > 0.5 * first.label_score:
+                best = candidate
+        best = self._refine_candidate(photo, best, layout, clock)
         if best.naming is None:
             raise reject_without_strips(photo.source)
         if best.label_score < DOUBTFUL_LABELS and not best.grid.is_seen:
             raise reject_without_signs(photo.source)
         return best
 
-    def _look_closer(self, photo: Photo, best: PageCandidate, layout: str, clock: StepTimer) -> PageCandidate:
-        """The best of the last looks, each taken with what the one before taught, until nothing is left in doubt."""
+    def _refine_candidate(self, photo: Photo, best: PageCandidate, layout: str, clock: StepTimer) -> PageCandidate:
+        """Refine the alignment by the best candidate, until a candidate is conclusive or no better than the last."""
         for least_gain in _LAST_GAINS:
             if best.naming is None:
                 break
             goes_on = may_extend_beyond_view(best.naming, best.grid, photo.image.shape[:2])
-            if best.settled and not goes_on:
+            if best.is_conclusive and not goes_on:
                 break
             more_rows = goes_on or bool(best.naming.missing)
             with clock("refine"):
@@ -214,10 +217,10 @@ class PageLocator:
             better = refine_alignment(best.alignment, *refined[:2], more_rows=more_rows)
             if better is None:
                 break
-            look = self._look(photo, better, layout, clock)
-            if look.roomier_worth <= best.roomier_worth + least_gain:
+            candidate = self._candidate(photo, better, layout, clock)
+            if candidate.wide_score <= best.wide_score + least_gain:
                 break
-            has_grown, best = look.length_mm > _GROWN * best.length_mm, look
+            has_grown, best = candidate.length_mm > _GROWN * best.length_mm, candidate
             if not has_grown:
                 break
         return best

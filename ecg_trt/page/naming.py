@@ -1,4 +1,4 @@
-"""Which leads the strips of a page show: every known layout is laid over them, and beside these the names they carry.
+"""Names of the strips of a page: every known layout is matched against them, as are the names printed beside them.
 
 Maps are (H, W) float32 in [0, 1], pixel (x, y) is page mm (x, y).
 """
@@ -28,39 +28,41 @@ from ecg_trt.layout import (
 from ecg_trt.page.row_matching import best_pairs, best_sums
 from ecg_trt.types import Array, PageWarning, Segment, Strip, WarningCode
 
-Widths: TypeAlias = tuple[float, ...]  # of a row's columns, see `Layout.widths`
-_WHOLE: Widths = (1.0,)  # a row of one column
-# Where lead names stand with regard to their segments' starts and to their zero lines, alike on the whole page: mostly
-# near the start, on some pages well behind it.
-DOUBTFUL_LABELS = 0.15  # names read the right way up score 0.2 and more, the wrong way up 0.1 and less
+Widths: TypeAlias = tuple[float, ...]  # Relative widths of a row's columns, see `Layout.widths`.
+_WHOLE: Widths = (1.0,)  # A row of one column.
+DOUBTFUL_LABELS = 0.15  # Names read the right way up score 0.2 and more, the wrong way up 0.1 and less.
+# Offsets of lead names from the starts of their segments and from their zero lines. They are alike on the whole page:
+# mostly near the start, on some pages well behind it.
 _LABEL_REACHES_MM = ((-9.0, 16.0), (10.0, 32.0))
 _LABEL_RISE_MM = tuple(range(-16, 13))
-_FAR_NAMES = 0.3  # what names far behind the start cost
-_PLACES = len(_LABEL_REACHES_MM) * len(_LABEL_RISE_MM)
-_NAME_WEIGHT, _BREAK_WEIGHT = 1.5, 1.6  # of what is read, and of where segments start
-_LEGIBLE = 0.35  # least response at which a name is taken as read
-_NEARLY = 0.65  # response as a share of the best one's, at which a name is taken if the best is another strip's
-_LIKELY, _RATHER = 0.2, 2.0  # least response at which it is, if it is so many times that to the usual name
-_LEGIBLY_RATHER = 1.5  # how many times where it can be read
-_SKIPPED_STRIP, _SKIPPED_ROW = 0.8, 0.9  # penalty on leaving one out, in units of a well-read label
-_FAINT_RHYTHM = 0.8  # what a rhythm strip loses that is hardly seen
-_OWN_NAME, _OWN_LAYOUT = 0.4, 1.0  # what a name costs that no layout asks for, and a page of such names
-_LEAST_PARTS = 4  # into which a row is divided at least, to look where columns meet and where none do
-_OTHER_LENGTH = 10.0  # what it costs, by natural logarithm, that rows fit a layout's length less well than another's
-_SURE_STRIP = 0.7  # score of a strip that is surely one: a dark line of the grid scores less and costs less
-_SHARPNESS = 5.0  # of the softmax over scores, so that the probability is met
-_NAME_SEEN, _ENOUGH_NAMES = 0.25, 3  # response in the middle of a name; how many tell where the others are
-_NAME_HALF_MM = (3.5, 2.0)  # half the width and height of a name
+_FAR_NAMES = 0.3  # Penalty on names far behind the start.
+_OFFSETS = len(_LABEL_REACHES_MM) * len(_LABEL_RISE_MM)
+_NAME_WEIGHT, _BREAK_WEIGHT = 1.5, 1.6  # Weights of the names that are read, and of the starts of segments.
+_LEGIBLE = 0.35  # Least response at which a name counts as read.
+_NEARLY = 0.65  # Response, as a share of the best name's, at which a name is taken if the best is another strip's.
+# Least response at which the name of a rhythm strip replaces the standard one, and least ratio of their responses.
+_LIKELY, _RATHER = 0.2, 2.0
+_LEGIBLY_RATHER = 1.5  # Least such ratio where the name is legible.
+_SKIPPED_STRIP, _SKIPPED_ROW = 0.8, 0.9  # Penalties on leaving out a strip or a row, in units of a well-read label.
+_FAINT_RHYTHM = 0.8  # Penalty on a rhythm strip that is hardly seen.
+_OWN_NAME, _OWN_LAYOUT = 0.4, 1.0  # Penalties on a name that no layout prints there, and on a page of such names.
+_LEAST_PARTS = 4  # Least number of parts of a row whose borders are tested for starts of segments.
+_OTHER_LENGTH = 10.0  # Penalty on each unit of log length by which rows fit another layout's length better.
+_CERTAIN_STRIP = 0.7  # Score of a certain strip; a dark line of the grid scores less and is cheaper to leave out.
+_SHARPNESS = 5.0  # Sharpness of the softmax over scores, at which the probability is calibrated.
+# Response at the centre of a name that counts as seen, and number of names that give the offset of the others.
+_NAME_SEEN, _ENOUGH_NAMES = 0.25, 3
+_NAME_HALF_MM = (3.5, 2.0)  # Half the width and half the height of a name.
 
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """What the strips of a page show.
+    """Layout and names of the strips of a page.
 
     Attributes:
-        layout: the layout laid over them; for a page that bears out none, `layout.STRIPS` and the names read.
+        layout: the layout that fits best; for a page of no known layout, `layout.STRIPS` and the names read.
         probability: of this layout among all, by a softmax over their scores.
-        strips: those that belong to it, from the top, with their segments.
+        strips: strips that belong to it, from the top, with their segments.
         missing: leads that the layout prints and no strip shows.
         label_score: mean evidence of the lead names where they are expected, 0..1.
     """
@@ -73,18 +75,18 @@ class Naming:
 
     @property
     def is_known(self) -> bool:
-        """Whether the page bears out a layout."""
+        """True if the page has a known layout."""
         return self.layout.name != STRIPS
 
     @property
     def leads(self) -> tuple[str, ...]:
-        """Leads of the record: the layout's and what is printed beside them, or those of the strips."""
+        """Leads of the record: those of the layout and others printed beside them, or those of the strips."""
         shown = tuple(dict.fromkeys(upright(s.lead)[0] for strip in self.strips for s in strip.segments))
         expected = self.layout.leads if self.is_known else ()
         return (*expected, *(lead for lead in shown if lead not in expected))
 
     def record_seconds(self, speed_mm_per_s: float) -> float:
-        """Length of the record: the layout's, or that of the longest strip."""
+        """Length of the record, s: that of the layout, or of the longest strip."""
         return self.layout.seconds if self.is_known else self.longest_mm / speed_mm_per_s
 
     @property
@@ -93,13 +95,13 @@ class Naming:
         return max((s.x_mm[1] - s.x_mm[0] for s in self.strips), default=0.0)
 
     @property
-    def usual_mm(self) -> float:
+    def median_mm(self) -> float:
         """Median length of the strips, 0 if there is none."""
         return float(np.median([s.x_mm[1] - s.x_mm[0] for s in self.strips])) if self.strips else 0.0
 
     @property
     def warnings(self) -> Iterator[PageWarning]:
-        """Warn of names that are not those of the record, or of no layout."""
+        """Warn of names that differ from those of the record, and of an unknown layout."""
         printed = {s.lead for strip in self.strips for s in strip.segments}
         if INVERTED_AVR in printed:
             yield PageWarning(
@@ -113,10 +115,10 @@ class Naming:
 
 
 def name_strips(strips: Sequence[Strip], label: Array, start: Array, *, layout: str = "auto") -> Naming | None:
-    """Lays every layout over the strips and takes the one that the lead names and segment starts bear out best.
+    """Match every known layout against the strips, by lead names and segment starts, and take the best.
 
-    Strips and rows are matched in order, from the top; either may be left out at a price. A page that is better
-    explained by names of its own, each at a price, is taken strip by strip.
+    Strips and rows are matched in order, from the top; leaving out either has a penalty. A page that is better
+    explained by names of its own, each at a penalty, is read strip by strip.
 
     Args:
         strips: from `find_strips`.
@@ -146,10 +148,10 @@ def name_strips(strips: Sequence[Strip], label: Array, start: Array, *, layout: 
 
 
 def name_boxes(strips: Sequence[Strip], label: Array) -> Array:
-    """Where the letters of lead names stand.
+    """Mask the lead names.
 
-    A device prints all names at the same distance from their segments: what most of them say holds for those that
-    cannot be read.
+    A device prints all names at the same offset from their segments. The median offset of those that are read holds
+    for the others.
 
     Args:
         strips: named strips.
@@ -169,10 +171,10 @@ def name_boxes(strips: Sequence[Strip], label: Array) -> Array:
         found = window.size > 0 and window[row, column] > _NAME_SEEN
         seen.append((left + column - x, top + row - y) if found else (np.nan, np.nan))
     offsets = np.array(seen).reshape(-1, 2)
-    usual = np.nanmedian(offsets, 0) if np.isfinite(offsets[:, 0]).sum() >= _ENOUGH_NAMES else np.full(2, np.nan)
+    median = np.nanmedian(offsets, 0) if np.isfinite(offsets[:, 0]).sum() >= _ENOUGH_NAMES else np.full(2, np.nan)
     boxes = np.zeros((height, width), bool)
     for (x, y), offset in zip(corners, offsets, strict=True):
-        dx, dy = offset if np.isfinite(offset).all() else usual
+        dx, dy = offset if np.isfinite(offset).all() else median
         if np.isfinite(dx):
             rows, columns = (slice(max(0, round(v - r)), max(0, round(v + r) + 1))
                              for v, r in ((y + dy, _NAME_HALF_MM[1]), (x + dx, _NAME_HALF_MM[0])))  # fmt: skip
@@ -181,14 +183,14 @@ def name_boxes(strips: Sequence[Strip], label: Array) -> Array:
 
 
 def _candidates(layout: str) -> list[Layout]:
-    """Layouts to choose from, those that may be printed with -aVR in either way."""
+    """Layouts to choose from; one that may print -aVR appears in both forms."""
     asked = [layout] if layout in LAYOUTS else list(LAYOUTS) if layout == "auto" else []
     plain = [LAYOUTS[name] for name in asked]
     return plain + [candidate.with_inverted_avr() for candidate in plain if candidate.may_invert_avr]
 
 
 def _length_penalties(strips: Sequence[Strip], layouts: Sequence[Layout]) -> Array:
-    """(layouts,) penalty on each for rows that fit the lengths of its own less well than those of another layout."""
+    """Penalties (layouts,) on layouts whose lengths of rows fit less well than another's."""
     length = float(np.median([s.x_mm[1] - s.x_mm[0] for s in strips]))
     off = [min(abs(float(np.log(row / length))) for row in layout.row_lengths_mm) for layout in layouts]
     return _OTHER_LENGTH * (np.array(off) - min(off, default=0.0))
@@ -201,7 +203,7 @@ def _with_segments(strip: Strip, row: _Row) -> Strip:
 
 
 class _Row(NamedTuple):
-    """A strip (by index, from the top) with the names of its columns and their relative widths."""
+    """Strip, by its index from the top, with the names of its columns and their relative widths."""
 
     strip: int
     leads: tuple[str, ...]
@@ -210,7 +212,7 @@ class _Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """One way to read a page: rows with their names, and how well that is borne out."""
+    """One reading of a page: rows with their names, and the score of the reading."""
 
     layout: Layout
     score: float
@@ -219,7 +221,7 @@ class _Reading:
 
 
 class _Evidence:
-    """Responses to each lead's name where a layout would print it.
+    """Responses to each lead's name at the places where a layout would print it.
 
     `seen` (strips, columns, names, places) and `structure` (strips,) are by the widths of a row's columns: of all rows
     that a known layout has, those of fewer columns first.
@@ -227,9 +229,9 @@ class _Evidence:
 
     def __init__(self, strips: Sequence[Strip], label: Array, start: Array) -> None:
         self.strips = strips
-        self.sure = np.minimum(1, np.array([s.score for s in strips]) / _SURE_STRIP)
-        self.price = _SKIPPED_STRIP * self.sure**3
-        self.oddity = np.repeat(_FAR_NAMES * np.arange(len(_LABEL_REACHES_MM)), len(_LABEL_RISE_MM))
+        self.confidence = np.minimum(1, np.array([s.score for s in strips]) / _CERTAIN_STRIP)
+        self.penalty = _SKIPPED_STRIP * self.confidence**3
+        self.offset_penalty = np.repeat(_FAR_NAMES * np.arange(len(_LABEL_REACHES_MM)), len(_LABEL_RISE_MM))
         tall = np.stack([cv2.dilate(plane, np.ones((5, 1), np.uint8)) for plane in label[: len(LEAD_WORDS)]])
         near = [(s, _near_each_start(s, tall)) for s in strips]
         shapes = {layout.widths(j) for layout in LAYOUTS.values() for j in range(len(layout.rows))} | {_WHOLE}
@@ -238,26 +240,26 @@ class _Evidence:
         self.structure = {widths: np.array([_structure(s, start, widths) for s in strips]) for widths in self.shapes}
 
     def match(self, layout: Layout) -> _Reading:
-        """A layout laid over the strips, the place of the names and what is left out chosen for the greatest score."""
+        """Match a layout against the strips: label offset and strips left out are chosen for the greatest score."""
         score = self._pair_scores(layout)
-        best = best_sums(score, self.price, _SKIPPED_ROW)
-        total = best[:, -1, -1] - self.oddity
-        place = int(total.argmax())
-        pairs = best_pairs(best[place], score[place], self.price)
-        rows = [_Row(i, self._leads(layout, i, j, place), layout.widths(j)) for i, j in pairs]
+        best = best_sums(score, self.penalty, _SKIPPED_ROW)
+        total = best[:, -1, -1] - self.offset_penalty
+        offset = int(total.argmax())
+        pairs = best_pairs(best[offset], score[offset], self.penalty)
+        rows = [_Row(i, self._leads(layout, i, j, offset), layout.widths(j)) for i, j in pairs]
         for i in sorted(set(range(len(self.strips))) - {i for i, _ in pairs}):
-            (name,) = self._names([(i, _WHOLE)], place)[i]
+            (name,) = self._names([(i, _WHOLE)], offset)[i]
             if name in OTHER_LEADS:
                 rows.append(_Row(i, (name,)))
-        return _Reading(layout, float(total[place]), tuple(sorted(rows)), self._label_score(rows, place))
+        return _Reading(layout, float(total[offset]), tuple(sorted(rows)), self._label_score(rows, offset))
 
     def read_freely(self) -> _Reading:
-        """The strips under the names they carry; a row has several columns only where each carries a name."""
+        """Read each strip under the name it carries; a row has several columns only where each carries a name."""
         scores = np.stack([self._own_scores(widths) for widths in self.shapes])
         gain = scores.max(0)
-        total = np.maximum(gain, -self.price).sum(1) - self.oddity - _OWN_LAYOUT
+        total = np.maximum(gain, -self.penalty).sum(1) - self.offset_penalty - _OWN_LAYOUT
         at = int(total.argmax())
-        kept = np.flatnonzero(gain[at] >= -self.price)
+        kept = np.flatnonzero(gain[at] >= -self.penalty)
         if not len(kept):
             kept = np.array([int(gain[at].argmax())])
         shapes = [self.shapes[best] for best in scores[:, at].argmax(0)]
@@ -276,13 +278,13 @@ class _Evidence:
         read = [self.seen[row.widths][row.strip, k, :, at].max() for row in rows for k in range(len(row.leads))]
         return _Reading(layout, float(total[at]), tuple(rows), float(np.mean(read)))
 
-    def _names(self, strips: Sequence[tuple[int, Widths]], place: int) -> dict[int, list[str]]:
-        """Names that are read at the columns of strips (index, widths), "" where none is.
+    def _names(self, strips: Sequence[tuple[int, Widths]], offset: int) -> dict[int, list[str]]:
+        """Read the names at the columns of strips (index, widths), "" where none is legible.
 
-        Where two read the same, the fainter one takes its next best if that is read nearly as well.
+        Where two read alike, the fainter one takes its second-best name, if the response to it is nearly as high.
         """
         names = {i: [""] * len(widths) for i, widths in strips}
-        cells = [(self.seen[widths][i, k, :, place], i, k) for i, widths in strips for k in range(len(widths))]
+        cells = [(self.seen[widths][i, k, :, offset], i, k) for i, widths in strips for k in range(len(widths))]
         taken: set[str] = set()
         for seen, i, k in sorted(cells, key=lambda cell: -cell[0].max()):
             best, other = np.argsort(-seen, kind="stable")[:2]
@@ -294,39 +296,39 @@ class _Evidence:
             taken.add(upright(names[i][k])[0])
         return names
 
-    def _leads(self, layout: Layout, i: int, j: int, place: int) -> tuple[str, ...]:
-        """Names of strip i as row j; a rhythm strip that repeats a lead takes the name that is read there."""
+    def _leads(self, layout: Layout, i: int, j: int, offset: int) -> tuple[str, ...]:
+        """Name strip i as row j of a layout; a rhythm strip that repeats a lead takes the name that is read there."""
         leads = layout.rows[j]
         if j not in layout.rhythm_rows or leads[0] not in LEAD_WORDS or not layout.is_repeated(leads[0]):
             return leads
-        seen = self.seen[_WHOLE][i, 0, :, place]
-        usual = seen[LEAD_WORDS.index(leads[0])]
-        is_read = any(seen.max() > max(least, ratio * usual)
+        seen = self.seen[_WHOLE][i, 0, :, offset]
+        standard = seen[LEAD_WORDS.index(leads[0])]
+        is_read = any(seen.max() > max(least, ratio * standard)
                       for least, ratio in ((_LIKELY, _RATHER), (_LEGIBLE, _LEGIBLY_RATHER)))  # fmt: skip
         return (LEAD_WORDS[int(seen.argmax())],) if is_read else leads
 
-    def _label_score(self, rows: Sequence[_Row], place: int) -> float:
-        """Mean over the strips of the response to their names, of those that the network knows."""
+    def _label_score(self, rows: Sequence[_Row], offset: int) -> float:
+        """Mean over the strips of the response to their names, as far as the network knows them."""
         read = []
         for row in rows:
             columns, words = _known_names(row.leads)
             if columns:
-                read.append(np.mean([self.seen[row.widths][row.strip, k, word, place]
+                read.append(np.mean([self.seen[row.widths][row.strip, k, word, offset]
                                      for k, word in zip(columns, words, strict=True)]))  # fmt: skip
         return float(np.mean(read)) if read else 0.0
 
     def _own_scores(self, widths: Widths) -> Array:
-        """(places, strips) score of each strip as columns with names of their own."""
+        """Scores (places, strips) of each strip as columns with names of their own."""
         n = len(widths)
         first, second = np.moveaxis(np.sort(self.seen[widths], axis=2)[:, :, :-3:-1], 2, 0)  # (strips, n, places) each
         names = _NAME_WEIGHT * (first - 0.5 * second).mean(1) - _OWN_NAME * n
         names = np.maximum(names, 0) if n == 1 else np.where((first > _LEGIBLE).all(1), names, -np.inf)
-        rest = _BREAK_WEIGHT * self.structure[widths] - _FAINT_RHYTHM * (1 - self.sure)
+        rest = _BREAK_WEIGHT * self.structure[widths] - _FAINT_RHYTHM * (1 - self.confidence)
         return np.asarray(names.T + rest)
 
     def _pair_scores(self, layout: Layout) -> Array:
-        """(places, strips, rows) score of each strip as each row."""
-        out = np.zeros((_PLACES, len(self.strips), len(layout.rows)))
+        """Scores (places, strips, rows) of each strip as each row."""
+        out = np.zeros((_OFFSETS, len(self.strips), len(layout.rows)))
         for j, leads in enumerate(layout.rows):
             widths, is_rhythm = layout.widths(j), j in layout.rhythm_rows
             columns, words = _known_names(leads)
@@ -334,13 +336,13 @@ class _Evidence:
             mine = np.zeros_like(others[:, :, 0])
             mine[:, columns] = others[:, columns, words]
             others[:, columns, words] = 0
-            rival = np.zeros_like(mine)  # a name that the network does not know speaks neither for nor against a row
+            rival = np.zeros_like(mine)  # A name that the network does not know counts neither for nor against a row.
             rival[:, columns] = others[:, columns].max(2)
             if is_rhythm:
                 mine, rival = np.maximum(mine, 0.6 * rival), 0 * rival
             out[:, :, j] = _NAME_WEIGHT * (mine - 0.5 * rival).mean(1).T + _BREAK_WEIGHT * self.structure[widths]
-            if is_rhythm:  # what is written under the leads must not be taken for one
-                out[:, :, j] -= _FAINT_RHYTHM * (1 - self.sure)
+            if is_rhythm:  # The penalty keeps text under the leads from being taken for a rhythm strip.
+                out[:, :, j] -= _FAINT_RHYTHM * (1 - self.confidence)
         return out
 
 
@@ -351,19 +353,19 @@ def _known_names(leads: Sequence[str]) -> tuple[list[int], list[int]]:
 
 
 def _structure(strip: Strip, start: Array, widths: Widths) -> float:
-    """Score of segments that start where columns meet and nowhere else; both weigh the same."""
+    """Score the starts of segments where columns meet, and their absence elsewhere; both weigh the same."""
     y = round(strip.zero_y_mm)
     band = start[max(0, y - 4) : y + 5].max(0) if 0 <= y < len(start) else np.zeros(start.shape[1])
     parts = math.ceil(_LEAST_PARTS / len(widths))
-    marks = column_edges(*strip.x_mm, np.repeat(widths, parts).tolist())[1:-1]
-    breaks = np.array([band[max(0, int(x) - 4) : int(x) + 5].max(initial=0) for x in marks])
-    inner = np.arange(1, len(marks) + 1) % parts == 0
+    borders = column_edges(*strip.x_mm, np.repeat(widths, parts).tolist())[1:-1]
+    breaks = np.array([band[max(0, int(x) - 4) : int(x) + 5].max(initial=0) for x in borders])
+    inner = np.arange(1, len(borders) + 1) % parts == 0
     answers = [part.mean() for part in (breaks[inner] - 0.3, 0.3 - breaks[~inner]) if part.size]
     return float(np.mean(answers))
 
 
 def _near_each_start(strip: Strip, tall: Array) -> Array:
-    """(reaches, names, rises, W): best response within each reach of a start that lies at each column of the map."""
+    """Best responses (reaches, names, rises, W) within each reach of a start at each column of the map."""
     rows = np.clip(np.round(strip.zero_y_mm + np.array(_LABEL_RISE_MM)), 0, tall.shape[1] - 1).astype(int)
     band = np.ascontiguousarray(tall[:, rows].reshape(-1, tall.shape[2]))
     wide = []
@@ -375,6 +377,6 @@ def _near_each_start(strip: Strip, tall: Array) -> Array:
 
 
 def _columns(strip: Strip, near: Array, widths: Widths) -> Array:
-    """(n, names, places): best response near the start of each of n columns."""
+    """Best responses (n, names, places) near the start of each of n columns."""
     starts = np.clip(column_edges(*strip.x_mm, widths)[:-1].astype(int), 0, near.shape[-1] - 1)
-    return np.asarray(near[..., starts].transpose(3, 1, 0, 2).reshape(len(widths), near.shape[1], _PLACES))
+    return np.asarray(near[..., starts].transpose(3, 1, 0, 2).reshape(len(widths), near.shape[1], _OFFSETS))

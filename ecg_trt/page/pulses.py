@@ -1,7 +1,7 @@
-"""Calibration pulses (1 mV, 0.2 s): what their size says about paper speed and gain.
+"""Calibration pulses (1 mV, 0.2 s), whose size measures paper speed and gain.
 
-They are looked for twice: in a network's map, and by the strokes that the pen has drawn on the flat page. All pulses of
-a page are alike and stand at the ends of its rows, so that they are laid over each other.
+They are detected twice: in a network's heatmap, and by the strokes of the pen on the flat page. All pulses of a page
+are alike and stand at the ends of its rows, so that their windows are averaged.
 """
 
 from __future__ import annotations
@@ -18,54 +18,58 @@ from ecg_trt.stages.rectify import ROW_MM, SIDE_MM
 from ecg_trt.types import Array, Strip
 
 _PULSE_S = 0.2
-# What a pulse of 0.2 s measures on a map at each speed. Its half next to the trace is often seen with less conviction,
-# so that it looks too narrow; between the two ranges it may be either.
+# Ranges of the width of a pulse of 0.2 s in the heatmap at each speed. The response to its half next to the trace is
+# often lower, so that it looks too narrow; between the two ranges it may be of either speed.
 _PULSE_WIDTHS_MM = {25.0: (2.0, 6.5), 50.0: (8.5, 16.0)}
-_ENOUGH_PULSES = 2  # a single patch may be anything
-_PULSE_SEEN, _MEAN_SEEN = 0.25, 0.3  # least response in the middle of a pulse, and of their mean
-_CLEARLY_SEEN = 0.5  # mean response at which a pulse may say something unusual
-_NARROW_MM, _NARROW_SEEN = 4.0, 0.7  # what is narrower is a letter, unless it is seen so clearly
-# Least height and response of what nothing but a pulse of 20 mm can be; greatest height and least response of one of
-# 5 mm that is not narrow. Of 250 synthetic pages none of 10 mm/mV showed either.
+_ENOUGH_PULSES = 2  # Pulses that must be seen, since a single patch may be anything.
+_PULSE_SEEN, _MEAN_SEEN = 0.25, 0.3  # Least response at the centre of a pulse, and of their mean.
+_CLEARLY_SEEN = 0.5  # Mean response at which a pulse is believed to be of other than the standard size.
+_NARROW_MM, _NARROW_SEEN = 4.0, 0.7  # Narrower patches are letters, unless their response is so high.
+# Least height and response of a pulse that is certainly 20 mm high; greatest height and least response of one that is
+# certainly 5 mm high, if it is not narrow. Of 250 synthetic pages none of 10 mm/mV showed either.
 _TALL_MM, _TALL_SEEN, _LOW_MM, _LOW_SEEN = 16.0, 0.6, 6.5, 0.9
-_PULSE_REACH_MM, _PULSE_SLACK_MM = 25, 2  # how far from a strip's end a pulse stands, and how well that end is known
+_PULSE_REACH_MM, _PULSE_SLACK_MM = 25, 2  # Distance of a pulse from a strip's end at most, and error of that end.
 _PULSE_RISE_MM = round(max(GAINS_MM_PER_MV)) + 3
-_PULSE_FEET_MM = 5  # by which the lower end of a pulse may miss the zero line
+_PULSE_FEET_MM = 5  # Distance by which the lower end of a pulse may miss the zero line.
 
-# What is looked at for strokes: beside a strip's end and beyond it, and below the zero line.
+# Window in which strokes are sought: reach beyond a strip's end, reach within the strip, depth below its zero line.
 _BESIDE_MM, _WITHIN_MM, _DEEP_MM = SIDE_MM - 1.0, 2.0, 5.0
-_FEET_MM = 1.5  # by which the zero line may be wrong
-_WIDE_MM, _HIGH_MM = 0.3, 0.2  # by which strokes are thickened, as those of several rows do not meet exactly
-_INSET_MM = 0.7  # from a pulse's strokes to where nothing should be
-_ABOVE_MM = 2.0  # over its top, where nothing should be either
-_LINE_SHARE = 0.28  # quantile along a line of the paper that tells how dark it is: pen covers less than the rest
-# Lines may be as dark as this part of the pen, or as those on the page's other side (quantile of columns) and more.
+_FEET_MM = 1.5  # Error of the zero line at most.
+_WIDE_MM, _HIGH_MM = 0.3, 0.2  # Strokes are thickened by this, as those of several rows do not meet exactly.
+_INSET_MM = 0.7  # Distance from the strokes of a pulse to its inside, which should be empty.
+_ABOVE_MM = 2.0  # Height of the stretch over its top that should be empty, too.
+_LINE_SHARE = 0.28  # Quantile along a line of the paper that measures its darkness: pen covers less than the rest.
+# Greatest darkness of lines, as a share of the pen's; or as a multiple of the darkness of the lines on the page's other
+# side, where that is the given quantile of its columns.
 _LINE_DARK, _LINE_COLUMNS, _LINE_ALIKE = 0.6, 0.9, 1.3
-_PAPER_MM, _SMOOTH_MM = 1.2, 3.0  # what is wider is paper and no ink; how slowly the light on it changes
-_PEN_SHARE, _LEAST_PEN = 0.985, 30.0  # quantile of darkness that counts as the pen's, and its least value
-_SURE, _SURER = 0.25, 1.5  # ink along the strokes of a pulse for it to count, and by how much more than along another's
-_HINTED = 0.1  # ink at which strokes can confirm or deny what the map says
+_PAPER_MM, _SMOOTH_MM = 1.2, 3.0  # Wider dark areas are paper and no ink; sigma of the light's changes on the paper.
+_PEN_SHARE, _LEAST_PEN = 0.985, 30.0  # Quantile of darkness that counts as the pen's, and its least value.
+_CONFIDENT, _CONFIDENT_RATIO = (
+    0.25,
+    1.5,
+)  # Least ink along a pulse's strokes, and ratio to that of others.
+_HINTED = 0.1  # Ink at which strokes can confirm or contradict the heatmap.
 
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """What the calibration pulses say, None where there are none.
+    """Speed and gain measured from the calibration pulses, None where there are none.
 
-    `is_sure` if it can be nothing else: of speed and gain if strokes say it, of gain alone if a map does.
+    `is_confident` marks a confident measurement: of speed and gain if made by strokes, of gain alone if by a heatmap.
     """
 
     speed_mm_per_s: float | None
     gain_mm_per_mv: float | None
-    is_sure: bool = False
+    is_confident: bool = False
 
 
 def read_pulses(
     pulse: Array, strips: Sequence[Strip], strokes: tuple[Array, Array], px_per_mm: tuple[float, float]
 ) -> Pulse:
-    """Speed and gain from the size of the calibration pulses at the ends of the strips.
+    """Measure speed and gain by the size of the calibration pulses at the ends of the strips.
 
-    Strokes that are sure say it alone, both or the gain. Else the map does: what is usual by itself, unless strokes
-    show a wider pulse; what is unusual if strokes hint at it, too, or if it is sure.
+    Confident strokes suffice, for both or for the gain. Else the heatmap is read: standard values by itself, unless
+    strokes show a wider pulse; other values only if strokes show them, too, or if the heatmap is confident.
 
     Args:
         pulse: (H, W) map of the insides of pulses at 1 px/mm of page mm.
@@ -77,15 +81,15 @@ def read_pulses(
     seen = pulses_on_map(pulse, strips)
     ink = ink_of_pulses(strokes, px_per_mm)
     best = max(ink, key=lambda size: ink[size])
-    is_speed, is_gain = (ink[best] > max(_SURE, _SURER * max(v for size, v in ink.items() if size[k] != best[k]))
-                         for k in (0, 1))  # fmt: skip
+    others = [max(value for size, value in ink.items() if size[k] != best[k]) for k in (0, 1)]
+    is_speed, is_gain = (ink[best] > max(_CONFIDENT, _CONFIDENT_RATIO * other) for other in others)
     if is_speed and is_gain:
-        return Pulse(*best, is_sure=True)
+        return Pulse(*best, is_confident=True)
     drawn = Pulse(*best) if ink[best] > _HINTED else Pulse(None, None)
     speed, gain = seen.speed_mm_per_s, seen.gain_mm_per_mv
     # Letters often look like a low pulse, but seldom like a wide one.
     is_wide = speed == STANDARD_SPEED_MM_PER_S and drawn.speed_mm_per_s not in (None, speed)
-    if not (seen.is_sure or gain in (STANDARD_GAIN_MM_PER_MV, drawn.gain_mm_per_mv)):
+    if not (seen.is_confident or gain in (STANDARD_GAIN_MM_PER_MV, drawn.gain_mm_per_mv)):
         gain = None
     return Pulse(speed if speed in (STANDARD_SPEED_MM_PER_S, drawn.speed_mm_per_s) and not is_wide else None,
                  best[1] if is_gain else gain)  # fmt: skip
@@ -109,14 +113,15 @@ def stroke_windows(strips: Sequence[Strip], side: int, origin_mm: tuple[float, f
 
 
 def ink_of_pulses(strokes: tuple[Array, Array], px_per_mm: tuple[float, float]) -> dict[tuple[float, float], float]:
-    """How much ink, 0..1, lies along the outline of a pulse of each (speed, gain), less what lies inside and above.
+    """Measure the ink, 0..1, along the outline of a pulse of each (speed, gain), less the ink inside and above it.
 
     Args:
         strokes: see `read_pulses`.
         px_per_mm: (x, y) of the windows.
     """
     dark = [_darkness(windows, px_per_mm) for windows in strokes]
-    pen = max(_LEAST_PEN, *(float(np.quantile(d, _PEN_SHARE)) for d in dark))  # one pen: a side may show none
+    # Both sides have one pen, but a side may show none of it.
+    pen = max(_LEAST_PEN, *(float(np.quantile(d, _PEN_SHARE)) for d in dark))
     # Lines of the paper run through all windows; so do tall pulses of near rows, on one side, as dark as the pen.
     across = [np.quantile(d.reshape(-1, d.shape[2]), _LINE_SHARE, axis=0) for d in dark]
     most = [max(_LINE_DARK * pen, _LINE_ALIKE * float(np.quantile(lines, _LINE_COLUMNS))) for lines in across[::-1]]
@@ -128,7 +133,7 @@ def ink_of_pulses(strokes: tuple[Array, Array], px_per_mm: tuple[float, float]) 
 
 
 def _darkness(windows: Array, px_per_mm: tuple[float, float]) -> Array:
-    """(n, h, w) float32: by how much each pixel is darker than the paper around it."""
+    """Darkness (n, h, w) float32 of each pixel relative to the paper around it."""
     sx, sy = px_per_mm
     paper = np.ones((_odd(_PAPER_MM * sy), _odd(_PAPER_MM * sx)), np.uint8)
     found = []
@@ -140,9 +145,9 @@ def _darkness(windows: Array, px_per_mm: tuple[float, float]) -> Array:
 
 
 def _ink(dark: Array, pen: float, upright: Array, px_per_mm: tuple[float, float]) -> Array:
-    """(n, h, w) float32 in [0, 1]: how much of the pen's darkness each pixel has, without the lines of the paper.
+    """Ink (n, h, w) float32 in [0, 1]: darkness of each pixel relative to the pen's, without the lines of the paper.
 
-    `upright` (w,) is how dark the upright ones are.
+    `upright` (w,) is the darkness of the vertical lines.
     """
     sx, sy = px_per_mm
     along = np.quantile(dark, _LINE_SHARE, axis=2)
@@ -156,7 +161,7 @@ def _odd(px: float) -> int:
 
 
 def _outline(total: Array, wide_mm: float, high_mm: float, px_per_mm: tuple[float, float]) -> float:
-    """The faintest of a pulse's three strokes, less the ink inside and above it, at the best place.
+    """Measure the faintest of a pulse's three strokes, less the ink inside and above it, at the best place.
 
     Args:
         total: (h + 1, w + 1) float64, sums of the ink of all rows and columns before.
@@ -186,9 +191,9 @@ def _outline(total: Array, wide_mm: float, high_mm: float, px_per_mm: tuple[floa
 
 
 def pulses_on_map(pulse: Array, strips: Sequence[Strip]) -> Pulse:
-    """What the mean pulse of a network's map measures at half of its height; arguments as of `read_pulses`.
+    """Measure the mean pulse of a network's heatmap at half of its height; arguments as of `read_pulses`.
 
-    It may be sure of its gain, never of its speed.
+    The gain may be confident, the speed never is.
     """
     for mean in sorted((_mean_pulse(pulse, strips, side) for side in (0, 1)), key=lambda m: -m.max()):
         size = _standing(mean)
@@ -198,17 +203,18 @@ def pulses_on_map(pulse: Array, strips: Sequence[Strip]) -> Pulse:
                 continue
             speeds = [speed for speed, (low, high) in _PULSE_WIDTHS_MM.items() if low <= width < high]
             speed, gain = (speeds[0] if speeds else None), _nearest(height, GAINS_MM_PER_MV)
-            is_clear = response > _CLEARLY_SEEN  # a faint pulse may be cut, or none: it only confirms what is usual
+            # A faint pulse may be cut off, or be none: it only confirms standard values.
+            is_clear = response > _CLEARLY_SEEN
             is_tall = height >= _TALL_MM and response > _TALL_SEEN
             is_low = height <= _LOW_MM and width >= _NARROW_MM and response > _LOW_SEEN
-            said = (speed if is_clear or speed == STANDARD_SPEED_MM_PER_S else None,
+            measured = (speed if is_clear or speed == STANDARD_SPEED_MM_PER_S else None,
                     gain if is_clear or gain == STANDARD_GAIN_MM_PER_MV else None)  # fmt: skip
-            return Pulse(*said, is_sure=is_tall or is_low)
+            return Pulse(*measured, is_confident=is_tall or is_low)
     return Pulse(None, None)
 
 
 def _mean_pulse(pulse: Array, strips: Sequence[Strip], side: int) -> Array:
-    """(H', W') what stands on the zero lines of one side, where something does; zeros if that are too few."""
+    """Mean heatmap (H', W') of the patches on the zero lines of one side; zeros if there are too few."""
     border = _PULSE_REACH_MM + _PULSE_RISE_MM
     padded = np.pad(pulse.astype(np.float32), border)
     height, width = _PULSE_RISE_MM + _PULSE_SLACK_MM + 1, _PULSE_REACH_MM + _PULSE_SLACK_MM
@@ -232,13 +238,13 @@ def _standing(mean: Array) -> tuple[float, float] | None:
     lit = mean > 0.5 * mean.max()
     stats = cv2.connectedComponentsWithStats(lit.astype(np.uint8), connectivity=4)[2][1:]
     x, y, w, h, area = (int(v) for v in stats[stats[:, cv2.CC_STAT_AREA].argmax()])
-    # Feet are often hidden by the trace's beginning, heads are not.
+    # The foot of a pulse is often hidden by the beginning of the trace, its top is not.
     if not (area >= 8 and w >= 2 and h >= 3 and area > 0.5 * w * h and abs(y + h - _PULSE_RISE_MM) <= _PULSE_FEET_MM):
         return None
     return float(np.median(lit[y : y + h, x : x + w].sum(1))), float(_PULSE_RISE_MM - y)
 
 
 def _nearest(value: float, options: tuple[float, ...]) -> float | None:
-    """The option nearest in ratio, None if none is within a factor of 1.5."""
+    """Find the option nearest in ratio, None if none is within a factor of 1.5."""
     ratio = np.abs(np.log(np.array(options) / max(float(value), 1e-6)))
     return options[int(ratio.argmin())] if ratio.min() < np.log(1.5) else None

@@ -1,4 +1,4 @@
-"""Other alignments of a page: turned, scaled, or refined by what an earlier one showed."""
+"""Other alignments of a page: rotated, scaled, or refined by an earlier candidate."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from ecg_trt.page.naming import Naming
 from ecg_trt.types import GridWarp, PageAlignment, Strip
 
 _RANSAC_MM = 4.0
-_ROOM_MM = 22.0  # left around the strips on a second look
-_MORE_ROWS_MM = 60.0  # and above and below them, where rows are missing
-_LONGER_MM, _EDGE_MM = 80.0, 30.0  # and beside rows of unusual length that end where the lattice does
+_SIDE_MARGIN_MM = 22.0  # Margin around the strips in a refined alignment.
+_MORE_ROWS_MM = 60.0  # Additional margin above and below them, where rows are missing.
+# Additional margin beside rows of no standard length that end where the grid does, that is within 30 mm of its end.
+_LONGER_MM, _EDGE_MM = 80.0, 30.0
 
 
 def rotate90(alignment: PageAlignment, quarters: int) -> PageAlignment:
-    """The same page read after turning it clockwise by quarter turns."""
+    """Rotate an alignment, so that the page is read after turning it clockwise by quarter turns."""
     page_from_photo, (w, h) = alignment.page_from_photo, alignment.size_mm
     for _ in range(quarters % 4):
         page_from_photo = np.array([[0, -1, h], [1, 0, 0], [0, 0, 1.0]]) @ page_from_photo
@@ -31,7 +32,7 @@ def rotate90(alignment: PageAlignment, quarters: int) -> PageAlignment:
 
 
 def scale(alignment: PageAlignment, factor: float) -> PageAlignment:
-    """The same page taken to be `factor` times as large."""
+    """Scale an alignment, so that the page is `factor` times as large."""
     w, h = alignment.size_mm
     larger = np.diag([factor, factor, 1.0]) @ alignment.page_from_photo
     return replace(alignment, page_from_photo=larger, size_mm=(factor * w, factor * h))
@@ -40,15 +41,15 @@ def scale(alignment: PageAlignment, factor: float) -> PageAlignment:
 def refine_alignment(
     alignment: PageAlignment, grid: GridWarp, strips: Sequence[Strip], *, more_rows: bool = False
 ) -> PageAlignment | None:
-    """A better alignment from what the next stage has seen, for a second look.
+    """Refine an alignment by the grid and the strips that were found with it.
 
-    With a lattice, the homography of its nodes, and an area with room for whole strips. Without one, the scale at which
-    the rows have the length that devices print.
+    With a grid, it is the homography of the grid's nodes, with margins for whole strips. Without one, it is scaled so
+    that the rows have a standard length.
 
     Args:
-        alignment: of the first look.
-        grid: lattice of the first look.
-        strips: found with it, at least one.
+        alignment: of the first candidate.
+        grid: of the first candidate.
+        strips: of the first candidate, at least one.
         more_rows: there may be rows above or below those found.
 
     Returns:
@@ -67,27 +68,27 @@ def refine_alignment(
             beside = _LONGER_MM * (np.array([x0 - mm[:, 0].min(), mm[:, 0].max() - x1]) < _EDGE_MM)
     elif length is not None:
         page_from_photo = grid_homography(grid)
-        zoom = length / (x1 - x0)
-        page_from_photo = np.diag([zoom, zoom, 1.0]) @ page_from_photo
-        x0, x1, y0, y1, beside = zoom * x0, zoom * x1, zoom * y0, zoom * y1, np.zeros(2)
+        factor = length / (x1 - x0)
+        page_from_photo = np.diag([factor, factor, 1.0]) @ page_from_photo
+        x0, x1, y0, y1, beside = factor * x0, factor * x1, factor * y0, factor * y1, np.zeros(2)
     else:
         return None
-    room = _ROOM_MM + _MORE_ROWS_MM * more_rows
-    low = np.array([x0 - beside[0] - _ROOM_MM, y0 - room])
-    high = np.array([x1 + beside[1] + _ROOM_MM, y1 + room])
+    margin = _SIDE_MARGIN_MM + _MORE_ROWS_MM * more_rows
+    low = np.array([x0 - beside[0] - _SIDE_MARGIN_MM, y0 - margin])
+    high = np.array([x1 + beside[1] + _SIDE_MARGIN_MM, y1 + margin])
     shift = np.array([[1, 0, -low[0]], [0, 1, -low[1]], [0, 0, 1.0]])
     size = high - low
     return replace(alignment, page_from_photo=shift @ page_from_photo, size_mm=(float(size[0]), float(size[1])))
 
 
 def may_extend_beyond_view(naming: Naming, grid: GridWarp, photo_hw: tuple[int, int]) -> bool:
-    """Whether the photo goes on where no lattice was looked for and a further row may stand.
+    """Test whether the photo goes on beyond the view where a further row may stand.
 
-    Below a layout without rhythm strips that may be one, above or below strips of no known layout any.
+    Below a layout without rhythm strips that may be a rhythm strip; above or below strips of no known layout, any row.
 
     Args:
-        naming: what the strips show.
-        grid: lattice in which they were found.
+        naming: of the strips.
+        grid: in which they were found.
         photo_hw: (height, width) of the photo, px.
     """
     zeros = [s.zero_y_mm for s in naming.strips]

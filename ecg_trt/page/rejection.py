@@ -6,7 +6,7 @@ from ecg_trt.errors import NoEcgFoundError
 
 
 def reject_without_strips(source: str) -> NoEcgFoundError:
-    """The error for a sheet on which no row of an ECG is seen."""
+    """Build the error for a sheet on which no row of an ECG is seen."""
     return NoEcgFoundError(
         f"no strip of an ECG found in {source}",
         got="a sheet without a trace that goes on for 2 cm",
@@ -16,7 +16,7 @@ def reject_without_strips(source: str) -> NoEcgFoundError:
 
 
 def reject_without_signs(source: str) -> NoEcgFoundError:
-    """The error for rows that neither a grid nor a lead name shows to be those of an ECG."""
+    """Build the error for rows that neither a grid nor a lead name shows to be those of an ECG."""
     return NoEcgFoundError(
         f"no ECG found in {source}",
         got="a sheet with neither a 5 mm grid nor a lead name that can be read",

@@ -1,4 +1,4 @@
-"""Sheets of paper in a photo, told by their brightness, their colour and their straight edges alone."""
+"""Detection of sheets of paper in a photo by brightness, colour and straight edges."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ecg_trt.ops.base import ImageOps
 from ecg_trt.stages.scaling import ALIGN_INPUT_PX, BESIDE_GREY
 from ecg_trt.types import Array, Photo
 
-_SHARES = np.linspace(0.12, 0.88, 9)  # between the darkest and the lightest of a picture, where sheets are set apart
-_LEAST_SPREAD = 6  # levels between them, without which there is nothing to set apart
-_SMOOTH_PX, _GAP_PX, _SPECK_PX = 2.0, 5, 9
-_LEAST_AREA, _MOST_AREA = 0.04, 0.9  # of the picture
-_LEAST_FILLED = 0.85  # of an outline, its hull and its quadrilateral the least is of the greatest
-_STRAIGHTER = 4  # how much more its straight edges count than its size
-_RIM_PX, _RIM_PRICE = 3, 0.2  # a corner at the picture's rim is one of the table's rather than of a sheet
-_SAME = 0.7  # overlap of two that are one
-_ROUNDINGS = (0.01, 0.02, 0.03, 0.05, 0.08)  # of an outline, as a share of its length, until four corners are left
+_SHARES = np.linspace(0.12, 0.88, 9)  # Thresholds, as shares of a picture's range from the darkest to the lightest.
+_LEAST_SPREAD = 6  # Least levels in that range; with fewer, nothing stands out.
+_SMOOTH_PX, _GAP_PX, _SPECK_PX = 2.0, 5, 9  # Sigma of the blur, and gaps and specks that are closed or removed.
+_LEAST_AREA, _MOST_AREA = 0.04, 0.9  # Shares of the picture that a sheet covers.
+_LEAST_FILLED = 0.85  # Least ratio between the areas of an outline, its hull and its quadrilateral.
+_STRAIGHTER = 4  # Exponent of that ratio in the score, which grows with the square root of the area.
+_RIM_PX, _RIM_PENALTY = 3, 0.2  # Penalty on each corner at the picture's rim: it rather belongs to the table.
+_SAME = 0.7  # Overlap at which two quadrilaterals are one sheet.
+_ROUNDINGS = (0.01, 0.02, 0.03, 0.05, 0.08)  # Tolerances of an outline's polygon, tried until four corners are left.
 
 
 def sheets_of(photo: Photo, ops: ImageOps, most: int) -> list[Array]:
@@ -40,7 +40,7 @@ def sheets_of(photo: Photo, ops: ImageOps, most: int) -> list[Array]:
 
 
 def find_sheets(picture: Array, most: int) -> list[Array]:
-    """What may be a sheet of paper: patches that differ from what is around them and have four straight sides.
+    """Find patches that may be sheets of paper: they differ from their surroundings and have four straight sides.
 
     Args:
         picture: (H, W, 3) uint8 RGB, some hundred pixels wide.
@@ -61,7 +61,7 @@ def find_sheets(picture: Array, most: int) -> list[Array]:
                 filled = min(areas) / max(areas)
                 at_rim = (np.minimum(quad, picture.shape[1::-1] - quad) <= _RIM_PX).any(1).sum()
                 if filled > _LEAST_FILLED:
-                    found.append((filled**_STRAIGHTER * np.sqrt(area / size) * (1 - _RIM_PRICE * at_rim), quad))
+                    found.append((filled**_STRAIGHTER * np.sqrt(area / size) * (1 - _RIM_PENALTY * at_rim), quad))
     sheets: list[Array] = []
     for _, quad in sorted(found, key=lambda f: -f[0]):
         if len(sheets) < most and all(_overlap(quad, other) < _SAME for other in sheets):
@@ -70,7 +70,7 @@ def find_sheets(picture: Array, most: int) -> list[Array]:
 
 
 def _patches(picture: Array) -> list[Array]:
-    """(H, W) uint8 masks of what is lighter or darker, redder or greener, bluer or yellower than some level."""
+    """Threshold lightness and both colour axes at several levels: masks (H, W) uint8 of patches on either side."""
     lab = cv2.cvtColor(cv2.medianBlur(picture, 5), cv2.COLOR_RGB2LAB)
     patches = []
     for plane in cv2.split(cv2.GaussianBlur(lab, (0, 0), _SMOOTH_PX)):
@@ -85,7 +85,7 @@ def _patches(picture: Array) -> list[Array]:
 
 
 def _quadrilateral(hull: Array) -> Array:
-    """(4, 2) float32: the corners of a hull if it has four, else of the least rectangle around it."""
+    """Corners (4, 2) float32 of a hull if it has four, else of the least rectangle around it."""
     length = cv2.arcLength(hull, True)
     for rounding in _ROUNDINGS:
         corners = cv2.approxPolyDP(hull, rounding * length, True)

@@ -1,4 +1,4 @@
-"""From marks on the flat page to its strips: pure functions on maps at 1 px/mm.
+"""Detection of strips in the heatmaps of the flat page: pure functions on maps at 1 px/mm.
 
 Maps are (H, W) float32 in [0, 1], pixel (x, y) is page mm (x, y).
 """
@@ -17,24 +17,27 @@ from ecg_trt.types import Array, Strip
 
 _LEAST_STRIP_MM, _ZERO_SEEN = 20.0, 0.3
 _LEAST_ROW_PITCH_MM = 7
-# Parts of a pitch (percentile of distances) by which a part of a row may lie below another, and one that overlaps it.
+# Parts of one row lie at most 0.45 pitches apart in height, and 0.25 if they overlap by more than 3 mm. The pitch is
+# the 75th percentile of the distances between rows.
 _DRIFT, _TWICE, _OVERLAP_MM, _PITCH = 0.45, 0.25, 3.0, 75
 _SLANTS_RAD = np.deg2rad(np.arange(-7.0, 7.25, 0.5))
-# By which rows must stand out more along a slanted direction, and how much of two of them must be seen.
+# Ratio by which rows must stand out more along a slanted direction, and response of two rows that must be seen.
 _CLEARLY_SLANTED, _SLANTED_MM = 1.3, 40.0
-# Some printers are a per cent fast or slow; that much more the marks must add up to for a row to be of another length.
+# Some printers are a per cent fast or slow: scales of a row's length that are tried, and the sum of responses that
+# another scale must gain.
 _SCALES, _OTHER_LENGTH = (0.988, 0.99, 0.992, 0.994, 1.006, 1.008, 1.01, 1.012), 0.08
-_ANY_SCALE = tuple(np.linspace(0.92, 1.08, 41))  # where no lattice tells how large the page is
-_SPAN_REACH_MM = 10.0  # by which the ends of a row may be off
-_LONG = 0.8  # of the longest row: shorter ones may be seen in part
-_ALIKE_MM = (25.0, 40.0)  # by which a row's beginning and end may differ from the others' for it to be like them
-_CUT_MM = 3.0  # by which a row that the picture cuts may begin later than it is seen
-_LEAST_SHARE = 0.7  # of a row that must be in the picture
-_MARK_SEEN, _ENOUGH_MARKS = 0.1, 3  # response where all rows have a segment start; how many of four tell its place
+_ANY_SCALE = tuple(np.linspace(0.92, 1.08, 41))  # Scales that are tried where no grid gives the size of the page.
+_SPAN_REACH_MM = 10.0  # Error of the ends of a row at most.
+_LONG = 0.8  # Ratio to the longest row; shorter rows may be seen in part.
+_ALIKE_MM = (25.0, 40.0)  # Greatest difference of a row's beginning and end from the others' for it to be like them.
+_CUT_MM = 3.0  # Distance by which a row that the picture cuts may begin later than it is seen.
+_LEAST_SHARE = 0.7  # Least share of a row that must be in the picture.
+# Mean response of all rows that counts as a segment start, and number of four such starts that fix a row's place.
+_START_SEEN, _ENOUGH_STARTS = 0.1, 3
 
 
 def find_strips(zero: Array) -> list[Strip]:
-    """Rows of the map of zero lines that go on for more than 2 cm, from the top."""
+    """Find the rows in the map of zero lines that go on for more than 2 cm, from the top."""
     profile = cv2.GaussianBlur(zero.sum(1)[:, None].astype(np.float32), (1, 0), 0.1, sigmaY=1.0)[:, 0]
     limit = max(_LEAST_STRIP_MM * 0.5, 0.3 * float(np.sort(profile)[-max(1, len(profile) // 60)]))
     strips: list[Strip] = []
@@ -54,7 +57,7 @@ def find_strips(zero: Array) -> list[Strip]:
 
 
 def slant_of(zero: Array) -> float:
-    """Angle (radians, x towards y) along which the rows of the map of zero lines run; 0 where none is plain."""
+    """Measure the angle (radians, x towards y) of the rows in the map of zero lines; 0 where none stands out."""
     y, x = np.nonzero(zero > _ZERO_SEEN)
     if not len(y):
         return 0.0
@@ -72,7 +75,7 @@ def slant_of(zero: Array) -> float:
 
 
 def _joined(strips: Sequence[Strip]) -> list[Strip]:
-    """The same from the top; two that stand one beside the other, a little higher, are parts of a row that drifts."""
+    """Join strips that stand beside each other at nearly one height: they are parts of a row that drifts."""
     if len(strips) < 2:
         return list(strips)
     pitch_mm = float(np.percentile(np.diff([s.zero_y_mm for s in strips]), _PITCH))
@@ -91,12 +94,12 @@ def _joined(strips: Sequence[Strip]) -> list[Strip]:
 
 
 def _shared_mm(one: Strip, other: Strip) -> float:
-    """Length over which both are seen; negative for the gap between them."""
+    """Length of the overlap of two strips, mm; negative for the gap between them."""
     return min(one.x_mm[1], other.x_mm[1]) - max(one.x_mm[0], other.x_mm[0])
 
 
 def _extent(line: Array, gap_mm: int = 30) -> tuple[float, float] | None:
-    """First and last mm of the longest stretch of a line, gaps bridged."""
+    """Find the first and last mm of the longest stretch of a line, gaps bridged."""
     lit = np.flatnonzero(cv2.blur(line[None], (5, 1))[0] > _ZERO_SEEN)
     if not len(lit):
         return None
@@ -106,18 +109,18 @@ def _extent(line: Array, gap_mm: int = 30) -> tuple[float, float] | None:
 
 
 def agree_on_span(strips: Sequence[Strip], start: Array, end: Array, *, is_scaled: bool = True) -> list[Strip]:
-    """Lets the strips of a page share their beginning and end where most of them do.
+    """Align the strips of a page to a common beginning and end where most of them share these.
 
-    The zero line fades at its ends; the marks of starts and ends are sharper, those between the columns of a row the
-    sharpest. So a row that is about as long as devices print it is taken to be just that long, and laid where the marks
-    at its ends and at its quarters add up to most; so is a shorter one that shows enough of these marks, because the
+    The heatmap of zero lines fades at their ends; those of starts and ends are sharper, and sharpest between the
+    columns of a row. So a row of about a standard length is taken to be just that long, and placed where the responses
+    at its ends and at its quarters add up to most. So is a shorter row that shows enough of these starts, because the
     picture ends before the row does.
 
     Args:
         strips: rows of the page.
         start: (H, W) map of segment starts.
         end: (H, W) map of segment ends.
-        is_scaled: a millimetre of the map is one of the page, as the lattice says; else marks may tell another length.
+        is_scaled: True if a grid gives the scale of the map; else other lengths of rows are tried, too.
     """
     if not strips:
         return []
@@ -135,46 +138,46 @@ def agree_on_span(strips: Sequence[Strip], start: Array, end: Array, *, is_scale
     if length is not None:
         middle = (low + high - length) / 2
         reach = middle - _SPAN_REACH_MM, middle + _SPAN_REACH_MM
-        usual = _laid(starts, ends, length, reach)
+        standard = _laid(starts, ends, length, reach)
         others = [_laid(starts, ends, length * scale, reach) for scale in (_SCALES if is_scaled else _ANY_SCALE)]
         best = max(others, key=lambda row: row.total)
-        is_other = best.marks >= _ENOUGH_MARKS and best.total > usual.total + _OTHER_LENGTH
-        shared = best.span if is_other else usual.span
+        is_other = best.starts_seen >= _ENOUGH_STARTS and best.total > standard.total + _OTHER_LENGTH
+        shared = best.span if is_other else standard.span
     else:
         for length in standard_row_lengths_mm():
             if _LEAST_SHARE * length < high - low < length:
                 whole = _laid(starts, ends, length, (high - length - _CUT_MM, low + _CUT_MM))
-                shared = whole.span if whole.marks >= _ENOUGH_MARKS else shared
+                shared = whole.span if whole.starts_seen >= _ENOUGH_STARTS else shared
     is_near = np.abs(spans - (low, high)) < _ALIKE_MM
     alike = np.asarray(is_near.all(1))
-    if (is_near.mean(0) >= 0.5).all():  # a row of which only a part is seen is as long as the others
+    if (is_near.mean(0) >= 0.5).all():  # A row that is seen in part is as long as the others.
         beyond = (spans - shared) * (-1, 1)
         alike |= (beyond < _ALIKE_MM).all(1)
     return [replace(s, x_mm=shared) if is_alike else s for s, is_alike in zip(strips, alike, strict=True)]
 
 
 class _Laid(NamedTuple):
-    """A row of some length where its marks add up to most; `marks` of its quarters show a start."""
+    """Row of some length, placed where responses add up to most, and how many of its quarters show a start."""
 
     span: tuple[float, float]
     total: float
-    marks: int
+    starts_seen: int
 
 
 def _laid(starts: Array, ends: Array, length: float, reach: tuple[float, float]) -> _Laid:
-    """A row that begins within reach."""
+    """Place a row so that it begins within reach."""
     at = np.arange(*reach, 0.25)
     quarters = np.stack([np.interp(at + k * length / 4, np.arange(len(starts)), starts, 0, 0) for k in range(4)])
     total = quarters.sum(0) + np.interp(at + length, np.arange(len(ends)), ends, 0, 0)
-    total -= 1e-3 * np.abs(at - at.mean())  # without marks, the middle of what was seen
+    total -= 1e-3 * np.abs(at - at.mean())  # Without any response, the middle is taken.
     best = int(total.argmax())
-    marks = int((quarters[:, best] > _MARK_SEEN).sum())
-    return _Laid((float(at[best]), float(at[best]) + length), float(total[best]), marks)
+    starts_seen = int((quarters[:, best] > _START_SEEN).sum())
+    return _Laid((float(at[best]), float(at[best]) + length), float(total[best]), starts_seen)
 
 
 def shift_to_pen(strips: Sequence[Strip], confidence: Array, origin_x_mm: float, px_per_mm: float,
                  reach_mm: float) -> tuple[Strip, ...]:  # fmt: skip
-    """Lays the strips of a page where the pen begins and ends, all by one distance.
+    """Shift the strips of a page, all by one distance, to where the pen begins and ends.
 
     Args:
         strips: named strips.
@@ -184,20 +187,20 @@ def shift_to_pen(strips: Sequence[Strip], confidence: Array, origin_x_mm: float,
         reach_mm: greatest shift.
 
     Returns:
-        The strips, moved by the median of what their ends say; as they were where fewer than half of them say anything.
+        The strips, moved by the median over their ends; unchanged where fewer than half of the ends are seen.
     """
     reach = round(reach_mm * px_per_mm)
-    said = []
-    for strip, sure in zip(strips, confidence, strict=True):
+    shifts = []
+    for strip, shown in zip(strips, confidence, strict=True):
         for x, rising in zip(strip.x_mm, (True, False), strict=True):
             edge = round((x - origin_x_mm) * px_per_mm)
-            on = sure[max(0, edge - reach) : edge + reach + 1] > 0.5
+            on = shown[max(0, edge - reach) : edge + reach + 1] > 0.5
             steps = np.flatnonzero(on[1:] != on[:-1])
             steps = steps[on[steps + 1] == rising] + max(0, edge - reach) + 0.5
             if len(steps):
                 nearest = float(steps[np.abs(steps - edge).argmin()])
-                said.append(nearest / px_per_mm + origin_x_mm - x)
-    if len(said) < len(strips):
+                shifts.append(nearest / px_per_mm + origin_x_mm - x)
+    if len(shifts) < len(strips):
         return tuple(strips)
-    shift = float(np.median(said))
+    shift = float(np.median(shifts))
     return tuple(s.moved(shift) for s in strips)

@@ -1,4 +1,4 @@
-"""Pages without a lattice, made square by their rows: where leads begin and end is printed at known distances."""
+"""Rectification of pages without a grid by their rows, on which leads begin and end at known distances."""
 
 from __future__ import annotations
 
@@ -14,69 +14,71 @@ from ecg_trt.geometry.refine import Refined
 from ecg_trt.layout import standard_row_length
 from ecg_trt.types import Array, GridWarp, Strip
 
-_BAND_MM, _SMOOTH_MM = 4, 1.5  # above and below a zero line where marks are looked for; by which they are smoothed
-_SEEN = 0.05  # response to a mark, smoothed
-_END_REACH_MM, _INNER_REACH_MM = 20.0, 7.0  # by which a mark may be off at the ends of a row, and then between them
-_LEAST_MARKS, _ALIKE_MM = 6, 3.0  # in all; by which the ends of rows may differ
-_LEAST_AGREEING = 0.7  # of the marks
-_MOST_SCALE = 0.25  # by which the page may be larger or smaller than it was taken to be
+_BAND_MM, _SMOOTH_MM = 4, 1.5  # Height of the band above and below a zero line that is searched, and sigma of its blur.
+_SEEN = 0.05  # Least blurred response.
+_END_REACH_MM, _INNER_REACH_MM = 20.0, 7.0  # Search distance at the ends of a row, and then between them.
+_LEAST_EDGES, _ALIKE_MM = 6, 3.0  # Least number of starts and ends in all; greatest difference of the ends of rows.
+_LEAST_AGREEING = 0.7  # Least share of inliers.
+_MOST_SCALE = 0.25  # Greatest relative error of the scale of the page.
 _RANSAC_MM = 2.0
-_MARGIN_MM = 55.0  # of the new lattice around the rows: more than is looked at at any gain
+_MARGIN_MM = 55.0  # Margin of the new grid around the rows, more than is rectified at any gain.
 
 
-def squared(grid: GridWarp, strips: Sequence[Strip], letters: Array, marks: tuple[Array, Array]) -> Refined:
-    """A page on which leads begin and end where a device prints them.
+def rectify_without_grid(
+    grid: GridWarp, strips: Sequence[Strip], text_mask: Array, edges: tuple[Array, Array]
+) -> Refined:
+    """Rectify a page so that leads begin and end where a device prints them.
 
     Args:
-        grid: lattice that is no more than a homography.
+        grid: a grid that is exactly a homography.
         strips: rows of the page, with their segments.
-        letters: (H, W) bool at 1 px/mm, where lead names stand.
-        marks: (H, W) maps of segment starts and of segment ends.
+        text_mask: (H, W) bool at 1 px/mm, the lead names.
+        edges: (H, W) maps of segment starts and of segment ends.
 
     Returns:
-        The page as it was, where its rows are not alike, too few marks are seen or agree, or no device prints rows of
-        such a length.
+        The rectified page. It is unchanged where its rows are not alike, where too few starts and ends are seen or
+        agree, or where no device prints rows of such a length.
     """
-    same = Refined(grid, tuple(strips), letters)
-    found = [_marks_of(strip, *marks) for strip in strips]
+    same = Refined(grid, tuple(strips), text_mask)
+    found = [_edges_of(strip, *edges) for strip in strips]
     seen = np.array([(x, y, at) for row in found for x, y, at in row])
-    if len(seen) < _LEAST_MARKS or np.ptp(seen[:, 2]) < 1 or np.ptp([s.x_mm for s in strips], axis=0).max() > _ALIKE_MM:
+    if len(seen) < _LEAST_EDGES or np.ptp(seen[:, 2]) < 1 or np.ptp([s.x_mm for s in strips], axis=0).max() > _ALIKE_MM:
         return same
     level = np.array([np.mean([y for _, y, _ in row]) for row in found for _ in row])
     length = float(np.polyfit(seen[:, 2], seen[:, 0], 1)[0])
-    usual = standard_row_length(length, slack=_MOST_SCALE)
-    if usual is None:
+    standard = standard_row_length(length, slack=_MOST_SCALE)
+    if standard is None:
         return same
-    zoom = usual / length
-    low, high = zoom * strips[0].zero_y_mm, zoom * strips[-1].zero_y_mm
-    wanted = np.column_stack([_MARGIN_MM + usual * seen[:, 2], _MARGIN_MM + zoom * level - low])
+    scale = standard / length
+    low, high = scale * strips[0].zero_y_mm, scale * strips[-1].zero_y_mm
+    wanted = np.column_stack([_MARGIN_MM + standard * seen[:, 2], _MARGIN_MM + scale * level - low])
     try:
         fit = fit_homography(seen[:, :2], wanted, threshold=_RANSAC_MM)
-    except PageError:  # the marks lie on one line
+    except PageError:  # All starts and ends lie on one line.
         return same
     move = fit.dst_from_src
     corners = [(x, s.zero_y_mm) for s in (strips[0], strips[-1]) for x in s.x_mm]
     if fit.inlier.mean() < _LEAST_AGREEING or _most_stretched(move, np.array(corners)) > 1 + _MOST_SCALE:
         return same
-    rows, columns = (int(np.ceil((side + 2 * _MARGIN_MM) / grid.mm_per_cell)) + 1 for side in (high - low, usual))
+    rows, columns = (int(np.ceil((side + 2 * _MARGIN_MM) / grid.mm_per_cell)) + 1 for side in (high - low, standard))
     mm = grid.mm_per_cell * np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float64)
     nodes = apply_homography(np.linalg.inv(move @ grid_homography(grid)), mm).astype(np.float32)
     size = tuple(round(grid.mm_per_cell * (n - 1)) for n in (columns, rows))
     return Refined(
         replace(grid, node_xy=nodes, measured=np.zeros((rows, columns), bool)),
-        tuple(_on_new_page(strip, move, usual) for strip in strips),
-        cv2.warpPerspective(letters.astype(np.uint8), move, size, flags=cv2.INTER_NEAREST) > 0,
+        tuple(_on_new_page(strip, move, standard) for strip in strips),
+        cv2.warpPerspective(text_mask.astype(np.uint8), move, size, flags=cv2.INTER_NEAREST) > 0,
     )
 
 
 def _most_stretched(move: Array, places: Array) -> float:
-    """By which factor a homography stretches or squeezes most at some places (n, 2), along x or y."""
+    """Greatest factor by which a homography stretches or squeezes at some places (n, 2), along x or y."""
     steps = np.linalg.norm(jacobian(move, places), axis=1)
     return float(np.exp(np.abs(np.log(np.maximum(steps, 1e-6))).max()))
 
 
 def _on_new_page(strip: Strip, move: Array, length: float) -> Strip:
-    """A strip on the new page, as long as it should be."""
+    """Place a strip on the new page, with its standard length."""
     (a, b), middle = strip.x_mm, (sum(strip.x_mm) / 2, strip.zero_y_mm)
 
     def on_row(x_mm: tuple[float, float]) -> tuple[float, float]:
@@ -88,22 +90,22 @@ def _on_new_page(strip: Strip, move: Array, length: float) -> Strip:
     return replace(strip, zero_y_mm=zero, x_mm=on_row(strip.x_mm), segments=segments)
 
 
-def _marks_of(strip: Strip, start: Array, end: Array) -> list[tuple[float, float, float]]:
-    """Page mm (x, y) of the marks of a strip that are seen, and where on it each stands, 0 to 1."""
+def _edges_of(strip: Strip, start: Array, end: Array) -> list[tuple[float, float, float]]:
+    """Find the starts and ends of a strip: page mm (x, y), and the fraction of the strip at which each stands."""
     y = round(strip.zero_y_mm)
     top = max(0, y - _BAND_MM)
     starts, ends = (cv2.GaussianBlur(heat[top : y + _BAND_MM + 1], (0, 0), _SMOOTH_MM) for heat in (start, end))
     a, b = strip.x_mm
-    marks = [(_peak(band, x, _END_REACH_MM), at) for band, x, at in ((starts, a, 0.0), (ends, b, 1.0))]
-    first, last = (x if mark is None else mark[0] for (mark, _), x in zip(marks, (a, b), strict=True))
+    edges = [(_peak(band, x, _END_REACH_MM), at) for band, x, at in ((starts, a, 0.0), (ends, b, 1.0))]
+    first, last = (x if edge is None else edge[0] for (edge, _), x in zip(edges, (a, b), strict=True))
     for segment in strip.segments[1:]:
         at = (segment.x_mm[0] - a) / (b - a)
-        marks.append((_peak(starts, first + at * (last - first), _INNER_REACH_MM), at))
-    return [(mark[0], top + mark[1], at) for mark, at in marks if mark is not None]
+        edges.append((_peak(starts, first + at * (last - first), _INNER_REACH_MM), at))
+    return [(edge[0], top + edge[1], at) for edge, at in edges if edge is not None]
 
 
 def _peak(band: Array, at: float, reach: float) -> tuple[float, float] | None:
-    """(x, y) where a band is greatest within reach of a place along it, None if it is small there."""
+    """Find the peak (x, y) of a band within reach of a place along it, None if its response is low."""
     low, high = max(0, round(at - reach)), max(0, round(at + reach) + 1)
     part = band[:, low:high]
     if not part.size or part.max() < _SEEN:

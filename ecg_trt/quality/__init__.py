@@ -1,1 +1,1 @@
-"""How far a reading can be trusted: what speaks for and against it, and what that comes to in decibels."""
+"""Quality of a reading: features, calibration to decibels, and warnings."""

@@ -1,7 +1,7 @@
-"""From features to decibels: the calibration that `train/calibrate_quality.py` fits on synthetic pages.
+"""Calibration from features to decibels, fitted on synthetic pages by `train/calibrate_quality.py`.
 
-A lead's signal-to-noise ratio is expected to be what leads with such features had where the page was read at its right
-scale and under its right names, weighed against the chance that it was not.
+The expected signal-to-noise ratio of a lead is that of leads with such features on pages of right layout and scale,
+combined with the probability of a gross error, that is of a wrong layout or scale.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from ecg_trt.weights import FOLDER
 
 FEATURES = (*LEAD_FEATURES, *PAGE_FEATURES)
 FILE = "quality.json"
-EVEN_DB, SPREAD_DB = 10.0, 2.5  # SNR at which the quality is a half, and the width of its rise
-_MOST_SIGMA = 3.0  # features beyond what was fitted tell no more than the rarest that were
+EVEN_DB, SPREAD_DB = 10.0, 2.5  # SNR at which the quality is a half, and the scale of the logistic function.
+_MOST_SIGMA = 3.0  # Standardised features are limited to this, as no rarer ones were fitted.
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Line:
     offset: float
 
     def __call__(self, features: Array) -> Array:
-        """(n,) values of (n, len(FEATURES)) features."""
+        """Evaluate the sum for features (n, len(FEATURES)): (n,)."""
         columns = [FEATURES.index(name) for name in self.names]
         standard = (features[:, columns] - self.mean) / self.scale
         return np.asarray(standard.clip(-_MOST_SIGMA, _MOST_SIGMA) @ self.weight + self.offset)
@@ -52,52 +52,52 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What features mean.
+    """Calibration of features to SNR, to the odds of gross errors, and to those of non-ECG pages.
 
     Attributes:
-        snr: SNR of a lead that is read whole, at the right scale and named rightly, dB.
-        misread: log odds that it is not.
-        misread_db: SNR of leads that are misread, dB.
-        foreign: log odds that a page holds no ECG that can be read.
-        knots_db: (2, k), from the SNR that comes of these to the SNR that such leads had.
-        most_foreign: pages that are more probably foreign than this are refused.
+        snr: SNR of a lead that is read whole, at the right scale and under the right name, dB.
+        gross_error: log-odds of a gross error.
+        gross_error_db: SNR of leads with a gross error, dB.
+        non_ecg: log-odds that a page holds no legible ECG.
+        knots_db: (2, k), from the raw SNR to the SNR that such leads had.
+        most_non_ecg: non-ECG score beyond which a page is rejected.
     """
 
     snr: Line
-    misread: Line
-    misread_db: float
-    foreign: Line
+    gross_error: Line
+    gross_error_db: float
+    non_ecg: Line
     knots_db: Array
-    most_foreign: float
+    most_non_ecg: float
 
     def raw_snr_db(self, features: Array) -> Array:
-        """(n,) expected SNR in dB before the knots straighten it; what is lost of a lead counts as noise."""
-        lost = features[:, FEATURES.index("lost")]
-        noise = (1 - lost) * 10 ** (-self.snr(features) / 10) + lost
-        wrong = 1 - (1 - _share(self.misread(features))) * (1 - _share(self.foreign(features)))
-        return np.asarray(-10 * (1 - wrong) * np.log10(noise) + wrong * self.misread_db)
+        """Estimate the SNR (n,), dB, before it is corrected by the knots; a missing part of a lead counts as noise."""
+        missing = features[:, FEATURES.index("missing_fraction")]
+        noise = (1 - missing) * 10 ** (-self.snr(features) / 10) + missing
+        wrong = 1 - (1 - _share(self.gross_error(features))) * (1 - _share(self.non_ecg(features)))
+        return np.asarray(-10 * (1 - wrong) * np.log10(noise) + wrong * self.gross_error_db)
 
     def snr_db(self, features: Array) -> Array:
-        """(n,) expected SNR of each lead, dB, NaN where the features (n, F) are."""
+        """Estimate the SNR (n,) of each lead, dB, NaN where the features (n, F) are."""
         out = np.full(len(features), np.nan)
         printed = np.isfinite(features).all(1)
         out[printed] = np.interp(self.raw_snr_db(features[printed]), *self.knots_db)
         return out
 
     def seen_snr_db(self, features: Array) -> Array:
-        """(n,) the same of what is seen of each lead."""
+        """Estimate the SNR (n,) of the part of each lead that is not missing, dB."""
         features = features.copy()
-        features[:, FEATURES.index("lost")] = 0.0
+        features[:, FEATURES.index("missing_fraction")] = 0.0
         return self.snr_db(features)
 
-    def foreignness(self, features: Array) -> float:
-        """How probably the page holds no ECG that can be read, 0..1; 1 if no lead was seen."""
+    def non_ecg_score(self, features: Array) -> float:
+        """Non-ECG score: probability that the page holds no legible ECG, 0..1; 1 if no lead was seen."""
         printed = np.isfinite(features).all(1)
-        return float(_share(self.foreign(features[printed])).mean()) if printed.any() else 1.0
+        return float(_share(self.non_ecg(features[printed])).mean()) if printed.any() else 1.0
 
 
 def quality_of(snr_db: Array) -> Array:
-    """The quality in [0, 1] that an SNR stands for: 0.5 at 10 dB, 0.88 at 15, 0.12 at 5; NaN stays NaN.
+    """Convert an SNR to a quality in [0, 1]: 0.5 at 10 dB, 0.88 at 15, 0.12 at 5; NaN stays NaN.
 
     A logistic function, 1 / (1 + exp(-(snr - 10) / 2.5)).
     """
@@ -105,9 +105,9 @@ def quality_of(snr_db: Array) -> Array:
 
 
 def page_snr_db(snr_db: Array, signal_mv: Array) -> float:
-    """SNR of a whole page from that of its leads, their powers summed as the metric does; NaN without any.
+    """Combine the SNR of leads to that of a page, by summing powers as the metric does; NaN without any lead.
 
-    Powers are those of what was read: a lead of which much is lost weighs too little.
+    Powers are those of the samples that were read: a lead of which much is missing weighs too little.
     """
     power = np.nansum(np.square(signal_mv, dtype=np.float64), axis=1)
     known = np.isfinite(snr_db) & (power > 0)
@@ -122,21 +122,21 @@ def _share(log_odds: Array) -> Array:
 
 
 def as_dict(calibration: Calibration) -> dict[str, object]:
-    """Plain values for JSON; `from_dict` undoes it."""
-    lines = {name: getattr(calibration, name) for name in ("snr", "misread", "foreign")}
+    """Convert a calibration to plain values for JSON, from which `from_dict` restores it."""
+    lines = {name: getattr(calibration, name) for name in ("snr", "gross_error", "non_ecg")}
     return {
         **{name: {"offset": round(float(line.offset), 5), "features": {
             feature: [round(float(v), 5) for v in values]
             for feature, *values in zip(line.names, line.mean, line.scale, line.weight, strict=True)
         }} for name, line in lines.items()},
-        "misread_db": round(calibration.misread_db, 3),
+        "gross_error_db": round(calibration.gross_error_db, 3),
         "knots_db": np.round(calibration.knots_db, 3).tolist(),
-        "most_foreign": round(calibration.most_foreign, 4),
+        "most_non_ecg": round(calibration.most_non_ecg, 4),
     }  # fmt: skip
 
 
 def from_dict(values: Mapping[str, object]) -> Calibration:
-    """A calibration from `as_dict`'s values.
+    """Restore a calibration from the values of `as_dict`.
 
     Raises:
         WeightsError: something is missing, or a feature is unknown.
@@ -144,9 +144,9 @@ def from_dict(values: Mapping[str, object]) -> Calibration:
     try:
         knots = np.array(values["knots_db"], np.float64)
         return Calibration(
-            snr=_line(values["snr"]), misread=_line(values["misread"]), misread_db=_number(values["misread_db"]),
-            foreign=_line(values["foreign"]), knots_db=knots.reshape(2, -1),
-            most_foreign=_number(values["most_foreign"]),
+            snr=_line(values["snr"]), gross_error=_line(values["gross_error"]),
+            gross_error_db=_number(values["gross_error_db"]), non_ecg=_line(values["non_ecg"]),
+            knots_db=knots.reshape(2, -1), most_non_ecg=_number(values["most_non_ecg"]),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(
@@ -172,7 +172,7 @@ def _line(values: object) -> Line:
 
 @lru_cache(maxsize=4)
 def load_calibration(path: Path = FOLDER / FILE) -> Calibration:
-    """The calibration the package ships, or another.
+    """Load the calibration of the package, or another.
 
     Raises:
         WeightsError: it is missing or cannot be read.

@@ -1,4 +1,4 @@
-"""Warnings: the weaknesses of a reading, in words for its user."""
+"""Warnings about the weaknesses of a reading, in words for its user."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ecg_trt.signal.assemble import MOST_LIMB_RESIDUAL
 from ecg_trt.signal.resample import runs
 from ecg_trt.types import Array, PageWarning, WarningCode
 
-_DOUBTFUL_QUALITY, _DOUBTFUL_LAYOUT = 0.5, 0.6
-_PART_LOST, _NEARLY_LOST = 0.1, 0.95  # shares of a lead
-_LONG_ROW, _SHORT_ROW = 1.1, 0.9  # in records
-_SAME_INK_MM, _CROSSING_MM = 0.6, 6.0  # two pens that are as near as that for longer than rows take to cross
-_FINE_PX_PER_MM = 3.5  # a pen of 0.3 mm is a pixel wide
-_RIM_MM = 0.5
-_BEATS_TOGETHER, _SURE_PEN = 0.3, -1.0
+_POOR_QUALITY, _UNCERTAIN_LAYOUT = 0.5, 0.6
+_PART_MISSING, _NEARLY_MISSING = 0.1, 0.95  # Missing fractions that are warned of, and that leave nothing to rate.
+_LONG_ROW, _SHORT_ROW = 1.1, 0.9  # Lengths of the longest row, as a share of the record's.
+_SAME_INK_MM, _CROSSING_MM = 0.6, 6.0  # Two pens this near, for longer than two rows take to cross, are one.
+_FINE_PX_PER_MM = 3.5  # At this scale a pen of 0.3 mm is a pixel wide.
+_RIM_MM = 0.5  # A pen this near to the rim of the flat page may leave it.
+_LEAST_SYNCHRONY, _MOST_UNCERTAINTY = 0.3, -1.0  # Of `synchrony` and `page_uncertainty`.
 _TEXTS = {
     WarningCode.UNRELIABLE_PAGE: "Do not rely on any lead: the page may have been read at a wrong speed or gain or "
     "under wrong names, or the curves were not followed. Compare it with the page.",
@@ -62,16 +62,16 @@ def warnings_of(
     Args:
         evidence: what the reading rests on.
         quality: (n,) of each lead, NaN where none is printed.
-        seen_quality: (n,) of what is seen of it.
+        seen_quality: (n,) of the part of each lead that is not missing.
         limb_residual: share by which I + III differs from II; NaN where they are not printed together.
         leads: their names.
     """
     naming, page = evidence.naming, evidence.page
-    lost = np.array([evidence.lost.get(lead, 0) for lead in leads])
-    yield from _doubts(np.where(lost < _NEARLY_LOST, seen_quality, np.nan), leads)
+    missing = np.array([evidence.missing.get(lead, 0) for lead in leads])
+    yield from _unreliable(np.where(missing < _NEARLY_MISSING, seen_quality, np.nan), leads)
     if limb_residual > MOST_LIMB_RESIDUAL:
         yield _warn(WarningCode.LIMB_LEADS_CONTRADICT, percent=100 * limb_residual)
-    if naming.probability < _DOUBTFUL_LAYOUT or naming.label_score < DOUBTFUL_LABELS:
+    if naming.probability < _UNCERTAIN_LAYOUT or naming.label_score < DOUBTFUL_LABELS:
         yield _warn(WarningCode.LAYOUT_UNCERTAIN, layout=naming.layout.name)
     for pair, mm in _shared(evidence).items():
         seconds = mm / evidence.scales.speed_mm_per_s
@@ -79,8 +79,8 @@ def warnings_of(
     cut = _cut(evidence)
     if cut:
         yield _warn(WarningCode.WAVES_CUT, leads=", ".join(cut))
-    matters = (lost > _PART_LOST) | (quality < _DOUBTFUL_QUALITY) & (seen_quality >= _DOUBTFUL_QUALITY)
-    yield from _gaps(evidence, lost, matters, leads)
+    matters = (missing > _PART_MISSING) | (quality < _POOR_QUALITY) & (seen_quality >= _POOR_QUALITY)
+    yield from _gaps(evidence, missing, matters, leads)
     if not evidence.grid.is_seen:
         yield _warn(WarningCode.NO_GRID)
     if page.photo_px_per_mm < _FINE_PX_PER_MM:
@@ -91,22 +91,22 @@ def _warn(code: WarningCode, **fields: object) -> PageWarning:
     return PageWarning(code, _TEXTS[code].format(**fields))
 
 
-def _gaps(evidence: Evidence, lost: Array, matters: Array, leads: Sequence[str]) -> Iterator[PageWarning]:
-    """Warn of what the record lacks, and of scales that were assumed."""
+def _gaps(evidence: Evidence, missing: Array, matters: Array, leads: Sequence[str]) -> Iterator[PageWarning]:
+    """Warn of missing parts of the record, and of scales that were assumed."""
     naming, scales = evidence.naming, evidence.scales
     record = naming.layout.seconds
     part = [f"{min(99, round(100 * share))} % of {lead}"
-            for lead, share, does in zip(leads, lost, matters & (lost < 1), strict=True) if does]  # fmt: skip
+            for lead, share, does in zip(leads, missing, matters & (missing < 1), strict=True) if does]  # fmt: skip
     if part:
         yield _warn(WarningCode.PARTLY_MISSING, shares=", ".join(part))
     seconds = naming.longest_mm / scales.speed_mm_per_s
     is_long = naming.is_known and seconds > _LONG_ROW * record
     if is_long:
         yield _warn(WarningCode.ROWS_TOO_LONG, seconds=seconds, speed=scales.speed_mm_per_s, record=record)
-    gone = [lead for lead, share in zip(leads, lost, strict=True) if share == 1 and not is_long]
-    missing = (*naming.missing, *gone)
-    if missing:
-        yield _warn(WarningCode.LEADS_MISSING, leads=", ".join(missing))
+    gone = [lead for lead, share in zip(leads, missing, strict=True) if share == 1 and not is_long]
+    absent = (*naming.missing, *gone)
+    if absent:
+        yield _warn(WarningCode.LEADS_MISSING, leads=", ".join(absent))
     if "speed" in scales.assumed:
         yield _warn(WarningCode.SPEED_ASSUMED, speed=scales.speed_mm_per_s)
     if "gain" in scales.assumed:
@@ -116,12 +116,12 @@ def _gaps(evidence: Evidence, lost: Array, matters: Array, leads: Sequence[str])
 
 
 def _cut(evidence: Evidence) -> list[str]:
-    """Leads whose pen runs along the upper or lower rim of the flat page."""
+    """Find the leads whose pen runs along the upper or lower rim of the flat page."""
     page, found = evidence.page, []
-    (sx, sy), ox = page.px_per_mm, page.origin_mm[0]
+    sy = page.px_per_mm[1]
     for strip, row in zip(evidence.naming.strips, evidence.trace.ridge_row, strict=True):
         for segment in strip.segments:
-            first, last = (max(0, round((x - ox) * sx)) for x in segment.x_mm)
+            first, last = (max(0, column) for column in page.columns_between(segment.x_mm))
             mm = row[first:last] / sy
             if (mm < _RIM_MM).any() or (mm > page.seen.shape[0] / sy - _RIM_MM).any():
                 found.append(upright(segment.lead)[0])
@@ -129,45 +129,46 @@ def _cut(evidence: Evidence) -> list[str]:
 
 
 def _shared(evidence: Evidence) -> dict[tuple[str, str], float]:
-    """Leads of two rows whose pens run along the same ink for longer than rows that cross do: for how long, mm."""
-    (sx, sy), ox = evidence.page.px_per_mm, evidence.page.origin_mm[0]
+    """Find leads of two rows whose pens share ink for longer than crossing rows do, and the length of it, mm."""
+    page = evidence.page
+    sx, sy = page.px_per_mm
     shared: dict[tuple[str, str], float] = {}
     rows = zip(evidence.naming.strips, evidence.trace.ridge_row, strict=True)
     for (upper, above), (lower, below) in combinations(rows, 2):
         for first, last in runs(np.abs(above - below) < _SAME_INK_MM * sy):
             names = [upright(g.lead)[0] for strip in (upper, lower) for g in strip.segments
-                     if g.x_mm[0] <= (first + last) / 2 / sx + ox < g.x_mm[1]]  # fmt: skip
+                     if g.x_mm[0] <= page.x_mm((first + last) / 2) < g.x_mm[1]]  # fmt: skip
             if last - first > _CROSSING_MM * sx and len(names) == 2:
                 pair = (names[0], names[1])
                 shared[pair] = shared.get(pair, 0.0) + (last - first) / sx
     return shared
 
 
-def _doubts(quality: Array, leads: Sequence[str]) -> Iterator[PageWarning]:
-    """Warn of leads that are not to be relied on."""
-    poor = [lead for lead, q in zip(leads, quality, strict=True) if q < _DOUBTFUL_QUALITY]
+def _unreliable(quality: Array, leads: Sequence[str]) -> Iterator[PageWarning]:
+    """Warn of unreliable leads."""
+    poor = [lead for lead, q in zip(leads, quality, strict=True) if q < _POOR_QUALITY]
     if len(poor) == np.isfinite(quality).sum() > 0:
         yield _warn(WarningCode.UNRELIABLE_PAGE)
     elif poor:
         yield _warn(WarningCode.UNRELIABLE_LEADS, leads=", ".join(poor))
 
 
-def reject_foreign(features: Array, source: str) -> NoEcgFoundError:
-    """The error for a page that is no ECG, or none that can be read.
+def reject_non_ecg(features: Array, source: str) -> NoEcgFoundError:
+    """Build the error for a page that is no ECG, or not a legible one.
 
     Args:
         features: (n, F), NaN for leads that are not printed.
         source: of the photo.
     """
     page = features[np.isfinite(features).all(1)]
-    usual = dict(zip(FEATURES, np.median(page, axis=0), strict=True)) if len(page) else {}
+    medians = dict(zip(FEATURES, np.median(page, axis=0), strict=True)) if len(page) else {}
     found = [
         word
         for word, holds in (
-            ("no lead names that can be read", usual.get("names", 0.0) < DOUBTFUL_LABELS),
-            ("no 5 mm grid", usual.get("lattice_known", 0.0) < 0.5),
-            ("rows that do not beat together", usual.get("together", 0.0) < _BEATS_TOGETHER),
-            ("curves that are hard to see", usual.get("page_unsure", 0.0) > _SURE_PEN),
+            ("no lead names that can be read", medians.get("names", 0.0) < DOUBTFUL_LABELS),
+            ("no 5 mm grid", medians.get("grid_known", 0.0) < 0.5),
+            ("rows that do not beat together", medians.get("synchrony", 0.0) < _LEAST_SYNCHRONY),
+            ("curves that are hard to see", medians.get("page_uncertainty", 0.0) > _MOST_UNCERTAINTY),
         )
         if holds
     ]
@@ -180,7 +181,7 @@ def reject_foreign(features: Array, source: str) -> NoEcgFoundError:
 
 
 def reject_low_quality(quality: float, least: float, source: str) -> LowQualityError:
-    """The error for a page that was read less well than was asked for."""
+    """Build the error for a page whose quality is lower than was asked for."""
     return LowQualityError(
         f"the reading of {source} is not good enough",
         got=f"a mean quality of {quality:.2f}",

@@ -1,1 +1,1 @@
-"""From traces to leads in millivolts: time, gaps, beats, and what the limb leads have in common."""
+"""Conversion of traces to leads in millivolts: time, gaps, beats, and consistency of the limb leads."""

@@ -1,4 +1,4 @@
-"""From rows of pixels to leads in millivolts on one clock."""
+"""Assembly of rows of pixels to leads in millivolts on one clock."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ from collections.abc import Sequence
 import numpy as np
 
 from ecg_trt.layout import LEADS, upright
-from ecg_trt.signal.beats import beat_delays, punctual
-from ecg_trt.signal.limb_leads import LIMB, blend_limb_leads, foreign_borders, limb_residual
-from ecg_trt.signal.resample import fill_gaps, resample, seen_columns, without_end_steps
+from ecg_trt.signal.beats import beat_delays, time_corrected
+from ecg_trt.signal.limb_leads import LIMB, blend_limb_leads, inconsistent_borders, limb_residual
+from ecg_trt.signal.resample import fill_gaps, resample, valid_columns, without_end_steps
 from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
 
-MOST_LIMB_RESIDUAL = 0.5  # beyond it, one of the limb leads was misread or is named wrongly
-# Cycles a millimetre: 75 Hz at 25 mm/s. A stroke of the pen is half a millimetre wide and more; what is read of faster
-# waves is noise. On photos, scans and a render that were not trained on, 40 to 60 Hz cut waves, 70 to 80 Hz none.
+MOST_LIMB_RESIDUAL = 0.5  # Einthoven residual beyond which a limb lead was read wrongly or carries a wrong name.
+# Cycles a millimetre: 75 Hz at 25 mm/s. A stroke of the pen is half a millimetre wide and more, so that faster waves
+# are noise. On photos, scans and a render that were not trained on, 40 to 60 Hz cut waves, 70 to 80 Hz none.
 _PASSBAND_PER_MM = 3.0
-_MAX_GAP_S = 0.04
-_OTHER_TIME = 0.7  # ratio of residuals at which a rhythm strip is taken to show another time than the columns
-_BORDER_MM = 1.5  # by which the border between two leads of a row may be off
-_END_MM, _END_STEP_MM = 0.3, 3.0  # a step of 3 mm within 0.3 mm of a lead's end is not the lead's own
+_MAX_GAP_S = 0.04  # Longest gap that is bridged.
+_OTHER_TIME = 0.7  # Ratio of residuals at which a rhythm strip shows another time than the columns.
+_BORDER_MM = 1.5  # Error of the border between two leads of a row at most.
+_END_MM, _END_STEP_MM = 0.3, 3.0  # A step of 3 mm within 0.3 mm of a lead's end belongs to something else.
 
 
 def segment_starts_s(strip: Strip, speed_mm_per_s: float) -> list[float]:
-    """Where each segment of a strip stands on the record's clock: the paper's own time since the strip's beginning."""
+    """Start of each segment of a strip on the record's clock, s: the paper's time since the strip's beginning."""
     return [(segment.x_mm[0] - strip.x_mm[0]) / speed_mm_per_s for segment in strip.segments]
 
 
 def _read(page: RectifiedPage, row: Array, confidence: Array, strip: Strip, segment: Segment, speed: float,
           gain: float) -> tuple[Array, Array, float]:  # fmt: skip
-    """One segment's samples (mV), their times since the segment's start (s), and its quality."""
-    sx, ox = page.px_per_mm[0], page.origin_mm[0]
-    first = max(0, int(np.ceil((segment.x_mm[0] - ox) * sx - 1e-6)))
-    last = min(len(row), int(np.ceil((segment.x_mm[1] - ox) * sx - 1e-6)))
+    """Convert one segment to samples (mV), their times since its start (s), and its quality."""
+    sx = page.px_per_mm[0]
+    first = max(0, int(np.ceil(page.column(segment.x_mm[0]) - 1e-6)))
+    last = min(len(row), int(np.ceil(page.column(segment.x_mm[1]) - 1e-6)))
     if last - first < 2:
         return np.empty(0), np.empty(0), 0.0
     columns = np.arange(first, last)
     times = (page.x_mm(columns) - segment.x_mm[0]) / speed
     mv = (strip.zero_y_mm - page.y_mm(row[columns])) / gain
-    sure = confidence[columns]
-    filled = fill_gaps(mv, seen_columns(confidence)[columns], round(_MAX_GAP_S * speed * sx))
+    column_confidence = confidence[columns]
+    filled = fill_gaps(mv, valid_columns(confidence)[columns], round(_MAX_GAP_S * speed * sx))
     filled = without_end_steps(filled, round(_END_MM * sx), _END_STEP_MM / gain)
     whole = (segment.x_mm[1] - segment.x_mm[0]) * sx
-    return filled, times, float(np.sum(sure * np.isfinite(filled)) / whole)
+    return filled, times, float(np.sum(column_confidence * np.isfinite(filled)) / whole)
 
 
 def assemble(
@@ -56,15 +56,15 @@ def assemble(
     fs: float,
     seconds: float,
 ) -> tuple[Array, Array, float]:
-    """Puts every segment in its place on the record's clock; rows agree on when a beat was, limb leads on its waves.
+    """Assemble all segments on the record's clock, beats time-corrected across rows and limb leads made consistent.
 
-    Where a lead is printed twice, the longer print counts and the shorter fills what it lacks.
+    Where a lead is printed twice, the longer print counts and the shorter fills its gaps.
 
     Args:
         page: frame of the trace.
         strips: named strips.
         trace: rows of the pen.
-        leads: of the result; the limb leads agree where the twelve stand first.
+        leads: of the result; limb leads are made consistent only where the twelve stand first.
         speed: mm/s.
         gain: mm/mV.
         fs: Hz of the result.
@@ -77,7 +77,7 @@ def assemble(
     """
     n = round(seconds * fs)
     signal = np.full((len(leads), n), np.nan)
-    together = signal.copy()  # what the columns print side by side, whatever a rhythm strip says
+    in_columns = signal.copy()  # The leads of the columns, which are simultaneous; rhythm strips may not be.
     quality = np.full(len(leads), np.nan)
     pieces = [
         (segment, start, *_read(page, trace.ridge_row[k], trace.confidence[k], strip, segment, speed, gain))
@@ -85,31 +85,32 @@ def assemble(
         for segment, start in zip(strip.segments, segment_starts_s(strip, speed), strict=True)
     ]
     pieces.sort(key=lambda piece: piece[0].x_mm[0] - piece[0].x_mm[1])
-    placed = _together_in_time([(mv, times + start) for _, start, mv, times, _ in pieces], fs, n, speed)
-    for (segment, _, _, _, good), samples in zip(pieces, placed, strict=True):
+    placed = _time_corrected_pieces([(mv, times + start) for _, start, mv, times, _ in pieces], fs, n, speed)
+    for (segment, _, _, _, piece_quality), samples in zip(pieces, placed, strict=True):
         name, sign = upright(segment.lead)
         lead = leads.index(name)
         signal[lead] = np.where(np.isfinite(signal[lead]), signal[lead], sign * samples)
-        together[lead] = np.where(np.isfinite(samples), sign * samples, together[lead])
+        in_columns[lead] = np.where(np.isfinite(samples), sign * samples, in_columns[lead])
         if np.isnan(quality[lead]):
-            quality[lead] = good
+            quality[lead] = piece_quality
     residual = float("nan")
     if tuple(leads[: len(LEADS)]) == LEADS:
-        foreign = foreign_borders(together[:LIMB], round(_BORDER_MM / speed * fs))
-        signal[:LIMB][foreign & (signal[:LIMB] == together[:LIMB])] = np.nan
-        together[:LIMB][foreign] = np.nan
-        signal[: len(LEADS)], residual = _lawful(*(rows[: len(LEADS)] for rows in (signal, together, quality)))
+        inconsistent = inconsistent_borders(in_columns[:LIMB], round(_BORDER_MM / speed * fs))
+        signal[:LIMB][inconsistent & (signal[:LIMB] == in_columns[:LIMB])] = np.nan
+        in_columns[:LIMB][inconsistent] = np.nan
+        twelve = slice(len(LEADS))
+        signal[twelve], residual = _consistent_limb_leads(signal[twelve], in_columns[twelve], quality[twelve])
     if residual > MOST_LIMB_RESIDUAL:
         quality[:LIMB] *= MOST_LIMB_RESIDUAL / residual
     return signal.astype(np.float32), quality.clip(0, 1).astype(np.float32), residual
 
 
-def lost_shares(
+def missing_fractions(
     signal: Array, strips: Sequence[Strip], *, leads: Sequence[str], speed: float, fs: float
 ) -> dict[str, float]:
-    """Share of what is printed of each lead within the record's time that the record lacks, 0..1.
+    """Measure the fraction of each printed lead that the record lacks, 0..1, within the record's time.
 
-    It is 1 for leads that are printed later, and there is none for leads that are not printed.
+    It is 1 for leads that are printed later. Leads that are not printed have no entry.
 
     Args:
         signal: (leads, n) from `assemble`.
@@ -128,25 +129,25 @@ def lost_shares(
             for lead, mask in printed.items()}  # fmt: skip
 
 
-def _together_in_time(pieces: Sequence[tuple[Array, Array]], fs: float, n: int, speed: float) -> Array:
-    """(pieces, n) samples of all (mV, s) on the record's clock, beats at the times that they have in all of them."""
+def _time_corrected_pieces(pieces: Sequence[tuple[Array, Array]], fs: float, n: int, speed: float) -> Array:
+    """Resample all pieces (mV, s) to the record's clock (pieces, n), each beat at one time in all of them."""
     band = _PASSBAND_PER_MM * speed
     placed = np.array([resample(mv, times, fs, n, passband_hz=band) for mv, times in pieces]).reshape(-1, n)
     beats, delay = beat_delays(placed, fs, speed)
-    for samples, (mv, times), late in zip(placed, pieces, delay, strict=True):
-        if np.isfinite(late).any():
-            samples[:] = resample(mv, punctual(times, beats, late), fs, n, passband_hz=band)
+    for samples, (mv, times), row_delay in zip(placed, pieces, delay, strict=True):
+        if np.isfinite(row_delay).any():
+            samples[:] = resample(mv, time_corrected(times, beats, row_delay), fs, n, passband_hz=band)
     return placed
 
 
-def _lawful(signal: Array, together: Array, quality: Array) -> tuple[Array, float]:
-    """(12, n) with the limb leads blended, and their `limb_residual` before.
+def _consistent_limb_leads(signal: Array, in_columns: Array, quality: Array) -> tuple[Array, float]:
+    """Blend the limb leads of a signal (12, n); return it, and the `limb_residual` before.
 
-    A rhythm strip may show another time than the columns: then the lead's print in its column takes part, which is in
-    `together`, and the rhythm strip stays as it is.
+    A rhythm strip may show another time than the columns. Then the print of its lead in a column is blended, which is
+    in `in_columns`, and the rhythm strip stays as it is.
     """
     trust = np.nan_to_num(quality).clip(0, 1) ** 2
-    answered, aside = limb_residual(signal), limb_residual(together)
-    if aside < _OTHER_TIME * answered:
-        return np.where(signal == together, blend_limb_leads(together, trust), signal), aside
-    return blend_limb_leads(signal, trust), answered
+    residual, column_residual = limb_residual(signal), limb_residual(in_columns)
+    if column_residual < _OTHER_TIME * residual:
+        return np.where(signal == in_columns, blend_limb_leads(in_columns, trust), signal), column_residual
+    return blend_limb_leads(signal, trust), residual

@@ -1,8 +1,8 @@
-"""One heart behind all leads: what is printed side by side was recorded at one time.
+"""Beats, and delays between the rows that show them: leads that are printed side by side were recorded at one time.
 
 Paper that is not flat shifts a beat in one row against the same beat in another, by some hundredths of a millimetre
-where no line of the grid is near. How far two beats of one lead lie apart is the same in every lead; what a lead says
-otherwise is the paper's doing.
+where no line of the grid is near. The distance between two beats is the same in every lead, so that any difference is
+an error of the paper.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import numpy as np
 
 from ecg_trt.types import Array
 
-_HALF_S = 0.08  # of the window in which a beat is compared with the others of its lead
-_SMOOTH_S, _REFRACTORY_S = 0.1, 0.3  # over which steepness is gathered, and between two beats at least
-_STEEP = 0.45  # of the steepest moments: a beat
-_ROUNDS = 6
-_MOST_MM = 0.27  # a beat that seems to be shifted by more is another one
-_UNLIKE = 0.15  # energy of the difference to the lead's usual beat, as a share of the beat's: another beat
-_MEASURED_MM = 0.015  # standard error at best
-_SPREAD_MM = 0.025  # by which single beats are shifted on photos: a third of it where pages are flat
+_HALF_S = 0.08  # Half the window in which a beat is compared with the others of its lead.
+_SMOOTH_S, _REFRACTORY_S = 0.1, 0.3  # Window over which steepness is averaged, and least distance between two beats.
+_STEEP = 0.45  # Least steepness of a beat, as a share of the 99th percentile.
+_ROUNDS = 6  # Gauss-Newton steps.
+_MOST_MM = 0.27  # A beat that seems to be shifted by more is a different one.
+_UNLIKE = 0.15  # Energy of the difference to the median beat, as a share of that beat's, beyond which a beat differs.
+_MEASURED_MM = 0.015  # Standard error of a delay at best.
+_SPREAD_MM = 0.025  # Standard deviation of delays on photos; it is a third of this where pages are flat.
 
 
-def punctual(times_s: Array, beats_s: Array, delay_s: Array) -> Array:
-    """Times of a row's samples, corrected for its delays: all of a delay at its beat, none at the row's ends.
+def time_corrected(times_s: Array, beats_s: Array, delay_s: Array) -> Array:
+    """Correct the times of a row's samples for the delays of its beats; the correction falls to 0 at the row's ends.
 
     Args:
         times_s: (n,) s, increasing.
@@ -35,7 +35,7 @@ def punctual(times_s: Array, beats_s: Array, delay_s: Array) -> Array:
 
 
 def steepness(signal: Array) -> Array:
-    """(n,) how steep the rows (rows, n) are together, each in units of its own RMS slope; NaN where none is shown."""
+    """Mean steepness (n,) of rows (rows, n), each in units of its own RMS slope; NaN where no row is printed."""
     slope = np.abs(np.gradient(signal, axis=1))
     shown = np.isfinite(slope)
     slope = np.where(shown, slope, 0.0)
@@ -46,7 +46,7 @@ def steepness(signal: Array) -> Array:
 
 
 def find_beats(signal: Array, fs: float) -> Array:
-    """(beats,) samples around which the rows (rows, n), NaN where nothing is printed, are steepest together."""
+    """Find the samples (beats,) around which the rows (rows, n) are steepest together; NaN is where none is printed."""
     if min(signal.shape) == 0:
         return np.empty(0, np.int64)
     bell = np.hanning(round(_SMOOTH_S * fs) // 2 * 2 + 3)
@@ -61,11 +61,11 @@ def find_beats(signal: Array, fs: float) -> Array:
 
 
 def beat_delays(signal: Array, fs: float, mm_per_s: float) -> tuple[Array, Array]:
-    """By how much later each row shows each beat than the other rows do.
+    """Estimate the delay of each beat in each row relative to the other rows.
 
-    With x the time of beat k in row p, as far as it can be told from the row's own usual beat, x = c_p + t_k + e: the
-    row's constant, the beat's time, and the delay, which is normally distributed with a spread that is known. What all
-    rows have in common cannot be told from the heart's own rhythm and stays.
+    Let x be the time of beat k in row p, measured against the row's median beat. Then x = c_p + t_k + e: the row's
+    constant, the beat's time, and the delay, which is normally distributed with a known spread. A delay that all rows
+    have in common cannot be distinguished from the heart's own rhythm and stays.
 
     Args:
         signal: (rows, n), rows on one clock, NaN where nothing is printed.
@@ -73,8 +73,8 @@ def beat_delays(signal: Array, fs: float, mm_per_s: float) -> tuple[Array, Array
         mm_per_s: paper speed.
 
     Returns:
-        times (beats,) s and delay (rows, beats) s, NaN for beats that a row does not show, or shows unlike its others,
-        or that it alone shows.
+        times (beats,) s and delay (rows, beats) s, NaN for beats that a row does not show, or shows in a shape unlike
+        its others, or that no other row shows.
     """
     at = find_beats(signal, fs)
     if not len(at):
@@ -89,9 +89,10 @@ def beat_delays(signal: Array, fs: float, mm_per_s: float) -> tuple[Array, Array
 
 
 def _lags(row: Array, at: Array, fs: float, mm: float) -> tuple[Array, Array]:
-    """Samples by which each beat comes later than the row's usual one would, NaN where it is none, and their errors.
+    """Measure the lag of each beat against the row's median beat, in samples, and its standard error.
 
-    The shift that leaves the least squares, by Gauss and Newton (Lucas and Kanade, 1981, in one dimension).
+    The lag is the shift of least squares, by Gauss-Newton (Lucas and Kanade, 1981, in one dimension). It is NaN for
+    beats of another shape.
     """
     lag, error = np.full(len(at), np.nan), np.full(len(at), np.inf)
     half, most = round(_HALF_S * fs), _MOST_MM / mm
@@ -108,19 +109,19 @@ def _lags(row: Array, at: Array, fs: float, mm: float) -> tuple[Array, Array]:
     for _ in range(_ROUNDS):
         beats = np.interp(at[whole, None] + window + shift[:, None], every, samples)
         beats = beats - beats.mean(1, keepdims=True)
-        usual = np.median(beats, axis=0)
-        slope = np.gradient(usual)
+        median_beat = np.median(beats, axis=0)
+        slope = np.gradient(median_beat)
         power = max(float(taper @ slope**2), 1e-12)
-        shift = np.clip(shift + (usual - beats) @ (taper * slope) / power, -most, most)
-    off = (beats - usual) ** 2 @ taper
-    alike = (off < _UNLIKE * (taper @ usual**2)) & (np.abs(shift) < most)
+        shift = np.clip(shift + (median_beat - beats) @ (taper * slope) / power, -most, most)
+    off = (beats - median_beat) ** 2 @ taper
+    alike = (off < _UNLIKE * (taper @ median_beat**2)) & (np.abs(shift) < most)
     lag[whole[alike]] = shift[alike]
     error[whole[alike]] = np.sqrt(off[alike] / taper.sum() / power + (_MEASURED_MM / mm) ** 2)
     return lag, error
 
 
 def _additive(value: Array, weight: Array) -> Array:
-    """The sum of a number for each row and one for each column that is nearest to (R, C) values in weighted squares."""
+    """Fit an additive model, one number a row and one a column, to (R, C) values by weighted least squares."""
     rows, columns = value.shape
     design = np.concatenate([np.repeat(np.eye(rows), columns, 0), np.tile(np.eye(columns), (rows, 1))], 1)
     root = np.sqrt(weight).ravel()

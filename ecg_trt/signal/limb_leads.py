@@ -1,4 +1,4 @@
-"""Einthoven's and Goldberger's laws: six limb leads, two degrees of freedom."""
+"""Consistency of the limb leads: by Einthoven's and Goldberger's laws, six leads have two degrees of freedom."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from ecg_trt.types import Array
 
 # From (I, II): III = II - I, aVR = -(I + II) / 2, aVL = I - II / 2, aVF = II - I / 2.
 LIMB_FROM_DIPOLE = np.array([[1, 0], [0, 1], [-1, 1], [-0.5, -0.5], [1, -0.5], [-0.5, 1]], np.float64)
-LIMB = 6  # leads, the first of `LEADS`
-_LEAST_SAMPLES = 100
-_SHARED = 0.5  # of the samples, that a lead must have to be judged by
-_FOREIGN_MV, _FOREIGN = 0.15, 6.0  # how far a sample must be off the law, and in units of the median
+LIMB = 6  # Number of limb leads, which stand first in `LEADS`.
+_LEAST_SAMPLES = 100  # Samples that leads must share for a residual to be measured.
+_SHARED = 0.5  # Least share of samples of a lead that takes part.
+# Least residual of a sample that is not the lead's own: mV, and as a multiple of the median.
+_INCONSISTENT_MV, _INCONSISTENT_RATIO = 0.15, 6.0
 
 
 def limb_residual(signal: Array) -> float:
-    """How far leads I, II and III are from Einthoven's law where the page prints them together.
+    """Einthoven residual of leads I, II and III where the page prints them together.
 
     Args:
         signal: (12, n) mV in the order of `LEADS`, NaN = not printed; not yet blended, or it is zero by construction.
@@ -36,8 +37,8 @@ def limb_residual(signal: Array) -> float:
     return float(np.sqrt(np.mean((limb[0] + limb[2] - limb[1]) ** 2) / max(float(np.mean(limb**2)), 1e-12)))
 
 
-def unlawful(limb: Array) -> float:
-    """Share of the waves that the laws of the limb leads cannot explain, squared.
+def einthoven_residual(limb: Array) -> float:
+    """Residual energy of the limb leads beyond Einthoven's and Goldberger's laws, as a share of their energy.
 
     Args:
         limb: (6, n) mV or mm in the order of `LEADS`, as they are printed together, NaN = not printed.
@@ -51,15 +52,15 @@ def unlawful(limb: Array) -> float:
     if len(leads) < 3 or x.shape[1] < _LEAST_SAMPLES:
         return float("nan")
     x = x - x.mean(1, keepdims=True)
-    left_over = _off_model_of(tuple(leads.tolist())) @ x
-    return float(np.sum(left_over**2) / max(np.sum(x**2), 1e-12))
+    unexplained = _off_model_of(tuple(leads.tolist())) @ x
+    return float(np.sum(unexplained**2) / max(np.sum(x**2), 1e-12))
 
 
-def foreign_borders(limb: Array, reach: int) -> Array:
-    """Samples next to the ends of printed limb leads that are not theirs but a neighbour's, a pulse's or a separator's.
+def inconsistent_borders(limb: Array, reach: int) -> Array:
+    """Mask samples at the ends of printed limb leads that belong to a neighbour, a pulse or a separator.
 
-    Within three leads whose sum is zero by law, I - II + III and aVR + aVL + aVF, these are the samples from an end on
-    that break the law by far.
+    The sums I - II + III and aVR + aVL + aVF are zero by Einthoven's and Goldberger's laws. The masked samples are
+    those from an end on where a sum is far from zero.
 
     Args:
         limb: (6, n) mV in the order of `LEADS`, as they are printed together, NaN = not printed.
@@ -75,7 +76,7 @@ def foreign_borders(limb: Array, reach: int) -> Array:
         if len(printed) < max(_LEAST_SAMPLES, 4 * reach):
             continue
         off = off - np.nanmedian(off)
-        wrong = np.abs(off) > max(_FOREIGN_MV, _FOREIGN * float(np.nanmedian(np.abs(off))))
+        wrong = np.abs(off) > max(_INCONSISTENT_MV, _INCONSISTENT_RATIO * float(np.nanmedian(np.abs(off))))
         for end in (printed[:reach], printed[: -reach - 1 : -1]):
             right = np.flatnonzero(~wrong[end])
             out[rows, end[: right[0] if len(right) else reach]] = True
@@ -83,14 +84,14 @@ def foreign_borders(limb: Array, reach: int) -> Array:
 
 
 def blend_limb_leads(signal: Array, weight: Array, *, gross_mv: float = 0.25) -> Array:
-    """Moves limb leads that are printed together onto their laws, each as little as its weight demands.
+    """Project limb leads that are printed together onto the dipole model, each moving as little as its weight demands.
 
     At every sample the finite limb leads F, if there are three or more, are projected onto the span of the
     dipole model D_F in the metric of the weights: x' = D_F (D_F' W D_F)^-1 D_F' W x, which equals x - W^-1 A'
     (A W^-1 A')^-1 A x with A the null space of D_F'. A lead's constant offset is arbitrary, so the median
     correction over each block (a stretch in which the same leads are finite) is left out, and no lead gets a
-    step. A block in which any lead would move by more than `gross_mv` RMS stays as it is: a lead was misread,
-    and blending would spread the damage.
+    step. A block in which any lead would move by more than `gross_mv` RMS stays as it is: a lead has a gross error,
+    and blending would spread it.
 
     Args:
         signal: (12, n) mV in the order of `LEADS`, NaN = not printed.
@@ -132,12 +133,12 @@ def blend_limb_leads(signal: Array, weight: Array, *, gross_mv: float = 0.25) ->
 
 @cache
 def _off_model_of(leads: tuple[int, ...]) -> Array:
-    """`_off_model` of leads that are trusted alike."""
+    """Projector `_off_model` of leads of equal weight."""
     return _off_model(np.array(leads), np.ones(len(leads)))
 
 
 def _off_model(leads: Array, trust: Array) -> Array:
-    """(F, F) projector whose image is what the dipole model cannot explain."""
+    """Projector (F, F) onto the part of the leads that the dipole model cannot explain."""
     model = LIMB_FROM_DIPOLE[leads]
     weighted = model.T * (trust / trust.max())
     return np.asarray(np.eye(len(leads)) - model @ np.linalg.solve(weighted @ model, weighted))

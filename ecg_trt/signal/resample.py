@@ -1,4 +1,4 @@
-"""From rows of a trace to samples in time: gaps, ends, and resampling."""
+"""Samples in time from rows of a trace: gaps, ends, and resampling."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 from ecg_trt.errors import OptionError
 from ecg_trt.types import Array
 
-_SURE, _WEAK = 0.3, 0.15  # confidence of a column that surely shows the pen, and least beside such a one
+_CERTAIN, _WEAK = 0.3, 0.15  # Upper and lower threshold of the confidence, for hysteresis.
 _HALF_TAPS = 16
-_PHASES = 256
+_PHASES = 256  # Fractions of a sample for which the filter is tabulated.
 
 
-def seen_columns(confidence: Array) -> Array:
-    """Columns in which the pen was seen: those surely shown, and next to them those that are hardly in doubt.
+def valid_columns(confidence: Array) -> Array:
+    """Mask the columns in which the pen was seen, by hysteresis.
 
     Two thresholds as in Canny, A Computational Approach to Edge Detection, 1986: where the pen runs along a line of the
-    grid, or a name stands beside it, the network doubts for some columns what goes on all the same.
+    grid, or beside a name, the network's confidence is low for some columns, although the trace goes on.
 
     Args:
         confidence: (n,) in [0, 1].
@@ -30,23 +30,23 @@ def seen_columns(confidence: Array) -> Array:
     """
     weak = np.asarray(confidence) > _WEAK
     run = np.cumsum(np.diff(weak, prepend=False))
-    sure = np.bincount(run, weights=np.asarray(confidence) > _SURE, minlength=1) > 0
-    return np.asarray(weak & sure[run])
+    certain = np.bincount(run, weights=np.asarray(confidence) > _CERTAIN, minlength=1) > 0
+    return np.asarray(weak & certain[run])
 
 
 def runs(mask: Array) -> Array:
-    """(k, 2) starts and ends of the runs in which a mask (n,) holds; ends are exclusive."""
+    """Find the runs of a mask (n,): (k, 2) starts and ends, ends exclusive."""
     return np.flatnonzero(np.diff(mask, prepend=False, append=False)).reshape(-1, 2)
 
 
 def without_end_steps(y: Array, reach: int, step: float) -> Array:
-    """Levels what stands before a step at the very beginning of a lead, or behind one at its very end.
+    """Level the samples before a step at the very beginning of a lead, and those behind one at its very end.
 
-    A pulse, a separator or the neighbouring lead reaches a column or two into a lead; the pen does not jump there.
+    A pulse, a separator or the neighbouring lead may reach a column or two into a lead, where the pen does not jump.
 
     Args:
         y: (n,) samples, NaN = missing.
-        reach: how many samples at either end may be levelled.
+        reach: number of samples at either end that may be levelled.
         step: least height of a step from one sample to the next.
 
     Returns:
@@ -61,7 +61,7 @@ def without_end_steps(y: Array, reach: int, step: float) -> Array:
 
 
 def fill_gaps(y: Array, valid: Array, max_gap: int, *, method: Literal["linear", "cubic"] = "cubic") -> Array:
-    """Bridges short gaps between valid samples.
+    """Bridge short gaps between valid samples.
 
     Args:
         y: (n,) samples.
@@ -109,13 +109,13 @@ def fill_gaps(y: Array, valid: Array, max_gap: int, *, method: Literal["linear",
 
 
 def _hermite(low: Array, high: Array, slope_low: Array, slope_high: Array, t: Array) -> Array:
-    """The cubic between two values with the given slopes at its ends, t in 0..1."""
+    """Evaluate the cubic between two values with the given slopes at its ends, t in 0..1."""
     ends = low * (2 * t**3 - 3 * t**2 + 1) + high * (3 * t**2 - 2 * t**3)
     return np.asarray(ends + slope_low * (t**3 - 2 * t**2 + t) + slope_high * (t**3 - t**2))
 
 
 def _side_slopes(y: Array, good: Array, left: Array, right: Array) -> tuple[Array, Array]:
-    """Slope before and after each gap, from the sample next to its end; the chord where that is missing."""
+    """Slopes before and after each gap, from the sample next to its end; the chord's where that sample is missing."""
     chord = (y[right] - y[left]) / (right - left)
     prev, following = np.maximum(left - 1, 0), np.minimum(right + 1, len(y) - 1)
     has_prev, has_next = (left > 0) & good[prev], (right < len(y) - 1) & good[following]
@@ -127,7 +127,7 @@ def _limited(slope: Array, rise: Array) -> Array:
 
 
 def resample(y: Array, x_s: Array, fs_out: float, n_out: int, *, passband_hz: float = math.inf) -> Array:
-    """Band-limited resampling to a regular clock that starts at 0 s.
+    """Resample to a regular clock that starts at 0 s, band-limited.
 
     A polyphase filter with any ratio and any phase: each run of finite samples is continued beyond its ends
     by reflection through the end point (value and slope go on, so nothing rings), and the output times are
@@ -139,7 +139,7 @@ def resample(y: Array, x_s: Array, fs_out: float, n_out: int, *, passband_hz: fl
         x_s: (n,) times, s, increasing.
         fs_out: samples a second of the result.
         n_out: number of samples of the result, at k / fs_out.
-        passband_hz: what is faster than this is taken away; half its amplitude is left at this frequency.
+        passband_hz: cut-off of a low-pass filter, at which half of the amplitude is left.
 
     Returns:
         (n_out,) float64, NaN more than half an input sample outside the runs.
@@ -190,12 +190,13 @@ def _resample_run(y: Array, x_s: Array, fs_out: float, out: Array, passband_hz: 
     weights *= 1 - blend
     following *= blend
     weights += following
-    taps = np.lib.stride_tricks.sliding_window_view(padded, 2 * half)  # cell - half + 1 .. cell + half of each cell
+    # The window of each cell holds the samples cell - half + 1 .. cell + half.
+    taps = np.lib.stride_tricks.sliding_window_view(padded, 2 * half)
     out[first : last + 1] = np.einsum("nk,nk->n", taps[cell + 2], weights)
 
 
 def _reflected(y: Array, pad: int) -> Array:
-    """Samples continued by `pad` samples on both sides, by reflection through its end points."""
+    """Continue samples by `pad` on both sides, by reflection through the end points."""
     while pad > 0:
         step = min(pad, len(y) - 1)
         before, after = 2 * y[0] - y[step:0:-1], 2 * y[-1] - y[-2 : -step - 2 : -1]
@@ -205,7 +206,7 @@ def _reflected(y: Array, pad: int) -> Array:
 
 @lru_cache(maxsize=8)
 def _kernel(half: int, cutoff: float, beta: float = 7.0) -> Array:
-    """(phases + 1, 2 half) weights of the taps 1 - half .. half for each fraction; every row sums to 1."""
+    """Weights (phases + 1, 2 half) of the taps 1 - half .. half for each fraction; every row sums to 1."""
     fraction = np.arange(_PHASES + 1)[:, None] / _PHASES
     distance = fraction - np.arange(1 - half, half + 1)
     inside = np.sqrt(np.maximum(1 - (distance / half) ** 2, 0.0))

@@ -1,6 +1,7 @@
-"""What the traces themselves say about names and places that the page left in doubt.
+"""Correction of names and positions of strips by the traces themselves.
 
-By the laws of the limb leads: aVR or -aVR, and rows slanted against the grid. By repetition: a rhythm strip's lead.
+The consistency of the limb leads decides between aVR and -aVR, and shows rows that are slanted against the grid. A
+rhythm strip's lead shows by repetition.
 """
 
 from __future__ import annotations
@@ -12,25 +13,26 @@ from dataclasses import replace
 import numpy as np
 
 from ecg_trt.layout import INVERTED_AVR, LEADS, upright
-from ecg_trt.signal.limb_leads import LIMB, unlawful
-from ecg_trt.signal.resample import seen_columns
+from ecg_trt.signal.limb_leads import LIMB, einthoven_residual
+from ecg_trt.signal.resample import valid_columns
 from ecg_trt.types import Array, RectifiedPage, Strip, TraceMap
 
-_CLEARLY = 0.2  # ratio of what the laws leave over, squared, at which one sign is clearly right
-_SLANTS = np.arange(-14, 15) * 1e-3  # mm by which rows may start later for each mm further down
-_STRAIGHTER = 0.6  # ratio at which a slant is believed
-_REPEATED, _DIFFERENT = 0.15, 0.4  # shares of the variance by which two prints of one lead, and of two leads, differ
+_CLEARLY = 0.2  # Ratio of the residual energies of both signs of aVR at which one is clearly right.
+_SLANTS = np.arange(-14, 15) * 1e-3  # Millimetres by which rows may start later for each mm further down.
+_STRAIGHTER = 0.6  # Ratio of the residual energies with and without a slant at which it is accepted.
+# Variance of the difference of two prints, as a share of their own: at most for one lead, at least for two.
+_REPEATED, _DIFFERENT = 0.15, 0.4
 _LEAST_COLUMNS = 100
-_END_MM = 1.5  # left out at the ends of leads, where neighbours are
+_END_MM = 1.5  # Left out at the ends of leads, where the neighbouring lead may reach in.
 
 
 def settle_avr(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) -> tuple[Strip, ...]:
-    """The strips with aVR named as it is printed, upright or as -aVR, if the leads printed beside it leave no doubt."""
+    """Rename aVR to -aVR, or back, where the limb leads printed beside it are clearly consistent only then."""
     seen = _seen_rows(page, trace)
     for rows, x_mm in _columns(strips):
         limb = _heights(page, strips, seen, rows, x_mm, 0.0)
         turned = limb * np.where(np.array(LEADS[:LIMB]) == "aVR", -1.0, 1.0)[:, None]
-        if "aVR" in rows and unlawful(turned) < _CLEARLY * unlawful(limb):
+        if "aVR" in rows and einthoven_residual(turned) < _CLEARLY * einthoven_residual(limb):
             named = {"aVR": INVERTED_AVR, INVERTED_AVR: "aVR"}
             return tuple(
                 replace(s, segments=tuple(replace(g, lead=named.get(g.lead, g.lead)) for g in s.segments))
@@ -40,24 +42,26 @@ def settle_avr(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) ->
 
 
 def settle_slant(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) -> tuple[Strip, ...]:
-    """The strips, each begun where it was printed at the same time as the others.
+    """Shift the strips so that all begin at the same time.
 
-    Paper that runs obliquely through the printer has its rows shifted against its grid, the lower the further.
+    Paper that runs obliquely through the printer has its rows shifted against its grid, and lower rows more than
+    upper ones.
     """
     columns, seen = list(_columns(strips)), _seen_rows(page, trace)
-    left_over = np.array([
-        np.sum([unlawful(_heights(page, strips, seen, *column, slant)) for column in columns]) for slant in _SLANTS
+    residual = np.array([
+        np.sum([einthoven_residual(_heights(page, strips, seen, *column, slant)) for column in columns])
+        for slant in _SLANTS
     ])  # fmt: skip
-    if not columns or not np.isfinite(left_over).all():
+    if not columns or not np.isfinite(residual).all():
         return tuple(strips)
-    if left_over.min() > _STRAIGHTER * left_over[len(_SLANTS) // 2]:
+    if residual.min() > _STRAIGHTER * residual[len(_SLANTS) // 2]:
         return tuple(strips)
-    slant = float(_SLANTS[left_over.argmin()])
+    slant = float(_SLANTS[residual.argmin()])
     return tuple(s.moved(slant * (s.zero_y_mm - _middle(strips))) for s in strips)
 
 
 def settle_rhythm(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) -> tuple[Strip, ...]:
-    """The strips, a rhythm strip named after the lead that it repeats, if it plainly repeats another than it is named.
+    """Rename a rhythm strip that clearly repeats another lead than its name says.
 
     A rhythm strip that shows another time than the columns repeats none of them and keeps its name.
     """
@@ -77,7 +81,7 @@ def settle_rhythm(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap)
 
 def _difference(page: RectifiedPage, strips: Sequence[Strip], seen: Array, a: int, b: int,
                 x_mm: tuple[float, float]) -> float:  # fmt: skip
-    """Variance of the difference of two strips within a span, in units of the smaller of theirs; 9 if unseen."""
+    """Variance of the difference of two strips within a span, over the smaller of their variances; 9 if unseen."""
     pair = np.stack([_row(seen[k], strips[k].zero_y_mm, _inside(page, x_mm)) for k in (a, b)])
     pair = pair[:, np.isfinite(pair).all(0)]
     least = pair.var(1).min() if pair.shape[1] >= _LEAST_COLUMNS else 0.0
@@ -89,7 +93,7 @@ def _middle(strips: Sequence[Strip]) -> float:
 
 
 def _columns(strips: Sequence[Strip]) -> Iterator[tuple[dict[str, tuple[int, float]], tuple[float, float]]]:
-    """Limb leads that are printed one above the other: the strip and the sign of each, and their span, page mm."""
+    """Group limb leads that are printed one above the other: strip and sign of each, and their span in page mm."""
     columns: dict[tuple[float, float], dict[str, tuple[int, float]]] = defaultdict(dict)
     for k, strip in enumerate(strips):
         for segment in strip.segments:
@@ -103,7 +107,7 @@ def _columns(strips: Sequence[Strip]) -> Iterator[tuple[dict[str, tuple[int, flo
 
 def _heights(page: RectifiedPage, strips: Sequence[Strip], seen: Array, rows: dict[str, tuple[int, float]],
              x_mm: tuple[float, float], slant: float) -> Array:  # fmt: skip
-    """(6, n) mm of the limb leads of one column, at the same time if the rows have that slant; NaN = not seen."""
+    """Heights (6, n) of the limb leads of one column, mm, made simultaneous for rows of that slant; NaN = not seen."""
     at = _inside(page, x_mm)
     limb = np.full((LIMB, len(at)), np.nan)
     middle = _middle(strips)
@@ -114,17 +118,16 @@ def _heights(page: RectifiedPage, strips: Sequence[Strip], seen: Array, rows: di
 
 
 def _inside(page: RectifiedPage, x_mm: tuple[float, float]) -> Array:
-    """Columns of the page within a span, but for its ends."""
-    low, high = ((x - page.origin_mm[0]) * page.px_per_mm[0] for x in (x_mm[0] + _END_MM, x_mm[1] - _END_MM))
-    return np.arange(low, high)
+    """Columns of the page within a span, except at its ends."""
+    return np.arange(page.column(x_mm[0] + _END_MM), page.column(x_mm[1] - _END_MM))
 
 
 def _seen_rows(page: RectifiedPage, trace: TraceMap) -> Array:
-    """(strips, W) page mm of the pen in every column of every strip, NaN = not seen."""
-    there = [seen_columns(confidence) for confidence in trace.confidence]
+    """Page mm (strips, W) of the pen in every column of every strip, NaN = not seen."""
+    there = [valid_columns(confidence) for confidence in trace.confidence]
     return np.where(np.reshape(there, trace.ridge_row.shape), page.y_mm(trace.ridge_row), np.nan)
 
 
 def _row(row: Array, zero_y_mm: float, at: Array) -> Array:
-    """(n,) mm above the zero line of a strip at some columns of its `_seen_rows`, NaN = not seen."""
+    """Heights (n,) above the zero line of a strip at some columns of its `_seen_rows`, mm, NaN = not seen."""
     return np.asarray(zero_y_mm - np.interp(at, np.arange(len(row), dtype=np.float64), row))

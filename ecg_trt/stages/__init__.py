@@ -1,1 +1,1 @@
-"""The stages: pre-processing, network and decoding, one callable each."""
+"""Stages of the pipeline, one callable each: pre-processing, network and decoding."""

@@ -1,7 +1,7 @@
-"""Stage 0: where is the page, which way is up, and at what slant is it seen?
+"""Stage 0: location, orientation and perspective of the page.
 
-The network looks at the whole photo, letterboxed, and says for each cell whether it lies on ECG paper, which way the
-page's axes point there and how many pixels a millimetre takes along each. These local frames are integrated to page
+The network sees the whole photo, letterboxed. For each cell it predicts whether the cell lies on ECG paper, the
+directions of the page's axes, and the pixels a millimetre along each. These local frames are integrated to page
 coordinates; a homography is fitted to them by RANSAC, so that a fold or a neighbouring sheet does not bend it.
 """
 
@@ -22,18 +22,18 @@ from ecg_trt.stages.scaling import ALIGN_INPUT_PX, ALIGN_LOG_SCALE_UNIT, ALIGN_S
 from ecg_trt.types import Array, PageAlignment, Photo
 
 _PAGE_THRESHOLD = 0.5
-_LEAST_CELLS = 40  # of 4096: a page smaller than a tenth of the frame's side in each direction is no page
+_LEAST_CELLS = 40  # Of 4096 cells; a page smaller than a tenth of the frame's side in each direction is no page.
 _RANSAC_MM = 4.0
-_RULING_PX_PER_MM = 3.0
-_LEAST_COHERENCE = 0.15
-_FIRST_GUESS = 0.75  # the scale of the first alignment was seen to be 20 % too small
-_SHEET_MM = 280.0  # longer side of a page: it need not be right, scales are read from the paper
-_CLOSE_UP_MARGIN = 0.2  # of the page's longer side, on either side of it
-_DARK, _BRIGHT = (1, 20), (99, 235)  # percentile of a picture, and where a stretched one has it
+_RULING_PX_PER_MM = 3.0  # Scale at which the orientation of the grid is measured.
+_LEAST_COHERENCE = 0.15  # Least coherence of the structure tensor at which a grid is seen.
+_FIRST_GUESS = 0.75  # Share of the least resolution asked for here, as the first scale may be 20 % too small.
+_SHEET_MM = 280.0  # Assumed longer side of a sheet; it may be wrong, as the scale is read from the paper later.
+_CLOSE_UP_MARGIN = 0.2  # Margin on either side, as a share of the page's longer side.
+_DARK, _BRIGHT = (1, 20), (99, 235)  # Percentiles of a picture, and the values that stretching gives them.
 
 
 def largest_patch(score: Array, threshold: float = _PAGE_THRESHOLD) -> Array:
-    """(h, w) bool: the connected cells above the threshold with the greatest total score."""
+    """Mask (h, w) the connected cells above the threshold with the greatest total score."""
     count, names = cv2.connectedComponents((score > threshold).astype(np.uint8), connectivity=4)
     if count < 2:
         return np.zeros(score.shape, bool)
@@ -43,9 +43,9 @@ def largest_patch(score: Array, threshold: float = _PAGE_THRESHOLD) -> Array:
 
 
 def settle_axes(axes: Array, weight: Array) -> tuple[Array, float]:
-    """Makes the cells agree which way is up.
+    """Make the local frames of all cells agree on one orientation.
 
-    A cell that sees only the lattice may point the wrong way; the line on which its x axis lies is still right.
+    A cell that shows nothing but the grid may point the wrong way; the line on which its x axis lies is still right.
 
     Args:
         axes: (4, h, w), x axis (x, y) then y axis (x, y).
@@ -70,7 +70,7 @@ def settle_axes(axes: Array, weight: Array) -> tuple[Array, float]:
 
 
 class Align:
-    """Photo to `PageAlignment`.
+    """Stage 0: photo to `PageAlignment`.
 
     Args:
         backend: runs the network ``stage0``.
@@ -89,16 +89,16 @@ class Align:
         near: PageAlignment | None = None,
         sheet: Array | None = None,
     ) -> PageAlignment:
-        """Finds the page.
+        """Find the page.
 
         Args:
             photo: the photo.
             min_px_per_mm: least resolution of the page; what is found here is a first guess, so that only a page far
                 below it is rejected.
-            stretched: with its contrast stretched, for a page in the dark.
-            near: what was found before, to be looked at straight and from near.
-            sheet: (4, 2) photo px, corners of a sheet of paper: nothing else is looked at, and where none of it looks
-                like ECG paper it is taken for the page all the same.
+            stretched: stretch the contrast first, for a page in the dark.
+            near: an earlier alignment, from which a close-up of the page is made first.
+            sheet: (4, 2) photo px, corners of a sheet of paper. Everything else is hidden, and where none of the sheet
+                looks like ECG paper, it is taken for the page all the same.
 
         Raises:
             NoEcgFoundError: nothing looks like ECG paper.
@@ -138,7 +138,7 @@ class Align:
         return alignment
 
     def _straighten(self, photo: Photo, alignment: PageAlignment) -> PageAlignment:
-        """Turns the page's frame until the ruling of the paper is upright; as it is where no ruling is seen."""
+        """Rotate the page's frame until the grid of the paper is upright; unchanged where no grid is seen."""
         w, h = alignment.size_mm
         scale = np.diag([_RULING_PX_PER_MM, _RULING_PX_PER_MM, 1.0])
         hw = (round(h * _RULING_PX_PER_MM), round(w * _RULING_PX_PER_MM))
@@ -150,8 +150,8 @@ class Align:
 
     def _fit(self, axes: Array, log_scale: Array, score: Array, on: Array, canvas_from_photo: Array) -> PageAlignment:
         unit, _ = settle_axes(axes, score * on)
-        # One scale for both axes: a slant of 30 degrees squeezes a page by 13 %, and the network's scales for the two
-        # may differ by more than that.
+        # Both axes share one scale. A slant of 30 degrees squeezes a page by 13 %, and the predicted scales of the two
+        # axes may differ by more than that.
         both = np.clip(log_scale.astype(np.float64), -3, 3).mean(0)
         px_per_mm = np.broadcast_to(np.exp(both + ALIGN_LOG_SCALE_UNIT), log_scale.shape)
         frame = np.moveaxis(unit * px_per_mm[:, None], (0, 1), (-1, -2))  # d px / d mm, [component, axis]
@@ -178,7 +178,7 @@ class Align:
 
 
 def _sheet_alignment(corners: Array) -> PageAlignment:
-    """A sheet taken to be as long as a page, its corners (4, 2) photo px right-angled."""
+    """Align a sheet with corners (4, 2) photo px, as if it were right-angled and as long as a page."""
     around = corners - corners.mean(0)
     corners = corners[np.argsort(np.arctan2(around[:, 1], around[:, 0]))].astype(np.float64)
     sides = np.linalg.norm(np.roll(corners, -1, axis=0) - corners, axis=1)
@@ -192,7 +192,7 @@ def _sheet_alignment(corners: Array) -> PageAlignment:
 
 
 def _close_up(alignment: PageAlignment, hw: tuple[int, int]) -> Array:
-    """(3, 3) canvas from photo px, that shows a page upright in the middle, with some room around."""
+    """Build the homography (3, 3) from photo px to a canvas that shows a page upright in the middle, with margins."""
     w, h = alignment.size_mm
     scale = min(hw) / (max(w, h) * (1 + 2 * _CLOSE_UP_MARGIN))
     shift = [(side - 1 - scale * size) / 2 for side, size in zip(hw[::-1], (w, h), strict=True)]
@@ -200,7 +200,7 @@ def _close_up(alignment: PageAlignment, hw: tuple[int, int]) -> Array:
 
 
 def stretch_contrast(image: Array, beside: int) -> Array:
-    """A picture (H, W, 3) uint8 with dark darks and light lights; pixels that are all `beside` stay as they are."""
+    """Stretch the contrast of a picture (H, W, 3) uint8; pixels that are `beside` in all channels stay as they are."""
     shown = (image != beside).any(-1)
     inside = image[shown]
     if not inside.size:
@@ -243,6 +243,6 @@ def check_resolution(px_per_mm: float, least: float, source: str, expected: floa
 
 
 def rotate(alignment: PageAlignment, angle_rad: float) -> PageAlignment:
-    """The same page turned a little about its middle, x towards y if the angle is positive."""
+    """Rotate an alignment about the middle of its page, x towards y if the angle is positive."""
     w, h = alignment.size_mm
     return replace(alignment, page_from_photo=turn_about(angle_rad, (w / 2, h / 2)) @ alignment.page_from_photo)

@@ -1,7 +1,7 @@
-"""What the page prints about paper speed and gain.
+"""Reading of the calibration text: the paper speed and the gain that the page prints.
 
-Stage 1 marks where a setting stands, at a scale that does not show which. Here each such place is looked at again,
-straight from the photo through the lattice, at a scale at which digits are told apart.
+Stage 1 locates calibration text, at a scale at which it is not legible. Here each such place is cropped straight from
+the photo, through the grid, at a scale at which digits can be distinguished.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from ecg_trt.ops.base import ImageOps
 from ecg_trt.stages.scaling import BESIDE_GREY, CAPTION_HW, CAPTION_PX_PER_MM, caption_middle
 from ecg_trt.types import Array, GridWarp, Photo
 
-_MARKED, _BESIDE_STRONGEST = 0.1, 0.4  # heat at which a place is worth a look, and its share of the strongest's
+_MARKED, _BESIDE_STRONGEST = 0.1, 0.4  # Least response of a place that is read, and its least share of the strongest's.
 _MOST_PLACES = 6
-_APART_MM = 4  # places nearer to each other are one
-_LINE_MM = 4  # by which places on one line may differ in height; devices print speed and gain on one
+_APART_MM = 4  # Places nearer to each other are one.
+_LINE_MM = 4  # Difference in height of places on one line at most; devices print speed and gain on one line.
 
 
 class Caption:
-    """Photo, lattice and marks to how well each of `layout.SETTING_WORDS` is read.
+    """Reader of calibration text: photo, grid and heatmaps to the response to each of `layout.SETTING_WORDS`.
 
     Args:
         backend: runs the network ``caption``.
@@ -33,11 +33,11 @@ class Caption:
         self.backend, self.ops = backend, ops
 
     def __call__(self, photo: Photo, grid: GridWarp, label: Array) -> dict[str, float]:
-        """Response to each setting, 0..1, the highest of all places.
+        """Measure the response to each label class, 0..1, the highest of all places.
 
         Args:
             photo: the photo.
-            grid: its lattice.
+            grid: its grid.
             label: (words, H, W) of `MARKED_WORDS` at 1 px/mm of page mm.
         """
         best = np.zeros(len(SETTING_WORDS))
@@ -46,7 +46,7 @@ class Caption:
         return {word: float(response) for word, response in zip(SETTING_WORDS, best, strict=True)}
 
     def _read(self, photo: Photo, grid: GridWarp, place: Array) -> Array:
-        """(settings,) response of each at one place (x, y), page mm."""
+        """Responses (classes,) at one place (x, y), page mm."""
         h, w = CAPTION_HW
         x, y = place - (np.array([w, h]) - 1) / 2 / CAPTION_PX_PER_MM
         scale = (CAPTION_PX_PER_MM, CAPTION_PX_PER_MM)
@@ -59,9 +59,10 @@ class Caption:
 
 
 def marked_places(heat: Array) -> Array:
-    """(n, 2) page mm (x, y) of the marks of (H, W) at 1 px/mm on the line of the strongest, which is first, at most 6.
+    """Find calibration text in a heatmap (H, W) at 1 px/mm: at most 6 places (n, 2), page mm (x, y).
 
-    Names and dates elsewhere on the page are marked faintly, too.
+    The strongest is first, and the others lie on its line, as names and dates elsewhere on the page cause faint
+    responses, too.
     """
     left = heat.copy()
     least = max(_MARKED, _BESIDE_STRONGEST * float(heat.max(initial=0)))

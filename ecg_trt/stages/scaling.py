@@ -10,23 +10,23 @@ from ecg_trt.networks import NETWORKS
 
 ALIGN_INPUT_PX = NETWORKS["stage0"].hw[0]
 ALIGN_STRIDE = 8
-ALIGN_LOG_SCALE_UNIT = math.log(1.5)  # the network predicts log(px per mm) less this
+ALIGN_LOG_SCALE_UNIT = math.log(1.5)  # The network predicts log(px per mm) less this.
 
 RECTIFY_PX_PER_MM = NETWORKS["stage1"].px_per_mm[0]
 RECTIFY_STRIDE = 4
 RECTIFY_MAX_PX = 960 * 1216
 
-TRACE_PX_PER_MM = NETWORKS["stage2"].px_per_mm  # along time, along voltage
-_TALL_PX_PER_MM = 3.2  # along voltage where 1 mV is 20 mm: a tile reaches 2.5 mV, a pixel is 16 microvolts and not 22
+TRACE_PX_PER_MM = NETWORKS["stage2"].px_per_mm  # Along time, along voltage.
+_TALL_PX_PER_MM = 3.2  # Along voltage at 20 mm/mV: a tile reaches 2.5 mV, and a pixel is 16 microvolts and not 22.
 TRACE_TILE_HW = NETWORKS["stage2"].hw
 
 CAPTION_PX_PER_MM = NETWORKS["caption"].px_per_mm[0]
 CAPTION_HW = NETWORKS["caption"].hw
 CAPTION_STRIDE = 4
-_CAPTION_MIDDLE_MM = 6.0  # on either side of a crop's middle: words whose middle lies there are in the crop as a whole
+_CAPTION_MIDDLE_MM = 6.0  # Words whose middle lies this near to the crop's middle are in the crop as a whole.
 
 LARGE_BOX_MM = 5.0
-BESIDE_GREY = 114  # what networks see where the photo shows nothing
+BESIDE_GREY = 114  # Grey that fills a network's input where the photo shows nothing.
 
 
 def trace_px_per_mm(gain_mm_per_mv: float) -> tuple[float, float]:
@@ -35,7 +35,7 @@ def trace_px_per_mm(gain_mm_per_mv: float) -> tuple[float, float]:
 
 
 def trace_reach_mm(px_per_mm: tuple[float, float]) -> float:
-    """How far above and below a strip's zero line its tiles show the page at this scale."""
+    """Height above and below a strip's zero line that its tiles show at this scale, mm."""
     return TRACE_TILE_HW[0] / 2 / px_per_mm[1]
 
 
@@ -45,7 +45,7 @@ def cell_centre(index: Any, stride: int) -> Any:
 
 
 def caption_middle() -> slice:
-    """Output columns of a caption's crop in which the middle of a word is looked for."""
+    """Output columns of a caption's crop in which the middle of a word is sought."""
     cells = CAPTION_HW[1] // CAPTION_STRIDE
     reach = round(_CAPTION_MIDDLE_MM * CAPTION_PX_PER_MM / CAPTION_STRIDE)
     return slice(cells // 2 - reach, cells // 2 + reach)

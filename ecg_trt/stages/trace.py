@@ -1,8 +1,8 @@
-"""Stage 2: the pen's height in every column of every strip.
+"""Stage 2: row of the pen in every column of every strip.
 
-Each strip is cut out of the flat page around its zero line, at the pixels a millimetre that its gain asks for, in tiles
-of one fixed shape; the network answers with logits over the rows of each column and with whether the column shows the
-strip's own trace at all.
+Each strip is cropped from the flat page around its zero line, at a scale that suits its gain, in tiles of one fixed
+shape. The network predicts logits over the rows of each column, and the probability that the column shows the strip's
+own trace at all.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from ecg_trt.ops.base import ImageOps, Letters
 from ecg_trt.stages.scaling import BESIDE_GREY, TRACE_TILE_HW
 from ecg_trt.types import Array, RectifiedPage, Strip, TraceMap
 
-# The first so many of these are what `Options.views` shows of a strip.
+# Views of a strip over which predictions are averaged; `RuntimeOptions.views` is their number.
 TRACE_VIEWS = (View(), View(mirrored=True), View(dy=1), View(dy=-1, mirrored=True))
-BEYOND_MM = 1.5  # looked at on both sides of a strip, as its ends are known less well than its columns
+BEYOND_MM = 1.5  # Traced beyond both ends of a strip, as these are known less well than its columns.
 _OVERLAP_PX = 48
 _MARGIN_PX = 24
-_LETTER_PRICE = 6.0  # nats a column, for a ridge that runs along a letter: half of what is all but impossible
+_TEXT_PENALTY = 6.0  # Nats a column for a ridge that runs along a letter, half of the ridge's floor.
 
 
 def tile_starts(left: int, right: int, tile: int, overlap: int) -> list[int]:
-    """Evenly spread starts of the fewest tiles that cover [left, right) and overlap by at least `overlap`."""
+    """Spread the starts of the fewest tiles that cover [left, right) evenly, overlapping by at least `overlap`."""
     length = right - left
     count = max(1, int(np.ceil((length - overlap) / (tile - overlap))))
     if count == 1:
@@ -38,17 +38,25 @@ def tile_starts(left: int, right: int, tile: int, overlap: int) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class _Tile:
-    """A window of the page that shows part of a strip: its strip's number, and its place in page px."""
+    """A window of the page that shows part of a strip.
+
+    Attributes:
+        strip: number of the strip.
+        top: first row, page px.
+        start: first column, page px.
+        left: first column of the strip, page px.
+        right: last column of the strip, page px.
+    """
 
     strip: int
     top: int
     start: int
-    left: int  # of the strip
+    left: int
     right: int
 
 
 class Trace:
-    """Flat page and strips to `TraceMap`.
+    """Stage 2: flat page and strips to `TraceMap`.
 
     Args:
         backend: runs the network ``stage2``.
@@ -58,13 +66,13 @@ class Trace:
     def __init__(self, backend: Backend, ops: ImageOps) -> None:
         self.backend, self.ops = backend, ops
 
-    def __call__(self, page: RectifiedPage, strips: Sequence[Strip], letters: Array | None = None) -> TraceMap:
-        """Traces the strips.
+    def __call__(self, page: RectifiedPage, strips: Sequence[Strip], text_mask: Array | None = None) -> TraceMap:
+        """Trace the strips.
 
         Args:
             page: the flat page.
             strips: its rows.
-            letters: (H, W) bool at 1 px/mm of page mm, where lead names stand; a V must not be taken for an S wave.
+            text_mask: (H, W) bool at 1 px/mm of page mm, the lead names: a V must not be taken for an S wave.
 
         Returns:
             Rows in page px, NaN more than `BEYOND_MM` outside the printed span.
@@ -76,54 +84,52 @@ class Trace:
         batch = static_batch(self.backend)
         for first in range(0, len(tiles), batch):
             some = tiles[first : first + batch]
-            for tile, row, sure in zip(some, *self._read(page, some, letters), strict=False):
-                _place(tile, row, sure, ridge[tile.strip], confidence[tile.strip])
+            for tile, row, certainty in zip(some, *self._read(page, some, text_mask), strict=False):
+                _place(tile, row, certainty, ridge[tile.strip], confidence[tile.strip])
         hidden = self._hidden(page, ridge)
         ridge[hidden] = np.nan
         confidence[hidden] = 0
         return TraceMap(ridge, confidence)
 
-    def _read(self, page: RectifiedPage, tiles: Sequence[_Tile], letters: Array | None) -> tuple[Array, Array]:
-        """Row of the pen in each column of each tile (n, W), and how sure that is; what fills up a batch comes last."""
+    def _read(self, page: RectifiedPage, tiles: Sequence[_Tile], text_mask: Array | None) -> tuple[Array, Array]:
+        """Read the row of the pen and its confidence in each column of each tile, (n, W) each; padding comes last."""
         corners = np.array([(tile.top, tile.start) for tile in tiles])
         corners = np.pad(corners, ((0, static_batch(self.backend) - len(tiles)), (0, 0)), mode="edge")
         out = self.backend.infer({"image": self.ops.cut(page.image, corners, TRACE_TILE_HW, fill=BESIDE_GREY)})
         n, _, height, width = out["ridge"].shape
-        covered = None if letters is None else _on_tiles(letters, page, corners)
+        covered = None if text_mask is None else _text_on_tiles(text_mask, page, corners)
         row, share = self.ops.ridge(out["ridge"].reshape(n, height, width), covered)
         (presence,) = self.ops.download(out["presence"])
-        return row, np.nan_to_num(sigmoid(presence) * np.sqrt(share)).astype(np.float32)  # NaN: the network overflowed
+        return row, np.nan_to_num(sigmoid(presence) * np.sqrt(share)).astype(np.float32)  # NaN is an overflow.
 
     def _hidden(self, page: RectifiedPage, ridge: Array) -> Array:
-        """(strips, W) bool, columns without a trace, or with one where the photo shows nothing."""
+        """Mask (strips, W) columns without a trace, or with one where the photo shows nothing."""
         rows = np.clip(np.nan_to_num(np.round(ridge)), 0, page.seen.shape[0] - 1).astype(np.int32)
         return np.asarray(np.isnan(ridge) | ~self.ops.at_rows(page.seen, rows))
 
 
 def _tiles(page: RectifiedPage, k: int, strip: Strip) -> list[_Tile]:
-    """The windows of one strip."""
+    """Lay out the tiles of one strip."""
     h, w = TRACE_TILE_HW
-    (sx, sy), (ox, oy) = page.px_per_mm, page.origin_mm
-    left, right = (round((x + d - ox) * sx) for x, d in zip(strip.x_mm, (-BEYOND_MM, BEYOND_MM), strict=True))
-    top = round((strip.zero_y_mm - oy) * sy - (h - 1) / 2)
+    left, right = page.columns_between((strip.x_mm[0] - BEYOND_MM, strip.x_mm[1] + BEYOND_MM))
+    top = round(page.row(strip.zero_y_mm) - (h - 1) / 2)
     starts = tile_starts(left - _MARGIN_PX, right + _MARGIN_PX, w, _OVERLAP_PX)
     return [_Tile(k, top, start, left, right) for start in starts]
 
 
-def _on_tiles(letters: Array, page: RectifiedPage, corners: Array) -> Letters:
-    """The page's letters as the tiles at `corners` see them."""
+def _text_on_tiles(text_mask: Array, page: RectifiedPage, corners: Array) -> Letters:
+    """Sample the page's text_mask in the tiles at `corners`."""
     places = []
-    for axis, side in enumerate(TRACE_TILE_HW):
-        px = corners[:, axis, None] + np.arange(side)
-        mm = px / page.px_per_mm[1 - axis] + page.origin_mm[1 - axis]
-        places.append(np.round(mm).astype(np.int32).clip(0, letters.shape[axis] - 1))
-    return Letters(letters, places[0], places[1], _LETTER_PRICE)
+    for axis, (side, to_mm) in enumerate(zip(TRACE_TILE_HW, (page.y_mm, page.x_mm), strict=True)):
+        mm = to_mm(corners[:, axis, None] + np.arange(side))
+        places.append(np.round(mm).astype(np.int32).clip(0, text_mask.shape[axis] - 1))
+    return Letters(text_mask, places[0], places[1], _TEXT_PENALTY)
 
 
-def _place(tile: _Tile, row: Array, sure: Array, ridge: Array, confidence: Array) -> None:
-    """Writes a tile's columns into its strip's (W,) on the page.
+def _place(tile: _Tile, row: Array, certainty: Array, ridge: Array, confidence: Array) -> None:
+    """Write a tile's columns into its strip's (W,) on the page.
 
-    Where tiles overlap, the column farther from a tile's edge counts: it has seen more on both sides.
+    Where tiles overlap, the column farther from a tile's edge counts, as it has more context on both sides.
     """
     w = TRACE_TILE_HW[1]
     left, right, start = tile.left, tile.right, tile.start
@@ -133,4 +139,4 @@ def _place(tile: _Tile, row: Array, sure: Array, ridge: Array, confidence: Array
     x = at + start
     ok = (inner | edge) & (x >= max(0, left)) & (x <= min(len(ridge) - 1, right))
     ridge[x[ok]] = row[ok] + tile.top
-    confidence[x[ok]] = sure[ok]
+    confidence[x[ok]] = certainty[ok]

@@ -10,12 +10,12 @@ from ecg_trt.geometry.grid import (
     dense_map,
     fill_holes,
     fit_surface,
-    lattice_taps,
-    lattice_to_array,
-    walk_lattice,
+    grid_array,
+    grid_taps,
+    index_grid,
 )
 from ecg_trt.geometry.homography import apply_homography, jacobian
-from ecg_trt.geometry.surface import without_slips
+from ecg_trt.geometry.surface import without_misindexed_patches
 
 
 def lattice(rows: int, cols: int) -> np.ndarray:
@@ -57,7 +57,7 @@ def test_walk_finds_the_lattice(seed: int, rows: int, cols: int) -> None:
     score = np.r_[rng.uniform(0.6, 1, kept.sum()), rng.uniform(0.2, 0.6, len(clutter))][order]
     truth = np.vstack([index[kept], np.full((len(clutter), 2), np.nan)])[order]
 
-    walk = walk_lattice(points, score, *steps(h, rows, cols))
+    walk = index_grid(points, score, *steps(h, rows, cols))
     real = np.isfinite(truth[:, 0])
     assert walk.index.dtype == np.int32
     assert np.array_equal(walk.found, walk.index[:, 0] >= 0)
@@ -76,10 +76,10 @@ def test_walk_follows_a_fold_and_bridges_gaps() -> None:
     xy[..., 1] += beyond * 6
     kept = np.ones((20, 30), bool)
     kept[:, 8:10] = False
-    walk = walk_lattice(xy[kept], np.ones(kept.sum()), *axes(40))
+    walk = index_grid(xy[kept], np.ones(kept.sum()), *axes(40))
     assert walk.found.all()
     assert np.array_equal(walk.index, index[kept])
-    nodes = lattice_to_array(xy[kept], walk)
+    nodes = grid_array(xy[kept], walk)
     assert np.allclose(nodes[kept], xy[kept])
     assert np.isnan(nodes[~kept]).all()
 
@@ -87,19 +87,19 @@ def test_walk_follows_a_fold_and_bridges_gaps() -> None:
 def test_walk_keeps_the_larger_sheet() -> None:
     large, small = lattice(10, 10) * 30, lattice(4, 5) * 30 + [700, 13]
     xy = np.vstack([small.reshape(-1, 2), large.reshape(-1, 2), [[np.nan, 0]]])
-    walk = walk_lattice(xy, np.r_[np.ones(20), np.full(100, 0.5), 1], *axes(30))
+    walk = index_grid(xy, np.r_[np.ones(20), np.full(100, 0.5), 1], *axes(30))
     assert walk.found.tolist() == [False] * 20 + [True] * 100 + [False]
 
 
 def test_walk_of_nothing_and_bad_steps() -> None:
-    walk = walk_lattice(np.zeros((0, 2)), np.zeros(0), *axes(1))
+    walk = index_grid(np.zeros((0, 2)), np.zeros(0), *axes(1))
     assert walk.index.shape == (0, 2)
-    assert lattice_to_array(np.zeros((0, 2)), walk).shape == (0, 0, 2)
-    assert walk_lattice(np.ones((1, 2)), np.ones(1), *axes(5)).found.all()
+    assert grid_array(np.zeros((0, 2)), walk).shape == (0, 0, 2)
+    assert index_grid(np.ones((1, 2)), np.ones(1), *axes(5)).found.all()
     with pytest.raises(OptionError):
-        walk_lattice(np.ones((1, 2)), np.ones(1), *axes(5)[:1] * 2)
+        index_grid(np.ones((1, 2)), np.ones(1), *axes(5)[:1] * 2)
     with pytest.raises(OptionError):
-        walk_lattice(np.ones((1, 2)), np.ones(2), *axes(5))
+        index_grid(np.ones((1, 2)), np.ones(2), *axes(5))
 
 
 def test_surface_drops_outliers_alone() -> None:
@@ -221,7 +221,7 @@ def test_some_places_of_the_map_are_those_of_the_whole(shape: tuple[int, int]) -
     nodes[rng.random(shape) < 0.1] = np.nan
     frame = (5.0, (-3.0, -2.0), (3.0, 2.0), (shape[0] * 11, shape[1] * 16))
     rows, columns = np.arange(0, shape[0] * 11, 4), np.arange(1, shape[1] * 16, 3)
-    some, whole = lattice_taps(nodes, *frame).places(rows, columns), dense_map(nodes, *frame)
+    some, whole = grid_taps(nodes, *frame).places(rows, columns), dense_map(nodes, *frame)
     assert np.allclose(some, whole[np.ix_(rows, columns)], atol=1e-3, equal_nan=True)
 
 
@@ -237,10 +237,10 @@ def _flat_sheet() -> np.ndarray:
 @pytest.mark.parametrize("by", [(16.0, 0.0), (0.0, -20.0)])
 def test_a_part_that_slipped_leaves_a_flat_sheet(by: tuple[float, float]) -> None:
     sheet = _flat_sheet()
-    np.testing.assert_array_equal(without_slips(sheet), sheet)
+    np.testing.assert_array_equal(without_misindexed_patches(sheet), sheet)
     slipped = sheet.copy()
     slipped[10:20, 4:12] += np.array(by, np.float32)
-    left = without_slips(slipped)
+    left = without_misindexed_patches(slipped)
     assert np.isnan(left[10:20, 4:12]).all()
     left[10:20, 4:12] = sheet[10:20, 4:12]
     np.testing.assert_array_equal(left, sheet)
@@ -250,10 +250,10 @@ def test_a_fold_and_single_nodes_are_no_slips() -> None:
     folded = _flat_sheet()
     folded[:, 25:, 1] += 8.0 * np.arange(25)  # bent upwards beyond a crease
     folded[12:24, 40:48, 0] += 16.0
-    np.testing.assert_array_equal(without_slips(folded), folded)
+    np.testing.assert_array_equal(without_misindexed_patches(folded), folded)
     single = _flat_sheet()
     single[12, 7] += 16.0
-    np.testing.assert_array_equal(without_slips(single), single)
+    np.testing.assert_array_equal(without_misindexed_patches(single), single)
     line = np.full((4, 30, 2), np.nan, np.float32)
     line[1] = np.stack([40.0 * np.arange(30), np.zeros(30)], -1)
-    np.testing.assert_array_equal(without_slips(line), line)
+    np.testing.assert_array_equal(without_misindexed_patches(line), line)

@@ -8,12 +8,12 @@ import pytest
 from ecg_trt.geometry.grid import dense_map
 from ecg_trt.geometry.offsets import LinePlaces, line_offsets
 from ecg_trt.geometry.refine import (
-    carried,
     follow_lines,
     follow_small_boxes,
-    halved,
-    refine_lattice,
+    refine_grid,
     smooth_if_flat,
+    subdivided,
+    warped,
 )
 from ecg_trt.ops.cv2_ops import Cv2Ops
 from ecg_trt.synth.page import draw_page
@@ -26,7 +26,7 @@ _PX_PER_MM = (10.0, 8.0)
 
 def _refined(grid: GridWarp, image: np.ndarray) -> GridWarp:
     places = LinePlaces.of(grid, (0.0, 0.0))
-    return refine_lattice(grid, line_offsets(image, _PX_PER_MM, places), places, _PX_PER_MM, image.shape[:2])
+    return refine_grid(grid, line_offsets(image, _PX_PER_MM, places), places, _PX_PER_MM, image.shape[:2])
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_strips_are_carried_along() -> None:
     move = np.zeros((20, 60, 2))
     move[..., 0], move[..., 1] = 0.04 * 5 * np.arange(60), -1.5
     strip = Strip(50.0, (10.0, 270.0), 0.8, (Segment("I", (10.0, 140.0)), Segment("V1", (140.0, 270.0))))
-    (found,) = carried([strip], move, 5.0)
+    (found,) = warped([strip], move, 5.0)
     assert found.zero_y_mm == pytest.approx(51.5)
     assert found.x_mm[1] - found.x_mm[0] == pytest.approx(250.0)  # 249.6 is a row of 250
     assert [s.lead for s in found.segments] == ["I", "V1"]
@@ -139,7 +139,7 @@ def test_lines_rounded_to_pixels_are_flat_paper_all_the_same() -> None:
 def test_halved_nodes_lie_on_the_curve_between() -> None:
     x, y = np.meshgrid(50.0 * np.arange(9), 50.0 * np.arange(7))
     grid = GridWarp(np.stack([x + 1e-5 * y**3, y - 0.01 * x**2], -1).astype(np.float32), 5.0, 0.1, x < 200)
-    half = halved(grid)
+    half = subdivided(grid)
     fx, fy = np.meshgrid(25.0 * np.arange(17), 25.0 * np.arange(13))
     inner = np.s_[2:-2, 2:-2]
     np.testing.assert_allclose(
@@ -163,7 +163,7 @@ def test_lines_are_followed_between_the_crossings() -> None:
         ink = np.maximum(ink, depth * np.exp(-0.5 * (np.minimum(*far) / 0.12) ** 2))
     image = np.repeat((235 - ink)[..., None], 3, axis=2).astype(np.uint8)
     straight = np.stack(np.meshgrid(50.0 * np.arange(21), 40.0 * np.arange(18)), -1).astype(np.float32)
-    grid = halved(GridWarp(straight, 5.0, 0.1, np.ones(straight.shape[:2], bool)))
+    grid = subdivided(GridWarp(straight, 5.0, 0.1, np.ones(straight.shape[:2], bool)))
     found = follow_lines(grid, line_offsets(image, _PX_PER_MM, LinePlaces.of(grid, (0.0, 0.0), every=2)))
     wanted = np.broadcast_to(sx * bend(2.5 * np.arange(35))[:, None], (35, 41))
     moved = (found.node_xy - grid.node_xy)[4:-4, 4:-4]

@@ -12,7 +12,7 @@ from ecg_trt.layout import LAYOUTS, SETTING_WORDS
 from ecg_trt.ops.select import open_ops
 from ecg_trt.page.calibration import ReadScales
 from ecg_trt.page.naming import Naming
-from ecg_trt.stages.rectify import ROW_MM, SIDE_MM, PageMarks
+from ecg_trt.stages.rectify import ROW_MM, SIDE_MM, PageHeatmaps
 from ecg_trt.synth.page import draw_page
 from ecg_trt.synth.signals import simulate
 from ecg_trt.synth.spec import draw_spec
@@ -34,9 +34,9 @@ def scene() -> tuple[RectifiedPage, tuple[Strip, ...]]:
     return RectifiedPage(image, PX_PER_MM, origin, np.ones(image.shape[:2], bool), 8.0), page.strips
 
 
-def _marks() -> PageMarks:
+def _heatmaps() -> PageHeatmaps:
     nothing = np.zeros((40, 40), np.float32)
-    return PageMarks(nothing, nothing, nothing, nothing, nothing[None])
+    return PageHeatmaps(nothing, nothing, nothing, nothing, nothing[None])
 
 
 def _naming(strips: tuple[Strip, ...]) -> Naming:
@@ -49,14 +49,14 @@ def test_pulses_are_looked_for_beside_the_strips_of_the_flat_page(
     page, strips = scene
     elsewhere = tuple(replace(s, zero_y_mm=s.zero_y_mm + 9, x_mm=(s.x_mm[0] + 9, s.x_mm[1] + 9)) for s in strips)
     read, options = ReadScales(open_ops()), ReadOptions()
-    found = read(SILENT, _marks(), _naming(elsewhere), page, strips, options)(0.0)
+    found = read(SILENT, _heatmaps(), _naming(elsewhere), page, strips, options)(0.0)
     assert (found.speed_mm_per_s, found.gain_mm_per_mv, found.assumed) == (50.0, 20.0, ())
-    assert read(SILENT, _marks(), _naming(strips), page, elsewhere, options)(0.0).assumed == ("speed", "gain")
+    assert read(SILENT, _heatmaps(), _naming(strips), page, elsewhere, options)(0.0).assumed == ("speed", "gain")
 
 
 def test_what_the_user_says_is_not_looked_for(scene: tuple[RectifiedPage, tuple[Strip, ...]]) -> None:
     page, strips = scene
     read, both = ReadScales(open_ops()), ReadOptions(speed=25, gain=10)
-    assert read(SILENT, _marks(), _naming(strips), page, strips, both)(0.0).speed_mm_per_s == 25.0
-    half = read(SILENT, _marks(), _naming(strips), page, strips, ReadOptions(gain=5))(0.0)
+    assert read(SILENT, _heatmaps(), _naming(strips), page, strips, both)(0.0).speed_mm_per_s == 25.0
+    half = read(SILENT, _heatmaps(), _naming(strips), page, strips, ReadOptions(gain=5))(0.0)
     assert (half.speed_mm_per_s, half.gain_mm_per_mv, half.assumed) == (50.0, 5.0, ())

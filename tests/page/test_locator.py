@@ -65,23 +65,23 @@ class _Rectify:
 def test_print_is_sought_farther_from_the_rows_where_a_lattice_reaches() -> None:
     rectify: Any = _Rectify()
     find = PageLocator(NOTHING, rectify, open_ops())
-    wider = find.wider(PHOTO, _look())
-    assert wider is not None and wider.marks == "marks from farther off"
+    search_margins = find.search_margins(PHOTO, _look())
+    assert search_margins is not None and search_margins.heatmaps == "marks from farther off"
     (asked,) = rectify.asked
     assert asked.size_mm[1] > 60 + 2 * 60, "more than 6 cm above the first and below the last row"
-    assert find.wider(PHOTO, _look(is_seen=False)) is None
-    assert find.wider(PHOTO, replace(_look(), alignment=asked)) is None, "all that was seen before"
+    assert find.search_margins(PHOTO, _look(is_seen=False)) is None
+    assert find.search_margins(PHOTO, replace(_look(), alignment=asked)) is None, "all that was seen before"
     lattice = _grid(is_seen=False)
     lattice.measured[3, 3:9] = True  # nodes on one line
-    assert find.wider(PHOTO, replace(_look(), refined=Refined(lattice, ROWS, NOTHING))) is None
+    assert find.search_margins(PHOTO, replace(_look(), refined=Refined(lattice, ROWS, NOTHING))) is None
 
 
 @pytest.mark.parametrize(("farther", "found"), [(0.99, 50.0), (0.5, 25.0)])
 def test_scales_are_told_by_what_either_look_reads(farther: float, found: float) -> None:
     networks = {name: FakeBackend(lambda feed: {}) for name in NETWORKS}
     digitizer: Any = Digitizer(runtime=Runtime("fake", networks, open_ops()))
-    near, far = _look(), replace(_look(), marks=_marks("far"))
-    near = replace(near, marks=_marks("near"))
+    near, far = _look(), replace(_look(), heatmaps=_marks("far"))
+    near = replace(near, heatmaps=_marks("near"))
     nothing = dict.fromkeys(SETTING_WORDS, 0.0)
     reads = {"near": nothing | {"50 mm/s": 0.85, "10 mm/mV": 0.95}, "far": nothing | {"50 mm/s": farther}}
     done: list[str] = []
@@ -95,13 +95,13 @@ def test_scales_are_told_by_what_either_look_reads(farther: float, found: float)
     digitizer._scales = Told()
     digitizer._caption = lambda photo, grid, label: done.append(label) or reads[label]
     digitizer._rectify.flatten_rows = lambda *_: done.append("page")
-    digitizer._find.wider = lambda photo, look: far
-    _, scales_by = digitizer._told(PHOTO, near, ReadOptions())
+    digitizer._find.search_margins = lambda photo, look: far
+    _, scales_by = digitizer._page_and_scales(PHOTO, near, ReadOptions())
     assert scales_by(0.0).speed_mm_per_s == found
     assert done == ["near", "page", "far", "page"], "on a GPU captions are cut where the page lies: it is made anew"
     reads["near"]["50 mm/s"] = 0.99
     done.clear()
-    assert digitizer._told(PHOTO, near, ReadOptions())[1](0.0).speed_mm_per_s == 50.0
+    assert digitizer._page_and_scales(PHOTO, near, ReadOptions())[1](0.0).speed_mm_per_s == 50.0
     assert done == ["near", "page"]
 
 
@@ -118,9 +118,9 @@ def test_rows_that_run_aslant_are_looked_at_level_if_that_shows_more() -> None:
         def look(photo: Photo, alignment: PageAlignment, layout: str, clock: StepTimer) -> PageCandidate:
             asked.append(alignment)
             names = 0.3 if len(asked) == 1 else names_when_level
-            return replace(_look(is_seen=False, names=names), alignment=alignment, marks=marks)
+            return replace(_look(is_seen=False, names=names), alignment=alignment, heatmaps=marks)
 
-        find._look, find._look_closer = look, lambda photo, best, layout, clock: best
+        find._candidate, find._refine_candidate = look, lambda photo, best, layout, clock: best
         return find.locate(PHOTO, _alignment(), "auto", StepTimer()), asked
 
     best, asked = located(0.6)
@@ -135,6 +135,6 @@ def test_a_closer_look_counts_in_the_times() -> None:
     find: Any = PageLocator(NOTHING, NOTHING, open_ops())
     unsettled, clock = _look(names=0.05), StepTimer()
     find.refine = lambda photo, look: look.refined
-    find._look = lambda photo, alignment, layout, clock: replace(unsettled, alignment=alignment)
-    find._look_closer(PHOTO, unsettled, "auto", clock)
+    find._candidate = lambda photo, alignment, layout, clock: replace(unsettled, alignment=alignment)
+    find._refine_candidate(PHOTO, unsettled, "auto", clock)
     assert set(clock.ms) == {"refine"}

@@ -81,14 +81,14 @@ def test_where_strokes_are_sure_of_the_gain_alone_the_map_says_the_speed(monkeyp
     assert read_pulses(maps_of(page)["pulse"][0], page.strips, blank, PX_PER_MM) == Pulse(25.0, 20.0)
     assert read_pulses(NO_MAP, page.strips, blank, PX_PER_MM) == Pulse(None, 20.0)
     ink[50.0, 20.0] = 0.1
-    assert read_pulses(NO_MAP, page.strips, blank, PX_PER_MM) == Pulse(25.0, 20.0, is_sure=True)
+    assert read_pulses(NO_MAP, page.strips, blank, PX_PER_MM) == Pulse(25.0, 20.0, is_confident=True)
 
 
 def test_sure_strokes_overrule_the_map() -> None:
     drawn = _drawn(1, paper_speed_mm_per_s=50.0, gain_mm_per_mv=10.0, pulse="left")
     other = page_of(5, layout="3x4+1", paper_speed_mm_per_s=25.0, gain_mm_per_mv=20.0, pulse="left")
     on_map = maps_of(other)["pulse"][0]
-    assert pulses_on_map(on_map, other.strips) == Pulse(25.0, 20.0, is_sure=True)
+    assert pulses_on_map(on_map, other.strips) == Pulse(25.0, 20.0, is_confident=True)
     assert read_pulses(on_map, other.strips, _strokes(drawn), PX_PER_MM) == Pulse(50.0, 10.0, True)
 
 

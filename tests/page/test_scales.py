@@ -7,7 +7,7 @@ from dataclasses import replace
 from ecg_trt.layout import GAIN_WORDS, LAYOUTS, SETTING_WORDS, SPEED_WORDS, STRIPS, Layout
 from ecg_trt.page.naming import Naming
 from ecg_trt.page.pulses import Pulse
-from ecg_trt.page.scales import Scales, read_scales, read_setting, told_alone
+from ecg_trt.page.scales import Scales, read_by_print, read_scales, read_setting
 from ecg_trt.types import Strip, WarningCode
 
 NO_PULSE, USUAL_PULSE = Pulse(None, None), Pulse(25.0, 10.0)
@@ -35,10 +35,10 @@ def test_print_is_read() -> None:
 
 
 def test_what_print_tells_by_itself_is_told_kind_by_kind() -> None:
-    assert told_alone(_printed(_50mms=0.94, _5mmmV=0.3)) == {}, "what is unusual needs backing"
-    assert told_alone(_printed(_25mms=0.94, _5mmmV=0.3)) == {"25 mm/s": 0.94, "50 mm/s": 0.0}
+    assert read_by_print(_printed(_50mms=0.94, _5mmmV=0.3)) == {}, "what is unusual needs backing"
+    assert read_by_print(_printed(_25mms=0.94, _5mmmV=0.3)) == {"25 mm/s": 0.94, "50 mm/s": 0.0}
     both = _printed(_50mms=0.94, _10mmmV=0.95)
-    assert told_alone(both) == both
+    assert read_by_print(both) == both
 
 
 def test_the_users_word_wins() -> None:
@@ -48,7 +48,7 @@ def test_the_users_word_wins() -> None:
 
 def test_print_beats_pulses() -> None:
     printed = _printed(_50mms=0.99, _10mmmV=0.99)
-    for pulses in (USUAL_PULSE, Pulse(25.0, 5.0, is_sure=True)):
+    for pulses in (USUAL_PULSE, Pulse(25.0, 5.0, is_confident=True)):
         scales = read_scales(printed, pulses, _naming())
         assert (scales.speed_mm_per_s, scales.gain_mm_per_mv, scales.assumed) == (50.0, 10.0, ())
         assert scales.is_disputed
@@ -93,46 +93,46 @@ def test_rows_that_contradict_the_print_are_told_of() -> None:
 
 def test_waves_settle_a_dispute() -> None:
     printed = _printed(_50mms=0.99, _10mmmV=0.99)
-    for waves, taken in ((3.0, 50), (-3.0, 25)):
-        scales = read_scales(printed, replace(USUAL_PULSE, is_sure=True), _naming(), waves=waves)
+    for speed_log_odds, taken in ((3.0, 50), (-3.0, 25)):
+        scales = read_scales(printed, replace(USUAL_PULSE, is_confident=True), _naming(), speed_log_odds=speed_log_odds)
         assert scales.speed_mm_per_s == taken
         assert f"{taken} mm/s was taken" in str(scales.warnings[0])
         assert scales.gain_mm_per_mv == 10.0
-    denied = read_scales(printed, USUAL_PULSE, _naming(), waves=3.0)
+    denied = read_scales(printed, USUAL_PULSE, _naming(), speed_log_odds=3.0)
     assert (denied.speed_mm_per_s, denied.warnings) == (50.0, ()), "a pulse that is not sure is none"
 
 
 def test_waves_tell_where_nothing_else_does_and_it_stays_assumed() -> None:
-    scales = read_scales(_printed(), NO_PULSE, _naming(), waves=7.0)
+    scales = read_scales(_printed(), NO_PULSE, _naming(), speed_log_odds=7.0)
     assert (scales.speed_mm_per_s, scales.gain_mm_per_mv, scales.assumed) == (50.0, 10.0, ("speed", "gain"))
     (warning,) = scales.warnings
     assert warning.code == WarningCode.SPEED_FROM_BEATS
     assert warning.text == "The beats are as broad and as far apart as at 50 mm/s."
     assert not scales.is_disputed
-    assert read_scales(_printed(), NO_PULSE, _naming(), waves=5.0) == Scales(25.0, 10.0, ("speed", "gain"), ())
-    assert read_scales(_printed(), NO_PULSE, _naming(), waves=9.0, speed=25.0).warnings == ()
+    assert read_scales(_printed(), NO_PULSE, _naming(), speed_log_odds=5.0) == Scales(25.0, 10.0, ("speed", "gain"), ())
+    assert read_scales(_printed(), NO_PULSE, _naming(), speed_log_odds=9.0, speed=25.0).warnings == ()
 
 
 def test_waves_object_to_what_was_read() -> None:
-    scales = read_scales(_printed(_25mms=0.99), NO_PULSE, _naming(), waves=8.0)
+    scales = read_scales(_printed(_25mms=0.99), NO_PULSE, _naming(), speed_log_odds=8.0)
     assert (scales.speed_mm_per_s, scales.assumed) == (25.0, ("gain",))
     (note,) = map(str, scales.warnings)
     assert scales.is_disputed and "printed at 25 mm/s" in note and "at 50 mm/s" in note
-    assert read_scales(_printed(_25mms=0.99), NO_PULSE, _naming(), waves=-8.0).warnings == ()
+    assert read_scales(_printed(_25mms=0.99), NO_PULSE, _naming(), speed_log_odds=-8.0).warnings == ()
 
 
 def test_waves_back_an_unusual_speed_that_is_read_alone() -> None:
     assert read_scales(_printed(_50mms=0.95), NO_PULSE, _naming()).assumed == ("speed", "gain")
-    assert read_scales(_printed(_50mms=0.95), NO_PULSE, _naming(), waves=2.0).assumed == ("gain",)
-    sure = read_scales(_printed(_50mms=0.95), replace(USUAL_PULSE, is_sure=True), _naming(), waves=2.0)
+    assert read_scales(_printed(_50mms=0.95), NO_PULSE, _naming(), speed_log_odds=2.0).assumed == ("gain",)
+    sure = read_scales(_printed(_50mms=0.95), replace(USUAL_PULSE, is_confident=True), _naming(), speed_log_odds=2.0)
     assert (sure.speed_mm_per_s, sure.assumed) == (25.0, ())
 
 
 def test_a_pulse_that_is_not_sure_is_none_if_the_waves_deny_it() -> None:
-    scales = read_scales(_printed(), USUAL_PULSE, _naming(), waves=7.0)
+    scales = read_scales(_printed(), USUAL_PULSE, _naming(), speed_log_odds=7.0)
     assert (scales.speed_mm_per_s, scales.gain_mm_per_mv, scales.assumed) == (50.0, 10.0, ("speed", "gain"))
-    sure = read_scales(_printed(), replace(USUAL_PULSE, is_sure=True), _naming(), waves=7.0)
+    sure = read_scales(_printed(), replace(USUAL_PULSE, is_confident=True), _naming(), speed_log_odds=7.0)
     assert (sure.speed_mm_per_s, sure.assumed) == (25.0, ())
-    assert read_scales(_printed(), USUAL_PULSE, _naming(), waves=-7.0) == Scales(25.0, 10.0, (), ())
-    tall = read_scales(_printed(), Pulse(25.0, 20.0), _naming(), waves=7.0)
+    assert read_scales(_printed(), USUAL_PULSE, _naming(), speed_log_odds=-7.0) == Scales(25.0, 10.0, (), ())
+    tall = read_scales(_printed(), Pulse(25.0, 20.0), _naming(), speed_log_odds=7.0)
     assert (tall.speed_mm_per_s, tall.gain_mm_per_mv, tall.assumed) == (50.0, 20.0, ("speed",))

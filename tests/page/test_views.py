@@ -81,10 +81,10 @@ def test_what_lies_beside_the_photo_does_not_count() -> None:
 
 @dataclass
 class _FakeLook:
-    is_plain: bool
-    worth: float
+    is_confident: bool
+    score: float
     alignment: PageAlignment
-    is_read: bool = False
+    is_legible: bool = False
 
 
 class _Sought:
@@ -154,7 +154,7 @@ def test_sheets_of_paper_are_looked_at_last_and_one_by_one() -> None:
 
 
 def test_a_page_of_no_known_layout_is_sought_in_other_views_but_not_on_other_sheets() -> None:
-    strips = _FakeLook(False, 0.6, HERE, is_read=True)
+    strips = _FakeLook(False, 0.6, HERE, is_legible=True)
     sought = _Sought(strips, DOUBTFUL, NOTHING, GOOD)
     assert sought.find() is strips and sought.seen == ["plain", "stretched", "near"]
     assert _Sought(strips, GOOD, NOTHING).find() is GOOD, "half of it was seen at first"

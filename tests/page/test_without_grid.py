@@ -9,7 +9,7 @@ import pytest
 from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.layout import LAYOUTS
 from ecg_trt.page.strips import agree_on_span, find_strips
-from ecg_trt.page.without_grid import squared
+from ecg_trt.page.without_grid import rectify_without_grid
 from ecg_trt.stages.rectify import region_of
 from ecg_trt.types import Array, GridWarp, Segment, Strip
 from tests.geometry.true_maps import maps_of, page_of
@@ -36,11 +36,11 @@ def test_rows_tell_how_a_page_is_seen(layout: str) -> None:
         segments = tuple(Segment(lead, (edges[k], edges[k + 1])) for k, lead in enumerate(leads))
         strips.append(Strip(row.zero_y_mm, row.x_mm, row.score, segments))
     photo_from_seen = np.diag([8.0, 8.0, 1.0])
-    letters = np.zeros(size[::-1], bool)
+    text_mask = np.zeros(size[::-1], bool)
     letter = np.array([[page.strips[0].x_mm[0] + 4, page.strips[0].zero_y_mm - 5]])
     x, y = (round(v) for v in apply_homography(_ASKEW, letter)[0])
-    letters[y - 1 : y + 2, x - 1 : x + 2] = True
-    found = squared(_grid(photo_from_seen), strips, letters, (maps["start"], maps["end"]))
+    text_mask[y - 1 : y + 2, x - 1 : x + 2] = True
+    found = rectify_without_grid(_grid(photo_from_seen), strips, text_mask, (maps["start"], maps["end"]))
     (x0, y0), (w, h) = region_of(found.strips, 50.0)  # all that is looked at at 20 mm/mV lies on the lattice
     rows, columns = found.grid.measured.shape
     assert min(x0, y0) >= 0 and x0 + w <= 5 * (columns - 1) and y0 + h <= 5 * (rows - 1)
@@ -53,24 +53,24 @@ def test_rows_tell_how_a_page_is_seen(layout: str) -> None:
             on_page = apply_homography(page_from_photo, at[None].astype(np.float64))[0]
             assert on_page[0] == pytest.approx(true_segment.x_mm[0], abs=0.7)
             assert on_page[1] == pytest.approx(true.zero_y_mm, abs=2.0)  # a row is told by its middle
-    row, column = (float(v.mean()) for v in np.nonzero(found.letters))
+    row, column = (float(v.mean()) for v in np.nonzero(found.text_mask))
     assert column - found.strips[0].x_mm[0] == pytest.approx(4, abs=1.5)
     assert found.strips[0].zero_y_mm - row == pytest.approx(5, abs=1.5)
 
 
 def test_pages_that_show_too_little_stay_as_they_are() -> None:
     blank, grid = np.zeros((200, 300), np.float32), _grid(np.eye(3))
-    letters = np.zeros((200, 300), bool)
+    text_mask = np.zeros((200, 300), bool)
     strips = [Strip(y, (20.0, 270.0), 1.0, (Segment("II", (20.0, 270.0)),)) for y in (40.0, 80.0, 120.0, 160.0)]
-    assert squared(grid, strips, letters, (blank, blank)).grid is grid
+    assert rectify_without_grid(grid, strips, text_mask, (blank, blank)).grid is grid
     start, end = blank.copy(), blank.copy()
     start[:, 20], end[:, 270] = 1.0, 1.0
-    assert squared(grid, strips, letters, (start, end)).grid is not grid
+    assert rectify_without_grid(grid, strips, text_mask, (start, end)).grid is not grid
     uneven = [*strips[:3], Strip(160.0, (20.0, 150.0), 1.0, (Segment("II", (20.0, 150.0)),))]
-    assert squared(grid, uneven, letters, (start, end)).grid is grid
+    assert rectify_without_grid(grid, uneven, text_mask, (start, end)).grid is grid
     odd = [Strip(s.zero_y_mm, (20.0, 195.0), 1.0, (Segment("II", (20.0, 195.0)),)) for s in strips]
     end[:, 270], end[:, 195] = 0.0, 1.0
-    assert squared(grid, odd, letters, (start, end)).grid is grid
+    assert rectify_without_grid(grid, odd, text_mask, (start, end)).grid is grid
 
 
 def _four_columns(heights: tuple[float, ...]) -> list[Strip]:
@@ -91,7 +91,7 @@ def test_marks_of_one_row_make_no_page_square(heights: tuple[float, ...]) -> Non
     strips, grid = _four_columns(heights), _grid(np.eye(3))
     marks = _marked([(g.x_mm[0], 60.0) for g in strips[0].segments]), _marked([(270.0, 60.0)])
     marks[1][100, 270] = 1.0  # one more in the other row is not enough
-    assert squared(grid, strips, np.zeros((200, 300), bool), marks).grid is grid
+    assert rectify_without_grid(grid, strips, np.zeros((200, 300), bool), marks).grid is grid
 
 
 def test_marks_that_contradict_each_other_make_no_page_square() -> None:
@@ -99,4 +99,4 @@ def test_marks_that_contradict_each_other_make_no_page_square() -> None:
     rng = np.random.default_rng(5)
     places = [(g.x_mm[0] + rng.uniform(-6, 6), s.zero_y_mm + rng.uniform(-3, 3)) for s in strips for g in s.segments]
     ends = _marked([(270.0 + rng.uniform(-15, 15), s.zero_y_mm) for s in strips])
-    assert squared(grid, strips, np.zeros((200, 300), bool), (_marked(places), ends)).grid is grid
+    assert rectify_without_grid(grid, strips, np.zeros((200, 300), bool), (_marked(places), ends)).grid is grid

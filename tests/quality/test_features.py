@@ -23,27 +23,27 @@ def test_a_sound_page_speaks_for_itself() -> None:
     features = lead_features(evidence_of_a_page())
     assert features.shape == (12, len(_NAMES)) and np.isfinite(features).all()
     page = _page(evidence_of_a_page())
-    assert page["laws"] == pytest.approx(-2, abs=0.1) and page["laws_known"] == 1
+    assert page["page_limb_residual"] == pytest.approx(-2, abs=0.1) and page["page_limb_residual_known"] == 1
     assert page["repeats"] == pytest.approx(-2, abs=0.1) and page["repeats_known"] == 1
-    assert page["lattice_off"] == pytest.approx(np.log10(0.1)) and page["lattice_known"] == 1
+    assert page["grid_off"] == pytest.approx(np.log10(0.1)) and page["grid_known"] == 1
     assert page["regular"] > 0.9
-    assert page["together"] > 0.8 and page["spiky"] > 0.8
+    assert page["synchrony"] > 0.8 and page["slope_concentration"] > 0.8
     assert (page["speed_assumed"], page["gain_assumed"], page["missing"], page["rows"]) == (1, 0, 0, 4)
 
 
 def test_noise_shows_in_the_laws_and_in_repeated_leads() -> None:
     quiet, loud = _page(evidence_of_a_page(noise_mm=0.1)), _page(evidence_of_a_page(noise_mm=1.0))
-    for name in ("laws", "repeats"):
+    for name in ("page_limb_residual", "repeats"):
         assert loud[name] > quiet[name] + 0.7, name
-    lead_i = [lead_features(evidence_of_a_page(noise_mm=mm))[0, _NAMES.index("contradiction")] for mm in (0.1, 1.0)]
+    lead_i = [lead_features(evidence_of_a_page(noise_mm=mm))[0, _NAMES.index("limb_residual")] for mm in (0.1, 1.0)]
     assert lead_i[1] > lead_i[0] + 0.7
-    assert loud["fineness"] > quiet["fineness"]
+    assert loud["slope_height_ratio"] > quiet["slope_height_ratio"]
 
 
 def test_a_wrong_name_breaks_a_law_and_nothing_else() -> None:
     right, wrong = _page(evidence_of_a_page()), _page(evidence_of_a_page(misnamed=True))
-    assert wrong["laws"] > right["laws"] + 1
-    assert wrong["together"] > 0.8 and wrong["repeats"] == right["repeats"]
+    assert wrong["page_limb_residual"] > right["page_limb_residual"] + 1
+    assert wrong["synchrony"] > 0.8 and wrong["repeats"] == right["repeats"]
 
 
 def test_doubt_counts_where_the_pen_is_steep() -> None:
@@ -52,8 +52,8 @@ def test_doubt_counts_where_the_pen_is_steep() -> None:
     slope = np.abs(np.diff(evidence.trace.ridge_row, axis=1, prepend=np.nan))
     sure[slope > 2] = 0.5
     steep, page = _page(replace(evidence, trace=replace(evidence.trace, confidence=sure))), _page(evidence)
-    assert steep["unsure_steep"] > page["unsure_steep"] + 1.5
-    assert steep["unsure_steep"] > steep["unsure"] + 0.4
+    assert steep["uncertainty_steep"] > page["uncertainty_steep"] + 1.5
+    assert steep["uncertainty_steep"] > steep["uncertainty"] + 0.4
 
 
 def test_what_is_not_printed_or_not_seen() -> None:
@@ -75,10 +75,16 @@ def test_what_is_lost_does_not_count_as_doubt() -> None:
     sure = evidence.trace.confidence.copy()
     sure[0, 2050:] = 0.0  # the last four fifths of V4, which a hand covers
     sure[1, 2000:2008] = 0.0  # 0.8 mm of V5, which are bridged
-    lost = evidence.lost | {"V4": 0.8}
-    features = lead_features(replace(evidence, trace=replace(evidence.trace, confidence=sure), lost=lost))
-    told = dict(zip(LEADS, features[:, [_NAMES.index(name) for name in ("lost", "unseen", "unsure")]], strict=True))
-    whole = dict(zip(LEADS, lead_features(evidence)[:, _NAMES.index("unsure")], strict=True))
+    missing = evidence.missing | {"V4": 0.8}
+    features = lead_features(replace(evidence, trace=replace(evidence.trace, confidence=sure), missing=missing))
+    told = dict(
+        zip(
+            LEADS,
+            features[:, [_NAMES.index(name) for name in ("missing_fraction", "unseen", "uncertainty")]],
+            strict=True,
+        )
+    )
+    whole = dict(zip(LEADS, lead_features(evidence)[:, _NAMES.index("uncertainty")], strict=True))
     assert told["V4"] == pytest.approx([0.8, -3.0, whole["V4"]], abs=0.05)
     assert told["V5"] == pytest.approx([0.0, np.log10(8 / 625 + 1e-3), whole["V5"]], abs=0.05)
 

@@ -45,9 +45,11 @@ def test_a_page_adds_powers() -> None:
 
 
 def test_a_line_standardises_and_ignores_what_is_beyond_all_experience() -> None:
-    line = Line(("names", "laws"), np.array([0.3, -0.8]), np.array([0.1, 0.2]), np.array([2.0, -1.0]), 5.0)
+    line = Line(
+        ("names", "page_limb_residual"), np.array([0.3, -0.8]), np.array([0.1, 0.2]), np.array([2.0, -1.0]), 5.0
+    )
     features = np.zeros((3, len(FEATURES)))
-    features[:, FEATURES.index("laws")] = -0.8, -0.6, 1e6
+    features[:, FEATURES.index("page_limb_residual")] = -0.8, -0.6, 1e6
     features[:, FEATURES.index("names")] = 0.3, 0.4, 0.3
     assert line(features) == pytest.approx([5.0, 6.0, 2.0])
 
@@ -58,43 +60,43 @@ def test_what_is_probably_misread_or_foreign_is_expected_to_be_bad() -> None:
     features[1] = np.nan
     db = sound.snr_db(features)
     assert db[0] == pytest.approx(20, abs=0.02) and np.isnan(db[1])
-    assert replace(sound, misread=_flat(0.0)).snr_db(features)[0] == pytest.approx(10, abs=0.02)
-    assert replace(sound, foreign=_flat(9.0)).snr_db(features)[0] == pytest.approx(0, abs=0.02)
-    assert sound.foreignness(features) < 0.01
-    assert sound.foreignness(np.full((12, len(FEATURES)), np.nan)) == 1.0
+    assert replace(sound, gross_error=_flat(0.0)).snr_db(features)[0] == pytest.approx(10, abs=0.02)
+    assert replace(sound, non_ecg=_flat(9.0)).snr_db(features)[0] == pytest.approx(0, abs=0.02)
+    assert sound.non_ecg_score(features) < 0.01
+    assert sound.non_ecg_score(np.full((12, len(FEATURES)), np.nan)) == 1.0
 
 
 def test_what_is_lost_of_a_lead_counts_as_noise() -> None:
     sound = Calibration(_flat(20.0), _flat(-50.0), 0.0, _flat(-50.0), np.array([[0.0, 30.0], [0.0, 30.0]]), 0.5)
     features = np.zeros((3, len(FEATURES)))
-    features[:, FEATURES.index("lost")] = 0.0, 0.09, 0.99
+    features[:, FEATURES.index("missing_fraction")] = 0.0, 0.09, 0.99
     assert sound.raw_snr_db(features) == pytest.approx([20.0, 10.0, 0.0], abs=0.05)
     assert sound.seen_snr_db(features) == pytest.approx([20.0] * 3)
-    assert features[2, FEATURES.index("lost")] == 0.99  # as it was
+    assert features[2, FEATURES.index("missing_fraction")] == 0.99  # as it was
 
 
 def test_the_shipped_calibration_can_be_read_and_written_again() -> None:
     shipped = load_calibration()
     again = from_dict(json.loads(json.dumps(as_dict(shipped))))
     features = np.random.default_rng(0).normal(0, 1, (12, len(FEATURES)))
-    features[:, FEATURES.index("lost")] = 0.01
+    features[:, FEATURES.index("missing_fraction")] = 0.01
     assert again.snr_db(features) == pytest.approx(shipped.snr_db(features), abs=0.05)
     assert (np.diff(shipped.knots_db, axis=1) >= 0).all()
 
 
 @pytest.mark.parametrize(("name", "worse"), [
-    ("laws", 1), ("unsure_steep", 1), ("names", -1), ("odd_length", 1), ("missing", 1), ("contradiction", 1),
-    ("lost", 1), ("scales_disputed", 1),
+    ("page_limb_residual", 1), ("uncertainty_steep", 1), ("names", -1), ("odd_length", 1), ("missing", 1),
+    ("limb_residual", 1), ("missing_fraction", 1), ("scales_disputed", 1),
 ])  # fmt: skip
 def test_no_evidence_against_a_reading_raises_what_is_expected_of_it(name: str, worse: int) -> None:
     shipped = load_calibration()
-    means = {n: m for line in (shipped.foreign, shipped.misread, shipped.snr)
+    means = {n: m for line in (shipped.non_ecg, shipped.gross_error, shipped.snr)
              for n, m in zip(line.names, line.mean, strict=True)}  # fmt: skip
     usual = np.array([[means.get(n, 0.0) for n in FEATURES]])
     bad = usual.copy()
     bad[0, FEATURES.index(name)] += worse
     assert shipped.raw_snr_db(bad)[0] <= shipped.raw_snr_db(usual)[0] + 1e-9
-    assert shipped.foreignness(bad) >= shipped.foreignness(usual) - 1e-9
+    assert shipped.non_ecg_score(bad) >= shipped.non_ecg_score(usual) - 1e-9
 
 
 def test_a_calibration_of_other_features_is_refused(tmp_path: Path) -> None:
@@ -108,5 +110,5 @@ def test_a_calibration_of_other_features_is_refused(tmp_path: Path) -> None:
         load_calibration(broken)
     broken.write_text('{"networks": {"stage0": "ab"}}')
     assert is_of({"stage0": "ab"}, broken) and not is_of({"stage0": "cd"}, broken)
-    with pytest.raises(WeightsError, match="misread"):
-        from_dict({"snr": content["misread"], "knots_db": [0, 0]})
+    with pytest.raises(WeightsError, match="gross_error"):
+        from_dict({"snr": content["gross_error"], "knots_db": [0, 0]})

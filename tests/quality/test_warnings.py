@@ -11,7 +11,7 @@ from ecg_trt.layout import LEADS
 from ecg_trt.page.scales import Scales
 from ecg_trt.quality.features import Evidence
 from ecg_trt.quality.model import FEATURES
-from ecg_trt.quality.warnings import reject_foreign, reject_low_quality, warnings_of
+from ecg_trt.quality.warnings import reject_low_quality, reject_non_ecg, warnings_of
 from tests.quality.sound_page import evidence_of_a_page
 
 _JARGON = ("residual", "lattice", "homography", "confidence", "px", "SNR")
@@ -52,14 +52,14 @@ def test_leads_are_named() -> None:
 
 def test_parts_that_are_not_seen_are_told_beside_what_is_read_badly() -> None:
     sound = _sure_page()
-    page = replace(sound, lost=sound.lost | {"V4": 0.76, "V5": 0.12, "V6": 0.05})
+    page = replace(sound, missing=sound.missing | {"V4": 0.76, "V5": 0.12, "V6": 0.05})
     text = _told(page)
     assert "left empty: 76 % of V4, 12 % of V5." in text and "V6" not in text and "rely" not in text
     assert "12 % of V5, 5 % of V6." in _told(page, quality=[0.9] * 11 + [0.4]), "a low quality has its reason"
     assert "rely on V5: " in _told(page, [0.9] * 10 + [0.02, 0.9])
-    nearly = _told(replace(sound, lost=sound.lost | {"V4": 0.998}), [0.9] * 9 + [0.0, 0.9, 0.9])
+    nearly = _told(replace(sound, missing=sound.missing | {"V4": 0.998}), [0.9] * 9 + [0.0, 0.9, 0.9])
     assert "99 % of V4." in nearly and "rely" not in nearly
-    gone = _told(replace(sound, lost=sound.lost | {"V4": 1.0}), [0.9] * 9 + [0.0, 0.9, 0.9])
+    gone = _told(replace(sound, missing=sound.missing | {"V4": 1.0}), [0.9] * 9 + [0.0, 0.9, 0.9])
     assert gone == "Not found on the page, cut off or covered: V4. Nothing is given for them."
 
 
@@ -87,7 +87,7 @@ def test_rows_that_last_longer_than_the_record() -> None:
     evidence = _sure_page()
     long = tuple(replace(s, x_mm=(5.0, 505.0)) for s in evidence.naming.strips)
     naming = replace(evidence.naming, strips=long)
-    text = _told(replace(evidence, naming=naming, lost=evidence.lost | {"V4": 1.0, "V5": 1.0, "V6": 1.0}))
+    text = _told(replace(evidence, naming=naming, missing=evidence.missing | {"V4": 1.0, "V5": 1.0, "V6": 1.0}))
     assert "20.0 s at 25 mm/s" in text and "Check the paper speed" in text and "Not found" not in text
 
 
@@ -102,15 +102,15 @@ def test_waves_that_leave_the_page_are_told() -> None:
 
 def test_refusals_say_why() -> None:
     features = np.zeros((12, len(FEATURES)))
-    error = reject_foreign(features, "cat.jpg")
+    error = reject_non_ecg(features, "cat.jpg")
     assert "cat.jpg" in str(error) and "no lead names" in error.got and "no 5 mm grid" in error.got
-    for name, value in (("names", 0.4), ("lattice_known", 1.0), ("together", 0.8), ("page_unsure", -2.0)):
+    for name, value in (("names", 0.4), ("grid_known", 1.0), ("synchrony", 0.8), ("page_uncertainty", -2.0)):
         features[:, FEATURES.index(name)] = value
-    assert reject_foreign(features, "cat.jpg").got == "curves unlike those of an ECG"
+    assert reject_non_ecg(features, "cat.jpg").got == "curves unlike those of an ECG"
     low = reject_low_quality(0.314, 0.5, "page.jpg")
     assert "0.31" in low.got and "0.50" in low.expected and "--min-quality" in low.hint
 
 
 @pytest.mark.parametrize("rows", [0, 12])
 def test_a_page_without_leads_is_described_too(rows: int) -> None:
-    assert reject_foreign(np.full((rows, len(FEATURES)), np.nan), "x.jpg").got
+    assert reject_non_ecg(np.full((rows, len(FEATURES)), np.nan), "x.jpg").got

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ecg_trt.layout import LEADS, upright
-from ecg_trt.signal.assemble import assemble, lost_shares
-from ecg_trt.signal.limb_leads import foreign_borders
+from ecg_trt.signal.assemble import assemble, missing_fractions
+from ecg_trt.signal.limb_leads import inconsistent_borders
 from ecg_trt.signal.settle import settle_avr, settle_rhythm, settle_slant
 from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
 
@@ -90,11 +90,11 @@ def test_what_the_record_lacks_is_lost(speed: float) -> None:
     trace = TraceMap(trace.ridge_row[[0, 1, 2, 3, 1]], sure)
     seconds = 250 / speed
     signal, *_ = assemble(_page(), strips, trace, leads=LEADS, speed=speed, gain=10.0, fs=500.0, seconds=seconds)
-    lost = lost_shares(signal, strips, leads=LEADS, speed=speed, fs=500.0)
+    lost = missing_fractions(signal, strips, leads=LEADS, speed=speed, fs=500.0)
     assert lost == pytest.approx({"aVR": 0.0, "II": 0.0, "V1": 0.2, "V2": 0.0}, abs=2e-3)
     later = (Strip(20.0, (5.0, 255.0), 1.0, (Segment("I", (5.0, 130.0)), Segment("V6", (130.0, 255.0)))),)
     half = np.zeros((12, round(125 / speed * 500)))
-    assert lost_shares(half, later, leads=LEADS, speed=speed, fs=500.0) == {"I": 0.0, "V6": 1.0}
+    assert missing_fractions(half, later, leads=LEADS, speed=speed, fs=500.0) == {"I": 0.0, "V6": 1.0}
 
 
 def test_inverted_avr_is_turned_upright() -> None:
@@ -135,10 +135,10 @@ def test_what_belongs_to_a_neighbour_is_left_out() -> None:
     limb[1, -6:] -= 0.4
     limb[2, 600:620] += 1.0  # in the middle it is a fault, and stays
     limb[0, 20:24] += 1.0  # as it is where it does not touch the end
-    foreign = foreign_borders(limb, 30)
+    foreign = inconsistent_borders(limb, 30)
     assert foreign[:3, :12].all() and foreign[:3, -6:].all()
     assert not foreign[:, 12:-6].any() and not foreign[3:].any()
-    assert not foreign_borders(np.stack([one, one + three, three, *3 * [np.full(len(one), np.nan)]]), 30).any()
+    assert not inconsistent_borders(np.stack([one, one + three, three, *3 * [np.full(len(one), np.nan)]]), 30).any()
 
 
 @pytest.mark.parametrize("printed", ["aVR", "-aVR"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ecg_trt.signal.beat_speed import fast_odds, heights_mm
+from ecg_trt.signal.beat_speed import heights_mm, speed_log_odds
 from ecg_trt.types import RectifiedPage, Segment, Strip, TraceMap
 
 PX_PER_MM = 10.0
@@ -22,26 +22,26 @@ def _page(mm_per_s: float, beats_per_minute: float = 70, seconds: float = 10.0) 
 
 
 def test_the_same_heart_on_fast_and_on_slow_paper() -> None:
-    assert fast_odds(_page(25.0), PX_PER_MM) < -2
-    assert fast_odds(_page(50.0), PX_PER_MM) > 4
+    assert speed_log_odds(_page(25.0), PX_PER_MM) < -2
+    assert speed_log_odds(_page(50.0), PX_PER_MM) > 4
 
 
 def test_a_slow_heart_on_slow_paper_is_no_fast_paper() -> None:
-    assert fast_odds(_page(25.0, beats_per_minute=45), PX_PER_MM) < 4
+    assert speed_log_odds(_page(25.0, beats_per_minute=45), PX_PER_MM) < 4
 
 
 def test_columns_that_are_not_seen_say_nothing() -> None:
     page = _page(25.0)
-    whole = fast_odds(page, PX_PER_MM)
+    whole = speed_log_odds(page, PX_PER_MM)
     page[1, 300:900] = np.nan
     page[:, 1200:1220] = np.nan
-    assert fast_odds(page, PX_PER_MM) == pytest.approx(whole, abs=1.5)
+    assert speed_log_odds(page, PX_PER_MM) == pytest.approx(whole, abs=1.5)
 
 
 @pytest.mark.parametrize("page", [np.zeros((3, 2500)), np.full((3, 2500), np.nan), np.zeros((0, 2500)),
                                   _page(25.0)[:, :300]])  # fmt: skip
 def test_too_few_beats_say_nothing(page: np.ndarray) -> None:
-    assert fast_odds(page, PX_PER_MM) == 0.0
+    assert speed_log_odds(page, PX_PER_MM) == 0.0
 
 
 def test_heights_are_mm_above_the_zero_line_and_nothing_at_borders() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ecg_trt.signal.beats import beat_delays, punctual
+from ecg_trt.signal.beats import beat_delays, time_corrected
 
 FS, SPEED = 500.0, 25.0
 TIMES_S = np.array([0.6, 1.4, 2.25, 3.0, 3.9])
@@ -72,7 +72,7 @@ def test_rows_without_beats():
 
 def test_punctual_moves_a_late_beat_forward_and_no_end():
     times = np.linspace(0.0, 1.0, 101)
-    out = punctual(times, np.array([0.5, 0.8, 3.0]), np.array([0.01, np.nan, 0.02]))
+    out = time_corrected(times, np.array([0.5, 0.8, 3.0]), np.array([0.01, np.nan, 0.02]))
     assert out[50] == pytest.approx(0.49)
     assert out[25] == pytest.approx(0.245)
     np.testing.assert_allclose(out[[0, -1]], [0.0, 1.0])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ecg_trt.errors import OptionError
 from ecg_trt.geometry.ridge import decode_ridge, follow_ridge
 from ecg_trt.signal.limb_leads import LIMB_FROM_DIPOLE, blend_limb_leads, limb_residual
-from ecg_trt.signal.resample import fill_gaps, resample, seen_columns, without_end_steps
+from ecg_trt.signal.resample import fill_gaps, resample, valid_columns, without_end_steps
 
 
 def ridge(rows: np.ndarray, height: int, sigma: float = 1.2) -> np.ndarray:
@@ -51,10 +51,10 @@ def test_decode_at_the_rim_and_flat() -> None:
 def test_columns_that_are_hardly_in_doubt_count_beside_sure_ones() -> None:
     confidence = np.array([0.2, 0.2, 0.9, 0.2, 0.1, 0.2, 0.2, 0.1, 0.31, 0.16, 0.14, 0.9])
     expected = [1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 0, 1]
-    assert seen_columns(confidence).tolist() == [bool(one) for one in expected]
-    assert not seen_columns(np.full(5, 0.2)).any()
-    assert not seen_columns(np.array([0.2, np.nan, 0.2])).any()
-    assert seen_columns(np.empty(0)).shape == (0,)
+    assert valid_columns(confidence).tolist() == [bool(one) for one in expected]
+    assert not valid_columns(np.full(5, 0.2)).any()
+    assert not valid_columns(np.array([0.2, np.nan, 0.2])).any()
+    assert valid_columns(np.empty(0)).shape == (0,)
 
 
 @pytest.mark.parametrize("method", ["linear", "cubic"])

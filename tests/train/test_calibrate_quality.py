@@ -9,34 +9,34 @@ import numpy as np
 import pytest
 
 from ecg_trt.quality.model import FEATURES
-from train import quality
+from train import calibrate_quality as quality
 
 
 def _readings(pages: int = 160, pictures: int = 40) -> quality.Readings:
-    """SNR falls with doubt and with what is lost of a lead; pages of odd length are misread; pictures have no names."""
+    """SNR falls with uncertainty and missing parts; odd lengths mean gross errors, pictures lack names."""
     rng = np.random.default_rng(0)
     n = pages + pictures
     features = rng.normal(0, 0.3, (n, 12, len(FEATURES)))
     at = FEATURES.index
-    features[..., at("unsure_steep")] = rng.uniform(-3, -1, (n, 12))
+    features[..., at("uncertainty_steep")] = rng.uniform(-3, -1, (n, 12))
     odd = rng.random(n) < 0.2
     features[..., at("odd_length")] = odd[:, None] + rng.normal(0, 0.05, (n, 12))
-    foreign = np.arange(n) >= pages
-    features[..., at("names")] = np.where(foreign, 0.05, 0.35)[:, None] + rng.normal(0, 0.03, (n, 12))
-    features[..., at("lost")] = np.where(rng.random((n, 12)) < 0.1, rng.uniform(0.1, 0.9, (n, 12)), 0.0)
+    non_ecg = np.arange(n) >= pages
+    features[..., at("names")] = np.where(non_ecg, 0.05, 0.35)[:, None] + rng.normal(0, 0.03, (n, 12))
+    features[..., at("missing_fraction")] = np.where(rng.random((n, 12)) < 0.1, rng.uniform(0.1, 0.9, (n, 12)), 0.0)
     features[pages::2] = np.nan  # half of them are refused before anything is measured
-    seen = 5 - 8 * features[..., at("unsure_steep")]
-    lost = features[..., at("lost")]
-    whole = -10 * np.log10((1 - lost) * 10 ** (-seen / 10) + lost)
+    seen = 5 - 8 * features[..., at("uncertainty_steep")]
+    missing = features[..., at("missing_fraction")]
+    whole = -10 * np.log10((1 - missing) * 10 ** (-seen / 10) + missing)
     db = np.where(odd[:, None], 0.0, whole) + rng.normal(0, 1, (n, 12))
-    signal = np.where(foreign[:, None], np.nan, 1.0) * np.ones((n, 12))
+    signal = np.where(non_ecg[:, None], np.nan, 1.0) * np.ones((n, 12))
     names = np.array([f"page {k}" if k < pages else f"text {k}" for k in range(n)])
-    return quality.Readings(features, signal, signal / 10 ** (db / 10), foreign, names)
+    return quality.Readings(features, signal, signal / 10 ** (db / 10), non_ecg, names)
 
 
 def test_the_fit_finds_what_was_put_in() -> None:
     readings = _readings()
-    raw, true, fold, foreign = quality.held_out(readings)
+    raw, true, fold, non_ecg = quality.held_out(readings)
     calibration = replace(quality.fit(readings), knots_db=quality.knots(raw, true))
     expected = quality.straightened(raw, true, fold)
     assert np.interp(raw, *calibration.knots_db) == pytest.approx(expected, abs=1.5)
@@ -44,15 +44,15 @@ def test_the_fit_finds_what_was_put_in() -> None:
     for low in (0, 12, 18, 24):
         mine = (expected >= low) & (expected < low + 6)
         assert expected[mine].mean() == pytest.approx(true[mine].mean(), abs=1.5)
-    assert foreign[readings.foreign].min() > 0.5 > foreign[~readings.foreign].max()
+    assert non_ecg[readings.non_ecg].min() > 0.5 > non_ecg[~readings.non_ecg].max()
     weights = dict(zip(calibration.snr.names, calibration.snr.weight, strict=True))
-    assert min(weights, key=lambda name: weights[name]) == "unsure_steep"
+    assert min(weights, key=lambda name: weights[name]) == "uncertainty_steep"
 
 
 def test_weights_keep_their_signs() -> None:
     readings = _readings()
     readings.features[..., FEATURES.index("names")] *= -1  # a fit without bounds would follow
-    line = quality.fit(readings).foreign
+    line = quality.fit(readings).non_ecg
     assert line.weight[line.names.index("names")] <= 0
 
 
@@ -67,12 +67,12 @@ def test_knots_never_fall() -> None:
 
 def test_a_page_of_which_no_lead_is_whole_teaches_nothing_of_misreading() -> None:
     readings = _readings()
-    line = quality.fit(readings).misread
-    readings.features[:20, :, FEATURES.index("lost")] = 0.5
+    line = quality.fit(readings).gross_error
+    readings.features[:20, :, FEATURES.index("missing_fraction")] = 0.5
     readings.noise[:20] = 100.0
-    assert quality.fit(readings).misread.weight != pytest.approx(line.weight)
+    assert quality.fit(readings).gross_error.weight != pytest.approx(line.weight)
     left_out = quality.Readings(*(getattr(readings, name)[20:] for name in quality.Readings.__slots__))
-    assert quality.fit(readings).misread.weight == pytest.approx(quality.fit(left_out).misread.weight)
+    assert quality.fit(readings).gross_error.weight == pytest.approx(quality.fit(left_out).gross_error.weight)
 
 
 def test_measurements_are_kept_until_features_or_networks_change(
@@ -82,7 +82,7 @@ def test_measurements_are_kept_until_features_or_networks_change(
     row = (np.zeros((12, len(FEATURES))), np.ones(12), np.full(12, np.nan))
     quality._save(path, {"page 1": row, "text 1": row})
     assert list(quality._load(path)) == ["page 1", "text 1"]
-    assert quality._readings(quality._load(path)).foreign.tolist() == [False, True]
+    assert quality._readings(quality._load(path)).non_ecg.tolist() == [False, True]
     monkeypatch.setattr(quality, "reading_weights", lambda: {"stage0": "another"})
     assert quality._load(path) == {}
 

@@ -19,7 +19,7 @@ from ecg_trt.digitizer import Digitizer, Reading
 from ecg_trt.errors import InputError, PageError
 from ecg_trt.layout import LEADS, STANDARD_RECORD_SECONDS, upright
 from ecg_trt.signal.assemble import segment_starts_s
-from ecg_trt.signal.resample import seen_columns
+from ecg_trt.signal.resample import valid_columns
 from ecg_trt.stages.scaling import TRACE_PX_PER_MM
 from ecg_trt.types import Array
 from train.data.kit import InvalidPageError
@@ -134,11 +134,10 @@ def flatten(picture: Path, record: Record, digitizer: Digitizer, least_db: float
     if np.mean([agrees for row in agreeing for agrees in row]) < _LEAST_AGREEING:
         raise InvalidPageError("page and record do not agree")
     page = reading.page
-    (sx, sy), (ox, oy) = page.px_per_mm, page.origin_mm
     rows = np.nan_to_num(truth).round().clip(0, page.seen.shape[0] - 1).astype(int)
     return FlatPage(
-        image=page.image, zero=np.array([(s.zero_y_mm - oy) * sy for s in reading.strips]),
-        span=np.array([[(x - ox) * sx for x in s.x_mm] for s in reading.strips]),
+        image=page.image, zero=np.array([page.row(s.zero_y_mm) for s in reading.strips]),
+        span=np.array([[page.column(x) for x in s.x_mm] for s in reading.strips]),
         is_certain=np.array([(row[0], row[-1]) for row in agreeing]), row=truth.astype(np.float32),
         seen=page.seen[rows, np.arange(page.seen.shape[1])],
     )  # fmt: skip
@@ -148,11 +147,11 @@ def _align_lead(reading: Reading, strip: int, x_mm: tuple[float, float], start_s
               fs: float) -> tuple[Array, Array, float]:  # fmt: skip
     """Columns of a segment, the record's row there, page px, and how well it agrees with what was read, dB."""
     page, record = reading.page, reading.record
-    (sx, sy), ox = page.px_per_mm, page.origin_mm[0]
-    first, last = (round((x - ox) * sx) for x in x_mm)
+    sy = page.px_per_mm[1]
+    first, last = page.columns_between(x_mm)
     columns = np.arange(max(0, first), min(last, page.seen.shape[1]))
     read = reading.trace.ridge_row[strip, columns]
-    is_read = np.isfinite(read) & seen_columns(reading.trace.confidence[strip])[columns]
+    is_read = np.isfinite(read) & valid_columns(reading.trace.confidence[strip])[columns]
     offset_mm = page.x_mm(columns) - x_mm[0]
     clock = np.arange(len(lead)) / fs
     best: tuple[float, Array] = (np.inf, np.full(len(columns), np.nan))

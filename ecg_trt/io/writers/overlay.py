@@ -103,9 +103,7 @@ def write_image(image: Array, path: str | Path) -> Path:
 
 def _px(page: RectifiedPage, x_mm: float, y_mm: float) -> tuple[int, int]:
     """Page mm to the nearest page px."""
-    x = (x_mm - page.origin_mm[0]) * page.px_per_mm[0]
-    y = (y_mm - page.origin_mm[1]) * page.px_per_mm[1]
-    return round(x), round(y)
+    return round(page.column(x_mm)), round(page.row(y_mm))
 
 
 def _thickness(page: RectifiedPage) -> int:

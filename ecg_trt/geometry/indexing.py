@@ -1,4 +1,4 @@
-"""Walking the paper's lattice from node to node."""
+"""Grid indexing: row and column of each detected grid intersection."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 from ecg_trt.errors import OptionError
 from ecg_trt.types import Array
 
-_SLOTS = 6  # candidates kept a bucket
-_MAX_JUMP = 3  # cells: gaps of up to two missing nodes are bridged
-_MAX_WALKS = 6
+_SLOTS = 6  # Candidates that are kept in each bucket.
+_MAX_JUMP = 3  # Cells; gaps of up to two missing nodes are bridged.
+_MAX_SEEDS = 6  # Seeds from which indexing is tried, each among the candidates that earlier ones left.
 _SIDES = np.array([(1, 0), (-1, 0), (0, 1), (0, -1)])  # (col, row)
-_BACK = np.array([[-1.0], [1.0], [-1.0], [1.0]])  # from the neighbour on each side, along its own axis
-_EACH_SIDE, _AXIS = np.arange(4), np.array([0, 0, 1, 1])  # the axis along which each side lies
+_BACK = np.array([[-1.0], [1.0], [-1.0], [1.0]])  # Sign of the step from the neighbour on each side, along its axis.
+_EACH_SIDE, _AXIS = np.arange(4), np.array([0, 0, 1, 1])  # The sides, and the axis along which each lies.
 _ONES = np.ones(4)
 _OPEN, _WALL = -1, -2
 
 
 @dataclass(frozen=True, slots=True)
-class LatticeWalk:
-    """Which lattice position each candidate holds.
+class GridIndex:
+    """Row and column of each candidate.
 
     Attributes:
         index: (N, 2) int32 (col, row), the least of each being 0; -1 where not found.
@@ -32,12 +32,12 @@ class LatticeWalk:
     found: Array
 
 
-def walk_lattice(xy: Array, score: Array, step_x: Array, step_y: Array, *, tolerance: float = 0.3) -> LatticeWalk:
-    """Gives lattice positions to candidate nodes, with no fixed number of rows or columns.
+def index_grid(xy: Array, score: Array, step_x: Array, step_y: Array, *, tolerance: float = 0.3) -> GridIndex:
+    """Assign rows and columns to candidate nodes, with no fixed number of either.
 
-    From the best candidate the walk spreads in waves to the four neighbours. Each open position is predicted
-    from all walked neighbours by their own running estimate of the local step, since paper folds, and taken
-    by the nearest candidate. Sure steps come first: half the tolerance, then all of it, then jumps over one
+    From the best candidate, indexing spreads in waves to the four neighbours. Each open position is predicted
+    from all indexed neighbours by their own running estimate of the local step, since paper folds, and taken
+    by the nearest candidate. Certain steps come first: half the tolerance, then all of it, then jumps over one
     and two missing nodes. Where two candidates want one position, or two positions one candidate, the better
     of distance and score wins. Nodes at odds with most of their neighbours are dropped, and the largest
     component is kept.
@@ -46,7 +46,7 @@ def walk_lattice(xy: Array, score: Array, step_x: Array, step_y: Array, *, toler
         xy: (N, 2) candidates, photo px.
         score: (N,) in [0, 1].
         step_x: (2,) photo px from a node to its right-hand neighbour, roughly, near the best candidates.
-        step_y: (2,) the same, downwards.
+        step_y: (2,) photo px from a node to the one below it, likewise.
         tolerance: greatest distance between prediction and candidate, in local pitches.
 
     Raises:
@@ -59,26 +59,26 @@ def walk_lattice(xy: Array, score: Array, step_x: Array, step_y: Array, *, toler
     usable = usable[np.argsort(-trust[usable], kind="stable")]
     index = np.full((len(points), 2), -1, np.int32)
     if usable.size:
-        walker = _Walker(points[usable], trust[usable], step, tolerance)
-        index[usable] = walker.largest()
-    return LatticeWalk(index, index[:, 0] >= 0)
+        indexer = _Indexer(points[usable], trust[usable], step, tolerance)
+        index[usable] = indexer.largest()
+    return GridIndex(index, index[:, 0] >= 0)
 
 
-def lattice_to_array(xy: Array, walk: LatticeWalk) -> Array:
-    """(rows, cols, 2) float32 positions of the walked nodes, NaN = none; (0, 0, 2) if none was found."""
-    if not walk.found.any():
+def grid_array(xy: Array, indexed: GridIndex) -> Array:
+    """Arrange the indexed nodes as (rows, cols, 2) float32, NaN = none; (0, 0, 2) if none was found."""
+    if not indexed.found.any():
         return np.zeros((0, 0, 2), np.float32)
-    cols, rows = walk.index[walk.found].max(axis=0) + 1
+    cols, rows = indexed.index[indexed.found].max(axis=0) + 1
     nodes = np.full((rows, cols, 2), np.nan, np.float32)
-    col, row = walk.index[walk.found].T
-    nodes[row, col] = np.asarray(xy)[walk.found]
+    col, row = indexed.index[indexed.found].T
+    nodes[row, col] = np.asarray(xy)[indexed.found]
     return nodes
 
 
 def _check(points: Array, trust: Array, step: Array) -> None:
     if trust.shape != points.shape[:1] or step.shape != (2, 2):
         raise OptionError(
-            "The lattice cannot be walked",
+            "The grid cannot be indexed",
             got=f"{len(points)} candidates, scores {trust.shape}, steps {step.shape[1:]}",
             expected="one score a candidate and steps of shape (2,)",
             hint="Pass xy (N, 2), score (N,), step_x (2,) and step_y (2,).",
@@ -86,7 +86,7 @@ def _check(points: Array, trust: Array, step: Array) -> None:
     area = abs(float(step[0, 0] * step[1, 1] - step[0, 1] * step[1, 0]))
     if not area > 0.1 * float(np.prod(np.linalg.norm(step, axis=1))):
         raise OptionError(
-            "The lattice cannot be walked",
+            "The grid cannot be indexed",
             got=f"steps {step.tolist()}",
             expected="two steps of some length, well apart in direction",
             hint="Estimate the steps from the local frame of the paper.",
@@ -94,7 +94,7 @@ def _check(points: Array, trust: Array, step: Array) -> None:
 
 
 def _from_zero(index: Array) -> Array:
-    """(N, 2) int32 with the least col and row 0, and -1 where the index is negative."""
+    """Shift an index (N, 2) to a least col and row of 0, as int32; it stays -1 where it is negative."""
     out = np.full(index.shape, -1, np.int32)
     held = index[:, 0] >= 0
     if held.any():
@@ -103,7 +103,7 @@ def _from_zero(index: Array) -> Array:
 
 
 def _is_first(ordered: Array) -> Array:
-    """(N,) bool: the first of each run of equal values."""
+    """Mark the first of each run of equal values, (N,) bool."""
     first = np.ones(len(ordered), bool)
     np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
     return first
@@ -128,7 +128,7 @@ class _Buckets:
         self._ring = (ring[:, None] * self._shape[0] + ring).ravel()
 
     def nearest(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """(Q,) id and (Q,) distance; the id is N and the distance inf where none is near."""
+        """Find the nearest point of each query: (Q,) id and (Q,) distance, N and inf where none is near."""
         col, row = (
             np.minimum(np.maximum(np.floor((at - origin) / self._size), 1), side - 2)
             for at, origin, side in zip((x, y), self._origin, self._shape, strict=True)
@@ -141,8 +141,8 @@ class _Buckets:
         return ids[rows, k], np.sqrt(squared[rows, k])
 
 
-class _Walker:
-    """Several walks over one set of candidates (sorted by score, best first)."""
+class _Indexer:
+    """Several attempts over one set of candidates (sorted by score, best first)."""
 
     def __init__(self, xy: Array, score: Array, step: Array, tolerance: float) -> None:
         self._xy, self._score, self._first_step, self._tol = xy, score, step, tolerance
@@ -153,16 +153,16 @@ class _Walker:
         self._sides = _SIDES[:, 0] + self._side * _SIDES[:, 1]
 
     def largest(self) -> Array:
-        """(N, 2) int32 index of the largest component, -1 elsewhere."""
+        """Index the largest component: (N, 2) int32, -1 elsewhere."""
         n = len(self._xy)
         rank = self._seed_rank()
         used = np.zeros(n, bool)
         best, best_count = np.full((n, 2), -1, np.int32), 0
-        for _ in range(_MAX_WALKS):
+        for _ in range(_MAX_SEEDS):
             if (~used).sum() <= best_count:
                 break
             seed = int(np.argmax(np.where(used, -np.inf, rank)))
-            index = self._walk(seed, used)
+            index = self._grow(seed, used)
             used |= index[:, 0] >= 0
             used[seed] = True
             index = self._consistent(index)
@@ -172,7 +172,7 @@ class _Walker:
         return best
 
     def _seed_rank(self) -> Array:
-        """Neighbours where the first step expects them, then score, then nearness to the middle."""
+        """Rank seeds by the neighbours where the first step expects them, then score, then nearness to the middle."""
         moves = _SIDES @ self._first_step
         query = (self._xy[:, None] + moves).reshape(-1, 2)
         _, distance = self._buckets.nearest(query[:, 0], query[:, 1])
@@ -180,13 +180,13 @@ class _Walker:
         off = np.linalg.norm(self._xy - np.median(self._xy, axis=0), axis=1)
         return np.asarray(close.sum(1) + self._score - off / (off.max() + 1e-9))
 
-    def _walk(self, seed: int, used: Array) -> Array:
-        """(N, 2) int32 index of the component that grows from one candidate, -1 elsewhere."""
+    def _grow(self, seed: int, used: Array) -> Array:
+        """Index the component that grows from one candidate: (N, 2) int32, -1 elsewhere."""
         n, side = len(self._xy), self._side
         rim = np.full((side, side), _WALL)
         rim[_MAX_JUMP:-_MAX_JUMP, _MAX_JUMP:-_MAX_JUMP] = _OPEN
-        self._at = rim.ravel()  # lattice position (row * side + col) -> candidate
-        self._cell = np.full(n, -1)  # candidate -> lattice position
+        self._at = rim.ravel()  # Grid position (row * side + col) -> candidate.
+        self._cell = np.full(n, -1)  # Candidate -> grid position.
         self._step = np.tile(self._first_step, (n, 1, 1))
         self._free = np.append(~used, False)
         self._place(np.array([seed]), np.array([(side // 2) * (side + 1)]))
@@ -209,7 +209,7 @@ class _Walker:
         self._free[nodes] = False
 
     def _spread(self, frontier: Array, jump: int, tolerance: float) -> Array:
-        """One wave: (M,) candidates newly placed."""
+        """Spread by one wave; return the (M,) candidates newly placed."""
         cells = self._open_cells(frontier, jump)
         if not cells.size:
             return cells
@@ -219,7 +219,7 @@ class _Walker:
         good = np.flatnonzero(self._free[node] & (cost <= tolerance))
         if not good.size:
             return good
-        # The best claim comes first; of the claims for one candidate only that one stands.
+        # Claims are ordered from the best; of all claims for one candidate only the first stands.
         order = good[np.argsort(cost[good] - 0.1 * self._score[node[good]], kind="stable")]
         claimed = node[order]
         by_node = np.argsort(claimed, kind="stable")
@@ -230,7 +230,7 @@ class _Walker:
         return np.asarray(node)
 
     def _open_cells(self, frontier: Array, jump: int) -> Array:
-        """(C,) empty lattice positions `jump` away from the frontier, with nothing in between."""
+        """Empty grid positions (C,) `jump` away from the frontier, with no node in between."""
         base, sides = self._cell[frontier][:, None], self._sides
         cells = base + jump * sides
         is_open = self._at[cells] == _OPEN
@@ -240,14 +240,14 @@ class _Walker:
         return found[_is_first(found)]
 
     def _neighbours(self, cells: Array, jump: int) -> Array:
-        """(C, 4) candidates standing `jump` away on each side, negative for none (or one nearer by)."""
+        """Candidates (C, 4) that stand `jump` away on each side, negative for none (or one nearer by)."""
         at: Array = self._at[cells[:, None] + jump * self._sides]
         for k in range(1, jump):
             at = np.where(self._at[cells[:, None] + k * self._sides] >= 0, _OPEN, at)
         return at
 
     def _predict(self, cells: Array, jump: int) -> tuple[Array, Array, Array, Array, Array]:
-        """x, y (C,), step (C, 2, 2), pitch (C,) and neighbours (C, 4) of open positions."""
+        """Predict x, y (C,), step (C, 2, 2), pitch (C,) and neighbours (C, 4) of open positions."""
         near = self._neighbours(cells, jump)
         there, held = near >= 0, np.maximum(near, 0)
         share = there / np.maximum(there @ _ONES, 1)[:, None]
@@ -260,14 +260,14 @@ class _Walker:
         return x, y, mean, pitch, near
 
     def _measured_step(self, node: Array, step: Array, near: Array, jump: int) -> Array:
-        """The neighbours' step, averaged with what was measured on the way from them."""
+        """Average the neighbours' step with the steps measured on the way from them."""
         seen = (near >= 0).astype(np.float64)
         delta = (self._xy[node][:, None] - self._xy[np.maximum(near, 0)]) * (_BACK / jump) * seen[..., None]
         total = step + delta[:, ::2] + delta[:, 1::2]
         return np.asarray(total / (1 + seen[:, ::2] + seen[:, 1::2])[..., None])
 
     def _consistent(self, index: Array) -> Array:
-        """Drops nodes at odds with most neighbours, then all but the largest component."""
+        """Drop nodes at odds with most neighbours, then all but the largest component."""
         held = np.flatnonzero(index[:, 0] >= 0)
         cols, rows = index[held].max(axis=0) + 1
         at = np.full((rows, cols), -1)
@@ -282,7 +282,7 @@ class _Walker:
         return self._component(at, len(index))
 
     def _edges(self, at: Array, axis: int, jump: int) -> tuple[Array, Array, Array]:
-        """Candidates at both ends of the edges along an axis (0 = x), and whether these fit their steps."""
+        """Candidates at both ends of the edges along an axis (0 = x), and a mask of the edges that fit their steps."""
         grid = at.T if axis else at
         a, b = grid[:, :-jump], grid[:, jump:]
         both = (a >= 0) & (b >= 0)
@@ -292,7 +292,7 @@ class _Walker:
         return a, b, miss <= 1.5 * self._tol * np.linalg.norm(step, axis=1)
 
     def _component(self, at: Array, n: int) -> Array:
-        """Nodes and fitting edges are painted at double size, and the picture's components counted."""
+        """Keep the largest component: nodes and fitting edges are painted at double size and labelled as an image."""
         import cv2
 
         rows, cols = at.shape
