@@ -1,4 +1,4 @@
-"""Which TensorRT is at hand, and for which GPU it can build."""
+"""Choice of the TensorRT flavour and of the compute capabilities to build for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PORTABLE = ("8.6", "8.9", "12.0")  # what RTX plans are made for where no GPU is
 
 
 def gpu_capability() -> str | None:
-    """Compute capability of the first GPU, for example "8.6"; None without a driver or a GPU.
+    """Find the compute capability of the first GPU, for example "8.6"; None without a driver or a GPU.
 
     The driver is asked itself: some TensorRT libraries hand out null objects without one, and crash when they are used.
     """
@@ -22,7 +22,7 @@ def gpu_capability() -> str | None:
 
 
 def open_flavour(name: str) -> tuple[Flavour, ModuleType]:
-    """Imports a flavour of TensorRT.
+    """Import a flavour of TensorRT.
 
     Args:
         name: "trt", "rtx", or "auto": `trt` where a GPU and TensorRT are at hand, else `rtx`.
@@ -43,7 +43,7 @@ def open_flavour(name: str) -> tuple[Flavour, ModuleType]:
 
 
 def capabilities(flavour: Flavour, named: str | None, trt: ModuleType) -> tuple[str, ...]:
-    """The compute capabilities to build for.
+    """Choose the compute capabilities to build for.
 
     Args:
         flavour: of TensorRT.

@@ -1,4 +1,4 @@
-"""ONNX to a plan: one path for TensorRT 8.6, 10.x, 11.x and TensorRT for RTX; what a version has is probed.
+"""Build of a plan from ONNX: one path for TensorRT 8.6, 10.x, 11.x and TensorRT for RTX; features are probed.
 
 | | 8.6 | 10.x | 11.x | RTX 1.4 and later |
 |---|---|---|---|---|
@@ -28,12 +28,12 @@ from ecg_trt.io.atomic import atomic_path, make_folder
 
 _log = logging.getLogger(__name__)
 Progress = Callable[[float], None]
-_OWN_TACTICS = ("EDGE_MASK_CONVOLUTIONS", "JIT_CONVOLUTIONS")  # neither needs a library at run time
+_OWN_TACTICS = ("EDGE_MASK_CONVOLUTIONS", "JIT_CONVOLUTIONS")  # Neither needs a library at run time.
 
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """How one plan is built.
+    """Options of the build of one plan.
 
     Attributes:
         capability: compute capability to build for, RTX only; None for the GPU at hand.
@@ -49,19 +49,19 @@ class BuildOptions:
 
 
 def build_plan(onnx: bytes, trt: ModuleType, options: BuildOptions, progress: Progress | None = None) -> bytes:
-    """Builds one plan.
+    """Build one plan.
 
     Args:
         onnx: a network of static shapes and written-down types.
         trt: `tensorrt` or `tensorrt_rtx`; for the former, a driver and a GPU are there.
         options: how.
-        progress: told the share of the work that is done, 0..1, as far as the version tells it.
+        progress: called with the share of the work that is done, 0..1, where the version reports it.
 
     Returns:
         The plan.
 
     Raises:
-        BuildError: the parser or the builder refuses; the message has their own words.
+        BuildError: the parser or the builder rejects the network; the message holds their own words.
         KeyboardInterrupt: the user's, at the end of a step of the builder.
         OutputError: the timing cache could not be written.
     """
@@ -69,12 +69,12 @@ def build_plan(onnx: bytes, trt: ModuleType, options: BuildOptions, progress: Pr
     logger.words.clear()
     try:
         builder = trt.Builder(logger)
-    except (TypeError, RuntimeError) as error:  # what a null object of TensorRT becomes
+    except (TypeError, RuntimeError) as error:  # A null object of TensorRT raises these.
         what = f"no builder ({error})"
         raise _refused(what, logger.words, "a driver that this version knows") from error
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, logger)
-    # The RTX parser takes bytes that are no ONNX for an empty network.
+    # The parser of TensorRT for RTX reads bytes that are no ONNX as an empty network.
     if not parser.parse(onnx) or not network.num_outputs:
         words = [*_parser_words(parser), *logger.words] or ["there is no network in it"]
         raise _refused("an ONNX that it cannot parse", words, "operators and types that it knows")
@@ -103,13 +103,13 @@ def _configure(config: Any, trt: ModuleType, options: BuildOptions) -> None:
     if options.workspace_mib is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
     flag = trt.BuilderFlag
-    if hasattr(flag, "TF32"):  # on by default: FP32 shall mean FP32
+    if hasattr(flag, "TF32"):  # TF32 is on by default, but FP32 must mean FP32.
         config.clear_flag(flag.TF32)
     if _major(trt) < 10 and not _is_rtx(trt):
         if options.is_fp16 and not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
             config.set_flag(flag.FP16)
         config.set_tactic_sources(sum(1 << int(getattr(trt.TacticSource, name)) for name in _OWN_TACTICS))
-    if hasattr(flag, "REQUIRE_USER_ALLOCATION"):  # nothing is allocated while a network runs: it can be captured
+    if hasattr(flag, "REQUIRE_USER_ALLOCATION"):  # A network that allocates nothing while it runs can be captured.
         config.set_flag(flag.REQUIRE_USER_ALLOCATION)
     if options.capability not in (None, ANY_CAPABILITY):
         config.num_compute_capabilities = 1
@@ -119,7 +119,7 @@ def _configure(config: Any, trt: ModuleType, options: BuildOptions) -> None:
 
 @contextmanager
 def _timing_cache(config: Any, trt: ModuleType, path: Path | None) -> Iterator[None]:
-    """Lends the cache on disk to the builder, locked as long as the build lasts, and keeps what it learned."""
+    """Lend the cache on disk to the builder, locked as long as the build lasts, and save the new measurements."""
     if path is None or _is_rtx(trt):
         yield
         return
@@ -152,7 +152,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _interrupt_later() -> Iterator[threading.Event]:
-    """Control-C only sets the event: an exception must not travel through the builder."""
+    """Turn Control-C into an event: an exception must not travel through the builder."""
     pressed = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield pressed
@@ -165,14 +165,14 @@ def _interrupt_later() -> Iterator[threading.Event]:
 
 
 def _make_monitor(trt: ModuleType, progress: Progress, pressed: threading.Event) -> Any:
-    """What the builder tells its steps to, and asks whether to go on."""
+    """Make the monitor to which the builder reports its steps, and which it asks for permission to continue."""
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
-        """Phases are nested: a phase's step counts by the share of it that its own phases have done."""
+        """Progress over nested phases: a step counts by the share of it that its own phases have done."""
 
         def __init__(self) -> None:
             super().__init__()
-            self.stack: list[tuple[str, int, int]] = []  # name, steps done, steps
+            self.stack: list[tuple[str, int, int]] = []  # (name, steps done, all steps) of each open phase.
             self.best = 0.0
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:

@@ -50,14 +50,14 @@ _LEAST_CONFIDENCE = 0.25
 
 
 def reading_weights() -> dict[str, str]:
-    """SHA-256 of the networks that a reading needs, by their names, as far as the manifest has them."""
+    """Map the networks that a reading needs to their SHA-256, as far as the manifest has them."""
     known = list_weights()
     return {name: known[name] for name in READING_NETWORKS if name in known}
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A record and everything it was read from.
+    """Record, with the results of every stage that led to it.
 
     `grid`, `strips`, `page` and `trace` share the page's final frame, `marks` are in that of the look before.
     `limb_residual` is that of the leads before they were blended, `features` (leads, F) what the quality rests on.
@@ -75,7 +75,7 @@ class Reading:
 
 
 class Digitizer(Closeable):
-    """Turns photos of paper ECGs into records; holds the networks open until closed.
+    """Digitizer of photos of paper ECGs; it holds the networks open until closed.
 
     One photo at a time: a second one in flight needs a twin.
 
@@ -116,14 +116,14 @@ class Digitizer(Closeable):
 
     @property
     def slots(self) -> int:
-        """How many photos are worth having in flight, each in a digitizer of its own."""
+        """Number of photos worth having in flight, each in a digitizer of its own."""
         return self.runtime.slots
 
     def with_twins(self) -> tuple[Digitizer, ...]:
-        """Itself and its twins: `slots` digitizers that share what can be shared, each for a thread of its own.
+        """Open `slots` digitizers, this one among them, that share what can be shared; each serves one thread.
 
-        Twins are opened at the first call and closed with this one. Where the GPU has no room for one, the log says
-        so, and there are fewer.
+        Replicas are opened at the first call and closed with this one. Where the GPU has too little memory, there
+        are fewer, and the log holds the reason.
         """
         while len(self._twins) < self.slots - 1:
             try:
@@ -137,7 +137,7 @@ class Digitizer(Closeable):
         return (self, *self._twins)
 
     def close(self) -> None:
-        """Frees the twins, and the networks if they were opened here; more than once is fine."""
+        """Free the replicas, and the networks if they were opened here; more than once is fine."""
         while self._twins:
             self._twins.pop().close()
         if self._is_owner:

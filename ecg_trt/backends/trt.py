@@ -39,11 +39,11 @@ if TYPE_CHECKING:
     from ecg_trt.ops.base import ImageOps
 
 _log = logging.getLogger(__name__)
-_PRECISIONS = ("fp16", "fp32")  # in the order in which they are looked for
+_PRECISIONS = ("fp16", "fp32")  # They are looked for in this order.
 
 
 class TrtBackend(Closeable):
-    """One network on one slot.
+    """Backend of one network in one worker slot.
 
     `infer` takes arrays on the GPU, or numpy arrays, and answers in kind; what it answers on the GPU lies there until
     the next call.
@@ -55,7 +55,7 @@ class TrtBackend(Closeable):
             one after the other; None where that is 0.
 
     Raises:
-        DeviceMemoryError: no room for the activations.
+        DeviceMemoryError: too little memory for the activations.
         DeviceError: the network does not run.
     """
 
@@ -87,9 +87,9 @@ class TrtBackend(Closeable):
         return dict(zip(out, self._work.download(*out.values()), strict=True))
 
     def close(self) -> None:
-        """Gives the graph and the context back, once their work is done; more than once is fine."""
+        """Free the graph and the context once their work is done; more than once is fine."""
         if self._context is not None:
-            with suppress(BackendError):  # a GPU that has failed waits for nothing
+            with suppress(BackendError):  # A GPU that has failed cannot be waited for.
                 self._work.stream.sync()
         self._graph.close()
         self._context = None
@@ -122,7 +122,7 @@ class TrtBackend(Closeable):
             raise self._fault("a network that cannot be started")
 
     def _warm_up(self) -> None:
-        """Runs on grey images until the graph is captured; without graphs where the network cannot be captured.
+        """Run on grey images until the graph is captured; without graphs where the network cannot be captured.
 
         The images lie where the pixel work will leave them, so that the graph is captured for these addresses.
         """
@@ -146,7 +146,7 @@ class TrtBackend(Closeable):
         self._work.stream.sync()
 
     def _buffer_of(self, name: str) -> str:
-        """Workspace buffer of an input; a plan of a network that the registry lacks has its own."""
+        """Name the workspace buffer of an input; a plan of a network that the registry lacks has its own."""
         spec = NETWORKS.get(self._stage)
         return own_buffer(self._stage, name) if spec is None else spec.buffer_of(name)
 
@@ -160,12 +160,12 @@ class TrtBackend(Closeable):
 
 
 class Engines:
-    """Everything that slots share; closed after them.
+    """Driver, kernels and engines that the worker slots share; closed after them.
 
     Args:
         flavour: of TensorRT.
         driver: of the GPU; opened, and closed with this, if None.
-        store: of the plans, the usual one if None.
+        store: of the plans, the default one if None.
         networks: names of those that are loaded; all if None.
 
     Raises:
@@ -194,7 +194,7 @@ class Engines:
             self._stack = stack.pop_all()
 
     def slot(self, *, is_last: bool = False) -> Runtime:
-        """A new slot; the one that is closed last closes all this with it, also where it cannot be opened."""
+        """Open a worker slot; the last one to be closed frees all that is shared, also where it cannot be opened."""
         with ExitStack() as stack:
             if is_last:
                 stack.callback(self.close)
@@ -208,14 +208,14 @@ class Engines:
             if decoder is not None:
                 stack.enter_context(decoder)
             twin = self.slot if self.driver.any_thread else None
-            on_gpu = cast("ImageOps", ops)  # the same work, on arrays that are no numpy arrays
+            on_gpu = cast("ImageOps", ops)  # Its arrays are device arrays in place of numpy's.
             return Runtime(
                 str(self.flavour), backends, on_gpu, decoder=cast("PhotoDecoder | None", decoder),
                 on_close=stack.pop_all().close, twin=twin,
             )  # fmt: skip
 
     def close(self) -> None:
-        """Gives everything back; more than once is fine."""
+        """Free everything; more than once is fine."""
         self._stack.close()
 
 
@@ -258,13 +258,13 @@ def open_trt_runtime(
     flavour: Flavour, driver: Driver | None = None, store: PlanStore | None = None,
     networks: Sequence[str] | None = None,
 ) -> Runtime:  # fmt: skip
-    """The first slot; closing it closes what it shares with its twins. Arguments and errors are those of `Engines`."""
+    """Open the first worker slot; closing it frees all that it shares. Arguments and errors are those of `Engines`."""
     return Engines(flavour, driver, store, networks).slot(is_last=True)
 
 
 @contextmanager
 def open_plan_alone(plan: bytes, manifest: Manifest) -> Iterator[TrtBackend]:
-    """One plan on the GPU at hand, without the pixel work. Raises as `Engines` does."""
+    """Open one plan on the GPU at hand, without the pixel work. Raises as `Engines` does."""
     sizes = Sizes(photo_px=64, view_px=64, page_px=64, tiles=1, tile_hw=(8, 8), heat_cells=64, marks_bytes=64)
     with ExitStack() as stack:
         driver = open_driver()
@@ -276,6 +276,6 @@ def open_plan_alone(plan: bytes, manifest: Manifest) -> Iterator[TrtBackend]:
 
 
 def _activations(driver: Driver, engines: Iterable[Engine], stack: ExitStack) -> DeviceBuffer | None:
-    """Memory in which any of the engines can run, given back with the stack; None where none asks for it."""
+    """Allocate memory in which any of the engines can run, freed with the stack; None where none needs it."""
     nbytes = max(engine.activation_bytes for engine in engines)
     return stack.enter_context(DeviceBuffer(driver, nbytes)) if nbytes else None

@@ -1,4 +1,4 @@
-"""``ecg-trt build``; what it does lives in `build_engines`."""
+"""Command ``ecg-trt build``, a thin shell around `build_engines`."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 @click.option("--verify/--no-verify", default=True, show_default=True, help="Compare with ONNX Runtime on the CPU.")
 @click.option("-v", "--verbose", is_flag=True, help="Tracebacks of what TensorRT and ONNX raised.")
 def build(verbose: bool, **asked: object) -> None:
-    """Builds plans."""
+    """Build plans."""
     try:
         code = _build(_request(**asked), verbose)  # type: ignore[arg-type]
     except EcgTrtError as error:
@@ -79,7 +79,7 @@ def _request(
     timing_cache: Path | None,
     verify: bool,
 ) -> Request:
-    """The command line, checked."""
+    """Check the command line and turn it into a request."""
     _check_frontend(frontend, exported, flavour)
     try:
         from build_engines.export import Precision
@@ -108,7 +108,7 @@ def _request(
 
 
 def _with_weights() -> list[str]:
-    """Networks of the registry that have been trained; all where no manifest names any."""
+    """List the networks of the registry that have weights; all where no manifest names any."""
     from ecg_trt.networks import NETWORKS
     from ecg_trt.weights import list_weights
 
@@ -117,7 +117,7 @@ def _with_weights() -> list[str]:
 
 
 def _check_frontend(frontend: str, exported: Path | None, flavour: str) -> None:
-    """Whether the front end, its source and the flavour belong together."""
+    """Check that the front end, its source and the flavour belong together."""
     if (frontend == "torch") != (exported is not None):
         raise BuildError(
             "The front end and its source do not belong together",
@@ -135,7 +135,7 @@ def _check_frontend(frontend: str, exported: Path | None, flavour: str) -> None:
 
 
 def _build(request: Request, verbose: bool) -> int:
-    """Builds, prints the table; the exit code."""
+    """Build the plans, print the table, and return the exit code."""
     import build_engines.jobs as jobs
 
     outcomes: list[Outcome] = []
@@ -160,7 +160,7 @@ def _build(request: Request, verbose: bool) -> int:
 
 
 def _make_kernels(capabilities: Sequence[str]) -> int:
-    """Compiles the pixel work's kernels for the plans' GPUs, so that no first run has to; how many are new."""
+    """Compile the pixel work's kernels for the plans' GPUs ahead of the first run; return how many are new."""
     from build_engines.cubin import count_cubins, make_cubins
     from ecg_trt.cuda.compile import CAPABILITIES, target_of
     from ecg_trt.engines.manifest import ANY_CAPABILITY
@@ -180,7 +180,7 @@ def _make_kernels(capabilities: Sequence[str]) -> int:
 
 
 def _bar(bars: ExitStack, label: str) -> Callable[[float], None]:
-    """A bar on stderr that is told shares of the work; none where that is no terminal."""
+    """Open a progress bar on stderr, hidden where that is no terminal; return the function that advances it."""
     bar = bars.enter_context(
         click.progressbar(length=100, label=label, file=sys.stderr, hidden=not sys.stderr.isatty(), show_eta=False)
     )

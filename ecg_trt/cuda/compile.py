@@ -1,4 +1,4 @@
-"""CUDA C++ to cubins, by NVRTC, kept on disk. Neither a GPU nor a driver is needed."""
+"""Compilation of CUDA C++ to cubins by NVRTC, cached on disk. Neither a GPU nor a driver is needed."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ _VARIANT = re.compile(r"^[A-Z]+\((\w+), \w+\)$", re.MULTILINE)
 
 
 def kernel_files() -> tuple[str, ...]:
-    """Names of the kernel files, without ``.cu``."""
+    """List the names of the kernel files, without ``.cu``."""
     return tuple(sorted(path.stem for path in SOURCES.glob("*.cu")))
 
 
 @cache
 def kernels_of(file: str) -> tuple[str, ...]:
-    """Names of the kernels in a file: written out, or made by its macro for each interpolation."""
+    """List the names of the kernels in a file: written out, or made by its macro for each interpolation."""
     source = (SOURCES / f"{file}.cu").read_text(encoding="utf-8")
     plain = [name for name in _KERNEL.findall(source) if name != "name"]
     return (*plain, *_VARIANT.findall(source))
 
 
 def target_of(capability: tuple[int, int]) -> tuple[int, int]:
-    """The capability whose cubins run on a GPU: the highest one made beforehand of its own generation, else its own."""
+    """Choose the capability whose cubins run on a GPU: the highest known one of its generation, else its own."""
     major, minor = capability
     return max((c for c in CAPABILITIES if c[0] == major and c[1] <= minor), default=(major, minor))
 
 
 def cubin_folder() -> Path:
-    """Where cubins are kept, in `cache_dir()`."""
+    """Find the folder of the cubins, in `cache_dir()`."""
     return cache_dir() / "cubins"
 
 
 def cubin_path(file: str, capability: tuple[int, int], folder: Path | None = None) -> Path:
-    """Where the cubin of a kernel file lies, whether or not it does; the name changes with the source."""
+    """Name the file of a cubin, existing or not; the name changes with the source and with NVRTC's major version."""
     digest = hashlib.sha256(" ".join(_OPTIONS).encode())
     for path in (*sorted(SOURCES.glob("*.cuh")), SOURCES / f"{file}.cu"):
         digest.update(path.read_bytes())
@@ -57,7 +57,7 @@ def cubin_path(file: str, capability: tuple[int, int], folder: Path | None = Non
 
 
 def cubin(file: str, capability: tuple[int, int], folder: Path | None = None) -> bytes:
-    """The compiled kernels of a file: from disk, else compiled and, where the folder can be written, kept.
+    """Load the compiled kernels of a file from disk, else compile them and cache them where the folder is writable.
 
     Args:
         file: one of `kernel_files`.
@@ -66,7 +66,7 @@ def cubin(file: str, capability: tuple[int, int], folder: Path | None = None) ->
 
     Raises:
         BackendUnavailableError: it has to be compiled, and NVRTC is not installed.
-        DriverError: NVRTC does not know this capability, or refuses the source.
+        DriverError: NVRTC does not know this capability, or rejects the source.
     """
     path = cubin_path(file, capability, folder)
     try:
@@ -84,7 +84,7 @@ def cubin(file: str, capability: tuple[int, int], folder: Path | None = None) ->
 
 
 def _keep(path: Path, data: bytes) -> None:
-    """Writes a file that appears whole or not at all, whoever else writes it."""
+    """Write a file that appears whole or not at all, even if several processes write it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, scratch = tempfile.mkstemp(dir=path.parent)
     try:
@@ -97,7 +97,7 @@ def _keep(path: Path, data: bytes) -> None:
 
 
 def compile_file(file: str, capability: tuple[int, int]) -> bytes:
-    """Compiles a kernel file; raises as `cubin` does."""
+    """Compile a kernel file; raises as `cubin` does."""
     try:
         from cuda.core import Program, ProgramOptions
     except ImportError as error:
@@ -111,7 +111,7 @@ def compile_file(file: str, capability: tuple[int, int]) -> bytes:
     try:
         result: Any = program.compile("cubin")
         return bytes(result.code)
-    except Exception as error:  # NVRTC's errors, cuda-core's, and the loader's, share no base class
+    except Exception as error:  # Errors of NVRTC, cuda-core and loader share no base class.
         raise _refused(file, capability, error) from error
     finally:
         program.close()

@@ -1,4 +1,4 @@
-"""One network that sees a picture several ways."""
+"""Test-time augmentation: one network that is shown a picture in several ways."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ecg_trt.networks import HeadKind, head_kind
 from ecg_trt.ops.base import ImageOps
 from ecg_trt.types import Array
 
-# In a mirror, letters of heatmaps cannot be read, and directions of values turn.
+# Mirrored text cannot be read, and mirrored directions change their sign.
 _MIRRORED_KINDS = (HeadKind.RIDGE, HeadKind.PRESENCE)
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A way to show a picture.
+    """Way to show a picture: a shift, a mirror.
 
     Attributes:
         dx: px by which it is moved to the right; what comes in at the rim repeats the rim.
@@ -34,12 +34,12 @@ class View:
     mirrored: bool = False
 
     def show(self, image: Array) -> Array:
-        """(n, H, W, 3) as it is seen this way."""
+        """Transform pictures (n, H, W, 3) to this view."""
         seen = image[:, :, ::-1] if self.mirrored else image
         return np.ascontiguousarray(_moved(_moved(seen, self.dx, 2), self.dy, 1))
 
     def undo(self, answer: Array, hw: tuple[int, int]) -> Array:
-        """What a network said of this view, (n, C, h, w) or (n, w), laid back on the picture (H, W).
+        """Map a network's prediction for this view, (n, C, h, w) or (n, w), back to the picture (H, W).
 
         Raises:
             OptionError: the picture is moved by less than a cell of the answer, or a part of one.
@@ -58,14 +58,14 @@ class View:
 
 
 def _moved(array: Array, by: int, axis: int) -> Array:
-    """Moved along an axis; the rim is repeated."""
+    """Shift an array along an axis, repeating its border."""
     if not by:
         return array
     return np.take(array, np.arange(array.shape[axis]) - by, axis, mode="clip")
 
 
 class Views(Wrapped):
-    """Shows a network its picture several ways and takes the mean of what it says (test-time augmentation).
+    """Mean of a network's predictions over several views of its picture (test-time augmentation).
 
     Args:
         backend: runs the network.

@@ -1,4 +1,4 @@
-"""What every implementation of the pixel work offers."""
+"""Protocol of the pixel work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Interpolation = Literal["linear", "cubic"]
 
 @dataclass(frozen=True, slots=True)
 class Letters:
-    """Where a ridge would run along printed letters.
+    """Printed text that the ridge must not follow.
 
     Attributes:
         mask: (h, w) bool or uint8, letters.
@@ -30,10 +30,10 @@ class Letters:
 
 
 class ImageOps(Protocol):
-    """Pixel work on (H, W, 3) uint8 images, and what is read from a network's maps.
+    """Pixel work on (H, W, 3) uint8 images, and decoding of a network's maps.
 
-    Images, maps and masks may lie on a device, and stay there; what is small comes back to the host, as each method
-    says. A result on a device lies in memory that the next call of the same method uses again.
+    Images, maps and masks may lie on a device, and stay there; small results come back to the host, as each method
+    states. A result on a device lies in memory that the next call of the same method uses again.
 
     Matrices are dst_from_src, maps hold the source position of every output pixel, pixel centres lie at
     integers. Where the output is less than half as fine as the source, the source is averaged first, so that
@@ -41,18 +41,18 @@ class ImageOps(Protocol):
     """
 
     def stage(self, image: Array) -> Array:
-        """A photo (H, W, 3) uint8 for `upload`, of this slot or another, which is then quick; called from any thread.
+        """Copy a photo (H, W, 3) uint8 to pinned memory, from any thread, so that any worker slot can `upload` it fast.
 
         What is returned is good for one upload and for nothing else.
         """
         ...
 
     def upload(self, image: Array) -> Array:
-        """A photo (H, W, 3) uint8, where the work is done."""
+        """Copy a photo (H, W, 3) uint8 to the device of the pixel work."""
         ...
 
     def download(self, *arrays: Array) -> tuple[Array, ...]:
-        """Host copies of results; waits for the work."""
+        """Wait for the work and return host copies of results."""
         ...
 
     def warp_homography(
@@ -65,7 +65,7 @@ class ImageOps(Protocol):
         fill: int = 0,
         room_hw: tuple[int, int] | None = None,
     ) -> Array:
-        """Sees an image through a homography.
+        """Warp an image by a homography.
 
         Args:
             image: (H, W, 3) uint8.
@@ -82,7 +82,7 @@ class ImageOps(Protocol):
         ...
 
     def ruling(self, image: Array, view: Array, out_hw: tuple[int, int]) -> tuple[float, float]:
-        """By how much the ruling of the paper is turned in a view.
+        """Measure the rotation of the paper's grid in a view.
 
         Args:
             image: (H, W, 3) uint8, the photo.
@@ -105,7 +105,7 @@ class ImageOps(Protocol):
         interpolation: Interpolation = "cubic",
         fill: int = 255,
     ) -> tuple[Array, Array]:
-        """Resamples a photo by the map that `geometry.grid.dense_map` makes of a lattice.
+        """Resample a photo by the map that `geometry.grid.dense_map` makes of a grid.
 
         Args:
             image: (H, W, 3) uint8, the photo.
@@ -126,11 +126,11 @@ class ImageOps(Protocol):
         ...
 
     def line_offsets(self, page: Array, px_per_mm: tuple[float, float], places: LinePlaces) -> LineOffsets:
-        """Where the page's lines are, beside where they should be: `geometry.offsets.line_offsets`, on the host."""
+        """Measure the offsets of the page's lines, on the host, as `geometry.offsets.line_offsets` does."""
         ...
 
     def cut(self, page: Array, corners: Array, tile_hw: tuple[int, int], *, fill: int = 114) -> Array:
-        """Windows of a page.
+        """Crop windows of a page.
 
         Args:
             page: (H, W, 3) uint8.
@@ -147,7 +147,7 @@ class ImageOps(Protocol):
         ...
 
     def at_rows(self, plane: Array, row: Array) -> Array:
-        """One value a column of a mask.
+        """Gather one value of each column of a mask.
 
         Args:
             plane: (H, W) bool.
@@ -162,15 +162,15 @@ class ImageOps(Protocol):
         ...
 
     def node_candidates(self, logit: Array, offset: Array, threshold: float, stride: int) -> tuple[Array, Array]:
-        """`geometry.heatmaps.peaks` of a heatmap of logits (h, w), on the host."""
+        """Find the peaks of a heatmap of logits (h, w), on the host, as `geometry.heatmaps.peaks` does."""
         ...
 
     def marks(self, logits: Mapping[str, Array], node_xy: Array, mm_per_cell: float, stride: int) -> dict[str, Array]:
-        """`geometry.heatmaps.heat_on_page` of logits, on the host; what is fainter than 0.02 may count as 0."""
+        """Warp heatmaps of logits to the page, on the host: `geometry.heatmaps.heat_on_page`; below 0.02 may be 0."""
         ...
 
     def ridge(self, logits: Array, letters: Letters | None = None) -> tuple[Array, Array]:
-        """Where the pen is in each column of each tile.
+        """Locate the pen in each column of each tile.
 
         Args:
             logits: (n, H, W) float32 of the trace network.

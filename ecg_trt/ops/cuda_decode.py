@@ -1,4 +1,4 @@
-"""Decoding on the GPU: from a network's maps, which stay there, to the few numbers that the host thinks about."""
+"""Decoding on the GPU: from a network's maps, which stay there, to the few numbers that the host needs."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from ecg_trt.ops.cuda_work import CHUNK_ROWS, MARK, MARKS_AT_ONCE, PEAK, PEAKS_A
 from ecg_trt.ops.reduction import as_rows, bad
 from ecg_trt.types import Array
 
-_MOST_MOVE = 1.5  # cells, by which an offset may move a node
-_INDICES = 1 << 24  # that a listed mark's index can tell apart
-_LEAST_MARK = 5  # of 255: what is fainter than 2 % tells nothing, and there is much of it
+_MOST_MOVE = 1.5  # An offset moves a node by at most as many cells.
+_INDICES = 1 << 24  # Number of indices that an entry of the list can hold.
+_LEAST_MARK = 5  # Of 255: values below 2 % carry no information, and are many.
 _PATH_PRICES = tuple(np.float32(v) for v in (RIDGE_FREE_ROWS, RIDGE_JUMP_PRICE, RIDGE_MOST_PRICE, RIDGE_FLOOR))
 
 
 class CudaDecoding(CudaWork):
-    """Decodes what the networks put out; results are host arrays."""
+    """Decoding of the networks' outputs on the GPU; results are host arrays."""
 
     def ridge(
         self, logits: AnyArray, letters: Letters | None = None, *, half_window: int = RIDGE_HALF_WINDOW
     ) -> tuple[Array, Array]:
-        """The pen's row in each column, on the path that `geometry.ridge.follow_ridge` takes.
+        """Find the pen's row in each column, on the path that `geometry.ridge.follow_ridge` takes.
 
         Args:
             logits: (n, H, W) float32 of the trace network.
@@ -63,7 +63,7 @@ class CudaDecoding(CudaWork):
     def _ridge_candidates(
         self, maps: DeviceArray, letters: Letters | None, half_window: int
     ) -> tuple[DeviceArray, DeviceArray, DeviceArray, DeviceArray]:
-        """Row int16, score, position and share float32, each (n, K, W): see `ridge_merge` in ridge.cu."""
+        """Find row int16, score, position and share float32, each (n, K, W): see `ridge_merge` in ridge.cu."""
         n, height, width = maps.shape
         chunks = -(-height // CHUNK_ROWS)
         masked = self._letters(letters, maps.shape)
@@ -86,7 +86,7 @@ class CudaDecoding(CudaWork):
         return rows, score, position, share
 
     def node_candidates(self, logit: AnyArray, offset: AnyArray, threshold: float, stride: int) -> tuple[Array, Array]:
-        """Peaks of a heatmap, moved by their offsets, in the order of their cells.
+        """Find the peaks of a heatmap, moved by their offsets, in the order of their cells.
 
         Args:
             logit: (h, w) float32.
@@ -118,7 +118,7 @@ class CudaDecoding(CudaWork):
     def marks(
         self, logits: Mapping[str, AnyArray], node_xy: Array, mm_per_cell: float, stride: int
     ) -> dict[str, Array]:
-        """Heatmaps of logits at 1 px a page mm, in steps of 1/255; what is fainter than 5 of these is 0.
+        """Warp heatmaps of logits to 1 px a page mm, in steps of 1/255; values below 5 of these are 0.
 
         Args:
             logits: name to (C, h, w) float32.
@@ -162,20 +162,20 @@ class CudaDecoding(CudaWork):
         return self.download(into)[0]
 
     def _list(self, name: str, kind: np.dtype[Any], room: int) -> DeviceArray:
-        """An empty list: an entry of which only the first word is used, the count, and room for others behind it."""
+        """Make an empty list: one entry whose first word is the count, and space for `capacity` entries behind it."""
         whole = self.memory.array(name, (room + 1,), kind)
         self.driver.fill(whole.address, 0, 4, self.stream.handle)
         return whole
 
     def _listed(self, whole: DeviceArray, at_once: int) -> tuple[int, Array]:
-        """How many entries a list has, and the first of them, by one download: one that waits for another is slow."""
+        """Download the length of a list and its first entries at once, as two downloads in turn are slow."""
         begin = whole.part(0, (min(at_once + 1, *whole.shape),), whole.dtype)
         entries = self.download(begin)[0]
         count = int(entries[:1].view(np.uint32)[0])
         return count, entries[1 : count + 1]
 
     def _letters(self, letters: Letters | None, shape: tuple[int, ...]) -> tuple[Argument, ...]:
-        """The arguments that `ridge_chunks` takes of letters."""
+        """Make the arguments that `ridge_chunks` takes of a text mask."""
         if letters is None:
             return None, 0, None, None, np.float32(0)
         _check_letters(letters, shape)
@@ -187,7 +187,7 @@ class CudaDecoding(CudaWork):
 
 
 def _check_letters(letters: Letters, shape: tuple[int, ...]) -> None:
-    """The GPU reads wherever it is sent: nothing may point outside the mask."""
+    """Raise `OptionError` if an index points outside the mask, as the GPU would read there."""
     n, height, width = shape
     places = ((letters.row, (n, height)), (letters.column, (n, width)))
     for (at, wanted), side in zip(places, letters.mask.shape, strict=True):

@@ -1,4 +1,4 @@
-"""The pixel work on the GPU."""
+"""Pixel work on the GPU."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ecg_trt.types import Array
 class CudaOps(CudaDecoding, CudaLines):
     """`ImageOps` on (H, W, 3) uint8 images on one GPU, queued on a stream of its own.
 
-    Images may be numpy arrays, which are uploaded, or device arrays. Results are device arrays unless said otherwise;
+    Images may be numpy arrays, which are uploaded, or device arrays. Results are device arrays unless stated otherwise;
     each lies in memory that the next call of the same method uses again. Only what returns host arrays
     waits. See `CudaWork` for the arguments.
     """
@@ -71,7 +71,7 @@ class CudaOps(CudaDecoding, CudaLines):
         return page, seen
 
     def grey(self, image: AnyArray) -> DeviceArray:
-        """(H, W) uint8, as OpenCV's RGB2GRAY has it."""
+        """Convert to (H, W) uint8, as OpenCV's RGB2GRAY does."""
         source = self.upload(image)
         into = self.memory.array("grey", source.shape[:2], np.uint8)
         pixels = source.shape[0] * source.shape[1]
@@ -97,7 +97,7 @@ class CudaOps(CudaDecoding, CudaLines):
         return self.memory.array(PAGE, (*hw, 3), np.uint8), self.memory.array("seen", hw, np.bool_)
 
     def _reduced(self, image: DeviceArray, factor: int) -> tuple[DeviceArray, int]:
-        """An image averaged over factor x factor px, and the factor; as it is, and 1, where that is not to be had."""
+        """Average an image over factor x factor px; return both, or the image and 1 where it is too small."""
         height, width = (side // max(factor, 1) for side in image.shape[:2])
         if factor < 2 or min(height, width) < 1:
             return image, 1
@@ -107,13 +107,13 @@ class CudaOps(CudaDecoding, CudaLines):
 
 
 def _source(image: DeviceArray, photo: DeviceArray, factor: int) -> tuple[Argument, ...]:
-    """The arguments that kernels take of a photo: itself or an average of it, and where its pixels lie in that."""
+    """Make the arguments that kernels take of a photo: itself or an average of it, and where its pixels lie in that."""
     small = averaged(factor)
     return image, *image.shape[:2], *photo.shape[:2], np.float32(small[0, 0]), np.float32(small[0, 2])
 
 
 def _view(src_from_dst: Array, out_hw: tuple[int, int]) -> tuple[np.generic, ...]:
-    """The arguments of `View` in view.cuh: a homography, counted from an output pixel well before the horizon."""
+    """Make the arguments of `View` in view.cuh: a homography, counted from an output pixel well before the horizon."""
     right, bottom = out_hw[1] - 1, out_hw[0] - 1
     places = np.array([[right / 2, bottom / 2, 1], [0, 0, 1], [right, 0, 1], [0, bottom, 1], [right, bottom, 1.0]])
     depth = np.abs(places @ src_from_dst[2])

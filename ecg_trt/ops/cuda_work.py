@@ -1,4 +1,4 @@
-"""What all work on the GPU shares: a stream, the kernels, named memory, and how arguments become a kernel's."""
+"""Common base of all work on the GPU: a stream, the kernels, named memory, and the launch of kernels."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ from ecg_trt.types import Array
 
 AnyArray: TypeAlias = "Array | DeviceArray"
 Argument: TypeAlias = "DeviceArray | np.generic | int | None"
-CHUNK_ROWS = 40  # of a column, that one thread looks at
-PEAK = np.dtype([("index", np.uint32), ("xy", np.float32, 2), ("score", np.float32)])  # Peak in peaks.cu
-MARK = np.dtype(np.uint32)  # see marks.cu
-PEAKS_AT_ONCE, MARKS_AT_ONCE = 4096, 32768  # downloaded before it is known how many there are; a usual page has fewer
-RULING_ROWS = 64  # of a column of a view, that one thread sums up
-POWER_BINS = 46 << 8  # of the histogram of squared gradients, whose greatest is below 2^26
-_MOST_NODES, _MOST_LINES = 1 << 13, 1 << 12  # of a lattice, and of lines one way; a view has no more columns
-_PROFILE_BYTES = 160  # a node: two lines cross there, 19 px and 9 px are looked at
+CHUNK_ROWS = 40  # Rows of a column that one thread reads.
+PEAK = np.dtype([("index", np.uint32), ("xy", np.float32, 2), ("score", np.float32)])  # This is Peak in peaks.cu.
+MARK = np.dtype(np.uint32)  # See marks.cu.
+# As many entries are downloaded together with their count; most pages have fewer.
+PEAKS_AT_ONCE, MARKS_AT_ONCE = 4096, 32768
+RULING_ROWS = 64  # Rows of a view's column that one thread sums up.
+POWER_BINS = 46 << 8  # Bins of the histogram of squared gradients, all below 2^26.
+_MOST_NODES, _MOST_LINES = 1 << 13, 1 << 12  # Of a grid, and of lines in one direction; a view has no more columns.
+_PROFILE_BYTES = 160  # At each node two lines cross, of which 19 px and 9 px are read.
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What is allocated at the start; more is allocated when it is needed, and the log says so.
+    """Sizes of the memory that is allocated at the start; growth on demand is logged.
 
     Attributes:
-        photo_px: pixels of the largest usual photo.
+        photo_px: pixels of the largest expected photo.
         view_px: of the largest warped view.
         page_px: of the flat page.
         tiles: strips' tiles traced at a time.
@@ -55,7 +56,7 @@ class Sizes:
     marks_bytes: int = 3_600_000
 
     def device(self) -> dict[str, int]:
-        """Bytes of device memory by name."""
+        """Map names to bytes of device memory."""
         height, width = self.tile_hw
         column = self.tiles * width
         chunks = -(-height // CHUNK_ROWS)
@@ -75,7 +76,7 @@ class Sizes:
         }  # fmt: skip
 
     def pinned(self) -> dict[str, int]:
-        """Bytes of pinned memory by name."""
+        """Map names to bytes of pinned memory."""
         return {
             "photo": 3 * self.photo_px, "lattice": 1 << 19, "corners": 4096, "letters": 1 << 20,
             "line columns": 4 * _MOST_LINES, "line places": 8 * _MOST_LINES, "rows": 1 << 19,
@@ -84,7 +85,7 @@ class Sizes:
 
 
 class CudaWork(Closeable):
-    """A stream of work on one GPU.
+    """Stream of work on one GPU.
 
     Args:
         driver: of the GPU; stays open when this is closed.
@@ -108,7 +109,7 @@ class CudaWork(Closeable):
             self._stack = stack.pop_all()
 
     def close(self) -> None:
-        """Gives everything back; more than once is fine."""
+        """Free everything; more than once is fine."""
         self._stack.close()
 
     def stage(self, image: Array) -> Any:
@@ -117,7 +118,7 @@ class CudaWork(Closeable):
         return self._staging.stage(image) if self.driver.any_thread else image
 
     def upload(self, image: AnyArray | StagedPhoto) -> DeviceArray:
-        """A photo (H, W, 3) uint8 on the GPU."""
+        """Upload a photo (H, W, 3) uint8 to the GPU."""
         check_image(image)
         if isinstance(image, StagedPhoto):
             there = self.memory.array("photo", image.shape, image.dtype)
@@ -126,7 +127,7 @@ class CudaWork(Closeable):
         return image if isinstance(image, DeviceArray) else self.memory.upload("photo", image)
 
     def download(self, *arrays: DeviceArray | Array) -> tuple[Array, ...]:
-        """Waits for all that is queued and returns host copies; what is on the host is returned as it is."""
+        """Wait for all that is queued and return host copies; host arrays are returned as they are."""
         there = iter(self.memory.download(*(array for array in arrays if isinstance(array, DeviceArray))))
         return tuple(next(there) if isinstance(array, DeviceArray) else array for array in arrays)
 
@@ -134,7 +135,7 @@ class CudaWork(Closeable):
         self, kernel: str, extent: tuple[int, ...], *arguments: Argument,
         block: tuple[int, int, int] = BLOCK,
     ) -> None:  # fmt: skip
-        """Queues a kernel; arrays become their addresses, None no address, and ints int32."""
+        """Queue a kernel; arrays become their addresses, None the address 0, and ints int32."""
         ready: list[np.generic[Any]] = []
         for value in arguments:
             if isinstance(value, DeviceArray) or value is None:
@@ -144,15 +145,15 @@ class CudaWork(Closeable):
         self._kernels.launch(kernel, extent, self.stream, *ready, block=block)
 
     def floats(self, name: str, array: AnyArray, ndim: int) -> DeviceArray:
-        """A network's output (float32, `ndim` axes) on the GPU. Raises `OptionError` if it is something else."""
+        """Bring a network's output (float32, `ndim` axes) to the GPU. Raises `OptionError` if it is something else."""
         if array.ndim != ndim or 0 in array.shape or array.dtype != np.float32:
             raise bad(f"{name} {array.shape} of {array.dtype}", f"{ndim} axes of float32", "Pass the network's output.")
         return array if isinstance(array, DeviceArray) else self.memory.upload(name, array)
 
     def lattice(self, taps: LatticeTaps) -> tuple[Argument, ...]:
-        """The arguments that kernels take of a lattice."""
+        """Make the arguments that kernels take of a grid."""
         rows, cols = taps.node_xy.shape[:2]
-        spare = ((0, max(0, 4 - rows)), (0, max(0, 4 - cols)), (0, 0))  # the weights of these are 0
+        spare = ((0, max(0, 4 - rows)), (0, max(0, 4 - cols)), (0, 0))  # Padded nodes have weight 0.
         node = np.pad(taps.node_xy, spare, mode="edge").astype(np.float32)
         axes = [a for t in (taps.x, taps.y) for a in (t.first, t.cell, t.weight.astype(np.float32))]
         node_there, blank, *there = self.memory.upload_all("lattice", node, taps.blank.astype(np.uint8), *axes)
@@ -160,7 +161,7 @@ class CudaWork(Closeable):
 
 
 def check_image(image: AnyArray | StagedPhoto) -> None:
-    """Raises `OptionError` unless it is (H, W, 3) uint8."""
+    """Raise `OptionError` unless an image is (H, W, 3) uint8."""
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape or image.dtype != np.uint8:
         got = f"an array {image.shape} of {image.dtype}"
         raise bad(got, "(H, W, 3), not empty, uint8", "Decode the picture first.")

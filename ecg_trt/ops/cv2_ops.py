@@ -1,4 +1,4 @@
-"""The pixel work on the CPU, with OpenCV."""
+"""Pixel work on the CPU, with OpenCV."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from ecg_trt.ops.reduction import (
 )
 from ecg_trt.types import Array
 
-_MAX_SIDE = 32766  # OpenCV's warps count in 16 bits
+_MAX_SIDE = 32766  # OpenCV's warps use 16-bit coordinates.
 _FLAGS: dict[str, int] = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 _NOWHERE = -16.0
 
 
 class Cv2Ops:
-    """`ImageOps` in numpy memory; images of one channel and of float32 will do as well.
+    """`ImageOps` in numpy memory; images of one channel and of float32 are accepted as well.
 
-    Sides of more than 32766 px are averaged down or cropped, or refused.
+    Sides of more than 32766 px are averaged down, cropped or rejected.
     """
 
     def stage(self, image: Array) -> Array:
@@ -79,7 +79,7 @@ class Cv2Ops:
     def remap(
         self, image: Array, map_xy: Array, interpolation: Interpolation = "cubic", fill: int = 255
     ) -> tuple[Array, Array]:
-        """Resamples an image at given positions: what `flatten` does with its map.
+        """Resample an image at given positions, as `rectify` does with its map.
 
         Args:
             image: (H, W, 3) uint8.
@@ -96,7 +96,7 @@ class Cv2Ops:
         places = as_map(map_xy)
         _check(image, places.shape[:2])
         src_h, src_w = image.shape[:2]
-        # NaN is in no range.
+        # NaN lies in no range.
         seen = cv2.inRange(places, (-0.5, -0.5), (src_w - 0.5, src_h - 0.5)) > 0
         image, places = _within_reach(image, places, seen)
         image, small_from_src = _reduced(image, reduction_of_map(places, seen))
@@ -107,7 +107,7 @@ class Cv2Ops:
         all_seen = bool(seen.all())
         if not all_seen:
             places = np.where(seen[..., None], places, np.float32(_NOWHERE))
-        # Replicated borders keep the fill colour out of the rim's pixels.
+        # Replicated borders keep the fill colour out of the border's pixels.
         out = cv2.remap(image, places, None, _FLAGS[interpolation], borderMode=cv2.BORDER_REPLICATE)
         if not all_seen:
             out[~seen] = fill
@@ -172,7 +172,7 @@ def _check(image: Array, out_hw: tuple[int, ...]) -> None:
 
 
 def _reduced(image: Array, factor: int) -> tuple[Array, Array]:
-    """The image averaged over factor x factor px (a rest at the rim is left out), and its small_from_src."""
+    """Average an image over factor x factor px (without a rest at the border); return it and small_from_src."""
     height, width = (side // max(factor, 1) for side in image.shape[:2])
     if factor < 2 or min(height, width) < 1:
         return image, np.eye(3)
@@ -196,7 +196,7 @@ def _warp(image: Array, h: Array, out_hw: tuple[int, int], interpolation: Interp
 
 
 def _pasted(image: Array, shift: tuple[int, int], out_hw: tuple[int, int], fill: int) -> Array:
-    """A shift by whole pixels is a copy."""
+    """Shift an image by whole pixels, which is a copy."""
     out = np.full((*out_hw, *image.shape[2:]), fill, image.dtype)
     (x, y), (height, width) = shift, image.shape[:2]
     top, left = max(y, 0), max(x, 0)
@@ -207,7 +207,7 @@ def _pasted(image: Array, shift: tuple[int, int], out_hw: tuple[int, int], fill:
 
 
 def _within_reach(image: Array, places: Array, seen: Array) -> tuple[Array, Array]:
-    """Crops an image that OpenCV could not address to what the map needs of it."""
+    """Crop an image that OpenCV could not address to the part that the map needs."""
     if max(image.shape[:2]) <= _MAX_SIDE or not seen.any():
         return image[:_MAX_SIDE, :_MAX_SIDE] if not seen.any() else image, places
     used = places[seen]
