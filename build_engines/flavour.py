@@ -33,13 +33,13 @@ def open_flavour(name: str) -> tuple[Flavour, ModuleType]:
     if name != "auto":
         flavour = Flavour(name)
         return flavour, import_tensorrt(flavour)
-    refused = []
+    rejected = []
     for flavour in (Flavour.TRT, Flavour.RTX):
         try:
             return flavour, import_tensorrt(flavour)
         except BackendUnavailableError as error:
-            refused.append(error.got)
-    raise tensorrt_unavailable("; ".join(refused), how_to_install(Flavour.RTX))
+            rejected.append(error.got)
+    raise tensorrt_unavailable("; ".join(rejected), how_to_install(Flavour.RTX))
 
 
 def capabilities(flavour: Flavour, named: str | None, trt: ModuleType) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from ecg_trt.engines.manifest import ANY_CAPABILITY
-from ecg_trt.engines.tensorrt_module import logger_of, said
+from ecg_trt.engines.tensorrt_module import join_messages, logger_of
 from ecg_trt.errors import BackendUnavailableError, BuildError, install_hint
 from ecg_trt.io.atomic import atomic_path, make_folder
 
@@ -71,13 +71,13 @@ def build_plan(onnx: bytes, trt: ModuleType, options: BuildOptions, progress: Pr
         builder = trt.Builder(logger)
     except (TypeError, RuntimeError) as error:  # A null object of TensorRT raises these.
         what = f"no builder ({error})"
-        raise _refused(what, logger.words, "a driver that this version knows") from error
+        raise _rejected(what, logger.words, "a driver that this version knows") from error
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, logger)
     # The parser of TensorRT for RTX reads bytes that are no ONNX as an empty network.
     if not parser.parse(onnx) or not network.num_outputs:
         words = [*_parser_words(parser), *logger.words] or ["there is no network in it"]
-        raise _refused("an ONNX that it cannot parse", words, "operators and types that it knows")
+        raise _rejected("an ONNX that it cannot parse", words, "operators and types that it knows")
     config = builder.create_builder_config()
     _configure(config, trt, options)
     with _interrupt_later() as pressed, _timing_cache(config, trt, options.timing_cache):
@@ -87,7 +87,7 @@ def build_plan(onnx: bytes, trt: ModuleType, options: BuildOptions, progress: Pr
         if pressed.is_set():
             raise KeyboardInterrupt
         if plan is None:
-            raise _refused("a network that it cannot build", logger.words, "a plan")
+            raise _rejected("a network that it cannot build", logger.words, "a plan")
     return bytes(plan)
 
 
@@ -205,10 +205,10 @@ def _major(trt: ModuleType) -> int:
     return int(trt.__version__.split(".")[0])
 
 
-def _refused(what: str, words: Iterable[str], expected: str) -> BuildError:
+def _rejected(what: str, words: Iterable[str], expected: str) -> BuildError:
     return BuildError(
         "TensorRT cannot build the plan",
-        got=f"{what}: {said(words)}",
+        got=f"{what}: {join_messages(words)}",
         expected=expected,
         hint="Check the network with ONNX Runtime first, then the driver and the version of TensorRT.",
     )

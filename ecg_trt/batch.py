@@ -116,8 +116,8 @@ class DigitizerPool(Closeable):
         with ExitStack() as stack:
             first = digitizer or stack.enter_context(Digitizer(runtime_options))
             self.options = options or ReadOptions()
-            self._slots = _SlotQueue(first.with_twins())
-            self._room = BoundedSemaphore(waiting + len(self._slots))
+            self._slots = _SlotQueue(first.with_replicas())
+            self._pending = BoundedSemaphore(waiting + len(self._slots))
             self._threads = ThreadPoolExecutor(len(self._slots), thread_name_prefix="ecg-trt-pool")
             stack.callback(self._threads.shutdown, wait=True, cancel_futures=True)
             self._stack = stack.pop_all()
@@ -140,13 +140,13 @@ class DigitizerPool(Closeable):
         Raises:
             RuntimeError: the pool is closed.
         """
-        self._room.acquire()
+        self._pending.acquire()
         try:
             future = self._threads.submit(self._slots.lend, lambda slot: slot(photo, options or self.options))
         except RuntimeError:
-            self._room.release()
+            self._pending.release()
             raise
-        future.add_done_callback(lambda _: self._room.release())
+        future.add_done_callback(lambda _: self._pending.release())
         return future
 
     def close(self) -> None:
@@ -189,8 +189,9 @@ def _many(
         first = digitizer or stack.enter_context(Digitizer(runtime_options))
         items, slots = _slots(_with_options(photos, options or first.options), first)
         ahead = _AHEAD if len(slots) == 1 else min(max(len(slots), available_cores() - len(slots)), _MOST_AHEAD)
-        stage = first.runtime.ops.stage if len(slots) > 1 else None  # A single photo does not justify the memory.
-        decode = partial(_decode, decoder=first.runtime.decoder, stage=stage)
+        # A single photo does not justify pinned memory.
+        copy_to_pinned = first.runtime.ops.copy_to_pinned if len(slots) > 1 else None
+        decode = partial(_decode, decoder=first.runtime.decoder, copy_to_pinned=copy_to_pinned)
         decoded = stack.enter_context(closing(_ordered(items, decode, ahead, ahead, "ecg-trt-decode")))
         if len(slots) == 1:  # This thread does the work: some drivers serve no other.
             yield from _until_a_fault(_guarded(read, first, photo) for photo in decoded)
@@ -212,7 +213,7 @@ def _slots(items: Iterator[_Item], first: Digitizer) -> tuple[Iterator[_Item], S
     if first.slots == 1:
         return items, (first,)
     seen = list(islice(items, 2))
-    return chain(seen, items), first.with_twins() if len(seen) > 1 else (first,)
+    return chain(seen, items), first.with_replicas() if len(seen) > 1 else (first,)
 
 
 def _until_a_fault(results: Iterable[_Result | EcgTrtError]) -> Iterator[_Result | EcgTrtError]:
@@ -257,7 +258,7 @@ def _ordered(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _decode(item: _Item, decoder: PhotoDecoder | None, stage: Callable[[Array], Array] | None) -> _Decoded:
+def _decode(item: _Item, decoder: PhotoDecoder | None, copy_to_pinned: Callable[[Array], Array] | None) -> _Decoded:
     """Decode a photo in a thread, as Pillow releases the GIL; only load it if a worker slot decodes it."""
     source, options = item
 
@@ -266,7 +267,7 @@ def _decode(item: _Item, decoder: PhotoDecoder | None, stage: Callable[[Array], 
         if decoder is not None and encoded is not None and decoder.takes(encoded.data):
             return encoded
         photo = read_photo(encoded or source, max_pixels=options.max_pixels, min_pixels=options.min_pixels)
-        return photo if stage is None else replace(photo, image=stage(photo.image))
+        return photo if copy_to_pinned is None else replace(photo, image=copy_to_pinned(photo.image))
 
     start = time.perf_counter()
     photo: Photo | EncodedPhoto | EcgTrtError

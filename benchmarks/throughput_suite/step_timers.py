@@ -20,9 +20,12 @@ OPS_STEPS = {
     "warp_homography": "warp",
     "line_offsets": "lines",
     "node_candidates": "decode nodes",
-    "marks": "decode marks",
+    "rectify": "flatten",
+    "grid_orientation": "ruling",
+    "crop_tiles": "cut",
+    "page_heatmaps": "decode marks",
     "ridge": "decode ridge",
-    "at_rows": "decode ridge",
+    "gather_rows": "decode ridge",
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from ecg_trt.closeable import Closeable
 from ecg_trt.cuda.driver import Driver
 from ecg_trt.engines.manifest import Flavour, Manifest
-from ecg_trt.engines.tensorrt_module import logger_of, said
+from ecg_trt.engines.tensorrt_module import join_messages, logger_of
 from ecg_trt.errors import DeviceMemoryError, DriverError, EcgTrtError, OutputError, PlanCorruptError, PlanMismatchError
 from ecg_trt.io.atomic import atomic_path, make_folder
 from ecg_trt.paths import cache_dir
@@ -57,9 +57,9 @@ class Engine(Closeable):
             self.close()
             raise
 
-    def said(self) -> str:
+    def messages(self) -> str:
         """Join TensorRT's latest error messages on one line."""
-        return said(self._logger.words)
+        return join_messages(self._logger.words)
 
     @property
     def activation_bytes(self) -> int:
@@ -74,12 +74,12 @@ class Engine(Closeable):
         """Create an execution context; it runs in memory of `activation_bytes` that it is given, else in its own.
 
         Raises:
-            DeviceMemoryError: no room for them.
+            DeviceMemoryError: too little memory for it.
         """
         self._logger.words.clear()
         context = self._engine.create_execution_context(*([] if self._config is None else [self._config]))
         if not context:
-            raise self._refused(
+            raise self._load_error(
                 DeviceMemoryError, "no execution context", "enough free memory",
                 "Close what else uses the GPU (see nvidia-smi), or run with --backend ort.",
             )  # fmt: skip
@@ -112,11 +112,11 @@ class Engine(Closeable):
             self._runtime = trt.Runtime(self._logger)
         except (TypeError, RuntimeError) as error:  # A null object of TensorRT raises these.
             hint = "Update NVIDIA's driver, or run with --backend ort."
-            raise self._refused(DriverError, f"no runtime ({error})", "a driver that it knows", hint) from error
+            raise self._load_error(DriverError, f"no runtime ({error})", "a driver that it knows", hint) from error
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if not self._engine:
             why = f"a plan that it does not take ({_diagnosis(self._runtime, plan)})"
-            raise self._refused(PlanMismatchError, why, "a plan for this TensorRT and this GPU", self._rebuild)
+            raise self._load_error(PlanMismatchError, why, "a plan for this TensorRT and this GPU", self._rebuild)
         self._check_tensors()
 
     def _check_tensors(self) -> None:
@@ -129,7 +129,7 @@ class Engine(Closeable):
             spec = TensorSpec(name, _DTYPES.get(kind, kind), tuple(self._engine.get_tensor_shape(name)))
             found[str(spec)] = self._engine.get_tensor_mode(name).name
         if found != wanted:
-            raise self._refused(PlanCorruptError, f"tensors {found}", f"{wanted}, as in its manifest", self._rebuild)
+            raise self._load_error(PlanCorruptError, f"tensors {found}", f"{wanted}, as in its manifest", self._rebuild)
 
     def _open_cache(self, trt: ModuleType, driver: Driver) -> None:
         """Give TensorRT for RTX the kernels that it compiled for this GPU when a context was made before."""
@@ -150,8 +150,8 @@ class Engine(Closeable):
                 _log.info("%s is of another driver or GPU: it starts anew", self._cache_path)
         self._config.set_runtime_cache(self._cache)
 
-    def _refused(self, kind: type[EcgTrtError], got: str, expected: str, hint: str) -> EcgTrtError:
-        return kind(f"TensorRT cannot load {self.stage}", got=f"{got}: {self.said()}", expected=expected, hint=hint)
+    def _load_error(self, kind: type[EcgTrtError], got: str, expected: str, hint: str) -> EcgTrtError:
+        return kind(f"TensorRT cannot load {self.stage}", got=f"{got}: {self.messages()}", expected=expected, hint=hint)
 
 
 def _diagnosis(runtime: Any, plan: bytes) -> str:

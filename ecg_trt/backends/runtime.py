@@ -97,7 +97,7 @@ class Runtime(Closeable):
         ops: the pixel work; it understands the arrays that the backends answer with.
         decoder: of photos, None if all are decoded on the CPU.
         on_close: what `close` calls; closes `backends` alone if None.
-        twin: opens a second slot that shares what can be shared, None if photos are not worth overlapping.
+        open_replica: opens a second worker slot that shares what can be shared; None if photos cannot overlap.
 
     Attributes:
         note: why no better backend was chosen, one line; "" if this one was requested or is the best.
@@ -111,11 +111,11 @@ class Runtime(Closeable):
         *,
         decoder: PhotoDecoder | None = None,
         on_close: Callable[[], None] | None = None,
-        twin: Callable[[], Runtime] | None = None,
+        open_replica: Callable[[], Runtime] | None = None,
     ) -> None:
         self.name, self.backends, self.ops, self.decoder = name, backends, ops, decoder
         self.note = ""
-        self._twin = twin
+        self._open_replica = open_replica
         self._stack = ExitStack()
         if on_close is not None:
             self._stack.callback(on_close)
@@ -141,23 +141,23 @@ class Runtime(Closeable):
     @property
     def slots(self) -> int:
         """Number of photos worth having in flight: 2 where the work on one can overlap the work on another."""
-        return 1 if self._twin is None else 2
+        return 1 if self._open_replica is None else 2
 
-    def twin(self) -> Runtime:
+    def replica(self) -> Runtime:
         """Open a second worker slot; it must be closed before this one.
 
         Raises:
             BackendError: this runtime has one worker slot.
             DeviceError: the GPU has too little memory for another.
         """
-        if self._twin is None:
+        if self._open_replica is None:
             raise BackendError(
                 "A second worker slot cannot be opened",
                 got=f"a runtime of {self.name}",
                 expected="one whose work is done on a GPU",
                 hint="Use one worker slot: see `slots`.",
             )
-        return self._twin()
+        return self._open_replica()
 
     def close(self) -> None:
         """Free the networks and the memory; more than once is fine."""

@@ -156,7 +156,7 @@ def open_plan(plan: bytes, manifest: Manifest) -> AbstractContextManager[Backend
 
 
 def _open_best(networks: Sequence[str], threads: int, driver: Driver | None) -> Runtime:
-    refused: dict[str, list[str]] = {}  # reason to names
+    rejected: dict[str, list[str]] = {}  # reason to names
     last = list(_FLAVOURS)[-1]
     for name, flavour in _FLAVOURS.items():
         reason = flavour.why_not() or flavour.why_not_yet()
@@ -170,15 +170,15 @@ def _open_best(networks: Sequence[str], threads: int, driver: Driver | None) -> 
                 if not isinstance(error, BackendError):
                     _log.warning("%s failed", name, exc_info=True)
             else:
-                runtime.note = _because(refused)
+                runtime.note = _because(rejected)
                 _log.info("backend auto: %s", "; not ".join(filter(None, (name.value, runtime.note))))
                 return runtime
-        refused.setdefault(reason, []).append(name.value)
-    raise _unavailable("auto", _because(refused), _FLAVOURS[last].hint)
+        rejected.setdefault(reason, []).append(name.value)
+    raise _unavailable("auto", _because(rejected), _FLAVOURS[last].hint)
 
 
-def _because(refused: dict[str, list[str]]) -> str:
-    return "; ".join(f"{', '.join(names)} ({reason})" for reason, names in refused.items())
+def _because(rejected: dict[str, list[str]]) -> str:
+    return "; ".join(f"{', '.join(names)} ({reason})" for reason, names in rejected.items())
 
 
 def _unavailable(name: str, reason: str, hint: str) -> BackendUnavailableError:

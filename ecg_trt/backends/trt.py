@@ -153,7 +153,7 @@ class TrtBackend(Closeable):
     def _fault(self, what: str) -> DeviceFaultError:
         return DeviceFaultError(
             f"TensorRT cannot run {self._stage}",
-            got=f"{what}: {self._engine.said()}",
+            got=f"{what}: {self._engine.messages()}",
             expected="a run",
             hint="Start the program again; if it comes back, run with --backend ort and report it.",
         )
@@ -193,7 +193,7 @@ class Engines:
             }
             self._stack = stack.pop_all()
 
-    def slot(self, *, is_last: bool = False) -> Runtime:
+    def worker_slot(self, *, is_last: bool = False) -> Runtime:
         """Open a worker slot; the last one to be closed frees all that is shared, also where it cannot be opened."""
         with ExitStack() as stack:
             if is_last:
@@ -207,11 +207,11 @@ class Engines:
             decoder = open_gpu_decoder(self.driver, ops.stream)
             if decoder is not None:
                 stack.enter_context(decoder)
-            twin = self.slot if self.driver.any_thread else None
+            open_replica = self.worker_slot if self.driver.any_thread else None
             on_gpu = cast("ImageOps", ops)  # Its arrays are device arrays in place of numpy's.
             return Runtime(
                 str(self.flavour), backends, on_gpu, decoder=cast("PhotoDecoder | None", decoder),
-                on_close=stack.pop_all().close, twin=twin,
+                on_close=stack.pop_all().close, open_replica=open_replica,
             )  # fmt: skip
 
     def close(self) -> None:
@@ -259,13 +259,13 @@ def open_trt_runtime(
     networks: Sequence[str] | None = None,
 ) -> Runtime:  # fmt: skip
     """Open the first worker slot; closing it frees all that it shares. Arguments and errors are those of `Engines`."""
-    return Engines(flavour, driver, store, networks).slot(is_last=True)
+    return Engines(flavour, driver, store, networks).worker_slot(is_last=True)
 
 
 @contextmanager
 def open_plan_alone(plan: bytes, manifest: Manifest) -> Iterator[TrtBackend]:
     """Open one plan on the GPU at hand, without the pixel work. Raises as `Engines` does."""
-    sizes = Sizes(photo_px=64, view_px=64, page_px=64, tiles=1, tile_hw=(8, 8), heat_cells=64, marks_bytes=64)
+    sizes = Sizes(photo_px=64, view_px=64, page_px=64, tiles=1, tile_hw=(8, 8), heatmap_cells=64, heatmaps_bytes=64)
     with ExitStack() as stack:
         driver = open_driver()
         stack.callback(driver.close)

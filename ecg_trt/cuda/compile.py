@@ -107,17 +107,17 @@ def compile_file(file: str, capability: tuple[int, int]) -> bytes:
         options = ProgramOptions(std="c++17", arch=f"sm_{major}{minor}", include_path=str(SOURCES), name=f"{file}.cu")
         program = Program((SOURCES / f"{file}.cu").read_text(encoding="utf-8"), "c++", options)
     except Exception as error:
-        raise _refused(file, capability, error) from error
+        raise _rejected(file, capability, error) from error
     try:
         result: Any = program.compile("cubin")
         return bytes(result.code)
     except Exception as error:  # Errors of NVRTC, cuda-core and loader share no base class.
-        raise _refused(file, capability, error) from error
+        raise _rejected(file, capability, error) from error
     finally:
         program.close()
 
 
-def _refused(file: str, capability: tuple[int, int], error: Exception) -> DriverError:
+def _rejected(file: str, capability: tuple[int, int], error: Exception) -> DriverError:
     major, minor = capability
     return DriverError(
         f"The kernels of {file}.cu cannot be compiled for sm_{major}{minor}",

@@ -117,7 +117,7 @@ class GpuDecoder(Closeable):
         header = peek(data, name=name, max_pixels=max_pixels, min_pixels=min_pixels)
         photo, why = None, _why_not(read_markers(data))
         if not why:
-            photo = self._room_for(header)
+            photo = self._photo_buffer(header)
             why = self._fill(photo, data, header.orientation)
         if why:
             _log.debug("%s is left to the CPU: %s", name or f"<{len(data)} bytes>", why)
@@ -152,7 +152,7 @@ class GpuDecoder(Closeable):
         """
         data = _trial_picture()
         expected = read_photo(data, min_pixels=1).image
-        photo = self._room_for(peek(data, min_pixels=1))
+        photo = self._photo_buffer(peek(data, min_pixels=1))
         why = self._fill(photo, data, 6)
         if not why:
             (got,) = self._memory.download(photo)
@@ -168,7 +168,7 @@ class GpuDecoder(Closeable):
         """
         self._mark.record(self._stream)
 
-    def _room_for(self, header: PhotoHeader) -> DeviceArray:
+    def _photo_buffer(self, header: PhotoHeader) -> DeviceArray:
         """Allocate (H, W, 3) uint8 for the upright photo."""
         size = (header.height, header.width) if header.orientation < 5 else (header.width, header.height)
         return self._memory.array(_MEMORY, (*size, 3), np.uint8)

@@ -42,7 +42,7 @@ class DeviceInfo:
         return f"{self.name} (sm_{major}{minor}, {self.memory_bytes >> 20} MiB, driver for CUDA {cuda}.{point})"
 
 
-class _Refusal(Exception):
+class _UnusableError(Exception):
     """Reason why there is no usable GPU."""
 
 
@@ -64,8 +64,8 @@ def probe(
     """
     try:
         info = _ask(ctypes.CDLL(_LIBRARY), ordinal, least_driver)
-    except _Refusal as refusal:
-        return str(refusal)
+    except _UnusableError as reason:
+        return str(reason)
     except OSError:
         return f"no NVIDIA driver ({_LIBRARY} cannot be loaded)"
     except (AttributeError, ctypes.ArgumentError) as error:
@@ -80,12 +80,14 @@ def _ask(library: ctypes.CDLL, ordinal: int, least_driver: tuple[int, int]) -> D
     _call(library.cuDriverGetVersion, ctypes.byref(version))
     driver = (version.value // 1000, version.value % 1000 // 10)
     if driver < least_driver:
-        raise _Refusal(f"a driver for CUDA {driver[0]}.{driver[1]}, older than {least_driver[0]}.{least_driver[1]}")
+        raise _UnusableError(
+            f"a driver for CUDA {driver[0]}.{driver[1]}, older than {least_driver[0]}.{least_driver[1]}"
+        )
     _call(library.cuInit, 0)
     count, device, total = ctypes.c_int(), ctypes.c_int(), ctypes.c_size_t()
     _call(library.cuDeviceGetCount, ctypes.byref(count))
     if not 0 <= ordinal < count.value:
-        raise _Refusal(f"{count.value} visible GPUs, none of them number {ordinal}")
+        raise _UnusableError(f"{count.value} visible GPUs, none of them number {ordinal}")
     _call(library.cuDeviceGet, ctypes.byref(device), ordinal)
     name = ctypes.create_string_buffer(256)
     _call(library.cuDeviceGetName, name, len(name), device)
@@ -102,6 +104,6 @@ def _call(function: Callable[..., int], *arguments: Any) -> None:
     """Call the driver, whose result 0 is success and 100 no device."""
     code = function(*arguments)
     if code == 100:
-        raise _Refusal("a driver that sees no GPU")
+        raise _UnusableError("a driver that sees no GPU")
     if code:
-        raise _Refusal(f"a driver that answers error {code}")
+        raise _UnusableError(f"a driver that answers error {code}")

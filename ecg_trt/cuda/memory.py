@@ -127,7 +127,7 @@ class Workspace:
         nbytes = math.prod(shape) * kind.itemsize
         buffer = self._device.get(name)
         if buffer is None or buffer.nbytes < nbytes:
-            self._say(name, buffer, nbytes)
+            self._log_growth(name, buffer, nbytes)
             if buffer is not None:
                 self._stream.sync()
                 del self._device[name]
@@ -145,7 +145,7 @@ class Workspace:
             self._copied[name] = Event(self._driver)
         buffer = self._pinned.get(name)
         if buffer is None or buffer.nbytes < nbytes:
-            self._say(f"pinned {name}", buffer, nbytes)
+            self._log_growth(f"pinned {name}", buffer, nbytes)
             if buffer is not None:
                 del self._pinned[name]
                 buffer.close()
@@ -193,7 +193,7 @@ class Workspace:
             while owners:
                 owners.popitem()[1].close()
 
-    def _say(self, name: str, buffer: Handle | None, nbytes: int) -> None:
+    def _log_growth(self, name: str, buffer: Handle | None, nbytes: int) -> None:
         """Log that a buffer grows, which costs time and voids graphs."""
         before = 0 if buffer is None else getattr(buffer, "nbytes", 0)
         _log.info("memory %s: from %d to %d bytes", name, before, nbytes)

@@ -101,7 +101,7 @@ class Staging(Closeable):
         # A deque needs no lock, and garbage is collected at any time. The place freed last is taken first.
         self._free = deque(self._places)
 
-    def stage(self, image: Array) -> Any:
+    def copy_to_pinned(self, image: Array) -> Any:
         """Copy a photo (H, W, 3) uint8 to pinned memory.
 
         Returns:

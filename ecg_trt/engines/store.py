@@ -12,7 +12,7 @@ from ecg_trt.errors import PlanCorruptError, PlanError, PlanMismatchError, PlanM
 from ecg_trt.io.atomic import atomic_folder, make_folder
 from ecg_trt.paths import cache_dir
 
-_SAY = {
+_FIELD_NAMES = {
     "stage": "network",
     "flavour": "flavour",
     "version": "TensorRT version",
@@ -59,10 +59,10 @@ class PlanStore:
         """
         make_folder(self.root)
         path = self.path(manifest.key)
-        papers = _manifest_path(path)
-        with atomic_folder(self.root, [path.name, papers.name]) as scratch:
+        manifest_path = _manifest_path(path)
+        with atomic_folder(self.root, [path.name, manifest_path.name]) as scratch:
             (scratch / path.name).write_bytes(plan)
-            (scratch / papers.name).write_text(manifest.to_json(), encoding="utf-8")
+            (scratch / manifest_path.name).write_text(manifest.to_json(), encoding="utf-8")
         return path
 
     def load(self, key: PlanKey) -> tuple[bytes, Manifest]:
@@ -194,7 +194,7 @@ def checked_plan(path: Path, key: PlanKey) -> tuple[bytes, Manifest]:
 
 def _differences(built: PlanKey, wanted: PlanKey) -> list[str]:
     """List the fields of a key that keep a plan from being used, in the order in which they are reported."""
-    found = [name for name in _SAY if getattr(built, name) != getattr(wanted, name)]
+    found = [name for name in _FIELD_NAMES if getattr(built, name) != getattr(wanted, name)]
     if built.capability == ANY_CAPABILITY and is_served_by_any(wanted) and "capability" in found:
         found.remove("capability")
     return found
@@ -231,7 +231,7 @@ def _corrupt(path: Path, got: str, expected: str, key: PlanKey | None) -> PlanCo
 
 def _mismatch(path: Path, field: str, got: object, expected: object, key: PlanKey) -> PlanMismatchError:
     short = [str(value)[:12] if field == "onnx_sha256" else str(value) for value in (got, expected)]
-    what = _SAY.get(field, field)
+    what = _FIELD_NAMES.get(field, field)
     return PlanMismatchError(
         f"The plan {path} was built for another {what}",
         got=f"{what} {short[0]}",

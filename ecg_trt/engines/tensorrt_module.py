@@ -84,6 +84,6 @@ def logger_of(trt: ModuleType) -> Any:
     return Logger()
 
 
-def said(words: Iterable[str]) -> str:
+def join_messages(words: Iterable[str]) -> str:
     """Join TensorRT's messages on one line."""
     return "; ".join(dict.fromkeys(" ".join(line.split()) for line in words)) or "it gives no reason"

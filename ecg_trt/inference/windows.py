@@ -22,8 +22,8 @@ _PAPER_GREY = 114
 class Windows(Wrapped):
     """Predictions of a network for overlapping windows of a larger picture, merged.
 
-    Where windows overlap, what they answer, logits or values, is averaged with Gaussian weights around each window's
-    middle, in FP32 (Isensee et al., nnU-Net, Nature Methods 18, 2021, methods: inference).
+    Where windows overlap, their predictions, logits or values, are averaged with Gaussian weights around each
+    window's middle, in FP32 (Isensee et al., nnU-Net, Nature Methods 18, 2021, methods: inference).
 
     Args:
         backend: runs the network.
@@ -62,13 +62,15 @@ class Windows(Wrapped):
         return tuple(replace(s, shape=(*s.shape[:-2], None, None)) for s in self.backend.outputs)
 
     def infer(self, feed: Mapping[str, Array]) -> dict[str, Array]:
-        """See `Backend.infer`; outputs must be maps (n, C, h, w). One run for each window, answers on the host."""
+        """See `Backend.infer`; outputs must be maps (n, C, h, w). One run for each window, predictions on the host."""
         image = self._picture(feed)
         hw = image.shape[1:3]
-        room = [max(-(-side // _ALIGNED) * _ALIGNED, window) for side, window in zip(hw, self.window_hw, strict=True)]
-        padded = np.pad(image, ((0, 0), *((0, r - s) for r, s in zip(room, hw, strict=True)), (0, 0)),
+        padded_hw = [
+            max(-(-side // _ALIGNED) * _ALIGNED, window) for side, window in zip(hw, self.window_hw, strict=True)
+        ]
+        padded = np.pad(image, ((0, 0), *((0, r - s) for r, s in zip(padded_hw, hw, strict=True)), (0, 0)),
                         constant_values=_PAPER_GREY)  # fmt: skip
-        tops, lefts = (self._starts(r, w) for r, w in zip(room, self.window_hw, strict=True))
+        tops, lefts = (self._starts(r, w) for r, w in zip(padded_hw, self.window_hw, strict=True))
         if len(tops) > 1 and any(kind_of(spec.name) is Kind.RIDGE for spec in self.backend.outputs):
             raise OptionError("The picture is too high", got=f"{hw[0]} px", expected=f"at most {self.window_hw[0]} px",
                               hint="A ridge needs whole columns: crop strips no higher than this.")  # fmt: skip
@@ -78,16 +80,16 @@ class Windows(Wrapped):
         for top in tops:
             for left in lefts:
                 window = padded[:, top : top + self.window_hw[0], left : left + self.window_hw[1]]
-                for name, said in self.backend.infer({**feed, IMAGE: np.ascontiguousarray(window)}).items():
+                for name, prediction in self.backend.infer({**feed, IMAGE: np.ascontiguousarray(window)}).items():
                     if name not in total:
-                        strides[name] = stride = self._stride(name, said.shape, (*tops, *lefts))
-                        cells = [-(-r // stride) for r in room]
-                        total[name] = np.zeros((*said.shape[:2], *cells), np.float32)
+                        strides[name] = stride = self._stride(name, prediction.shape, (*tops, *lefts))
+                        cells = [-(-r // stride) for r in padded_hw]
+                        total[name] = np.zeros((*prediction.shape[:2], *cells), np.float32)
                         weight[name] = np.zeros(cells, np.float32)
                     y, x = top // strides[name], left // strides[name]
-                    there = np.s_[..., y : y + said.shape[2], x : x + said.shape[3]]
-                    bell = np.outer(*(_bell(n) for n in said.shape[2:]))
-                    total[name][there] += bell * said
+                    there = np.s_[..., y : y + prediction.shape[2], x : x + prediction.shape[3]]
+                    bell = np.outer(*(_bell(n) for n in prediction.shape[2:]))
+                    total[name][there] += bell * prediction
                     weight[name][there] += bell
         ends = {name: [-(-s // stride) for s in hw] for name, stride in strides.items()}
         return {name: (sums / weight[name])[..., : ends[name][0], : ends[name][1]] for name, sums in total.items()}
@@ -100,7 +102,7 @@ class Windows(Wrapped):
     def _stride(self, name: str, shape: tuple[int, ...], starts: tuple[int, ...]) -> int:
         stride = self.window_hw[1] // shape[-1]
         if len(shape) != 4 or any(start % stride for start in starts):
-            raise OptionError(f"The windows of {name} cannot be laid together", got=f"an answer {shape}",
+            raise OptionError(f"The windows of {name} cannot be laid together", got=f"an output {shape}",
                               expected=f"maps (n, C, h, w), and windows of a multiple of {_ALIGNED} px",
                               hint="Pass another window_hw.")  # fmt: skip
         return stride

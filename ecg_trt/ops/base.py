@@ -13,20 +13,20 @@ Interpolation = Literal["linear", "cubic"]
 
 
 @dataclass(frozen=True, slots=True)
-class Letters:
+class TextMask:
     """Printed text that the ridge must not follow.
 
     Attributes:
-        mask: (h, w) bool or uint8, letters.
+        mask: (h, w) bool or uint8, not 0 where text is printed.
         row: (n, H) the mask's row of each row of each tile.
         column: (n, W) the mask's column of each column of each tile.
-        price: nats that a letter's pixels lose.
+        penalty: nats that a text pixel loses.
     """
 
     mask: Array
     row: Array
     column: Array
-    price: float
+    penalty: float
 
 
 class ImageOps(Protocol):
@@ -40,7 +40,7 @@ class ImageOps(Protocol):
     nothing aliases.
     """
 
-    def stage(self, image: Array) -> Array:
+    def copy_to_pinned(self, image: Array) -> Array:
         """Copy a photo (H, W, 3) uint8 to pinned memory, from any thread, so that any worker slot can `upload` it fast.
 
         What is returned is good for one upload and for nothing else.
@@ -63,7 +63,7 @@ class ImageOps(Protocol):
         interpolation: Interpolation = "linear",
         *,
         fill: int = 0,
-        room_hw: tuple[int, int] | None = None,
+        buffer_hw: tuple[int, int] | None = None,
     ) -> Array:
         """Warp an image by a homography.
 
@@ -73,7 +73,7 @@ class ImageOps(Protocol):
             out_hw: (height, width) of the view.
             interpolation: between source pixels.
             fill: value of pixels outside the source.
-            room_hw: (height, width) of the result, at least `out_hw`, which is at its top left; the rest is `fill`.
+            buffer_hw: (height, width) of the result, at least `out_hw`, which is at its top left; the rest is `fill`.
                 `out_hw` if None.
 
         Raises:
@@ -81,7 +81,7 @@ class ImageOps(Protocol):
         """
         ...
 
-    def ruling(self, image: Array, view: Array, out_hw: tuple[int, int]) -> tuple[float, float]:
+    def grid_orientation(self, image: Array, view: Array, out_hw: tuple[int, int]) -> tuple[float, float]:
         """Measure the rotation of the paper's grid in a view.
 
         Args:
@@ -94,7 +94,7 @@ class ImageOps(Protocol):
         """
         ...
 
-    def flatten(
+    def rectify(
         self,
         image: Array,
         node_xy: Array,
@@ -110,7 +110,7 @@ class ImageOps(Protocol):
         Args:
             image: (H, W, 3) uint8, the photo.
             node_xy: (rows, cols, 2) photo px, NaN = missing.
-            mm_per_cell: spacing of the lattice, mm.
+            mm_per_cell: spacing of the grid, mm.
             origin_mm: page mm of page pixel (0, 0).
             px_per_mm: (x, y) of the page.
             out_hw: (height, width) of the page, px.
@@ -129,7 +129,7 @@ class ImageOps(Protocol):
         """Measure the offsets of the page's lines, on the host, as `geometry.offsets.line_offsets` does."""
         ...
 
-    def cut(self, page: Array, corners: Array, tile_hw: tuple[int, int], *, fill: int = 114) -> Array:
+    def crop_tiles(self, page: Array, corners: Array, tile_hw: tuple[int, int], *, fill: int = 114) -> Array:
         """Crop windows of a page.
 
         Args:
@@ -146,7 +146,7 @@ class ImageOps(Protocol):
         """
         ...
 
-    def at_rows(self, plane: Array, row: Array) -> Array:
+    def gather_rows(self, plane: Array, row: Array) -> Array:
         """Gather one value of each column of a mask.
 
         Args:
@@ -165,16 +165,18 @@ class ImageOps(Protocol):
         """Find the peaks of a heatmap of logits (h, w), on the host, as `geometry.heatmaps.peaks` does."""
         ...
 
-    def marks(self, logits: Mapping[str, Array], node_xy: Array, mm_per_cell: float, stride: int) -> dict[str, Array]:
+    def page_heatmaps(
+        self, logits: Mapping[str, Array], node_xy: Array, mm_per_cell: float, stride: int
+    ) -> dict[str, Array]:
         """Warp heatmaps of logits to the page, on the host: `geometry.heatmaps.heat_on_page`; below 0.02 may be 0."""
         ...
 
-    def ridge(self, logits: Array, letters: Letters | None = None) -> tuple[Array, Array]:
+    def ridge(self, logits: Array, text_mask: TextMask | None = None) -> tuple[Array, Array]:
         """Locate the pen in each column of each tile.
 
         Args:
             logits: (n, H, W) float32 of the trace network.
-            letters: what the pen is not to be followed along.
+            text_mask: what the pen is not to be followed along.
 
         Returns:
             On the host: row (n, W) float32, px, and share (n, W) float32 of the column's softmax around it; as

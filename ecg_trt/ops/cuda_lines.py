@@ -25,7 +25,7 @@ from ecg_trt.geometry.offsets import (
     paper_window,
     thresholds,
 )
-from ecg_trt.ops.cuda_work import POWER_BINS, RULING_ROWS, Argument, CudaWork, check_image
+from ecg_trt.ops.cuda_work import ORIENTATION_ROWS, POWER_BINS, Argument, CudaWork, check_image
 from ecg_trt.ops.reduction import bad
 from ecg_trt.types import Array
 
@@ -139,7 +139,9 @@ class CudaLines(CudaWork):
             np.float32(LEAST_SPREAD), out, block=ROW_BLOCK,
         )  # fmt: skip
 
-    def ruled(self, grey: DeviceArray, view: tuple[np.generic, ...], photo_hw: tuple[int, ...]) -> tuple[float, float]:
+    def line_orientation(
+        self, grey: DeviceArray, view: tuple[np.generic, ...], photo_hw: tuple[int, ...]
+    ) -> tuple[float, float]:
         """Measure the direction of lines in a view of a photo, as `geometry.lines.line_angle` does.
 
         Args:
@@ -153,14 +155,14 @@ class CudaLines(CudaWork):
         self.run("ruling_rows", (width, height), grey, height, width, *taps, rows)
         self.run("ruling_columns", (width, height), rows, height, width, *taps, smooth)
         shared: tuple[Argument, ...] = (smooth, height, width, *view, *photo_hw[:2], SEEN_REACH)
-        counts = self.memory.array("ruling powers", (POWER_BINS,), np.int32)
+        counts = self.memory.array("orientation powers", (POWER_BINS,), np.int32)
         self.driver.fill(counts.address, 0, counts.nbytes, self.stream.handle)
         self.run("ruling_powers", (width, height), *shared, _FIRST_BIN, POWER_BINS, counts)
         limit = most_power(_percentile(self.download(counts)[0], height * width))
-        chunks = -(-height // RULING_ROWS)
-        whole = self.memory.array("ruling sums", (3 * (chunks + 1) * width,), np.float32)
+        chunks = -(-height // ORIENTATION_ROWS)
+        whole = self.memory.array("orientation sums", (3 * (chunks + 1) * width,), np.float32)
         sums, part = whole.part(0, (3, width), np.float32), whole.part(12 * width, (3, chunks, width), np.float32)
-        self.run("ruling_chunks", (width, chunks), *shared, np.float32(limit), RULING_ROWS, part, block=ROW_BLOCK)
+        self.run("ruling_chunks", (width, chunks), *shared, np.float32(limit), ORIENTATION_ROWS, part, block=ROW_BLOCK)
         self.run("ruling_sums", (width, 3), part, chunks, width, sums, block=ROW_BLOCK)
         weight, cosine, sine = self.download(sums)[0].sum(1, dtype=np.float64)
         return mean_direction(float(cosine), float(sine), float(weight))

@@ -31,12 +31,12 @@ def as_map(map_xy: Array) -> Array:
     return places
 
 
-def as_room(room_hw: tuple[int, int], out_hw: tuple[int, int]) -> tuple[int, int]:
+def as_buffer_hw(buffer_hw: tuple[int, int], out_hw: tuple[int, int]) -> tuple[int, int]:
     """Check the size of the buffer for a view. Raises `OptionError` if the view is larger."""
-    if room_hw[0] < out_hw[0] or room_hw[1] < out_hw[1]:
+    if buffer_hw[0] < out_hw[0] or buffer_hw[1] < out_hw[1]:
         wanted = f"at least {out_hw[1]} x {out_hw[0]} px"
-        raise bad(f"room of {room_hw[1]} x {room_hw[0]} px", wanted, "Ask for more room.")
-    return room_hw
+        raise bad(f"a buffer of {buffer_hw[1]} x {buffer_hw[0]} px", wanted, "Ask for a larger buffer.")
+    return buffer_hw
 
 
 def as_windows(corners: Array, tile_hw: tuple[int, int]) -> Array:
@@ -106,7 +106,7 @@ def _whole(steps: list[Array]) -> int:
     return int(min(np.median(s) for s in steps) + 1e-3)
 
 
-def reduction_of_lattice(taps: LatticeTaps, photo_hw: tuple[int, ...]) -> int:
+def reduction_of_grid(taps: LatticeTaps, photo_hw: tuple[int, ...]) -> int:
     """Compute `reduction_of_map` of the map that a grid makes, from the sampled pixels alone."""
     height, width = len(taps.y.first), len(taps.x.first)
     by = sparse_step((height, width))

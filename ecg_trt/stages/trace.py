@@ -15,7 +15,7 @@ import numpy as np
 from ecg_trt.backends.base import Backend, static_batch
 from ecg_trt.geometry.heatmaps import sigmoid
 from ecg_trt.inference.views import View
-from ecg_trt.ops.base import ImageOps, Letters
+from ecg_trt.ops.base import ImageOps, TextMask
 from ecg_trt.stages.scaling import BESIDE_GREY, TRACE_TILE_HW
 from ecg_trt.types import Array, RectifiedPage, Strip, TraceMap
 
@@ -87,7 +87,7 @@ class Trace:
         """Row of the pen in each column of each tile (n, W), and how sure that is; what fills up a batch comes last."""
         corners = np.array([(tile.top, tile.start) for tile in tiles])
         corners = np.pad(corners, ((0, static_batch(self.backend) - len(tiles)), (0, 0)), mode="edge")
-        out = self.backend.infer({"image": self.ops.cut(page.image, corners, TRACE_TILE_HW, fill=BESIDE_GREY)})
+        out = self.backend.infer({"image": self.ops.crop_tiles(page.image, corners, TRACE_TILE_HW, fill=BESIDE_GREY)})
         n, _, height, width = out["ridge"].shape
         covered = None if letters is None else _on_tiles(letters, page, corners)
         row, share = self.ops.ridge(out["ridge"].reshape(n, height, width), covered)
@@ -97,7 +97,7 @@ class Trace:
     def _hidden(self, page: RectifiedPage, ridge: Array) -> Array:
         """(strips, W) bool, columns without a trace, or with one where the photo shows nothing."""
         rows = np.clip(np.nan_to_num(np.round(ridge)), 0, page.seen.shape[0] - 1).astype(np.int32)
-        return np.asarray(np.isnan(ridge) | ~self.ops.at_rows(page.seen, rows))
+        return np.asarray(np.isnan(ridge) | ~self.ops.gather_rows(page.seen, rows))
 
 
 def _tiles(page: RectifiedPage, k: int, strip: Strip) -> list[_Tile]:
@@ -110,14 +110,14 @@ def _tiles(page: RectifiedPage, k: int, strip: Strip) -> list[_Tile]:
     return [_Tile(k, top, start, left, right) for start in starts]
 
 
-def _on_tiles(letters: Array, page: RectifiedPage, corners: Array) -> Letters:
+def _on_tiles(letters: Array, page: RectifiedPage, corners: Array) -> TextMask:
     """The page's letters as the tiles at `corners` see them."""
     places = []
     for axis, side in enumerate(TRACE_TILE_HW):
         px = corners[:, axis, None] + np.arange(side)
         mm = px / page.px_per_mm[1 - axis] + page.origin_mm[1 - axis]
         places.append(np.round(mm).astype(np.int32).clip(0, letters.shape[axis] - 1))
-    return Letters(letters, places[0], places[1], _LETTER_PRICE)
+    return TextMask(letters, places[0], places[1], _LETTER_PRICE)
 
 
 def _place(tile: _Tile, row: Array, sure: Array, ridge: Array, confidence: Array) -> None:

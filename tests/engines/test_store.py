@@ -86,11 +86,11 @@ def test_corrupt(store: PlanStore, path: Path, content: bytes, words: str) -> No
     "text", ["", "{", "[]", "{}", '{"format": 2}', '{"format": 1, "key": {"stage": 1, "flavour": "rtx"}}']
 )
 def test_a_manifest_that_cannot_be_read(store: PlanStore, path: Path, text: str) -> None:
-    papers = path.with_name(f"{path.name}.json")
-    papers.write_text(text)
+    manifest_path = path.with_name(f"{path.name}.json")
+    manifest_path.write_text(text)
     with pytest.raises(PlanCorruptError, match=r"\.plan\.json"):
         store.load(KEY)
-    papers.unlink()
+    manifest_path.unlink()
     with pytest.raises(PlanCorruptError, match="No such file"):
         store.load(KEY)
 
@@ -155,7 +155,7 @@ def test_a_plan_for_any_gpu_serves_where_there_is_none_for_this_one(store: PlanS
     assert store.load(KEY)[0] == PLAN
 
 
-def test_the_line_that_mends_is_a_line_that_the_command_takes() -> None:
+def test_the_build_line_is_a_line_that_the_command_takes() -> None:
     keys = (KEY, replace(KEY, flavour=Flavour.TRT), replace(KEY, capability="any", precision="fp32"))
     for key in keys:
         program, *arguments = shlex.split(key.build_line)
