@@ -51,7 +51,7 @@ def make_cubins(
         for file in kernel_files():
             path = cubin_path(file, capability, folder)
             before = path.is_file() and path.stat().st_mtime_ns
-            data = cubin(file, capability, folder)
+            data = cubin(file, capability, folder, any_nvrtc=False)
             if not path.is_file():
                 raise _not_kept(path)
             yield MadeCubin(path, len(data), path.stat().st_mtime_ns != before)

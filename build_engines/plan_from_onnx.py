@@ -3,7 +3,7 @@
 | | 8.6 | 10.x | 11.x | RTX 1.4 and later |
 |---|---|---|---|---|
 | explicit batch | flag | always | always | always |
-| types as in the graph | the FP16 flag comes nearest | flag | always | always |
+| types as in the graph | FP16 flag, FP32 layers constrained | flag | always | always |
 | timing cache | yes | yes | yes | none: nothing is timed |
 | progress | none | yes | yes | yes |
 | cuBLAS, cuDNN tactics | switched off here | off | gone | gone |
@@ -21,6 +21,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from onnx import TensorProto, load_from_string
+
+from build_engines.precision import element_types
 from ecg_trt.engines.manifest import ANY_CAPABILITY
 from ecg_trt.engines.tensorrt_module import join_messages, logger_of
 from ecg_trt.errors import BackendUnavailableError, BuildError, install_hint
@@ -29,6 +32,7 @@ from ecg_trt.io.atomic import atomic_path, make_folder
 _log = logging.getLogger(__name__)
 Progress = Callable[[float], None]
 _OWN_TACTICS = ("EDGE_MASK_CONVOLUTIONS", "JIT_CONVOLUTIONS")  # Neither needs a library at run time.
+_UNCONSTRAINED = frozenset({"CAST", "CONSTANT", "SHAPE"})  # Their types are given: they take no precision.
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,9 @@ def build_plan(onnx: bytes, trt: ModuleType, options: BuildOptions, progress: Pr
         raise _rejected("an ONNX that it cannot parse", words, "operators and types that it knows")
     config = builder.create_builder_config()
     _configure(config, trt, options)
+    if _is_weakly_typed_fp16(trt, options):
+        config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
+        _constrain_fp32(network, trt, onnx)
     with _interrupt_later() as pressed, _timing_cache(config, trt, options.timing_cache):
         if hasattr(trt, "IProgressMonitor"):
             config.progress_monitor = _make_monitor(trt, progress or (lambda share: None), pressed)
@@ -106,7 +113,7 @@ def _configure(config: Any, trt: ModuleType, options: BuildOptions) -> None:
     if hasattr(flag, "TF32"):  # TF32 is on by default, but FP32 must mean FP32.
         config.clear_flag(flag.TF32)
     if _major(trt) < 10 and not _is_rtx(trt):
-        if options.is_fp16 and not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
+        if _is_weakly_typed_fp16(trt, options):
             config.set_flag(flag.FP16)
         config.set_tactic_sources(sum(1 << int(getattr(trt.TacticSource, name)) for name in _OWN_TACTICS))
     if hasattr(flag, "REQUIRE_USER_ALLOCATION"):  # A network that allocates nothing while it runs can be captured.
@@ -115,6 +122,41 @@ def _configure(config: Any, trt: ModuleType, options: BuildOptions) -> None:
         config.num_compute_capabilities = 1
         name = f"SM{str(options.capability).replace('.', '')}"
         config.set_compute_capability(getattr(trt.ComputeCapability, name), 0)
+
+
+def _is_weakly_typed_fp16(trt: ModuleType, options: BuildOptions) -> bool:
+    """Tell a build in FP16 by a TensorRT that lacks strong typing, and so chooses the precision of each layer."""
+    if not options.is_fp16 or _is_rtx(trt) or _major(trt) >= 10:
+        return False
+    return not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
+
+
+def _constrain_fp32(network: Any, trt: ModuleType, onnx: bytes) -> None:
+    """Set the precision of every layer that the graph keeps in FP32, as the FP16 flag would allow FP16 for it too.
+
+    Layers that the graph has in FP16 stay free: TensorRT may compute them in FP32 where that is faster. The parser
+    names a tensor as the graph does, and makes up names within a node that it splits: such a layer follows its inputs.
+
+    Args:
+        network: as parsed.
+        trt: the module.
+        onnx: the network's bytes.
+    """
+    type_of = element_types(load_from_string(onnx))
+    fp32 = {name for name, kind in type_of.items() if kind == TensorProto.FLOAT}
+    for k in range(network.num_layers):
+        layer = network.get_layer(k)
+        inputs = [layer.get_input(n) for n in range(layer.num_inputs)]
+        outputs = [layer.get_output(n) for n in range(layer.num_outputs)]
+        is_of_graph = any(tensor.name in type_of for tensor in outputs)
+        deciding = outputs if is_of_graph else [tensor for tensor in inputs if tensor is not None]
+        if layer.type.name in _UNCONSTRAINED or not any(tensor.name in fp32 for tensor in deciding):
+            continue
+        layer.precision = trt.float32
+        for n, tensor in enumerate(outputs):
+            if tensor.dtype in (trt.float32, trt.float16):  # The others are indices and truth values.
+                layer.set_output_type(n, trt.float32)
+                fp32.add(tensor.name)
 
 
 @contextmanager

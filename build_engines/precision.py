@@ -71,7 +71,7 @@ class _Rewriter:
     def __init__(self, model: ModelProto) -> None:
         graph = model.graph
         self.opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-        self.type_of = _types(model)
+        self.type_of = element_types(model)
         self.ends = [value.name for value in graph.output]
         self.heads = _heads(graph)
         self.have = {(v.name, _FP32): v.name for v in graph.input if self.type_of[v.name] == _FP32}
@@ -170,7 +170,7 @@ def _heads(graph: GraphProto) -> set[str]:
     return found
 
 
-def _types(model: ModelProto) -> dict[str, int]:
+def element_types(model: ModelProto) -> dict[str, int]:
     """Map every tensor name in the graph to its element type."""
     expected = "a network of standard operators, whose types can be inferred"
     try:

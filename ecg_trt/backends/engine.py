@@ -10,7 +10,7 @@ from typing import Any
 
 from ecg_trt.closeable import Closeable
 from ecg_trt.cuda.driver import Driver
-from ecg_trt.engines.manifest import Flavour, Manifest
+from ecg_trt.engines.manifest import ANY_CAPABILITY, Flavour, Manifest
 from ecg_trt.engines.tensorrt_module import join_messages, logger_of
 from ecg_trt.errors import DeviceMemoryError, DriverError, EcgTrtError, OutputError, PlanCorruptError, PlanMismatchError
 from ecg_trt.io.atomic import atomic_path, make_folder
@@ -115,8 +115,11 @@ class Engine(Closeable):
             raise self._load_error(DriverError, f"no runtime ({error})", "a driver that it knows", hint) from error
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if not self._engine:
+            # A new `any` plan would be the same as this one, which does not run on this GPU.
+            is_any = self._manifest.key.capability == ANY_CAPABILITY
+            hint = "Use --backend trt or ort." if is_any else self._rebuild
             why = f"a plan that it does not take ({_diagnosis(self._runtime, plan)})"
-            raise self._load_error(PlanMismatchError, why, "a plan for this TensorRT and this GPU", self._rebuild)
+            raise self._load_error(PlanMismatchError, why, "a plan for this TensorRT and this GPU", hint)
         self._check_tensors()
 
     def _check_tensors(self) -> None:

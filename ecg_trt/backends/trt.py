@@ -19,14 +19,14 @@ from ecg_trt.backends.engine import Engine
 from ecg_trt.backends.runtime import Runtime
 from ecg_trt.closeable import Closeable
 from ecg_trt.cuda.decode import open_gpu_decoder
-from ecg_trt.cuda.driver import Driver
+from ecg_trt.cuda.driver import Driver, span_of
 from ecg_trt.cuda.graph import Graph
 from ecg_trt.cuda.kernel_set import Kernels
 from ecg_trt.cuda.memory import DeviceArray, DeviceBuffer
 from ecg_trt.cuda.select import open_driver
-from ecg_trt.engines.manifest import Flavour, Manifest, PlanKey
-from ecg_trt.engines.store import PlanStore
-from ecg_trt.engines.tensorrt_module import import_tensorrt
+from ecg_trt.engines.manifest import ANY_CAPABILITY, Flavour, Manifest, PlanKey
+from ecg_trt.engines.store import PlanStore, serves_any_plan
+from ecg_trt.engines.tensorrt_module import import_tensorrt, listed_capabilities
 from ecg_trt.errors import BackendError, BackendUnavailableError, DeviceError, DeviceFaultError
 from ecg_trt.networks import NETWORKS, own_buffer
 from ecg_trt.ops.cuda_work import CudaWork, Sizes
@@ -118,8 +118,10 @@ class TrtBackend(Closeable):
         return out
 
     def _enqueue(self) -> None:
-        if not self._context.execute_async_v3(self._work.stream.handle):
-            raise self._fault("a network that cannot be started")
+        stream = self._work.stream.handle
+        with span_of(self._work.driver, self._stage, stream):
+            if not self._context.execute_async_v3(stream):
+                raise self._fault("a network that cannot be started")
 
     def _warm_up(self) -> None:
         """Run on grey images until the graph is captured; without graphs where the network cannot be captured.
@@ -227,31 +229,33 @@ def current_plans(
     Raises:
         WeightsError: the package ships no network of a name.
         PlanError: of the first network for which neither can be used; the reason is that of FP16.
-        BackendUnavailableError: none is there, and this TensorRT could build none for this GPU.
+        BackendUnavailableError: this TensorRT runs no plan on this GPU.
     """
-    capability = driver.device.compute_capability
+    capability = _plan_capability(flavour, trt, driver.device.compute_capability)
     found = {}
     for name in NETWORKS if networks is None else networks:
         digest = weights_sha256(name)
         keys = [PlanKey(name, flavour, str(trt.__version__), capability, p, digest) for p in _PRECISIONS]
-        key = next((key for key in keys if store.find(key)), None)
-        if key is None:
-            _check_known(flavour, trt, capability)
-            key = keys[0]
-        found[name] = store.load(key)
+        found[name] = store.load(next((key for key in keys if store.find(key)), keys[0]))
     return found
 
 
-def _check_known(flavour: Flavour, trt: ModuleType, capability: str) -> None:
-    """TensorRT for RTX knows some GPUs and no others: to build for one of these would be of no use."""
-    if flavour is Flavour.RTX and not hasattr(trt.ComputeCapability, f"SM{capability.replace('.', '')}"):
-        known = sorted(name[2:] for name in vars(trt.ComputeCapability) if name.startswith("SM"))
-        raise BackendUnavailableError(
-            "TensorRT for RTX cannot be used",
-            got=f"a GPU of compute capability {capability}",
-            expected=f"one that version {trt.__version__} knows: {', '.join(f'{n[:-1]}.{n[-1]}' for n in known)}",
-            hint="Use --backend trt or ort.",
-        )
+def _plan_capability(flavour: Flavour, trt: ModuleType, capability: str) -> str:
+    """Find the compute capability of the plans that serve a GPU: `ANY_CAPABILITY` if TensorRT for RTX does not list it.
+
+    Raises:
+        BackendUnavailableError: TensorRT for RTX neither lists the GPU nor runs `ANY_CAPABILITY` plans on it.
+    """
+    if flavour is Flavour.TRT or capability in listed_capabilities(trt):
+        return capability
+    if serves_any_plan(capability):
+        return ANY_CAPABILITY
+    raise BackendUnavailableError(
+        "TensorRT for RTX cannot be used",
+        got=f"a GPU of compute capability {capability}",
+        expected=f"8.0 or later, or one that version {trt.__version__} lists: {', '.join(listed_capabilities(trt))}",
+        hint="Use --backend trt or ort.",
+    )
 
 
 def open_trt_runtime(

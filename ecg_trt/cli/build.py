@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     "--compute-capability",
     "capability",
     metavar="8.6,8.9,...",
-    help="rtx: a plan for each; 'any' for one plan that serves 8.0 and later.  [default: the GPU's, else 8.6,8.9,12.0]",
+    help="rtx: a plan for each; 'any' for one plan that serves 8.0 and later.  [default: the GPU's, 'any' if this "
+    "TensorRT does not list it; without a GPU 8.6,8.9,12.0]",
 )
 @click.option("--frontend", type=click.Choice(["onnx", "torch"]), default="onnx", show_default=True)
 @click.option(
@@ -83,7 +84,7 @@ def _request(
     _check_frontend(frontend, exported, flavour)
     try:
         from build_engines.export import Precision
-        from build_engines.flavour import capabilities, open_flavour
+        from build_engines.flavour import capabilities, open_flavour, target_note
         from build_engines.jobs import Request
     except ModuleNotFoundError as error:
         raise BackendUnavailableError(
@@ -101,6 +102,9 @@ def _request(
     chosen, trt = open_flavour("trt" if frontend == "torch" else flavour)
     specs = tuple(map(network_spec, dict.fromkeys(stages) or _with_weights()))
     targets = capabilities(chosen, capability, trt)
+    note = target_note(chosen, targets, trt)
+    if note:
+        click.echo(note, err=True)
     if chosen is Flavour.TRT and timing_cache is None:
         timing_cache = cache_dir() / f"timing_{trt.__version__}_sm{targets[0].replace('.', '')}.cache"
     return Request(specs, chosen, trt, targets, Precision(precision), PlanStore(out), workspace, timing_cache, exported,

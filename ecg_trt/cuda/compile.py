@@ -8,11 +8,12 @@ import os
 import re
 import tempfile
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from ecg_trt.cuda.driver import missing_package
-from ecg_trt.errors import DriverError, install_hint
+from ecg_trt.errors import BackendUnavailableError, DriverError, install_hint
 from ecg_trt.paths import cache_dir
 
 _log = logging.getLogger(__name__)
@@ -52,30 +53,72 @@ def cubin_path(file: str, capability: tuple[int, int], folder: Path | None = Non
     digest = hashlib.sha256(" ".join(_OPTIONS).encode())
     for path in (*sorted(SOURCES.glob("*.cuh")), SOURCES / f"{file}.cu"):
         digest.update(path.read_bytes())
-    major, minor = capability
-    return (folder or cubin_folder()) / f"{file}.sm_{major}{minor}.{digest.hexdigest()[:16]}.cubin"
+    name = _cubin_name(file, capability, str(nvrtc_major() or 0), digest.hexdigest()[:16])
+    return (folder or cubin_folder()) / name
 
 
-def cubin(file: str, capability: tuple[int, int], folder: Path | None = None) -> bytes:
+def _cubin_name(file: str, capability: tuple[int, int], major: str, digest: str) -> str:
+    return f"{file}.sm_{capability[0]}{capability[1]}.nvrtc{major}.{digest}.cubin"
+
+
+@cache
+def nvrtc_major() -> int | None:
+    """Find the major version of NVRTC, None if its bindings are not installed; NVRTC itself is not loaded.
+
+    The major version of cuda-bindings is that of the NVRTC that they load. Cubins of a later major version than the
+    driver's cannot be loaded, so those of several versions are kept side by side.
+    """
+    try:
+        return int(version("cuda-bindings").split(".")[0])
+    except PackageNotFoundError:
+        return None
+
+
+def _cubin_of_another_nvrtc(path: Path) -> bytes:
+    """Read a cubin of the same source that another version of NVRTC made, the oldest first; empty if there is none.
+
+    A machine without NVRTC runs cubins that were compiled elsewhere; every driver loads those of an older version.
+    """
+    start, _, digest, _ = path.name.rsplit(".", 3)
+    others = [other for other in path.parent.glob(f"{start}.nvrtc*.{digest}.cubin") if other != path]
+    majors = {int(other.name.rsplit(".", 3)[1].removeprefix("nvrtc")): other for other in others}
+    return next(filter(None, (_read_cubin(majors[major]) for major in sorted(majors))), b"")
+
+
+def _read_cubin(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return b""
+    return data if data.startswith(b"\x7fELF") else b""
+
+
+def cubin(
+    file: str, capability: tuple[int, int], folder: Path | None = None, *, any_nvrtc: bool = True
+) -> bytes:  # fmt: skip
     """Load the compiled kernels of a file from disk, else compile them and cache them where the folder is writable.
 
     Args:
         file: one of `kernel_files`.
         capability: compute capability, (major, minor).
         folder: in place of `cubin_folder()`.
+        any_nvrtc: take a cubin of another version of NVRTC where none can be compiled here.
 
     Raises:
         BackendUnavailableError: it has to be compiled, and NVRTC is not installed.
         DriverError: NVRTC does not know this capability, or rejects the source.
     """
     path = cubin_path(file, capability, folder)
-    try:
-        kept = path.read_bytes()
-    except OSError:
-        kept = b""
-    if kept.startswith(b"\x7fELF"):
+    kept = _read_cubin(path)
+    if kept:
         return kept
-    made = compile_file(file, capability)
+    try:
+        made = compile_file(file, capability)
+    except (BackendUnavailableError, DriverError):
+        other = _cubin_of_another_nvrtc(path)
+        if not (any_nvrtc and other):
+            raise
+        return other
     try:
         _keep(path, made)
     except OSError as error:

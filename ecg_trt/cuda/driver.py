@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Protocol
 
@@ -157,6 +158,21 @@ class Driver(Protocol):
     def destroy_executable(self, executable: int) -> None:
         """Destroy the object."""
         ...
+
+
+def span_of(driver: Driver, label: str, stream: int) -> AbstractContextManager[None]:
+    """Bracket work that a library such as TensorRT queues on a stream by itself, past the driver.
+
+    A driver that measures time has a method `span(label, stream)`, a context manager that times the work queued within
+    it. It is no part of `Driver`: without it, nothing is done.
+
+    Args:
+        driver: of the GPU.
+        label: under which the time is kept, for example a network's name.
+        stream: handle of the stream.
+    """
+    span: Callable[[str, int], AbstractContextManager[None]] | None = getattr(driver, "span", None)
+    return nullcontext() if span is None else span(label, stream)
 
 
 def no_gpu(reason: str) -> DriverError:

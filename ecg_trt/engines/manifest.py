@@ -31,9 +31,9 @@ class Flavour(str, Enum):
         return {"trt": "tensorrt", "rtx": "tensorrt_rtx"}[self.value]
 
     @property
-    def magic(self) -> bytes:
-        """First bytes of its plans, from newest to oldest version of TensorRT."""
-        return {"trt": b"ftrt", "rtx": b"vtrt"}[self.value]
+    def magic(self) -> tuple[bytes, ...]:
+        """First bytes of its plans: those of current versions, then those of older ones (TensorRT 8.5: "ptrt")."""
+        return {"trt": (b"ftrt", b"ptrt"), "rtx": (b"vtrt",)}[self.value]
 
     def installed_version(self) -> str | None:
         """Find the version of the installed distribution, None if there is none; nothing is imported."""

@@ -207,8 +207,13 @@ def _release(version: str) -> str:
 
 def is_served_by_any(key: PlanKey) -> bool:
     """Decide if a plan for `ANY_CAPABILITY` serves a key: TensorRT for RTX, on a GPU from 8.0 on."""
-    major = key.capability.split(".")[0]
-    return key.flavour is Flavour.RTX and major.isdecimal() and int(major) >= 8
+    return key.flavour is Flavour.RTX and serves_any_plan(key.capability)
+
+
+def serves_any_plan(capability: str) -> bool:
+    """Decide if a GPU of this compute capability, for example "8.6", can run RTX plans for `ANY_CAPABILITY`."""
+    major = capability.split(".")[0]
+    return major.isdecimal() and int(major) >= 8
 
 
 def _manifest_path(plan: Path) -> Path:

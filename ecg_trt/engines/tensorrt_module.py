@@ -40,6 +40,17 @@ def import_tensorrt(flavour: Flavour) -> ModuleType:
     return module
 
 
+def listed_capabilities(trt: ModuleType) -> tuple[str, ...]:
+    """List the compute capabilities for which a version of TensorRT for RTX builds plans, in ascending order.
+
+    A GPU that is not among them may still run plans for `ANY_CAPABILITY`: TensorRT for RTX 1.4.0.76 loads and runs them
+    on an H100 (9.0), which it does not list (measured on 2026-11-27).
+    """
+    digits = [name[2:] for name in vars(trt.ComputeCapability) if name.startswith("SM")]
+    pairs = sorted((int(number[:-1]), int(number[-1])) for number in digits)
+    return tuple(f"{major}.{minor}" for major, minor in pairs)
+
+
 def how_to_install(flavour: Flavour) -> str:
     """Make the pip line that installs a flavour."""
     return install_hint(str(flavour), "build")

@@ -274,15 +274,27 @@ def test_a_replica_that_does_not_fit_harms_nobody(
         assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
-def test_a_gpu_that_rtx_does_not_know(
+def test_a_gpu_that_rtx_does_not_list_is_served_by_plans_for_any(
     small: dict[str, bytes], use_gpu: Any, driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trt = use_gpu(driver)
     monkeypatch.delattr(trt.ComputeCapability, "SM90")
-    with pytest.raises(BackendUnavailableError, match=r"capability 9\.0.*knows: 12\.0, 8\.6.*--backend trt"):
+    with pytest.raises(PlanMissingError, match=r"ecg-trt build --flavour rtx .*--compute-capability any"):
         open_runtime("rtx")
-    save_plans(small, capability="any")  # made for all GPUs from 8.0 on: whether it runs is TensorRT's to say
+    save_plans(small, capability="any")
     open_runtime("rtx").close()
+    monkeypatch.setattr(trt.Runtime, "deserialize_cuda_engine", lambda self, plan: None)
+    with pytest.raises(PlanMismatchError, match=r"Use --backend trt or ort\.$"):
+        open_runtime("rtx")
+
+
+def test_a_gpu_that_no_rtx_plan_serves(small: dict[str, bytes], use_gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = FakeDriver()
+    use_gpu(driver)
+    monkeypatch.setattr(driver, "device", replace(GPU, capability=(7, 5)))
+    save_plans(small, capability="any")
+    with pytest.raises(BackendUnavailableError, match=r"7\.5.*lists: 8\.6, 9\.0, 12\.0.*--backend trt or ort"):
+        open_runtime("rtx")
 
 
 def test_a_library_that_fails_in_a_way_of_its_own(

@@ -136,6 +136,14 @@ def test_a_plan_under_another_plans_name_is_not_trusted(store: PlanStore, path: 
     assert isinstance(found.fault, PlanMismatchError)
 
 
+@pytest.mark.parametrize("magic", Flavour.TRT.magic)
+def test_plans_of_old_and_new_tensorrt_are_known(store: PlanStore, magic: bytes) -> None:
+    assert b"ptrt" in Flavour.TRT.magic, "TensorRT 8.5"
+    key, plan = replace(KEY, flavour=Flavour.TRT, version="8.5.3"), magic + PLAN
+    store.save(manifest_of(key, plan), plan)
+    assert store.load(key)[0] == plan
+
+
 def test_a_plan_that_lies_about_its_flavour(store: PlanStore) -> None:
     plan = b"ftrt" + PLAN
     path = store.save(manifest_of(KEY, plan), plan)
@@ -186,7 +194,7 @@ def test_prune(store: PlanStore, path: Path) -> None:
     }
     paths = {}
     for name, key in keys.items():
-        plan = key.flavour.magic + PLAN[4:]
+        plan = key.flavour.magic[0] + PLAN[4:]
         paths[name] = store.save(manifest_of(key, plan), plan)
     paths["corrupt"].write_bytes(PLAN[:-1])
     orphan = store.root / "lost.plan.json"
