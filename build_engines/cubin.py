@@ -1,4 +1,4 @@
-"""Cubins of all kernels, made beforehand: where they lie ready, a GPU machine needs no NVRTC. No GPU is needed here."""
+"""Compilation of all kernels ahead of time: a machine that finds its cubins needs no NVRTC. No GPU is needed here."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class MadeCubin:
 
 
 def count_cubins(capabilities: Sequence[tuple[int, int]] = CAPABILITIES) -> int:
-    """How many `make_cubins` makes, for a progress bar."""
+    """Count the cubins that `make_cubins` makes, for a progress bar."""
     return len(capabilities) * len(kernel_files())
 
 
 def make_cubins(
     capabilities: Sequence[tuple[int, int]] = CAPABILITIES, folder: Path | None = None
 ) -> Iterator[MadeCubin]:
-    """Compiles every kernel file for every capability; what is there and current stays as it is.
+    """Compile every kernel file for every capability; cubins that are current are left alone.
 
     Args:
         capabilities: compute capabilities, (major, minor).
@@ -51,7 +51,7 @@ def make_cubins(
         for file in kernel_files():
             path = cubin_path(file, capability, folder)
             before = path.is_file() and path.stat().st_mtime_ns
-            data = cubin(file, capability, folder)
+            data = cubin(file, capability, folder, any_nvrtc=False)
             if not path.is_file():
                 raise _not_kept(path)
             yield MadeCubin(path, len(data), path.stat().st_mtime_ns != before)

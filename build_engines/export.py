@@ -1,4 +1,4 @@
-"""The ONNX that a plan is built from: static shapes, and the precision written in the graph.
+"""Export of the ONNX that a plan is built from: static shapes, and the precision written in the graph.
 
 It is made from the FP32 ONNX that the package ships, as who builds has no checkpoints.
 """
@@ -19,7 +19,7 @@ from ecg_trt.types import TensorSpec
 
 
 class Precision(str, Enum):
-    """Of weights and activations."""
+    """Precision of weights and activations."""
 
     FP16 = "fp16"
     FP32 = "fp32"
@@ -29,7 +29,7 @@ class Precision(str, Enum):
 
 
 def export(source: Path | bytes, precision: Precision, shapes: Mapping[str, Shape] | None = None) -> bytes:
-    """Brings an FP32 ONNX to the precision and shapes that a plan shall have.
+    """Convert an FP32 ONNX to the precision and shapes of a plan.
 
     Args:
         source: path or bytes of the FP32 ONNX.
@@ -51,7 +51,7 @@ def export(source: Path | bytes, precision: Precision, shapes: Mapping[str, Shap
 
 
 def io_specs(model: bytes) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Inputs and outputs of an exported ONNX, in its order.
+    """List the inputs and outputs of an exported ONNX, in its order.
 
     Raises:
         BuildError: no ONNX.
@@ -65,7 +65,7 @@ def _load(source: Path | bytes) -> ModelProto:
     try:
         model = onnx.load_from_string(source if isinstance(source, bytes) else source.read_bytes())
         onnx.checker.check_model(model)
-    except Exception as error:  # protobuf's, the checker's and the system's share no base class
+    except Exception as error:  # Errors of protobuf, checker and system share no base class.
         raise BuildError(
             "The network cannot be read",
             got=f"{name} ({_first_line(error)})",
@@ -74,13 +74,13 @@ def _load(source: Path | bytes) -> ModelProto:
         ) from error
     weights = {weight.name for weight in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in weights]
-    del model.graph.input[:]  # files of IR version 3 name their weights among the inputs
+    del model.graph.input[:]  # Files of IR version 3 name their weights among the inputs.
     model.graph.input.extend(inputs)
     return model
 
 
 def _fix_shapes(model: ModelProto, shapes: Mapping[str, Shape]) -> None:
-    """Writes the shapes into the inputs; those of the outputs follow."""
+    """Write the shapes into the inputs; those of the outputs follow."""
     graph = model.graph
     names = [value.name for value in graph.input]
     if set(names) != set(shapes):
@@ -100,13 +100,13 @@ def _fix_shapes(model: ModelProto, shapes: Mapping[str, Shape]) -> None:
 
 
 def _checked(model: ModelProto) -> ModelProto:
-    """The model with all its shapes and types inferred, after the checker has seen it."""
+    """Infer all shapes and types of a model and run the ONNX checker on it."""
     try:
         inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
         onnx.checker.check_model(inferred, full_check=True)
     except Exception as error:
         raise _misfit(_first_line(error), "shapes that go through the network") from error
-    # Only the ends are kept: an older parser need not know what was inferred between.
+    # Only the types of inputs and outputs are kept: older parsers may not know what was inferred between.
     del inferred.graph.value_info[:]
     return inferred
 

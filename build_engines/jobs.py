@@ -1,4 +1,4 @@
-"""What `ecg-trt build` does: one job a plan; what is current is left alone."""
+"""Jobs of `ecg-trt build`, one for each plan; plans that are current are left alone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CREATED_BY = f"ecg_trt {__version__}"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Everything that shall be built.
+    """Specification of the plans to build.
 
     Attributes:
         specs: the networks.
@@ -63,21 +63,21 @@ class Request:
 
     @property
     def options(self) -> dict[str, str]:
-        """What changes a plan beside its key and its shapes."""
+        """Builder options that change a plan, beside its key and its shapes."""
         workspace = "all" if self.workspace_mib is None else str(self.workspace_mib)
         return {"frontend": "torch" if self.exported else "onnx", "workspace_mib": workspace}
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one job.
+    """Result of one job.
 
     Attributes:
         key: of the plan.
         plan_bytes: its size, 0 if there is none.
         seconds: that building took, 0 if it was current.
         is_new: whether it was built now.
-        comparison: with the FP32 network, if that was asked for and the plan is new.
+        comparison: with the FP32 network, if that was requested and the plan is new.
         compared: what was compared, "plan" or "ONNX", "" if nothing was.
         error: why there is no plan.
     """
@@ -92,11 +92,11 @@ class Outcome:
 
 
 def build(request: Request, start: Callable[[PlanKey], Progress]) -> Iterator[Outcome]:
-    """Builds what is not current, network by network; one that fails harms no other.
+    """Build the plans that are not current, network by network; a failure does not stop the others.
 
     Args:
         request: what.
-        start: called before each plan that is built; what it returns is told the progress.
+        start: called before each plan that is built; the function that it returns is called with the progress.
 
     Raises:
         WeightsError: a network of the package is missing or altered.
@@ -140,14 +140,14 @@ def _build_one(request: Request, source: _Source, key: PlanKey, progress: Progre
         try:
             with opened as engine:
                 comparison, compared = source.compare(engine), "plan"
-        except BackendUnavailableError as error:  # what drives the GPU is not installed; the plan is good all the same
+        except BackendUnavailableError as error:  # The GPU's driver package is missing; the plan is good.
             _log.info("%s is not compared on the GPU: %s", key.name, error)
     request.store.save(manifest, plan)
     return Outcome(key, len(plan), seconds, True, comparison, compared)
 
 
 def _check_heads(spec: NetworkSpec, outputs: tuple[TensorSpec, ...]) -> None:
-    """Raises `BuildError` unless the network has the outputs that its spec gives a meaning to."""
+    """Raise `BuildError` unless the network has the outputs that its spec describes."""
     found = [output.name for output in outputs]
     if set(found) != set(spec.heads):
         raise BuildError(
@@ -157,7 +157,7 @@ def _check_heads(spec: NetworkSpec, outputs: tuple[TensorSpec, ...]) -> None:
 
 
 def _current(request: Request, spec: NetworkSpec, key: PlanKey) -> Manifest | None:
-    """The manifest of the plan that is there, if nothing has changed since it was built."""
+    """Read the manifest of an existing plan; None if anything has changed since it was built."""
     try:
         _, manifest = checked_plan(request.store.path(key), key)
     except PlanError:
@@ -167,7 +167,7 @@ def _current(request: Request, spec: NetworkSpec, key: PlanKey) -> Manifest | No
 
 
 class _Source:
-    """One network: its ONNX in the asked-for precision, and how that compares; each made once, if it is needed."""
+    """One network's ONNX in the requested precision, and its comparison with FP32; each is made at first use."""
 
     def __init__(self, path: Path, spec: NetworkSpec, request: Request) -> None:
         self.path, self.spec, self.request = path, spec, request
@@ -184,7 +184,7 @@ class _Source:
             return self.compare(candidate)
 
     def compare(self, candidate: Backend) -> Comparison:
-        """The candidate beside the FP32 network."""
+        """Compare a candidate with the FP32 network."""
         from ecg_trt.backends.ort import OrtBackend
 
         with OrtBackend(self.path) as reference:

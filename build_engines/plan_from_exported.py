@@ -1,4 +1,4 @@
-"""An exported PyTorch program to a plan, through torch-tensorrt: the second front end.
+"""Build of a plan from an exported PyTorch program, through torch-tensorrt: the second front end.
 
 The package ships ONNX, whose weights are folded and renamed; no PyTorch network can be filled from it. So this front
 end takes what a training environment can make: one exported program a network, `<stage>.<precision>.pt2`, with the
@@ -20,7 +20,7 @@ import numpy as np
 from ecg_trt.errors import BackendUnavailableError, BuildError
 from ecg_trt.types import TensorSpec
 
-_TOLERANCE = 0.02  # of an output's greatest value; FP16 makes less than 0.002 of it
+_TOLERANCE = 0.02  # Share of an output's greatest value; FP16 alone causes less than 0.002.
 
 
 def plan_from_exported(
@@ -30,7 +30,7 @@ def plan_from_exported(
     outputs: Sequence[TensorSpec],
     workspace_mib: int | None = None,
 ) -> bytes:
-    """Builds one plan on the GPU at hand.
+    """Build one plan on the GPU at hand.
 
     Args:
         program: an exported program, saved by `torch.export.save`.
@@ -44,12 +44,12 @@ def plan_from_exported(
 
     Raises:
         BackendUnavailableError: PyTorch or torch-tensorrt cannot be imported.
-        BuildError: no such program, another network, or torch-tensorrt refuses.
+        BuildError: no such program, another network, or torch-tensorrt rejects it.
     """
     torch, torch_tensorrt = _import("torch"), _import("torch_tensorrt")
     try:
         exported = torch.export.load(program)
-    except Exception as error:  # zip's, pickle's and torch's own share no base class
+    except Exception as error:  # Errors of zip, pickle and torch share no base class.
         raise _cannot(f"{program} ({_first_line(error)})", "an exported program", _EXPORT) from error
     check_program(exported.module(), source, inputs, program)
     feed = tuple(torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)).cuda() for spec in inputs)
@@ -69,7 +69,7 @@ def plan_from_exported(
 
 
 def check_program(module: Any, source: Path, inputs: Sequence[TensorSpec], program: Path) -> None:
-    """Compares a program with the ONNX it claims to be, on random input.
+    """Compare a program with the ONNX it claims to be, on random input.
 
     Raises:
         BuildError: they differ.
@@ -102,7 +102,7 @@ _EXPORT = "Make it anew from the same weights: python -m train.export --exported
 def _import(name: str) -> Any:
     try:
         return import_module(name)
-    except Exception as error:  # without a GPU torch-tensorrt fails in many ways
+    except Exception as error:  # Without a GPU torch-tensorrt fails in many ways.
         raise BackendUnavailableError(
             "--frontend torch cannot be used",
             got=f"{name} cannot be imported ({_first_line(error)})",

@@ -1,9 +1,9 @@
-"""ONNX to a plan: one path for TensorRT 8.6, 10.x, 11.x and TensorRT for RTX; what a version has is probed.
+"""Build of a plan from ONNX: one path for TensorRT 8.6, 10.x, 11.x and TensorRT for RTX; features are probed.
 
 | | 8.6 | 10.x | 11.x | RTX 1.4 and later |
 |---|---|---|---|---|
 | explicit batch | flag | always | always | always |
-| types as in the graph | the FP16 flag comes nearest | flag | always | always |
+| types as in the graph | FP16 flag, FP32 layers constrained | flag | always | always |
 | timing cache | yes | yes | yes | none: nothing is timed |
 | progress | none | yes | yes | yes |
 | cuBLAS, cuDNN tactics | switched off here | off | gone | gone |
@@ -21,19 +21,23 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from onnx import TensorProto, load_from_string
+
+from build_engines.precision import element_types
 from ecg_trt.engines.manifest import ANY_CAPABILITY
-from ecg_trt.engines.tensorrt_module import logger_of, said
+from ecg_trt.engines.tensorrt_module import join_messages, logger_of
 from ecg_trt.errors import BackendUnavailableError, BuildError, install_hint
 from ecg_trt.io.atomic import atomic_path, make_folder
 
 _log = logging.getLogger(__name__)
 Progress = Callable[[float], None]
-_OWN_TACTICS = ("EDGE_MASK_CONVOLUTIONS", "JIT_CONVOLUTIONS")  # neither needs a library at run time
+_OWN_TACTICS = ("EDGE_MASK_CONVOLUTIONS", "JIT_CONVOLUTIONS")  # Neither needs a library at run time.
+_UNCONSTRAINED = frozenset({"CAST", "CONSTANT", "SHAPE"})  # Their types are given: they take no precision.
 
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """How one plan is built.
+    """Options of the build of one plan.
 
     Attributes:
         capability: compute capability to build for, RTX only; None for the GPU at hand.
@@ -49,19 +53,19 @@ class BuildOptions:
 
 
 def build_plan(onnx: bytes, trt: ModuleType, options: BuildOptions, progress: Progress | None = None) -> bytes:
-    """Builds one plan.
+    """Build one plan.
 
     Args:
         onnx: a network of static shapes and written-down types.
         trt: `tensorrt` or `tensorrt_rtx`; for the former, a driver and a GPU are there.
         options: how.
-        progress: told the share of the work that is done, 0..1, as far as the version tells it.
+        progress: called with the share of the work that is done, 0..1, where the version reports it.
 
     Returns:
         The plan.
 
     Raises:
-        BuildError: the parser or the builder refuses; the message has their own words.
+        BuildError: the parser or the builder rejects the network; the message holds their own words.
         KeyboardInterrupt: the user's, at the end of a step of the builder.
         OutputError: the timing cache could not be written.
     """
@@ -69,17 +73,20 @@ def build_plan(onnx: bytes, trt: ModuleType, options: BuildOptions, progress: Pr
     logger.words.clear()
     try:
         builder = trt.Builder(logger)
-    except (TypeError, RuntimeError) as error:  # what a null object of TensorRT becomes
+    except (TypeError, RuntimeError) as error:  # A null object of TensorRT raises these.
         what = f"no builder ({error})"
-        raise _refused(what, logger.words, "a driver that this version knows") from error
+        raise _rejected(what, logger.words, "a driver that this version knows") from error
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, logger)
-    # The RTX parser takes bytes that are no ONNX for an empty network.
+    # The parser of TensorRT for RTX reads bytes that are no ONNX as an empty network.
     if not parser.parse(onnx) or not network.num_outputs:
         words = [*_parser_words(parser), *logger.words] or ["there is no network in it"]
-        raise _refused("an ONNX that it cannot parse", words, "operators and types that it knows")
+        raise _rejected("an ONNX that it cannot parse", words, "operators and types that it knows")
     config = builder.create_builder_config()
     _configure(config, trt, options)
+    if _is_weakly_typed_fp16(trt, options):
+        config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
+        _constrain_fp32(network, trt, onnx)
     with _interrupt_later() as pressed, _timing_cache(config, trt, options.timing_cache):
         if hasattr(trt, "IProgressMonitor"):
             config.progress_monitor = _make_monitor(trt, progress or (lambda share: None), pressed)
@@ -87,7 +94,7 @@ def build_plan(onnx: bytes, trt: ModuleType, options: BuildOptions, progress: Pr
         if pressed.is_set():
             raise KeyboardInterrupt
         if plan is None:
-            raise _refused("a network that it cannot build", logger.words, "a plan")
+            raise _rejected("a network that it cannot build", logger.words, "a plan")
     return bytes(plan)
 
 
@@ -103,13 +110,13 @@ def _configure(config: Any, trt: ModuleType, options: BuildOptions) -> None:
     if options.workspace_mib is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
     flag = trt.BuilderFlag
-    if hasattr(flag, "TF32"):  # on by default: FP32 shall mean FP32
+    if hasattr(flag, "TF32"):  # TF32 is on by default, but FP32 must mean FP32.
         config.clear_flag(flag.TF32)
     if _major(trt) < 10 and not _is_rtx(trt):
-        if options.is_fp16 and not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
+        if _is_weakly_typed_fp16(trt, options):
             config.set_flag(flag.FP16)
         config.set_tactic_sources(sum(1 << int(getattr(trt.TacticSource, name)) for name in _OWN_TACTICS))
-    if hasattr(flag, "REQUIRE_USER_ALLOCATION"):  # nothing is allocated while a network runs: it can be captured
+    if hasattr(flag, "REQUIRE_USER_ALLOCATION"):  # A network that allocates nothing while it runs can be captured.
         config.set_flag(flag.REQUIRE_USER_ALLOCATION)
     if options.capability not in (None, ANY_CAPABILITY):
         config.num_compute_capabilities = 1
@@ -117,9 +124,44 @@ def _configure(config: Any, trt: ModuleType, options: BuildOptions) -> None:
         config.set_compute_capability(getattr(trt.ComputeCapability, name), 0)
 
 
+def _is_weakly_typed_fp16(trt: ModuleType, options: BuildOptions) -> bool:
+    """Tell a build in FP16 by a TensorRT that lacks strong typing, and so chooses the precision of each layer."""
+    if not options.is_fp16 or _is_rtx(trt) or _major(trt) >= 10:
+        return False
+    return not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
+
+
+def _constrain_fp32(network: Any, trt: ModuleType, onnx: bytes) -> None:
+    """Set the precision of every layer that the graph keeps in FP32, as the FP16 flag would allow FP16 for it too.
+
+    Layers that the graph has in FP16 stay free: TensorRT may compute them in FP32 where that is faster. The parser
+    names a tensor as the graph does, and makes up names within a node that it splits: such a layer follows its inputs.
+
+    Args:
+        network: as parsed.
+        trt: the module.
+        onnx: the network's bytes.
+    """
+    type_of = element_types(load_from_string(onnx))
+    fp32 = {name for name, kind in type_of.items() if kind == TensorProto.FLOAT}
+    for k in range(network.num_layers):
+        layer = network.get_layer(k)
+        inputs = [layer.get_input(n) for n in range(layer.num_inputs)]
+        outputs = [layer.get_output(n) for n in range(layer.num_outputs)]
+        is_of_graph = any(tensor.name in type_of for tensor in outputs)
+        deciding = outputs if is_of_graph else [tensor for tensor in inputs if tensor is not None]
+        if layer.type.name in _UNCONSTRAINED or not any(tensor.name in fp32 for tensor in deciding):
+            continue
+        layer.precision = trt.float32
+        for n, tensor in enumerate(outputs):
+            if tensor.dtype in (trt.float32, trt.float16):  # The others are indices and truth values.
+                layer.set_output_type(n, trt.float32)
+                fp32.add(tensor.name)
+
+
 @contextmanager
 def _timing_cache(config: Any, trt: ModuleType, path: Path | None) -> Iterator[None]:
-    """Lends the cache on disk to the builder, locked as long as the build lasts, and keeps what it learned."""
+    """Lend the cache on disk to the builder, locked as long as the build lasts, and save the new measurements."""
     if path is None or _is_rtx(trt):
         yield
         return
@@ -152,7 +194,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _interrupt_later() -> Iterator[threading.Event]:
-    """Control-C only sets the event: an exception must not travel through the builder."""
+    """Turn Control-C into an event: an exception must not travel through the builder."""
     pressed = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield pressed
@@ -165,14 +207,14 @@ def _interrupt_later() -> Iterator[threading.Event]:
 
 
 def _make_monitor(trt: ModuleType, progress: Progress, pressed: threading.Event) -> Any:
-    """What the builder tells its steps to, and asks whether to go on."""
+    """Make the monitor to which the builder reports its steps, and which it asks for permission to continue."""
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
-        """Phases are nested: a phase's step counts by the share of it that its own phases have done."""
+        """Progress over nested phases: a step counts by the share of it that its own phases have done."""
 
         def __init__(self) -> None:
             super().__init__()
-            self.stack: list[tuple[str, int, int]] = []  # name, steps done, steps
+            self.stack: list[tuple[str, int, int]] = []  # (name, steps done, all steps) of each open phase.
             self.best = 0.0
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
@@ -205,10 +247,10 @@ def _major(trt: ModuleType) -> int:
     return int(trt.__version__.split(".")[0])
 
 
-def _refused(what: str, words: Iterable[str], expected: str) -> BuildError:
+def _rejected(what: str, words: Iterable[str], expected: str) -> BuildError:
     return BuildError(
         "TensorRT cannot build the plan",
-        got=f"{what}: {said(words)}",
+        got=f"{what}: {join_messages(words)}",
         expected=expected,
         hint="Check the network with ONNX Runtime first, then the driver and the version of TensorRT.",
     )

@@ -1,7 +1,7 @@
-"""FP32 ONNX to FP16 ONNX in which every type is written down, as strongly typed TensorRT wants it.
+"""Conversion of FP32 ONNX to FP16 with every type written down, as strongly typed TensorRT requires.
 
 ONNX Runtime's converter was tried first: it leaves the nodes of these networks out of order (the scales of a Resize are
-cast after their use), which the ONNX checker refuses, and it clips weights that FP16 cannot hold without a word. The
+cast after their use), which the ONNX checker rejects, and it clips weights that FP16 cannot hold without a warning. The
 rules are few enough to be written out here:
 
 - weights and activations are FP16; graph inputs and outputs keep their types, so users of a plan feed and get FP32;
@@ -43,7 +43,7 @@ _EXACT_IN_FP16 = frozenset({TensorProto.UINT8, TensorProto.INT8, TensorProto.BOO
 
 
 def to_float16(model: ModelProto) -> ModelProto:
-    """The same network with weights and activations in FP16.
+    """Convert the weights and activations of a network to FP16.
 
     Args:
         model: FP32, every type inferable; shapes may be free.
@@ -66,21 +66,21 @@ def to_float16(model: ModelProto) -> ModelProto:
 
 
 class _Rewriter:
-    """Rewrites nodes one by one; knows under which name an FP32 tensor of the old graph is to be had in either type."""
+    """Rewriter of nodes, one by one; it keeps the names under which each FP32 tensor is available in either type."""
 
     def __init__(self, model: ModelProto) -> None:
         graph = model.graph
         self.opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-        self.type_of = _types(model)
+        self.type_of = element_types(model)
         self.ends = [value.name for value in graph.output]
         self.heads = _heads(graph)
         self.have = {(v.name, _FP32): v.name for v in graph.input if self.type_of[v.name] == _FP32}
         self.values = {w.name: numpy_helper.to_array(w) for w in graph.initializer if w.data_type == _FP32}
         self.constants: list[TensorProto] = []
-        self.casts: list[NodeProto] = []  # to be written before the node that asked for them
+        self.casts: list[NodeProto] = []  # Casts are written before the node that needs them.
 
     def rewrite(self, node: NodeProto) -> Iterator[NodeProto]:
-        """The node in its new types, after the casts that it needs."""
+        """Rewrite a node in its new types, preceded by the casts that it needs."""
         if any(a.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) for a in node.attribute):
             raise _unfit(f"{node.op_type} {node.name!r}", "a network without control flow")
         if node.op_type == "Constant" and self.type_of[node.output[0]] == _FP32:
@@ -95,13 +95,13 @@ class _Rewriter:
         for k, name in enumerate(node.output):
             if self.type_of.get(name) == _FP32:
                 chosen = types[f"out{k}"]
-                taken = name in self.ends and chosen == _FP16  # the old name stays with the graph's FP32 output
+                taken = name in self.ends and chosen == _FP16  # The graph's FP32 output keeps the old name.
                 new.output[k] = self.have[name, chosen] = name + _SUFFIX[_FP16] if taken else name
         yield from self._take_casts()
         yield new
 
     def ask(self, name: str, wanted: int) -> str:
-        """The name under which an FP32 tensor of the old graph is to be had in the wanted type."""
+        """Return the name under which an FP32 tensor of the old graph is available in the wanted type."""
         if (name, wanted) in self.have:
             return self.have[name, wanted]
         if name in self.values:
@@ -115,7 +115,7 @@ class _Rewriter:
         return own
 
     def finish(self) -> Iterator[NodeProto]:
-        """The casts that give the graph's outputs their FP32."""
+        """Make the casts that return the graph's outputs to FP32."""
         for name in self.ends:
             if self.type_of[name] == _FP32:
                 self.ask(name, _FP32)
@@ -126,7 +126,7 @@ class _Rewriter:
         return taken
 
     def _choose(self, node: NodeProto) -> dict[str, int]:
-        """FP16 or FP32 for every FP32 input ("in0", ...) and output ("out0", ...) of a node."""
+        """Choose FP16 or FP32 for every FP32 input ("in0", ...) and output ("out0", ...) of a node."""
         if node.op_type == "Cast":
             return self._choose_cast(node)
         try:
@@ -142,11 +142,11 @@ class _Rewriter:
         inputs = [schema.inputs[min(k, len(schema.inputs) - 1)].type_str for k in range(len(node.input))]
         outputs = [schema.outputs[min(k, len(schema.outputs) - 1)].type_str for k in range(len(node.output))]
         chosen = {f"in{k}": _FP16 if halved(p) else _FP32 for k, p in enumerate(inputs)}
-        # An output whose type comes from no input is made by an attribute, and stays what that says.
+        # An output whose type comes from no input gets it from an attribute, and keeps it.
         return chosen | {f"out{k}": _FP16 if halved(p) and p in inputs else _FP32 for k, p in enumerate(outputs)}
 
     def _choose_cast(self, node: NodeProto) -> dict[str, int]:
-        """A cast takes what is there, and makes FP16 of what is exact in it."""
+        """Choose the types of a cast: its input as it is, its output in FP16 where that is exact."""
         source = node.input[0]
         there = _FP16 if (source, _FP16) in self.have else _FP32
         target = _FP32
@@ -157,7 +157,7 @@ class _Rewriter:
 
 
 def _heads(graph: GraphProto) -> set[str]:
-    """Tensors from the graph's outputs back to the layers that compute them; moving numbers about is no computing."""
+    """Find the tensors between the graph's outputs and the layers that compute them; reshaping is not computing."""
     maker = {name: node for node in graph.node for name in node.output}
     pending, found = [value.name for value in graph.output], set[str]()
     while pending:
@@ -170,8 +170,8 @@ def _heads(graph: GraphProto) -> set[str]:
     return found
 
 
-def _types(model: ModelProto) -> dict[str, int]:
-    """Tensor name to element type, of everything in the graph."""
+def element_types(model: ModelProto) -> dict[str, int]:
+    """Map every tensor name in the graph to its element type."""
     expected = "a network of standard operators, whose types can be inferred"
     try:
         graph: GraphProto = onnx.shape_inference.infer_shapes(model, check_type=True).graph
@@ -192,7 +192,7 @@ def _constant(node: NodeProto) -> np.ndarray[tuple[int, ...], np.dtype[np.float3
 
 
 def _narrowed(name: str, value: np.ndarray[tuple[int, ...], np.dtype[np.float32]], wanted: int) -> np.ndarray:  # type: ignore[type-arg]
-    """The value of a weight in the wanted type."""
+    """Convert the value of a weight to the wanted type."""
     if wanted == _FP32:
         return value
     worst = float(np.abs(value).max(initial=0.0))

@@ -1,4 +1,4 @@
-"""Does what was built answer as the FP32 network does? Both get the same feed: a drawn page, as the network sees it.
+"""Comparison of a plan with the FP32 network. Both get the same feed: a drawn page, prepared for the network.
 
 ONNX Runtime on the CPU is the reference. It runs FP16 graphs too, but computes their convolutions in FP32 and drops the
 rounding between some neighbours: against a strict rounding of every tensor its differences came out a fifth to a third
@@ -21,13 +21,13 @@ from ecg_trt.types import Array
 
 _GAIN_MM_PER_MV = 10.0
 _PAGE_PX_PER_MM = 10.0
-_MOST_RELATIVE = 0.02  # FP16 keeps 11 bits; some dozens of layers made of it less than 0.002
-_MOST_MEDIAN_MV = 0.002  # about a tenth of a pixel
+_MOST_RELATIVE = 0.02  # FP16 keeps 11 bits: some dozens of layers differ by less than 0.002.
+_MOST_MEDIAN_MV = 0.002  # This is about a tenth of a pixel.
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How far two arrays are apart.
+    """Absolute difference of two arrays.
 
     Attributes:
         name: of the output, or "signal".
@@ -46,7 +46,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A candidate beside the reference.
+    """Differences between a candidate and the reference.
 
     Attributes:
         outputs: one for each output.
@@ -58,12 +58,12 @@ class Comparison:
 
     @property
     def worst(self) -> Difference:
-        """The output with the greatest difference, measured by its scale."""
+        """Output with the greatest difference relative to its scale."""
         return max(self.outputs, key=lambda d: d.max / max(d.scale, 1e-30))
 
 
 def compare(reference: Backend, candidate: Backend, feed: Mapping[str, Array], spec: NetworkSpec) -> Comparison:
-    """Runs both on the same feed.
+    """Run both networks on the same feed and compare their outputs.
 
     Args:
         reference: the FP32 network.
@@ -95,7 +95,7 @@ def compare(reference: Backend, candidate: Backend, feed: Mapping[str, Array], s
 
 
 def draw_feed(spec: NetworkSpec, seed: int = 1) -> dict[str, Array]:
-    """Something like what the network will see.
+    """Draw an input like those that the network will be given.
 
     Args:
         spec: the network.
@@ -112,7 +112,7 @@ def draw_feed(spec: NetworkSpec, seed: int = 1) -> dict[str, Array]:
 
 
 def _noise(rng: np.random.Generator, entry: InputSpec) -> Array:
-    """Normal where an input holds fractions, uniform where it holds integers."""
+    """Draw noise: normal where an input holds fractions, uniform where it holds integers."""
     kind = np.dtype(entry.dtype)
     if np.issubdtype(kind, np.floating):
         return rng.standard_normal(entry.shape).astype(kind)
@@ -120,7 +120,7 @@ def _noise(rng: np.random.Generator, entry: InputSpec) -> Array:
 
 
 def _windows(spec: NetworkSpec, shape: tuple[int, ...], seed: int) -> Array:
-    """(n, H, W, 3) uint8; image k is centred on strip k of the page, and starts again at the first."""
+    """Crop (n, H, W, 3) uint8 windows, image k centred on strip k of the page, starting again after the last strip."""
     from ecg_trt.synth.page import draw_page
     from ecg_trt.synth.signals import simulate
     from ecg_trt.synth.spec import draw_spec
@@ -136,7 +136,7 @@ def _windows(spec: NetworkSpec, shape: tuple[int, ...], seed: int) -> Array:
     for k in range(n):
         strip = page.strips[k % len(page.strips)]
         x_mm, y_mm = sum(strip.x_mm) / 2, strip.zero_y_mm
-        if not spec.head(HeadKind.RIDGE):  # the whole page, in the middle
+        if not spec.head(HeadKind.RIDGE):  # The network takes the whole page: it lies in the middle.
             x_mm, y_mm = page.image.shape[1] / _PAGE_PX_PER_MM / 2, page.image.shape[0] / _PAGE_PX_PER_MM / 2
         left, top = round(width + x_mm * sx - width / 2), round(height + y_mm * sy - height / 2)
         out[k] = image[top : top + height, left : left + width]
@@ -144,7 +144,7 @@ def _windows(spec: NetworkSpec, shape: tuple[int, ...], seed: int) -> Array:
 
 
 def _signal_difference(expected: Mapping[str, Array], got: Mapping[str, Array], spec: NetworkSpec) -> Difference:
-    """In mV, over the columns where the reference sees the strip's trace."""
+    """Measure the difference in mV, over the columns where the reference finds the strip's trace."""
     ridge, presence = spec.head(HeadKind.RIDGE), spec.head(HeadKind.PRESENCE)
     seen = expected[presence] > 0 if presence else np.ones_like(expected[ridge][:, 0, 0], bool)
     if not seen.any():

@@ -7,7 +7,7 @@
     record = ecg_trt.digitize("photo.jpg")
     record.to_csv("photo.csv")
 
-Importing the package is light: names are loaded when they are first asked for.
+Importing the package is light: names are loaded when they are first used.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Loads a public name when it is first asked for (PEP 562)."""
+    """Load a public name when it is first requested (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"ecg_trt.{_HOMES.get(name, 'errors')}"), name)
@@ -107,5 +107,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The public names."""
+    """List the public names."""
     return sorted(__all__)

@@ -1,4 +1,4 @@
-"""Many photos: some are decoded while the ones before are digitized, one in each slot of the runtime."""
+"""Batches of photos: some are decoded while the ones before are digitized, one in each worker slot."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _Item: TypeAlias = "tuple[Source, ReadOptions]"
 _Work = TypeVar("_Work")
 _Result = TypeVar("_Result")
 
-_AHEAD, _MOST_AHEAD = 1, 8  # decoded photos that may wait, on a CPU and for a GPU; one of 50 megapixels takes 150 MB
+_AHEAD, _MOST_AHEAD = 1, 8  # Most decoded photos that wait: on a CPU, for a GPU. One of 50 MP takes 150 MB.
 
 
 @dataclass(frozen=True, slots=True)
 class _Decoded:
-    """A photo, decoded or at least loaded, or why there is none, how long that took, and how it is to be read."""
+    """Photo that is decoded or at least loaded (or the error), the time that took, and the options of its reading."""
 
     photo: Photo | EncodedPhoto | EcgTrtError
     decode_ms: float
@@ -51,7 +51,7 @@ def digitize_many(
 ) -> Generator[EcgRecord | EcgTrtError, None, None]:  # fmt: skip
     """Digitize photos in order; one bad photo harms no other.
 
-    On a GPU two photos are in flight: the CPU's work on one hides behind the GPU's work on the other.
+    On a GPU two photos are in flight: the CPU's work on one overlaps the GPU's work on the other.
 
     Args:
         photos: paths, encoded bytes or (H, W, 3) uint8 RGB arrays; taken one by one, so a generator will do. Of a file
@@ -116,8 +116,8 @@ class DigitizerPool(Closeable):
         with ExitStack() as stack:
             first = digitizer or stack.enter_context(Digitizer(runtime_options))
             self.options = options or ReadOptions()
-            self._slots = _SlotQueue(first.with_twins())
-            self._room = BoundedSemaphore(waiting + len(self._slots))
+            self._slots = _SlotQueue(first.with_replicas())
+            self._pending = BoundedSemaphore(waiting + len(self._slots))
             self._threads = ThreadPoolExecutor(len(self._slots), thread_name_prefix="ecg-trt-pool")
             stack.callback(self._threads.shutdown, wait=True, cancel_futures=True)
             self._stack = stack.pop_all()
@@ -128,7 +128,7 @@ class DigitizerPool(Closeable):
         return len(self._slots)
 
     def submit(self, photo: Source, options: ReadOptions | None = None) -> Future[EcgRecord]:
-        """Digitize a photo in one of the slots, as soon as one is free.
+        """Digitize a photo in one of the worker slots, as soon as one is free.
 
         Args:
             photo: a path, encoded bytes or an (H, W, 3) uint8 RGB array.
@@ -140,22 +140,22 @@ class DigitizerPool(Closeable):
         Raises:
             RuntimeError: the pool is closed.
         """
-        self._room.acquire()
+        self._pending.acquire()
         try:
             future = self._threads.submit(self._slots.lend, lambda slot: slot(photo, options or self.options))
         except RuntimeError:
-            self._room.release()
+            self._pending.release()
             raise
-        future.add_done_callback(lambda _: self._room.release())
+        future.add_done_callback(lambda _: self._pending.release())
         return future
 
     def close(self) -> None:
-        """Cancel what waits, finish what is in flight, close the networks; more than once is fine."""
+        """Cancel waiting photos, finish those in flight, and close the networks; more than once is fine."""
         self._stack.close()
 
 
 class _SlotQueue:
-    """Digitizers that are lent out one at a time each."""
+    """Queue of digitizers, each lent to one caller at a time."""
 
     def __init__(self, slots: Sequence[Digitizer]) -> None:
         self._count = len(slots)
@@ -167,7 +167,7 @@ class _SlotQueue:
         return self._count
 
     def lend(self, work: Callable[[Digitizer], _Result]) -> _Result:
-        """Wait for a free slot and do the work with it."""
+        """Wait for a free worker slot and do the work with it."""
         slot = self._free.get()
         try:
             return work(slot)
@@ -182,24 +182,25 @@ def _many(
     digitizer: Digitizer | None,
     read: Callable[[Digitizer, _Decoded], _Result],
 ) -> Generator[_Result | EcgTrtError, None, None]:
-    """Decode ahead and let each slot `read`; results keep the photos' order."""
+    """Decode ahead and let each worker slot `read`; results keep the photos' order."""
     from ecg_trt.digitizer import Digitizer
 
     with ExitStack() as stack:
         first = digitizer or stack.enter_context(Digitizer(runtime_options))
         items, slots = _slots(_with_options(photos, options or first.options), first)
         ahead = _AHEAD if len(slots) == 1 else min(max(len(slots), available_cores() - len(slots)), _MOST_AHEAD)
-        stage = first.runtime.ops.stage if len(slots) > 1 else None  # for one photo it would not be worth the memory
-        decode = partial(_decode, decoder=first.runtime.decoder, stage=stage)
+        # A single photo does not justify pinned memory.
+        copy_to_pinned = first.runtime.ops.copy_to_pinned if len(slots) > 1 else None
+        decode = partial(_decode, decoder=first.runtime.decoder, copy_to_pinned=copy_to_pinned)
         decoded = stack.enter_context(closing(_ordered(items, decode, ahead, ahead, "ecg-trt-decode")))
-        if len(slots) == 1:  # in this thread: some drivers serve no other
+        if len(slots) == 1:  # This thread does the work: some drivers serve no other.
             yield from _until_a_fault(_guarded(read, first, photo) for photo in decoded)
         else:
             yield from _until_a_fault(stack.enter_context(closing(_in_slots(slots, decoded, read))))
 
 
 def _with_options(photos: Iterable[Source], options: ReadOptions | Iterable[ReadOptions]) -> Iterator[_Item]:
-    """Pages of each photo, in order, with how they are read."""
+    """List the pages of each photo, in order, with their options."""
     is_one = isinstance(options, ReadOptions)
     each: Iterable[ReadOptions] = repeat(options) if isinstance(options, ReadOptions) else options
     for photo, own in zip(photos, each, strict=not is_one):
@@ -208,15 +209,15 @@ def _with_options(photos: Iterable[Source], options: ReadOptions | Iterable[Read
 
 
 def _slots(items: Iterator[_Item], first: Digitizer) -> tuple[Iterator[_Item], Sequence[Digitizer]]:
-    """All photos, and digitizers for those in flight: a twin takes memory and time, too much for a single photo."""
+    """Choose the digitizers for a batch: a replica takes memory and time, too much for a single photo."""
     if first.slots == 1:
         return items, (first,)
     seen = list(islice(items, 2))
-    return chain(seen, items), first.with_twins() if len(seen) > 1 else (first,)
+    return chain(seen, items), first.with_replicas() if len(seen) > 1 else (first,)
 
 
 def _until_a_fault(results: Iterable[_Result | EcgTrtError]) -> Iterator[_Result | EcgTrtError]:
-    """Ends a batch at the photo at which the GPU failed: CUDA refuses all work of a process from then on."""
+    """End a batch at the photo at which the GPU failed: CUDA rejects all later work of the process."""
     for result in results:
         yield result
         if isinstance(result, DeviceFaultError):
@@ -231,7 +232,7 @@ def _until_a_fault(results: Iterable[_Result | EcgTrtError]) -> Iterator[_Result
 def _in_slots(
     slots: Sequence[Digitizer], decoded: Iterable[_Decoded], read: Callable[[Digitizer, _Decoded], _Result]
 ) -> Generator[_Result | EcgTrtError, None, None]:
-    """As many photos in flight as there are slots, and as many waiting: no slot idles while the consumer is busy."""
+    """Keep a photo in flight for every worker slot, and as many waiting, so that none idles meanwhile."""
     queue = _SlotQueue(slots)
 
     def work(photo: _Decoded) -> _Result | EcgTrtError:
@@ -243,7 +244,7 @@ def _in_slots(
 def _ordered(
     items: Iterable[_Work], work: Callable[[_Work], _Result], threads: int, ahead: int, name: str
 ) -> Generator[_Result, None, None]:
-    """Works on items in threads, `ahead` of what is asked for, and yields the results in the items' order."""
+    """Work on items in threads, `ahead` of the consumer, and yield the results in the items' order."""
     waiting: deque[Future[_Result]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
     try:
@@ -253,12 +254,12 @@ def _ordered(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-    finally:  # also when the consumer stops early
+    finally:  # The consumer may stop early.
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _decode(item: _Item, decoder: PhotoDecoder | None, stage: Callable[[Array], Array] | None) -> _Decoded:
-    """In a thread of its own, as Pillow lets go of the interpreter's lock; what the slots decode is only loaded."""
+def _decode(item: _Item, decoder: PhotoDecoder | None, copy_to_pinned: Callable[[Array], Array] | None) -> _Decoded:
+    """Decode a photo in a thread, as Pillow releases the GIL; only load it if a worker slot decodes it."""
     source, options = item
 
     def read() -> Photo | EncodedPhoto:
@@ -266,7 +267,7 @@ def _decode(item: _Item, decoder: PhotoDecoder | None, stage: Callable[[Array], 
         if decoder is not None and encoded is not None and decoder.takes(encoded.data):
             return encoded
         photo = read_photo(encoded or source, max_pixels=options.max_pixels, min_pixels=options.min_pixels)
-        return photo if stage is None else replace(photo, image=stage(photo.image))
+        return photo if copy_to_pinned is None else replace(photo, image=copy_to_pinned(photo.image))
 
     start = time.perf_counter()
     photo: Photo | EncodedPhoto | EcgTrtError
@@ -287,7 +288,7 @@ def _guarded(
     try:
         return read(digitizer, decoded)
     except (InputError, PageError) as error:
-        return error.with_traceback(None)  # it would keep the photo alive, and a batch may collect thousands of these
+        return error.with_traceback(None)  # It would keep the photo alive, thousands of times.
     except EcgTrtError as error:
         return error
     except Exception as error:
@@ -306,18 +307,18 @@ def _reading(digitizer: Digitizer, decoded: _Decoded) -> Reading:
 
 
 def _with_decode_time(record: EcgRecord, decode_ms: float) -> EcgRecord:
-    """The digitizer does not know how long its photo took until it got it."""
+    """Add the decoding time, which the digitizer cannot know, to a record's timings."""
     timings = {**record.timings_ms, "decode": decode_ms + record.timings_ms.get("decode", 0.0)}
     timings["total"] = sum(ms for step, ms in timings.items() if step != "total")
     return replace(record, timings_ms=timings)
 
 
 def _unforeseen(error: Exception) -> EcgTrtError:
-    """Wraps an error of which the package knows nothing, so that a batch goes on."""
+    """Wrap an unexpected error, so that a batch goes on."""
     wrapped = EcgTrtError(
         "Internal error",
         got=f"{type(error).__name__}: {error}",
-        expected="a record, or an error that says what is wrong with the photo",
+        expected="a record, or an error that explains the photo's fault",
         hint="Please report it with the photo and the traceback (-v).",
     )
     wrapped.__cause__ = error

@@ -1,4 +1,4 @@
-"""What is open until it is closed."""
+"""Objects that hold resources until they are closed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _Self = TypeVar("_Self", bound="Closeable")
 
 
 class Closeable:
-    """A context manager whose end is `close`."""
+    """Context manager that calls `close` at its end."""
 
     def close(self) -> None:
-        """Gives back what is held; more than once is fine."""
+        """Free the held resources; more than once is fine."""
 
     def __enter__(self: _Self) -> _Self:
         return self

@@ -21,7 +21,7 @@ MIN_FS, MAX_FS = 50.0, 2000.0
 
 @dataclass(frozen=True, slots=True)
 class RuntimeOptions:
-    """What runs the networks, chosen once for many photos.
+    """Options of the runtime, chosen once for many photos.
 
     Attributes:
         backend: "trt" or "rtx" (TensorRT, on a GPU), "ort" (ONNX Runtime, on the CPU), or "auto" for the best of these
@@ -49,7 +49,7 @@ class RuntimeOptions:
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """How one photo is read; "auto" is read from the page.
+    """Options of the reading of one photo; "auto" means that the page is read for it.
 
     Attributes:
         layout: "auto", a name in `layout.LAYOUTS`, or "strips" for a page of other leads, read row by row.
@@ -98,7 +98,7 @@ class ReadOptions:
 
 
 def member_of(kind: type[_Kind], name: str, what: str) -> _Kind:
-    """The member of an enum of backends or drivers that a name stands for.
+    """Find the member of an enum of backends or drivers by its name.
 
     Args:
         kind: an enum whose values are strings.
@@ -125,12 +125,12 @@ def _check_choice(name: str, value: object, choices: Sequence[object]) -> None:
             f"Unknown {name}",
             got=repr(value),
             expected="one of " + ", ".join(map(str, choices)),
-            hint=f"Leave {name} out if in doubt.",
+            hint=f"Leave {name} out to get the default.",
         )
 
 
 def _number(value: object) -> float:
-    """The number that a value stands for, NaN if none."""
+    """Convert a value to a number, NaN if it stands for none."""
     try:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):

@@ -50,14 +50,14 @@ _LEAST_CONFIDENCE = 0.25
 
 
 def reading_weights() -> dict[str, str]:
-    """SHA-256 of the networks that a reading needs, by their names, as far as the manifest has them."""
+    """Map the networks that a reading needs to their SHA-256, as far as the manifest has them."""
     known = list_weights()
     return {name: known[name] for name in READING_NETWORKS if name in known}
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A record and everything it was read from.
+    """Record, with the results of every stage that led to it.
 
     `grid`, `strips`, `page` and `trace` share the page's final frame, `heatmaps` are in that of the candidate before.
     `limb_residual` is that of the leads before they were blended, `features` (leads, F) are those of the quality.
@@ -75,9 +75,9 @@ class Reading:
 
 
 class Digitizer(Closeable):
-    """Turns photos of paper ECGs into records; holds the networks open until closed.
+    """Digitizer of photos of paper ECGs; it holds the networks open until closed.
 
-    One photo at a time: a second one in flight needs a twin.
+    One photo at a time: a second one in flight needs a replica.
 
     Args:
         runtime_options: what runs the networks.
@@ -102,7 +102,7 @@ class Digitizer(Closeable):
         self.runtime_options, self.options = runtime_options or RuntimeOptions(), options or ReadOptions()
         self._calibration = calibration or load_calibration()
         self._is_owner = runtime is None
-        self._twins: list[Digitizer] = []
+        self._replicas: list[Digitizer] = []
         chosen = self.runtime_options
         self.runtime = runtime or open_runtime(chosen.backend, networks=READING_NETWORKS, threads=chosen.threads)
         self._weights = {name: digest[:12] for name, digest in reading_weights().items()}
@@ -116,30 +116,32 @@ class Digitizer(Closeable):
 
     @property
     def slots(self) -> int:
-        """How many photos are worth having in flight, each in a digitizer of its own."""
+        """Number of photos worth having in flight, each in a digitizer of its own."""
         return self.runtime.slots
 
-    def with_twins(self) -> tuple[Digitizer, ...]:
-        """Itself and its twins: `slots` digitizers that share what can be shared, each for a thread of its own.
+    def with_replicas(self) -> tuple[Digitizer, ...]:
+        """Open `slots` digitizers, this one among them, that share what can be shared; each serves one thread.
 
-        Twins are opened at the first call and closed with this one. Where the GPU has no room for one, the log says
-        so, and there are fewer.
+        Replicas are opened at the first call and closed with this one. Where the GPU has too little memory, there
+        are fewer, and the log holds the reason.
         """
-        while len(self._twins) < self.slots - 1:
+        while len(self._replicas) < self.slots - 1:
             try:
-                runtime = self.runtime.twin()
+                runtime = self.runtime.replica()
             except DeviceError as error:
-                _log.info("only %d of %d photos in flight: %s", 1 + len(self._twins), self.slots, error)
+                _log.info("only %d of %d photos in flight: %s", 1 + len(self._replicas), self.slots, error)
                 break
-            twin = Digitizer(self.runtime_options, options=self.options, runtime=runtime, calibration=self._calibration)
-            twin._is_owner = True
-            self._twins.append(twin)
-        return (self, *self._twins)
+            replica = Digitizer(
+                self.runtime_options, options=self.options, runtime=runtime, calibration=self._calibration
+            )
+            replica._is_owner = True
+            self._replicas.append(replica)
+        return (self, *self._replicas)
 
     def close(self) -> None:
-        """Frees the twins, and the networks if they were opened here; more than once is fine."""
-        while self._twins:
-            self._twins.pop().close()
+        """Free the replicas, and the networks if they were opened here; more than once is fine."""
+        while self._replicas:
+            self._replicas.pop().close()
         if self._is_owner:
             self.runtime.close()
 

@@ -1,4 +1,4 @@
-"""Everything the package raises on purpose.
+"""Errors that the package raises on purpose.
 
 ::
 
@@ -12,8 +12,8 @@
     ├── PageError                 an image, but no page to be read
     │   ├── NoEcgFoundError       nothing that looks like ECG paper
     │   ├── ResolutionError       too few pixels a millimetre
-    │   ├── IncompletePageError   the page is cut, or no strip could be traced
-    │   └── LowQualityError       read, but less well than was asked for
+    │   ├── IncompletePageError   the page is cropped, or no strip could be traced
+    │   └── LowQualityError       read, but with less quality than requested
     ├── OutputError               a result that cannot be written
     └── BackendError              inference
         ├── BackendUnavailableError   not installed, or no device
@@ -28,7 +28,7 @@
             ├── DeviceMemoryError     too little memory on the GPU, or too little to pin
             └── DeviceFaultError      an error in mid-run
 
-Every message says what happened, what was got, what was expected and how to hint it.
+Every message states what happened, what was found, what was expected, and a hint.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class EcgTrtError(Exception):
 
 
 class InputError(EcgTrtError):
-    """What the user handed over cannot be used."""
+    """The user's input cannot be used."""
 
 
 class PhotoNotFoundError(InputError):
@@ -86,11 +86,11 @@ class ResolutionError(PageError):
 
 
 class IncompletePageError(PageError):
-    """The page is cut, or none of its strips could be traced."""
+    """The page is cropped, or none of its strips could be traced."""
 
 
 class LowQualityError(PageError):
-    """The page was read, but less well than was asked for."""
+    """The page was read, but with less quality than requested."""
 
 
 class OutputError(EcgTrtError):
@@ -102,7 +102,7 @@ class BackendError(EcgTrtError):
 
 
 class BackendUnavailableError(BackendError):
-    """The backend asked for is not installed or has no device."""
+    """The requested backend is not installed or has no device."""
 
 
 class WeightsError(BackendError):

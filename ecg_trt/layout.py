@@ -89,7 +89,7 @@ class Layout:
         return tuple(k for k, row in enumerate(self.rows) if len(row) == 1 < self.columns)
 
     def is_repeated(self, lead: str) -> bool:
-        """Whether a lead is printed more than once."""
+        """Tell if a lead is printed more than once."""
         return sum(row.count(lead) for row in self.rows) > 1
 
     @property
@@ -151,27 +151,27 @@ def column_edges(start: float, end: float, widths: Sequence[float]) -> Array:
 
 
 def marked_as(word: str) -> str:
-    """Word of `MARKED_WORDS` under which a printed word is marked."""
+    """Find the word of `MARKED_WORDS` that stands for a printed word."""
     return SETTING if word in SETTING_WORDS else word
 
 
 def twelve_first(shown: Iterable[str]) -> tuple[str, ...]:
-    """The twelve leads, then those of the shown that are none of them."""
+    """List the twelve leads, then the other leads that are shown."""
     return (*LEADS, *(lead for lead in shown if lead not in LEADS))
 
 
 def upright(printed: str) -> tuple[str, float]:
-    """The lead behind a printed name, and the factor from its print to the lead: -1 for -aVR, else 1."""
+    """Find the lead of a printed name, and the factor from its print to the lead: -1 for -aVR, else 1."""
     return ("aVR", -1.0) if printed == INVERTED_AVR else (printed, 1.0)
 
 
 def standard_row_lengths_mm() -> tuple[float, ...]:
-    """Lengths of rows that the known layouts print, in ascending order, mm."""
+    """List the lengths of rows that the known layouts print, in ascending order, mm."""
     return tuple(sorted(_row_lengths_mm(row for layout in LAYOUTS.values() for row in layout.column_seconds)))
 
 
 def _row_lengths_mm(rows: Iterable[tuple[float, ...]]) -> frozenset[float]:
-    """Lengths on paper of rows, given the seconds of their columns."""
+    """Compute the lengths on paper of rows, given the seconds of their columns."""
     seconds = {math.fsum(row) for row in set(rows)}
     return frozenset(s * share * v for s in seconds for share in _SHOWN_SHARES for v in PAPER_SPEEDS_MM_PER_S)
 
@@ -191,12 +191,12 @@ def standard_row_length(length_mm: float, slack: float = ROW_LENGTH_TOLERANCE) -
 
 
 def longest_record_seconds() -> float:
-    """Seconds of the known layout that lasts longest."""
+    """Find the seconds of the known layout that lasts longest."""
     return max(layout.seconds for layout in LAYOUTS.values())
 
 
 def unnamed(row: int) -> str:
-    """Name of a strip that carries none on the page, rows counted from 0 at the top."""
+    """Name a strip that carries no name on the page, rows counted from 0 at the top."""
     return f"{_UNNAMED}{row + 1}"
 
 
@@ -210,7 +210,7 @@ def _by_column(leads: tuple[str, ...], n_rows: int) -> tuple[tuple[str, ...], ..
 
 
 def _cabrera_layouts() -> Iterator[Layout]:
-    """The limb leads in the order of their angles; the weights are those with which training was begun."""
+    """Yield layouts with the limb leads in the order of their angles, with the weights of the first training."""
     leads = ("aVL", "I", "aVR", "II", "aVF", "III", *LEADS[6:])
     three, six = _by_column(leads, 3), _by_column(leads, 6)
     for name, rows, weight in (

@@ -1,4 +1,4 @@
-"""Memory that has been freed, and the system.
+"""Return of freed memory to the system.
 
 glibc's `free` keeps blocks of up to 32 MB for later: once one of a size has been freed, its like no longer go back to
 the system. Photos, pages and networks' buffers come in ever other sizes, and what is kept of them falls to pieces.
@@ -25,5 +25,5 @@ def _malloc_trim() -> Callable[[int], object] | None:
         return None
     try:
         return ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError):  # another C library, such as musl
+    except (AttributeError, OSError):  # This is another C library, such as musl.
         return None

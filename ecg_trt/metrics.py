@@ -1,4 +1,4 @@
-"""The score of the PhysioNet 2025 digitization challenge, and summaries of it."""
+"""Score of the PhysioNet 2025 digitization challenge, and summaries of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_LAG_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How close one answer comes to its truth.
+    """Score of one prediction against its truth.
 
     Attributes:
         snr_db: 10 log10(signal_power / noise_power), dB.
@@ -68,7 +68,7 @@ class Summary:
 
 
 def score_record(truth: Array, fs_truth: float, answer: Array, fs_answer: float) -> Score:
-    """Scores one record by the challenge's rules.
+    """Score one record by the challenge's rules.
 
     For each lead, over its printed span: both are centred; the lag of greatest cross-correlation within 0.2 s
     is taken (the smallest of equals); the answer is shifted by it, and the constant that minimises the
@@ -113,7 +113,7 @@ def score_record(truth: Array, fs_truth: float, answer: Array, fs_answer: float)
 
 
 def in_order(signal: Array, names: Sequence[str], wanted: Sequence[str]) -> Array:
-    """(wanted, n) rows of a (names, n) signal by their leads' names, NaN for those that it lacks."""
+    """Order the rows of a (names, n) signal by wanted lead names, as (wanted, n), NaN for those that it lacks."""
     out = np.full((len(wanted), np.shape(signal)[1]), np.nan)
     for row, name in zip(out, wanted, strict=True):
         if name in names:
@@ -122,7 +122,7 @@ def in_order(signal: Array, names: Sequence[str], wanted: Sequence[str]) -> Arra
 
 
 def summarise(scores: Sequence[Score | None]) -> Summary:
-    """Mean, median and 10th percentile over images; None is an unanswered image and counts as 0 dB.
+    """Compute mean, median and 10th percentile over images; None is an unanswered image and counts as 0 dB.
 
     Raises:
         OptionError: no scores.
@@ -155,7 +155,7 @@ def _check(y: Array, fs_truth: float, p: Array, fs_answer: float) -> None:
 
 
 def _straight_lines(y: Array, fs: float) -> Array:
-    """(leads, n') at `LABEL_FS`; NaN between samples of which one is NaN, and after the last one."""
+    """Interpolate linearly to (leads, n') at `LABEL_FS`; NaN beside samples that are NaN, and after the last one."""
     n = y.shape[1]
     at = np.arange(int(np.ceil(n * LABEL_FS / fs))) * (fs / LABEL_FS)
     at = np.where(np.abs(at - np.rint(at)) < 1e-9, np.rint(at), at)
@@ -168,7 +168,7 @@ def _straight_lines(y: Array, fs: float) -> Array:
 
 
 def _on_clock(p: Array, fs_answer: float, fs: float, n: int) -> Array:
-    """(leads, n) answer at the truth's rate, NaN beyond its end."""
+    """Resample a prediction to (leads, n) at the truth's rate, NaN beyond its end."""
     if fs_answer != fs:
         times = np.arange(p.shape[1]) / fs_answer
         return np.stack([resample(lead, times, fs, n) for lead in p])
@@ -177,13 +177,13 @@ def _on_clock(p: Array, fs_answer: float, fs: float, n: int) -> Array:
 
 
 def _align(y: Array, p: Array, max_lag: int) -> tuple[Array, int]:
-    """The answer shifted and levelled, NaN where nothing is, and the lag in samples."""
+    """Shift and level a prediction to fit the truth; return it, NaN where nothing is, and the lag in samples."""
     if not np.isfinite(p).any():
         return p, 0
     max_lag = min(max_lag, len(y) - 1)
     centred_y = np.nan_to_num(y - np.nanmean(y))
     centred_p = np.nan_to_num(p - np.nanmean(p))
-    # Correlation at lag d is sum_t y[t] p[t - d]; np.correlate counts the other way.
+    # Correlation at lag d is sum_t y[t] p[t - d]; np.correlate counts lags in the other direction.
     correlation = np.correlate(np.pad(centred_p, max_lag), centred_y, "valid")[::-1]
     lags = np.arange(-max_lag, max_lag + 1)
     best = lags[correlation == correlation.max()]

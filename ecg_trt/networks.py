@@ -1,4 +1,4 @@
-"""The registry of networks: what each is fed, what it answers, and where its picture lies.
+"""Registry of networks: inputs, outputs and the workspace buffers of their pictures.
 
 Plans, their verification, runtime buffers, the averaging of several answers, and the export from PyTorch follow from a
 `NetworkSpec`. To add a network, add its spec here and its ONNX file to the manifest of `ecg_trt.weights`: ``ecg-trt
@@ -52,7 +52,7 @@ class InputSpec:
 
     @property
     def onnx(self) -> TensorSpec:
-        """The input as the ONNX file declares it."""
+        """Input as the ONNX file declares it."""
         sides = tuple(self.free.get(axis, length) for axis, length in enumerate(self.shape))
         return TensorSpec(self.name, self.dtype, sides)
 
@@ -100,22 +100,22 @@ class NetworkSpec:
         return f"{self.name}.md"
 
     def buffer_of(self, name: str) -> str:
-        """Workspace buffer in which an input lies: the one that the pixel work fills, else one of the network's own."""
+        """Name the workspace buffer of an input: the one that the pixel work fills, else one of the network's own."""
         shared = next((entry.buffer for entry in self.inputs if entry.name == name), "")
         return shared or own_buffer(self.name, name)
 
     def head(self, kind: HeadKind) -> str:
-        """Name of the first output of a kind, "" where there is none."""
+        """Name the first output of a kind, "" where there is none."""
         return next((name for name, meaning in self.heads.items() if meaning is kind), "")
 
 
 def own_buffer(network: str, tensor: str) -> str:
-    """Name of the workspace buffer that belongs to one tensor of one network alone."""
+    """Name the workspace buffer that belongs to one tensor of one network alone."""
     return f"{network} {tensor}"
 
 
 def _picture(n: int, height: int, width: int, buffer: str, free: Mapping[int, str] | None = None) -> InputSpec:
-    """RGB pictures; any number of them in ONNX."""
+    """Specify an input of RGB pictures, any number of them in ONNX."""
     return InputSpec("image", (n, height, width, 3), free or {0: "n"}, buffer=buffer)
 
 
@@ -124,12 +124,12 @@ _HEATMAP, _VALUE = HeadKind.HEATMAP, HeadKind.VALUE
 NETWORKS: dict[str, NetworkSpec] = {
     spec.name: spec
     for spec in (
-        # The whole photo, letterboxed; a page that fills it stands at about 1.7 px/mm.
+        # The picture is the whole photo, letterboxed; a page that fills it has about 1.7 px/mm.
         NetworkSpec(
             "stage0", (_picture(1, 512, 512, VIEW),),
             {"page": _HEATMAP, "axes": _VALUE, "log_scale": _VALUE}, (1.7, 1.7),
         ),
-        # Room for an A4 page at full scale, upright or lying.
+        # An A4 page at full scale fits, in portrait or landscape.
         NetworkSpec(
             "stage1", (_picture(1, 1280, 1280, VIEW, {0: "n", 1: "h", 2: "w"}),),
             {"node": _HEATMAP, "offset": _VALUE, "zero": _HEATMAP, "start": _HEATMAP, "end": _HEATMAP,
@@ -141,7 +141,7 @@ NETWORKS: dict[str, NetworkSpec] = {
             "stage2", (_picture(8, 320, 1344, TILES),),
             {"ridge": HeadKind.RIDGE, "presence": HeadKind.PRESENCE}, (10.0, 4.5),
         ),
-        # A crop of 8 by 32 mm around calibration text.
+        # The picture is a crop of 8 by 32 mm around calibration text.
         NetworkSpec("caption", (_picture(1, 64, 256, PAGE),), {"setting": _HEATMAP}, (8.0, 8.0)),
     )
 }  # fmt: skip
@@ -161,6 +161,6 @@ def network_spec(name: str) -> NetworkSpec:
 
 
 def head_kind(head: str) -> HeadKind:
-    """Meaning of an output by its name; a heatmap where no network has such an output."""
+    """Find the kind of an output by its name; a heatmap where no network has such an output."""
     known = (spec.heads[head] for spec in NETWORKS.values() if head in spec.heads)
     return next(known, HeadKind.HEATMAP)

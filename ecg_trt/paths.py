@@ -1,4 +1,4 @@
-"""Where files lie that the package makes for itself."""
+"""Paths of the files that the package makes for itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a page says: leads in millivolts, and how far each can be relied on."""
+"""Record of a page: leads in millivolts, and the quality of each."""
 
 from __future__ import annotations
 
@@ -63,19 +63,19 @@ class EcgRecord:
         return float(printed.mean()) if printed.size else float("nan")
 
     def to_csv(self, path: str | Path) -> Path:
-        """Writes time_s and one column a lead, mV, blank where NaN. Returns the path."""
+        """Write time_s and one column a lead, mV, blank where NaN. Return the path."""
         from ecg_trt.io.writers.csv import write_csv
 
         return write_csv(self, Path(path))
 
     def to_json(self, path: str | Path) -> Path:
-        """Writes everything but the samples. Returns the path."""
+        """Write everything except the samples. Return the path."""
         from ecg_trt.io.writers.json import write_json
 
         return write_json(self, Path(path))
 
     def to_wfdb(self, path: str | Path) -> Path:
-        """Writes a 16-bit WFDB record (header and .dat) in mV. Returns the header's path."""
+        """Write a 16-bit WFDB record (header and .dat) in mV. Return the header's path."""
         from ecg_trt.io.writers.wfdb import write_wfdb
 
         return write_wfdb(self, Path(path))
@@ -100,7 +100,7 @@ class EcgRecord:
         return write_record(self, path, format, **options)
 
     def plot(self) -> Figure:
-        """Draws the leads with matplotlib (extra ``plot``)."""
+        """Draw the leads with matplotlib (extra ``plot``)."""
         from ecg_trt.io.writers.plot import plot_record
 
         return plot_record(self)

@@ -1,4 +1,4 @@
-"""How long steps take."""
+"""Timing of steps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class StepTimer:
 
     @contextmanager
     def __call__(self, step: str) -> Iterator[None]:
-        """Adds the time spent in the block to the step's."""
+        """Add the time spent in the block to the step's."""
         start = time.perf_counter()
         try:
             yield

@@ -1,7 +1,7 @@
-"""What flows from the photo to the record.
+"""Types of the data between the photo and the record.
 
 Frames: *photo px* are pixels of the upright photo; *page mm* are millimetres on the paper as its own grid counts
-them (5 mm a large box), x to the right, y down, with the origin at the first grid intersection of the `GridWarp`;
+them (5 mm a large box), x to the right, y down, with the origin at the first grid node of the `GridWarp`;
 *page px* are pixels of the `RectifiedPage`. Points are (x, y), shapes are (H, W), pixel centres lie at integers.
 """
 
@@ -26,7 +26,7 @@ class Photo:
         image: (H, W, 3) uint8 RGB, upright per EXIF.
         source: path or description, for messages; with the page's number where a file has several.
         page: its number within the file, from 1.
-        metadata: what the file says beside the picture, by the reader's own keys.
+        metadata: of the file, beside the picture, by the reader's own keys.
     """
 
     image: Array
@@ -37,7 +37,7 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class PageAlignment:
-    """Location of the page in the photo, to first order.
+    """Position of the page in the photo, to first order.
 
     Attributes:
         page_from_photo: (3, 3) float64 homography, photo px to mm on the flattened page (origin at the top left of
@@ -69,7 +69,7 @@ class GridWarp:
         node_xy: (rows, cols, 2) float32, photo px, NaN = missing. Node (r, c) is at (c, r) * mm_per_cell page mm.
         mm_per_cell: spacing of the grid, mm.
         residual_px: RMS distance of the measured nodes from the fitted surface, photo px.
-        measured: (rows, cols) bool, nodes that were seen and not filled in.
+        measured: (rows, cols) bool, nodes that were measured and not filled in.
     """
 
     node_xy: Array
@@ -79,7 +79,7 @@ class GridWarp:
 
     @property
     def is_seen(self) -> bool:
-        """True if any node was measured; else the grid is no more than the homography that was assumed."""
+        """True if any node was measured; otherwise the grid is the assumed homography."""
         return bool(self.measured.any())
 
 
@@ -128,7 +128,7 @@ class Strip:
     segments: tuple[Segment, ...] = ()
 
     def moved(self, dx_mm: float, dy_mm: float = 0.0) -> Strip:
-        """The strip with its segments, so many mm further right and down."""
+        """Shift a strip with its segments, mm to the right and down."""
         segments = tuple(replace(s, x_mm=(s.x_mm[0] + dx_mm, s.x_mm[1] + dx_mm)) for s in self.segments)
         x_mm = self.x_mm[0] + dx_mm, self.x_mm[1] + dx_mm
         return replace(self, zero_y_mm=self.zero_y_mm + dy_mm, x_mm=x_mm, segments=segments)
@@ -176,7 +176,7 @@ class RectifiedPage:
 
 @dataclass(frozen=True, slots=True)
 class TraceMap:
-    """Rows of the pen on the flat page.
+    """Trace of the pen on the flat page.
 
     Attributes:
         ridge_row: (strips, W) float32, row of the trace in page px, sub-pixel, NaN where there is none.

@@ -126,10 +126,10 @@ class FakeDigitizer:
     def __init__(self, runtime_options: RuntimeOptions | None = None, *, options: ReadOptions | None = None) -> None:
         self.runtime_options, self.options = runtime_options, options or ReadOptions()
         self.runtime = types.SimpleNamespace(
-            name="fake", note="", decoder=None, ops=types.SimpleNamespace(stage=lambda image: image)
+            name="fake", note="", decoder=None, ops=types.SimpleNamespace(copy_to_pinned=lambda image: image)
         )
 
-    def with_twins(self) -> tuple[FakeDigitizer, ...]:
+    def with_replicas(self) -> tuple[FakeDigitizer, ...]:
         return (self, *(type(self)(self.runtime_options, options=self.options) for _ in range(self.slots - 1)))
 
     def __call__(self, source: Photo, options: ReadOptions | None = None) -> EcgRecord:

@@ -184,15 +184,15 @@ def test_what_the_gpu_does_not_decode_is_decoded_ahead(fake_digitizer, photo_pat
     fake_digitizer.opened = 0  # the subclass kept its own count
 
 
-def test_a_twin_is_opened_for_a_second_photo_alone(fake_digitizer, tools, monkeypatch):
+def test_a_replica_is_opened_for_a_second_photo_alone(fake_digitizer, tools, monkeypatch):
     calls = []
 
     class Counting(fake_digitizer):
         slots = 2
 
-        def with_twins(self):
+        def with_replicas(self):
             calls.append(1)
-            return super().with_twins()
+            return super().with_replicas()
 
     with Counting() as digitizer:
         for count, opened in ((0, 0), (1, 0), (2, 1)):
@@ -206,7 +206,7 @@ def test_a_twin_is_opened_for_a_second_photo_alone(fake_digitizer, tools, monkey
 def test_photos_for_several_slots_are_staged_while_they_are_decoded(fake_digitizer, photo_path, tools, slots):
     threads = []
 
-    def stage(image):
+    def copy_to_pinned(image):
         threads.append(threading.current_thread().name)
         return np.full_like(image, 200)  # a photo without an ECG
 
@@ -215,7 +215,7 @@ def test_photos_for_several_slots_are_staged_while_they_are_decoded(fake_digitiz
 
     Staging.slots = slots
     with Staging() as digitizer:
-        digitizer.runtime.ops.stage = stage
+        digitizer.runtime.ops.copy_to_pinned = copy_to_pinned
         results = list(digitize_many([photo_path, b"no image", tools.picture()], digitizer=digitizer))
     expected = EcgRecord if slots == 1 else NoEcgFoundError
     assert [type(result) for result in results] == [expected, NotAnImageError, expected]
@@ -256,7 +256,7 @@ class Slots:
         number = len(self.events)
         backends = {name: FakeBackend(lambda feed: {}) for name in NETWORKS}
         close = partial(self.events.append, f"close {number}")
-        return Runtime("fake", backends, Cv2Ops(), on_close=close, twin=self.open)
+        return Runtime("fake", backends, Cv2Ops(), on_close=close, open_replica=self.open)
 
 
 def test_twins_are_kept_and_closed_first():
@@ -264,15 +264,15 @@ def test_twins_are_kept_and_closed_first():
     with slots.open() as runtime:
         digitizer = Digitizer(runtime=runtime)
         assert slots.events == ["open"]
-        first, second = digitizer.with_twins()
+        first, second = digitizer.with_replicas()
         assert first is digitizer
-        assert digitizer.with_twins() == (first, second)
+        assert digitizer.with_replicas() == (first, second)
         digitizer.close()
         digitizer.close()
     assert slots.events == ["open", "open", "close 2", "close 1"]
 
 
-def test_without_room_for_a_twin_one_slot_does_it_all(tools, caplog, monkeypatch):
+def test_without_memory_for_a_replica_one_slot_does_all_the_work(tools, caplog, monkeypatch):
     slots = Slots(room=1)
     monkeypatch.setattr(Digitizer, "__call__", lambda self, source, options: tools.record())
     with slots.open() as runtime, Digitizer(runtime=runtime) as digitizer, caplog.at_level("INFO", "ecg_trt"):

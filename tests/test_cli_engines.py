@@ -145,6 +145,18 @@ def test_what_changed_is_built_again(fresh: Run, tmp_path: Path, change: tuple[s
     assert len(fresh("engines", "list", "--dir", tmp_path / "mine").stdout.splitlines()) == 2 + ("fp32" in change)
 
 
+def test_plans_that_do_not_serve_the_gpu_at_hand_are_reported(fresh: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    monkeypatch.setattr("build_engines.flavour.gpu_capability", lambda: "9.0")
+    named = fresh("build", *ONE)
+    assert named.exit_code == 0
+    assert "do not serve the GPU at hand, of compute capability 9.0" in named.stderr
+    assert "--compute-capability any" in named.stderr
+    by_default = fresh("build", "--flavour", "rtx", "--stage", "stage0", "--no-verify")
+    assert by_default.exit_code == 0 and [row["GPU"] for row in table(by_default)] == ["rtx any"]
+    assert "does not list this GPU's compute capability 9.0" in by_default.stderr
+
+
 def test_kernels_are_compiled_for_the_same_gpus(
     fresh: Run, compiled: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,7 +169,7 @@ def test_kernels_are_compiled_for_the_same_gpus(
     assert "Nothing to do" in fresh("build", *ONE).stderr
     assert not compiled
     missing = BackendUnavailableError("No compiler", got="cuda-core is missing", expected="it", hint="Get it.")
-    monkeypatch.setattr("build_engines.cubin.cubin", lambda *_: (_ for _ in ()).throw(missing))
+    monkeypatch.setattr("build_engines.cubin.cubin", lambda *_, **__: (_ for _ in ()).throw(missing))
     result = fresh("build", *ONE)
     assert result.exit_code == 0
     assert "left to the first run on a GPU: cuda-core is missing. Get it." in result.stderr

@@ -40,7 +40,7 @@ _MODES = {
 }
 _COMPILED = {"fp16 compiled graphs": ("fp16", True, True, "default")}
 # A plan alone needs no room for photos.
-_SMALL = Sizes(photo_px=64, view_px=64, page_px=64, tiles=1, tile_hw=(8, 8), heat_cells=64, marks_bytes=64)
+_SMALL = Sizes(photo_px=64, view_px=64, page_px=64, tiles=1, tile_hw=(8, 8), heatmap_cells=64, heatmaps_bytes=64)
 
 
 def rates(record: PartRecord, settings: Settings) -> None:

@@ -20,9 +20,12 @@ OPS_STEPS = {
     "warp_homography": "warp",
     "line_offsets": "lines",
     "node_candidates": "decode nodes",
-    "marks": "decode marks",
+    "rectify": "flatten",
+    "grid_orientation": "ruling",
+    "crop_tiles": "cut",
+    "page_heatmaps": "decode marks",
     "ridge": "decode ridge",
-    "at_rows": "decode ridge",
+    "gather_rows": "decode ridge",
 }
 
 
@@ -87,20 +90,11 @@ class LabelledBackend(Closeable):
     """A backend on the GPU whose network goes by the stage's name, as a CUDA graph or enqueued.
 
     A graph is launched by the driver, which knows its time. A network that is not captured is enqueued by TensorRT
-    itself, past the driver; so the backend's `_enqueue` is bracketed as well. While it is being captured, the driver
-    leaves such a bracket out.
+    itself, past the driver; the backend brackets that with the driver's `span` (see `ecg_trt.cuda.driver.span_of`).
     """
 
     def __init__(self, backend: Any, stage: str, timed: TimedDriver) -> None:
         self._backend, self._stage, self._driver = backend, stage, timed
-        enqueue = getattr(backend, "_enqueue", None)
-        if enqueue is not None:
-
-            def bracketed() -> None:
-                with timed.span(stage, backend._work.stream.handle):
-                    enqueue()
-
-            backend._enqueue = bracketed
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._backend, name)

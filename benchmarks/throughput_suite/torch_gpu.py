@@ -215,7 +215,7 @@ class TorchEngines:
             if decoder is not None:
                 stack.enter_context(decoder)
             return Runtime("torch-gpu", networks, cast(Any, ops), decoder=cast(Any, decoder),
-                           on_close=stack.pop_all().close, twin=self.slot)  # fmt: skip
+                           on_close=stack.pop_all().close, open_replica=self.slot)  # fmt: skip
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""What runs a network: one contract, several implementations, opened through `select`."""
+"""Backends, which run a network: one contract, several implementations, opened through `select`."""

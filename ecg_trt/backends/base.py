@@ -1,4 +1,4 @@
-"""The contract of everything that runs a network."""
+"""Contract of every backend."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ecg_trt.types import Array, TensorSpec
 
 
 class Backend(Protocol):
-    """Runs one network; a context manager."""
+    """Runner of one network; a context manager."""
 
     @property
     def name(self) -> str:
@@ -22,16 +22,16 @@ class Backend(Protocol):
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """What `infer` must be fed."""
+        """Inputs that `infer` must be fed."""
         ...
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """What `infer` returns."""
+        """Outputs that `infer` returns."""
         ...
 
     def infer(self, feed: Mapping[str, Array]) -> dict[str, Array]:
-        """Runs the network once.
+        """Run the network once.
 
         Args:
             feed: an array for each input.
@@ -45,7 +45,7 @@ class Backend(Protocol):
         ...
 
     def close(self) -> None:
-        """Frees the network; more than once is fine."""
+        """Free the network; more than once is fine."""
         ...
 
     def __enter__(self) -> Backend: ...
@@ -56,13 +56,13 @@ class Backend(Protocol):
 
 
 def static_batch(backend: Backend) -> int:
-    """How many images a network takes at a time; 1 where it takes any number."""
+    """Find how many images a network takes at a time; 1 where it takes any number."""
     first = backend.inputs[0].shape[0] if backend.inputs else None
     return first if isinstance(first, int) else 1
 
 
 def static_hw(backend: Backend) -> tuple[int, int] | None:
-    """(height, width) of the one image size that a network takes, None where it takes any."""
+    """Find the (height, width) of the one image size that a network takes, None where it takes any."""
     height, width = backend.inputs[0].shape[1:3] if backend.inputs else (None, None)
     return (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
@@ -70,7 +70,7 @@ def static_hw(backend: Backend) -> tuple[int, int] | None:
 def check_feed(
     inputs: tuple[TensorSpec, ...], feed: Mapping[str, Array], kinds: tuple[type, ...] = (np.ndarray,)
 ) -> None:
-    """Compares a feed with the inputs: names, types and shapes; a named free axis has one length throughout.
+    """Compare a feed with the inputs: names, types and shapes; a named free axis has one length throughout.
 
     Args:
         inputs: of the network.
@@ -108,7 +108,7 @@ def _mismatch(got: str, expected: str) -> BackendError:
 
 
 def closed_error(name: str) -> BackendError:
-    """The error of a backend that is used after `close`."""
+    """Make the error of a backend that is used after `close`."""
     return BackendError(
         "The network cannot be run",
         got=f"a closed {name} backend",

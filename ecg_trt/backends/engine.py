@@ -1,4 +1,4 @@
-"""One deserialized TensorRT engine: checked against its manifest, shared by the slots."""
+"""One deserialized TensorRT engine, checked against its manifest and shared by the worker slots."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 from ecg_trt.closeable import Closeable
 from ecg_trt.cuda.driver import Driver
-from ecg_trt.engines.manifest import Flavour, Manifest
-from ecg_trt.engines.tensorrt_module import logger_of, said
+from ecg_trt.engines.manifest import ANY_CAPABILITY, Flavour, Manifest
+from ecg_trt.engines.tensorrt_module import join_messages, logger_of
 from ecg_trt.errors import DeviceMemoryError, DriverError, EcgTrtError, OutputError, PlanCorruptError, PlanMismatchError
 from ecg_trt.io.atomic import atomic_path, make_folder
 from ecg_trt.paths import cache_dir
@@ -23,7 +23,7 @@ _DTYPES = {"FLOAT": "float32", "HALF": "float16", "INT32": "int32", "INT64": "in
 
 
 class Engine(Closeable):
-    """An engine and what it was made of, given back in order.
+    """TensorRT engine with the objects that it depends on, freed in order.
 
     A driver must have been opened: without one, TensorRT hands out null objects, and some versions crash on their use.
 
@@ -51,15 +51,15 @@ class Engine(Closeable):
         self._kept = b""
         try:
             self._load(trt, plan)
-            if self.flavour is Flavour.RTX:  # TensorRT has runtime configurations too, but no cache in them
+            if self.flavour is Flavour.RTX:  # TensorRT's runtime configurations hold no cache.
                 self._open_cache(trt, driver)
         except BaseException:
             self.close()
             raise
 
-    def said(self) -> str:
-        """What TensorRT has said of errors lately, for a message."""
-        return said(self._logger.words)
+    def messages(self) -> str:
+        """Join TensorRT's latest error messages on one line."""
+        return join_messages(self._logger.words)
 
     @property
     def activation_bytes(self) -> int:
@@ -71,22 +71,22 @@ class Engine(Closeable):
         return f"Run: {self._manifest.key.build_line}"
 
     def create_context(self) -> Any:
-        """An execution context; it runs in memory of `activation_bytes` that it is given, else in its own.
+        """Create an execution context; it runs in memory of `activation_bytes` that it is given, else in its own.
 
         Raises:
-            DeviceMemoryError: no room for them.
+            DeviceMemoryError: too little memory for it.
         """
         self._logger.words.clear()
         context = self._engine.create_execution_context(*([] if self._config is None else [self._config]))
         if not context:
-            raise self._refused(
+            raise self._load_error(
                 DeviceMemoryError, "no execution context", "enough free memory",
                 "Close what else uses the GPU (see nvidia-smi), or run with --backend ort.",
             )  # fmt: skip
         return context
 
     def keep_cache(self) -> None:
-        """Writes what TensorRT for RTX has compiled for this GPU, so that the next start need not."""
+        """Save the kernels that TensorRT for RTX has compiled for this GPU, so that the next start is faster."""
         if self._cache is None:
             return
         blob = bytes(self._cache.serialize() or b"")
@@ -101,7 +101,7 @@ class Engine(Closeable):
             _log.info("the runtime cache of %s is not kept: %s", self.stage, error)
 
     def close(self) -> None:
-        """Gives the engine back; contexts must have gone before. More than once is fine."""
+        """Free the engine; its contexts must have been freed before. More than once is fine."""
         self._cache = self._config = None
         self._engine = None
         self._runtime = None
@@ -110,17 +110,20 @@ class Engine(Closeable):
         self._logger.words.clear()
         try:
             self._runtime = trt.Runtime(self._logger)
-        except (TypeError, RuntimeError) as error:  # what a null object of TensorRT becomes
+        except (TypeError, RuntimeError) as error:  # A null object of TensorRT raises these.
             hint = "Update NVIDIA's driver, or run with --backend ort."
-            raise self._refused(DriverError, f"no runtime ({error})", "a driver that it knows", hint) from error
+            raise self._load_error(DriverError, f"no runtime ({error})", "a driver that it knows", hint) from error
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if not self._engine:
+            # A new `any` plan would be the same as this one, which does not run on this GPU.
+            is_any = self._manifest.key.capability == ANY_CAPABILITY
+            hint = "Use --backend trt or ort." if is_any else self._rebuild
             why = f"a plan that it does not take ({_diagnosis(self._runtime, plan)})"
-            raise self._refused(PlanMismatchError, why, "a plan for this TensorRT and this GPU", self._rebuild)
+            raise self._load_error(PlanMismatchError, why, "a plan for this TensorRT and this GPU", hint)
         self._check_tensors()
 
     def _check_tensors(self) -> None:
-        """The engine's inputs and outputs beside the manifest's."""
+        """Compare the engine's inputs and outputs with the manifest's."""
         wanted = {str(spec): "INPUT" for spec in self.inputs} | {str(spec): "OUTPUT" for spec in self.outputs}
         found = {}
         for k in range(self._engine.num_io_tensors):
@@ -129,16 +132,16 @@ class Engine(Closeable):
             spec = TensorSpec(name, _DTYPES.get(kind, kind), tuple(self._engine.get_tensor_shape(name)))
             found[str(spec)] = self._engine.get_tensor_mode(name).name
         if found != wanted:
-            raise self._refused(PlanCorruptError, f"tensors {found}", f"{wanted}, as in its manifest", self._rebuild)
+            raise self._load_error(PlanCorruptError, f"tensors {found}", f"{wanted}, as in its manifest", self._rebuild)
 
     def _open_cache(self, trt: ModuleType, driver: Driver) -> None:
-        """RTX compiles for the GPU at hand when a context is made: what it compiled before is handed back to it."""
+        """Give TensorRT for RTX the kernels that it compiled for this GPU when a context was made before."""
         major, minor = driver.device.capability
         name = f"{self._manifest.plan_sha256[:16]}_sm{major}{minor}.cache"
         self._cache_path: Path = cache_dir() / "runtime_cache" / name
         self._config = self._engine.create_runtime_config()
-        self._config.cuda_graph_strategy = trt.CudaGraphStrategy.DISABLED  # the slot captures its own
-        # A context that allocates while it runs cannot be captured, and says so (`is_stream_capturable`).
+        self._config.cuda_graph_strategy = trt.CudaGraphStrategy.DISABLED  # Each worker slot captures its own graphs.
+        # A context that allocates while it runs cannot be captured: its `is_stream_capturable` is False.
         strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
         self._config.set_execution_context_allocation_strategy(strategy)
         self._cache = self._config.create_runtime_cache()
@@ -150,12 +153,12 @@ class Engine(Closeable):
                 _log.info("%s is of another driver or GPU: it starts anew", self._cache_path)
         self._config.set_runtime_cache(self._cache)
 
-    def _refused(self, kind: type[EcgTrtError], got: str, expected: str, hint: str) -> EcgTrtError:
-        return kind(f"TensorRT cannot load {self.stage}", got=f"{got}: {self.said()}", expected=expected, hint=hint)
+    def _load_error(self, kind: type[EcgTrtError], got: str, expected: str, hint: str) -> EcgTrtError:
+        return kind(f"TensorRT cannot load {self.stage}", got=f"{got}: {self.messages()}", expected=expected, hint=hint)
 
 
 def _diagnosis(runtime: Any, plan: bytes) -> str:
-    """What a version that can tell says of a plan that it refuses."""
+    """Ask TensorRT why it rejects a plan, where the version can answer."""
     ask = getattr(runtime, "get_engine_validity", None)
     if ask is None:
         return "no diagnosis"

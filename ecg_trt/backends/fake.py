@@ -1,4 +1,4 @@
-"""A backend made of a function, for tests and for measuring everything but the network."""
+"""Backend made of a function, for tests and for measuring everything except the network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ecg_trt.types import Array, TensorSpec
 
 
 class FakeBackend(Closeable):
-    """Calls a function instead of a network.
+    """Backend that calls a function instead of a network.
 
     Args:
         function: from the feed to the outputs.
@@ -38,5 +38,5 @@ class FakeBackend(Closeable):
         return dict(self._function(feed))
 
     def close(self) -> None:
-        """Forgets the function."""
+        """Forget the function."""
         self._function = None

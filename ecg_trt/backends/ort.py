@@ -50,13 +50,13 @@ class OrtBackend(Closeable):
                 sess_options=_options(threads or available_cores()),
                 providers=["CPUExecutionProvider"],
             )
-        except Exception as error:  # ONNX Runtime's errors share no base class
+        except Exception as error:  # ONNX Runtime's errors share no base class.
             raise _unusable(source, _first_line(error)) from error
         self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
         self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
         self._run = ort.RunOptions()
         self._run.log_severity_level = 3
-        # Scratch memory goes back after each run: networks, run one after the other, share a budget.
+        # Scratch memory is freed after each run, as the networks run one after the other and can share it.
         self._run.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
     def infer(self, feed: Mapping[str, Array]) -> dict[str, Array]:
@@ -78,7 +78,7 @@ class OrtBackend(Closeable):
         return dict(zip(names, results, strict=True))
 
     def close(self) -> None:
-        """Frees the session."""
+        """Free the session."""
         self._session = None
 
 
@@ -89,10 +89,10 @@ def _options(threads: int) -> ort.SessionOptions:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    # Patterns are planned for one shape; strips and pages come in many.
+    # Memory patterns are planned for one shape, but strips and pages come in many.
     options.enable_mem_pattern = False
-    # A thread that waits for another spins by default, on a core that the other may need: networks on two cores that
-    # ten other processes used took 1.80 s so, and 1.44 s without.
+    # A waiting thread spins by default, on a core that another process may need: on two cores that
+    # ten other processes used, the networks took 1.80 s with spinning and 1.44 s without.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     return options

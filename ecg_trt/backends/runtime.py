@@ -1,4 +1,4 @@
-"""What runs the networks and does the pixel work for them, opened and closed together."""
+"""Runtime: the networks and the pixel work for them, opened and closed together."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from ecg_trt.types import Array, TensorSpec
 
 
 def available_cores() -> int:
-    """Cores this process may use."""
+    """Count the cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 class PhotoDecoder(Protocol):
-    """Decodes some photos where the pixel work is done."""
+    """Decoder of photos on the device of the pixel work."""
 
     def takes(self, data: bytes) -> bool:
-        """Whether a photo is of the kind that is decoded here, by its header; from any thread, at any time.
+        """Decide by its header if a photo is of the kind that is decoded here; from any thread, at any time.
 
         `decode` may still fail at one that it takes.
         """
         ...
 
     def decode(self, data: bytes, *, name: str | None, max_pixels: int, min_pixels: int) -> Array | None:
-        """(H, W, 3) uint8 RGB, upright, there until the next call; None if it must be decoded on the host.
+        """Decode to (H, W, 3) uint8 RGB, upright, valid until the next call; None if the host must decode it.
 
         Raises:
-            InputError: the header says that it is no usable image.
+            InputError: by its header it is no usable image.
             BackendError: the decoder or the GPU failed.
         """
         ...
 
 
 class LazyBackend(Closeable):
-    """A backend that is opened when it is first used; one that is never used costs nothing.
+    """Backend that is opened when it is first used.
 
     Args:
         name: of the backend.
@@ -74,7 +74,7 @@ class LazyBackend(Closeable):
         return self._opened().infer(feed)
 
     def close(self) -> None:
-        """Closes the backend if it was opened; it cannot be opened any more."""
+        """Close the backend if it was opened; it cannot be opened any more."""
         self._open_it = None
         if self._backend is not None:
             self._backend.close()
@@ -89,7 +89,7 @@ class LazyBackend(Closeable):
 
 
 class Runtime(Closeable):
-    """Networks and the pixel work that goes with them: all of one slot, for one photo at a time.
+    """Networks and the pixel work that goes with them: one worker slot, for one photo at a time.
 
     Args:
         name: of the backend, for the record.
@@ -97,10 +97,10 @@ class Runtime(Closeable):
         ops: the pixel work; it understands the arrays that the backends answer with.
         decoder: of photos, None if all are decoded on the CPU.
         on_close: what `close` calls; closes `backends` alone if None.
-        twin: opens a second slot that shares what can be shared, None if photos are not worth overlapping.
+        open_replica: opens a second worker slot that shares what can be shared; None if photos cannot overlap.
 
     Attributes:
-        note: why no better backend was chosen, one line; "" if this one was asked for or is the best.
+        note: why no better backend was chosen, one line; "" if this one was requested or is the best.
     """
 
     def __init__(
@@ -111,11 +111,11 @@ class Runtime(Closeable):
         *,
         decoder: PhotoDecoder | None = None,
         on_close: Callable[[], None] | None = None,
-        twin: Callable[[], Runtime] | None = None,
+        open_replica: Callable[[], Runtime] | None = None,
     ) -> None:
         self.name, self.backends, self.ops, self.decoder = name, backends, ops, decoder
         self.note = ""
-        self._twin = twin
+        self._open_replica = open_replica
         self._stack = ExitStack()
         if on_close is not None:
             self._stack.callback(on_close)
@@ -140,25 +140,25 @@ class Runtime(Closeable):
 
     @property
     def slots(self) -> int:
-        """How many photos are worth having in flight: 2 where the work of one can hide behind another's."""
-        return 1 if self._twin is None else 2
+        """Number of photos worth having in flight: 2 where the work on one can overlap the work on another."""
+        return 1 if self._open_replica is None else 2
 
-    def twin(self) -> Runtime:
-        """A second slot; it must be closed before this one.
+    def replica(self) -> Runtime:
+        """Open a second worker slot; it must be closed before this one.
 
         Raises:
-            BackendError: this runtime has but one slot.
-            DeviceError: the GPU has no room for another.
+            BackendError: this runtime has one worker slot.
+            DeviceError: the GPU has too little memory for another.
         """
-        if self._twin is None:
+        if self._open_replica is None:
             raise BackendError(
-                "A second slot cannot be opened",
+                "A second worker slot cannot be opened",
                 got=f"a runtime of {self.name}",
                 expected="one whose work is done on a GPU",
-                hint="Use one slot, as `slots` says.",
+                hint="Use one worker slot: see `slots`.",
             )
-        return self._twin()
+        return self._open_replica()
 
     def close(self) -> None:
-        """Frees the networks and the memory; more than once is fine."""
+        """Free the networks and the memory; more than once is fine."""
         self._stack.close()

@@ -1,4 +1,4 @@
-"""Which backends there are, and how they are opened."""
+"""Registry of the backends, and how each is opened."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 class BackendName(str, Enum):
-    """What a user may ask for."""
+    """Names of the backends, as a user gives them."""
 
     AUTO = "auto"
     TRT = "trt"
@@ -59,7 +59,7 @@ class _Flavour:
 
 
 def _open_ort(networks: Sequence[str], threads: int, driver: Driver | None) -> Runtime:
-    """Check the files at once; load each when it is first used."""
+    """Check the files at once, and load each network when it is first used."""
     from ecg_trt.backends.ort import OrtBackend
 
     paths = {name: weights_path(name) for name in networks}
@@ -90,7 +90,7 @@ def _tensorrt(flavour: Flavour) -> _Flavour:
     return _Flavour(open_it, why_not, hint, why_not_yet)
 
 
-# In the order in which `auto` tries them.
+# `auto` tries them in this order.
 _FLAVOURS: dict[BackendName, _Flavour] = {
     BackendName.TRT: _tensorrt(Flavour.TRT),
     BackendName.RTX: _tensorrt(Flavour.RTX),
@@ -99,7 +99,7 @@ _FLAVOURS: dict[BackendName, _Flavour] = {
 
 
 def available() -> list[tuple[str, bool, str]]:
-    """(name, worth trying, reason if not) of each backend, best first; loads none of them."""
+    """List (name, worth trying, reason if not) of each backend, best first; none is loaded."""
     reasons = [(name.value, flavour.why_not()) for name, flavour in _FLAVOURS.items()]
     return [(name, reason is None, reason or "") for name, reason in reasons]
 
@@ -107,13 +107,13 @@ def available() -> list[tuple[str, bool, str]]:
 def open_runtime(
     name: BackendName | str, *, networks: Sequence[str] | None = None, threads: int = 0, driver: Driver | None = None
 ) -> Runtime:
-    """Opens networks, and the pixel work that goes with them.
+    """Open networks, and the pixel work that goes with them.
 
     Files and plans are checked at once. On the CPU each network is loaded when it is first used; on a GPU all of them
     are, as their memory is allocated at the start.
 
     Args:
-        name: a backend, or "auto" for the best one that is to be had; its `note` says why no better one is.
+        name: a backend, or "auto" for the best one available; its `note` explains why no better one is.
         networks: names in `ecg_trt.networks`; all if None. Others cost nothing, and need neither weights nor plans.
         threads: CPU threads of the networks, 0 for all.
         driver: of the GPU, if the caller has one open and closes it; not used by "ort".
@@ -122,8 +122,8 @@ def open_runtime(
         BackendUnavailableError: no backend of this name, or it cannot be used here.
         OptionError: no network of this name.
         WeightsError: a network is missing or altered.
-        PlanError: a plan of the backend asked for is missing, for something else, or cannot be trusted.
-        DeviceError: the GPU of the backend asked for does not serve.
+        PlanError: a plan of the requested backend is missing, for something else, or cannot be trusted.
+        DeviceError: the GPU of the requested backend does not serve.
     """
     wanted = member_of(BackendName, name, "The backend cannot be opened")
     names = [network_spec(network).name for network in (NETWORKS if networks is None else networks)]
@@ -137,7 +137,7 @@ def open_runtime(
 
 
 def open_plan(plan: bytes, manifest: Manifest) -> AbstractContextManager[Backend] | None:
-    """A plan alone on the GPU at hand, to be compared with its network; None where no GPU here runs it.
+    """Open one plan on the GPU at hand, to compare it with its network; None where no GPU here runs it.
 
     Raises:
         BackendUnavailableError: what drives the GPU is not installed; this and the next when the context is entered.
@@ -156,29 +156,29 @@ def open_plan(plan: bytes, manifest: Manifest) -> AbstractContextManager[Backend
 
 
 def _open_best(networks: Sequence[str], threads: int, driver: Driver | None) -> Runtime:
-    refused: dict[str, list[str]] = {}  # reason to names
+    rejected: dict[str, list[str]] = {}  # reason to names
     last = list(_FLAVOURS)[-1]
     for name, flavour in _FLAVOURS.items():
         reason = flavour.why_not() or flavour.why_not_yet()
         if reason is None:
             try:
                 runtime = flavour.factory(networks, threads, driver)
-            except Exception as error:  # a GPU's libraries fail in ways of their own; the CPU is there
+            except Exception as error:  # A GPU's libraries raise errors of any type; the CPU remains.
                 if name is last:
                     raise
                 reason = str(error) or type(error).__name__
                 if not isinstance(error, BackendError):
                     _log.warning("%s failed", name, exc_info=True)
             else:
-                runtime.note = _because(refused)
+                runtime.note = _because(rejected)
                 _log.info("backend auto: %s", "; not ".join(filter(None, (name.value, runtime.note))))
                 return runtime
-        refused.setdefault(reason, []).append(name.value)
-    raise _unavailable("auto", _because(refused), _FLAVOURS[last].hint)
+        rejected.setdefault(reason, []).append(name.value)
+    raise _unavailable("auto", _because(rejected), _FLAVOURS[last].hint)
 
 
-def _because(refused: dict[str, list[str]]) -> str:
-    return "; ".join(f"{', '.join(names)} ({reason})" for reason, names in refused.items())
+def _because(rejected: dict[str, list[str]]) -> str:
+    return "; ".join(f"{', '.join(names)} ({reason})" for reason, names in rejected.items())
 
 
 def _unavailable(name: str, reason: str, hint: str) -> BackendUnavailableError:

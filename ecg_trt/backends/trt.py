@@ -19,14 +19,14 @@ from ecg_trt.backends.engine import Engine
 from ecg_trt.backends.runtime import Runtime
 from ecg_trt.closeable import Closeable
 from ecg_trt.cuda.decode import open_gpu_decoder
-from ecg_trt.cuda.driver import Driver
+from ecg_trt.cuda.driver import Driver, span_of
 from ecg_trt.cuda.graph import Graph
 from ecg_trt.cuda.kernel_set import Kernels
 from ecg_trt.cuda.memory import DeviceArray, DeviceBuffer
 from ecg_trt.cuda.select import open_driver
-from ecg_trt.engines.manifest import Flavour, Manifest, PlanKey
-from ecg_trt.engines.store import PlanStore
-from ecg_trt.engines.tensorrt_module import import_tensorrt
+from ecg_trt.engines.manifest import ANY_CAPABILITY, Flavour, Manifest, PlanKey
+from ecg_trt.engines.store import PlanStore, serves_any_plan
+from ecg_trt.engines.tensorrt_module import import_tensorrt, listed_capabilities
 from ecg_trt.errors import BackendError, BackendUnavailableError, DeviceError, DeviceFaultError
 from ecg_trt.networks import NETWORKS, own_buffer
 from ecg_trt.ops.cuda_work import CudaWork, Sizes
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
     from ecg_trt.ops.base import ImageOps
 
 _log = logging.getLogger(__name__)
-_PRECISIONS = ("fp16", "fp32")  # in the order in which they are looked for
+_PRECISIONS = ("fp16", "fp32")  # They are looked for in this order.
 
 
 class TrtBackend(Closeable):
-    """One network on one slot.
+    """Backend of one network in one worker slot.
 
     `infer` takes arrays on the GPU, or numpy arrays, and answers in kind; what it answers on the GPU lies there until
     the next call.
@@ -55,7 +55,7 @@ class TrtBackend(Closeable):
             one after the other; None where that is 0.
 
     Raises:
-        DeviceMemoryError: no room for the activations.
+        DeviceMemoryError: too little memory for the activations.
         DeviceError: the network does not run.
     """
 
@@ -87,9 +87,9 @@ class TrtBackend(Closeable):
         return dict(zip(out, self._work.download(*out.values()), strict=True))
 
     def close(self) -> None:
-        """Gives the graph and the context back, once their work is done; more than once is fine."""
+        """Free the graph and the context once their work is done; more than once is fine."""
         if self._context is not None:
-            with suppress(BackendError):  # a GPU that has failed waits for nothing
+            with suppress(BackendError):  # A GPU that has failed cannot be waited for.
                 self._work.stream.sync()
         self._graph.close()
         self._context = None
@@ -118,11 +118,13 @@ class TrtBackend(Closeable):
         return out
 
     def _enqueue(self) -> None:
-        if not self._context.execute_async_v3(self._work.stream.handle):
-            raise self._fault("a network that cannot be started")
+        stream = self._work.stream.handle
+        with span_of(self._work.driver, self._stage, stream):
+            if not self._context.execute_async_v3(stream):
+                raise self._fault("a network that cannot be started")
 
     def _warm_up(self) -> None:
-        """Runs on grey images until the graph is captured; without graphs where the network cannot be captured.
+        """Run on grey images until the graph is captured; without graphs where the network cannot be captured.
 
         The images lie where the pixel work will leave them, so that the graph is captured for these addresses.
         """
@@ -146,26 +148,26 @@ class TrtBackend(Closeable):
         self._work.stream.sync()
 
     def _buffer_of(self, name: str) -> str:
-        """Workspace buffer of an input; a plan of a network that the registry lacks has its own."""
+        """Name the workspace buffer of an input; a plan of a network that the registry lacks has its own."""
         spec = NETWORKS.get(self._stage)
         return own_buffer(self._stage, name) if spec is None else spec.buffer_of(name)
 
     def _fault(self, what: str) -> DeviceFaultError:
         return DeviceFaultError(
             f"TensorRT cannot run {self._stage}",
-            got=f"{what}: {self._engine.said()}",
+            got=f"{what}: {self._engine.messages()}",
             expected="a run",
             hint="Start the program again; if it comes back, run with --backend ort and report it.",
         )
 
 
 class Engines:
-    """Everything that slots share; closed after them.
+    """Driver, kernels and engines that the worker slots share; closed after them.
 
     Args:
         flavour: of TensorRT.
         driver: of the GPU; opened, and closed with this, if None.
-        store: of the plans, the usual one if None.
+        store: of the plans, the default one if None.
         networks: names of those that are loaded; all if None.
 
     Raises:
@@ -193,8 +195,8 @@ class Engines:
             }
             self._stack = stack.pop_all()
 
-    def slot(self, *, is_last: bool = False) -> Runtime:
-        """A new slot; the one that is closed last closes all this with it, also where it cannot be opened."""
+    def worker_slot(self, *, is_last: bool = False) -> Runtime:
+        """Open a worker slot; the last one to be closed frees all that is shared, also where it cannot be opened."""
         with ExitStack() as stack:
             if is_last:
                 stack.callback(self.close)
@@ -207,15 +209,15 @@ class Engines:
             decoder = open_gpu_decoder(self.driver, ops.stream)
             if decoder is not None:
                 stack.enter_context(decoder)
-            twin = self.slot if self.driver.any_thread else None
-            on_gpu = cast("ImageOps", ops)  # the same work, on arrays that are no numpy arrays
+            open_replica = self.worker_slot if self.driver.any_thread else None
+            on_gpu = cast("ImageOps", ops)  # Its arrays are device arrays in place of numpy's.
             return Runtime(
                 str(self.flavour), backends, on_gpu, decoder=cast("PhotoDecoder | None", decoder),
-                on_close=stack.pop_all().close, twin=twin,
+                on_close=stack.pop_all().close, open_replica=open_replica,
             )  # fmt: skip
 
     def close(self) -> None:
-        """Gives everything back; more than once is fine."""
+        """Free everything; more than once is fine."""
         self._stack.close()
 
 
@@ -227,45 +229,47 @@ def current_plans(
     Raises:
         WeightsError: the package ships no network of a name.
         PlanError: of the first network for which neither can be used; the reason is that of FP16.
-        BackendUnavailableError: none is there, and this TensorRT could build none for this GPU.
+        BackendUnavailableError: this TensorRT runs no plan on this GPU.
     """
-    capability = driver.device.compute_capability
+    capability = _plan_capability(flavour, trt, driver.device.compute_capability)
     found = {}
     for name in NETWORKS if networks is None else networks:
         digest = weights_sha256(name)
         keys = [PlanKey(name, flavour, str(trt.__version__), capability, p, digest) for p in _PRECISIONS]
-        key = next((key for key in keys if store.find(key)), None)
-        if key is None:
-            _check_known(flavour, trt, capability)
-            key = keys[0]
-        found[name] = store.load(key)
+        found[name] = store.load(next((key for key in keys if store.find(key)), keys[0]))
     return found
 
 
-def _check_known(flavour: Flavour, trt: ModuleType, capability: str) -> None:
-    """TensorRT for RTX knows some GPUs and no others: to build for one of these would be of no use."""
-    if flavour is Flavour.RTX and not hasattr(trt.ComputeCapability, f"SM{capability.replace('.', '')}"):
-        known = sorted(name[2:] for name in vars(trt.ComputeCapability) if name.startswith("SM"))
-        raise BackendUnavailableError(
-            "TensorRT for RTX cannot be used",
-            got=f"a GPU of compute capability {capability}",
-            expected=f"one that version {trt.__version__} knows: {', '.join(f'{n[:-1]}.{n[-1]}' for n in known)}",
-            hint="Use --backend trt or ort.",
-        )
+def _plan_capability(flavour: Flavour, trt: ModuleType, capability: str) -> str:
+    """Find the compute capability of the plans that serve a GPU: `ANY_CAPABILITY` if TensorRT for RTX does not list it.
+
+    Raises:
+        BackendUnavailableError: TensorRT for RTX neither lists the GPU nor runs `ANY_CAPABILITY` plans on it.
+    """
+    if flavour is Flavour.TRT or capability in listed_capabilities(trt):
+        return capability
+    if serves_any_plan(capability):
+        return ANY_CAPABILITY
+    raise BackendUnavailableError(
+        "TensorRT for RTX cannot be used",
+        got=f"a GPU of compute capability {capability}",
+        expected=f"8.0 or later, or one that version {trt.__version__} lists: {', '.join(listed_capabilities(trt))}",
+        hint="Use --backend trt or ort.",
+    )
 
 
 def open_trt_runtime(
     flavour: Flavour, driver: Driver | None = None, store: PlanStore | None = None,
     networks: Sequence[str] | None = None,
 ) -> Runtime:  # fmt: skip
-    """The first slot; closing it closes what it shares with its twins. Arguments and errors are those of `Engines`."""
-    return Engines(flavour, driver, store, networks).slot(is_last=True)
+    """Open the first worker slot; closing it frees all that it shares. Arguments and errors are those of `Engines`."""
+    return Engines(flavour, driver, store, networks).worker_slot(is_last=True)
 
 
 @contextmanager
 def open_plan_alone(plan: bytes, manifest: Manifest) -> Iterator[TrtBackend]:
-    """One plan on the GPU at hand, without the pixel work. Raises as `Engines` does."""
-    sizes = Sizes(photo_px=64, view_px=64, page_px=64, tiles=1, tile_hw=(8, 8), heat_cells=64, marks_bytes=64)
+    """Open one plan on the GPU at hand, without the pixel work. Raises as `Engines` does."""
+    sizes = Sizes(photo_px=64, view_px=64, page_px=64, tiles=1, tile_hw=(8, 8), heatmap_cells=64, heatmaps_bytes=64)
     with ExitStack() as stack:
         driver = open_driver()
         stack.callback(driver.close)
@@ -276,6 +280,6 @@ def open_plan_alone(plan: bytes, manifest: Manifest) -> Iterator[TrtBackend]:
 
 
 def _activations(driver: Driver, engines: Iterable[Engine], stack: ExitStack) -> DeviceBuffer | None:
-    """Memory in which any of the engines can run, given back with the stack; None where none asks for it."""
+    """Allocate memory in which any of the engines can run, freed with the stack; None where none needs it."""
     nbytes = max(engine.activation_bytes for engine in engines)
     return stack.enter_context(DeviceBuffer(driver, nbytes)) if nbytes else None

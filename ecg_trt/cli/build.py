@@ -1,4 +1,4 @@
-"""``ecg-trt build``; what it does lives in `build_engines`."""
+"""Command ``ecg-trt build``, a thin shell around `build_engines`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     "--compute-capability",
     "capability",
     metavar="8.6,8.9,...",
-    help="rtx: a plan for each; 'any' for one plan that serves 8.0 and later.  [default: the GPU's, else 8.6,8.9,12.0]",
+    help="rtx: a plan for each; 'any' for one plan that serves 8.0 and later.  [default: the GPU's, 'any' if this "
+    "TensorRT does not list it; without a GPU 8.6,8.9,12.0]",
 )
 @click.option("--frontend", type=click.Choice(["onnx", "torch"]), default="onnx", show_default=True)
 @click.option(
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 @click.option("--verify/--no-verify", default=True, show_default=True, help="Compare with ONNX Runtime on the CPU.")
 @click.option("-v", "--verbose", is_flag=True, help="Tracebacks of what TensorRT and ONNX raised.")
 def build(verbose: bool, **asked: object) -> None:
-    """Builds plans."""
+    """Build plans."""
     try:
         code = _build(_request(**asked), verbose)  # type: ignore[arg-type]
     except EcgTrtError as error:
@@ -79,11 +80,11 @@ def _request(
     timing_cache: Path | None,
     verify: bool,
 ) -> Request:
-    """The command line, checked."""
+    """Check the command line and turn it into a request."""
     _check_frontend(frontend, exported, flavour)
     try:
         from build_engines.export import Precision
-        from build_engines.flavour import capabilities, open_flavour
+        from build_engines.flavour import capabilities, open_flavour, target_note
         from build_engines.jobs import Request
     except ModuleNotFoundError as error:
         raise BackendUnavailableError(
@@ -101,6 +102,9 @@ def _request(
     chosen, trt = open_flavour("trt" if frontend == "torch" else flavour)
     specs = tuple(map(network_spec, dict.fromkeys(stages) or _with_weights()))
     targets = capabilities(chosen, capability, trt)
+    note = target_note(chosen, targets, trt)
+    if note:
+        click.echo(note, err=True)
     if chosen is Flavour.TRT and timing_cache is None:
         timing_cache = cache_dir() / f"timing_{trt.__version__}_sm{targets[0].replace('.', '')}.cache"
     return Request(specs, chosen, trt, targets, Precision(precision), PlanStore(out), workspace, timing_cache, exported,
@@ -108,7 +112,7 @@ def _request(
 
 
 def _with_weights() -> list[str]:
-    """Networks of the registry that have been trained; all where no manifest names any."""
+    """List the networks of the registry that have weights; all where no manifest names any."""
     from ecg_trt.networks import NETWORKS
     from ecg_trt.weights import list_weights
 
@@ -117,7 +121,7 @@ def _with_weights() -> list[str]:
 
 
 def _check_frontend(frontend: str, exported: Path | None, flavour: str) -> None:
-    """Whether the front end, its source and the flavour belong together."""
+    """Check that the front end, its source and the flavour belong together."""
     if (frontend == "torch") != (exported is not None):
         raise BuildError(
             "The front end and its source do not belong together",
@@ -135,7 +139,7 @@ def _check_frontend(frontend: str, exported: Path | None, flavour: str) -> None:
 
 
 def _build(request: Request, verbose: bool) -> int:
-    """Builds, prints the table; the exit code."""
+    """Build the plans, print the table, and return the exit code."""
     import build_engines.jobs as jobs
 
     outcomes: list[Outcome] = []
@@ -160,7 +164,7 @@ def _build(request: Request, verbose: bool) -> int:
 
 
 def _make_kernels(capabilities: Sequence[str]) -> int:
-    """Compiles the pixel work's kernels for the plans' GPUs, so that no first run has to; how many are new."""
+    """Compile the pixel work's kernels for the plans' GPUs ahead of the first run; return how many are new."""
     from build_engines.cubin import count_cubins, make_cubins
     from ecg_trt.cuda.compile import CAPABILITIES, target_of
     from ecg_trt.engines.manifest import ANY_CAPABILITY
@@ -180,7 +184,7 @@ def _make_kernels(capabilities: Sequence[str]) -> int:
 
 
 def _bar(bars: ExitStack, label: str) -> Callable[[float], None]:
-    """A bar on stderr that is told shares of the work; none where that is no terminal."""
+    """Open a progress bar on stderr, hidden where that is no terminal; return the function that advances it."""
     bar = bars.enter_context(
         click.progressbar(length=100, label=label, file=sys.stderr, hidden=not sys.stderr.isatty(), show_eta=False)
     )

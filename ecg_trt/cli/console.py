@@ -1,4 +1,4 @@
-"""What all commands share: the notice, exit codes, tables, and how a failure is reported."""
+"""Parts that all commands share: the notice, exit codes, tables, and the report of a failure."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def engines() -> None:
 )
 @_STORE
 def list_plans(folder: Path | None) -> None:
-    """Prints the manifests."""
+    """Print the manifests."""
     from ecg_trt.engines.store import PlanStore
     from ecg_trt.weights import list_weights
 
@@ -55,7 +55,7 @@ def list_plans(folder: Path | None) -> None:
 )
 @_STORE
 def verify(folder: Path | None) -> None:
-    """Prints what is wrong with each plan."""
+    """Print the fault of each plan."""
     from ecg_trt.engines.store import PlanStore
 
     good = bad = 0
@@ -73,9 +73,9 @@ def verify(folder: Path | None) -> None:
     f"one, and what cannot be trusted.\n\n{NOTICE}"
 )
 @_STORE
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be removed.")
 def prune(folder: Path | None, dry_run: bool) -> None:
-    """Removes what is of no use."""
+    """Remove plans that are of no use any more."""
     from ecg_trt.engines.manifest import Flavour
     from ecg_trt.engines.store import PlanStore
     from ecg_trt.weights import list_weights
@@ -88,11 +88,11 @@ def prune(folder: Path | None, dry_run: bool) -> None:
         sys.exit(report(error))
     for path, why in gone:
         click.echo(f"{path.name}  {why}")
-    click.echo(f"{len(gone)} files {'would go' if dry_run else 'removed'}. {NOTICE}", err=True)
+    click.echo(f"{len(gone)} files {'would be removed' if dry_run else 'removed'}. {NOTICE}", err=True)
 
 
 def engine_lines() -> Iterator[str]:
-    """What ``ecg-trt info`` says of TensorRT."""
+    """List the lines of ``ecg-trt info`` on TensorRT."""
     from ecg_trt.engines.manifest import Flavour
     from ecg_trt.engines.store import PlanStore
 

@@ -1,4 +1,4 @@
-"""``ecg-trt info``: what a bug report needs."""
+"""Command ``ecg-trt info``: the facts that a bug report needs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ecg_trt.errors import EcgTrtError
 
 @click.command(
     short_help="Show versions, backends, plans and networks.",
-    help="Show versions, backends (and why one is not to be had), TensorRT's plans, and the networks' hashes.\n\n"
+    help="Show versions, backends (and why one is not available), TensorRT's plans, and the networks' hashes.\n\n"
     f"{NOTICE}",
 )
 def info() -> None:
-    """Prints what a bug report needs."""
+    """Print the facts that a bug report needs."""
     import platform
 
     from ecg_trt.backends.select import available
@@ -40,7 +40,7 @@ def info() -> None:
     code = 0
     try:
         for name, digest in list_weights().items():
-            # weights_path reads the file and compares
+            # `weights_path` reads the file and compares its hash.
             click.echo(f"  {name:<12} {digest}  {weights_path(name)}")
         fitted = f"calibrated to {'these' if is_of(list_weights()) else 'other'} networks, one view"
         click.echo(f"  {'quality':<12} {fitted}")

@@ -91,7 +91,7 @@ def run(
     overlay: bool,
     verbose: bool,
 ) -> None:
-    """Digitizes photos."""
+    """Digitize photos."""
     try:
         options = ReadOptions(layout=layout, speed=speed, gain=gain, fs=fs, min_quality=min_quality)
         runtime_options = RuntimeOptions(backend=backend, views=int(views))
@@ -133,12 +133,12 @@ class _Batch:
     overlay: bool
     verbose: bool
     failures: list[tuple[str, EcgTrtError]] = field(default_factory=list)
-    pending: deque[_Page] = field(default_factory=deque)  # pages in flight, in the order of their results
-    n_pages: int = 0  # that are done
-    n_photos: int = 0  # of which all pages are done
+    pending: deque[_Page] = field(default_factory=deque)  # Pages in flight, in the order of their results.
+    n_pages: int = 0  # Number of pages that are done.
+    n_photos: int = 0  # Number of photos whose pages are all done.
 
     def run(self) -> int:
-        """Digitizes all photos; the exit code."""
+        """Digitize all photos and return the exit code."""
         from PIL import Image
 
         from ecg_trt.batch import digitize_many, read_many
@@ -146,14 +146,14 @@ class _Batch:
         from ecg_trt.io.atomic import make_folder
 
         make_folder(self.folder)
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own error says it better
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Our own error is more helpful.
         for name in self.formats:
-            find_writer(self.folder, name)  # rather now than after the first photo
+            find_writer(self.folder, name)  # A wrong format is better reported before the first photo.
         with contextlib.ExitStack() as stack:
             digitizer = stack.enter_context(Digitizer(self.runtime_options))
             if digitizer.runtime.note and self.verbose:
                 click.echo(f"Networks run on {digitizer.runtime.name}; not on {digitizer.runtime.note}.", err=True)
-            many = read_many if self.overlay else digitize_many  # a reading costs a download of the flat page
+            many = read_many if self.overlay else digitize_many  # A reading costs a download of the flat page.
             results = many(self._pages(), self.options, digitizer=digitizer)
             stack.callback(results.close)
             try:
@@ -171,7 +171,7 @@ class _Batch:
         return self._report_failures()
 
     def _pages(self) -> Iterator[Any]:
-        """Open one photo after the other as the batch asks for it, and note what its results are to be called."""
+        """Open one photo after the other as the batch requests it, and note the stem of its results."""
         from ecg_trt.io.readers.base import EncodedPhoto
         from ecg_trt.io.readers.photo import pages_of
 
@@ -191,7 +191,7 @@ class _Batch:
 
     @contextlib.contextmanager
     def _progress(self) -> Iterator[Callable[[], None]]:
-        """A bar on stderr for several photos, if that is a terminal."""
+        """Open a progress bar on stderr for several photos, if that is a terminal."""
         if len(self.photos) < 2 or not _is_terminal():
             yield lambda: None
             return
@@ -199,7 +199,7 @@ class _Batch:
             yield lambda: bar.update(1)
 
     def _finish(self, page: _Page, result: EcgRecord | Reading | EcgTrtError, start: float) -> None:
-        """Write what came of one page and say so."""
+        """Write the results of one page and report them."""
         self.n_pages += 1
         try:
             if isinstance(result, EcgTrtError):
@@ -217,7 +217,7 @@ class _Batch:
             self._log(f"{page.name}: ms: {steps} ({record.backend})")
 
     def _write(self, stem: str, result: EcgRecord | Reading) -> tuple[EcgRecord, list[Path]]:
-        """Write all files of one page; the record, and its files in the formats asked for.
+        """Write all files of one page: the record in each requested format, and the overlay.
 
         The JSON comes last, so that it stands for a finished page.
 
@@ -250,7 +250,7 @@ class _Batch:
         return write_record(record, self.folder / f"{stem}{WRITERS[name].suffixes[0]}", name)
 
     def _report_fault(self, fault: DeviceFaultError) -> int:
-        """Say what became of a batch in which the GPU failed; the exit code."""
+        """Report a batch in which the GPU failed, and return the exit code."""
         code = self._report_failures()
         if self._is_single:
             return code
@@ -259,7 +259,7 @@ class _Batch:
         return report(fault, self.verbose)
 
     def _report_failures(self) -> int:
-        """Print the table of failures; the exit code."""
+        """Print the table of failures and return the exit code."""
         if not self.failures:
             return 0
         if self._is_single:
@@ -276,7 +276,7 @@ class _Batch:
 
     @property
     def _is_single(self) -> bool:
-        """One photo of one page: its failure is that of the command."""
+        """Tell a call with one photo of one page, whose failure is that of the command."""
         return len(self.photos) == 1 and self.n_pages <= 1
 
     def _log(self, text: str) -> None:
@@ -284,7 +284,7 @@ class _Batch:
         click.echo(text, err=True)
 
     def _clear_line(self) -> None:
-        """Wipes the progress bar, which shares the terminal with everything else."""
+        """Wipe the progress bar, which shares the terminal with everything else."""
         if len(self.photos) > 1 and _is_terminal():
             click.echo("\r\x1b[K", nl=False, err=True)
 
@@ -294,7 +294,7 @@ def _is_terminal() -> bool:
 
 
 def _summary(name: str, record: EcgRecord, ms: float, paths: Sequence[Path]) -> str:
-    """Make the line of stdout that says what a page is and where its record lies."""
+    """Make the line of stdout that sums up a page and names its files."""
     import numpy as np
 
     n_leads = int(np.isfinite(record.signal_mv).any(1).sum())

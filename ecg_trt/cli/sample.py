@@ -20,7 +20,7 @@ from ecg_trt.errors import EcgTrtError
 @click.argument("out", metavar="OUT.jpg", type=click.Path(path_type=Path))
 @click.option("--seed", type=click.IntRange(min=0), help="Drawn at random, and shown, if not given.")
 def sample(out: Path, seed: int | None) -> None:
-    """Writes a photo whose leads are known."""
+    """Write a photo whose leads are known."""
     import secrets
 
     from ecg_trt.io.atomic import make_folder

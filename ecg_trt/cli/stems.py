@@ -10,7 +10,7 @@ from ecg_trt.io.writers.base import Writer
 
 
 class Stems:
-    """Gives each page of a batch a stem of its own, so that no file overwrites another.
+    """Stems of a batch's files, one for each page, so that no file overwrites another.
 
     Args:
         writers: of the formats that are written; some allow only some characters in a name.

@@ -1,1 +1,1 @@
-"""The only room that talks CUDA: the driver, memory, streams, graphs and kernels. Importing it needs no GPU."""
+"""CUDA in one package: the driver, memory, streams, graphs and kernels. Importing it needs no GPU."""

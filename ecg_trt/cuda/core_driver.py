@@ -1,4 +1,4 @@
-"""`Driver` by cuda-core: it holds the primary context, and its bindings carry the calls.
+"""`Driver` by cuda-core, which holds the primary context, and its bindings, which carry the calls.
 
 Its own buffers, streams and graphs are not used: each of them owns what it holds, and here the owner must be the same
 whichever package drives.
@@ -44,17 +44,17 @@ class CudaCoreDriver:
         self._enter()
 
     def close(self) -> None:
-        """Forgets the context, which cuda-core keeps for the rest of the process."""
+        """Forget the context, which cuda-core keeps for the rest of the process."""
         self._make_current = None
 
     def _enter(self) -> None:
-        """Makes the primary context current in this thread, once."""
+        """Make the primary context current in this thread, once."""
         if self._make_current is None:
             raise device_error("a closed driver", "DEINITIALIZED")
         if not getattr(self._here, "ready", False):
             try:
                 self._make_current()
-            except Exception as error:  # cuda-core has its own error for each of its layers
+            except Exception as error:  # Each layer of cuda-core has an error of its own.
                 words = str(error).split()
                 code = next((w.strip(":,'()") for w in words if w.startswith("CUDA_ERROR_")), "UNKNOWN")
                 raise device_error("Device.set_current", code) from error
@@ -64,7 +64,7 @@ class CudaCoreDriver:
         self._enter()
         try:
             code, *results = getattr(self._cu, name)(*arguments)
-        except RuntimeError as error:  # the driver is older than the bindings, and has no such function
+        except RuntimeError as error:  # The driver is older than the bindings and lacks the function.
             raise device_error(name, "SYSTEM_DRIVER_MISMATCH") from error
         if code != self._cu.CUresult.CUDA_SUCCESS:
             raise device_error(name, code.name)

@@ -1,4 +1,4 @@
-"""Photos decoded on the GPU, by nvImageCodec where it is installed; whatever it is not made for stays with the CPU.
+"""Decoding of photos on the GPU by nvImageCodec, where it is installed; other formats are decoded on the CPU.
 
 nvImageCodec works through CUDA's runtime API, which means a GPU's primary context: the one that our drivers hold too.
 Nobody makes another. Its messages go to stderr past Python's logging, so they are turned off, unless the environment
@@ -28,17 +28,17 @@ from ecg_trt.io.readers.pillow import PhotoHeader, peek
 _log = logging.getLogger(__name__)
 
 _MEMORY = "decoded photo"
-# Not CPU_ONLY: what the host decodes is io.readers.pillow's. Not HW_GPU_ONLY: that engine is made for batches, and
-# its results would differ from one GPU to the next.
+# CPU_ONLY is left out, as io.readers.pillow decodes on the host. HW_GPU_ONLY is left out, as that engine is made for
+# batches, and its results would differ from one GPU to the next.
 _BACKENDS = ("GPU_ONLY", "HYBRID_CPU_GPU")
-_OPTIONS = ":fancy_upsampling=1"  # chroma is interpolated, as by libjpeg-turbo; nvJPEG's own default is to repeat it
+_OPTIONS = ":fancy_upsampling=1"  # Interpolate chroma as libjpeg-turbo does; nvJPEG repeats it by default.
 _SAMPLINGS = frozenset({(1, 1), (2, 1), (1, 2), (2, 2)})  # 4:4:4, 4:2:2, 4:4:0, 4:2:0
 _RGB = (ord("R"), ord("G"), ord("B"))
-_TOLERANCE = 4.0  # grey levels on average, of the trial picture
+_TOLERANCE = 4.0  # Mean difference allowed for the trial picture, grey levels.
 
 
 class _Target:
-    """Memory of ours, as nvImageCodec takes it: CUDA array interface, version 3."""
+    """View of our memory for nvImageCodec: CUDA array interface, version 3."""
 
     def __init__(self, array: DeviceArray, stream: int) -> None:
         self.__cuda_array_interface__ = {
@@ -48,7 +48,7 @@ class _Target:
 
 
 class GpuDecoder(Closeable):
-    """Decodes JPEGs on the GPU, one at a time and from one thread at a time.
+    """Decoder of JPEGs on the GPU, one at a time and from one thread at a time.
 
     Pixels differ from those of `read_photo` by a few grey levels, more at the edges of colours: nvJPEG rounds its
     inverse cosine transform and interpolates its chroma differently from libjpeg-turbo.
@@ -56,7 +56,7 @@ class GpuDecoder(Closeable):
     Args:
         driver: of the GPU; stays open when this is closed.
         stream: for which photos are ready; stays open too, and must outlive this.
-        photo_px: pixels of the largest usual photo, for which memory is allocated now.
+        photo_px: pixels of the largest expected photo, for which memory is allocated now.
 
     Raises:
         BackendUnavailableError: nvImageCodec or its nvJPEG is not installed, or it cannot decode a trial picture here.
@@ -78,16 +78,16 @@ class GpuDecoder(Closeable):
             self._stack = stack.pop_all()
 
     def takes(self, data: bytes) -> bool:
-        """Whether a photo is of the kind that is decoded here, by its markers; from any thread, at any time."""
+        """Decide by its markers if a photo is of the kind that is decoded here; from any thread, at any time."""
         return not _why_not(read_markers(data))
 
     def decode(
         self, data: bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS, min_pixels: int = MIN_PIXELS
     ) -> DeviceArray | None:
-        """Queues the decoding of a photo; what is queued on the stream from here on finds it decoded.
+        """Queue the decoding of a photo; work that is queued on the stream from here on finds it decoded.
 
-        The header is read on the host, by the same code as `read_photo` has, so that a photo that it would refuse is
-        refused before the GPU is asked. The host's share, which for photos below a megapixel includes the Huffman
+        The header is read on the host, by the same code as `read_photo` has, so that a photo that it would reject is
+        rejected before the GPU is used. The host's share, which for photos below a megapixel includes the Huffman
         decoding, is done on return. It cannot be captured into a graph.
 
         Args:
@@ -117,14 +117,14 @@ class GpuDecoder(Closeable):
         header = peek(data, name=name, max_pixels=max_pixels, min_pixels=min_pixels)
         photo, why = None, _why_not(read_markers(data))
         if not why:
-            photo = self._room_for(header)
+            photo = self._photo_buffer(header)
             why = self._fill(photo, data, header.orientation)
         if why:
             _log.debug("%s is left to the CPU: %s", name or f"<{len(data)} bytes>", why)
         return None if why else photo
 
     def close(self) -> None:
-        """Gives everything back; more than once is fine."""
+        """Free everything; more than once is fine."""
         self._stack.close()
 
     def _import(self) -> Any:
@@ -136,23 +136,23 @@ class GpuDecoder(Closeable):
         return nvimgcodec
 
     def _open(self, ordinal: int) -> Any:
-        """A decoder of nvImageCodec; its threads are for batches, so one is enough."""
+        """Open nvImageCodec's decoder; its threads are for batches, so one is enough."""
         codec = self._codec
         try:
             backends = [codec.Backend(getattr(codec.BackendKind, kind)) for kind in _BACKENDS]
             return codec.Decoder(device_id=ordinal, max_num_cpu_threads=1, backends=backends, options=_OPTIONS)
-        except Exception as error:  # C++ errors come out as several types, and an API may have changed
+        except Exception as error:  # C++ errors have several types, and an API may have changed.
             raise self._unavailable(f"an nvImageCodec that makes no decoder ({error})") from error
 
     def _try_out(self) -> None:
-        """Decodes a picture whose pixels are known: without nvJPEG a decoder is made all the same, and decodes nothing.
+        """Decode a picture whose pixels are known: without nvJPEG a decoder opens all the same, but decodes nothing.
 
         The picture is not symmetric, is of another height than width and lies on its side, so that swapped channels,
         a wrong turn, and memory that was never written are all found out.
         """
         data = _trial_picture()
         expected = read_photo(data, min_pixels=1).image
-        photo = self._room_for(peek(data, min_pixels=1))
+        photo = self._photo_buffer(peek(data, min_pixels=1))
         why = self._fill(photo, data, 6)
         if not why:
             (got,) = self._memory.download(photo)
@@ -162,19 +162,19 @@ class GpuDecoder(Closeable):
             raise self._unavailable(f"an nvImageCodec that fails at a trial picture ({why})")
 
     def _enter(self) -> None:
-        """Makes the primary context current in this thread, as every call of the driver does.
+        """Make the primary context current in this thread, as every call of the driver does.
 
         Without a current context the runtime API would open that of the first GPU, which may be another one.
         """
         self._mark.record(self._stream)
 
-    def _room_for(self, header: PhotoHeader) -> DeviceArray:
-        """(H, W, 3) uint8 for the upright photo."""
+    def _photo_buffer(self, header: PhotoHeader) -> DeviceArray:
+        """Allocate (H, W, 3) uint8 for the upright photo."""
         size = (header.height, header.width) if header.orientation < 5 else (header.width, header.height)
         return self._memory.array(_MEMORY, (*size, 3), np.uint8)
 
     def _fill(self, photo: DeviceArray, data: bytes, orientation: int) -> str:
-        """Queues the decoding of a JPEG into our memory. Returns why that cannot be done, nothing if it can.
+        """Queue the decoding of a JPEG into our memory. Return the reason if that cannot be done, else an empty string.
 
         nvImageCodec works on a stream of its own, which waits for ours before and for which ours waits after. It reads
         the EXIF itself, so it is given one without doubts: the orientation that Pillow has read.
@@ -188,8 +188,8 @@ class GpuDecoder(Closeable):
             params = codec.DecodeParams(apply_exif_orientation=turned, color_spec=codec.ColorSpec.SRGB)
             image = self._decoder.decode(source, image=target, params=params, cuda_stream=stream)
             there = None if image is None else image.__cuda_array_interface__
-        except Exception as error:  # C++ errors come out as several types; the CPU's decoder will tell what is wrong
-            return f"nvImageCodec says: {error}"
+        except Exception as error:  # C++ errors have several types; the CPU decoder finds the fault.
+            return f"nvImageCodec reports: {error}"
         if there is None:
             return "nvImageCodec or its nvJPEG does not decode it"
         if tuple(there["shape"]) != photo.shape or there["data"][0] != photo.address or there.get("strides"):
@@ -197,10 +197,10 @@ class GpuDecoder(Closeable):
         return ""
 
     def _release(self) -> None:
-        """Ends nvImageCodec's decoder once all that it queued is done."""
+        """Free nvImageCodec's decoder once all that it queued is done."""
         try:
             self._stream.sync()
-        except BackendError as error:  # a closed stream among them; it must not hide what led to it
+        except BackendError as error:  # A closed stream is among them; it must not hide an earlier error.
             _log.warning("the photo decoder was closed in the midst of work: %s", error)
         self._decoder.__exit__(None, None, None)
         self._decoder = None
@@ -215,7 +215,7 @@ class GpuDecoder(Closeable):
 
 
 def open_gpu_decoder(driver: Driver, stream: Stream) -> GpuDecoder | None:
-    """A decoder for the GPU, if it can be had; the log says why not.
+    """Open a decoder for the GPU, None where that is impossible; the log holds the reason.
 
     Args:
         driver: of the GPU.
@@ -235,10 +235,10 @@ def open_gpu_decoder(driver: Driver, stream: Stream) -> GpuDecoder | None:
 
 
 def _why_not(markers: JpegMarkers | None) -> str:
-    """Why a file is not for the GPU; nothing if it is.
+    """Find the reason why a file is not decoded on the GPU; empty if it is.
 
-    nvJPEG knows neither 12 bits nor arithmetic coding, takes three components for YCbCr whatever the file says, and
-    has a fast path for baseline alone. A cut file it may take for a whole one.
+    nvJPEG knows neither 12 bits nor arithmetic coding, takes three components for YCbCr whatever the file states, and
+    has a fast path for baseline alone. It may take a truncated file for a whole one.
     """
     if markers is None:
         return "no JPEG"
@@ -251,11 +251,11 @@ def _why_not(markers: JpegMarkers | None) -> str:
         return "RGB, not YCbCr"
     if luma[1:] not in _SAMPLINGS or any(part[1:] != (1, 1) for part in chroma):
         return "an unusual subsampling"
-    return "" if markers.whole else "it is cut"
+    return "" if markers.whole else "it is truncated"
 
 
 def _trial_picture() -> bytes:
-    """A JPEG of 96 x 64 pixels, with red rising to the right and green to the bottom, on its left side."""
+    """Encode a JPEG of 96 x 64 pixels on its left side, with red rising to the right and green to the bottom."""
     from PIL import Image
 
     across, down = np.meshgrid(np.linspace(0, 255, 96), np.linspace(0, 255, 64))

@@ -1,4 +1,4 @@
-"""Is there a GPU that can be used? Asked of the driver's own library, so that no package and no context is needed."""
+"""Search for a usable GPU through the driver's own library, so that no package and no context is needed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 _LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76  # CUdevice_attribute
-LEAST_DRIVER = (12, 0)  # CUDA version; the first that serves sm_89 and sm_90
+LEAST_DRIVER = (12, 0)  # CUDA version, the first that serves sm_89 and sm_90.
 LEAST_CAPABILITY = (7, 5)
 
 
@@ -34,7 +34,7 @@ class DeviceInfo:
 
     @property
     def compute_capability(self) -> str:
-        """For example "8.6"."""
+        """Compute capability as text, for example "8.6"."""
         return "{}.{}".format(*self.capability)
 
     def __str__(self) -> str:
@@ -42,8 +42,8 @@ class DeviceInfo:
         return f"{self.name} (sm_{major}{minor}, {self.memory_bytes >> 20} MiB, driver for CUDA {cuda}.{point})"
 
 
-class _Refusal(Exception):
-    """Why there is no usable GPU."""
+class _UnusableError(Exception):
+    """Reason why there is no usable GPU."""
 
 
 def probe(
@@ -52,7 +52,7 @@ def probe(
     least_driver: tuple[int, int] = LEAST_DRIVER,
     least_capability: tuple[int, int] = LEAST_CAPABILITY,
 ) -> DeviceInfo | str:
-    """Looks for a GPU; never raises and never creates a context.
+    """Look for a GPU; never raises and never creates a context.
 
     Args:
         ordinal: number among the visible GPUs.
@@ -64,12 +64,12 @@ def probe(
     """
     try:
         info = _ask(ctypes.CDLL(_LIBRARY), ordinal, least_driver)
-    except _Refusal as refusal:
-        return str(refusal)
+    except _UnusableError as reason:
+        return str(reason)
     except OSError:
         return f"no NVIDIA driver ({_LIBRARY} cannot be loaded)"
     except (AttributeError, ctypes.ArgumentError) as error:
-        return f"an NVIDIA driver that cannot be asked ({error})"
+        return f"an NVIDIA driver that cannot be queried ({error})"
     if info.capability < least_capability:
         return f"{info}, older than compute capability {least_capability[0]}.{least_capability[1]}"
     return info
@@ -80,12 +80,14 @@ def _ask(library: ctypes.CDLL, ordinal: int, least_driver: tuple[int, int]) -> D
     _call(library.cuDriverGetVersion, ctypes.byref(version))
     driver = (version.value // 1000, version.value % 1000 // 10)
     if driver < least_driver:
-        raise _Refusal(f"a driver for CUDA {driver[0]}.{driver[1]}, older than {least_driver[0]}.{least_driver[1]}")
+        raise _UnusableError(
+            f"a driver for CUDA {driver[0]}.{driver[1]}, older than {least_driver[0]}.{least_driver[1]}"
+        )
     _call(library.cuInit, 0)
     count, device, total = ctypes.c_int(), ctypes.c_int(), ctypes.c_size_t()
     _call(library.cuDeviceGetCount, ctypes.byref(count))
     if not 0 <= ordinal < count.value:
-        raise _Refusal(f"{count.value} visible GPUs, none of them number {ordinal}")
+        raise _UnusableError(f"{count.value} visible GPUs, none of them number {ordinal}")
     _call(library.cuDeviceGet, ctypes.byref(device), ordinal)
     name = ctypes.create_string_buffer(256)
     _call(library.cuDeviceGetName, name, len(name), device)
@@ -99,9 +101,9 @@ def _ask(library: ctypes.CDLL, ordinal: int, least_driver: tuple[int, int]) -> D
 
 
 def _call(function: Callable[..., int], *arguments: Any) -> None:
-    """Calls the driver; its result 0 is success, 100 is no device."""
+    """Call the driver, whose result 0 is success and 100 no device."""
     code = function(*arguments)
     if code == 100:
-        raise _Refusal("a driver that sees no GPU")
+        raise _UnusableError("a driver that sees no GPU")
     if code:
-        raise _Refusal(f"a driver that answers error {code}")
+        raise _UnusableError(f"a driver that answers error {code}")

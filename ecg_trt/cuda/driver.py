@@ -1,4 +1,4 @@
-"""What the room asks of CUDA, in the words of the driver API, and who answers.
+"""Protocol of the CUDA driver API calls that this package uses, and the errors of its implementations.
 
 Handles and addresses are plain ints, as TensorRT wants them too. Nothing here owns anything: the owners are in memory,
 stream, graph and kernels, one for each object. Two packages answer, both with the same cubins: `cuda-core`, and
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Protocol
 
@@ -36,7 +37,7 @@ class Driver(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the package that answers."""
+        """Name of the Python package behind the driver."""
         ...
 
     @property
@@ -46,121 +47,136 @@ class Driver(Protocol):
 
     @property
     def graphs(self) -> bool:
-        """Whether work can be captured into graphs."""
+        """True if work can be captured into graphs."""
         ...
 
     @property
     def any_thread(self) -> bool:
-        """Whether every thread may call it, and not only the one that opened it."""
+        """True if every thread may call it, and not only the one that opened it."""
         ...
 
     def close(self) -> None:
-        """Lets go of the primary context; more than once is fine."""
+        """Release the primary context; more than once is fine."""
         ...
 
     def load_module(self, cubin: bytes) -> int:
-        """Loads compiled kernels."""
+        """Load compiled kernels."""
         ...
 
     def unload_module(self, module: int) -> None:
-        """Unloads them."""
+        """Unload a module's kernels."""
         ...
 
     def get_function(self, module: int, name: str) -> int:
-        """A kernel; lives as long as its module."""
+        """Find a kernel, which lives as long as its module."""
         ...
 
     def launch(self, function: int, grid: Extent, block: Extent, arguments: Sequence[np.generic], stream: int) -> None:
-        """Queues a kernel; arguments are numpy scalars of exactly its parameters' types, pointers as uint64."""
+        """Queue a kernel; arguments are numpy scalars of exactly its parameters' types, pointers as uint64."""
         ...
 
     def malloc(self, nbytes: int) -> int:
-        """Device memory."""
+        """Allocate device memory."""
         ...
 
     def free(self, address: int) -> None:
-        """Gives device memory back, once all queued work is done with it."""
+        """Free device memory, once all queued work is done with it."""
         ...
 
     def malloc_host(self, nbytes: int) -> int:
-        """Pinned host memory."""
+        """Allocate pinned host memory."""
         ...
 
     def free_host(self, address: int) -> None:
-        """Gives pinned memory back."""
+        """Free pinned memory."""
         ...
 
     def copy_to_device(self, device: int, host: int, nbytes: int, stream: int) -> None:
-        """Queues a copy from pinned memory."""
+        """Queue a copy from pinned memory."""
         ...
 
     def copy_to_host(self, host: int, device: int, nbytes: int, stream: int) -> None:
-        """Queues a copy to pinned memory."""
+        """Queue a copy to pinned memory."""
         ...
 
     def fill(self, device: int, byte: int, nbytes: int, stream: int) -> None:
-        """Queues setting every byte."""
+        """Queue the setting of every byte."""
         ...
 
     def create_stream(self) -> int:
-        """A stream that does not wait for the default stream."""
+        """Create a stream that does not wait for the default stream."""
         ...
 
     def destroy_stream(self, stream: int) -> None:
-        """Destroys it."""
+        """Destroy the object."""
         ...
 
     def sync_stream(self, stream: int) -> None:
-        """Waits until all that is queued is done; errors of queued work come out here."""
+        """Wait until all that is queued is done; errors of queued work come out here."""
         ...
 
     def create_event(self) -> int:
-        """An event that keeps the time."""
+        """Create an event that records its time."""
         ...
 
     def destroy_event(self, event: int) -> None:
-        """Destroys it."""
+        """Destroy the object."""
         ...
 
     def record_event(self, event: int, stream: int) -> None:
-        """Queues the event."""
+        """Queue the event."""
         ...
 
     def sync_event(self, event: int) -> None:
-        """Waits for the event."""
+        """Wait for the event."""
         ...
 
     def elapsed_ms(self, start: int, end: int) -> float:
-        """Time between two events that have come to pass."""
+        """Measure the time between two completed events, ms."""
         ...
 
     def begin_capture(self, stream: int) -> None:
-        """From here on, what is queued on the stream goes into a graph."""
+        """Begin a capture: work that is queued on the stream from here on goes into a graph."""
         ...
 
     def end_capture(self, stream: int) -> int:
-        """The graph; fails, and ends the capture all the same, if work that cannot be captured made it void."""
+        """End a capture and return its graph; a capture voided by work that cannot be captured ends too, but fails."""
         ...
 
     def destroy_graph(self, graph: int) -> None:
-        """Destroys it."""
+        """Destroy the object."""
         ...
 
     def instantiate(self, graph: int) -> int:
-        """Makes a graph that can be launched; it needs the first no longer."""
+        """Make an executable graph, which does not depend on the captured one."""
         ...
 
     def launch_graph(self, executable: int, stream: int) -> None:
-        """Queues all its work."""
+        """Queue all the work of an executable graph."""
         ...
 
     def destroy_executable(self, executable: int) -> None:
-        """Destroys it."""
+        """Destroy the object."""
         ...
 
 
+def span_of(driver: Driver, label: str, stream: int) -> AbstractContextManager[None]:
+    """Bracket work that a library such as TensorRT queues on a stream by itself, past the driver.
+
+    A driver that measures time has a method `span(label, stream)`, a context manager that times the work queued within
+    it. It is no part of `Driver`: without it, nothing is done.
+
+    Args:
+        driver: of the GPU.
+        label: under which the time is kept, for example a network's name.
+        stream: handle of the stream.
+    """
+    span: Callable[[str, int], AbstractContextManager[None]] | None = getattr(driver, "span", None)
+    return nullcontext() if span is None else span(label, stream)
+
+
 def no_gpu(reason: str) -> DriverError:
-    """The error of a machine without a usable GPU, for a reason of `probe`."""
+    """Make the error of a machine without a usable GPU, for a reason of `probe`."""
     return DriverError(
         "The GPU cannot be used",
         got=reason,
@@ -170,7 +186,7 @@ def no_gpu(reason: str) -> DriverError:
 
 
 def missing_package(package: str, extra: str, error: ImportError) -> BackendUnavailableError:
-    """The error of a driver whose Python package cannot be imported."""
+    """Make the error of a driver whose Python package cannot be imported."""
     return BackendUnavailableError(
         "The GPU cannot be driven",
         got=f"{package} cannot be imported ({error})",
@@ -187,7 +203,7 @@ _OF_THE_DRIVER = (
 
 
 def device_error(call: str, code: str) -> DeviceError:
-    """The error of a call that failed.
+    """Make the error of a call that failed.
 
     Args:
         call: name of the call.
@@ -224,12 +240,12 @@ _CODES: dict[type, str] = {np.uint64: "Q", np.int32: "i4x", np.uint32: "I4x", np
 
 @cache
 def _layout(kinds: tuple[type, ...]) -> struct.Struct:
-    """Eight bytes a value, then eight bytes an address."""
+    """Lay out a block of eight bytes a value, then eight bytes an address."""
     return struct.Struct("=" + "".join(_CODES[kind] for kind in kinds) + f"{len(kinds)}Q")
 
 
 def packed(arguments: Sequence[np.generic]) -> tuple[int, object]:
-    """A kernel's arguments as CUDA takes them, in some microseconds: they are packed for each of its launches.
+    """Pack a kernel's arguments as CUDA takes them; this takes some microseconds and is done for each launch.
 
     Args:
         arguments: numpy scalars, uint64, int32, uint32 or float32.

@@ -1,4 +1,4 @@
-"""Work that is captured once and launched as one."""
+"""CUDA graphs: work that is captured once and launched as one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ecg_trt.errors import DeviceError
 
 
 class Graph:
-    """The owner of one CUDA graph on one stream.
+    """Owner of one CUDA graph on one stream.
 
     A graph holds addresses and sizes. They make its key: with another key the graph is void and is captured anew.
 
@@ -27,12 +27,12 @@ class Graph:
         self._key: Hashable = None
 
     def holds(self, key: Hashable) -> bool:
-        """Whether work of this key has been captured."""
+        """Tell if work of this key has been captured."""
         return self._ready is not None and self._key == key
 
     @contextmanager
     def capture(self, key: Hashable) -> Iterator[None]:
-        """Captures what is queued on the stream in the with block, in place of what was held.
+        """Capture the work that is queued on the stream in the with block, in place of the graph held before.
 
         Nothing in it may allocate, wait, or run on the host. If it fails, nothing is held.
 
@@ -44,7 +44,7 @@ class Graph:
         try:
             yield
         except BaseException:
-            with suppress(DeviceError):  # work that cannot be captured voids the graph: the first error counts
+            with suppress(DeviceError):  # Work that cannot be captured voids the graph; only the first error matters.
                 self._end().close()
             raise
         with self._end() as graph:
@@ -52,11 +52,11 @@ class Graph:
         self._ready, self._key = Handle("graph", executable, self._driver.destroy_executable), key
 
     def _end(self) -> Handle:
-        """Ends the capture, which must end even if its work failed."""
+        """End the capture, which must end even if its work failed."""
         return Handle("captured graph", self._driver.end_capture(self._stream.handle), self._driver.destroy_graph)
 
     def launch(self) -> None:
-        """Queues the captured work.
+        """Queue the captured work.
 
         Raises:
             DeviceError: nothing is held, or the launch failed.
@@ -66,7 +66,7 @@ class Graph:
         self._driver.launch_graph(self._ready.handle, self._stream.handle)
 
     def run(self, key: Hashable, work: Callable[[], None]) -> None:
-        """Runs work on the stream: the first time as it is, to warm up, the second time captured, then as a graph.
+        """Run work on the stream: the first time directly, to warm up, the second time captured, then as a graph.
 
         Args:
             key: all that the work's addresses and sizes depend on.
@@ -85,7 +85,7 @@ class Graph:
             self.launch()
 
     def close(self) -> None:
-        """Gives the graph back; more than once is fine."""
+        """Free the graph; more than once is fine."""
         ready, self._ready, self._key = self._ready, None, None
         if ready is not None:
             ready.close()

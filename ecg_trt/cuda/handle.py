@@ -1,4 +1,4 @@
-"""One owner for every CUDA object."""
+"""Ownership of CUDA objects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _log = logging.getLogger(__name__)
 
 
 class Handle(Closeable):
-    """Holds one handle and gives it back once, by `close` or at the end of a with block.
+    """Owner of one handle, freed once, by `close` or at the end of a with block.
 
     Args:
         what: what it is, for messages.
@@ -25,7 +25,7 @@ class Handle(Closeable):
 
     @property
     def handle(self) -> int:
-        """The handle.
+        """Handle of the object.
 
         Raises:
             BackendError: it has been given back.
@@ -40,7 +40,7 @@ class Handle(Closeable):
         return self._handle
 
     def close(self) -> None:
-        """Gives the object back; more than once is fine. A failure is logged: it must not hide what led to it."""
+        """Free the object; more than once is fine. A failure is only logged: it must not hide an earlier error."""
         handle, self._handle = self._handle, 0
         if handle:
             try:

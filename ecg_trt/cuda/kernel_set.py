@@ -1,4 +1,4 @@
-"""The compiled kernels on one GPU."""
+"""Compiled kernels on one GPU."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROW_BLOCK: Extent = (128, 1, 1)
 
 
 class Kernels(Closeable):
-    """Loads all kernels at once and launches them; the streams of one GPU share them.
+    """All kernels of the package, loaded at once and shared by the streams of one GPU.
 
     Args:
         driver: of the GPU.
@@ -43,7 +43,7 @@ class Kernels(Closeable):
     def launch(
         self, name: str, extent: Sequence[int], stream: Stream, *arguments: np.generic, block: Extent = BLOCK
     ) -> None:
-        """Queues a kernel.
+        """Queue a kernel.
 
         Args:
             name: of the kernel.
@@ -57,6 +57,6 @@ class Kernels(Closeable):
         self._driver.launch(self._functions[name], grid, block, arguments, stream.handle)
 
     def close(self) -> None:
-        """Unloads the kernels; more than once is fine."""
+        """Unload the kernels; more than once is fine."""
         self._functions.clear()
         self._modules.close()

@@ -38,7 +38,7 @@ class PinnedBuffer(Handle):
 
     @property
     def array(self) -> Array:
-        """(nbytes,) uint8."""
+        """Memory as (nbytes,) uint8."""
         return np.frombuffer(memoryview((ctypes.c_uint8 * self.nbytes).from_address(self.handle)), np.uint8)
 
 
@@ -69,11 +69,11 @@ class DeviceArray:
         return math.prod(self.shape) * self.dtype.itemsize
 
     def part(self, byte: int, shape: tuple[int, ...], dtype: Any) -> DeviceArray:
-        """An array that begins at one of its bytes, and lies within it."""
+        """Make an array over a part of the memory, from one of its bytes on."""
         return DeviceArray(self.address + byte, shape, np.dtype(dtype), self.owner)
 
     def reshape(self, *shape: int) -> DeviceArray:
-        """The same elements under another shape. Raises `OptionError` if it has not as many."""
+        """View the elements under another shape. Raises `OptionError` if their number differs."""
         other = DeviceArray(self.address, shape, self.dtype, self.owner)
         if other.nbytes != self.nbytes:
             raise OptionError(
@@ -88,7 +88,7 @@ class DeviceArray:
 class Workspace:
     """Named memory for the work of one stream.
 
-    What is asked for under a name lies at the same address every time, as long as it is no larger than what was there.
+    Memory of one name lies at the same address every time, as long as it does not grow.
     A larger one takes its place: graphs captured before are void.
 
     Args:
@@ -122,12 +122,12 @@ class Workspace:
             undo.pop_all()
 
     def array(self, name: str, shape: Sequence[int], dtype: Any) -> DeviceArray:
-        """Device memory under a name, with whatever was last in it."""
+        """Provide device memory under a name, with its last content."""
         kind = np.dtype(dtype)
         nbytes = math.prod(shape) * kind.itemsize
         buffer = self._device.get(name)
         if buffer is None or buffer.nbytes < nbytes:
-            self._say(name, buffer, nbytes)
+            self._log_growth(name, buffer, nbytes)
             if buffer is not None:
                 self._stream.sync()
                 del self._device[name]
@@ -136,7 +136,7 @@ class Workspace:
         return DeviceArray(buffer.handle, tuple(int(n) for n in shape), kind, self)
 
     def pinned(self, name: str, shape: Sequence[int], dtype: Any) -> Array:
-        """Pinned memory under a name, free to be written: copies out of it are waited for."""
+        """Provide pinned memory under a name, free to be written: copies out of it are waited for."""
         kind = np.dtype(dtype)
         nbytes = math.prod(shape) * kind.itemsize
         if name in self._copied:
@@ -145,7 +145,7 @@ class Workspace:
             self._copied[name] = Event(self._driver)
         buffer = self._pinned.get(name)
         if buffer is None or buffer.nbytes < nbytes:
-            self._say(f"pinned {name}", buffer, nbytes)
+            self._log_growth(f"pinned {name}", buffer, nbytes)
             if buffer is not None:
                 del self._pinned[name]
                 buffer.close()
@@ -153,7 +153,7 @@ class Workspace:
         return np.asarray(buffer.array[:nbytes].view(kind).reshape(tuple(shape)))
 
     def upload(self, name: str, array: Array) -> DeviceArray:
-        """Queues a copy to device memory of this name, by way of pinned memory; `array` may change at once.
+        """Queue a copy to device memory of this name, by way of pinned memory; `array` may change at once.
 
         An array that is itself the pinned memory of this name is copied straight, and must not change until the
         stream has reached the copy.
@@ -169,7 +169,7 @@ class Workspace:
         return there
 
     def upload_all(self, name: str, *arrays: Array) -> tuple[DeviceArray, ...]:
-        """Queues one copy of several small arrays, which may change at once."""
+        """Queue one copy of several small arrays, which may change at once."""
         sizes, starts = _laid_out(arrays)
         staging = self.pinned(name, (sum(sizes),), np.uint8)
         for array, start in zip(arrays, starts, strict=True):
@@ -178,7 +178,7 @@ class Workspace:
         return tuple(whole.part(start, array.shape, array.dtype) for array, start in zip(arrays, starts, strict=True))
 
     def download(self, *arrays: DeviceArray) -> tuple[Array, ...]:
-        """Waits for the stream and returns host copies."""
+        """Wait for the stream and return host copies."""
         sizes, starts = _laid_out(arrays)
         landing = self.pinned("download", (sum(sizes),), np.uint8)
         parts = [landing[start:][: array.nbytes] for array, start in zip(arrays, starts, strict=True)]
@@ -188,18 +188,18 @@ class Workspace:
         return tuple(p.view(a.dtype).reshape(a.shape).copy() for a, p in zip(arrays, parts, strict=True))
 
     def close(self) -> None:
-        """Gives all memory back; more than once is fine."""
+        """Free all memory; more than once is fine."""
         for owners in (self._copied, self._pinned, self._device):
             while owners:
                 owners.popitem()[1].close()
 
-    def _say(self, name: str, buffer: Handle | None, nbytes: int) -> None:
-        """Growing costs time and voids graphs: it is told."""
+    def _log_growth(self, name: str, buffer: Handle | None, nbytes: int) -> None:
+        """Log that a buffer grows, which costs time and voids graphs."""
         before = 0 if buffer is None else getattr(buffer, "nbytes", 0)
         _log.info("memory %s: from %d to %d bytes", name, before, nbytes)
 
 
 def _laid_out(arrays: Sequence[Array] | Sequence[DeviceArray]) -> tuple[list[int], list[int]]:
-    """Sizes, rounded up so that every array begins where any type may, and where each begins."""
+    """Lay out arrays one behind the other: sizes rounded up so that each is aligned for any type, and offsets."""
     sizes = [-(-array.nbytes // 16) * 16 for array in arrays]
     return sizes, [sum(sizes[:k]) for k in range(len(sizes))]

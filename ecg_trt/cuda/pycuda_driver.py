@@ -19,7 +19,7 @@ _NON_BLOCKING, _PORTABLE = 1, 1  # CUstream_flags, CU_MEMHOSTALLOC_PORTABLE
 
 
 class PycudaDriver:
-    """CUDA through `pycuda.driver`; serves the thread that opened it alone, as pycuda's objects do.
+    """CUDA through `pycuda.driver`, for the thread that opened it alone, as pycuda's objects are bound to it.
 
     Args:
         device: from `probe`.
@@ -53,7 +53,7 @@ class PycudaDriver:
         return context
 
     def close(self) -> None:
-        """Lets go of the primary context."""
+        """Release the primary context."""
         if not self._closed:
             self._closed = True
             self._held.clear()
@@ -83,7 +83,7 @@ class PycudaDriver:
         return self._hold(self._call(self._drv.module_from_buffer, cubin))
 
     def unload_module(self, module: int) -> None:
-        """Lets go of the module and its functions; pycuda unloads it with the last of them."""
+        """Release the module and its functions; pycuda unloads it with the last of them."""
         for function in self._functions.pop(module, ()):
             del self._held[function]
         del self._held[module]
@@ -171,7 +171,7 @@ class PycudaDriver:
         return float(self._call(self._held[end].time_since, self._held[start]))
 
     def begin_capture(self, stream: int) -> NoReturn:
-        """Graphs are not among what pycuda wraps."""
+        """Raise `DeviceError`: pycuda wraps no graphs."""
         raise device_error("pycuda, which has no graphs", "NOT_SUPPORTED")
 
     def end_capture(self, stream: int) -> NoReturn:

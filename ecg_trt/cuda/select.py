@@ -1,4 +1,4 @@
-"""Opens the driver of a GPU by name; the packages that drive are loaded when they are asked for."""
+"""Choice of the driver by name; the Python package behind it is imported when it is first needed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ecg_trt.cuda.driver import Driver, no_gpu
 
 
 class DriverName(str, Enum):
-    """Who may drive."""
+    """Names of the drivers."""
 
     CUDA_CORE = "cuda-core"
     PYCUDA = "pycuda"
@@ -20,7 +20,7 @@ class DriverName(str, Enum):
 
 
 def open_driver(name: DriverName | str = DriverName.CUDA_CORE, ordinal: int = 0) -> Driver:
-    """Takes hold of a GPU.
+    """Open a driver on a GPU.
 
     Args:
         name: of the package that drives.

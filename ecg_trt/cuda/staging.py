@@ -1,4 +1,4 @@
-"""Photos that wait for the GPU in pinned memory, put there by the threads that decode them."""
+"""Staging of photos in pinned memory, where the decoding threads leave them for the GPU."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ecg_trt.types import Array
 
 _log = logging.getLogger(__name__)
 
-_MOST = 8  # as many as are decoded ahead; of 12 megapixels each takes 38 MB
+_MOST = 8  # As many photos as are decoded ahead; one of 12 megapixels takes 38 MB.
 
 
 class _Place:
-    """Pinned memory for one photo, and the mark behind the last copy out of it."""
+    """Pinned memory for one photo, and the event behind the last copy out of it."""
 
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
@@ -30,7 +30,7 @@ class _Place:
         self.copied: Event | None = None
 
     def fill(self, image: Array) -> None:
-        """Takes a photo, once the one before is on the GPU."""
+        """Store a photo, once the one before is on the GPU."""
         if self.copied is None:
             self.copied = Event(self.driver)
         self.copied.sync()
@@ -42,7 +42,7 @@ class _Place:
         np.copyto(self.memory.array[: image.nbytes].reshape(image.shape), image)
 
     def close(self) -> None:
-        """Gives everything back."""
+        """Free everything."""
         for owner in (self.memory, self.copied):
             if owner is not None:
                 owner.close()
@@ -50,7 +50,7 @@ class _Place:
 
 
 class StagedPhoto:
-    """A photo (H, W, 3) uint8 in pinned memory, until it is uploaded or forgotten.
+    """Photo (H, W, 3) uint8 in pinned memory, until it is uploaded or dropped.
 
     Attributes:
         shape: (H, W, 3).
@@ -60,7 +60,7 @@ class StagedPhoto:
     def __init__(self, place: _Place, free: deque[_Place], image: Array) -> None:
         self.shape, self.dtype = tuple(image.shape), image.dtype
         self._place = place
-        self._give_back = weakref.finalize(self, free.append, place)  # also of a batch that is closed early
+        self._give_back = weakref.finalize(self, free.append, place)  # This also runs if a batch is closed early.
         self._give_back.atexit = False
 
     @property
@@ -69,7 +69,7 @@ class StagedPhoto:
         return len(self.shape)
 
     def copy_to(self, there: DeviceArray, stream: Stream) -> None:
-        """Queues the copy and gives the memory back, for photos to come; this can be done once.
+        """Queue the copy and free the memory for the next photos; this can be done once.
 
         Raises:
             BackendError: it was done before, or the memory is no more.
@@ -89,7 +89,7 @@ class StagedPhoto:
 
 
 class Staging(Closeable):
-    """Pinned memory for some photos, allocated as they come; any thread may fill it. Nobody ever waits for a place.
+    """Pinned memory for some photos, allocated on demand and filled by any thread, which never waits for a place.
 
     Args:
         driver: of the GPU, one that serves any thread; stays open when this is closed.
@@ -98,11 +98,11 @@ class Staging(Closeable):
 
     def __init__(self, driver: Driver, most: int = _MOST) -> None:
         self._places = [_Place(driver) for _ in range(most)]
-        # A deque, as it needs no lock: garbage is collected at any time. The place left last is taken first.
+        # A deque needs no lock, and garbage is collected at any time. The place freed last is taken first.
         self._free = deque(self._places)
 
-    def stage(self, image: Array) -> Any:
-        """Copies a photo (H, W, 3) uint8 to pinned memory.
+    def copy_to_pinned(self, image: Array) -> Any:
+        """Copy a photo (H, W, 3) uint8 to pinned memory.
 
         Returns:
             A `StagedPhoto`; the image itself if all places are taken, or no more memory can be pinned.
@@ -125,7 +125,7 @@ class Staging(Closeable):
         return StagedPhoto(place, self._free, image)
 
     def close(self) -> None:
-        """Gives all memory back, once no thread stages or uploads any more; more than once is fine."""
-        self._free = deque()  # what is forgotten later goes where nobody looks
+        """Free all memory, once no thread copies or uploads any more; more than once is fine."""
+        self._free = deque()  # Places of photos that are dropped later are not used again.
         while self._places:
             self._places.pop().close()

@@ -1,1 +1,1 @@
-"""Plans on disk: what each was built for, and where they live. Nothing here loads TensorRT."""
+"""Plans on disk: their identity, their store and their checks. Nothing here loads TensorRT."""

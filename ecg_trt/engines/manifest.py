@@ -1,4 +1,4 @@
-"""The identity of a plan, kept as JSON beside it: nothing can be read from a plan itself without a GPU."""
+"""Manifest: the identity of a plan as JSON beside it, as nothing can be read from a plan without a GPU."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ANY_CAPABILITY = "any"  # an RTX plan for every GPU from 8.0 on
 
 
 class Flavour(str, Enum):
-    """Which TensorRT builds and runs a plan."""
+    """Flavour of TensorRT that builds and runs a plan."""
 
     TRT = "trt"
     RTX = "rtx"
@@ -31,12 +31,12 @@ class Flavour(str, Enum):
         return {"trt": "tensorrt", "rtx": "tensorrt_rtx"}[self.value]
 
     @property
-    def magic(self) -> bytes:
-        """The first bytes of its plans."""
-        return {"trt": b"ftrt", "rtx": b"vtrt"}[self.value]
+    def magic(self) -> tuple[bytes, ...]:
+        """First bytes of its plans: those of current versions, then those of older ones (TensorRT 8.5: "ptrt")."""
+        return {"trt": (b"ftrt", b"ptrt"), "rtx": (b"vtrt",)}[self.value]
 
     def installed_version(self) -> str | None:
-        """Version of the installed distribution, None if there is none; nothing is imported."""
+        """Find the version of the installed distribution, None if there is none; nothing is imported."""
         name = self.module.replace("_", "-")
         for distribution in (name, f"{name}-cu13", f"{name}-cu12"):
             with suppress(PackageNotFoundError):
@@ -46,7 +46,7 @@ class Flavour(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class PlanKey:
-    """What a plan must have been built for, to be used.
+    """Identity of a plan: everything that it must have been built for.
 
     Attributes:
         stage: name of the network.
@@ -73,14 +73,14 @@ class PlanKey:
 
     @property
     def build_line(self) -> str:
-        """The command that builds this plan."""
+        """Command that builds this plan."""
         line = f"ecg-trt build --flavour {self.flavour} --precision {self.precision} --stage {self.stage}"
         return line if self.flavour is Flavour.TRT else f"{line} --compute-capability {self.capability}"
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A plan's papers.
+    """Manifest of a plan.
 
     Attributes:
         key: what the plan was built for.
@@ -106,12 +106,12 @@ class Manifest:
         return {spec.name: tuple(int(side or 0) for side in spec.shape) for spec in self.inputs}
 
     def to_json(self) -> str:
-        """The file's content."""
+        """Serialize the manifest as JSON."""
         return json.dumps({"format": FORMAT, **asdict(self)}, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
-        """Reads what `to_json` wrote.
+        """Parse the JSON that `to_json` made.
 
         Raises:
             ValueError: anything else.
@@ -137,5 +137,5 @@ def _key(content: Mapping[str, Any]) -> PlanKey:
 
 
 def _tensor(entry: Mapping[str, Any]) -> TensorSpec:
-    """An I/O tensor of static shape."""
+    """Parse an input or output tensor of static shape."""
     return TensorSpec(str(entry["name"]), str(entry["dtype"]), tuple(int(side) for side in entry["shape"]))

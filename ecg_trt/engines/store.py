@@ -1,4 +1,4 @@
-"""Where plans live, and the checks that stand between a file and its use."""
+"""Store of plans, and the checks of a plan before it is used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ecg_trt.errors import PlanCorruptError, PlanError, PlanMismatchError, PlanM
 from ecg_trt.io.atomic import atomic_folder, make_folder
 from ecg_trt.paths import cache_dir
 
-_SAY = {
+_FIELD_NAMES = {
     "stage": "network",
     "flavour": "flavour",
     "version": "TensorRT version",
@@ -29,7 +29,7 @@ class StoredPlan:
     Attributes:
         path: of the plan.
         manifest: None if it is missing or cannot be read.
-        fault: why the plan cannot be trusted, None if it can; only `PlanStore.verify` reads whole plans to tell.
+        fault: why the plan cannot be trusted, None if it can; only `PlanStore.verify` reads whole plans to find out.
     """
 
     path: Path
@@ -48,25 +48,25 @@ class PlanStore:
         self.root = cache_dir() / "plans" if root is None else root
 
     def path(self, key: PlanKey) -> Path:
-        """Where the plan for `key` is or would be."""
+        """Return the path of the plan for `key`, existing or not."""
         return self.root / key.name
 
     def save(self, manifest: Manifest, plan: bytes) -> Path:
-        """Writes a plan and its manifest, which appears last: it stands for a whole plan.
+        """Write a plan and its manifest, which appears last: it stands for a whole plan.
 
         Raises:
             OutputError: they could not be written.
         """
         make_folder(self.root)
         path = self.path(manifest.key)
-        papers = _manifest_path(path)
-        with atomic_folder(self.root, [path.name, papers.name]) as scratch:
+        manifest_path = _manifest_path(path)
+        with atomic_folder(self.root, [path.name, manifest_path.name]) as scratch:
             (scratch / path.name).write_bytes(plan)
-            (scratch / papers.name).write_text(manifest.to_json(), encoding="utf-8")
+            (scratch / manifest_path.name).write_text(manifest.to_json(), encoding="utf-8")
         return path
 
     def load(self, key: PlanKey) -> tuple[bytes, Manifest]:
-        """A plan's bytes, after every check.
+        """Read a plan and check it in every respect.
 
         A plan for `ANY_CAPABILITY` serves where none was built for the very GPU.
 
@@ -81,18 +81,18 @@ class PlanStore:
         return checked_plan(path, key)
 
     def find(self, key: PlanKey) -> Path | None:
-        """The file that `load` would read; nothing but its name is looked at."""
+        """Find the file that `load` would read, by its name alone."""
         keys = [key]
         if is_served_by_any(key):
             keys.append(replace(key, capability=ANY_CAPABILITY))
         return next((path for path in map(self.path, keys) if path.is_file()), None)
 
     def has(self, flavour: Flavour) -> bool:
-        """Whether any plan of a flavour is there; nothing is read."""
+        """Tell if there is any plan of a flavour; nothing is read."""
         return next(self.root.glob(f"*_{flavour}-*.plan"), None) is not None
 
     def plans(self) -> list[StoredPlan]:
-        """All plans, by name; the plans themselves are not read."""
+        """List all plans by name; the plans themselves are not read."""
         found = []
         for path in sorted(self.root.glob("*.plan")):
             try:
@@ -102,7 +102,7 @@ class PlanStore:
         return found
 
     def verify(self) -> Iterator[StoredPlan]:
-        """Reads every plan and says of each whether it can be trusted."""
+        """Read every plan and yield it with its fault, if it has any."""
         for plan in self.plans():
             fault = plan.fault
             if plan.manifest is not None:
@@ -117,12 +117,12 @@ class PlanStore:
     def prune(
         self, onnx_sha256: Collection[str], versions: Mapping[Flavour, str], *, dry_run: bool = False
     ) -> list[tuple[Path, str]]:
-        """Removes plans that can be of no use any more.
+        """Remove plans that can be of no use any more.
 
         Args:
             onnx_sha256: of the networks in use.
             versions: of the flavours that are installed; plans of the others are left alone.
-            dry_run: only say what would go.
+            dry_run: only list what would be removed.
 
         Returns:
             Path and reason of each.
@@ -145,7 +145,7 @@ class PlanStore:
         return doomed
 
     def _missing(self, key: PlanKey) -> PlanError:
-        """Says which plan comes nearest, if any does."""
+        """Make the error of a missing plan, which names the plan that comes nearest."""
         others = [plan.manifest.key for plan in self.plans() if plan.manifest and plan.manifest.key.stage == key.stage]
         if not others:
             return PlanMissingError(
@@ -160,7 +160,7 @@ class PlanStore:
 
 
 def checked_plan(path: Path, key: PlanKey) -> tuple[bytes, Manifest]:
-    """A plan's bytes, if it is what its manifest says and was built for `key`.
+    """Read a plan, and check it against its manifest and against `key`.
 
     Raises:
         PlanMissingError: no such file.
@@ -193,22 +193,27 @@ def checked_plan(path: Path, key: PlanKey) -> tuple[bytes, Manifest]:
 
 
 def _differences(built: PlanKey, wanted: PlanKey) -> list[str]:
-    """Names of the fields that keep a plan from being used, in the order in which they are told."""
-    found = [name for name in _SAY if getattr(built, name) != getattr(wanted, name)]
+    """List the fields of a key that keep a plan from being used, in the order in which they are reported."""
+    found = [name for name in _FIELD_NAMES if getattr(built, name) != getattr(wanted, name)]
     if built.capability == ANY_CAPABILITY and is_served_by_any(wanted) and "capability" in found:
         found.remove("capability")
     return found
 
 
 def _release(version: str) -> str:
-    """Without what a distribution adds to it when the same release is packed again."""
+    """Strip a version of the suffix that a distribution adds when a release is packed again."""
     return version.split(".post")[0]
 
 
 def is_served_by_any(key: PlanKey) -> bool:
-    """Whether a plan for `ANY_CAPABILITY` would do: TensorRT for RTX, on a GPU from 8.0 on."""
-    major = key.capability.split(".")[0]
-    return key.flavour is Flavour.RTX and major.isdecimal() and int(major) >= 8
+    """Decide if a plan for `ANY_CAPABILITY` serves a key: TensorRT for RTX, on a GPU from 8.0 on."""
+    return key.flavour is Flavour.RTX and serves_any_plan(key.capability)
+
+
+def serves_any_plan(capability: str) -> bool:
+    """Decide if a GPU of this compute capability, for example "8.6", can run RTX plans for `ANY_CAPABILITY`."""
+    major = capability.split(".")[0]
+    return major.isdecimal() and int(major) >= 8
 
 
 def _manifest_path(plan: Path) -> Path:
@@ -231,7 +236,7 @@ def _corrupt(path: Path, got: str, expected: str, key: PlanKey | None) -> PlanCo
 
 def _mismatch(path: Path, field: str, got: object, expected: object, key: PlanKey) -> PlanMismatchError:
     short = [str(value)[:12] if field == "onnx_sha256" else str(value) for value in (got, expected)]
-    what = _SAY.get(field, field)
+    what = _FIELD_NAMES.get(field, field)
     return PlanMismatchError(
         f"The plan {path} was built for another {what}",
         got=f"{what} {short[0]}",

@@ -1,4 +1,4 @@
-"""The Python module of a flavour of TensorRT: imported only where that is safe, and made to speak through `logging`."""
+"""Import of a flavour of TensorRT where that is safe, with its messages sent through `logging`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MOST_WORDS = 20
 
 
 def import_tensorrt(flavour: Flavour) -> ModuleType:
-    """Imports a flavour of TensorRT, after the driver has been asked: `tensorrt` must not be touched without one.
+    """Import a flavour of TensorRT, after a check of the driver: `tensorrt` must not be touched without one.
 
     Args:
         flavour: of TensorRT.
@@ -31,7 +31,7 @@ def import_tensorrt(flavour: Flavour) -> ModuleType:
         raise tensorrt_unavailable(f"trt: {device}", "Install NVIDIA's driver, or use rtx or ort.")
     try:
         module = import_module(flavour.module)
-        module.ILogger  # noqa: B018 - a stub from PyPI imports, but holds nothing
+        module.ILogger  # noqa: B018 - a stub from PyPI can be imported, but is empty
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
         why = (str(error).splitlines() or [type(error).__name__])[0]
         raise tensorrt_unavailable(
@@ -40,13 +40,24 @@ def import_tensorrt(flavour: Flavour) -> ModuleType:
     return module
 
 
+def listed_capabilities(trt: ModuleType) -> tuple[str, ...]:
+    """List the compute capabilities for which a version of TensorRT for RTX builds plans, in ascending order.
+
+    A GPU that is not among them may still run plans for `ANY_CAPABILITY`: TensorRT for RTX 1.4.0.76 loads and runs them
+    on an H100 (9.0), which it does not list (measured on 2026-11-27).
+    """
+    digits = [name[2:] for name in vars(trt.ComputeCapability) if name.startswith("SM")]
+    pairs = sorted((int(number[:-1]), int(number[-1])) for number in digits)
+    return tuple(f"{major}.{minor}" for major, minor in pairs)
+
+
 def how_to_install(flavour: Flavour) -> str:
-    """The pip line."""
+    """Make the pip line that installs a flavour."""
     return install_hint(str(flavour), "build")
 
 
 def tensorrt_unavailable(got: str, hint: str) -> BackendUnavailableError:
-    """The error of a machine on which a flavour is not to be had."""
+    """Make the error of a machine on which a flavour is not available."""
     return BackendUnavailableError(
         "TensorRT cannot be used",
         got=got,
@@ -57,7 +68,7 @@ def tensorrt_unavailable(got: str, hint: str) -> BackendUnavailableError:
 
 @cache
 def logger_of(trt: ModuleType) -> Any:
-    """The one logger of a flavour, which TensorRT may hold on to for ever.
+    """Make the one logger of a flavour, which TensorRT may keep for ever.
 
     It hands everything to `logging`, and keeps the last errors in `words`.
     """
@@ -75,15 +86,15 @@ def logger_of(trt: ModuleType) -> Any:
 
         def log(self, severity: Any, text: str) -> None:
             level = levels.get(severity)
-            if level is None:  # thousands of lines on every layer
+            if level is None:  # These are thousands of lines on every layer.
                 return
             if level == logging.ERROR:
                 self.words.append(text)
-            _log.log(min(level, logging.INFO), "%s", text)  # errors are raised with their words
+            _log.log(min(level, logging.INFO), "%s", text)  # Errors are raised with these messages.
 
     return Logger()
 
 
-def said(words: Iterable[str]) -> str:
-    """What TensorRT said of an error, on one line."""
+def join_messages(words: Iterable[str]) -> str:
+    """Join TensorRT's messages on one line."""
     return "; ".join(dict.fromkeys(" ".join(line.split()) for line in words)) or "it gives no reason"

@@ -1,7 +1,7 @@
-"""More looks at one picture for more accuracy: backends around backends, so that they stack.
+"""Ensembles, test-time augmentation and windows: backends around backends, which can be stacked.
 
 `Views` shows a network the picture several ways, `Windows` shows it a large picture piece by piece, `Ensemble` asks
-several networks. None of them is used unless asked for: each look costs another run.
+several networks. None of them is used by default: each costs further runs.
 """
 
 from ecg_trt.inference.ensemble import Ensemble

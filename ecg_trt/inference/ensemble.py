@@ -1,4 +1,4 @@
-"""Several networks that answer as one."""
+"""Ensemble of networks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ecg_trt.types import Array
 
 
 class Ensemble(Wrapped):
-    """Asks several networks of one stage and takes the mean of what they say; closes them.
+    """Weighted mean of the predictions of several networks of one stage, which it owns.
 
     Args:
         backends: run the networks.
@@ -40,10 +40,10 @@ class Ensemble(Wrapped):
 
     def infer(self, feed: Mapping[str, Array]) -> dict[str, Array]:
         """See `Backend.infer`; one run of each network, answers on the host."""
-        shown = {**feed, IMAGE: self._picture(feed)}  # answers on a device may share their memory
+        shown = {**feed, IMAGE: self._picture(feed)}  # Predictions on a device may share their memory.
         return vote([backend.infer(shown) for backend in self.backends], self.weights)
 
     def close(self) -> None:
-        """Closes the networks."""
+        """Close the networks."""
         for backend in self.backends:
             backend.close()

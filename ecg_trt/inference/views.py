@@ -1,4 +1,4 @@
-"""One network that sees a picture several ways."""
+"""Test-time augmentation: one network that is shown a picture in several ways."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ecg_trt.networks import HeadKind, head_kind
 from ecg_trt.ops.base import ImageOps
 from ecg_trt.types import Array
 
-# In a mirror, letters of heatmaps cannot be read, and directions of values turn.
+# Mirrored text cannot be read, and mirrored directions change their sign.
 _MIRRORED_KINDS = (HeadKind.RIDGE, HeadKind.PRESENCE)
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A way to show a picture.
+    """Way to show a picture: a shift, a mirror.
 
     Attributes:
         dx: px by which it is moved to the right; what comes in at the rim repeats the rim.
@@ -34,38 +34,38 @@ class View:
     mirrored: bool = False
 
     def show(self, image: Array) -> Array:
-        """(n, H, W, 3) as it is seen this way."""
+        """Transform pictures (n, H, W, 3) to this view."""
         seen = image[:, :, ::-1] if self.mirrored else image
         return np.ascontiguousarray(_moved(_moved(seen, self.dx, 2), self.dy, 1))
 
-    def undo(self, answer: Array, hw: tuple[int, int]) -> Array:
-        """What a network said of this view, (n, C, h, w) or (n, w), laid back on the picture (H, W).
+    def undo(self, prediction: Array, hw: tuple[int, int]) -> Array:
+        """Map a network's prediction for this view, (n, C, h, w) or (n, w), back to the picture (H, W).
 
         Raises:
-            OptionError: the picture is moved by less than a cell of the answer, or a part of one.
+            OptionError: the picture is moved by less than a cell of the prediction, or a part of one.
         """
-        strides = -(-hw[0] // answer.shape[2]) if answer.ndim == 4 else 1, -(-hw[1] // answer.shape[-1])
+        strides = -(-hw[0] // prediction.shape[2]) if prediction.ndim == 4 else 1, -(-hw[1] // prediction.shape[-1])
         if self.dy % strides[0] or self.dx % strides[1]:
             raise OptionError(
                 "The view cannot be undone", got=f"moves of {self.dx} and {self.dy} px",
-                expected=f"multiples of {strides[1]} and {strides[0]}, the strides of the answer",
+                expected=f"multiples of {strides[1]} and {strides[0]}, the strides of the prediction",
                 hint="Move the picture by whole cells.",
             )  # fmt: skip
-        back = _moved(answer, -self.dx // strides[1], answer.ndim - 1)
-        if answer.ndim == 4:
+        back = _moved(prediction, -self.dx // strides[1], prediction.ndim - 1)
+        if prediction.ndim == 4:
             back = _moved(back, -self.dy // strides[0], 2)
         return np.ascontiguousarray(back[..., ::-1]) if self.mirrored else back
 
 
 def _moved(array: Array, by: int, axis: int) -> Array:
-    """Moved along an axis; the rim is repeated."""
+    """Shift an array along an axis, repeating its border."""
     if not by:
         return array
     return np.take(array, np.arange(array.shape[axis]) - by, axis, mode="clip")
 
 
 class Views(Wrapped):
-    """Shows a network its picture several ways and takes the mean of what it says (test-time augmentation).
+    """Mean of a network's predictions over several views of its picture (test-time augmentation).
 
     Args:
         backend: runs the network.
@@ -92,11 +92,11 @@ class Views(Wrapped):
                               hint="Leave the mirrored views out.")  # fmt: skip
 
     def infer(self, feed: Mapping[str, Array]) -> dict[str, Array]:
-        """See `Backend.infer`; one run for each view, answers on the host."""
+        """See `Backend.infer`; one run for each view, predictions on the host."""
         image = self._picture(feed)
         hw = image.shape[1:3]
-        answers = []
+        predictions = []
         for view in self.views:
-            said = self.backend.infer({**feed, IMAGE: view.show(image)})
-            answers.append({name: view.undo(np.asarray(value), hw) for name, value in said.items()})
-        return vote(answers, self.weights)
+            prediction = self.backend.infer({**feed, IMAGE: view.show(image)})
+            predictions.append({name: view.undo(np.asarray(value), hw) for name, value in prediction.items()})
+        return vote(predictions, self.weights)

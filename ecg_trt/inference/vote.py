@@ -1,4 +1,4 @@
-"""One answer from several: soft voting, by what an output means."""
+"""Soft voting: one prediction from several, averaged by the kind of each output."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ecg_trt.types import Array
 
 
 class Kind(str, Enum):
-    """Numbers of an output, as they are averaged."""
+    """Kind of an output's numbers, which decides how they are averaged."""
 
     LOGIT = "logit"  # of a probability, each by itself
     RIDGE = "ridge"  # (n, 1, H, W), of probabilities that sum to 1 down each column
@@ -23,17 +23,17 @@ class Kind(str, Enum):
         return self.value
 
 
-_KINDS = {HeadKind.VALUE: Kind.VALUE, HeadKind.RIDGE: Kind.RIDGE}  # all others are logits of probabilities
-_ROWS = 2  # the axis of a ridge along which it sums to 1
+_KINDS = {HeadKind.VALUE: Kind.VALUE, HeadKind.RIDGE: Kind.RIDGE}  # All other kinds are logits of probabilities.
+_ROWS = 2  # A ridge's probabilities sum to 1 along this axis.
 
 
 def kind_of(head: str) -> Kind:
-    """Numbers that an output of this name holds: logits where no network of the registry has such an output."""
+    """Find the kind of an output by its name: logits where no network of the registry has such an output."""
     return _KINDS.get(head_kind(head), Kind.LOGIT)
 
 
 def vote(answers: Sequence[Mapping[str, Array]], weights: Sequence[float] | None = None) -> dict[str, Array]:
-    """The weighted mean of what networks say: of probabilities where they are meant, and logits again.
+    """Average predictions with weights: logits as the probabilities that they stand for, returned as logits.
 
     Args:
         answers: outputs of the same names and shapes, float32.
@@ -71,7 +71,7 @@ def _log_sum(logits: Array) -> Array:
 
 
 def _log_mean(logs: Sequence[Array], shares: Array) -> Array:
-    """The logarithm of the weighted mean of what has these logarithms."""
+    """Compute the logarithm of the weighted mean of numbers given by their logarithms."""
     total: Array | None = None
     for share, part in zip(shares, logs, strict=True):
         if share > 0:
@@ -82,7 +82,7 @@ def _log_mean(logs: Sequence[Array], shares: Array) -> Array:
 
 
 def shares_of(n: int, weights: Sequence[float] | None) -> Array:
-    """(n,) shares that sum to 1. Raises `OptionError` for no voters, or weights that cannot be theirs."""
+    """Normalise weights to (n,) shares that sum to 1. Raises `OptionError` for weights that do not fit."""
     if n == 0:
         raise _bad("nobody to ask", "at least one voter")
     shares = np.ones(n) if weights is None else np.asarray(weights, np.float64)

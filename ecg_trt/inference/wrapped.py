@@ -1,4 +1,4 @@
-"""What all backends around backends share."""
+"""Common base of all backends around backends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ IMAGE = "image"  # what the package's networks are fed
 
 
 class Wrapped(Closeable):
-    """Looks from outside like the backend that it holds, and closes it.
+    """Backend around another, which it owns, with the inputs and outputs of that.
 
     Args:
         backend: runs the network.
@@ -27,25 +27,25 @@ class Wrapped(Closeable):
 
     @property
     def name(self) -> str:
-        """That of the backend within."""
+        """Name of the wrapped backend."""
         return self.backend.name
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """Those of the backend within."""
+        """Inputs of the wrapped backend."""
         return self.backend.inputs
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """Those of the backend within."""
+        """Outputs of the wrapped backend."""
         return self.backend.outputs
 
     def close(self) -> None:
-        """Closes the backend within."""
+        """Close the wrapped backend."""
         self.backend.close()
 
     def _picture(self, feed: Mapping[str, Array]) -> Array:
-        """(n, H, W, 3) uint8, on the host."""
+        """Fetch the pictures (n, H, W, 3) uint8 of a feed to the host."""
         image = feed[IMAGE]
         if self.ops is None or isinstance(image, np.ndarray):
             return image

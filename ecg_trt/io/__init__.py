@@ -1,1 +1,1 @@
-"""Photos in, records out: one decoder and one writer a file."""
+"""Input and output: one reader a kind of file, one writer a format."""

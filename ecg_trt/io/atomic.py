@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writing: files that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HINTS = {
 
 @contextmanager
 def atomic_folder(folder: Path, names: Sequence[str]) -> Iterator[Path]:
-    """A scratch folder within `folder`, whose files move there together at the end.
+    """Provide a scratch folder within `folder`, whose files move there together at the end.
 
     The scratch folder lies on the same file system, so that each move is one rename. Formats of several files
     whose headers mention each other's names need it; `atomic_path` serves the rest.
@@ -61,7 +61,7 @@ def atomic_folder(folder: Path, names: Sequence[str]) -> Iterator[Path]:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed to it at the end and removed on failure.
+    """Provide a temporary path beside `path`, renamed to it at the end and removed on failure.
 
     Args:
         path: where the file shall appear. An older file is replaced.
@@ -77,7 +77,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder with its parents and checks that files can be written there.
+    """Make a folder with its parents and check that files can be written there.
 
     Raises:
         OutputError: they cannot.
@@ -92,7 +92,7 @@ def make_folder(folder: Path) -> None:
 
 
 def output_error(path: Path, error: OSError) -> OutputError:
-    """The OutputError that says what the system's error means for `path`."""
+    """Turn the system's error for `path` into an `OutputError` with a hint."""
     return OutputError(
         f"{path} could not be written",
         got=(error.strerror or str(error) or type(error).__name__).lower(),

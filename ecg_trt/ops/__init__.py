@@ -1,1 +1,1 @@
-"""The pixel work: warps, decoding and lines, written once for each kind of memory."""
+"""Pixel work: warps, decoding and lines, written once for each kind of memory."""

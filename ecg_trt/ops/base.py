@@ -1,4 +1,4 @@
-"""What every implementation of the pixel work offers."""
+"""Protocol of the pixel work."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ Interpolation = Literal["linear", "cubic"]
 
 
 @dataclass(frozen=True, slots=True)
-class Letters:
-    """Where a ridge would run along printed letters.
+class TextMask:
+    """Printed text that the ridge must not follow.
 
     Attributes:
-        mask: (h, w) bool or uint8, letters.
+        mask: (h, w) bool or uint8, not 0 where text is printed.
         row: (n, H) the mask's row of each row of each tile.
         column: (n, W) the mask's column of each column of each tile.
-        price: nats that a letter's pixels lose.
+        penalty: nats that a text pixel loses.
     """
 
     mask: Array
     row: Array
     column: Array
-    price: float
+    penalty: float
 
 
 class ImageOps(Protocol):
-    """Pixel work on (H, W, 3) uint8 images, and what is read from a network's maps.
+    """Pixel work on (H, W, 3) uint8 images, and decoding of a network's maps.
 
-    Images, maps and masks may lie on a device, and stay there; what is small comes back to the host, as each method
-    says. A result on a device lies in memory that the next call of the same method uses again.
+    Images, maps and masks may lie on a device, and stay there; small results come back to the host, as each method
+    states. A result on a device lies in memory that the next call of the same method uses again.
 
     Matrices are dst_from_src, maps hold the source position of every output pixel, pixel centres lie at
     integers. Where the output is less than half as fine as the source, the source is averaged first, so that
     nothing aliases.
     """
 
-    def stage(self, image: Array) -> Array:
-        """A photo (H, W, 3) uint8 for `upload`, of this slot or another, which is then quick; called from any thread.
+    def copy_to_pinned(self, image: Array) -> Array:
+        """Copy a photo (H, W, 3) uint8 to pinned memory, from any thread, so that any worker slot can `upload` it fast.
 
         What is returned is good for one upload and for nothing else.
         """
         ...
 
     def upload(self, image: Array) -> Array:
-        """A photo (H, W, 3) uint8, where the work is done."""
+        """Copy a photo (H, W, 3) uint8 to the device of the pixel work."""
         ...
 
     def download(self, *arrays: Array) -> tuple[Array, ...]:
-        """Host copies of results; waits for the work."""
+        """Wait for the work and return host copies of results."""
         ...
 
     def warp_homography(
@@ -63,9 +63,9 @@ class ImageOps(Protocol):
         interpolation: Interpolation = "linear",
         *,
         fill: int = 0,
-        room_hw: tuple[int, int] | None = None,
+        buffer_hw: tuple[int, int] | None = None,
     ) -> Array:
-        """Sees an image through a homography.
+        """Warp an image by a homography.
 
         Args:
             image: (H, W, 3) uint8.
@@ -73,7 +73,7 @@ class ImageOps(Protocol):
             out_hw: (height, width) of the view.
             interpolation: between source pixels.
             fill: value of pixels outside the source.
-            room_hw: (height, width) of the result, at least `out_hw`, which is at its top left; the rest is `fill`.
+            buffer_hw: (height, width) of the result, at least `out_hw`, which is at its top left; the rest is `fill`.
                 `out_hw` if None.
 
         Raises:
@@ -81,8 +81,8 @@ class ImageOps(Protocol):
         """
         ...
 
-    def ruling(self, image: Array, view: Array, out_hw: tuple[int, int]) -> tuple[float, float]:
-        """By how much the ruling of the paper is turned in a view.
+    def grid_orientation(self, image: Array, view: Array, out_hw: tuple[int, int]) -> tuple[float, float]:
+        """Measure the rotation of the paper's grid in a view.
 
         Args:
             image: (H, W, 3) uint8, the photo.
@@ -94,7 +94,7 @@ class ImageOps(Protocol):
         """
         ...
 
-    def flatten(
+    def rectify(
         self,
         image: Array,
         node_xy: Array,
@@ -105,12 +105,12 @@ class ImageOps(Protocol):
         interpolation: Interpolation = "cubic",
         fill: int = 255,
     ) -> tuple[Array, Array]:
-        """Resamples a photo by the map that `geometry.grid.dense_map` makes of a lattice.
+        """Resample a photo by the map that `geometry.grid.dense_map` makes of a grid.
 
         Args:
             image: (H, W, 3) uint8, the photo.
             node_xy: (rows, cols, 2) photo px, NaN = missing.
-            mm_per_cell: spacing of the lattice, mm.
+            mm_per_cell: spacing of the grid, mm.
             origin_mm: page mm of page pixel (0, 0).
             px_per_mm: (x, y) of the page.
             out_hw: (height, width) of the page, px.
@@ -126,11 +126,11 @@ class ImageOps(Protocol):
         ...
 
     def line_offsets(self, page: Array, px_per_mm: tuple[float, float], places: LinePlaces) -> LineOffsets:
-        """Where the page's lines are, beside where they should be: `geometry.offsets.line_offsets`, on the host."""
+        """Measure the offsets of the page's lines, on the host, as `geometry.offsets.line_offsets` does."""
         ...
 
-    def cut(self, page: Array, corners: Array, tile_hw: tuple[int, int], *, fill: int = 114) -> Array:
-        """Windows of a page.
+    def crop_tiles(self, page: Array, corners: Array, tile_hw: tuple[int, int], *, fill: int = 114) -> Array:
+        """Crop windows of a page.
 
         Args:
             page: (H, W, 3) uint8.
@@ -146,8 +146,8 @@ class ImageOps(Protocol):
         """
         ...
 
-    def at_rows(self, plane: Array, row: Array) -> Array:
-        """One value a column of a mask.
+    def gather_rows(self, plane: Array, row: Array) -> Array:
+        """Gather one value of each column of a mask.
 
         Args:
             plane: (H, W) bool.
@@ -162,19 +162,21 @@ class ImageOps(Protocol):
         ...
 
     def node_candidates(self, logit: Array, offset: Array, threshold: float, stride: int) -> tuple[Array, Array]:
-        """`geometry.heatmaps.peaks` of a heatmap of logits (h, w), on the host."""
+        """Find the peaks of a heatmap of logits (h, w), on the host, as `geometry.heatmaps.peaks` does."""
         ...
 
-    def marks(self, logits: Mapping[str, Array], node_xy: Array, mm_per_cell: float, stride: int) -> dict[str, Array]:
-        """`geometry.heatmaps.heatmaps_on_page` of logits, on the host; what is fainter than 0.02 may count as 0."""
+    def page_heatmaps(
+        self, logits: Mapping[str, Array], node_xy: Array, mm_per_cell: float, stride: int
+    ) -> dict[str, Array]:
+        """Warp heatmaps of logits to the page, on the host; values below 0.02 may be 0 (`heatmaps_on_page`)."""
         ...
 
-    def ridge(self, logits: Array, letters: Letters | None = None) -> tuple[Array, Array]:
-        """Where the pen is in each column of each tile.
+    def ridge(self, logits: Array, text_mask: TextMask | None = None) -> tuple[Array, Array]:
+        """Locate the pen in each column of each tile.
 
         Args:
             logits: (n, H, W) float32 of the trace network.
-            letters: what the pen is not to be followed along.
+            text_mask: what the pen is not to be followed along.
 
         Returns:
             On the host: row (n, W) float32, px, and share (n, W) float32 of the column's softmax around it; as

@@ -1,4 +1,4 @@
-"""The paper's printed lines, measured on the GPU: which way they run, and how far they lie from where they should."""
+"""Measurement of the paper's printed lines on the GPU: their direction, and their offsets from the expected places."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from ecg_trt.geometry.offsets import (
     paper_window,
     thresholds,
 )
-from ecg_trt.ops.cuda_work import POWER_BINS, RULING_ROWS, Argument, CudaWork, check_image
+from ecg_trt.ops.cuda_work import ORIENTATION_ROWS, POWER_BINS, Argument, CudaWork, check_image
 from ecg_trt.ops.reduction import bad
 from ecg_trt.types import Array
 
-_MOST_WINDOW = 257  # px, whose sum of bytes is below 2^16
-_FIRST_BIN = (127 - 20) << 8  # the power 2^-20; ruling_powers counts 256 bins from one power of two to the next
+_MOST_WINDOW = 257  # A sum of bytes over as many px is below 2^16.
+_FIRST_BIN = (127 - 20) << 8  # Bin of the power 2^-20; ruling_powers counts 256 bins an octave.
 
 
 class CudaLines(CudaWork):
-    """Measures lines; results are host arrays and numbers."""
+    """Measurement of lines on the GPU; results are host arrays and numbers."""
 
     def line_offsets(self, page: DeviceArray, px_per_mm: tuple[float, float], places: LinePlaces) -> LineOffsets:
         """See `geometry.offsets.line_offsets`.
@@ -48,7 +48,7 @@ class CudaLines(CudaWork):
             Host arrays.
 
         Raises:
-            OptionError: no page, no lines, or a scale at which lines cannot be told apart.
+            OptionError: no page, no lines, or a scale at which lines cannot be resolved.
         """
         check_image(page)
         height, width = page.shape[:2]
@@ -76,7 +76,7 @@ class CudaLines(CudaWork):
     def _darkness(
         self, page: DeviceArray, px_per_mm: tuple[float, float], x_mm: Array
     ) -> tuple[DeviceArray, DeviceArray, tuple[float, float]]:
-        """Darkness (H, W) float32, where there is no pen (H, W) uint8, and the range of darkness that counts."""
+        """Compute darkness (H, W) float32, pixels without pen (H, W) uint8, and the range of darkness that counts."""
         (height, width), pixels = page.shape[:2], page.shape[0] * page.shape[1]
         window = paper_window(px_per_mm)
         if max(window) > _MOST_WINDOW:
@@ -92,7 +92,7 @@ class CudaLines(CudaWork):
         )  # fmt: skip
         dark, colourless = (contrast.part(4 * k * pixels, (height, width), np.float32) for k in (0, 1))
         limit, weak, strong = self._thresholds(dark, colourless, px_per_mm[0], x_mm)
-        # What the planes and sums were needed for is done.
+        # The planes and sums are not needed any more, so their memory is used again.
         near, pen = (planes.part(k * pixels, (height, width), np.uint8) for k in (0, 1))
         bare = sums.part(0, (height, width), np.uint8)
         self.run("pen_rows", (width, height), colourless, height, width, np.float32(strong), PEN_REACH, near)
@@ -125,7 +125,7 @@ class CudaLines(CudaWork):
         self, dark: DeviceArray, bare: DeviceArray, scale: tuple[float, float], at: Profiles,
         frame: tuple[int, int, int, int], px: tuple[DeviceArray, DeviceArray], out: DeviceArray,
     ) -> None:  # fmt: skip
-        """Peaks and prominences (2, m, n) of lines at px[0], measured at px[1]; `frame` is sizes and strides."""
+        """Measure peaks and prominences (2, m, n) of lines at px[0], sampled at px[1]; `frame` is sizes and strides."""
         n, m, length = px[0].shape[0], px[1].shape[0], 2 * at.reach + 1
         whole = self.memory.array("line profiles", (2, m, n, length), np.float32)
         mean, share = (whole.part(k * whole.nbytes // 2, (m, n, length), np.float32) for k in (0, 1))
@@ -139,12 +139,14 @@ class CudaLines(CudaWork):
             np.float32(LEAST_SPREAD), out, block=ROW_BLOCK,
         )  # fmt: skip
 
-    def ruled(self, grey: DeviceArray, view: tuple[np.generic, ...], photo_hw: tuple[int, ...]) -> tuple[float, float]:
-        """`geometry.lines.line_angle` of a view of a photo.
+    def line_orientation(
+        self, grey: DeviceArray, view: tuple[np.generic, ...], photo_hw: tuple[int, ...]
+    ) -> tuple[float, float]:
+        """Measure the direction of lines in a view of a photo, as `geometry.lines.line_angle` does.
 
         Args:
             grey: (H, W) uint8, the view.
-            view: what `View` in view.cuh takes: which of the photo's pixels are seen.
+            view: arguments of `View` in view.cuh, which decides what pixels of the photo are valid.
             photo_hw: (height, width) of the photo, px.
         """
         height, width = grey.shape
@@ -153,21 +155,21 @@ class CudaLines(CudaWork):
         self.run("ruling_rows", (width, height), grey, height, width, *taps, rows)
         self.run("ruling_columns", (width, height), rows, height, width, *taps, smooth)
         shared: tuple[Argument, ...] = (smooth, height, width, *view, *photo_hw[:2], SEEN_REACH)
-        counts = self.memory.array("ruling powers", (POWER_BINS,), np.int32)
+        counts = self.memory.array("orientation powers", (POWER_BINS,), np.int32)
         self.driver.fill(counts.address, 0, counts.nbytes, self.stream.handle)
         self.run("ruling_powers", (width, height), *shared, _FIRST_BIN, POWER_BINS, counts)
         limit = most_power(_percentile(self.download(counts)[0], height * width))
-        chunks = -(-height // RULING_ROWS)
-        whole = self.memory.array("ruling sums", (3 * (chunks + 1) * width,), np.float32)
+        chunks = -(-height // ORIENTATION_ROWS)
+        whole = self.memory.array("orientation sums", (3 * (chunks + 1) * width,), np.float32)
         sums, part = whole.part(0, (3, width), np.float32), whole.part(12 * width, (3, chunks, width), np.float32)
-        self.run("ruling_chunks", (width, chunks), *shared, np.float32(limit), RULING_ROWS, part, block=ROW_BLOCK)
+        self.run("ruling_chunks", (width, chunks), *shared, np.float32(limit), ORIENTATION_ROWS, part, block=ROW_BLOCK)
         self.run("ruling_sums", (width, 3), part, chunks, width, sums, block=ROW_BLOCK)
         weight, cosine, sine = self.download(sums)[0].sum(1, dtype=np.float64)
         return mean_direction(float(cosine), float(sine), float(weight))
 
 
 def _percentile(counts: Array, pixels: int) -> float:
-    """The `LIMIT_PERCENT`-th percentile of the powers of all pixels; those not counted are 0."""
+    """Compute the `LIMIT_PERCENT`-th percentile of the powers of all pixels; those not counted are 0."""
     rank = LIMIT_PERCENT / 100 * (pixels - 1)
     below = pixels - counts.sum(dtype=np.int64) + np.cumsum(counts, dtype=np.int64)
     k = int(np.searchsorted(below, rank, side="right"))

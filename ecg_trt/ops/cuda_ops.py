@@ -1,4 +1,4 @@
-"""The pixel work on the GPU."""
+"""Pixel work on the GPU."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ecg_trt.ops.cuda_decode import CudaDecoding
 from ecg_trt.ops.cuda_lines import CudaLines
 from ecg_trt.ops.cuda_work import AnyArray, Argument, check_image
 from ecg_trt.ops.reduction import (
-    as_room,
+    as_buffer_hw,
     as_windows,
     averaged,
     bad,
     invertible,
+    reduction_of_grid,
     reduction_of_homography,
-    reduction_of_lattice,
 )
 from ecg_trt.types import Array
 
@@ -27,7 +27,7 @@ from ecg_trt.types import Array
 class CudaOps(CudaDecoding, CudaLines):
     """`ImageOps` on (H, W, 3) uint8 images on one GPU, queued on a stream of its own.
 
-    Images may be numpy arrays, which are uploaded, or device arrays. Results are device arrays unless said otherwise;
+    Images may be numpy arrays, which are uploaded, or device arrays. Results are device arrays unless stated otherwise;
     each lies in memory that the next call of the same method uses again. Only what returns host arrays
     waits. See `CudaWork` for the arguments.
     """
@@ -40,51 +40,63 @@ class CudaOps(CudaDecoding, CudaLines):
         interpolation: Interpolation = "linear",
         *,
         fill: int = 0,
-        room_hw: tuple[int, int] | None = None,
+        buffer_hw: tuple[int, int] | None = None,
     ) -> DeviceArray:
         """See `ImageOps.warp_homography`."""
         h = invertible(dst_from_src)
         _check_hw(out_hw)
-        room = as_room(room_hw or out_hw, out_hw)
+        buffer = as_buffer_hw(buffer_hw or out_hw, out_hw)
         source, factor = self._reduced(self.upload(image), reduction_of_homography(h, out_hw))
-        into = self.memory.array(VIEW, (*room, 3), np.uint8)
+        into = self.memory.array(VIEW, (*buffer, 3), np.uint8)
         view = _view(np.linalg.inv(h @ np.linalg.inv(averaged(factor))), out_hw)
         self.run(
-            f"warp_{interpolation}", (room[1], room[0]), source, *source.shape[:2], *view, fill, into, *out_hw, *room
+            f"warp_{interpolation}",
+            (buffer[1], buffer[0]),
+            source,
+            *source.shape[:2],
+            *view,
+            fill,
+            into,
+            *out_hw,
+            *buffer,
         )
         return into
 
-    def flatten(
+    def rectify(
         self, image: AnyArray, node_xy: Array, mm_per_cell: float, origin_mm: tuple[float, float],
         px_per_mm: tuple[float, float], out_hw: tuple[int, int], interpolation: Interpolation = "cubic",
         fill: int = 255,
     ) -> tuple[DeviceArray, DeviceArray]:  # fmt: skip
-        """See `ImageOps.flatten`; the map is nowhere stored."""
+        """See `ImageOps.rectify`; the map is nowhere stored."""
         taps = grid_taps(node_xy, mm_per_cell, origin_mm, px_per_mm, out_hw)
         photo = self.upload(image)
-        source, factor = self._reduced(photo, reduction_of_lattice(taps, photo.shape))
+        source, factor = self._reduced(photo, reduction_of_grid(taps, photo.shape))
         page, seen = self._page(out_hw)
         self.run(
-            f"flatten_{interpolation}", (out_hw[1], out_hw[0]), *self.lattice(taps), *_source(source, photo, factor),
-            fill, page, seen, *out_hw,
+            f"flatten_{interpolation}", (out_hw[1], out_hw[0]), *self.grid_arguments(taps),
+            *_source(source, photo, factor), fill, page, seen, *out_hw,
         )  # fmt: skip
         return page, seen
 
     def grey(self, image: AnyArray) -> DeviceArray:
-        """(H, W) uint8, as OpenCV's RGB2GRAY has it."""
+        """Convert to (H, W) uint8, as OpenCV's RGB2GRAY does."""
         source = self.upload(image)
         into = self.memory.array("grey", source.shape[:2], np.uint8)
         pixels = source.shape[0] * source.shape[1]
         self.run("grey", (pixels,), source, into, pixels, block=ROW_BLOCK)
         return into
 
-    def ruling(self, image: AnyArray, view: Array, hw: tuple[int, int]) -> tuple[float, float]:
-        """See `ImageOps.ruling`; the view is `warp_homography`'s, and lies where its last result lay."""
+    def grid_orientation(self, image: AnyArray, view: Array, hw: tuple[int, int]) -> tuple[float, float]:
+        """See `ImageOps.grid_orientation`; the view is `warp_homography`'s, and lies where its last result lay."""
         photo, h = self.upload(image), invertible(view)
-        return self.ruled(self.grey(self.warp_homography(photo, h, hw)), _view(np.linalg.inv(h), hw), photo.shape)
+        return self.line_orientation(
+            self.grey(self.warp_homography(photo, h, hw)), _view(np.linalg.inv(h), hw), photo.shape
+        )
 
-    def cut(self, page: DeviceArray, corners: Array, tile_hw: tuple[int, int], *, fill: int = 114) -> DeviceArray:
-        """See `ImageOps.cut`."""
+    def crop_tiles(
+        self, page: DeviceArray, corners: Array, tile_hw: tuple[int, int], *, fill: int = 114
+    ) -> DeviceArray:
+        """See `ImageOps.crop_tiles`."""
         check_image(page)
         where = as_windows(corners, tile_hw)
         into = self.memory.array(TILES, (len(where), *tile_hw, 3), np.uint8)
@@ -97,7 +109,7 @@ class CudaOps(CudaDecoding, CudaLines):
         return self.memory.array(PAGE, (*hw, 3), np.uint8), self.memory.array("seen", hw, np.bool_)
 
     def _reduced(self, image: DeviceArray, factor: int) -> tuple[DeviceArray, int]:
-        """An image averaged over factor x factor px, and the factor; as it is, and 1, where that is not to be had."""
+        """Average an image over factor x factor px; return both, or the image and 1 where it is too small."""
         height, width = (side // max(factor, 1) for side in image.shape[:2])
         if factor < 2 or min(height, width) < 1:
             return image, 1
@@ -107,13 +119,13 @@ class CudaOps(CudaDecoding, CudaLines):
 
 
 def _source(image: DeviceArray, photo: DeviceArray, factor: int) -> tuple[Argument, ...]:
-    """The arguments that kernels take of a photo: itself or an average of it, and where its pixels lie in that."""
+    """Make the arguments that kernels take of a photo: itself or an average of it, and where its pixels lie in that."""
     small = averaged(factor)
     return image, *image.shape[:2], *photo.shape[:2], np.float32(small[0, 0]), np.float32(small[0, 2])
 
 
 def _view(src_from_dst: Array, out_hw: tuple[int, int]) -> tuple[np.generic, ...]:
-    """The arguments of `View` in view.cuh: a homography, counted from an output pixel well before the horizon."""
+    """Make the arguments of `View` in view.cuh: a homography, counted from an output pixel well before the horizon."""
     right, bottom = out_hw[1] - 1, out_hw[0] - 1
     places = np.array([[right / 2, bottom / 2, 1], [0, 0, 1], [right, 0, 1], [0, bottom, 1], [right, bottom, 1.0]])
     depth = np.abs(places @ src_from_dst[2])

@@ -1,4 +1,4 @@
-"""The pixel work on the CPU, with OpenCV."""
+"""Pixel work on the CPU, with OpenCV."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.geometry.lines import line_angle
 from ecg_trt.geometry.offsets import LineOffsets, LinePlaces, line_offsets
 from ecg_trt.geometry.ridge import decode_ridge, follow_ridge
-from ecg_trt.ops.base import Interpolation, Letters
+from ecg_trt.ops.base import Interpolation, TextMask
 from ecg_trt.ops.reduction import (
+    as_buffer_hw,
     as_map,
-    as_room,
     as_rows,
     as_windows,
     averaged,
@@ -28,19 +28,19 @@ from ecg_trt.ops.reduction import (
 )
 from ecg_trt.types import Array
 
-_MAX_SIDE = 32766  # OpenCV's warps count in 16 bits
+_MAX_SIDE = 32766  # OpenCV's warps use 16-bit coordinates.
 _FLAGS: dict[str, int] = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 _NOWHERE = -16.0
 
 
 class Cv2Ops:
-    """`ImageOps` in numpy memory; images of one channel and of float32 will do as well.
+    """`ImageOps` in numpy memory; images of one channel and of float32 are accepted as well.
 
-    Sides of more than 32766 px are averaged down or cropped, or refused.
+    Sides of more than 32766 px are averaged down, cropped or rejected.
     """
 
-    def stage(self, image: Array) -> Array:
-        """See `ImageOps.stage`: the photo as it is."""
+    def copy_to_pinned(self, image: Array) -> Array:
+        """See `ImageOps.copy_to_pinned`: the photo as it is."""
         return image
 
     def upload(self, image: Array) -> Array:
@@ -59,17 +59,17 @@ class Cv2Ops:
         interpolation: Interpolation = "linear",
         *,
         fill: int = 0,
-        room_hw: tuple[int, int] | None = None,
+        buffer_hw: tuple[int, int] | None = None,
     ) -> Array:
         """See `ImageOps.warp_homography`."""
         h = invertible(dst_from_src)
         _check(image, out_hw)
         image, small_from_src = _reduced(image, reduction_of_homography(h, out_hw))
         view = _warp(image, h @ np.linalg.inv(small_from_src), out_hw, interpolation, fill)
-        return view if room_hw in (None, out_hw) else _pasted(view, (0, 0), as_room(room_hw, out_hw), fill)
+        return view if buffer_hw in (None, out_hw) else _pasted(view, (0, 0), as_buffer_hw(buffer_hw, out_hw), fill)
 
-    def ruling(self, image: Array, view: Array, out_hw: tuple[int, int]) -> tuple[float, float]:
-        """See `ImageOps.ruling`."""
+    def grid_orientation(self, image: Array, view: Array, out_hw: tuple[int, int]) -> tuple[float, float]:
+        """See `ImageOps.grid_orientation`."""
         flat = self.warp_homography(image, view, out_hw)
         xy = np.stack(np.meshgrid(np.arange(out_hw[1]), np.arange(out_hw[0])), -1)
         back = apply_homography(np.linalg.inv(view), xy)
@@ -79,7 +79,7 @@ class Cv2Ops:
     def remap(
         self, image: Array, map_xy: Array, interpolation: Interpolation = "cubic", fill: int = 255
     ) -> tuple[Array, Array]:
-        """Resamples an image at given positions: what `flatten` does with its map.
+        """Resample an image at given positions, as `rectify` does with its map.
 
         Args:
             image: (H, W, 3) uint8.
@@ -96,7 +96,7 @@ class Cv2Ops:
         places = as_map(map_xy)
         _check(image, places.shape[:2])
         src_h, src_w = image.shape[:2]
-        # NaN is in no range.
+        # NaN lies in no range.
         seen = cv2.inRange(places, (-0.5, -0.5), (src_w - 0.5, src_h - 0.5)) > 0
         image, places = _within_reach(image, places, seen)
         image, small_from_src = _reduced(image, reduction_of_map(places, seen))
@@ -107,18 +107,18 @@ class Cv2Ops:
         all_seen = bool(seen.all())
         if not all_seen:
             places = np.where(seen[..., None], places, np.float32(_NOWHERE))
-        # Replicated borders keep the fill colour out of the rim's pixels.
+        # Replicated borders keep the fill colour out of the border's pixels.
         out = cv2.remap(image, places, None, _FLAGS[interpolation], borderMode=cv2.BORDER_REPLICATE)
         if not all_seen:
             out[~seen] = fill
         return np.asarray(out), seen
 
-    def flatten(
+    def rectify(
         self, image: Array, node_xy: Array, mm_per_cell: float, origin_mm: tuple[float, float],
         px_per_mm: tuple[float, float], out_hw: tuple[int, int], interpolation: Interpolation = "cubic",
         fill: int = 255,
     ) -> tuple[Array, Array]:  # fmt: skip
-        """See `ImageOps.flatten`."""
+        """See `ImageOps.rectify`."""
         where = dense_map(node_xy, mm_per_cell, origin_mm, px_per_mm, out_hw)
         return self.remap(image, where, interpolation, fill)
 
@@ -126,32 +126,34 @@ class Cv2Ops:
         """See `ImageOps.line_offsets`."""
         return line_offsets(page, px_per_mm, places)
 
-    def cut(self, page: Array, corners: Array, tile_hw: tuple[int, int], *, fill: int = 114) -> Array:
-        """See `ImageOps.cut`."""
+    def crop_tiles(self, page: Array, corners: Array, tile_hw: tuple[int, int], *, fill: int = 114) -> Array:
+        """See `ImageOps.crop_tiles`."""
         where = as_windows(corners, tile_hw)
         return np.stack([_pasted(page, (-int(left), -int(top)), tile_hw, fill) for top, left in where])
 
-    def at_rows(self, plane: Array, row: Array) -> Array:
-        """See `ImageOps.at_rows`."""
+    def gather_rows(self, plane: Array, row: Array) -> Array:
+        """See `ImageOps.gather_rows`."""
         return np.asarray(plane[as_rows(row, plane.shape), np.arange(plane.shape[1])])
 
     def node_candidates(self, logit: Array, offset: Array, threshold: float, stride: int) -> tuple[Array, Array]:
         """See `ImageOps.node_candidates`."""
         return peaks(sigmoid(logit), offset, threshold, stride)
 
-    def marks(self, logits: Mapping[str, Array], node_xy: Array, mm_per_cell: float, stride: int) -> dict[str, Array]:
-        """See `ImageOps.marks`."""
+    def page_heatmaps(
+        self, logits: Mapping[str, Array], node_xy: Array, mm_per_cell: float, stride: int
+    ) -> dict[str, Array]:
+        """See `ImageOps.page_heatmaps`."""
         return heatmaps_on_page(
             {name: sigmoid(planes) for name, planes in logits.items()}, node_xy, mm_per_cell, stride
         )
 
-    def ridge(self, logits: Array, letters: Letters | None = None) -> tuple[Array, Array]:
+    def ridge(self, logits: Array, text_mask: TextMask | None = None) -> tuple[Array, Array]:
         """See `ImageOps.ridge`."""
-        priced = logits
-        if letters is not None:
-            covered = letters.mask[letters.row[:, :, None], letters.column[:, None]]
-            priced = logits - np.float32(letters.price) * covered
-        return decode_ridge(logits, centre=follow_ridge(priced))
+        penalised = logits
+        if text_mask is not None:
+            covered = text_mask.mask[text_mask.row[:, :, None], text_mask.column[:, None]]
+            penalised = logits - np.float32(text_mask.penalty) * covered
+        return decode_ridge(logits, centre=follow_ridge(penalised))
 
 
 def _too_large(hw: tuple[int, ...]) -> OptionError:
@@ -174,7 +176,7 @@ def _check(image: Array, out_hw: tuple[int, ...]) -> None:
 
 
 def _reduced(image: Array, factor: int) -> tuple[Array, Array]:
-    """The image averaged over factor x factor px (a rest at the rim is left out), and its small_from_src."""
+    """Average an image over factor x factor px (without a rest at the border); return it and small_from_src."""
     height, width = (side // max(factor, 1) for side in image.shape[:2])
     if factor < 2 or min(height, width) < 1:
         return image, np.eye(3)
@@ -198,7 +200,7 @@ def _warp(image: Array, h: Array, out_hw: tuple[int, int], interpolation: Interp
 
 
 def _pasted(image: Array, shift: tuple[int, int], out_hw: tuple[int, int], fill: int) -> Array:
-    """A shift by whole pixels is a copy."""
+    """Shift an image by whole pixels, which is a copy."""
     out = np.full((*out_hw, *image.shape[2:]), fill, image.dtype)
     (x, y), (height, width) = shift, image.shape[:2]
     top, left = max(y, 0), max(x, 0)
@@ -209,7 +211,7 @@ def _pasted(image: Array, shift: tuple[int, int], out_hw: tuple[int, int], fill:
 
 
 def _within_reach(image: Array, places: Array, seen: Array) -> tuple[Array, Array]:
-    """Crops an image that OpenCV could not address to what the map needs of it."""
+    """Crop an image that OpenCV could not address to the part that the map needs."""
     if max(image.shape[:2]) <= _MAX_SIDE or not seen.any():
         return image[:_MAX_SIDE, :_MAX_SIDE] if not seen.any() else image, places
     used = places[seen]

@@ -1,4 +1,4 @@
-"""What every implementation of the pixel work decides on the host: what it accepts, and what is averaged first."""
+"""Decisions of the pixel work on the host: checks of arguments, and the averaging before a warp."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ecg_trt.types import Array
 
 
 def bad(got: str, expected: str, hint: str) -> OptionError:
-    """The error of pixel work that cannot be done."""
+    """Make the error of pixel work that cannot be done."""
     return OptionError("The image cannot be resampled", got=got, expected=expected, hint=hint)
 
 
 def invertible(dst_from_src: Array) -> Array:
-    """(3, 3) float64. Raises `OptionError` if it has no inverse."""
+    """Convert a matrix to (3, 3) float64. Raises `OptionError` if it has no inverse."""
     h = np.asarray(dst_from_src, np.float64)
     if h.shape != (3, 3) or not np.isfinite(h).all() or abs(np.linalg.det(h)) < 1e-30:
         raise bad(f"the matrix {h.tolist()}", "a (3, 3) matrix with an inverse", "Check the homography.")
@@ -24,23 +24,23 @@ def invertible(dst_from_src: Array) -> Array:
 
 
 def as_map(map_xy: Array) -> Array:
-    """(h, w, 2) float32. Raises `OptionError` if it has another shape."""
+    """Convert a map to (h, w, 2) float32. Raises `OptionError` if it has another shape."""
     places = np.asarray(map_xy, np.float32)
     if places.ndim != 3 or places.shape[2] != 2:
         raise bad(f"a map of shape {places.shape}", "(h, w, 2)", "Pass the source px of every output pixel.")
     return places
 
 
-def as_room(room_hw: tuple[int, int], out_hw: tuple[int, int]) -> tuple[int, int]:
-    """The room for a view. Raises `OptionError` if the view is larger."""
-    if room_hw[0] < out_hw[0] or room_hw[1] < out_hw[1]:
+def as_buffer_hw(buffer_hw: tuple[int, int], out_hw: tuple[int, int]) -> tuple[int, int]:
+    """Check the size of the buffer for a view. Raises `OptionError` if the view is larger."""
+    if buffer_hw[0] < out_hw[0] or buffer_hw[1] < out_hw[1]:
         wanted = f"at least {out_hw[1]} x {out_hw[0]} px"
-        raise bad(f"room of {room_hw[1]} x {room_hw[0]} px", wanted, "Ask for more room.")
-    return room_hw
+        raise bad(f"a buffer of {buffer_hw[1]} x {buffer_hw[0]} px", wanted, "Ask for a larger buffer.")
+    return buffer_hw
 
 
 def as_windows(corners: Array, tile_hw: tuple[int, int]) -> Array:
-    """(n, 2) int32. Raises `OptionError` for no window, or a width that is no multiple of 4."""
+    """Convert corners to (n, 2) int32. Raises `OptionError` for no window, or a width that is no multiple of 4."""
     where = np.ascontiguousarray(corners, np.int32)
     if where.ndim != 2 or where.shape[1] != 2 or not len(where) or min(tile_hw) <= 0 or tile_hw[1] % 4:
         got = f"corners {where.shape} of windows {tile_hw[1]} x {tile_hw[0]} px"
@@ -49,7 +49,7 @@ def as_windows(corners: Array, tile_hw: tuple[int, int]) -> Array:
 
 
 def as_rows(row: Array, hw: tuple[int, ...]) -> Array:
-    """(n, W) int32. Raises `OptionError` for rows of another width than the plane's, or outside it."""
+    """Convert rows to (n, W) int32. Raises `OptionError` for rows of another width than the plane's, or outside it."""
     rows = np.ascontiguousarray(row, np.int32)
     if rows.ndim != 2 or rows.shape[1] != hw[1] or not rows.size or rows.min() < 0 or rows.max() >= hw[0]:
         raise bad(f"rows {rows.shape} of a plane {hw}", f"(n, {hw[1]}), from 0 to {hw[0] - 1}", "Clip them first.")
@@ -57,14 +57,14 @@ def as_rows(row: Array, hw: tuple[int, ...]) -> Array:
 
 
 def averaged(factor: int) -> Array:
-    """(3, 3) small_from_src of an image averaged over factor x factor px."""
+    """Make the (3, 3) small_from_src of an image averaged over factor x factor px."""
     scale = 1 / factor
     shift = 0.5 * scale - 0.5
     return np.array([[scale, 0, shift], [0, scale, shift], [0, 0, 1]])
 
 
 def reduction_of_homography(dst_from_src: Array, out_hw: tuple[int, int]) -> int:
-    """How many source pixels an output pixel steps over, rounded down; median of the corners and the middle."""
+    """Count the source pixels that an output pixel steps over, rounded down; median of the corners and the middle."""
     w, v = out_hw[1] - 1, out_hw[0] - 1
     places = np.array([[0, 0], [w, 0], [0, v], [w, v], [w / 2, v / 2]], np.float64)
     area = np.abs(np.linalg.det(jacobian(np.linalg.inv(dst_from_src), places)))
@@ -72,12 +72,12 @@ def reduction_of_homography(dst_from_src: Array, out_hw: tuple[int, int]) -> int
 
 
 def sparse_step(out_hw: tuple[int, ...]) -> int:
-    """Every how many pixels of a map `reduction_of_map` looks."""
+    """Choose the step in pixels at which `reduction_of_map` samples a map."""
     return max(1, min(out_hw) // 64)
 
 
 def reduction_of_map(places: Array, seen: Array) -> int:
-    """How many source pixels an output pixel steps over, rounded down; median over a sparse sample.
+    """Count the source pixels that an output pixel steps over, rounded down; median over a sparse sample.
 
     Args:
         places: (h, w, 2) source px.
@@ -106,8 +106,8 @@ def _whole(steps: list[Array]) -> int:
     return int(min(np.median(s) for s in steps) + 1e-3)
 
 
-def reduction_of_lattice(taps: GridTaps, photo_hw: tuple[int, ...]) -> int:
-    """`reduction_of_map` of the map that a lattice makes, from the pixels it looks at alone."""
+def reduction_of_grid(taps: GridTaps, photo_hw: tuple[int, ...]) -> int:
+    """Compute `reduction_of_map` of the map that a grid makes, from the sampled pixels alone."""
     height, width = len(taps.y.first), len(taps.x.first)
     by = sparse_step((height, width))
     rows, columns = np.arange(0, height, by), np.arange(0, width, by)

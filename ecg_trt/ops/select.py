@@ -1,4 +1,4 @@
-"""The one place that knows which implementations of the pixel work there are."""
+"""Registry of the implementations of the pixel work."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def open_ops() -> ImageOps:
-    """The pixel work on the CPU."""
+    """Open the pixel work on the CPU."""
     from ecg_trt.ops.cv2_ops import Cv2Ops
 
     return Cv2Ops()
 
 
 def open_cuda_ops(driver: Driver, kernels: Kernels | None = None, sizes: Sizes | None = None) -> CudaOps:
-    """The pixel work on a GPU; arguments and errors are those of `ops.cuda_work.CudaWork`."""
+    """Open the pixel work on a GPU; arguments and errors are those of `ops.cuda_work.CudaWork`."""
     from ecg_trt.ops.cuda_ops import CudaOps
 
     return CudaOps(driver, kernels, sizes)

@@ -51,7 +51,7 @@ class ReadScales:
     def _windows(self, page: RectifiedPage, strips: Sequence[Strip]) -> tuple[Array, Array]:
         """Crop windows around the strips' beginnings and their ends, each (strips, h, w, 3) uint8 on the host."""
         (first, hw), (last, _) = (stroke_windows(strips, side, page.origin_mm, page.px_per_mm) for side in (0, 1))
-        (windows,) = self.ops.download(self.ops.cut(page.image, np.concatenate([first, last]), hw))
+        (windows,) = self.ops.download(self.ops.crop_tiles(page.image, np.concatenate([first, last]), hw))
         return windows[: len(strips)], windows[len(strips) :]
 
 

@@ -143,7 +143,7 @@ class Align:
         scale = np.diag([_RULING_PX_PER_MM, _RULING_PX_PER_MM, 1.0])
         hw = (round(h * _RULING_PX_PER_MM), round(w * _RULING_PX_PER_MM))
         view = scale @ alignment.page_from_photo
-        angle, coherence = self.ops.ruling(photo.image, view, hw)
+        angle, coherence = self.ops.grid_orientation(photo.image, view, hw)
         if coherence < _LEAST_COHERENCE:
             return alignment
         return rotate(alignment, -angle)

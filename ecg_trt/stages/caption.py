@@ -50,7 +50,7 @@ class Caption:
         h, w = CAPTION_HW
         x, y = place - (np.array([w, h]) - 1) / 2 / CAPTION_PX_PER_MM
         scale = (CAPTION_PX_PER_MM, CAPTION_PX_PER_MM)
-        crop, _ = self.ops.flatten(
+        crop, _ = self.ops.rectify(
             photo.image, grid.node_xy, grid.mm_per_cell, (x, y), scale, (h, w), "cubic", BESIDE_GREY
         )
         out = self.backend.infer({"image": crop.reshape(1, h, w, 3)})

@@ -70,10 +70,10 @@ class Rectify:
 
     def __call__(self, photo: Photo, alignment: PageAlignment) -> tuple[GridWarp, PageHeatmaps]:
         """Find the grid; where none is printed or seen, take a regular one by the alignment (residual_px = NaN)."""
-        room_hw = static_hw(self.backend)
-        canvas_from_page, hw = _canvas(alignment, room_hw)
+        buffer_hw = static_hw(self.backend)
+        canvas_from_page, hw = _canvas(alignment, buffer_hw)
         canvas_from_photo = canvas_from_page @ alignment.page_from_photo
-        canvas = self.ops.warp_homography(photo.image, canvas_from_photo, hw, fill=BESIDE_GREY, room_hw=room_hw)
+        canvas = self.ops.warp_homography(photo.image, canvas_from_photo, hw, fill=BESIDE_GREY, buffer_hw=buffer_hw)
         out = self.backend.infer({"image": canvas.reshape(1, *canvas.shape)})
         maps = {name: out[name].reshape(*out[name].shape[1:]) for name in ("node", "offset", *_HEATMAPS)}
         node = maps["node"].reshape(*maps["node"].shape[1:])
@@ -87,7 +87,9 @@ class Rectify:
         else:
             measured = np.pad(np.isfinite(nodes).all(-1), _BORDER_CELLS)
             nodes = fill_holes(nodes, margin_cells=_BORDER_CELLS)
-        maps_on_page = self.ops.marks({name: maps[name] for name in _HEATMAPS}, nodes, LARGE_BOX_MM, RECTIFY_STRIDE)
+        maps_on_page = self.ops.page_heatmaps(
+            {name: maps[name] for name in _HEATMAPS}, nodes, LARGE_BOX_MM, RECTIFY_STRIDE
+        )
         heatmaps = PageHeatmaps(
             label=maps_on_page["label"], **{n: maps_on_page[n][0] for n in _HEATMAPS if n != "label"}
         )
@@ -100,7 +102,7 @@ class Rectify:
                 size_mm: tuple[float, float]) -> RectifiedPage:  # fmt: skip
         """Resample part of the page, once, straight from the photo."""
         hw = (round(size_mm[1] * px_per_mm[1]), round(size_mm[0] * px_per_mm[0]))
-        image, seen = self.ops.flatten(
+        image, seen = self.ops.rectify(
             photo.image, grid.node_xy, grid.mm_per_cell, origin_mm, px_per_mm, hw, "cubic", BESIDE_GREY
         )
         return RectifiedPage(image, px_per_mm, origin_mm, seen, px_per_mm_of(grid))

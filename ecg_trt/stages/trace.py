@@ -15,7 +15,7 @@ import numpy as np
 from ecg_trt.backends.base import Backend, static_batch
 from ecg_trt.geometry.heatmaps import sigmoid
 from ecg_trt.inference.views import View
-from ecg_trt.ops.base import ImageOps, Letters
+from ecg_trt.ops.base import ImageOps, TextMask
 from ecg_trt.stages.scaling import BESIDE_GREY, TRACE_TILE_HW
 from ecg_trt.types import Array, RectifiedPage, Strip, TraceMap
 
@@ -95,7 +95,7 @@ class Trace:
         """Read the row of the pen and its confidence in each column of each tile, (n, W) each; padding comes last."""
         corners = np.array([(tile.top, tile.start) for tile in tiles])
         corners = np.pad(corners, ((0, static_batch(self.backend) - len(tiles)), (0, 0)), mode="edge")
-        out = self.backend.infer({"image": self.ops.cut(page.image, corners, TRACE_TILE_HW, fill=BESIDE_GREY)})
+        out = self.backend.infer({"image": self.ops.crop_tiles(page.image, corners, TRACE_TILE_HW, fill=BESIDE_GREY)})
         n, _, height, width = out["ridge"].shape
         covered = None if text_mask is None else _text_on_tiles(text_mask, page, corners)
         row, share = self.ops.ridge(out["ridge"].reshape(n, height, width), covered)
@@ -105,7 +105,7 @@ class Trace:
     def _hidden(self, page: RectifiedPage, ridge: Array) -> Array:
         """Mask (strips, W) columns without a trace, or with one where the photo shows nothing."""
         rows = np.clip(np.nan_to_num(np.round(ridge)), 0, page.seen.shape[0] - 1).astype(np.int32)
-        return np.asarray(np.isnan(ridge) | ~self.ops.at_rows(page.seen, rows))
+        return np.asarray(np.isnan(ridge) | ~self.ops.gather_rows(page.seen, rows))
 
 
 def _tiles(page: RectifiedPage, k: int, strip: Strip) -> list[_Tile]:
@@ -117,13 +117,13 @@ def _tiles(page: RectifiedPage, k: int, strip: Strip) -> list[_Tile]:
     return [_Tile(k, top, start, left, right) for start in starts]
 
 
-def _text_on_tiles(text_mask: Array, page: RectifiedPage, corners: Array) -> Letters:
+def _text_on_tiles(text_mask: Array, page: RectifiedPage, corners: Array) -> TextMask:
     """Sample the page's text_mask in the tiles at `corners`."""
     places = []
     for axis, (side, to_mm) in enumerate(zip(TRACE_TILE_HW, (page.y_mm, page.x_mm), strict=True)):
         mm = to_mm(corners[:, axis, None] + np.arange(side))
         places.append(np.round(mm).astype(np.int32).clip(0, text_mask.shape[axis] - 1))
-    return Letters(text_mask, places[0], places[1], _TEXT_PENALTY)
+    return TextMask(text_mask, places[0], places[1], _TEXT_PENALTY)
 
 
 def _place(tile: _Tile, row: Array, certainty: Array, ridge: Array, confidence: Array) -> None:

@@ -1,4 +1,4 @@
-"""The networks the package ships, each named in manifest.json with its sha256."""
+"""Networks that the package ships, each named in manifest.json with its sha256."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MANIFEST = "manifest.json"
 
 
 def list_weights(folder: Path | None = None) -> dict[str, str]:
-    """Network name to sha256, as the manifest has it; empty if there is no manifest.
+    """Map network names to sha256, as the manifest has them; empty if there is no manifest.
 
     Args:
         folder: of the networks, the package's own if None.
@@ -26,7 +26,7 @@ def list_weights(folder: Path | None = None) -> dict[str, str]:
 
 
 def weights_sha256(network: str, folder: Path | None = None) -> str:
-    """Hash of a network's ONNX file, as the manifest has it; the file is not read.
+    """Look up the hash of a network's ONNX file in the manifest; the file is not read.
 
     Raises:
         WeightsError: not in the manifest, or the manifest cannot be read.
@@ -35,7 +35,7 @@ def weights_sha256(network: str, folder: Path | None = None) -> str:
 
 
 def weights_path(network: str, folder: Path | None = None) -> Path:
-    """Path of a network's ONNX file, its content checked against the manifest.
+    """Find a network's ONNX file and check its content against the manifest.
 
     Args:
         network: for example "stage0".
@@ -77,7 +77,7 @@ def _manifest(folder: Path) -> dict[str, dict[str, str]]:
 
 @lru_cache(maxsize=32)
 def _sha256(path: Path, mtime_ns: int, size: int) -> str:
-    """Hex digest; time and size are there so that a changed file is read again."""
+    """Compute the hex digest; time and size are arguments so that a changed file is read again."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

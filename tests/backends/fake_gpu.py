@@ -33,7 +33,7 @@ def save_plans(networks: Mapping[str, bytes], flavour: str = "rtx", **changes: s
     for name, onnx in networks.items():
         fields = {"version": VERSION, "capability": "9.0", "precision": "fp16", "onnx_sha256": list_weights()[name]}
         key = PlanKey(name, Flavour(flavour), **{**fields, **changes})
-        plan = key.flavour.magic + onnx
+        plan = key.flavour.magic[0] + onnx
         inputs, outputs = io_specs(onnx)
         store.save(Manifest(key, inputs, outputs, {}, hashlib.sha256(plan).hexdigest(), len(plan), "a test"), plan)
     return store

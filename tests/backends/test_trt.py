@@ -148,7 +148,7 @@ def test_slots_share_engines_and_nothing_else(
     save_plans(networks)
     with open_runtime("rtx") as first:
         assert first.slots == 2
-        with first.twin() as second:
+        with first.replica() as second:
             assert trt.calls.count("deserialize_cuda_engine") == len(NETWORKS)
             assert trt.calls.count("create_execution_context") == 2 * len(NETWORKS)
             a, b = (slot.backends["stage0"].infer({"image": tile}) for slot in (first, second))
@@ -156,13 +156,13 @@ def test_slots_share_engines_and_nothing_else(
         assert np.array_equal(first.backends["stage0"].infer({"image": tile})["page"], a["page"])
     with open_runtime("ort", threads=1) as cpu:
         assert cpu.slots == 1
-        with pytest.raises(BackendError, match="second slot"):
-            cpu.twin()
+        with pytest.raises(BackendError, match="second worker slot"):
+            cpu.replica()
 
 
 def one_pass() -> None:
-    with open_runtime("rtx") as runtime, runtime.twin() as twin:
-        for slot in (runtime, twin):
+    with open_runtime("rtx") as runtime, runtime.replica() as replica:
+        for slot in (runtime, replica):
             slot.backends["stage0"].infer({"image": noise(1, 8, 8, 3)})
 
 
@@ -260,7 +260,7 @@ def refuse_memory(nbytes: int) -> int:
     raise device_error("malloc", "OUT_OF_MEMORY")
 
 
-def test_a_twin_that_does_not_fit_harms_nobody(
+def test_a_replica_that_does_not_fit_harms_nobody(
     networks: dict[str, bytes], use_gpu: Any, driver: FakeDriver, tile: Array
 ) -> None:
     use_gpu(driver)
@@ -269,20 +269,32 @@ def test_a_twin_that_does_not_fit_harms_nobody(
         before = runtime.backends["stage0"].infer({"image": tile})
         driver.malloc = refuse_memory  # type: ignore[method-assign]
         with pytest.raises(DeviceMemoryError):
-            runtime.twin()
+            runtime.replica()
         after = runtime.backends["stage0"].infer({"image": tile})
         assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
-def test_a_gpu_that_rtx_does_not_know(
+def test_a_gpu_that_rtx_does_not_list_is_served_by_plans_for_any(
     small: dict[str, bytes], use_gpu: Any, driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trt = use_gpu(driver)
     monkeypatch.delattr(trt.ComputeCapability, "SM90")
-    with pytest.raises(BackendUnavailableError, match=r"capability 9\.0.*knows: 12\.0, 8\.6.*--backend trt"):
+    with pytest.raises(PlanMissingError, match=r"ecg-trt build --flavour rtx .*--compute-capability any"):
         open_runtime("rtx")
-    save_plans(small, capability="any")  # made for all GPUs from 8.0 on: whether it runs is TensorRT's to say
+    save_plans(small, capability="any")
     open_runtime("rtx").close()
+    monkeypatch.setattr(trt.Runtime, "deserialize_cuda_engine", lambda self, plan: None)
+    with pytest.raises(PlanMismatchError, match=r"Use --backend trt or ort\.$"):
+        open_runtime("rtx")
+
+
+def test_a_gpu_that_no_rtx_plan_serves(small: dict[str, bytes], use_gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = FakeDriver()
+    use_gpu(driver)
+    monkeypatch.setattr(driver, "device", replace(GPU, capability=(7, 5)))
+    save_plans(small, capability="any")
+    with pytest.raises(BackendUnavailableError, match=r"7\.5.*lists: 8\.6, 9\.0, 12\.0.*--backend trt or ort"):
+        open_runtime("rtx")
 
 
 def test_a_library_that_fails_in_a_way_of_its_own(
@@ -305,7 +317,7 @@ def test_a_library_that_fails_in_a_way_of_its_own(
 def test_no_gpu_and_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(select, "probe", lambda: "no NVIDIA driver")
     for flavour in ("rtx", "trt"):
-        with pytest.raises(BackendUnavailableError, match=rf"no NVIDIA driver.*ecg-trt\[{flavour},cuda,build\]"):
+        with pytest.raises(BackendUnavailableError, match=rf"no NVIDIA driver.*\.\[{flavour},cuda,build\]"):
             open_runtime(flavour)
     with open_runtime("auto", threads=1) as runtime:
         assert (runtime.name, runtime.note) == ("ort", "trt, rtx (no NVIDIA driver)")

@@ -11,7 +11,7 @@ CACHE = b"measured"
 _MEMBERS = {
     8: {
         "NetworkDefinitionCreationFlag": ["EXPLICIT_BATCH"],
-        "BuilderFlag": ["FP16", "TF32"],
+        "BuilderFlag": ["FP16", "TF32", "OBEY_PRECISION_CONSTRAINTS"],
         "TacticSource": ["CUBLAS", "CUDNN", "EDGE_MASK_CONVOLUTIONS", "JIT_CONVOLUTIONS"],
     },
     10: {
@@ -21,6 +21,36 @@ _MEMBERS = {
     },
     11: {"NetworkDefinitionCreationFlag": [], "BuilderFlag": ["TF32"], "TacticSource": ["JIT_CONVOLUTIONS"]},
 }
+
+
+class Layer:
+    """A layer that keeps the precision that it was given.
+
+    Args:
+        name: of the ONNX node that it stands for.
+        kind: name of its type.
+        inputs: name to type of its input tensors.
+        outputs: name to type of its output tensors.
+    """
+
+    def __init__(self, name: str, kind: str, inputs: dict[str, str], outputs: dict[str, str]) -> None:
+        self.name, self.type = name, types.SimpleNamespace(name=kind)
+        self.precision: str | None = None
+        self.output_types: dict[int, str] = {}
+        self._inputs, self._outputs = (
+            [types.SimpleNamespace(name=name, dtype=dtype) for name, dtype in ends.items()]
+            for ends in (inputs, outputs)
+        )
+        self.num_inputs, self.num_outputs = len(inputs), len(outputs)
+
+    def get_input(self, k: int) -> Any:
+        return self._inputs[k]
+
+    def get_output(self, k: int) -> Any:
+        return self._outputs[k]
+
+    def set_output_type(self, k: int, dtype: str) -> None:
+        self.output_types[k] = dtype
 
 
 class _Cache:
@@ -41,10 +71,11 @@ def make_tensorrt(version: str, fault: str = "", *, name: str = "tensorrt") -> A
     """
     trt = types.ModuleType(name)
     trt.__version__ = version  # type: ignore[attr-defined]
-    trt.seen = seen = {"flags": set(), "tactics": None, "pool": {}, "steps": []}  # type: ignore[attr-defined]
+    trt.seen = seen = {"flags": set(), "tactics": None, "pool": {}, "steps": [], "layers": []}  # type: ignore[attr-defined]
     major = int(version.split(".")[0])
     for enum, members in _MEMBERS[major].items():
         setattr(trt, enum, IntEnum(enum, members, start=0))
+    trt.float32, trt.float16 = "float32", "float16"  # type: ignore[attr-defined]
     trt.MemoryPoolType = types.SimpleNamespace(WORKSPACE="workspace")  # type: ignore[attr-defined]
 
     class ILogger:
@@ -89,7 +120,8 @@ def make_tensorrt(version: str, fault: str = "", *, name: str = "tensorrt") -> A
         def create_network(self, flags: int) -> Any:
             kinds = trt.NetworkDefinitionCreationFlag  # type: ignore[attr-defined]
             seen["network"] = {kind.name for kind in kinds if flags >> int(kind) & 1}
-            return types.SimpleNamespace(num_outputs=1)
+            layers = seen["layers"]
+            return types.SimpleNamespace(num_outputs=1, num_layers=len(layers), get_layer=layers.__getitem__)
 
         def create_builder_config(self) -> Config:
             return Config()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import types
 
@@ -9,13 +10,15 @@ import pytest
 
 import ecg_trt.engines.tensorrt_module as engines_module
 from build_engines import flavour as module
-from build_engines.flavour import capabilities, gpu_capability, open_flavour
+from build_engines.flavour import capabilities, gpu_capability, open_flavour, target_note
 from ecg_trt.cuda.device import DeviceInfo
 from ecg_trt.engines.manifest import Flavour
 from ecg_trt.errors import BackendUnavailableError, BuildError
 from tests.build_engines.fake_builder import make_tensorrt
 
-RTX = types.SimpleNamespace(ComputeCapability=types.SimpleNamespace(SM86=0, SM89=1, SM120=2, NONE=3, CURRENT=4))
+RTX = types.ModuleType("tensorrt_rtx")
+RTX.__version__ = "1.4.0"  # type: ignore[attr-defined]
+RTX.ComputeCapability = types.SimpleNamespace(SM86=0, SM89=1, SM120=2, NONE=3, CURRENT=4)  # type: ignore[attr-defined]
 
 
 def use_gpu(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int] | None) -> None:
@@ -53,9 +56,9 @@ def test_nothing_installed(monkeypatch: pytest.MonkeyPatch, stub: types.ModuleTy
     use_gpu(monkeypatch, (8, 9))
     monkeypatch.setitem(sys.modules, "tensorrt", stub)
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
-    with pytest.raises(BackendUnavailableError, match=r"ecg-trt\[trt,build\]"):
+    with pytest.raises(BackendUnavailableError, match=r"\.\[trt,build\]"):
         open_flavour("trt")
-    with pytest.raises(BackendUnavailableError, match=r"ecg-trt\[rtx,build\]"):
+    with pytest.raises(BackendUnavailableError, match=r"\.\[rtx,build\]"):
         open_flavour("rtx")
     with pytest.raises(BackendUnavailableError, match=r"trt: tensorrt cannot be imported.*rtx: tensorrt_rtx cannot"):
         open_flavour("auto")
@@ -66,7 +69,7 @@ def test_nothing_installed(monkeypatch: pytest.MonkeyPatch, stub: types.ModuleTy
     [
         (None, None, ("8.6", "8.9", "12.0")),
         ("8.9", None, ("8.9",)),
-        ("9.0", None, ("8.6", "8.9", "12.0")),
+        ("9.0", None, ("any",)),
         ("8.9", " 12.0, 8.6,12.0", ("12.0", "8.6")),
         (None, "any", ("any",)),
     ],
@@ -86,3 +89,30 @@ def test_capabilities_that_cannot_be_built_for(monkeypatch: pytest.MonkeyPatch) 
     assert capabilities(Flavour.TRT, None, RTX) == capabilities(Flavour.TRT, "9.0", RTX) == ("9.0",)
     with pytest.raises(BuildError, match=r"8\.6; expected 9\.0"):
         capabilities(Flavour.TRT, "8.6", RTX)
+
+
+def test_a_gpu_that_no_rtx_plan_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "gpu_capability", lambda: "7.5")
+    with pytest.raises(BuildError, match=r"got 7\.5; .*--backend trt or ort"):
+        capabilities(Flavour.RTX, None, RTX)
+
+
+@pytest.mark.parametrize(
+    ("here", "targets", "words"),
+    [
+        (None, ("8.6", "8.9"), ""),
+        ("8.9", ("8.9",), ""),
+        ("8.9", ("any",), ""),
+        ("9.0", ("any",), "TensorRT for RTX 1.4.0 does not list this GPU's compute capability 9.0"),
+        ("8.9", ("8.6",), "do not serve the GPU at hand, of compute capability 8.9. .* --compute-capability 8.9"),
+        ("9.0", ("8.6", "12.0"), "do not serve the GPU at hand, .* --compute-capability any"),
+        ("7.5", ("8.6", "any"), "do not serve the GPU at hand, .* --backend trt or ort"),
+    ],
+)
+def test_plans_that_do_not_serve_the_gpu_at_hand_are_reported(
+    monkeypatch: pytest.MonkeyPatch, here: str | None, targets: tuple[str, ...], words: str
+) -> None:
+    monkeypatch.setattr(module, "gpu_capability", lambda: here)
+    note = target_note(Flavour.RTX, targets, RTX)
+    assert bool(note) == bool(words) and re.search(words, note)
+    assert target_note(Flavour.TRT, targets, RTX) == ""

@@ -9,25 +9,29 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock, Timeout
+from onnx import TensorProto, helper
 
 from build_engines.plan_from_onnx import BuildOptions, build_plan
 from ecg_trt.errors import BuildError
-from tests.build_engines.fake_builder import CACHE, PLAN, make_tensorrt
+from tests import make_onnx
+from tests.build_engines.fake_builder import CACHE, PLAN, Layer, make_tensorrt
 
+HALF, FLOAT = TensorProto.FLOAT16, TensorProto.FLOAT
+ONNX = make_onnx.affine()
 VERSIONS = ("8.6.0", "10.13.0", "11.1.0")
 
 
 @pytest.mark.parametrize(
     ("version", "network", "flags", "has_tactics"),
     [
-        ("8.6.0", {"EXPLICIT_BATCH"}, {"FP16", "no TF32"}, True),
+        ("8.6.0", {"EXPLICIT_BATCH"}, {"FP16", "OBEY_PRECISION_CONSTRAINTS", "no TF32"}, True),
         ("10.13.0", {"STRONGLY_TYPED"}, {"no TF32"}, False),
         ("11.1.0", set(), {"no TF32"}, False),
     ],
 )
 def test_each_version_gets_the_flags_it_has(version, network, flags, has_tactics) -> None:
     trt = make_tensorrt(version)
-    assert build_plan(b"onnx", trt, BuildOptions(workspace_mib=64)) == PLAN
+    assert build_plan(ONNX, trt, BuildOptions(workspace_mib=64)) == PLAN
     assert trt.seen["network"] == network
     assert trt.seen["flags"] == flags
     assert trt.seen["pool"] == {"workspace": 64 << 20}
@@ -37,9 +41,54 @@ def test_each_version_gets_the_flags_it_has(version, network, flags, has_tactics
 
 def test_fp32_is_fp32_everywhere() -> None:
     trt = make_tensorrt("8.6.0")
-    build_plan(b"onnx", trt, BuildOptions(is_fp16=False))
+    build_plan(ONNX, trt, BuildOptions(is_fp16=False))
     assert trt.seen["flags"] == {"no TF32"}
     assert trt.seen["pool"] == {}
+
+
+def softmax_network() -> bytes:
+    """A product in FP16, and a softmax that the graph keeps in FP32."""
+    ends = [helper.make_tensor_value_info(name, kind, [1, 4]) for name, kind in (("x", HALF), ("y", FLOAT))]
+    weight = helper.make_tensor("w", HALF, [4], [1.0] * 4)
+    nodes = [
+        helper.make_node("Mul", ["x", "w"], ["product"]),
+        helper.make_node("Cast", ["product"], ["wide"], to=FLOAT),
+        helper.make_node("Softmax", ["wide"], ["y"]),
+    ]
+    graph = helper.make_graph(nodes, "half", ends[:1], ends[1:], [weight])
+    opsets = [helper.make_opsetid("", make_onnx.OPSET)]
+    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
+
+
+def softmax_layers() -> dict[str, Layer]:
+    """Its layers, as a parser makes them that splits the softmax in two."""
+    layers = [
+        Layer("weight", "CONSTANT", {}, {"w": "float16"}),
+        Layer("product", "ELEMENTWISE", {"x": "float16", "w": "float16"}, {"product": "float16"}),
+        Layer("cast", "CAST", {"product": "float16"}, {"wide": "float32"}),
+        Layer("made up", "SHUFFLE", {"wide": "float32"}, {"(Unnamed Layer* 3) output": "float32"}),
+        Layer("softmax", "SOFTMAX", {"(Unnamed Layer* 3) output": "float32"}, {"y": "float32", "index": "int32"}),
+    ]
+    return {layer.name: layer for layer in layers}
+
+
+def test_layers_that_the_graph_keeps_in_fp32_are_constrained_where_types_are_weak() -> None:
+    trt, layers = make_tensorrt("8.6.0"), softmax_layers()
+    trt.seen["layers"] += layers.values()
+    build_plan(softmax_network(), trt, BuildOptions())
+    assert "OBEY_PRECISION_CONSTRAINTS" in trt.seen["flags"]
+    constrained = {name for name, layer in layers.items() if layer.precision == "float32"}
+    assert constrained == {"made up", "softmax"}
+    assert layers["softmax"].output_types == layers["made up"].output_types == {0: "float32"}
+    assert all(not layers[name].output_types for name in set(layers) - constrained)
+
+
+@pytest.mark.parametrize(("version", "is_fp16"), [("8.6.0", False), ("10.13.0", True), ("11.1.0", True)])
+def test_layers_are_left_alone_where_types_are_strong_or_all_fp32(version: str, is_fp16: bool) -> None:
+    trt, layers = make_tensorrt(version), softmax_layers()
+    trt.seen["layers"] += layers.values()
+    build_plan(softmax_network(), trt, BuildOptions(is_fp16=is_fp16))
+    assert all(layer.precision is None and not layer.output_types for layer in layers.values())
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -54,10 +103,10 @@ def test_the_timing_cache_is_kept_and_locked(version: str, tmp_path: Path) -> No
         return False
 
     trt.seen["while_building"] = is_locked
-    build_plan(b"onnx", trt, BuildOptions(timing_cache=path))
+    build_plan(ONNX, trt, BuildOptions(timing_cache=path))
     assert trt.seen["on_build"] is True
     assert path.read_bytes() == CACHE
-    build_plan(b"onnx", trt, BuildOptions(timing_cache=path))
+    build_plan(ONNX, trt, BuildOptions(timing_cache=path))
     assert path.read_bytes() == CACHE + CACHE
     assert not is_locked()
 
@@ -66,7 +115,7 @@ def test_a_strange_timing_cache_starts_anew(tmp_path: Path, caplog: pytest.LogCa
     path = tmp_path / "timing.cache"
     path.write_bytes(b"of another GPU")
     with caplog.at_level(logging.WARNING, "build_engines"):
-        build_plan(b"onnx", make_tensorrt("10.13.0", "cache"), BuildOptions(timing_cache=path))
+        build_plan(ONNX, make_tensorrt("10.13.0", "cache"), BuildOptions(timing_cache=path))
     assert "starts anew" in caplog.text
     assert path.read_bytes() == CACHE
 
@@ -75,7 +124,7 @@ def test_the_old_timing_cache_outlives_a_failed_build(tmp_path: Path) -> None:
     path = tmp_path / "timing.cache"
     path.write_bytes(b"old")
     with pytest.raises(BuildError):
-        build_plan(b"onnx", make_tensorrt("10.13.0", "build"), BuildOptions(timing_cache=path))
+        build_plan(ONNX, make_tensorrt("10.13.0", "build"), BuildOptions(timing_cache=path))
     assert path.read_bytes() == b"old"
 
 
@@ -83,7 +132,7 @@ def test_the_old_timing_cache_outlives_a_failed_build(tmp_path: Path) -> None:
 def test_progress_is_told_where_the_version_has_it(version: str) -> None:
     shares: list[float] = []
     trt = make_tensorrt(version)
-    build_plan(b"onnx", trt, BuildOptions(), shares.append)
+    build_plan(ONNX, trt, BuildOptions(), shares.append)
     assert shares == ([] if version == "8.6.0" else [0.25, 0.5, 0.5, 1.0])
     assert all(trt.seen["steps"])
 
@@ -96,14 +145,14 @@ def test_an_interrupt_ends_the_build_between_two_steps() -> None:
     before = signal.getsignal(signal.SIGINT)
     trt = make_tensorrt("10.13.0", "interrupt")
     with pytest.raises(KeyboardInterrupt):
-        build_plan(b"onnx", trt, BuildOptions(), progress)
+        build_plan(ONNX, trt, BuildOptions(), progress)
     assert trt.seen["steps"] == [True, False, False, False]
     assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_build_in_another_thread_leaves_signals_alone() -> None:
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(build_plan, b"onnx", make_tensorrt("10.13.0"), BuildOptions()).result() == PLAN
+        assert pool.submit(build_plan, ONNX, make_tensorrt("10.13.0"), BuildOptions()).result() == PLAN
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -117,5 +166,5 @@ def test_a_build_in_another_thread_leaves_signals_alone() -> None:
 )
 def test_refusals_come_in_its_own_words(version: str, fault: str, words: str) -> None:
     with pytest.raises(BuildError, match=words) as caught:
-        build_plan(b"onnx", make_tensorrt(version, fault), BuildOptions())
+        build_plan(ONNX, make_tensorrt(version, fault), BuildOptions())
     assert "never mind" not in str(caught.value)

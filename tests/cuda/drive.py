@@ -21,7 +21,7 @@ from ecg_trt.errors import EcgTrtError
 from ecg_trt.ops.cuda_ops import CudaOps
 from ecg_trt.ops.cuda_work import Sizes
 
-SMALL = Sizes(photo_px=64, view_px=64, page_px=64, tiles=1, tile_hw=(8, 8), heat_cells=64, marks_bytes=64)
+SMALL = Sizes(photo_px=64, view_px=64, page_px=64, tiles=1, tile_hw=(8, 8), heatmap_cells=64, heatmaps_bytes=64)
 
 
 def refused(call: Any, *arguments: Any) -> str:

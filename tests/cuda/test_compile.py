@@ -73,6 +73,30 @@ def test_the_name_changes_with_the_source(tmp_path: Path, monkeypatch: pytest.Mo
     assert room.cubin_path("grey", (8, 6)) != before
 
 
+@needs_nvrtc
+def test_the_name_holds_the_major_version_of_nvrtc(monkeypatch: pytest.MonkeyPatch) -> None:
+    from cuda.bindings import nvrtc
+
+    major = nvrtc.nvrtcVersion()[1]
+    assert room.nvrtc_major() == major
+    assert f".nvrtc{major}." in room.cubin_path("grey", (8, 6)).name
+    monkeypatch.setattr(room, "nvrtc_major", lambda: major - 1)
+    assert f".nvrtc{major - 1}." in room.cubin_path("grey", (8, 6)).name
+
+
+def test_without_nvrtc_cubins_of_its_oldest_version_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for major in (13, 9, 12):
+        monkeypatch.setattr(room, "nvrtc_major", lambda major=major: major)
+        room.cubin_path("grey", (8, 6), tmp_path).write_bytes(b"\x7fELF" + str(major).encode())
+    monkeypatch.setattr(room, "nvrtc_major", lambda: 11)
+    monkeypatch.setitem(sys.modules, "cuda.core", None)
+    assert room.cubin("grey", (8, 6), tmp_path) == b"\x7fELF9"
+    with pytest.raises(BackendUnavailableError):
+        room.cubin("grey", (8, 6), tmp_path, any_nvrtc=False)
+    with pytest.raises(BackendUnavailableError):
+        room.cubin("grey", (8, 9), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("capability", "target"),
     [((7, 5), (7, 5)), ((8, 0), (8, 0)), ((8, 8), (8, 7)), ((9, 0), (9, 0)), ((10, 3), (10, 3)), ((12, 1), (12, 0))],

@@ -140,7 +140,7 @@ def test_probe_of_a_library_of_something_else(monkeypatch: pytest.MonkeyPatch) -
     from ecg_trt.cuda import device
 
     monkeypatch.setattr(device, "_LIBRARY", None)  # this process itself, which has no cuInit
-    assert "cannot be asked" in str(device.probe())
+    assert "cannot be queried" in str(device.probe())
 
 
 def test_no_gpu_is_an_error_that_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,11 +86,11 @@ def test_corrupt(store: PlanStore, path: Path, content: bytes, words: str) -> No
     "text", ["", "{", "[]", "{}", '{"format": 2}', '{"format": 1, "key": {"stage": 1, "flavour": "rtx"}}']
 )
 def test_a_manifest_that_cannot_be_read(store: PlanStore, path: Path, text: str) -> None:
-    papers = path.with_name(f"{path.name}.json")
-    papers.write_text(text)
+    manifest_path = path.with_name(f"{path.name}.json")
+    manifest_path.write_text(text)
     with pytest.raises(PlanCorruptError, match=r"\.plan\.json"):
         store.load(KEY)
-    papers.unlink()
+    manifest_path.unlink()
     with pytest.raises(PlanCorruptError, match="No such file"):
         store.load(KEY)
 
@@ -136,6 +136,14 @@ def test_a_plan_under_another_plans_name_is_not_trusted(store: PlanStore, path: 
     assert isinstance(found.fault, PlanMismatchError)
 
 
+@pytest.mark.parametrize("magic", Flavour.TRT.magic)
+def test_plans_of_old_and_new_tensorrt_are_known(store: PlanStore, magic: bytes) -> None:
+    assert b"ptrt" in Flavour.TRT.magic, "TensorRT 8.5"
+    key, plan = replace(KEY, flavour=Flavour.TRT, version="8.5.3"), magic + PLAN
+    store.save(manifest_of(key, plan), plan)
+    assert store.load(key)[0] == plan
+
+
 def test_a_plan_that_lies_about_its_flavour(store: PlanStore) -> None:
     plan = b"ftrt" + PLAN
     path = store.save(manifest_of(KEY, plan), plan)
@@ -155,7 +163,7 @@ def test_a_plan_for_any_gpu_serves_where_there_is_none_for_this_one(store: PlanS
     assert store.load(KEY)[0] == PLAN
 
 
-def test_the_line_that_mends_is_a_line_that_the_command_takes() -> None:
+def test_the_build_line_is_a_line_that_the_command_takes() -> None:
     keys = (KEY, replace(KEY, flavour=Flavour.TRT), replace(KEY, capability="any", precision="fp32"))
     for key in keys:
         program, *arguments = shlex.split(key.build_line)
@@ -186,7 +194,7 @@ def test_prune(store: PlanStore, path: Path) -> None:
     }
     paths = {}
     for name, key in keys.items():
-        plan = key.flavour.magic + PLAN[4:]
+        plan = key.flavour.magic[0] + PLAN[4:]
         paths[name] = store.save(manifest_of(key, plan), plan)
     paths["corrupt"].write_bytes(PLAN[:-1])
     orphan = store.root / "lost.plan.json"

@@ -11,7 +11,7 @@ from ecg_trt.geometry.offsets import LinePlaces
 from ecg_trt.ops.cuda_work import Sizes
 from ecg_trt.types import Array
 
-SMALL = Sizes(photo_px=64, view_px=64, page_px=64, tiles=1, tile_hw=(8, 8), heat_cells=64, marks_bytes=64)
+SMALL = Sizes(photo_px=64, view_px=64, page_px=64, tiles=1, tile_hw=(8, 8), heatmap_cells=64, heatmaps_bytes=64)
 
 
 def places(x_mm: ArrayLike, y_mm: ArrayLike, every: int = 1) -> LinePlaces:
@@ -41,9 +41,9 @@ TOLERANCES = {
     "exact": Tolerance(1, 0.01, "positions in float32, so that a value beside a half may be rounded the other way"),
     "linear": Tolerance(10, 1.0, _FRACTIONS),
     "cubic": Tolerance(10, 1.2, _FRACTIONS),
-    "flatten": Tolerance(10, 1.2, _FRACTIONS),
+    "rectify": Tolerance(10, 1.2, _FRACTIONS),
     "grey": Tolerance(0, 0, "integers in both"),
-    "cut": Tolerance(0, 0, "a copy"),
+    "crop": Tolerance(0, 0, "a copy"),
     "row": Tolerance(2e-4, 1e-5, "px; sums in float32 in another order"),
     "share": Tolerance(2e-5, 1e-6, "sums in float32 in another order"),
     "node": Tolerance(1e-4, 1e-5, "px; expf and float32 positions"),

@@ -9,8 +9,8 @@ from ecg_trt.errors import OptionError
 from ecg_trt.geometry.heatmaps import sigmoid
 from ecg_trt.geometry.ridge import RIDGE_CANDIDATES, decode_ridge, follow_ridge, ridge_path
 from ecg_trt.layout import MARKED_WORDS
-from ecg_trt.ops.base import Letters
-from ecg_trt.ops.cuda_decode import _PATH_PRICES
+from ecg_trt.ops.base import TextMask
+from ecg_trt.ops.cuda_decode import _PATH_PENALTIES
 from ecg_trt.ops.cuda_ops import CudaOps
 from ecg_trt.ops.cv2_ops import Cv2Ops
 from tests.ops.parity import agree, bent_nodes, ridge_logits
@@ -24,7 +24,7 @@ def test_ridge(gpu: CudaOps, shape: tuple[int, int, int], priced: bool) -> None:
         rng = np.random.default_rng(1)
         mask = rng.random((9, 12)) < 0.3
         row, column = rng.integers(0, 9, shape[:2]), rng.integers(0, 12, (shape[0], shape[2]))
-        letters = Letters(mask, row, column, 3.0)
+        letters = TextMask(mask, row, column, 3.0)
         less = np.float32(3) * mask[row[:, :, None], column[:, None, :]].astype(np.float32)
     row_px, share = gpu.ridge(logits, letters)
     centre = follow_ridge(logits - less)
@@ -80,7 +80,7 @@ def test_the_path_is_the_cpu_s_whatever_the_candidates(gpu: CudaOps) -> None:
     score = np.where(rng.random(shape) < 0.2, -np.inf, -rng.integers(0, 40, shape) / 4).astype(np.float32)  # many ties
     back, chosen = (gpu.memory.array(name, (n, width), kind) for name, kind in (("b", np.uint32), ("c", np.uint8)))
     rows, scores = gpu.memory.upload_all("test", row, score)
-    gpu.run("ridge_path", (n,), rows, scores, width, *_PATH_PRICES, back, chosen, block=(1, 1, 1))
+    gpu.run("ridge_path", (n,), rows, scores, width, *_PATH_PENALTIES, back, chosen, block=(1, 1, 1))
     assert np.array_equal(gpu.download(chosen)[0], ridge_path(row, score))
 
 
@@ -106,13 +106,13 @@ def test_node_candidates(gpu: CudaOps, at_once: int, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(("at_once", "indices"), [(100, 1 << 24), (32768, 1 << 24), (32768, 46799)])
 @pytest.mark.parametrize("holes", [0.0, 0.1])
 def test_marks(gpu: CudaOps, holes: float, at_once: int, indices: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ecg_trt.ops.cuda_decode.MARKS_AT_ONCE", at_once)  # else all are downloaded
+    monkeypatch.setattr("ecg_trt.ops.cuda_decode.ENTRIES_AT_ONCE", at_once)  # else all are downloaded
     monkeypatch.setattr("ecg_trt.ops.cuda_decode._INDICES", indices)  # of 26 * 40 * 45 = 46800
     rng = np.random.default_rng(5)
     planes = {"zero": 1, "start": 1, "end": 1, "pulse": 1, "label": len(MARKED_WORDS)}
     logits = {name: rng.normal(-3, 2, (n, 40, 45)).astype(np.float32) for name, n in planes.items()}
     nodes = bent_nodes(9, 10, 20.0, holes) - 8  # some lie outside the canvas
-    expected, got = (ops.marks(logits, nodes, 5.0, 4) for ops in (Cv2Ops(), gpu))
+    expected, got = (ops.page_heatmaps(logits, nodes, 5.0, 4) for ops in (Cv2Ops(), gpu))
     for name, wanted in expected.items():
         agree("mark", got[name], np.where(wanted < 4.5 / 255, 0, wanted))
         assert not ((got[name] > 0) & (got[name] < 4.9 / 255)).any()

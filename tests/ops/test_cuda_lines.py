@@ -89,9 +89,9 @@ VIEWS = {
 @pytest.mark.parametrize("name", VIEWS)
 def test_ruling(gpu: CudaOps, name: str) -> None:
     photo, view, hw = ruled_page((331, 417), (6.0, 6.0)), VIEWS[name], (203, 251)
-    expected = CPU.ruling(photo, view, hw)
+    expected = CPU.grid_orientation(photo, view, hw)
     assert expected[1] > 0.05
-    for got, wanted, what in zip(gpu.ruling(photo, view, hw), expected, ("angle", "coherence"), strict=True):
+    for got, wanted, what in zip(gpu.grid_orientation(photo, view, hw), expected, ("angle", "coherence"), strict=True):
         agree(what, np.array(got), np.array(wanted))
 
 
@@ -103,7 +103,11 @@ def test_ruling_of_noise_and_of_nothing(gpu: CudaOps) -> None:
         (noise(1, 1, 3), np.eye(3), (1, 1)),
         (noise(5, 60, 3), np.eye(3), (5, 60)),
     ):
-        agree("coherence", np.array(gpu.ruling(photo, view, hw)[1]), np.array(CPU.ruling(photo, view, hw)[1]))
+        agree(
+            "coherence",
+            np.array(gpu.grid_orientation(photo, view, hw)[1]),
+            np.array(CPU.grid_orientation(photo, view, hw)[1]),
+        )
 
 
 def test_what_cannot_be_measured_is_refused(gpu: CudaOps) -> None:
@@ -113,8 +117,8 @@ def test_what_cannot_be_measured_is_refused(gpu: CudaOps) -> None:
         lambda: gpu.line_offsets(page, (0.5, 4.5), places(lines, lines)),
         lambda: gpu.line_offsets(page, (10.0, 70.0), places(lines, lines)),
         lambda: gpu.line_offsets(gpu.grey(page), SCALE, places(lines, lines)),
-        lambda: gpu.ruling(page, np.zeros((3, 3)), (5, 5)),
-        lambda: gpu.ruling(page, np.eye(3), (0, 5)),
+        lambda: gpu.grid_orientation(page, np.zeros((3, 3)), (5, 5)),
+        lambda: gpu.grid_orientation(page, np.eye(3), (0, 5)),
     ):
         with pytest.raises(OptionError):
             call()

@@ -9,7 +9,7 @@ import pytest
 from ecg_trt.errors import OptionError
 from ecg_trt.geometry.grid import dense_map
 from ecg_trt.geometry.homography import apply_homography, letterbox
-from ecg_trt.ops.base import Interpolation, Letters
+from ecg_trt.ops.base import Interpolation, TextMask
 from ecg_trt.ops.cuda_ops import CudaOps
 from ecg_trt.ops.cv2_ops import Cv2Ops
 from ecg_trt.types import Array
@@ -110,12 +110,12 @@ def test_flatten_needs_no_map(
 ) -> None:
     nodes, image = bent_nodes(7, 6, pitch, 0.05), noise(int(5.5 * pitch), int(4.5 * pitch), 3)
     frame = (5.0, (-1.0, -2.0), px_per_mm, (131, 187))
-    got, seen = gpu.download(*gpu.flatten(image, nodes, *frame, interpolation, 114))
-    expected, expected_seen = CPU.flatten(image, nodes, *frame, interpolation, 114)
+    got, seen = gpu.download(*gpu.rectify(image, nodes, *frame, interpolation, 114))
+    expected, expected_seen = CPU.rectify(image, nodes, *frame, interpolation, 114)
     assert (seen != expected_seen).mean() < 1e-3  # a rounding of the photo's very edge
     both = seen & expected_seen
     assert 0.2 < both.mean() < 1
-    agree("flatten", got[both], expected[both])
+    agree("rectify", got[both], expected[both])
     assert (got[~seen] == 114).all()
 
 
@@ -124,15 +124,15 @@ def test_flatten_needs_no_map(
 def test_flatten_by_any_lattice(gpu: CudaOps, shape: tuple[int, int], holes: float) -> None:
     nodes, image = bent_nodes(*shape, 20.0, holes), noise(20 * shape[0], 20 * shape[1], 3)
     frame = (5.0, (-3.3, -2.1), (3.9, 2.7), (shape[0] * 14 + 3, shape[1] * 20 + 1))
-    got, seen = gpu.download(*gpu.flatten(image, nodes, *frame))
-    expected, expected_seen = CPU.flatten(image, nodes, *frame)
+    got, seen = gpu.download(*gpu.rectify(image, nodes, *frame))
+    expected, expected_seen = CPU.rectify(image, nodes, *frame)
     assert seen.dtype == bool
     assert (seen != expected_seen).mean() < 1e-3
     assert (got[~seen] == 255).all()
     both = seen & expected_seen
     assert both.any() == (holes < 1)
     if both.any():
-        agree("flatten", got[both], expected[both])
+        agree("rectify", got[both], expected[both])
         agree("exact", got[both], exactly(image, dense_map(nodes, *frame)[both], "cubic", None))
 
 
@@ -140,41 +140,41 @@ def test_flatten_by_any_lattice(gpu: CudaOps, shape: tuple[int, int], holes: flo
 def test_flatten_of_tiny_photos(gpu: CudaOps, hw: tuple[int, int]) -> None:
     image, nodes = noise(*hw, 3), bent_nodes(4, 4, 3.0) - np.float32(1.7)
     frame = (5.0, (0.0, 0.0), (2.3, 2.1), (31, 33))
-    got, seen = gpu.download(*gpu.flatten(image, nodes, *frame, "cubic", 3))
-    expected, expected_seen = CPU.flatten(image, nodes, *frame, "cubic", 3)
+    got, seen = gpu.download(*gpu.rectify(image, nodes, *frame, "cubic", 3))
+    expected, expected_seen = CPU.rectify(image, nodes, *frame, "cubic", 3)
     assert seen.any() and np.array_equal(seen, expected_seen)
-    agree("flatten", got, expected)
+    agree("rectify", got, expected)
 
 
 def test_cut(gpu: CudaOps) -> None:
     page = noise(70, 90, 3)
     corners = np.array([(0, 0), (-5, 13), (60, 83), (-100, 0), (3, 400), (20, -30)])
-    (got,) = gpu.download(gpu.cut(gpu.upload(page), corners, (24, 32)))
-    agree("cut", got, CPU.cut(page, corners, (24, 32)))
+    (got,) = gpu.download(gpu.crop_tiles(gpu.upload(page), corners, (24, 32)))
+    agree("crop", got, CPU.crop_tiles(page, corners, (24, 32)))
     assert (got[3] == 114).all() and np.array_equal(got[0], page[:24, :32])
 
 
 def test_at_rows(gpu: CudaOps) -> None:
     image, nodes = noise(40, 41, 3), bent_nodes(4, 4, 12.0)
-    _, seen = gpu.flatten(image, nodes, 5.0, (-2.0, 0.0), (3.0, 3.0), (37, 43))
+    _, seen = gpu.rectify(image, nodes, 5.0, (-2.0, 0.0), (3.0, 3.0), (37, 43))
     row = np.random.default_rng(0).integers(0, 37, (3, 43))
-    got = gpu.at_rows(seen, row)
+    got = gpu.gather_rows(seen, row)
     assert got.any() and not got.all()
-    agree("cut", got, CPU.at_rows(gpu.download(seen)[0], row))
+    agree("crop", got, CPU.gather_rows(gpu.download(seen)[0], row))
     for wrong in (row[:, 1:], row + 36, row - 37):
         for ops in (gpu, CPU):
             with pytest.raises(OptionError):
-                ops.at_rows(seen, wrong)  # type: ignore[arg-type]
+                ops.gather_rows(seen, wrong)  # type: ignore[arg-type]
 
 
 def test_a_view_in_a_larger_room(gpu: CudaOps) -> None:
     image, h = noise(40, 50, 3), np.array([[0.7, 0.1, 3], [-0.1, 0.8, 2], [1e-4, 0, 1]])
-    (got,) = gpu.download(gpu.warp_homography(image, h, (30, 33), fill=7, room_hw=(41, 64)))
+    (got,) = gpu.download(gpu.warp_homography(image, h, (30, 33), fill=7, buffer_hw=(41, 64)))
     assert got.shape == (41, 64, 3)
     (alone,) = gpu.download(gpu.warp_homography(image, h, (30, 33), fill=7))
     assert np.array_equal(got[:30, :33], alone)
     assert (got[30:] == 7).all() and (got[:, 33:] == 7).all()
-    agree("linear", got, CPU.warp_homography(image, h, (30, 33), fill=7, room_hw=(41, 64)))
+    agree("linear", got, CPU.warp_homography(image, h, (30, 33), fill=7, buffer_hw=(41, 64)))
 
 
 def test_grey(gpu: CudaOps) -> None:
@@ -190,17 +190,17 @@ def test_what_cannot_be_done_is_refused(gpu: CudaOps) -> None:
         lambda: gpu.upload(image.astype(np.float32)),
         lambda: gpu.warp_homography(image, np.zeros((3, 3)), (5, 5)),
         lambda: gpu.warp_homography(image, np.eye(3), (0, 5)),
-        lambda: gpu.warp_homography(image, np.eye(3), (5, 5), room_hw=(5, 4)),
-        lambda: gpu.flatten(image, nodes[:1], 5, (0, 0), (1, 1), (4, 4)),
-        lambda: gpu.flatten(image, nodes, 5, (0, 0), (1, 1), (0, 4)),
-        lambda: gpu.cut(page, np.zeros((0, 2)), (4, 4)),
-        lambda: gpu.cut(page, np.zeros((1, 2)), (4, 5)),
+        lambda: gpu.warp_homography(image, np.eye(3), (5, 5), buffer_hw=(5, 4)),
+        lambda: gpu.rectify(image, nodes[:1], 5, (0, 0), (1, 1), (4, 4)),
+        lambda: gpu.rectify(image, nodes, 5, (0, 0), (1, 1), (0, 4)),
+        lambda: gpu.crop_tiles(page, np.zeros((0, 2)), (4, 4)),
+        lambda: gpu.crop_tiles(page, np.zeros((1, 2)), (4, 5)),
         lambda: gpu.ridge(np.zeros((4, 5), np.float32)),
         lambda: gpu.ridge(np.zeros((1, 4, 5))),
         lambda: gpu.node_candidates(np.zeros((0, 5), np.float32), np.zeros((2, 0, 5), np.float32), 0.3, 4),
         lambda: gpu.node_candidates(np.zeros((4, 5), np.float32), np.zeros((2, 5, 5), np.float32), 0.3, 4),
-        lambda: gpu.ridge(logits, Letters(mask, np.zeros((1, 6), int), np.zeros((1, 5), int), 3.0)),
-        lambda: gpu.ridge(logits, Letters(mask, np.zeros((1, 9), int), np.full((1, 5), 3), 3.0)),
+        lambda: gpu.ridge(logits, TextMask(mask, np.zeros((1, 6), int), np.zeros((1, 5), int), 3.0)),
+        lambda: gpu.ridge(logits, TextMask(mask, np.zeros((1, 9), int), np.full((1, 5), 3), 3.0)),
     ):
         with pytest.raises(OptionError):
             call()

@@ -19,7 +19,7 @@ from ecg_trt.errors import (
     OptionError,
 )
 from ecg_trt.layout import MARKED_WORDS
-from ecg_trt.ops.base import Letters
+from ecg_trt.ops.base import TextMask
 from ecg_trt.ops.cuda_ops import CudaOps
 from ecg_trt.ops.select import open_cuda_ops
 from ecg_trt.types import Array
@@ -45,18 +45,18 @@ def test_a_larger_photo_makes_room_and_says_so(gpu: CudaOps, caplog: pytest.LogC
 
 def test_a_staged_photo_is_not_copied_twice(gpu: CudaOps, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second, large = noise(4, 5, 3), noise(3, 2, 3, seed=1), noise(40, 50, 3, seed=2)
-    staged = gpu.stage(first)
+    staged = gpu.copy_to_pinned(first)
     assert (staged.shape, staged.dtype, staged.ndim) == ((4, 5, 3), np.uint8, 3)
     monkeypatch.setattr(gpu.memory, "upload", None)
     there = gpu.upload(staged)
-    again = gpu.stage(second)  # in the same memory, once the copy is done
+    again = gpu.copy_to_pinned(second)  # in the same memory, once the copy is done
     assert np.array_equal(gpu.download(there)[0], first)
     assert np.array_equal(gpu.download(gpu.upload(again))[0], second)
-    assert np.array_equal(gpu.download(gpu.upload(gpu.stage(large)))[0], large)
+    assert np.array_equal(gpu.download(gpu.upload(gpu.copy_to_pinned(large)))[0], large)
     with pytest.raises(BackendError, match="one that has left its pinned memory"):
         gpu.upload(staged)
     with pytest.raises(OptionError):
-        gpu.stage(noise(4, 5, 3).astype(np.float32))
+        gpu.copy_to_pinned(noise(4, 5, 3).astype(np.float32))
 
 
 @pytest.mark.usefixtures("any_cubin")
@@ -64,16 +64,16 @@ def test_staged_photos_that_are_forgotten_make_room() -> None:
     driver = FakeDriver()
     with CudaOps(driver, sizes=SMALL) as gpu:
         photo, pinned = noise(4, 5, 3), driver.calls.count("malloc_host")
-        staged = [gpu.stage(photo) for _ in range(20)]
+        staged = [gpu.copy_to_pinned(photo) for _ in range(20)]
         assert [one is photo for one in staged] == [False] * 8 + [True] * 12, "nobody waits for a place"
         del staged[:4]
-        assert [gpu.stage(photo) is photo, gpu.stage(photo) is photo] == [False, False]
+        assert [gpu.copy_to_pinned(photo) is photo, gpu.copy_to_pinned(photo) is photo] == [False, False]
         assert driver.calls.count("malloc_host") == pinned + 8
     with pytest.raises(BackendError):
         staged[0].copy_to(None, None)
-    assert gpu.stage(photo) is photo
+    assert gpu.copy_to_pinned(photo) is photo
     del staged
-    assert gpu.stage(photo) is photo
+    assert gpu.copy_to_pinned(photo) is photo
     assert (driver.live, driver.faults) == ({}, [])
 
 
@@ -82,7 +82,7 @@ def test_slots_upload_what_another_has_staged_in_other_threads() -> None:
     driver = FakeDriver(host_kernels())
     with CudaOps(driver, sizes=SMALL) as one, CudaOps(driver, sizes=SMALL) as two, ThreadPoolExecutor(4) as pool:
         photos = [noise(9, 7, 3, seed=k) for k in range(40)]
-        for k, staged in enumerate(pool.map(one.stage, photos)):
+        for k, staged in enumerate(pool.map(one.copy_to_pinned, photos)):
             slot = (one, two)[k % 2]
             assert np.array_equal(slot.download(slot.upload(staged))[0], photos[k])
     assert (driver.live, driver.faults) == ({}, [])
@@ -98,16 +98,16 @@ def test_what_cannot_be_staged(code: str, error: type[DeviceError] | None, caplo
         driver._fail_at, driver._code = len(driver.calls) + 3, code  # after the event's two calls
         with caplog.at_level(logging.INFO, "ecg_trt.cuda.staging"):
             if error is None:
-                assert gpu.stage(photo) is photo
+                assert gpu.copy_to_pinned(photo) is photo
                 assert "not pinned: The GPU's memory is used up" in caplog.text
             else:
                 with pytest.raises(error):
-                    gpu.stage(photo)
+                    gpu.copy_to_pinned(photo)
         assert driver.calls[-1] == "malloc_host"
-        held = [gpu.stage(photo) for _ in range(8)]
+        held = [gpu.copy_to_pinned(photo) for _ in range(8)]
         assert not any(one is photo for one in held)
         driver.any_thread = False
-        assert gpu.stage(photo) is photo
+        assert gpu.copy_to_pinned(photo) is photo
     assert (driver.live, driver.faults) == ({}, [])
 
 
@@ -115,15 +115,15 @@ def everything(driver: FakeDriver) -> list[Array]:
     """One pass through all that `CudaOps` does, in memory that has to grow."""
     logits, nodes = ridge_logits(1, 50, 12), bent_nodes(4, 4, 12.0)
     with CudaOps(driver, sizes=SMALL) as gpu:
-        photo = gpu.upload(gpu.stage(noise(40, 41, 3)))
+        photo = gpu.upload(gpu.copy_to_pinned(noise(40, 41, 3)))
         out = list(gpu.download(gpu.warp_homography(photo, np.diag([0.4, 0.4, 1.0]), (16, 16)), gpu.grey(photo)))
-        page, seen = gpu.flatten(photo, nodes, 5.0, (0.0, 0.0), (3.0, 3.0), (40, 40))
-        out += gpu.download(page, seen, gpu.cut(page, np.array([[3, 4]]), (8, 8)))
+        page, seen = gpu.rectify(photo, nodes, 5.0, (0.0, 0.0), (3.0, 3.0), (40, 40))
+        out += gpu.download(page, seen, gpu.crop_tiles(page, np.array([[3, 4]]), (8, 8)))
         offsets = gpu.line_offsets(page, (3.0, 3.0), places([5.0, 10.0], [5.0]))
-        out += [offsets.x, offsets.y, np.array(gpu.ruling(photo, np.eye(3), (30, 31)))]
-        out += gpu.ridge(logits, Letters(np.eye(3), np.zeros((1, 50)), np.zeros((1, 12)), 3.0))
+        out += [offsets.x, offsets.y, np.array(gpu.grid_orientation(photo, np.eye(3), (30, 31)))]
+        out += gpu.ridge(logits, TextMask(np.eye(3), np.zeros((1, 50)), np.zeros((1, 12)), 3.0))
         out += gpu.node_candidates(logits[0], np.zeros((2, 50, 12), np.float32), 0.3, 4)
-        out += gpu.marks({"label": logits}, nodes, 5.0, 4).values()
+        out += gpu.page_heatmaps({"label": logits}, nodes, 5.0, 4).values()
     gpu.close()
     return out
 
@@ -192,13 +192,13 @@ def test_nothing_is_allocated_for_a_usual_photo() -> None:
         ridge, before = gpu.memory.upload("ridge logits", logits), driver.calls.count("malloc")
         photo = gpu.upload(noise(3000, 4000, 3))
         gpu.warp_homography(photo, np.eye(3), (1280, 1280))
-        gpu.ruling(photo, np.diag([0.4, 0.4, 1.0]), (1200, 1333))
+        gpu.grid_orientation(photo, np.diag([0.4, 0.4, 1.0]), (1200, 1333))
         gpu.node_candidates(node.reshape(320, 320), offset, 0.3, 4)
-        gpu.marks(dict(zip(planes, heat, strict=True)), nodes, 5.0, 4)
-        page, _ = gpu.flatten(photo, nodes, 5.0, (-2.0, -3.0), (10.0, 4.5), (1220, 3270))
+        gpu.page_heatmaps(dict(zip(planes, heat, strict=True)), nodes, 5.0, 4)
+        page, _ = gpu.rectify(photo, nodes, 5.0, (-2.0, -3.0), (10.0, 4.5), (1220, 3270))
         gpu.line_offsets(page, (10.0, 4.5), places(5.0 * np.arange(66), 5.0 * np.arange(50)))
-        gpu.cut(page, np.zeros((8, 2)), (320, 1344))
-        gpu.ridge(ridge, Letters(np.ones((330, 330)), np.zeros((8, 320)), np.zeros((8, 1344)), 3.0))
+        gpu.crop_tiles(page, np.zeros((8, 2)), (320, 1344))
+        gpu.ridge(ridge, TextMask(np.ones((330, 330)), np.zeros((8, 320)), np.zeros((8, 1344)), 3.0))
         assert driver.calls.count("malloc") == before
     assert driver.faults == []
     assert driver.live == {}

@@ -117,10 +117,10 @@ def test_ruling_is_that_of_what_the_photo_shows() -> None:
     sheet[::15], sheet[:, ::15] = 120, 120
     for angle in (-0.3, 0.0, 0.1):
         view = turn_about(angle, (250.0, 200.0))
-        found, coherence = OPS.ruling(sheet, view, (420, 560))
+        found, coherence = OPS.grid_orientation(sheet, view, (420, 560))
         assert found == pytest.approx(angle, abs=0.01)
         assert coherence > 0.2
-    assert OPS.ruling(sheet, np.array([[1.0, 0, 900], [0, 1, 0], [0, 0, 1]]), (50, 60)) == (0, 0)
+    assert OPS.grid_orientation(sheet, np.array([[1.0, 0, 900], [0, 1, 0], [0, 0, 1]]), (50, 60)) == (0, 0)
 
 
 def test_bad_arguments() -> None:
@@ -138,7 +138,7 @@ def test_bad_arguments() -> None:
 
 def test_cut_is_grey_beyond_the_page() -> None:
     image = np.arange(5 * 8 * 3, dtype=np.uint8).reshape(5, 8, 3)
-    inside, beyond, nowhere = OPS.cut(image, np.array([(1, 2), (-2, 6), (100, 100)]), (3, 4))
+    inside, beyond, nowhere = OPS.crop_tiles(image, np.array([(1, 2), (-2, 6), (100, 100)]), (3, 4))
     np.testing.assert_array_equal(inside, image[1:4, 2:6])
     assert (beyond[:2] == 114).all() and (beyond[:, 2:] == 114).all()
     np.testing.assert_array_equal(beyond[2:, :2], image[:1, 6:])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ecg_trt.geometry.grid import dense_map, grid_taps
-from ecg_trt.ops.reduction import reduction_of_lattice, reduction_of_map
+from ecg_trt.ops.reduction import reduction_of_grid, reduction_of_map
 from tests.ops.parity import bent_nodes
 
 
@@ -15,4 +15,4 @@ def test_the_lattice_tells_the_step_of_its_map(pitch: float, hw: tuple[int, int]
     frame = (5.0, (2.0, 1.0), (max(hw[1] / 30, 0.7), max(hw[0] / 20, 0.7)), hw)
     places = dense_map(nodes, *frame)
     seen = ((places >= -0.5) & (places <= np.array(photo_hw[::-1]) - 0.5)).all(-1)
-    assert reduction_of_lattice(grid_taps(nodes, *frame), photo_hw) == reduction_of_map(places, seen)
+    assert reduction_of_grid(grid_taps(nodes, *frame), photo_hw) == reduction_of_map(places, seen)

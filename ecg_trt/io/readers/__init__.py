@@ -1,4 +1,4 @@
-"""Files that show pages: who reads what, and which files are known only to be turned away.
+"""Registry of the readers, and the kinds of files that are recognised only to be rejected.
 
 A new input is one file in this folder and one entry in `READERS`; the command line, its help and the API follow.
 """
@@ -20,7 +20,7 @@ PILLOW_SIGNATURES = (
     Signature(8, b"WEBP", "WebP"),
 )
 
-# Asked in this order; the first whose `sniff` agrees reads the file.
+# The first reader in this order whose `sniff` agrees reads the file.
 READERS: list[Reader] = [
     Reader(
         name="pillow",
@@ -32,7 +32,7 @@ READERS: list[Reader] = [
     )
 ]
 
-# Files that people do hand over, though nothing in READERS decodes them.
+# Kinds of files that users often pass, though no reader decodes them.
 UNREADABLE = (
     Signature(4, b"ftypheic", "a HEIC photo"),
     Signature(4, b"ftypheix", "a HEIC photo"),

@@ -1,4 +1,4 @@
-"""What every reader is made of, and what it is handed."""
+"""Parts of every reader, and its arguments."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ecg_trt.errors import PhotoSizeError
 if TYPE_CHECKING:
     from ecg_trt.types import Photo
 
-HEAD_BYTES = 256  # as many first bytes are sniffed; DICOM's mark stands at 128
+HEAD_BYTES = 256  # Number of first bytes that are sniffed; DICOM's mark stands at 128.
 
 MIN_SIDE_PX = 64
-MAX_SIDE_PX = 32766  # OpenCV's remap addresses its source with 16-bit coordinates
+MAX_SIDE_PX = 32766  # OpenCV's remap addresses its source with 16-bit coordinates.
 MIN_PIXELS = 150_000
 MAX_PIXELS = 50_000_000
 
@@ -60,9 +60,9 @@ class Reader:
     Attributes:
         name: of the library, or of the format.
         formats: names for help texts and messages, such as "JPEG".
-        suffixes: usual ones, in lower case, with the dot. A file's content decides who reads it, not its suffix.
+        suffixes: common ones, in lower case, with the dot. A file's content decides who reads it, not its suffix.
         media: MIME types.
-        sniff: tells from the first `HEAD_BYTES` of a file whether this reader takes it.
+        sniff: decides by the first `HEAD_BYTES` of a file if this reader takes it.
         read: decodes one page: (file, page number from 1, limits in pixels) to an upright 8-bit RGB picture. It checks
             the size before it decodes. Errors other than the package's become a `TruncatedImageError`.
         count: number of pages of a file's bytes, found without decoding any; None for formats of one page.

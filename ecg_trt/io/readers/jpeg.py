@@ -1,4 +1,4 @@
-"""What a JPEG's markers say, read without decoding it.
+"""Parsing of a JPEG's markers, without decoding it.
 
 The markers and their fields are those of ITU-T T.81, annex B; the colour transform is that of Adobe's APP14 block
 (ITU-T T.872, 6.5.3).
@@ -19,7 +19,7 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOFn; the three a
 # Within a scan, 0xff is followed by zero, by a restart marker, or by the marker that ends the scan.
 _AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _END = bytes([0xFF, _EOI])
-_TAIL_BYTES = 1 << 16  # at the end of a file, in which the end marker is looked for first
+_TAIL_BYTES = 1 << 16  # Size of the end of a file in which the end marker is searched first.
 
 
 class Component(NamedTuple):
@@ -32,7 +32,7 @@ class Component(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class JpegMarkers:
-    """What the markers of a JPEG say.
+    """Properties of a JPEG, from its markers.
 
     Attributes:
         process: n of the frame header SOFn: 0 baseline, 1 extended, 2 progressive, 9 and above arithmetic coding.
@@ -52,7 +52,7 @@ class JpegMarkers:
 
 
 class _Segment(NamedTuple):
-    """A marker, and where its bytes begin and end, the marker's own included and a scan's samples not."""
+    """Marker, with the range of its bytes, the marker's own included and a scan's samples excluded."""
 
     marker: int
     start: int
@@ -60,7 +60,7 @@ class _Segment(NamedTuple):
 
 
 def read_markers(data: bytes) -> JpegMarkers | None:
-    """Walks from marker to marker, in microseconds for usual files.
+    """Walk from marker to marker, in microseconds for most files.
 
     Where one scan holds everything, as in nearly all baseline photos, it is not walked over: no two bytes within it
     are an end marker, so one anywhere behind its header is the end of the scan. If none is found near the end of the
@@ -70,7 +70,7 @@ def read_markers(data: bytes) -> JpegMarkers | None:
         data: an encoded picture of any kind. What follows the end marker, such as a second picture, is not read.
 
     Returns:
-        What its markers say; None if it is no JPEG, or has no frame header.
+        Its properties; None if it is no JPEG, or has no frame header.
     """
     frame = b""
     process, adobe, scans, whole = 0, None, 0, False
@@ -94,12 +94,12 @@ def read_markers(data: bytes) -> JpegMarkers | None:
 
 
 def _holds_all(process: int, frame: bytes, scan: bytes) -> bool:
-    """Whether a scan, by its header, holds all components, and all of each: only a sequential one does."""
+    """Decide by its header if a scan holds all of every component: only a sequential one does."""
     return process in (0, 1) and len(frame) > 5 and bool(scan) and scan[0] == frame[5]
 
 
 def with_orientation(data: bytes, orientation: int) -> bytes:
-    """A JPEG without its EXIF and XMP, but for the EXIF orientation; the picture itself stays as it is.
+    """Strip a JPEG of its EXIF and XMP, except for the EXIF orientation; the picture itself stays as it is.
 
     Args:
         data: a JPEG.
@@ -115,7 +115,7 @@ def with_orientation(data: bytes, orientation: int) -> bytes:
 
 
 def _segments(data: bytes) -> Iterator[_Segment]:
-    """Every marker up to the end marker, or to where the file is cut or is no JPEG."""
+    """Yield every marker up to the end marker, or to where the file is truncated or is no JPEG."""
     at = len(_SOI) if data.startswith(_SOI) else len(data)
     while data[at : at + 1] == b"\xff":
         while data[at + 1 : at + 2] == b"\xff":  # fill bytes

@@ -47,7 +47,7 @@ def read_photo(
 
     Args:
         source: path, encoded bytes, an `EncodedPhoto`, or (H, W, 3) uint8 RGB array, which is taken as it is.
-        page: number from 1; may be left out where the file has one page, or the `EncodedPhoto` says which.
+        page: number from 1; may be left out where the file has one page, or the `EncodedPhoto` names it.
         max_pixels: most pixels (H * W) that will be decoded.
         min_pixels: fewest pixels that make sense.
 
@@ -103,7 +103,7 @@ def pages_of(source: Any) -> Iterator[Any]:
         source: what `read_photo` takes.
 
     Yields:
-        The source itself if it has one page, or if it cannot be opened, which `read_photo` will say of it; else an
+        The source itself if it has one page, or if it cannot be opened, which `read_photo` will report; else an
         `EncodedPhoto` for each page.
     """
     try:
@@ -253,5 +253,5 @@ def _open(path: Path) -> Iterator[BinaryIO]:
     except ValueError as error:
         if isinstance(error, EcgTrtError):
             raise
-        got = str(error)  # a NUL byte within the path
+        got = str(error)  # The path holds a NUL byte.
         raise PhotoNotFoundError(f"{path} cannot be opened", got=got, expected=_FILE, hint=hint) from error

@@ -36,13 +36,13 @@ _BITS_TAG = 258
 
 @dataclass(frozen=True, slots=True)
 class PhotoHeader:
-    """What a photo says of itself before it is decoded.
+    """Properties of a photo, from its header.
 
     Attributes:
         kind: Pillow's name of its format, such as JPEG or MPO (a JPEG that holds others), PNG, TIFF.
         width: px, as stored, before it is turned upright.
         height: px, likewise.
-        orientation: of its EXIF, 1 (upright) to 8. Formats other than JPEG may tell it only once decoded.
+        orientation: of its EXIF, 1 (upright) to 8. Other formats than JPEG may reveal it only once decoded.
     """
 
     kind: str
@@ -54,7 +54,7 @@ class PhotoHeader:
 def peek(
     data: bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS, min_pixels: int = MIN_PIXELS
 ) -> PhotoHeader:
-    """Reads a photo's header and checks its size, as `read_photo` does before it decodes.
+    """Read a photo's header and check its size, as `read_photo` does before it decodes.
 
     Args:
         data: the encoded photo.
@@ -63,7 +63,7 @@ def peek(
         min_pixels: fewest pixels that make sense.
 
     Returns:
-        What it says of itself.
+        Its properties.
 
     Raises:
         NotAnImageError: empty, or of an unknown kind.
@@ -82,7 +82,7 @@ def read_page(photo: EncodedPhoto, number: int, limits: PixelLimits) -> Photo:
 
 
 def _decode(file: BinaryIO, name: str, limits: PixelLimits) -> Array:
-    """(H, W, 3) uint8 RGB of an open file."""
+    """Decode an open file to (H, W, 3) uint8 RGB."""
     image = _open_image(file, name)
     with image:
         check_size(*image.size, name, limits)
@@ -90,7 +90,7 @@ def _decode(file: BinaryIO, name: str, limits: PixelLimits) -> Array:
             image.load()
         except MemoryError:
             raise
-        except Exception as error:  # decoders meet damaged bytes with errors of a dozen types
+        except Exception as error:  # Decoders raise errors of a dozen types on damaged bytes.
             raise TruncatedImageError(
                 f"{name} cannot be decoded to its end",
                 got=f"a damaged or truncated {image.format} image ({error})",
@@ -101,7 +101,7 @@ def _decode(file: BinaryIO, name: str, limits: PixelLimits) -> Array:
 
 
 def _open_image(file: BinaryIO, name: str) -> Image.Image:
-    """Reads the header alone."""
+    """Open a file and read its header alone."""
     from PIL import Image
 
     head = file.read(HEAD_BYTES)
@@ -116,37 +116,37 @@ def _open_image(file: BinaryIO, name: str) -> Image.Image:
             expected="a photo of at most 50 megapixels",
             hint="Scale it down; 9 to 12 megapixels are plenty for a page.",
         ) from error
-    except Exception as error:  # parsers of headers, too, meet damaged bytes with errors of a dozen types
+    except Exception as error:  # Parsers of headers raise errors of a dozen types too.
         raise _why_unknown(head, size, name) from error
 
 
 def _why_unknown(head: bytes, size: int, name: str) -> NotAnImageError | TruncatedImageError:
-    """Tell a cut header and a TIFF of a rare kind from what is no picture at all."""
+    """Tell a truncated header and a TIFF of a rare kind from bytes that are no picture at all."""
     ours = next((signature.kind for signature in PILLOW_SIGNATURES if signature.matches(head)), None)
     if ours is None:
         return unreadable(head, size, name)
     if ours == "TIFF" and int.from_bytes(head[4:8], "little" if head[:2] == b"II" else "big") < size > 8:
-        # Its directory is there, so nothing was cut off.
+        # Its directory is there, so the file is not truncated.
         return unreadable(head, size, name, got="a TIFF of a kind that cannot be decoded")
     return TruncatedImageError(
         f"{name} cannot be decoded",
-        got=f"a {ours} image whose header is damaged or cut after {size} bytes",
+        got=f"a {ours} image whose header is damaged or truncated after {size} bytes",
         expected="a whole image",
         hint="Copy or download it once more, and open it in a viewer to check.",
     )
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 to 8; 1 where there is none that makes sense."""
+    """Read the EXIF orientation, 1 to 8; 1 where there is no valid one."""
     try:
         orientation = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # a photo is worth more than its broken metadata
+    except Exception:  # Broken metadata must not prevent the reading of a photo.
         return 1
     return int(orientation) if orientation in range(1, 9) else 1
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turns the picture as its EXIF orientation says; TIFFs are turned by Pillow while loading."""
+    """Rotate the picture by its EXIF orientation; TIFFs are rotated by Pillow while loading."""
     from PIL.Image import Transpose
 
     turn = {
@@ -161,14 +161,14 @@ def _upright(image: Image.Image) -> Image.Image:
     if turn is None:
         return image
     upright = image.transpose(turn)
-    upright.info = image.info  # holds the colour key of transparent PNGs
+    upright.info = image.info  # It holds the colour key of transparent PNGs.
     if hasattr(image, "tag_v2"):
         upright.tag_v2 = image.tag_v2  # type: ignore[attr-defined]
     return upright
 
 
 def _as_rgb(image: Image.Image) -> Array:
-    """(H, W, 3) uint8 from any mode."""
+    """Convert a picture of any mode to (H, W, 3) uint8."""
     from PIL import Image
 
     mode = image.mode
@@ -185,10 +185,10 @@ def _as_rgb(image: Image.Image) -> Array:
 
 
 def _to_8_bits(values: Array, tags: Any) -> Array:
-    """Scales deep grey values to 0..255.
+    """Scale deep grey values to 0..255.
 
     White is the full scale of the bits used: cameras and scanners often keep 8, 12 or 16 bits in a wider
-    container, so the narrowest of the usual scales that holds the brightest pixel is taken. Floats may also
+    container, so the narrowest of the common scales that holds the brightest pixel is taken. Floats may also
     run from 0 to 1.
 
     Args:
@@ -208,5 +208,5 @@ def _to_8_bits(values: Array, tags: Any) -> Array:
     white = next((scale for scale in scales if peak <= scale), peak)
     grey = np.multiply(values, 255.0 / max(white, 1e-30), dtype=np.float32)
     grey = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
-    # Pillow honours "0 is white" for 8 bits and fewer only.
+    # Pillow honours "0 is white" only for 8 bits and fewer.
     return 255 - grey if tags.get(_PHOTOMETRIC_TAG) == 0 and values.dtype.kind == "u" else grey

@@ -1,4 +1,4 @@
-"""What every writer is made of."""
+"""Parts of every writer."""
 
 from __future__ import annotations
 

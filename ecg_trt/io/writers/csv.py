@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def write_csv(record: EcgRecord, path: str | Path) -> Path:
-    """Writes ``time_s,I,II,...`` with one row a sample.
+    """Write ``time_s,I,II,...`` with one row a sample.
 
-    Time has 5 decimals, millivolts have 4 (0.1 uV, far below what a photo can tell); a cell is blank where
+    Time has 5 decimals, millivolts have 4 (0.1 uV, far below the resolution of a photo); a cell is blank where
     the page prints nothing.
 
     Args:
@@ -36,14 +36,14 @@ def write_csv(record: EcgRecord, path: str | Path) -> Path:
 
 
 def csv_text(record: EcgRecord) -> str:
-    """The file's text."""
+    """Format a record as the file's text."""
     n_leads, n = record.signal_mv.shape
     table = np.empty((n, 1 + n_leads))
     table[:, 0] = np.arange(n) / record.fs
     table[:, 1:] = record.signal_mv.T
     table[:, 1:].round(4, out=table[:, 1:])
-    table += 0.0  # turns -0.0 into 0.0
+    table += 0.0  # This turns -0.0 into 0.0.
     table[~np.isfinite(table)] = np.nan
     row = "%.5f" + ",%.4f" * n_leads + "\n"
-    body = (row * n) % tuple(table.ravel().tolist())  # one call, far faster than savetxt
+    body = (row * n) % tuple(table.ravel().tolist())  # One call is far faster than savetxt.
     return ",".join(("time_s", *record.lead_names)) + "\n" + body.replace("nan", "")

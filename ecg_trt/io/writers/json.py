@@ -31,7 +31,7 @@ _DISTRIBUTIONS = {
 
 
 def write_json(record: EcgRecord, path: str | Path) -> Path:
-    """Writes settings, quality, warnings, timings and versions.
+    """Write settings, quality, warnings, timings and versions.
 
     The file is strictly valid JSON: what is not a number, such as the quality of a lead that is not printed,
     is null.
@@ -49,14 +49,14 @@ def write_json(record: EcgRecord, path: str | Path) -> Path:
     path = Path(path)
     text = json.dumps(record_as_dict(record), indent=2, ensure_ascii=False, allow_nan=False)
     with atomic_path(path) as temporary:
-        # A file name that is not valid UTF-8 reaches us with surrogates; they are escaped rather than
-        # refused.
+        # A file name that is not valid UTF-8 reaches us with surrogates; they are escaped and
+        # not rejected.
         temporary.write_bytes((text + "\n").encode("utf-8", "backslashreplace"))
     return path
 
 
 def record_as_dict(record: EcgRecord) -> dict[str, Any]:
-    """The file's content as plain dictionaries, lists, strings and finite numbers."""
+    """Convert a record to plain dictionaries, lists, strings and finite numbers."""
     n = record.signal_mv.shape[1]
     content = {
         "notice": NOTICE,
@@ -84,14 +84,14 @@ def record_as_dict(record: EcgRecord) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of this package and of those that decide its numbers; "not installed" where one is missing."""
+    """List the versions of this package and of those that decide its numbers; "not installed" where one is missing."""
     from ecg_trt import __version__
 
     return {"ecg_trt": __version__} | {name: _installed(names) for name, names in _DISTRIBUTIONS.items()}
 
 
 def _installed(distributions: tuple[str, ...]) -> str:
-    """Version of the first distribution that is installed; OpenCV and ONNX Runtime go by several names."""
+    """Find the version of the first distribution that is installed; OpenCV and ONNX Runtime have several names."""
     for name in distributions:
         try:
             return version(name)
@@ -101,7 +101,7 @@ def _installed(distributions: tuple[str, ...]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Plain Python of nested values; floats are cut to 4 decimals, those that are not finite become None."""
+    """Convert nested values to plain Python; floats are rounded to 4 decimals, and None if not finite."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

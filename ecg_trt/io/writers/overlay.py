@@ -27,21 +27,21 @@ _ZERO_LINE = (90, 90, 90)
 _INK = (20, 20, 20)
 _UNSEEN = (170, 170, 170)
 _GOOD, _FAIR, _POOR = (0, 140, 60), (220, 130, 0), (200, 20, 20)
-_TRUST, _DOUBTFUL = 0.8, 0.5  # mean quality from which the badge is green, and below which it is red
+_GOOD_QUALITY, _POOR_QUALITY = 0.8, 0.5  # The badge is green from the first mean quality on, and red below the second.
 
 _OPACITY = 0.65
-_SURE = 0.5  # confidence below which a trace is drawn as doubtful
+_LEAST_CONFIDENCE = 0.5  # A trace of less confidence is drawn as uncertain.
 _LIGHTEN = 0.35
-_CAPTION_CHARACTERS = 100  # of a line of the caption
-_SHIFT = 4  # OpenCV takes 1/16 px
+_CAPTION_CHARACTERS = 100  # Most characters in a line of the caption.
+_SHIFT = 4  # OpenCV takes coordinates in 1/16 px.
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def draw_overlay(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, record: EcgRecord) -> Array:
-    """Draws the digitized traces, lead names, zero lines and a 1 mV bar for each strip on the page.
+    """Draw the digitized traces, lead names, zero lines and a 1 mV bar for each strip on the page.
 
     Each lead's piece has a strong colour other than its neighbours', half transparent, so that the pen
-    beneath stays visible; orange and thin where the network was not sure, broken where nothing was read.
+    beneath stays visible; orange and thin where the network was uncertain, broken where nothing was read.
 
     Args:
         page: the page the trace was read from.
@@ -66,14 +66,14 @@ def draw_overlay(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, 
         _draw_trace(ink, page, trace, row, segment, colour)
     canvas = cv2.addWeighted(ink, _OPACITY, canvas, 1.0 - _OPACITY, 0.0)
     for row, segment, colour in pieces:
-        # Doubtful parts are opaque: orange over black ink would turn brown, and brown does not warn.
+        # Uncertain parts are opaque: orange over black ink would turn brown, which does not warn.
         _draw_trace(canvas, page, trace, row, segment, None)
         _draw_name(canvas, page, strips[row], segment, record, colour)
     return np.concatenate((_caption(record, canvas.shape[1]), _legend(canvas.shape[1]), canvas))
 
 
 def write_image(image: Array, path: str | Path) -> Path:
-    """Writes a picture; the suffix (.png, .jpg, .jpeg) decides on the format.
+    """Write a picture; the suffix (.png, .jpg, .jpeg) decides on the format.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -102,18 +102,18 @@ def write_image(image: Array, path: str | Path) -> Path:
 
 
 def _px(page: RectifiedPage, x_mm: float, y_mm: float) -> tuple[int, int]:
-    """Page mm to the nearest page px."""
+    """Convert page mm to the nearest page px."""
     return round(page.column(x_mm)), round(page.row(y_mm))
 
 
 def _thickness(page: RectifiedPage) -> int:
-    """A pen of about 0.2 mm, finer than the printer's, which so remains visible on both sides."""
+    """Choose a pen of about 0.2 mm, finer than the printer's, which remains visible on both sides."""
     return max(1, round(0.2 * page.px_per_mm[1]))
 
 
-def _runs(row: Array, sure: Array) -> Iterator[tuple[int, int, bool]]:
-    """(start, end, sure) of maximal runs without NaN and of one kind of confidence."""
-    kind = np.where(np.isfinite(row), np.where(sure, 2, 1), 0)
+def _runs(row: Array, confident: Array) -> Iterator[tuple[int, int, bool]]:
+    """Yield (start, end, is_confident) of maximal runs without NaN and of one kind of confidence."""
+    kind = np.where(np.isfinite(row), np.where(confident, 2, 1), 0)
     edges = np.flatnonzero(np.diff(kind)) + 1
     for start, end in zip((0, *edges), (*edges, kind.size), strict=True):
         if end > start and kind[start]:
@@ -123,24 +123,24 @@ def _runs(row: Array, sure: Array) -> Iterator[tuple[int, int, bool]]:
 def _draw_trace(
     ink: Array, page: RectifiedPage, trace: TraceMap, row: int, segment: Segment, colour: _Colour | None
 ) -> None:
-    """The sure parts of one lead's piece in its colour, or without a colour the doubtful ones."""
+    """Draw the confident parts of one lead's segment in its colour, or without a colour the uncertain ones."""
     width = trace.ridge_row.shape[1]
     left, right = (min(max(_px(page, x, 0.0)[0], 0), width) for x in segment.x_mm)
-    ridge, sure = trace.ridge_row[row, left:right], trace.confidence[row, left:right] >= _SURE
+    ridge, confident = trace.ridge_row[row, left:right], trace.confidence[row, left:right] >= _LEAST_CONFIDENCE
     pen = _thickness(page)
-    for start, end, is_sure in _runs(ridge, sure):
-        if is_sure != (colour is not None):
+    for start, end, is_confident in _runs(ridge, confident):
+        if is_confident != (colour is not None):
             continue
-        stop = min(end + 1, ridge.size)  # reaches over to the next run, unless a gap follows
+        stop = min(end + 1, ridge.size)  # A run reaches over to the next one, unless a gap follows.
         stop = stop if np.isfinite(ridge[stop - 1]) else end
         points = np.stack((np.arange(left + start, left + stop), ridge[start:stop]), axis=1)
         points = np.rint(points * 2**_SHIFT).astype(np.int32)[:, None]
-        thickness = pen if is_sure else max(1, pen // 2)
+        thickness = pen if is_confident else max(1, pen // 2)
         cv2.polylines(ink, [points], False, colour or _DOUBT, thickness, cv2.LINE_AA, _SHIFT)
 
 
 def _draw_scale(canvas: Array, page: RectifiedPage, strip: Strip, gain_mm_per_mv: float) -> None:
-    """The zero line, and at its left end a bar of 1 mV."""
+    """Draw the zero line, and at its left end a bar of 1 mV."""
     start, end = strip.x_mm
     cv2.line(canvas, _px(page, start, strip.zero_y_mm), _px(page, end, strip.zero_y_mm), _ZERO_LINE, 1, cv2.LINE_AA)
     x_mm = max(start - 2.0, page.origin_mm[0] + 1.0)
@@ -165,13 +165,13 @@ def _draw_name(
     quality = record.quality[record.lead_names.index(upright(segment.lead)[0])]
     text = f"{segment.lead} {quality:.2f}" if np.isfinite(quality) else f"{segment.lead} -"
     at = _px(page, segment.x_mm[0] + 1.0, strip.zero_y_mm - 8.0)
-    shade = colour if np.isfinite(quality) and quality >= _DOUBTFUL else _POOR
+    shade = colour if np.isfinite(quality) and quality >= _POOR_QUALITY else _POOR
     _text(canvas, text, at, 2.6 * page.px_per_mm[1], shade, veil=True)
 
 
 def _text(canvas: Array, text: str, at: tuple[int, int], height_px: float, colour: _Colour, veil: bool = False) -> None:
-    """Text whose baseline starts at `at`, on a white veil where the page would disturb it."""
-    scale = height_px / 22.0  # capitals of this font are 22 px high at scale 1
+    """Draw text whose baseline starts at `at`, on a white veil where the page would disturb it."""
+    scale = height_px / 22.0  # Capitals of this font are 22 px high at scale 1.
     pen = max(1, round(height_px / 10.0))
     (width, height), descent = cv2.getTextSize(text, _FONT, scale, pen)
     x, y = at
@@ -183,12 +183,12 @@ def _text(canvas: Array, text: str, at: tuple[int, int], height_px: float, colou
 
 
 def _line_px(width: int) -> int:
-    """Half the height of a line of the caption."""
+    """Compute half the height of a line of the caption."""
     return max(width // 60, 12)
 
 
 def _legend(width: int) -> Array:
-    """(h, width, 3) uint8: samples of what is drawn on the page, in columns, each with its meaning."""
+    """Draw the legend (h, width, 3) uint8: samples of the overlay's lines, in columns, each with its meaning."""
     line = _line_px(width)
     texts = ("trace", "uncertain", "zero line", "1 mV", "poor lead", "not in photo")
     column = width // len(texts)
@@ -217,7 +217,7 @@ def _legend(width: int) -> Array:
 
 
 def _caption(record: EcgRecord, width: int) -> Array:
-    """(h, width, 3) uint8: settings and mean quality, then the first warnings."""
+    """Draw the caption (h, width, 3) uint8: settings and mean quality, then the first warnings."""
     line = _line_px(width)
     quality = record.mean_quality
     settings = [
@@ -230,11 +230,11 @@ def _caption(record: EcgRecord, width: int) -> Array:
     warnings = [warning.text for warning in record.warnings[:3]]
     if len(record.warnings) > 3:
         warnings[2] = f"and {len(record.warnings) - 2} more warnings, see the JSON file"
-    told = [part for text in warnings for part in textwrap.wrap(text, _CAPTION_CHARACTERS)]
-    rows = [("  |  ".join(filter(None, settings)), _INK), *((part, _POOR) for part in told)]
+    wrapped = [part for text in warnings for part in textwrap.wrap(text, _CAPTION_CHARACTERS)]
+    rows = [("  |  ".join(filter(None, settings)), _INK), *((part, _POOR) for part in wrapped)]
     rows.append((NOTICE.replace(",", " -"), _ZERO_LINE))
     caption = np.full((line * 2 * len(rows), width, 3), 255, np.uint8)
-    badge = _GOOD if quality >= _TRUST else _FAIR if quality >= _DOUBTFUL else _POOR
+    badge = _GOOD if quality >= _GOOD_QUALITY else _FAIR if quality >= _POOR_QUALITY else _POOR
     cv2.rectangle(caption, (line, line // 2), (2 * line, line // 2 + line), badge, -1)
     for row, (text, colour) in enumerate(rows):
         _text(caption, _ascii(text), (3 * line, line * (2 * row + 1) + line // 3), line * 0.85, colour)
@@ -242,5 +242,5 @@ def _caption(record: EcgRecord, width: int) -> Array:
 
 
 def _ascii(text: str) -> str:
-    """OpenCV's fonts know ASCII alone."""
+    """Reduce text to ASCII, all that OpenCV's fonts know."""
     return text.encode("ascii", "replace").decode("ascii")

@@ -22,7 +22,7 @@ _GRID, _INK = "#f3b6b0", "#10243e"
 
 
 def plot_record(record: EcgRecord) -> Figure:
-    """Draws a panel for each lead, in columns of six, on large boxes of 0.2 s by 0.5 mV.
+    """Draw a panel for each lead, in columns of six, on large boxes of 0.2 s by 0.5 mV.
 
     The figure belongs to nobody: no window, no global state. `figure.savefig("leads.pdf")` writes it.
 
@@ -69,7 +69,7 @@ def plot_record(record: EcgRecord) -> Figure:
 
 
 def _limits_mv(record: EcgRecord) -> tuple[float, float]:
-    """Whole large boxes that hold every lead, at least -1 .. 1 mV."""
+    """Find the limits, in whole large boxes, that hold every lead, at least -1 .. 1 mV."""
     finite = np.isfinite(record.signal_mv)
     low = float(np.min(record.signal_mv, where=finite, initial=-1.0))
     high = float(np.max(record.signal_mv, where=finite, initial=1.0))
@@ -80,11 +80,11 @@ def _limits_mv(record: EcgRecord) -> tuple[float, float]:
 
 
 def _draw_lead(panel: Axes, record: EcgRecord, row: int, limits: tuple[float, float]) -> None:
-    """One lead on its grid; NaN breaks the line."""
+    """Draw one lead on its grid; NaN breaks the line."""
     signal = record.signal_mv[row]
     duration = signal.size / record.fs
     low, high = limits
-    # Lines as two collections: a tick for each of them would take ten times as long to draw.
+    # The lines are two collections: a tick for each of them would take ten times as long to draw.
     panel.vlines(np.arange(0.0, duration + 1e-6, _LARGE_BOX_S), low, high, colors=_GRID, linewidths=0.4)
     panel.hlines(np.arange(low, high + 1e-6, _LARGE_BOX_MV), 0.0, duration, colors=_GRID, linewidths=0.4)
     panel.plot(np.arange(signal.size) / record.fs, signal, color=_INK, linewidth=0.8)

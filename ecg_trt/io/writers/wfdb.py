@@ -18,13 +18,13 @@ from ecg_trt.types import Array
 if TYPE_CHECKING:
     from ecg_trt.record import EcgRecord
 
-_INVALID = -32768  # format 16's mark of a sample that does not exist
-_HASH_DIGITS = 8  # of a name: two of 10,000 names meet with a probability of 1 in 100
+_INVALID = -32768  # Format 16's mark of a sample that does not exist.
+_HASH_DIGITS = 8  # Two of 10,000 names share these with a probability of 1 in 100.
 _UNITS_PER_MV = (1000.0, 500.0, 200.0, 100.0, 50.0, 20.0, 10.0, 5.0, 2.0, 1.0)
 
 
 def write_wfdb(record: EcgRecord, path: str | Path) -> Path:
-    """Write ``<name>.hea`` and ``<name>.dat`` in format 16 and reads them back.
+    """Write ``<name>.hea`` and ``<name>.dat`` in format 16 and read them back.
 
     One unit is 1 uV (coarser only where a sample exceeds 32.7 mV); samples where the page prints nothing
     carry WFDB's mark of an invalid sample.
@@ -72,8 +72,8 @@ def write_wfdb(record: EcgRecord, path: str | Path) -> Path:
 def record_name(name: str) -> str:
     """Make a name that WFDB accepts: ASCII letters, digits, ``_`` and ``-``, not empty.
 
-    Other ASCII characters become ``_``. Accents are dropped, and so are letters of other scripts; what names
-    that lose any of these are told apart by is the start of their hash.
+    Other ASCII characters become ``_``. Accents are dropped, and so are letters of other scripts; the start
+    of its hash is appended to a name that loses any of these.
 
     Args:
         name: of a file, with or without ``.hea`` or ``.dat``.
@@ -93,14 +93,14 @@ def stem_on_disk(stem: str) -> str:
 
 
 def _digital(signal_mv: Array, units_per_mv: float) -> Array:
-    """(n, leads) int64 samples of format 16."""
+    """Convert millivolts to (n, leads) int64 samples of format 16."""
     valid = np.isfinite(signal_mv)
     samples = np.rint(np.where(valid, signal_mv, 0.0).astype(np.float64) * units_per_mv).astype(np.int64)
     return np.ascontiguousarray(np.where(valid, samples, _INVALID).T)
 
 
 def _comments(record: EcgRecord) -> list[str]:
-    """Header lines that explain the record."""
+    """List the header lines that explain the record."""
     return [
         f"layout: {record.layout}",
         f"paper speed: {record.paper_speed_mm_per_s:g} mm/s",
@@ -110,7 +110,7 @@ def _comments(record: EcgRecord) -> list[str]:
 
 
 def _check(record: EcgRecord, written: Path, path: Path, units_per_mv: float) -> None:
-    """Reads the files back and compares them with the record."""
+    """Read the files back and compare them with the record."""
     import wfdb
 
     back = wfdb.rdrecord(str(written))
@@ -124,7 +124,7 @@ def _check(record: EcgRecord, written: Path, path: Path, units_per_mv: float) ->
         and set(back.units) == {"mV"}
         and abs(back.fs - record.fs) <= 1e-6 * record.fs
     )
-    # Half a unit, and the rounding of float32 at 32 mV.
+    # The error is at most half a unit and the rounding of float32 at 32 mV.
     if not same_header or error_mv > 0.5 / units_per_mv + 4e-6:
         raise OutputError(
             f"{path} did not survive writing",
