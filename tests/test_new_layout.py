@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ecg_trt.config import Options
+from ecg_trt.config import ReadOptions
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.layout import LAYOUTS, LEADS, Layout
 from ecg_trt.metrics import score_record
@@ -53,14 +53,14 @@ def test_a_new_layout_is_drawn_and_read(toy: Layout, digitizer: Digitizer) -> No
                                gain_mm_per_mv=10.0, pulse="left", clutter=0.0)  # fmt: skip
     record = digitizer(image)
     _assert_same(record, truth, toy)
-    assert not any("Not found" in warning or "last" in warning for warning in record.warnings)
+    assert not any("Not found" in warning.text or "last" in warning.text for warning in record.warnings)
 
 
 def test_a_new_layout_may_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(LAYOUTS, FIVE_COLUMNS.name, FIVE_COLUMNS)
     image, truth = make_sample(SEEDS[FIVE_COLUMNS.name], width_px=2600, severity=0.2, layout=FIVE_COLUMNS,
                                paper_speed_mm_per_s=25.0, gain_mm_per_mv=10.0, pulse="left", clutter=0.0)  # fmt: skip
-    with Digitizer(Options(layout=FIVE_COLUMNS.name)) as asked:
+    with Digitizer(options=ReadOptions(layout=FIVE_COLUMNS.name)) as asked:
         _assert_same(asked(image), truth, FIVE_COLUMNS)
 
 

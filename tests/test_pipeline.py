@@ -91,7 +91,7 @@ def test_path_bytes_and_array_agree(tmp_path: Path, sample: Pair) -> None:
     cv2.imwrite(str(path), small[..., ::-1])
     with Digitizer() as digitizer:
         first, second = digitizer(path), digitizer(path.read_bytes())
-    third = ecg_trt.digitize(small, fs=250)
+    third = ecg_trt.digitize(small, ecg_trt.ReadOptions(fs=250))
     np.testing.assert_array_equal(first.signal_mv, second.signal_mv)
     assert third.fs == 250 and third.signal_mv.shape == (12, 2500)
     both = np.isfinite(first.signal_mv[:, ::2]) & np.isfinite(third.signal_mv)

@@ -18,7 +18,7 @@ from benchmarks.throughput_suite.run import accuracy, reference_of
 from benchmarks.throughput_suite.workload import SamplePhoto, synthetic
 from ecg_trt.cuda import select as cuda_select
 from ecg_trt.cuda.stream import Stream
-from ecg_trt.io.readers.pillow import read_photo
+from ecg_trt.io.readers.photo import read_photo
 from ecg_trt.networks import NETWORKS
 
 _WARM_NETWORKS, _WARM_PHOTOS = 3, 1
