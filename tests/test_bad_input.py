@@ -140,7 +140,7 @@ OBJECTS: dict[str, tuple[Make, type[EcgTrtError], str]] = {
 }
 
 
-@pytest.mark.parametrize("case", {**FILES, **OBJECTS})
+@pytest.mark.parametrize("case", [*FILES, *OBJECTS])
 def test_the_error_is_of_its_kind_and_says_why(case, tools, tmp_path):
     make, kind, words = {**FILES, **OBJECTS}[case]
     with pytest.raises(kind, match=words) as caught:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from ecg_trt.engines.manifest import Flavour
 from ecg_trt.errors import BackendUnavailableError, BuildError
 from tests.build_engines.fake_builder import make_tensorrt
 
-RTX = types.SimpleNamespace(ComputeCapability=types.SimpleNamespace(SM86=0, SM89=1, SM120=2, NONE=3, CURRENT=4))
+RTX: Any = types.SimpleNamespace(ComputeCapability=types.SimpleNamespace(SM86=0, SM89=1, SM120=2, NONE=3, CURRENT=4))
 
 
 def use_gpu(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int] | None) -> None:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from ecg_trt.config import ReadOptions
 from ecg_trt.errors import NoEcgFoundError
 from ecg_trt.page.locator import PageLocator
 from ecg_trt.step_timer import StepTimer
@@ -24,16 +25,16 @@ def test_rejected_views_make_no_cycle(monkeypatch, is_found):
     candidate = SimpleNamespace(is_plain=True, worth=1.0)
     views = [reject, reject, *[lambda: candidate] * is_found]
     monkeypatch.setattr(PageLocator, "_views", lambda *_: iter(views))
-    monkeypatch.setattr(PageLocator, "locate", lambda _self, _photo, alignment, _clock: alignment)
+    monkeypatch.setattr(PageLocator, "locate", lambda _self, _photo, alignment, *_: alignment)
     locator, photo = PageLocator.__new__(PageLocator), Photo(np.zeros((4, 4, 3), np.uint8))
     image = weakref.ref(photo.image)
     gc.disable()
     try:
         if is_found:
-            assert locator(photo, StepTimer()) is candidate
+            assert locator(photo, ReadOptions(), StepTimer()) is candidate  # type: ignore[comparison-overlap]
         else:
             with pytest.raises(NoEcgFoundError) as caught:
-                locator(photo, StepTimer())
+                locator(photo, ReadOptions(), StepTimer())
             del caught
         del photo
         assert image() is None

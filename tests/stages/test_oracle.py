@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +17,7 @@ from ecg_trt.ops.select import open_ops
 from ecg_trt.page.realignment import rotate90
 from ecg_trt.stages.align import Align, largest_patch, settle_axes
 from ecg_trt.stages.rectify import Rectify
+from ecg_trt.stages.scaling import ALIGN_LOG_SCALE_UNIT
 from ecg_trt.stages.trace import Trace, tile_starts
 from ecg_trt.synth.page import Page, draw_page
 from ecg_trt.synth.shot import Shot, draw_shot
@@ -51,7 +53,7 @@ def _align_network(page: Page, shot: Shot) -> FakeBackend:
     out = {
         "page": np.where(on, _SURE, -_SURE)[None, None],
         "axes": np.stack([axes[..., 0, 0], axes[..., 1, 0], axes[..., 0, 1], axes[..., 1, 1]])[None],
-        "log_scale": (np.log(length) - samples.ALIGN_LOG_SCALE_UNIT).transpose(2, 0, 1)[None],
+        "log_scale": (np.log(length) - ALIGN_LOG_SCALE_UNIT).transpose(2, 0, 1)[None],
     }
     return FakeBackend(lambda feed: {k: v.astype(np.float32) for k, v in out.items()})
 
@@ -119,7 +121,7 @@ class _RectifyNetwork:
         photo_from_canvas = np.linalg.inv(canvas_from_page @ self.alignment.page_from_photo)
         rows, cols = np.mgrid[: hw[0] // 4, : hw[1] // 4]
         cells = apply_homography(photo_from_canvas, np.stack([4 * cols + 1.5, 4 * rows + 1.5], -1).astype(float))
-        seen = ((cells >= 0) & (cells < _HW[::-1])).all(-1)
+        seen = np.all((cells >= 0) & (cells < _HW[::-1]), axis=-1)
         maps = samples._page_maps(self.page, self.shot.page_from_photo(cells), seen)
         return {k: (v if k == "offset" else _logit(v))[None] for k, v in maps.items()}
 
@@ -172,7 +174,7 @@ def test_trace_follows_a_known_pen_across_tiles() -> None:
     image[..., 0] = np.arange(width) % 251  # lets the network see which columns it was shown
     image[..., 1] = np.arange(width) // 251
 
-    def network(feed: dict[str, Array]) -> dict[str, Array]:
+    def network(feed: Mapping[str, Array]) -> dict[str, Array]:
         tile = feed["image"][0].astype(int)
         assert tile.shape == (320, 1344, 3)
         inside = (tile[..., 2] == 0).all(0)  # grey beyond the page

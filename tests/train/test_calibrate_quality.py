@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ecg_trt.quality.model import FEATURES
+from ecg_trt.synth.negatives import KINDS
 from train import calibrate_quality
 
 
@@ -87,13 +88,13 @@ def test_measurements_are_kept_until_features_or_networks_change(
     calibrate_quality._save(path, {"page 1": row, "text 1": row})
     assert list(calibrate_quality._load(path)) == ["page 1", "text 1"]
     assert calibrate_quality._readings(calibrate_quality._load(path)).foreign.tolist() == [False, True]
-    monkeypatch.setattr(quality, "reading_weights", lambda: {"stage0": "another"})
+    monkeypatch.setattr(calibrate_quality, "reading_weights", lambda: {"stage0": "another"})
     assert calibrate_quality._load(path) == {}
 
 
 def test_pictures_are_named_and_drawn_when_asked_for() -> None:
     wanted = list(calibrate_quality.pictures(10, 1, 5))
     names = [name for name, _ in wanted]
-    assert len(set(names)) == len(names) == 10 + len(calibrate_quality.KINDS)
+    assert len(set(names)) == len(names) == 10 + len(KINDS)
     image, truth = dict(wanted)["noise 5"]()
     assert image.dtype == np.uint8 and truth is None

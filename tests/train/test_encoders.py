@@ -127,7 +127,7 @@ def test_deep_supervision_lowers_the_loss_and_is_dropped_at_export(tmp_path: Pat
 def test_precision_is_what_was_asked_for(precision: str, tmp_path: Path) -> None:
     trainer = _trainer(tmp_path, hardware={"precision": precision})
     kinds = []
-    trainer.model.stem[0][0].register_forward_hook(lambda *args: kinds.append(args[2].dtype))
+    trainer.model.get_submodule("stem.0.0").register_forward_hook(lambda *args: kinds.append(args[2].dtype))
     image, truth = _batch()
     # The first scales of FP16 are too large; such steps are left out until one fits.
     losses = [trainer.train_step((image, truth))[0]["loss"] for _ in range(12 if precision == "fp16" else 3)]

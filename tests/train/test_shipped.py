@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from train.tasks import TASKS  # noqa: E402
 TOLERANCE = 1e-3
 
 
-def _images(stage: str, seed: int, count: int) -> list[torch.Tensor]:
+def _images(stage: str, seed: int, count: int) -> list[Any]:
     samples: list[Sample] = []
     page = 0
     while len(samples) < count:

@@ -21,6 +21,7 @@ from train.loop import read_checkpoint  # noqa: E402
 from train.losses import Criterion, Target, expected_row  # noqa: E402
 from train.models import STAGES, build_network, count_macs  # noqa: E402
 from train.models.widen import load_widened  # noqa: E402
+from train.tasks import TASKS  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's exporter and TensorBoard warn about themselves
 STRIP_TILES = 8  # a 3x4+1 page: four strips of two tiles
@@ -73,7 +74,7 @@ def test_outputs_have_the_strides_they_promise(stage: str) -> None:
 @pytest.mark.parametrize("stage", list(STAGES))
 def test_a_few_steps_lower_the_loss(stage: str) -> None:
     torch.manual_seed(0)
-    task = run.TASKS[stage]
+    task = TASKS[stage]
     image, truth = collate(task.make(np.random.default_rng(5), SignalSource())[:2])
     model, criterion = build_network(stage), Criterion(task.loss)
     optimiser = torch.optim.AdamW(model.parameters(), 3e-3)
@@ -95,7 +96,7 @@ def test_perfect_logits_cost_next_to_nothing() -> None:
     out = {"ridge": logit[:, None], "presence": torch.full((1, 64), 20.0)}
     targets = {"ridge": Target(row, ones), "presence": Target(ones, ones)}
     assert expected_row(logit).sub(row).abs().max() < 1e-3
-    criterion = Criterion(run.TASKS["stage2"].loss)
+    criterion = Criterion(TASKS["stage2"].loss)
     good, parts = criterion(out, targets)
     worse, _ = criterion({**out, "ridge": logit.roll(5, 1)[:, None]}, targets)
     assert parts["ridge.l1"] < 2e-3 and worse > good + 1
@@ -106,7 +107,7 @@ def test_ema_follows_the_weights() -> None:
     average = average_of(model, decay=0.5)
     with torch.no_grad():
         model.weight.add_(1.0)
-    before = average.module.weight.clone()
+    before = average.module.get_parameter("weight").clone()
     for _ in range(200):
         average.update_parameters(model)
     assert (average.module.weight - model.weight).abs().max() < 1e-3 < (before - model.weight).abs().max()
