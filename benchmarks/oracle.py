@@ -2,7 +2,7 @@
 
 On synthetic photos of 3x4+1 pages at 25 mm/s and 10 mm/mV, one part after the other is replaced by the truth: the map
 from page to photo (and with it the places of the strips), the pen's row in every column, or both. What is left with
-both is the price of the sampling, of the low-pass and of the interpolation between the nodes of the lattice.
+both is the price of the sampling, of the low-pass and of the interpolation between the nodes of the grid.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from train.data.signals import SignalSource
 
 CASES = ("read", "true map", "true pen on the map that was read", "true map and pen")
 _SPEED, _GAIN, _FS = 25.0, 10.0, 500.0
-_AROUND_MM = 15.0  # of the lattice, beyond the printed one; and of the strips, above and below
+_AROUND_MM = 15.0  # of the grid, beyond the printed one; and of the strips, above and below
 _LONG_PX, _SHORT_PX = 3000, 2250
 
 
 def draw_scene(seed: int, records: Sequence[Array]) -> tuple[Page, Capture, Photo]:
-    """A page that shows one of the records (12, 5000) mV, else a simulated one, the camera, and the photo it takes."""
+    """A page that shows one of the records (12, 5000) mV, else a simulated one, its capture, and the photo."""
     rng = np.random.default_rng(seed)
     signal = records[seed % len(records)] if records else simulate(rng, fs=_FS, seconds=10.0)
     spec = draw_spec(rng, layout="3x4+1", paper_speed_mm_per_s=_SPEED, gain_mm_per_mv=_GAIN)
@@ -50,8 +50,8 @@ def draw_scene(seed: int, records: Sequence[Array]) -> tuple[Page, Capture, Phot
     return page, capture, Photo(photograph(page.image, page.px_per_mm, capture, rng), f"synthetic, seed {seed}")
 
 
-def true_lattice(page: Page, capture: Capture) -> tuple[GridWarp, tuple[Strip, ...]]:
-    """The lattice that was photographed, and the strips in its frame."""
+def true_grid(page: Page, capture: Capture) -> tuple[GridWarp, tuple[Strip, ...]]:
+    """Grid that was photographed, and the strips in its frame."""
     x0, y0, x1, y1 = page.spec.grid_mm
     left, top = x0 - _AROUND_MM, y0 - _AROUND_MM
     cols, rows = (int((b - a + 2 * _AROUND_MM) // LARGE_BOX_MM) + 1 for a, b in ((x0, x1), (y0, y1)))
@@ -96,7 +96,7 @@ def judge(digitizer: Digitizer, seed: int, records: Sequence[Array]) -> list[flo
         return score_record(page.signal_mv, page.fs, signal, _FS).snr_db
 
     backends, ops = digitizer.runtime.backends, digitizer.runtime.ops
-    grid, strips = true_lattice(page, capture)
+    grid, strips = true_grid(page, capture)
     origin, size = region_of(strips)
     flat = Rectify(backends["stage1"], ops).flatten(photo, grid, TRACE_PX_PER_MM, origin, size)
     read = reading.page, reading.strips
@@ -109,7 +109,7 @@ def judge(digitizer: Digitizer, seed: int, records: Sequence[Array]) -> list[flo
 
 
 def main() -> None:
-    """Runs the benchmark."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pages", type=int, default=16)
     parser.add_argument("--seed", type=int, default=40_000_000)

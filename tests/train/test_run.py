@@ -257,6 +257,7 @@ run.run(Experiment.load(Path(sys.argv[1]), ["schedule.steps=2", "log.validation_
 """
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_network(tiny: Path) -> None:
     script = tiny.parent / "script.py"
     script.write_text(SCRIPT)

@@ -156,6 +156,7 @@ def _open(folder: Path, cache: Path, layouts: tuple[str, ...] = (KIT, PHYSIONET)
     return open_user_dataset(folder, trace_samples, cache, layouts=layouts, least_db=8, held_out=False)
 
 
+@pytest.mark.slow
 def test_records_teach_where_the_pen_went(
     records: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
