@@ -14,7 +14,7 @@ import numpy as np
 
 from ecg_trt.layout import LEAD_WORDS, LEADS, is_unnamed, upright
 from ecg_trt.synth.ink import Ink, draw_clutter, draw_polyline, draw_text
-from ecg_trt.synth.printed_text import draw_header, draw_remarks, draw_settings
+from ecg_trt.synth.printed_text import draw_calibration_text, draw_header, draw_remarks
 from ecg_trt.synth.spec import PageSpec, draw_spec
 from ecg_trt.types import Array, LabelMark, Segment, Strip
 
@@ -33,13 +33,13 @@ class Page:
         pen_x_mm: (strips,) list of (k,) x of the pen, increasing.
         pen_y_mm: the pen's height at `pen_x_mm`.
         labels: lead names.
-        settings: the calibration text: paper speed and gain.
+        calibration_text: the calibration text: paper speed and gain.
         pulses_mm: (n, 4) x0, y0, x1, y1 of the calibration pulses, as far as the paper shows them.
         leads: of `signal_mv`, see `Layout.leads`.
         signal_mv: (leads, n) float32, where the page shows it, NaN elsewhere, on the record's clock.
         fs: Hz, of `signal_mv`.
         has_grid: a grid is printed.
-        texts_mm: (n, 4) x0, y0, x1, y1 of the text around the traces, settings among it.
+        texts_mm: (n, 4) x0, y0, x1, y1 of the text around the traces, calibration text among it.
     """
 
     image: Array
@@ -49,7 +49,7 @@ class Page:
     pen_x_mm: tuple[Array, ...]
     pen_y_mm: tuple[Array, ...]
     labels: tuple[LabelMark, ...]
-    settings: tuple[LabelMark, ...]
+    calibration_text: tuple[LabelMark, ...]
     pulses_mm: Array
     leads: tuple[str, ...]
     signal_mv: Array
@@ -203,9 +203,9 @@ def draw_page(
         ys.append(y)
     _draw_separators(image, spec, tuple(strips), px_per_mm)
     taken = draw_header(image, rng, spec, px_per_mm)
-    settings = draw_settings(image, rng, spec, px_per_mm, taken)
+    printed = draw_calibration_text(image, rng, spec, px_per_mm, taken)
     draw_clutter(image, rng, spec.size_mm, px_per_mm, spec.clutter)
-    return Page(image, px_per_mm, spec, tuple(strips), tuple(xs), tuple(ys), tuple(labels), settings,
+    return Page(image, px_per_mm, spec, tuple(strips), tuple(xs), tuple(ys), tuple(labels), printed,
                 np.array(pulses, np.float64).reshape(-1, 4), leads, shown, fs, spec.grid.strength[0] > 0,
                 np.array(taken, np.float64).reshape(-1, 4))  # fmt: skip
 
@@ -222,8 +222,8 @@ def draw_caption_crop(rng: np.random.Generator, *, px_per_mm: float, spec: PageS
     (x0, y0), (w, h) = rng.uniform(-10, [20, 25]), rng.uniform([40, 5], [100, 40])
     spec = replace(spec, size_mm=_CAPTION_CROP_MM, grid_mm=(float(x0), float(y0), float(x0 + w), float(y0 + h)))
     image = _draw_grid(spec, px_per_mm)
-    taken = [] if spec.settings else draw_remarks(image, rng, spec, px_per_mm)
-    settings = draw_settings(image, rng, spec, px_per_mm, taken)
+    taken = [] if spec.calibration_text else draw_remarks(image, rng, spec, px_per_mm)
+    printed = draw_calibration_text(image, rng, spec, px_per_mm, taken)
     draw_clutter(image, rng, spec.size_mm, px_per_mm, 0.3 * spec.clutter)
-    return Page(image, px_per_mm, spec, (), (), (), (), settings, np.zeros((0, 4)), (), np.zeros((0, 0), np.float32),
+    return Page(image, px_per_mm, spec, (), (), (), (), printed, np.zeros((0, 4)), (), np.zeros((0, 0), np.float32),
                 0.0, spec.grid.strength[0] > 0, np.array(taken, np.float64).reshape(-1, 4))  # fmt: skip

@@ -85,7 +85,7 @@ def _remark(rng: np.random.Generator) -> str:
     return str(made[rng.integers(len(made))])
 
 
-def draw_settings(image: Array, rng: np.random.Generator, spec: PageSpec, px_per_mm: float,
+def draw_calibration_text(image: Array, rng: np.random.Generator, spec: PageSpec, px_per_mm: float,
                   taken: list[Box]) -> tuple[LabelMark, ...]:  # fmt: skip
     """Print paper speed and gain, if the page does so, among numbers that look like them.
 
@@ -99,7 +99,7 @@ def draw_settings(image: Array, rng: np.random.Generator, spec: PageSpec, px_per
     Returns:
         The middle of each value, without the words before it.
     """
-    pieces = _settings(rng, spec) if spec.settings else []
+    pieces = _calibration_text(rng, spec) if spec.calibration_text else []
     lookalikes = [[(_LOOKALIKES[rng.integers(len(_LOOKALIKES))], "")] for _ in range(int(rng.integers(0, 3)))]
     groups = [*pieces, *lookalikes]
     if rng.random() < 0.25:
@@ -112,7 +112,7 @@ def draw_settings(image: Array, rng: np.random.Generator, spec: PageSpec, px_per
     return tuple(marks)
 
 
-def _settings(rng: np.random.Generator, spec: PageSpec) -> list[list[Piece]]:
+def _calibration_text(rng: np.random.Generator, spec: PageSpec) -> list[list[Piece]]:
     """Draw by lot speed, gain, and sometimes the gain of the chest leads, each with the words before it."""
     form = int(rng.integers(len(_SPEEDS)))
     speed = _SPEEDS[form].format(spec.paper_speed_mm_per_s), f"{spec.paper_speed_mm_per_s:g} mm/s"

@@ -92,7 +92,7 @@ class PageSpec:
         separator: "none", "tick", "line" or "gap".
         tick_mm: how far a tick reaches above and below the zero line, and its width.
         frame: a line around the grid.
-        settings: paper speed and gain are printed as text.
+        calibration_text: paper speed and gain are printed as text.
         clutter: 0..1, amount of handwriting on and beside the grid.
     """
 
@@ -114,7 +114,7 @@ class PageSpec:
     separator: str
     tick_mm: tuple[float, float, float]
     frame: bool
-    settings: bool
+    calibration_text: bool
     clutter: float
 
 
@@ -233,7 +233,7 @@ def draw_spec(rng: np.random.Generator, **fixed: object) -> PageSpec:
         rng: source of randomness.
         fixed: parameters that are given. ``layout`` may be a `Layout`, the name of one, a kind of `OTHER_PAGES`, or
             `ANY_PAGE` for all of these; without it, the page shows the twelve leads. ``pulse`` is "left", "right",
-            "both" or "none". Else, ``paper_speed_mm_per_s``, ``gain_mm_per_mv``, ``separator``, ``settings``,
+            "both" or "none". Else, ``paper_speed_mm_per_s``, ``gain_mm_per_mv``, ``separator``, ``calibration_text``,
             ``clutter`` and ``grid`` as in `PageSpec` are taken.
     """
     layout, seconds = _draw_layout(rng, fixed.get("layout"))
@@ -258,6 +258,6 @@ def draw_spec(rng: np.random.Generator, **fixed: object) -> PageSpec:
         font=int(rng.integers(1 << 16)), pulse=pulse,
         separator=str(fixed.get("separator") or rng.choice(["none", "tick", "line", "gap"], p=[0.3, 0.48, 0.13, 0.09])),
         tick_mm=(float(rng.uniform(1.5, 5)), float(rng.uniform(1.5, 5)), float(rng.uniform(0.4, 1.1))),
-        frame=bool(rng.random() < 0.3), settings=bool(fixed.get("settings", rng.random() < 0.5)),
+        frame=bool(rng.random() < 0.3), calibration_text=bool(fixed.get("calibration_text", rng.random() < 0.5)),
         clutter=float(fixed.get("clutter", rng.random())),  # type: ignore[arg-type]
     )  # fmt: skip

@@ -176,7 +176,7 @@ def _rectify_crop(rng: np.random.Generator, page: Page | None, image: Array, px_
     reach = mm_from_px @ np.array([hw[1], hw[0]]) / 2 - 12  # a little of the background beside the page is shown
     size = np.array(capture.size_mm)
     aim = rng.uniform(-5, size + 5)
-    rare = [m for m in (*page.labels, *page.settings) if m.word not in LEADS] if page else []
+    rare = [m for m in (*page.labels, *page.calibration_text) if m.word not in LEADS] if page else []
     if rare and rng.random() < _RARE_SHARE:
         aim = rare[rng.integers(len(rare))].xy_mm + rng.uniform(-0.9, 0.9, 2) * reach
     centre = np.clip(aim, np.minimum(reach, size / 2), np.maximum(size - reach, size / 2))
@@ -225,7 +225,7 @@ def _page_maps(page: Page | None, uv: Array, seen: Array) -> Sample:
         for box in page.pulses_mm:
             maps["pulse"][0] = np.maximum(maps["pulse"][0], _inside(uv, tuple(box)))
         low, high = bounds(uv)
-        for mark in (*page.labels, *page.settings):
+        for mark in (*page.labels, *page.calibration_text):
             if (mark.xy_mm > low - _WORD_MM).all() and (mark.xy_mm < high + _WORD_MM).all():
                 plane = maps["label"][MARKED_WORDS.index(marked_as(mark.word))]
                 np.maximum(plane, _word_heat(uv, mark.xy_mm), out=plane)
@@ -262,7 +262,7 @@ def caption_samples(
 
 def _any_setting(rng: np.random.Generator, is_printed: bool = True) -> dict[str, Any]:
     """Options of a page that prints its calibration text, all values with equal probability."""
-    return {"settings": is_printed, "paper_speed_mm_per_s": rng.choice(PAPER_SPEEDS_MM_PER_S),
+    return {"calibration_text": is_printed, "paper_speed_mm_per_s": rng.choice(PAPER_SPEEDS_MM_PER_S),
             "gain_mm_per_mv": rng.choice(GAINS_MM_PER_MV)}  # fmt: skip
 
 
@@ -275,7 +275,7 @@ def _caption_crop(
     rng: np.random.Generator, page: Page, hw: tuple[int, int], kind: str | None, capture: Capture | None = None
 ) -> Sample:
     capture = capture or _caption_capture(rng, page, kind)
-    words = page.labels if rng.random() < _NAME_SHARE else page.settings
+    words = page.labels if rng.random() < _NAME_SHARE else page.calibration_text
     aim = rng.uniform(0, page.spec.size_mm)
     if rng.random() < _EDGE_SHARE:
         side = int(rng.integers(2))
@@ -292,7 +292,7 @@ def _caption_crop(
     photo_xy = _upsample(capture.photo_from_page(uv), hw)
     at, seen = _cells(capture, photo_xy, CAPTION_STRIDE)
     heat, judged = np.zeros((len(SETTING_WORDS), *seen.shape), np.float32), np.zeros(seen.shape, bool)
-    for mark in page.settings:
+    for mark in page.calibration_text:
         plane = heat[SETTING_WORDS.index(mark.word)]
         np.maximum(plane, _word_heat(at, mark.xy_mm), out=plane)
     judged[:, caption_middle()] = True
