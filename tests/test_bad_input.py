@@ -26,6 +26,7 @@ from ecg_trt.errors import (
     TruncatedImageError,
 )
 from ecg_trt.io.readers.photo import read_photo
+from tests.marks import slow_but
 
 Make = Callable[[SimpleNamespace, Path], Any]
 
@@ -232,7 +233,7 @@ NO_ECG: dict[str, Callable[[], np.ndarray]] = {
 }
 
 
-@pytest.mark.parametrize("case", NO_ECG)
+@pytest.mark.parametrize("case", slow_but(["white", "black", "grey", "a page of text", "empty grid paper"], NO_ECG))
 def test_pictures_without_an_ecg_are_refused(case, digitizer):
     with pytest.raises(PageError):
         digitizer(NO_ECG[case]())

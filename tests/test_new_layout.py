@@ -17,6 +17,7 @@ from ecg_trt.synth.sample import make_sample
 from ecg_trt.synth.signals import simulate
 from ecg_trt.synth.spec import draw_spec
 from tests.geometry.true_maps import maps_of, page_of
+from tests.marks import slow_but
 
 FIVE_COLUMNS = Layout("2x5+2", (LEADS[:5], LEADS[5:10], ("V5",), ("V6",)))
 """Two rows of five columns of 2 s, two rhythm strips of 10 s."""
@@ -27,7 +28,7 @@ SEEDS = {FIVE_COLUMNS.name: 31, THREE_SECONDS.name: 34, UNEVEN.name: 21}
 TOYS = (FIVE_COLUMNS, THREE_SECONDS, UNEVEN)
 
 
-@pytest.fixture(params=TOYS, ids=lambda layout: layout.name)
+@pytest.fixture(params=slow_but([FIVE_COLUMNS, UNEVEN], TOYS), ids=lambda layout: layout.name)
 def toy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Layout:
     """A new layout, known while the test runs."""
     layout: Layout = request.param

@@ -15,6 +15,7 @@ from ecg_trt.errors import BuildError
 from ecg_trt.networks import NETWORKS, HeadKind, InputSpec, NetworkSpec
 from ecg_trt.types import Array
 from ecg_trt.weights import weights_path
+from tests.marks import slow_but
 
 IMAGE = InputSpec("image", (2, 64, 90, 3))
 HEADS = {"ridge": HeadKind.RIDGE, "presence": HeadKind.PRESENCE}
@@ -86,7 +87,7 @@ def test_other_inputs_get_noise() -> None:
 
 
 @pytest.mark.parametrize("precision", Precision)
-@pytest.mark.parametrize("stage", NETWORKS)
+@pytest.mark.parametrize("stage", slow_but(["stage0", "caption"], NETWORKS))
 def test_the_shipped_networks_pass(stage: str, precision: Precision) -> None:
     spec, path = NETWORKS[stage], weights_path(stage)
     with OrtBackend(path) as reference, OrtBackend(export(path, precision, spec.shapes)) as candidate:

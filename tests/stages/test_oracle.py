@@ -24,6 +24,7 @@ from ecg_trt.synth.page import Page, draw_page
 from ecg_trt.synth.signals import simulate
 from ecg_trt.synth.spec import draw_spec
 from ecg_trt.types import Array, PageAlignment, Photo, RectifiedPage
+from tests.marks import slow_but
 from train.data import samples
 
 _HW = (1500, 2000)
@@ -58,7 +59,7 @@ def _align_network(page: Page, capture: Capture) -> FakeBackend:
     return FakeBackend(lambda feed: {k: v.astype(np.float32) for k, v in out.items()})
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", slow_but([0, 1], range(4)))
 def test_align_recovers_a_flat_pages_homography(seed: int) -> None:
     page, capture, photo = _scene(seed, 0.0)
     found = Align(_align_network(page, capture), open_ops())(photo)
@@ -135,7 +136,10 @@ def _true_alignment(page: Page, capture: Capture) -> PageAlignment:
     )
 
 
-@pytest.mark.parametrize(("seed", "severity"), [(0, 0.0), (1, 0.4), (2, 0.7), (3, 0.9)])
+@pytest.mark.parametrize(
+    ("seed", "severity"),
+    [(0, 0.0), pytest.param(1, 0.4, marks=pytest.mark.slow), pytest.param(2, 0.7, marks=pytest.mark.slow), (3, 0.9)],
+)
 def test_rectify_recovers_the_paper_of_a_crumpled_page(seed: int, severity: float) -> None:
     page, capture, photo = _scene(seed, severity)
     alignment = _true_alignment(page, capture)

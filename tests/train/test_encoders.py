@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 from torch import Tensor  # noqa: E402
 
 from ecg_trt.errors import BackendUnavailableError, OptionError  # noqa: E402
+from tests.marks import slow_but  # noqa: E402
 from train import export  # noqa: E402
 from train.config import Model  # noqa: E402
 from train.experiment import stage_config  # noqa: E402
@@ -123,7 +124,7 @@ def test_deep_supervision_lowers_the_loss_and_is_dropped_at_export(tmp_path: Pat
     assert not [key for key in model.state_dict() if key.startswith("aux.")]
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16", pytest.param("fp16", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("precision", slow_but(["fp32", "bf16"], ["fp32", "bf16", "fp16"]))
 def test_precision_is_what_was_asked_for(precision: str, tmp_path: Path) -> None:
     trainer = _trainer(tmp_path, hardware={"precision": precision})
     kinds = []

@@ -92,6 +92,7 @@ def test_a_sort_that_never_comes_is_told() -> None:
         next(iter(Stream(MAKERS, {"any": 1.0}, lambda _: False, Sampler(positive=1.0), 0, 4)))
 
 
+@pytest.mark.slow
 def test_a_real_stage_keeps_its_shares() -> None:
     source = SignalSource()
     makers = {kind: lambda rng, kind=kind: [align_sample(rng, source, size=64, kind=kind)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from ecg_trt.errors import OptionError  # noqa: E402
+from tests.marks import slow_but  # noqa: E402
 from train import export, run  # noqa: E402
 from train.config import Model  # noqa: E402
 from train.data.batches import collate  # noqa: E402
@@ -27,11 +27,6 @@ from train.tasks import TASKS  # noqa: E402
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's exporter and TensorBoard warn about themselves
 STRIP_TILES = 8  # a 3x4+1 page: four strips of two tiles
 CAPTIONS = 6  # at most
-
-
-def _slow_but(*quick: str) -> list[Any]:
-    """All stages as parameters; those that are not named are marked slow."""
-    return [stage if stage in quick else pytest.param(stage, marks=pytest.mark.slow) for stage in STAGES]
 
 
 @pytest.mark.parametrize(("size", "most_macs", "most_parameters"), [("small", 45e9, 4e6), ("base", 300e9, 6e6)])
@@ -77,7 +72,7 @@ def test_outputs_have_the_strides_they_promise(stage: str) -> None:
         assert out[spec.column_head].shape == (2, 192)
 
 
-@pytest.mark.parametrize("stage", _slow_but("stage0", "caption"))
+@pytest.mark.parametrize("stage", slow_but(["stage0", "caption"], STAGES))
 def test_a_few_steps_lower_the_loss(stage: str) -> None:
     torch.manual_seed(0)
     task = TASKS[stage]
@@ -161,7 +156,7 @@ def test_a_stage_resumes_and_is_exported(tmp_path: Path, monkeypatch: pytest.Mon
     assert again == {**manifest, "stage2": stage2}, "what is there already is left alone"
 
 
-@pytest.mark.parametrize("stage", _slow_but("caption"))
+@pytest.mark.parametrize("stage", slow_but(["caption"], STAGES))
 def test_exported_programs_are_the_network(stage: str, tmp_path: Path) -> None:
     from build_engines.export import Precision, io_specs
     from build_engines.export import export as to_precision
