@@ -22,8 +22,9 @@ def reject():
 
 @pytest.mark.parametrize("is_found", [True, False])
 def test_rejected_views_make_no_cycle(monkeypatch, is_found):
-    candidate = SimpleNamespace(is_plain=True, worth=1.0)
+    candidate = SimpleNamespace(is_plain=True, worth=1.0, grid=None)
     views = [reject, reject, *[lambda: candidate] * is_found]
+    monkeypatch.setattr("ecg_trt.page.locator.px_per_mm_of", lambda _grid: 5.0)
     monkeypatch.setattr(PageLocator, "_views", lambda *_: iter(views))
     monkeypatch.setattr(PageLocator, "locate", lambda _self, _photo, alignment, *_: alignment)
     locator, photo = PageLocator.__new__(PageLocator), Photo(np.zeros((4, 4, 3), np.uint8))
