@@ -62,7 +62,7 @@ def read_truth(path: Path) -> Array:
 
 
 def from_manifest(path: Path, kinds: tuple[str, ...]) -> Iterator[Case]:
-    """The pictures of a manifest."""
+    """Read the pictures of a manifest."""
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
             if row["kind"] in kinds:
@@ -71,7 +71,7 @@ def from_manifest(path: Path, kinds: tuple[str, ...]) -> Iterator[Case]:
 
 
 def synthetic(count: int, seed: int) -> Iterator[Case]:
-    """Pages of the full family that no training run has seen (their seeds lie beyond those of training)."""
+    """Draw pages of every kind that no training run has seen (their seeds lie beyond those of training)."""
     from ecg_trt.synth.sample import make_sample
 
     for k in range(count):
@@ -91,7 +91,7 @@ def _damage(rng: np.random.Generator) -> tuple[str, float, str]:
 
 
 def judge(digitizer: Digitizer, case: Case, keep_view: bool) -> Outcome:
-    """Digitizes and scores one picture."""
+    """Digitize and scores one picture."""
     try:
         reading = digitizer.read(case.source)
     except EcgTrtError as error:
@@ -111,7 +111,7 @@ def judge(digitizer: Digitizer, case: Case, keep_view: bool) -> Outcome:
 
 
 def contact_sheet(views: list[Array], path: Path, columns: int = 3) -> None:
-    """Writes the overlays side by side."""
+    """Write the overlays side by side."""
     blank = np.zeros((_TILE_H, _TILE_W, 3), np.uint8)
     views = views + [blank] * (-len(views) % columns)
     rows = [np.hstack(views[i : i + columns]) for i in range(0, len(views), columns)]
@@ -161,7 +161,7 @@ def by_group(outcomes: list[Outcome]) -> dict[str, dict[str, object]]:
 
 
 def main() -> None:
-    """Runs the benchmark."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--manifest", type=Path)
     parser.add_argument("--kinds", default="photo,scan,render")
@@ -184,8 +184,8 @@ def main() -> None:
                 o.case.source = ""  # the pixels are not needed any more
                 outcomes.append(o)
                 snr = f"{o.score.snr_db:6.2f} dB" if o.score else " " * 9
-                told = f"{o.layout:<14} quality {o.quality:.2f} {o.error}"
-                print(f"{case.kind:<14}{case.name:<44}{snr}  {told}", flush=True)
+                reading = f"{o.layout:<14} quality {o.quality:.2f} {o.error}"
+                print(f"{case.kind:<14}{case.name:<44}{snr}  {reading}", flush=True)
     if not outcomes:
         parser.error("nothing to measure: give --manifest, --synthetic or both")
     summary, groups = table(outcomes), by_group(outcomes)

@@ -1,6 +1,6 @@
 """Comparison of all answers before and after a change: `python benchmarks/answers.py --data ../shared/data [--write]`.
 
-Digitizes all pictures of a folder and twelve synthetic pages with one thread, and hashes what comes of each: the CSV,
+Digitizes all pictures of a folder and twelve synthetic pages with one thread, and hashes the answer to each: the CSV,
 the JSON without its times and versions, and the words of warnings and errors apart from them, as words may change where
 numbers must not. Without --write, compares with the JSON that is there, and exits with 1 where anything differs.
 """
@@ -30,7 +30,7 @@ _opened: list[Digitizer] = []  # one in each process
 
 
 def answer_of(picture: str) -> Answer:
-    """Hash what comes of a picture: a file, or the seed of a synthetic page after a colon."""
+    """Hash the answer to a picture: a file, or the seed of a synthetic page after a colon."""
     from ecg_trt.config import RuntimeOptions
     from ecg_trt.digitizer import Digitizer
     from ecg_trt.errors import EcgTrtError
@@ -57,7 +57,7 @@ def pictures_of(folder: Path) -> list[str]:
 
 
 def differences(before: dict[str, Answer], after: dict[str, Answer]) -> list[str]:
-    """Name every picture of which something differs, and what."""
+    """Name every picture whose answers differ, and the parts that do."""
     lines = []
     for name in sorted(before.keys() | after.keys()):
         old, new = before.get(name, {}), after.get(name, {})

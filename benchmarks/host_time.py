@@ -1,4 +1,4 @@
-"""How long the host is busy with a photo apart from kernels, networks and decoding: `python benchmarks/host_time.py`.
+"""Time of the host for a photo, apart from kernels, networks and decoding: `python benchmarks/host_time.py`.
 
 The whole pipeline runs on the tests' fake GPU. The clock that the stages are timed with counts the thread's
 own CPU time, so that busy neighbours do not matter, and stands still while the fake GPU works. What is left is what
@@ -36,7 +36,7 @@ _NOT_HOST = ("decode", "total")  # steps of a record's times
 
 
 class PausingDriver(FakeDriver):
-    """A fake driver that knows how long it has worked: `worked_s` of this thread's time in kernels and networks."""
+    """A fake driver that measures its own work: `worked_s` of this thread's time in kernels and networks."""
 
     worked_s = 0.0
 
@@ -46,7 +46,7 @@ class PausingDriver(FakeDriver):
         self.worked_s += time.thread_time() - start
 
     def host_s(self) -> float:
-        """This thread's time without what it worked as the GPU."""
+        """This thread's time without its work as the GPU."""
         return time.thread_time() - self.worked_s
 
 

@@ -50,7 +50,7 @@ def nine_megapixels(folder: Path) -> Path:
 
 
 def main() -> None:
-    """Runs the benchmark."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photo", type=Path, default=None, help="default: a synthetic one of 9 megapixels")
     parser.add_argument("--backend", default="auto", help="what runs the networks (default: auto)")

@@ -2,7 +2,7 @@
 
 On synthetic photos of 3x4+1 pages at 25 mm/s and 10 mm/mV, one part after the other is replaced by the truth: the map
 from page to photo (and with it the places of the strips), the pen's row in every column, or both. What is left with
-both is the price of the sampling, of the low-pass and of the interpolation between the nodes of the lattice.
+both is the price of the sampling, of the low-pass and of the interpolation between the nodes of the grid.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from ecg_trt.signal.assemble import assemble
 from ecg_trt.stages.rectify import Rectify, region_of
 from ecg_trt.stages.scaling import LARGE_BOX_MM, TRACE_PX_PER_MM
 from ecg_trt.stages.trace import Trace
+from ecg_trt.synth.capture import Capture, draw_capture, photograph
 from ecg_trt.synth.page import Page, draw_page
-from ecg_trt.synth.shot import Shot, draw_shot, photograph
 from ecg_trt.synth.signals import simulate
 from ecg_trt.synth.spec import draw_spec
 from ecg_trt.types import Array, GridWarp, Photo, RectifiedPage, Strip, TraceMap
@@ -35,34 +35,34 @@ from train.data.signals import SignalSource
 
 CASES = ("read", "true map", "true pen on the map that was read", "true map and pen")
 _SPEED, _GAIN, _FS = 25.0, 10.0, 500.0
-_AROUND_MM = 15.0  # of the lattice, beyond the printed one; and of the strips, above and below
+_AROUND_MM = 15.0  # of the grid, beyond the printed one; and of the strips, above and below
 _LONG_PX, _SHORT_PX = 3000, 2250
 
 
-def draw_scene(seed: int, records: Sequence[Array]) -> tuple[Page, Shot, Photo]:
-    """A page that shows one of the records (12, 5000) mV, else a simulated one, the camera, and the photo it takes."""
+def draw_scene(seed: int, records: Sequence[Array]) -> tuple[Page, Capture, Photo]:
+    """A page that shows one of the records (12, 5000) mV, else a simulated one, its capture, and the photo."""
     rng = np.random.default_rng(seed)
     signal = records[seed % len(records)] if records else simulate(rng, fs=_FS, seconds=10.0)
     spec = draw_spec(rng, layout="3x4+1", paper_speed_mm_per_s=_SPEED, gain_mm_per_mv=_GAIN)
     page = draw_page(rng, signal, _FS, px_per_mm=10.0, spec=spec)
     w, h = spec.size_mm
-    shot = draw_shot(rng, spec.size_mm, (_SHORT_PX, _LONG_PX) if w >= h else (_LONG_PX, _SHORT_PX), kind="photo")
-    return page, shot, Photo(photograph(page.image, page.px_per_mm, shot, rng), f"synthetic, seed {seed}")
+    capture = draw_capture(rng, spec.size_mm, (_SHORT_PX, _LONG_PX) if w >= h else (_LONG_PX, _SHORT_PX), kind="photo")
+    return page, capture, Photo(photograph(page.image, page.px_per_mm, capture, rng), f"synthetic, seed {seed}")
 
 
-def true_lattice(page: Page, shot: Shot) -> tuple[GridWarp, tuple[Strip, ...]]:
-    """The lattice that was photographed, and the strips in its frame."""
+def true_grid(page: Page, capture: Capture) -> tuple[GridWarp, tuple[Strip, ...]]:
+    """Grid that was photographed, and the strips in its frame."""
     x0, y0, x1, y1 = page.spec.grid_mm
     left, top = x0 - _AROUND_MM, y0 - _AROUND_MM
     cols, rows = (int((b - a + 2 * _AROUND_MM) // LARGE_BOX_MM) + 1 for a, b in ((x0, x1), (y0, y1)))
     mm = np.stack(np.meshgrid(left + LARGE_BOX_MM * np.arange(cols), top + LARGE_BOX_MM * np.arange(rows)), -1)
-    grid = GridWarp(shot.photo_from_page(mm).astype(np.float32), LARGE_BOX_MM, 0.0, np.ones((rows, cols), bool))
+    grid = GridWarp(capture.photo_from_page(mm).astype(np.float32), LARGE_BOX_MM, 0.0, np.ones((rows, cols), bool))
     return grid, tuple(strip.moved(-left, -top) for strip in page.strips)
 
 
-def true_pen(page: Page, shot: Shot, grid: GridWarp, flat: RectifiedPage, strips: Sequence[Strip]) -> TraceMap:
+def true_pen(page: Page, capture: Capture, grid: GridWarp, flat: RectifiedPage, strips: Sequence[Strip]) -> TraceMap:
     """Trace of the pen on a page that was flattened with `grid`, as a perfect network would give it."""
-    true_mm = shot.page_from_photo(grid.node_xy.astype(np.float64))
+    true_mm = capture.page_from_photo(grid.node_xy.astype(np.float64))
     row, col = np.mgrid[: true_mm.shape[0], : true_mm.shape[1]]
     off = true_mm - grid.mm_per_cell * np.stack([col, row], -1)
 
@@ -86,7 +86,7 @@ def true_pen(page: Page, shot: Shot, grid: GridWarp, flat: RectifiedPage, strips
 
 def judge(digitizer: Digitizer, seed: int, records: Sequence[Array]) -> list[float]:
     """SNR of each of `CASES`, dB. Raises `EcgTrtError` where the page is not read."""
-    page, shot, photo = draw_scene(seed, records)
+    page, capture, photo = draw_scene(seed, records)
     reading = digitizer.read(photo)
 
     def score(flat: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) -> float:
@@ -95,20 +95,20 @@ def judge(digitizer: Digitizer, seed: int, records: Sequence[Array]) -> list[flo
         return score_record(page.signal_mv, page.fs, signal, _FS).snr_db
 
     backends, ops = digitizer.runtime.backends, digitizer.runtime.ops
-    grid, strips = true_lattice(page, shot)
+    grid, strips = true_grid(page, capture)
     origin, size = region_of(strips)
     flat = Rectify(backends["stage1"], ops).flatten(photo, grid, TRACE_PX_PER_MM, origin, size)
     read = reading.page, reading.strips
     return [
         score(*read, reading.trace),
         score(flat, strips, Trace(backends["stage2"], ops)(flat, strips)),
-        score(*read, true_pen(page, shot, reading.grid, reading.page, reading.strips)),
-        score(flat, strips, true_pen(page, shot, grid, flat, strips)),
+        score(*read, true_pen(page, capture, reading.grid, reading.page, reading.strips)),
+        score(flat, strips, true_pen(page, capture, grid, flat, strips)),
     ]
 
 
 def main() -> None:
-    """Runs the benchmark."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pages", type=int, default=16)
     parser.add_argument("--seed", type=int, default=40_000_000)

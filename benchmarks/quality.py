@@ -1,4 +1,4 @@
-"""Does the quality mean something? `python benchmarks/quality.py --manifest ../shared/data/manifest.csv`.
+"""Agreement of expected and true quality: `python benchmarks/quality.py --manifest ../shared/data/manifest.csv`.
 
 Two questions. On synthetic pages: is a lead's expected SNR what such leads have (a reliability plot, in bins of the
 expectation)? On real photos: does a page's expected SNR, its leads summed as the metric does, put them in the order of
@@ -35,7 +35,7 @@ _LEAST_LEADS = 20  # of a bin that says anything
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ReadQuality:
     """Expected and true SNR of one answered page, dB.
 
     Attributes:
@@ -55,8 +55,8 @@ class Told:
     true: float
 
 
-def tell(digitizer: Digitizer, case: Case) -> Told | None:
-    """Digitizes one picture; None if it is not answered."""
+def tell(digitizer: Digitizer, case: Case) -> ReadQuality | None:
+    """Digitize one picture; None if it is not answered."""
     try:
         record = digitizer(case.source)
     except EcgTrtError:
@@ -65,7 +65,7 @@ def tell(digitizer: Digitizer, case: Case) -> Told | None:
     signal, snr_db = (in_order(a, record.lead_names, LEADS) for a in (record.signal_mv, record.snr_db[:, None]))
     score = score_record(case.truth, case.fs, signal, record.fs)
     expected = page_snr_db(snr_db[:, 0], signal)
-    return Told(case.name, case.kind, snr_db[:, 0], score.lead_snr_db, expected, score.snr_db)
+    return ReadQuality(case.name, case.kind, snr_db[:, 0], score.lead_snr_db, expected, score.snr_db)
 
 
 def reliability(expected: Array, true: Array, width_db: float = _BIN_DB) -> list[dict[str, float]]:
@@ -82,31 +82,31 @@ def reliability(expected: Array, true: Array, width_db: float = _BIN_DB) -> list
              "true_db": round(float(true[g].mean()), 2)} for g in merged[::-1]]  # fmt: skip
 
 
-def of_leads(told: Sequence[Told]) -> dict[str, object]:
+def of_leads(readings: Sequence[ReadQuality]) -> dict[str, object]:
     """The reliability plot's numbers, over all leads of some pages."""
-    expected = np.concatenate([t.leads_expected for t in told])
-    true = np.concatenate([t.leads_true for t in told])
+    expected = np.concatenate([t.leads_expected for t in readings])
+    true = np.concatenate([t.leads_true for t in readings])
     both = np.isfinite(expected) & ~np.isnan(true)
     expected, true = expected[both], true[both].clip(*_RANGE_DB)
     bins = reliability(expected, true)
-    return {"pages": len(told), "leads": int(both.sum()),
+    return {"pages": len(readings), "leads": int(both.sum()),
             "rank_correlation": round(float(spearmanr(expected, true).statistic), 3),
             "mean_absolute_error_db": round(float(np.abs(expected - true).mean()), 2),
             "worst_bin_db": max(round(abs(b["true_db"] - b["expected_db"]), 2) for b in bins),
             "bins": bins}  # fmt: skip
 
 
-def of_pages(told: Sequence[Told]) -> dict[str, object]:
+def of_pages(readings: Sequence[ReadQuality]) -> dict[str, object]:
     """Rank pages by their expected and by their true SNR."""
-    expected, true = (np.array([getattr(t, name) for t in told]) for name in ("expected", "true"))
-    order = round(float(spearmanr(expected, true).statistic), 3) if len(told) > 2 else None
-    return {"pages": len(told), "rank_correlation": order,
+    expected, true = (np.array([getattr(t, name) for t in readings]) for name in ("expected", "true"))
+    order = round(float(spearmanr(expected, true).statistic), 3) if len(readings) > 2 else None
+    return {"pages": len(readings), "rank_correlation": order,
             "mean_of_expected_less_true_db": round(float((expected - true).mean()), 2),
             "images": [{"name": t.name, "expected_db": round(t.expected, 2), "true_db": round(t.true, 2)}
-                       for t in told]}  # fmt: skip
+                       for t in readings]}  # fmt: skip
 
 
-def plot(bins: Sequence[dict[str, float]], pages: Sequence[Told], path: Path) -> None:
+def plot(bins: Sequence[dict[str, float]], pages: Sequence[ReadQuality], path: Path) -> None:
     """The reliability plot on the left, the photos on the right."""
     import matplotlib
 
@@ -130,7 +130,7 @@ def plot(bins: Sequence[dict[str, float]], pages: Sequence[Told], path: Path) ->
 
 
 def main() -> None:
-    """Runs the benchmark."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--manifest", type=Path)
     parser.add_argument("--kinds", default="photo")
@@ -143,15 +143,15 @@ def main() -> None:
     cases = [synthetic(args.synthetic, args.seed)]
     if args.manifest:
         cases.append(from_manifest(args.manifest, tuple(args.kinds.split(","))))
-    told: list[Told] = []
+    readings: list[ReadQuality] = []
     with Digitizer(RuntimeOptions(threads=args.threads)) as digitizer:
         for source in cases:
             for case in source:
                 one = tell(digitizer, case)
                 if one is not None:
-                    told.append(one)
+                    readings.append(one)
                     print(f"{one.name:<44} expected {one.expected:5.1f}  true {one.true:5.1f} dB", flush=True)
-    drawn, real = ([t for t in told if (t.kind == "synthetic") == is_drawn] for is_drawn in (True, False))
+    drawn, real = ([t for t in readings if (t.kind == "synthetic") == is_drawn] for is_drawn in (True, False))
     content: dict[str, object] = {"synthetic": of_leads(drawn)}
     for kind in dict.fromkeys(t.kind for t in real):
         content[kind] = of_pages([t for t in real if t.kind == kind])

@@ -1,7 +1,7 @@
 """Rejection of what cannot be read, and of nothing else: `python benchmarks/refusal.py`.
 
 Pictures without an ECG that can be read (`synth.negatives`) count as answered well where their mean quality is a half
-or more. Photos of sound pages, of the generator's usual severity, count where they are refused.
+or more. Photos of sound pages, of the generator's standard severity, count where they are rejected.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Pictures = Iterator[tuple[str, str, Callable[[], Source]]]
 
 
 def negatives(each: int, seed: int) -> Pictures:
-    """(kind, name, picture) of what has to be refused."""
+    """Draw every picture to be rejected: kind, name and picture."""
     for k in range(each):
         for kind in KINDS:
             yield kind, f"{kind} {seed + k}", lambda kind=kind, k=k: draw_negative(kind, seed + k)  # type: ignore[misc]
@@ -72,9 +72,9 @@ def count(rows: list[dict[str, object]]) -> dict[str, object]:
 
 
 def main() -> None:
-    """Runs the benchmark."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--each", type=int, default=12, help=f"pictures of each of {len(KINDS)} kinds to be refused")
+    parser.add_argument("--each", type=int, default=12, help=f"pictures of each of {len(KINDS)} kinds to be rejected")
     parser.add_argument("--pages", type=int, default=200)
     parser.add_argument("--manifest", type=Path, help="also look at the clinical pages that it names")
     parser.add_argument("--seed", type=int, default=SEED)

@@ -1,4 +1,4 @@
-"""Measure who digitizes how fast, and how well: `python benchmarks/throughput.py [--backends trt,torch-eager,ort]`.
+"""Measure speed and accuracy of every backend: `python benchmarks/throughput.py [--backends trt,torch-eager,ort]`.
 
 The modules are in `benchmarks/throughput_suite/`: a folder of this script's own name would hide it from imports, and
 type checkers take two modules of one name for a mistake. `python -m benchmarks.throughput_suite.report FILE` makes the

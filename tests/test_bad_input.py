@@ -26,6 +26,7 @@ from ecg_trt.errors import (
     TruncatedImageError,
 )
 from ecg_trt.io.readers.photo import read_photo
+from tests.marks import slow_but
 
 Make = Callable[[SimpleNamespace, Path], Any]
 
@@ -140,7 +141,7 @@ OBJECTS: dict[str, tuple[Make, type[EcgTrtError], str]] = {
 }
 
 
-@pytest.mark.parametrize("case", {**FILES, **OBJECTS})
+@pytest.mark.parametrize("case", [*FILES, *OBJECTS])
 def test_the_error_is_of_its_kind_and_says_why(case, tools, tmp_path):
     make, kind, words = {**FILES, **OBJECTS}[case]
     with pytest.raises(kind, match=words) as caught:
@@ -232,7 +233,7 @@ NO_ECG: dict[str, Callable[[], np.ndarray]] = {
 }
 
 
-@pytest.mark.parametrize("case", NO_ECG)
+@pytest.mark.parametrize("case", slow_but(["white", "black", "grey", "a page of text", "empty grid paper"], NO_ECG))
 def test_pictures_without_an_ecg_are_refused(case, digitizer):
     with pytest.raises(PageError):
         digitizer(NO_ECG[case]())

@@ -40,6 +40,7 @@ def test_order_and_bad_photos(fake_digitizer, photo_path, tools, tmp_path):
     results = list(digitize_many(photos, ReadOptions(fs=250)))
     kinds = [EcgRecord, PhotoNotFoundError, NoEcgFoundError, NotAnImageError, EcgRecord, EcgRecord]
     assert [type(result) for result in results] == kinds
+    assert isinstance(results[0], EcgRecord)
     assert results[0].source == str(photo_path)
     assert results[0].timings_ms["decode"] > 0
     assert results[0].fs == 250
@@ -57,7 +58,7 @@ def test_a_bug_becomes_an_error_with_its_cause(fake_digitizer, tools, monkeypatc
     assert isinstance(second, EcgRecord)
     monkeypatch.setattr("ecg_trt.batch.read_photo", fail)
     (third,) = digitize_many([good])
-    assert isinstance(third.__cause__, RuntimeError)
+    assert isinstance(third, EcgTrtError) and isinstance(third.__cause__, RuntimeError)
 
 
 def test_photos_are_taken_one_by_one(fake_digitizer, tools):
@@ -78,7 +79,7 @@ def test_photos_are_taken_one_by_one(fake_digitizer, tools):
 def test_decoding_overlaps_with_reading(fake_digitizer, tools, monkeypatch):
     """The second photo is decoded while the first is being read: each waits for the other to have started."""
     decoding_second = threading.Event()
-    honest, calls = batch.read_photo, []
+    honest, calls = batch.read_photo, []  # type: ignore[attr-defined]
 
     def read_photo(*args, **kwargs):
         calls.append(1)
@@ -86,7 +87,7 @@ def test_decoding_overlaps_with_reading(fake_digitizer, tools, monkeypatch):
             decoding_second.set()
         return honest(*args, **kwargs)
 
-    class Waiting(fake_digitizer):
+    class Waiting(fake_digitizer):  # type: ignore[valid-type, misc]
         def read(self, source, options=None):
             assert decoding_second.wait(10)
             return super().read(source, options)
@@ -102,7 +103,7 @@ def test_photos_share_the_slots_and_keep_their_order(fake_digitizer, tools, monk
     """Every slot waits until all others are at work too: photos really are in flight together."""
     together, lock, busy = threading.Barrier(slots), threading.Lock(), []
 
-    class Slow(fake_digitizer):
+    class Slow(fake_digitizer):  # type: ignore[valid-type, misc]
         def read(self, source, options=None):
             with lock:
                 assert self not in busy, "two photos in one slot"
@@ -142,7 +143,7 @@ def test_a_slot_that_is_done_early_goes_on(fake_digitizer, tools, tmp_path, monk
     """The first photo waits for the third, which the other slot must begin by itself."""
     third = threading.Event()
 
-    class Uneven(fake_digitizer):
+    class Uneven(fake_digitizer):  # type: ignore[valid-type, misc]
         def read(self, source, options=None):
             number = int(source.source.removesuffix(".png")[-1])
             if number == 2:
@@ -167,12 +168,12 @@ def test_what_the_gpu_does_not_decode_is_decoded_ahead(fake_digitizer, photo_pat
             seen.append(threading.current_thread().name)
             return data.startswith(b"\xff\xd8")
 
-    class Slot(fake_digitizer):
+    class Slot(fake_digitizer):  # type: ignore[valid-type, misc]
         def read(self, source, options=None):
             got.append(type(source))
             return super().read(source if isinstance(source, Photo) else read_photo(source))
 
-    got = []
+    got: list[type] = []
     with Slot() as digitizer:
         digitizer.runtime.decoder = Decoder()
         photos = [photo_path, tools.encode(tools.picture()), tools.picture(), b"no image", tmp_path / "no.jpg"]
@@ -187,7 +188,7 @@ def test_what_the_gpu_does_not_decode_is_decoded_ahead(fake_digitizer, photo_pat
 def test_a_replica_is_opened_for_a_second_photo_alone(fake_digitizer, tools, monkeypatch):
     calls = []
 
-    class Counting(fake_digitizer):
+    class Counting(fake_digitizer):  # type: ignore[valid-type, misc]
         slots = 2
 
         def with_replicas(self):
@@ -210,7 +211,7 @@ def test_photos_for_several_slots_are_staged_while_they_are_decoded(fake_digitiz
         threads.append(threading.current_thread().name)
         return np.full_like(image, 200)  # a photo without an ECG
 
-    class Staging(fake_digitizer):
+    class Staging(fake_digitizer):  # type: ignore[valid-type, misc]
         pass
 
     Staging.slots = slots
@@ -226,7 +227,7 @@ def test_photos_for_several_slots_are_staged_while_they_are_decoded(fake_digitiz
 
 @pytest.mark.parametrize("slots", [1, 2])
 def test_errors_of_photos_keep_no_photos(fake_digitizer, tools, tmp_path, monkeypatch, slots):
-    alive, honest = [], batch.read_photo
+    alive, honest = [], batch.read_photo  # type: ignore[attr-defined]
 
     def read_photo(*args, **kwargs):
         photo = honest(*args, **kwargs)
@@ -307,7 +308,7 @@ def test_a_fault_of_the_gpu_ends_the_batch(fake_digitizer, tools, monkeypatch, s
     """Too little memory for one photo does not."""
     words = {"got": "CUDA_ERROR_ILLEGAL_ADDRESS", "expected": "success", "hint": "Start again."}
 
-    class Failing(fake_digitizer):
+    class Failing(fake_digitizer):  # type: ignore[valid-type, misc]
         def read(self, source, options=None):
             level = source.image[0, 0, 0]
             if level == 1:
@@ -347,6 +348,7 @@ def test_a_broken_list_of_photos_closes_everything(fake_digitizer, tools):
 def test_each_photo_may_have_options_of_its_own(fake_digitizer, tools) -> None:
     options = [ReadOptions(fs=250), ReadOptions(fs=1000)]
     first, second = digitize_many([tools.picture(), tools.picture(seed=1)], options)
+    assert isinstance(first, EcgRecord) and isinstance(second, EcgRecord)
     assert (first.fs, second.fs) == (250, 1000)
     with pytest.raises(ValueError, match="shorter"):
         list(digitize_many([tools.picture()] * 3, options))
@@ -355,9 +357,9 @@ def test_each_photo_may_have_options_of_its_own(fake_digitizer, tools) -> None:
 def test_a_pool_answers_any_thread(fake_digitizer, tools) -> None:
     with DigitizerPool(options=ReadOptions(fs=250), waiting=2) as pool:
         assert pool.slots == 1
-        futures = [pool.submit(Photo(tools.picture(seed=k), "photo")) for k in range(4)]  # more than may wait
-        fine = pool.submit(Photo(tools.picture(), "photo"), ReadOptions(fs=1000))
-        refused = pool.submit(Photo(np.full((500, 700, 3), 7, np.uint8), "grey"))
+        futures = [pool.submit(Photo(tools.picture(seed=k), "photo")) for k in range(4)]  # type: ignore[arg-type]
+        fine = pool.submit(Photo(tools.picture(), "photo"), ReadOptions(fs=1000))  # type: ignore[arg-type]
+        refused = pool.submit(Photo(np.full((500, 700, 3), 7, np.uint8), "grey"))  # type: ignore[arg-type]
         assert [future.result().fs for future in futures] == [250] * 4
         assert fine.result().fs == 1000
         with pytest.raises(NoEcgFoundError):

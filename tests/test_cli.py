@@ -271,7 +271,12 @@ def test_the_flat_page_is_asked_for_by_overlays_alone(
     run, fake_digitizer, photo_path, tools, tmp_path, monkeypatch, overlay
 ):
     asked, honest = [], fake_digitizer.read
-    monkeypatch.setattr(fake_digitizer, "read", lambda *args: asked.append(1) or honest(*args))
+
+    def read(*args):
+        asked.append(1)
+        return honest(*args)
+
+    monkeypatch.setattr(fake_digitizer, "read", read)
     monkeypatch.setattr(fake_digitizer, "__call__", lambda self, source, options: tools.record(source=source.source))
     assert run(photo_path, "-o", tmp_path / "out", *["--overlay"] * overlay).exit_code == 0
     assert bool(asked) == overlay
@@ -315,7 +320,7 @@ def test_progress_bar_on_a_terminal(run, photo_path, tmp_path, monkeypatch):
 def parts(monkeypatch):
     """Backends, weights and synthesis of a known kind."""
     select = types.ModuleType("ecg_trt.backends.select")
-    select.available = lambda: [("ort", True, ""), ("trt", False, "no GPU")]
+    select.available = lambda: [("ort", True, ""), ("trt", False, "no GPU")]  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "ecg_trt.backends.select", select)
     monkeypatch.setattr(weights, "list_weights", lambda: {"stage0": "ab" * 32})
     monkeypatch.setattr(weights, "weights_path", lambda name: f"/x/{name}.onnx")
@@ -343,7 +348,10 @@ def test_info_tells_altered_weights(parts, monkeypatch):
 @pytest.fixture
 def sample(monkeypatch, tools):
     module = types.ModuleType("ecg_trt.synth.sample")
-    module.make_sample = lambda seed: (tools.picture(seed=seed), tools.record(source=""))
+    module.make_sample = lambda seed: (  # type: ignore[attr-defined]
+        tools.picture(seed=seed),
+        tools.record(source=""),
+    )
     monkeypatch.setitem(sys.modules, "ecg_trt.synth.sample", module)
 
 

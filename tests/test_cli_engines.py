@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 import build_engines.jobs as jobs
 import ecg_trt.weights as weights
+from build_engines.plan_from_onnx import BuildOptions, build_plan
 from ecg_trt.cli import main
 from ecg_trt.cuda.device import DeviceInfo
 from ecg_trt.errors import BackendUnavailableError, BuildError
@@ -196,9 +197,9 @@ def test_trt_on_the_gpu_at_hand(fresh: Run, tmp_path: Path, monkeypatch: pytest.
 
 def test_one_that_fails_harms_no_other(fresh: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorrt_rtx")
-    honest = jobs.build_plan
+    honest = build_plan
 
-    def fails_once(onnx: bytes, trt: object, options: jobs.BuildOptions, progress: object) -> bytes:
+    def fails_once(onnx: bytes, trt: object, options: BuildOptions, progress: object) -> bytes:
         if options.capability == "8.6":
             raise BuildError("It failed", got="this", expected="that", hint="Wait.")
         return honest(onnx, trt, options, progress)  # type: ignore[arg-type]

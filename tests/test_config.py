@@ -21,7 +21,7 @@ def test_layouts(layout):
 
 
 def test_numbers_may_come_as_text():
-    options = ReadOptions(speed="50", gain=5, fs="250")
+    options = ReadOptions(speed="50", gain=5, fs="250")  # type: ignore[arg-type]
     assert (options.speed, options.gain, options.fs) == (50.0, 5.0, 250.0)
     assert isinstance(options.speed, float)
 

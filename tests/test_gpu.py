@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,13 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not isinstance(probe(), DeviceInfo), reason="no NVIDIA GPU"),
 ]
-PLAIN = {"layout": "3x4+1", "paper_speed_mm_per_s": 25.0, "gain_mm_per_mv": 10.0, "pulse": "left", "clutter": 0.0}
+PLAIN: dict[str, Any] = {
+    "layout": "3x4+1",
+    "paper_speed_mm_per_s": 25.0,
+    "gain_mm_per_mv": 10.0,
+    "pulse": "left",
+    "clutter": 0.0,
+}
 SEEDS = (21, 22, 104)
 
 

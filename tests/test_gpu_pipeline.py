@@ -110,4 +110,5 @@ def test_two_slots_keep_the_order(gpu: Pair, photo: Array, reading: Reading) -> 
     for got in (first, third):
         assert not isinstance(got, EcgTrtError), got
         assert agreement_db(reading.record, got) > AGREE_DB
+    assert isinstance(first, EcgRecord) and isinstance(third, EcgRecord)
     assert np.array_equal(first.signal_mv, third.signal_mv, equal_nan=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ecg_trt.config import Options
+from ecg_trt.config import ReadOptions
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.layout import LAYOUTS, LEADS, Layout
 from ecg_trt.metrics import score_record
@@ -17,6 +17,7 @@ from ecg_trt.synth.sample import make_sample
 from ecg_trt.synth.signals import simulate
 from ecg_trt.synth.spec import draw_spec
 from tests.geometry.true_maps import maps_of, page_of
+from tests.marks import slow_but
 
 FIVE_COLUMNS = Layout("2x5+2", (LEADS[:5], LEADS[5:10], ("V5",), ("V6",)))
 """Two rows of five columns of 2 s, two rhythm strips of 10 s."""
@@ -27,7 +28,7 @@ SEEDS = {FIVE_COLUMNS.name: 31, THREE_SECONDS.name: 34, UNEVEN.name: 21}
 TOYS = (FIVE_COLUMNS, THREE_SECONDS, UNEVEN)
 
 
-@pytest.fixture(params=TOYS, ids=lambda layout: layout.name)
+@pytest.fixture(params=slow_but([FIVE_COLUMNS, UNEVEN], TOYS), ids=lambda layout: layout.name)
 def toy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Layout:
     """A new layout, known while the test runs."""
     layout: Layout = request.param
@@ -53,14 +54,14 @@ def test_a_new_layout_is_drawn_and_read(toy: Layout, digitizer: Digitizer) -> No
                                gain_mm_per_mv=10.0, pulse="left", clutter=0.0)  # fmt: skip
     record = digitizer(image)
     _assert_same(record, truth, toy)
-    assert not any("Not found" in warning or "last" in warning for warning in record.warnings)
+    assert not any("Not found" in warning.text or "last" in warning.text for warning in record.warnings)
 
 
 def test_a_new_layout_may_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(LAYOUTS, FIVE_COLUMNS.name, FIVE_COLUMNS)
     image, truth = make_sample(SEEDS[FIVE_COLUMNS.name], width_px=2600, severity=0.2, layout=FIVE_COLUMNS,
                                paper_speed_mm_per_s=25.0, gain_mm_per_mv=10.0, pulse="left", clutter=0.0)  # fmt: skip
-    with Digitizer(Options(layout=FIVE_COLUMNS.name)) as asked:
+    with Digitizer(options=ReadOptions(layout=FIVE_COLUMNS.name)) as asked:
         _assert_same(asked(image), truth, FIVE_COLUMNS)
 
 

@@ -17,6 +17,7 @@ from ecg_trt.networks import NETWORKS
 from ecg_trt.record import EcgRecord
 from ecg_trt.synth.sample import make_sample
 from ecg_trt.types import Array
+from tests.marks import slow_but
 
 Pair = tuple[Array, EcgRecord]
 
@@ -59,6 +60,7 @@ def test_every_step_is_timed_and_every_network_named(reading: Reading) -> None:
     assert record.backend == "ort"
 
 
+@pytest.mark.slow
 def test_more_views_read_the_same(reading: Reading, sample: Pair) -> None:
     once = reading.record
     with Digitizer(RuntimeOptions(views=2)) as digitizer:
@@ -68,6 +70,7 @@ def test_more_views_read_the_same(reading: Reading, sample: Pair) -> None:
     assert record.weights == once.weights
 
 
+@pytest.mark.slow
 def test_tall_waves_are_read_at_a_gain_of_20() -> None:
     image, truth = make_sample(7, width_px=2600, severity=0.2, layout="3x4", paper_speed_mm_per_s=25.0,
                                gain_mm_per_mv=20.0, pulse="left", clutter=0.0)  # fmt: skip
@@ -77,7 +80,7 @@ def test_tall_waves_are_read_at_a_gain_of_20() -> None:
     assert score_record(truth.signal_mv, truth.fs, reading.record.signal_mv, 500.0).snr_db > 12
 
 
-@pytest.mark.parametrize("turns", [1, 2, 3])
+@pytest.mark.parametrize("turns", slow_but([1], [1, 2, 3]))
 def test_a_turned_photo_gives_the_same_signal(digitizer: Digitizer, sample: Pair, turns: int) -> None:
     image, truth = sample
     record = digitizer(np.ascontiguousarray(np.rot90(image, turns)))
@@ -91,7 +94,7 @@ def test_path_bytes_and_array_agree(tmp_path: Path, sample: Pair) -> None:
     cv2.imwrite(str(path), small[..., ::-1])
     with Digitizer() as digitizer:
         first, second = digitizer(path), digitizer(path.read_bytes())
-    third = ecg_trt.digitize(small, fs=250)
+    third = ecg_trt.digitize(small, ecg_trt.ReadOptions(fs=250))
     np.testing.assert_array_equal(first.signal_mv, second.signal_mv)
     assert third.fs == 250 and third.signal_mv.shape == (12, 2500)
     both = np.isfinite(first.signal_mv[:, ::2]) & np.isfinite(third.signal_mv)

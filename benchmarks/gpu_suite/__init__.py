@@ -1,1 +1,1 @@
-"""Everything that a GPU can be asked, in one run: `python -m benchmarks.gpu_suite run`, see docs/gpu.md."""
+"""All checks and measurements on a GPU, in one run: `python -m benchmarks.gpu_suite run`, see docs/gpu.md."""

@@ -35,7 +35,7 @@ def kernel_tests(record: PartRecord, settings: Settings) -> None:
 
 
 def read_junit(path: Path) -> dict[str, object]:
-    """Counts of tests, and names of those that failed, from a JUnit file."""
+    """Number of tests, and names of those that failed, from a JUnit file."""
     suites = list(ElementTree.parse(path).getroot().iter("testsuite"))
     counts = {
         key: sum(int(suite.get(key, 0)) for suite in suites) for key in ("tests", "failures", "errors", "skipped")

@@ -24,7 +24,7 @@ _PATCH = pytest.MonkeyPatch()  # for as long as the process lives
 
 
 class _FakeGpu:
-    """A GPU whose memory nobody counts."""
+    """A GPU without a record of its memory."""
 
     def __enter__(self) -> _FakeGpu:
         return self
@@ -32,11 +32,11 @@ class _FakeGpu:
     def __exit__(self, *_: object) -> None: ...
 
     def used_bytes(self) -> int:
-        """No memory is taken."""
+        """Report that no memory is in use."""
         return 0
 
     def copy_seconds(self, nbytes: int, best_of: int) -> float:
-        """Any copy takes a second."""
+        """Report one second for any copy."""
         return 1.0
 
 

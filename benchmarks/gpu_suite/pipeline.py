@@ -1,4 +1,4 @@
-"""The whole pipeline by one backend, what the CPU answers, and the decoder of photos."""
+"""The whole pipeline by one backend, the answers of the CPU, and the decoder of photos."""
 
 from __future__ import annotations
 

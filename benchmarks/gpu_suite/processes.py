@@ -1,4 +1,4 @@
-"""Photos a second of several processes that share a GPU: what the host computes bounds a single one."""
+"""Photos a second of several processes that share a GPU, as the host bounds a single one."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _start(name: str, folder: Path, number: int, settings: Settings) -> subproce
 
 
 def work(name: str, folder: Path, number: int, settings: Settings) -> None:
-    """Be one of the processes: open the backend, say so, wait for the start, and digitize for some seconds."""
+    """Work as one of the processes: open the backend, report it, wait for the start, digitize for some seconds."""
     photos, _ = settings.load_reference()
     with BASELINES[name].enter(False) as entry:
         for _ in digitize_many([photo.file for photo in photos], entry.digitizer):

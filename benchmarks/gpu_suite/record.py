@@ -18,7 +18,7 @@ Name: TypeAlias = "str | tuple[str, str]"
 
 
 class PartRecord:
-    """Figures and failures of one part; whatever comes after a step, what it found stays.
+    """Figures and failures of one part, kept after each step.
 
     Args:
         path: of the part's JSON.
@@ -41,7 +41,7 @@ class PartRecord:
         self._write(OUT_OF_TIME, "")
 
     def step(self, name: Name, work: Callable[..., Any], *arguments: object) -> Any:
-        """Do one step and keep what it returns; what goes wrong is written down and harms no other step."""
+        """Do one step and keep its figures; a failure is written down and harms no other step."""
         try:
             value = work(*arguments)
         except Exception as error:
@@ -56,7 +56,7 @@ class PartRecord:
         return value
 
     def run(self, work: Callable[[], None]) -> bool:
-        """Do the whole part; False if it failed, which leaves what it found before."""
+        """Do the whole part; return False if it failed, with the figures found before it kept."""
         try:
             work()
         except (BackendUnavailableError, DriverError, PlanError, ImportError, Unavailable) as error:
@@ -75,11 +75,11 @@ class PartRecord:
 
 
 class Unavailable(Exception):
-    """A part needs something that is not here."""
+    """Error of a part that needs something unavailable."""
 
 
 def describe(error: BaseException) -> str:
-    """Say what went wrong in one line, without the folders of this machine."""
+    """Describe an error in one line, without the folders of this machine."""
     text = f"{error.what}: got {error.got}" if isinstance(error, EcgTrtError) else f"{type(error).__name__}: {error}"
     return without_folders(" ".join(text.split()))[:_KEPT_CHARACTERS]
 

@@ -54,7 +54,7 @@ def main(path: Path, png: Path) -> int:
 
 
 def markdown(content: Mapping[str, Any]) -> str:
-    """Machine, targets, networks, pipeline, processes, checks, and what was not measured."""
+    """Machine, targets, networks, pipeline, processes, checks, and parts without a figure."""
     sections = [[where(content["machine"])], _targets(content), _networks(content), _pipeline(content),
                 _processes(content), _checks(content), _missing(content)]  # fmt: skip
     return "\n\n".join("\n".join(lines) for lines in sections if lines)
@@ -179,7 +179,7 @@ def _draw_networks(axes: Any, content: Mapping[str, Any]) -> None:
 
 
 def _draw_targets(axes: Any, found: Sequence[Outcome]) -> None:
-    """Draw each figure as a share of its bound: right of the line is reached."""
+    """Draw each figure as a share of its bound: reached right of the line."""
     for k, outcome in enumerate(found[::-1]):
         if outcome.value is None:
             axes.text(0.02, k, "not measured", va="center", fontsize=8)

@@ -15,7 +15,7 @@ _PART = {"status": str, "reason": str, "seconds": _NUMBER, "figures": dict, "fai
 
 
 def problems(content: Mapping[str, Any]) -> list[str]:
-    """List what is wrong with a result; empty if nothing is."""
+    """List the faults of a result; empty if there are none."""
     found = _lacks("the file", content, _TOP)
     if found:
         return found

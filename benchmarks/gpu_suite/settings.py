@@ -31,11 +31,11 @@ class Settings:
     is_fake: bool = False
 
     def save_reference(self, photos: list[SamplePhoto], answers: Answers) -> None:
-        """Keep the photos and what the CPU answers for the parts that follow."""
+        """Keep the photos and the answers of the CPU for the parts that follow."""
         (self.folder / _REFERENCE).write_bytes(pickle.dumps((photos, answers)))
 
     def load_reference(self) -> tuple[list[SamplePhoto], Answers]:
-        """Load what the part `reference` has kept.
+        """Load the photos and answers of the part `reference`.
 
         Raises:
             Unavailable: it has not run.

@@ -1,4 +1,4 @@
-"""The figures that the package is meant to reach on a GPU, and whether a result reaches them."""
+"""Target figures of the package on a GPU, and their state in a result."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A target and what a result says of it.
+    """A target and its state in a result.
 
     Attributes:
         target: which.
@@ -50,14 +50,14 @@ class Outcome:
 
     @property
     def is_reached(self) -> bool | None:
-        """None where it was not measured."""
+        """State of the target; None where it was not measured."""
         if self.value is None:
             return None
         return self.value >= self.target.bound if self.target.is_least else self.value <= self.target.bound
 
 
 def outcomes(content: Mapping[str, Any]) -> list[Outcome]:
-    """Every target, with what a result says of it."""
+    """List every target with its state in a result."""
     found = []
     for target in TARGETS:
         value, detail = target.measure(content) or (None, "not measured")
@@ -114,7 +114,7 @@ def _device_work(content: Mapping[str, Any]) -> tuple[float, str] | None:
 
 
 def _end_to_end(content: Mapping[str, Any]) -> tuple[float, str] | None:
-    """By photos a second of as many processes where both were measured, else by the time of one photo."""
+    """Compare photos a second of as many processes where both were measured, else the time of one photo."""
     name = own_backend(content, "processes")
     own, other = figures(content, f"processes-{name}"), figures(content, f"processes-{TORCH_EAGER}")
     shared = sorted(own.keys() & other.keys(), key=int)

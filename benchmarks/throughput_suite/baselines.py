@@ -114,7 +114,7 @@ def _torch_gpu(is_timed: bool) -> Iterator[Entry]:
 
 
 def digitize_many(photos: Iterable[bytes], digitizer: Any) -> Generator[EcgRecord | EcgTrtError, None, None]:
-    """The package's own way through many photos, on an open digitizer."""
+    """`digitize_many` on an open digitizer."""
     return batch.digitize_many(photos, digitizer=digitizer)
 
 

@@ -1,4 +1,4 @@
-"""A measurement in a process of its own: its memory is its own, and what kills it does not kill the rest."""
+"""A measurement in a process of its own: its memory is its own, and its death is not that of the rest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Unmeasured(Exception):
 
 
 def in_child(work: Callable[..., Any], *arguments: object, limit_s: float) -> Any:
-    """Calls a function in a fresh interpreter.
+    """Call a function in a fresh interpreter.
 
     Args:
         work: a function that a child can import.

@@ -1,4 +1,4 @@
-"""The least time that a network can take on a machine: what it must move and multiply, over what the machine can do.
+"""Roofline bound of a network on a machine: bytes and multiply-adds over the rates of the machine.
 
 Elementwise work is taken to be fused, so that of all activations only a convolution's result is written and read, each
 once, in the precision of the network. Weights, inputs and outputs are moved once. A GPU whose cache holds activations
@@ -40,7 +40,7 @@ class Demand:
 
     @property
     def bytes(self) -> int:
-        """All that is moved."""
+        """All bytes that are moved."""
         return self.weight_bytes + self.end_bytes + self.activation_bytes
 
 
@@ -63,7 +63,7 @@ class Rates:
 
 
 def demand(source: Path | bytes, shapes: Mapping[str, Shape], precision: str) -> Demand:
-    """Counts what a network takes.
+    """Count the demand of a network.
 
     Args:
         source: the FP32 ONNX.
@@ -112,7 +112,7 @@ def floor_ms(need: Demand, rates: Rates, precision: str) -> dict[str, float | No
 
 
 def cpu_rates() -> Rates:
-    """Measures this machine's CPU: a copy and an FP32 matrix product of NumPy."""
+    """Measure this machine's CPU: a copy and an FP32 matrix product of NumPy."""
     source = np.ones(_COPY_BYTES, np.uint8)
     target = np.empty_like(source)
     a = np.ones((_CPU_SIDE, _CPU_SIDE), np.float32)
@@ -122,7 +122,7 @@ def cpu_rates() -> Rates:
 
 
 def cuda_rates() -> Rates | None:
-    """Measures the GPU: a copy, and matrix products by torch (FP32 with TF32, as its convolutions do); None without."""
+    """Measure the GPU: a copy, and matrix products by torch (FP32 with TF32, as its convolutions do); None without."""
     from benchmarks.throughput_suite.gpu import Gpu, why_no_gpu
 
     if why_no_gpu():

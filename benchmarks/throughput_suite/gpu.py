@@ -68,7 +68,7 @@ class Gpu(Closeable):
         return min(taken[2:])
 
     def close(self) -> None:
-        """Lets go of the context; more than once is fine."""
+        """Let go of the context; more than once is fine."""
         self._stack.close()
 
     def _call(self, name: str, *arguments: object) -> Any:

@@ -28,7 +28,7 @@ Answers = list[EcgRecord | None]
 def measure(
     baseline: Baseline, photos: Sequence[SamplePhoto], seconds: float, specs: Mapping[str, NetworkSpec] = NETWORKS
 ) -> tuple[dict[str, Any], Answers]:
-    """Measures all there is to be measured of a baseline.
+    """Measure a baseline in every way.
 
     Args:
         baseline: who.
@@ -126,7 +126,7 @@ def _one(entry: Entry, photo: SamplePhoto) -> tuple[dict[str, float], EcgRecord 
 
 
 def sustained(entry: Entry, photos: Sequence[SamplePhoto], seconds: float, warm: int) -> dict[str, Any]:
-    """Photos a second through `digitize_many`, all photos over and over; the first one's way through counts too."""
+    """Photos a second through `digitize_many`, all photos over and over, the latency of the first included."""
     for _ in digitize_many([photo.file for photo in photos] * warm, entry.digitizer):
         pass
     start = time.perf_counter()

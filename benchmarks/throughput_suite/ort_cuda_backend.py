@@ -15,7 +15,7 @@ from ecg_trt.weights import weights_path
 
 
 class OrtCudaBackend(Closeable):
-    """One network by ONNX Runtime with a provider other than the package's, bound so that copies are told apart.
+    """One network by ONNX Runtime with a provider other than the package's, bound so that copies are distinguished.
 
     Args:
         stage: for example "stage0".
@@ -71,5 +71,5 @@ class OrtCudaBackend(Closeable):
         return dict(zip((spec.name for spec in self.outputs), values, strict=True))
 
     def close(self) -> None:
-        """Frees the session."""
+        """Free the session."""
         self._session = None

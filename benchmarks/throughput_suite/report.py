@@ -19,7 +19,7 @@ _NONE = "-"
 
 
 def main() -> None:
-    """Prints the table and draws the plot."""
+    """Print the table and draws the plot."""
     parser = argparse.ArgumentParser("python -m benchmarks.throughput_suite.report", description=__doc__)
     parser.add_argument("json", type=Path, help="written by benchmarks/throughput.py")
     parser.add_argument("--png", type=Path, default=None, help="default: beside the JSON")
@@ -44,7 +44,7 @@ def where(machine: Mapping[str, Any]) -> str:
 
 
 def markdown(content: Mapping[str, Any]) -> str:
-    """A row for each backend; below it, milliseconds of each step of a photo; and who was not available."""
+    """A row for each backend; below it, milliseconds of each step of a photo; and the backends that are unavailable."""
     measured = [row for row in content["backends"] if row["available"]]
     lines = table(_HEAD, [_figures(row) for row in measured]) if measured else []
     steps = _steps(measured)
@@ -114,7 +114,7 @@ def _network(network: Mapping[str, Any] | None) -> str:
 
 
 def _steps(measured: Sequence[Mapping[str, Any]]) -> list[str]:
-    """All steps in the order of their first mention, what is the host's and the whole last."""
+    """All steps in the order of their first mention, the host's and the whole last."""
     steps = list(dict.fromkeys(step for row in measured for step in row["steps_ms"]))
     return sorted(steps, key=lambda step: (step in ("host", "photo"), step == "photo"))
 

@@ -28,7 +28,7 @@ Save = Callable[[dict[str, Any]], object]
 
 
 def main() -> None:
-    """Runs the benchmark."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser("throughput.py", description=__doc__)
     parser.add_argument("--backends", default=",".join(BASELINES), help="with commas between (default: all)")
     parser.add_argument("--photos", type=Path, help="a folder of photos without truth (default: synthetic ones)")
@@ -55,7 +55,7 @@ def run(
     baselines: Sequence[Baseline], photos: Sequence[SamplePhoto], reference: Answers, seconds: float, save: Save,
     *, call: Callable[..., Any] = in_place, limit_s: float = _LIMIT_S,
 ) -> dict[str, Any]:  # fmt: skip
-    """Measures the baselines one after the other.
+    """Measure the baselines one after the other.
 
     Args:
         baselines: who.
@@ -126,7 +126,7 @@ def accuracy(photos: Sequence[SamplePhoto], reference: Answers, answers: Answers
 
 
 def _add_floors(networks: dict[str, dict[str, Any]], baseline: Baseline, rates: Rates | None) -> None:
-    """Writes each network's demand, its floor, and how many times the floor its median is, into its row."""
+    """Write each network's demand, its roofline bound, and the ratio of its median to the bound, into its row."""
     for stage, row in networks.items():
         row |= {"bytes": None, "macs": None, "floor": None, "ratio": None}
         try:

@@ -17,7 +17,7 @@ _SPREAD = {"median", "iqr", "p99", "n"}
 
 
 def problems(content: Mapping[str, Any]) -> list[str]:
-    """List what is wrong with a result of the throughput benchmark; empty if nothing is."""
+    """List the faults of a result of the throughput benchmark; empty if there are none."""
     found = _lacks("the file", content, _TOP)
     if found:
         return found

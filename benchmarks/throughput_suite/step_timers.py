@@ -1,4 +1,4 @@
-"""Timers that are put around what a digitizer runs on, so that it need not know of them."""
+"""Timers around the backends and pixel work of a digitizer, unknown to it."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def ops_methods() -> list[str]:
 
 
 class StepTimer:
-    """Milliseconds by step, by the host's clock or by who measured them."""
+    """Milliseconds by step, by the host's clock or as measured by the step itself."""
 
     def __init__(self) -> None:
         self._ms: dict[str, float] = {}
 
     def add(self, step: str, ms: float) -> None:
-        """Adds to a step."""
+        """Add to a step."""
         self._ms[step] = self._ms.get(step, 0.0) + ms
 
     def take(self) -> dict[str, float]:
@@ -50,7 +50,7 @@ class StepTimer:
         return taken
 
     def around(self, step: str, work: Callable[..., Any]) -> Callable[..., Any]:
-        """The work, its time added."""
+        """Wrap a function so that its time is added."""
 
         @functools.wraps(work)
         def timed(*args: object, **kwargs: object) -> Any:
@@ -82,7 +82,7 @@ class TimedBackend(Closeable):
         return out
 
     def close(self) -> None:
-        """Closes the backend."""
+        """Close the backend."""
         self._backend.close()
 
 
@@ -109,7 +109,7 @@ class LabelledBackend(Closeable):
         return labelled
 
     def close(self) -> None:
-        """Closes the backend."""
+        """Close the backend."""
         self._backend.close()
 
 

@@ -1,4 +1,4 @@
-"""Time of each step of a photo on the GPU: a `Driver` that brackets whatever is queued with a pair of events.
+"""Time of each step of a photo on the GPU: a `Driver` that brackets all queued work with a pair of events.
 
 Nothing in the runtime changes for it. A span that finds its stream idle also holds the host's time between the two
 events (about 10 us), and spans on streams that overlap are counted twice: the sum is the device's busy time from above.
@@ -44,7 +44,7 @@ def step_of(kernel: str) -> str:
 
 
 class TimedDriver(Closeable):
-    """Delegates to a driver, and keeps the time of each queued call under a label.
+    """Delegate to a driver, and keeps the time of each queued call under a label.
 
     Work that is being captured is not bracketed (its events would be nodes of the graph): the graph's launch is, under
     the name that `within` gives, else as "graph".
@@ -74,7 +74,7 @@ class TimedDriver(Closeable):
 
     @contextmanager
     def within(self, label: str) -> Iterator[None]:
-        """Graphs that this thread launches in the with block go by this name."""
+        """Name the graphs that this thread launches in the with block."""
         before = getattr(self._here, "label", GRAPH)
         self._here.label = label
         try:
@@ -84,7 +84,7 @@ class TimedDriver(Closeable):
 
     @contextmanager
     def span(self, label: str, stream: int) -> Iterator[None]:
-        """Keeps the time of what is queued on a stream in the with block; what fails in it leaves no time."""
+        """Keep the time of the work queued on a stream in the with block; a failure leaves no time."""
         if stream in self._capturing:
             yield
             return
@@ -109,7 +109,7 @@ class TimedDriver(Closeable):
         return total
 
     def close(self) -> None:
-        """Gives the events back and closes the driver; more than once is fine."""
+        """Give the events back and closes the driver; more than once is fine."""
         self._spans.clear()
         self._free.clear()
         while self._events:

@@ -93,7 +93,7 @@ class TorchBackend(Closeable):
         return event
 
     def close(self) -> None:
-        """Frees the network, and the memory that torch holds back."""
+        """Free the network, and the memory that torch holds back."""
         self._model = None
         if self._device == "cuda":
             self._torch.cuda.empty_cache()

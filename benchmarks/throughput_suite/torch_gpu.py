@@ -119,7 +119,7 @@ class TorchNetwork(Closeable):
         return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
 
     def _timed(self) -> AbstractContextManager[None]:
-        """Bracket what torch queues: it does not ask the driver, which a `TimedDriver` would see."""
+        """Bracket the work that torch queues past the driver, where no `TimedDriver` sees it."""
         span = getattr(self._work.driver, "span", None)
         return span(self._stage, self._work.stream.handle) if span else nullcontext()
 

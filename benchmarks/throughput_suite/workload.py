@@ -1,4 +1,4 @@
-"""The photos that are measured on, as encoded files, their truth where there is one, and how close answers come."""
+"""The measured photos as encoded files, their truth where there is one, and the scores of answers."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def synthetic(seeds: Sequence[int] = SEEDS, width_px: int = WIDTH_PX) -> list[Sa
 
 
 def from_folder(folder: Path) -> list[SamplePhoto]:
-    """The photos of a folder, whose truth is not known.
+    """Read the photos of a folder, without truth.
 
     Raises:
         OptionError: there are none.
@@ -94,6 +94,6 @@ def _twelve(answer: EcgRecord) -> Array:
 
 
 def _mean(levels: Iterable[float]) -> float | None:
-    """Of levels in dB, each at most `SAME_DB`."""
+    """Average levels in dB, each at most `SAME_DB`."""
     capped = [min(level, SAME_DB) for level in levels]
     return round(float(np.mean(capped)), 2) if capped else None

@@ -1,4 +1,4 @@
-"""Paper that an ECG may be mistaken for, and is none: rulings without a trace, and traces that no heart has drawn.
+"""Paper that looks like an ECG and is none: grids without a trace, and traces that no heart has drawn.
 
 Every function draws on a white sheet, (H, W, 3) uint8 RGB; sizes are in mm of the paper.
 """
@@ -22,7 +22,7 @@ _WORDS = ("the", "patient", "was", "seen", "on", "Tuesday", "blood", "pressure",
 
 def _ruled(image: Array, px_per_mm: float, size: Size, step: Size, rgb: tuple[int, int, int], width_mm: float,
            start: Size = (0.0, 0.0)) -> None:  # fmt: skip
-    """Lines across (step[0] apart in x) and along (step[1] in y); 0 for none."""
+    """Draw lines across (step[0] apart in x) and along (step[1] in y); 0 for none."""
     w, h = size
     for x in np.arange(start[0], w, step[0]) if step[0] else ():
         draw_polyline(image, np.array([x, x]), np.array([start[1], h]), px_per_mm, Ink(rgb, width_mm))
@@ -31,7 +31,7 @@ def _ruled(image: Array, px_per_mm: float, size: Size, step: Size, rgb: tuple[in
 
 
 def _millimetres(rng: np.random.Generator, image: Array, px_per_mm: float, size: Size) -> None:
-    """The ruling of graph paper."""
+    """Draw the grid of graph paper."""
     tone = [(235, 150, 150), (150, 190, 235), (160, 210, 160), (235, 190, 140)][rng.integers(4)]
     dark = tuple(int(0.75 * c) for c in tone)
     large = float(rng.choice([5.0, 10.0]))
@@ -40,7 +40,7 @@ def _millimetres(rng: np.random.Generator, image: Array, px_per_mm: float, size:
 
 
 def _smooth(rng: np.random.Generator, n: int, width: float) -> Array:
-    """(n,) noise of unit variance, smooth over `width` samples."""
+    """Draw (n,) noise of unit variance, smooth over `width` samples."""
     raw = cv2.GaussianBlur(rng.normal(0, 1, (n, 1)), (1, 0), 0.1, sigmaY=width)[:, 0]
     return np.asarray(raw / max(float(raw.std()), 1e-9))
 

@@ -8,7 +8,7 @@ from ecg_trt.types import Array
 
 
 def record(rng: np.random.Generator, leads: Array, level: float, fs: float, t: Array) -> Array:
-    """Adds muscle, mains, wander and loose electrodes, then the low pass that devices have."""
+    """Add muscle, mains, wander and loose electrodes, then the low pass that devices have."""
     n = t.size
     f = np.fft.rfftfreq(n, 1 / fs)
     cut = float(rng.choice([35.0, 40.0, 100.0, 150.0], p=[0.2, 0.35, 0.25, 0.2]))
@@ -31,7 +31,7 @@ def record(rng: np.random.Generator, leads: Array, level: float, fs: float, t: A
 
 
 def _loosen(rng: np.random.Generator, leads: Array, t: Array) -> None:
-    """Jumps that fade: an electrode was touched. A limb electrode moves both I and II."""
+    """Add jumps that fade, as of an electrode that was touched; a limb electrode moves both I and II."""
     for _ in range(int(rng.integers(1, 4))):
         lead = int(rng.integers(1, 8))
         at, fade = rng.uniform(0, t[-1]), rng.uniform(0.08, 0.7)

@@ -23,7 +23,7 @@ class Ink:
 
 @lru_cache(maxsize=1)
 def _truetype_paths() -> tuple[str | None, ...]:
-    """Outline fonts at hand: Pillow's own, and DejaVu where matplotlib is installed."""
+    """List the outline fonts that are installed: Pillow's own, and DejaVu where matplotlib is installed."""
     try:
         from pathlib import Path
 
@@ -37,7 +37,7 @@ def _truetype_paths() -> tuple[str | None, ...]:
 
 
 def _glyphs(text: str, size_mm: float, px_per_mm: float, face: int) -> Array:
-    """(h, w) uint8 coverage of a line of text, tightly cut."""
+    """Render a line of text as (h, w) uint8 coverage, tightly cropped."""
     return _set(text, max(4, round(size_mm * px_per_mm)), face % (len(_truetype_paths()) + len(_HERSHEY)))
 
 
@@ -65,7 +65,7 @@ def _set(text: str, height_px: int, index: int) -> Array:
 
 
 def text_size(text: str, size_mm: float, px_per_mm: float, face: int) -> tuple[float, float]:
-    """(width, height) mm of what `draw_text` would draw."""
+    """Measure the (width, height) in mm of a text that `draw_text` draws."""
     h, w = _glyphs(text, size_mm, px_per_mm, face).shape
     return w / px_per_mm, h / px_per_mm
 
@@ -74,7 +74,7 @@ def draw_text(
     image: Array, text: str, at_mm: tuple[float, float], size_mm: float, px_per_mm: float, face: int,
     rgb: tuple[int, int, int],
 ) -> tuple[float, float]:  # fmt: skip
-    """Draws text in place, its left edge at `at_mm` and centred on it in height.
+    """Draw text in place, its left edge at `at_mm` and centred on it in height.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -100,14 +100,14 @@ def draw_text(
 
 
 def draw_polyline(image: Array, x_mm: Array, y_mm: Array, px_per_mm: float, ink: Ink) -> None:
-    """Draws an anti-aliased line in place; x, y in mm of the paper."""
+    """Draw an anti-aliased line in place; x, y in mm of the paper."""
     points = np.stack([x_mm, y_mm], -1) * px_per_mm - 0.5
     fixed = np.round(points * 16).astype(np.int32)[None]
     cv2.polylines(image, fixed, False, ink.rgb, max(1, round(ink.width_mm * px_per_mm)), cv2.LINE_AA, 4)
 
 
 def _scribble(rng: np.random.Generator, at: tuple[float, float], width: float, height: float) -> Array:
-    """(k, 2) mm: a line that loops like handwriting."""
+    """Draw a line by lot, (k, 2) mm, that loops like handwriting."""
     t = np.linspace(0, 1, 160)
     loops = rng.uniform(4, 12)
     x = at[0] + width * t + height * 0.4 * np.cos(2 * np.pi * loops * t + rng.uniform(0, 6))
@@ -117,7 +117,7 @@ def _scribble(rng: np.random.Generator, at: tuple[float, float], width: float, h
 
 def draw_clutter(image: Array, rng: np.random.Generator, size_mm: tuple[float, float], px_per_mm: float,
                  amount: float) -> None:  # fmt: skip
-    """Draws what people add, in place: handwriting, underlines, stamps, ticks of a pen."""
+    """Draw handwriting, underlines, stamps and ticks of a pen, in place."""
     inks = ((30, 40, 140), (25, 25, 30), (170, 30, 40), (40, 110, 60))
     for _ in range(rng.poisson(1.6 * amount)):
         at = (rng.uniform(0, 0.8) * size_mm[0], rng.uniform(0.03, 0.97) * size_mm[1])

@@ -1,4 +1,4 @@
-"""Light and sensor: what happens to colours between the page and the file."""
+"""Light and sensor: the way of colours from the page to the file."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Window = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """The photometric side of one picture.
+class Photometrics:
+    """Photometric parameters of one picture.
 
     Frame coordinates have their origin in the middle of the picture and half its diagonal as their unit.
 
     Attributes:
-        seed: of everything that has texture (table, stains, dust), so that all windows of a picture agree.
+        seed: of everything that has texture (background, stains, dust), so that all windows of a picture agree.
         white: (3,) factor for each channel.
         slope, bow: (3,) linear x, linear y and quadratic terms of the light; slope of its colour along x.
         vignette: loss of light at the corners.
@@ -35,10 +35,10 @@ class Look:
         jpeg: quality, 0 for none; chroma_half: chroma subsampled.
         tone: "colour", "grey", "global" or "adaptive" (the last two are black and white).
         grime: (stains, mould, dust, fax) strengths.
-        table: (kind, red, green, blue, angle, mm a texel).
-        shade_edge: (x mm, y mm, softness mm, strength) of the shadow the sheet throws on the table.
+        background: (kind, red, green, blue, angle, mm a texel).
+        shade_edge: (x mm, y mm, softness mm, strength) of the shadow that the paper throws on the background.
         torn_mm: roughness of the left, top, right and bottom edge.
-        thing: what lies on the border of the page, "" for nothing; thing_at: (x mm, y mm, angle).
+        occluder: "hand" or "pen" over the border of the page, "" for none; occluder_at: (x mm, y mm, angle).
     """
 
     seed: int
@@ -59,25 +59,27 @@ class Look:
     chroma_half: bool = True
     tone: str = "colour"
     grime: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
-    table: tuple[str, float, float, float, float, float] = ("plain", 255.0, 255.0, 255.0, 0.0, 0.25)
+    background: tuple[str, float, float, float, float, float] = ("plain", 255.0, 255.0, 255.0, 0.0, 0.25)
     shade_edge: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 0.0)
     torn_mm: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
-    thing: str = ""
-    thing_at: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    occluder: str = ""
+    occluder_at: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
-def draw_look(rng: np.random.Generator, kind: str, size_mm: tuple[float, float], photo_px: float) -> Look:
-    """Draws the photometric side of a picture.
+def draw_photometrics(
+    rng: np.random.Generator, kind: str, size_mm: tuple[float, float], photo_px: float
+) -> Photometrics:
+    """Draw the photometric parameters of a picture by lot.
 
     Args:
         rng: source of all randomness.
         kind: "photo", "scan" or "render".
         size_mm: (width, height) of the page, mm.
-        photo_px: px a millimetre; blur is kept below what would wipe out the trace.
+        photo_px: px a millimetre; blur stays below the width at which a trace is lost.
     """
     seed = int(rng.integers(1 << 31))
     if kind == "render":
-        return Look(seed, jpeg=int(rng.integers(85, 98)) if rng.random() < 0.5 else 0)
+        return Photometrics(seed, jpeg=int(rng.integers(85, 98)) if rng.random() < 0.5 else 0)
     return _draw_scan(rng, seed, photo_px) if kind == "scan" else _draw_photo(rng, seed, size_mm, photo_px)
 
 
@@ -85,21 +87,21 @@ def _u(rng: np.random.Generator, low: float, high: float) -> float:
     return float(rng.uniform(low, high))
 
 
-def _draw_scan(rng: np.random.Generator, seed: int, photo_px: float) -> Look:
+def _draw_scan(rng: np.random.Generator, seed: int, photo_px: float) -> Photometrics:
     tone = str(rng.choice(["colour", "grey", "global", "adaptive"], p=[0.6, 0.22, 0.1, 0.08]))
     some = rng.random(5) < (0.15, 0.06, 0.4, 0.15, 0.3)
     if tone in ("global", "adaptive"):
-        return Look(
+        return Photometrics(
             seed,
             blur_px=_u(rng, 0, 0.15 * photo_px),
             noise=(_u(rng, 0, 8), 0.0, 0.5),
             jpeg=int(rng.integers(35, 98)) if rng.random() < 0.7 else 0,
             tone=tone,
             grime=(0.0, 0.0, float(some[2]), float(some[3])),
-            table=("blank", *_grey_tone(rng, 0.8), 0.0, 0.25),
+            background=("blank", *_grey_tone(rng, 0.8), 0.0, 0.25),
         )
     bright = rng.uniform(0.86, 1.04)
-    return Look(
+    return Photometrics(
         seed,
         white=tuple(float(bright * t) for t in rng.normal(1, 0.025, 3)),  # type: ignore[arg-type]
         light=(float(rng.normal(0, 0.03)), float(rng.normal(0, 0.03)), 0.0, 0.0),
@@ -110,20 +112,20 @@ def _draw_scan(rng: np.random.Generator, seed: int, photo_px: float) -> Look:
         chroma_half=bool(rng.random() < 0.6),
         tone=tone,
         grime=tuple(float(s * rng.uniform(0.2, 1)) for s in some[:4]),  # type: ignore[arg-type]
-        table=("blank", *_grey_tone(rng, 0.6), 0.0, 0.25),
+        background=("blank", *_grey_tone(rng, 0.6), 0.0, 0.25),
         shade_edge=(float(rng.normal(0, 0.5)), float(rng.normal(0, 0.5)), 0.6, _u(rng, 0, 0.5)),
         torn_mm=_draw_torn(rng, 0.08),
     )  # fmt: skip
 
 
-def _draw_photo(rng: np.random.Generator, seed: int, size_mm: tuple[float, float], photo_px: float) -> Look:
+def _draw_photo(rng: np.random.Generator, seed: int, size_mm: tuple[float, float], photo_px: float) -> Photometrics:
     some = rng.random(6) < (0.12, 0.06, 0.15, 0.05, 0.05, 0.25)
     bright, warm = rng.uniform(0.7, 1.03), rng.normal(0, 0.05)
-    thing = str(rng.choice(["", "hand", "pen"], p=[0.76, 0.15, 0.09]))
+    occluder = str(rng.choice(["", "hand", "pen"], p=[0.76, 0.15, 0.09]))
     angle = rng.uniform(0, 2 * np.pi)
     edge = np.array([np.cos(angle), np.sin(angle)])
     at = (edge / np.abs(edge).max() * rng.uniform(0.9, 1.04) + 1) / 2 * size_mm
-    return Look(
+    return Photometrics(
         seed,
         white=(float(bright * (1 + warm)), float(bright * rng.normal(1, 0.015)), float(bright * (1 - warm))),
         light=tuple(float(t) for t in rng.normal(0, (0.13, 0.13, 0.07, 0.05))),  # type: ignore[arg-type]
@@ -142,11 +144,11 @@ def _draw_photo(rng: np.random.Generator, seed: int, size_mm: tuple[float, float
         chroma_half=bool(rng.random() < 0.8),
         tone="grey" if some[4] else "colour",
         grime=(float(some[3]), float(rng.uniform(0.2, 1) * (rng.random() < 0.06)), 0.0, 0.0),
-        table=_draw_table(rng),
+        background=_draw_background(rng),
         shade_edge=(float(rng.normal(0, 1.5)), float(rng.normal(0, 1.5)), _u(rng, 0.5, 6),
                     _u(rng, 0.1, 0.7)),
-        torn_mm=_draw_torn(rng, 0.1), thing=thing,
-        thing_at=(float(at[0]), float(at[1]), float(angle + rng.normal(0, 0.4))),
+        torn_mm=_draw_torn(rng, 0.1), occluder=occluder,
+        occluder_at=(float(at[0]), float(at[1]), float(angle + rng.normal(0, 0.4))),
     )  # fmt: skip
 
 
@@ -155,7 +157,7 @@ def _grey_tone(rng: np.random.Generator, white: float) -> tuple[float, float, fl
     return tone, tone, tone
 
 
-def _draw_table(rng: np.random.Generator) -> tuple[str, float, float, float, float, float]:
+def _draw_background(rng: np.random.Generator) -> tuple[str, float, float, float, float, float]:
     kind = str(rng.choice(["wood", "plain", "speckle", "cloth", "sheets"], p=[0.4, 0.17, 0.13, 0.1, 0.2]))
     tones = np.array(
         [
@@ -189,22 +191,22 @@ def _draw_shadows(rng: np.random.Generator) -> tuple[tuple[float, float, float, 
 
 
 def upsample(coarse: Array, step: int, shape: tuple[int, int]) -> Array:
-    """Bilinear values at every pixel from samples at ``step * (k - 0.5) - 0.5``, with a rim of one."""
+    """Interpolate bilinear values at every pixel from samples at ``step * (k - 0.5) - 0.5``, with a rim of one."""
     height, width = coarse.shape[:2]
     fine = cv2.resize(coarse, (width * step, height * step), interpolation=cv2.INTER_LINEAR)
     return np.asarray(fine[step : step + shape[0], step : step + shape[1]])
 
 
 def coarse_axes(window: Window, step: int, stride: int = 1) -> tuple[Array, Array]:
-    """Axes x (1, C) and y (R, 1), photo px, of the samples that `upsample` expects for a strided window."""
+    """Build the axes x (1, C) and y (R, 1), photo px, of the samples that `upsample` expects for a strided window."""
     x0, y0, width, height = window
     count = [math.ceil(math.ceil(side / stride) / step) + 2 for side in (width, height)]
     x, y = ((step * (np.arange(n) - 0.5) - 0.5) * stride + start for n, start in zip(count, (x0, y0), strict=True))
     return x[None], y[:, None]
 
 
-def light_field(look: Look, photo_hw: tuple[int, int], window: Window) -> tuple[Array, Array | None]:
-    """Light over a window of the frame.
+def light_field(photometrics: Photometrics, photo_hw: tuple[int, int], window: Window) -> tuple[Array, Array | None]:
+    """Compute the light over a window of the frame.
 
     Returns:
         (h, w, 3) float32 factor, and (h, w) float32 share of white glare or None.
@@ -213,33 +215,35 @@ def light_field(look: Look, photo_hw: tuple[int, int], window: Window) -> tuple[
     px, py = coarse_axes(window, step)
     half = np.hypot(*photo_hw) / 2
     x, y = (px - (photo_hw[1] - 1) / 2) / half, (py - (photo_hw[0] - 1) / 2) / half
-    slope_x, slope_y, bow, tint = look.light
+    slope_x, slope_y, bow, tint = photometrics.light
     radius2 = x * x + y * y
-    light = np.maximum(1 + slope_x * x + slope_y * y + bow * (radius2 - 0.3), 0.4) * (1 - look.vignette * radius2**1.5)
-    for at_x, at_y, angle, soft, factor, radius in look.shadows:
+    light = np.maximum(1 + slope_x * x + slope_y * y + bow * (radius2 - 0.3), 0.4) * (
+        1 - photometrics.vignette * radius2**1.5
+    )
+    for at_x, at_y, angle, soft, factor, radius in photometrics.shadows:
         u, v = x - at_x, y - at_y
         inside = radius - np.sqrt(u * u + v * v) if radius > 0 else u * np.cos(angle) + v * np.sin(angle)
         ramp = np.clip(inside / soft + 0.5, 0, 1)
         light = light * (1 - (1 - factor) * ramp * ramp * (3 - 2 * ramp))
     colour = np.stack(
         [
-            light * look.white[0] * (1 + tint * x),
-            light * look.white[1],
-            light * look.white[2] * (1 - tint * x),
+            light * photometrics.white[0] * (1 + tint * x),
+            light * photometrics.white[1],
+            light * photometrics.white[2] * (1 - tint * x),
         ],
         -1,
     )
     shape = (window[3], window[2])
     field = upsample(colour.astype(np.float32), step, shape)
-    if not look.glares:
+    if not photometrics.glares:
         return field, None
-    white = sum(s * np.exp(-((x - gx) ** 2 + (y - gy) ** 2) / (r * r)) for gx, gy, r, s in look.glares)
+    white = sum(s * np.exp(-((x - gx) ** 2 + (y - gy) ** 2) / (r * r)) for gx, gy, r, s in photometrics.glares)
     return field, upsample(np.minimum(white, 0.95).astype(np.float32), step, shape)
 
 
-def moire(look: Look, window: Window) -> Array:
-    """(h, w, 1) float32 factor: the slow bands that a screen's lines make with the sensor's."""
-    amplitude, cycles, angle, chirp = look.moire
+def moire(photometrics: Photometrics, window: Window) -> Array:
+    """Compute a (h, w, 1) float32 factor: the slow bands that a screen's lines make with the sensor's."""
+    amplitude, cycles, angle, chirp = photometrics.moire
     x0, y0, width, height = window
     x, y = (
         np.arange(x0, x0 + width, dtype=np.float32)[None],
@@ -253,14 +257,14 @@ def moire(look: Look, window: Window) -> Array:
 
 @lru_cache(maxsize=1)
 def _noise_bank() -> tuple[Array, Array]:
-    """White and correlated unit noise, (1024, 3072) float32: a random part of it stands for fresh noise."""
+    """Draw white and correlated unit noise, (1024, 3072) float32: a random part of it stands for fresh noise."""
     white = np.random.default_rng(20).standard_normal((1024, 1024 * 3), np.float32)
     soft = cv2.GaussianBlur(white.reshape(1024, 1024, 3), (0, 0), 0.9).reshape(1024, -1)
     return white, np.asarray(soft / soft.std())
 
 
 def _grain(rng: np.random.Generator, shape: tuple[int, int], correlated: float) -> Array:
-    """(h, w, 3) float32 unit noise."""
+    """Take (h, w, 3) float32 unit noise from the bank."""
     height, width = shape
     bank = _noise_bank()[int(rng.random() < correlated)]
     if height <= 1024 and width <= 1024:
@@ -270,11 +274,11 @@ def _grain(rng: np.random.Generator, shape: tuple[int, int], correlated: float) 
     return np.tile(bank.reshape(1024, 1024, 3), (tall, wide, 1))[:height, :width]
 
 
-def blur(image: Array, look: Look) -> Array:
-    """Defocus and motion, on uint8."""
-    if look.blur_px > 0.25:
-        image = cv2.GaussianBlur(image, (0, 0), look.blur_px)
-    length, angle = look.motion
+def blur(image: Array, photometrics: Photometrics) -> Array:
+    """Blur a uint8 picture by defocus and motion."""
+    if photometrics.blur_px > 0.25:
+        image = cv2.GaussianBlur(image, (0, 0), photometrics.blur_px)
+    length, angle = photometrics.motion
     if length > 1:
         side = 2 * int(np.ceil(length / 2)) + 1
         kernel = np.zeros((side, side), np.float32)
@@ -285,9 +289,9 @@ def blur(image: Array, look: Look) -> Array:
     return image
 
 
-def _expose(image: Array, look: Look, rng: np.random.Generator) -> Array:
-    """Noise and rounding of a float32 picture, (h, w, 3) uint8."""
-    read, shot, correlated = look.noise
+def _expose(image: Array, photometrics: Photometrics, rng: np.random.Generator) -> Array:
+    """Add noise to a float32 picture and round it to (h, w, 3) uint8."""
+    read, shot, correlated = photometrics.noise
     if read + shot > 0.3:
         grain = _grain(rng, image.shape[:2], correlated)
         if shot > 0.5:  # variance: read² + shot² I / 255
@@ -300,40 +304,44 @@ def _expose(image: Array, look: Look, rng: np.random.Generator) -> Array:
     return cv2.convertScaleAbs(cv2.max(image, (0.0, 0.0, 0.0, 0.0)))
 
 
-def sensor(image: Array, look: Look, rng: np.random.Generator) -> Array:
-    """Everything behind the lens: noise, sharpening, tone curve, black and white, JPEG.
+def sensor(image: Array, photometrics: Photometrics, rng: np.random.Generator) -> Array:
+    """Model everything behind the lens: noise, sharpening, tone curve, black and white, JPEG.
 
     Args:
         image: (h, w, 3) float32, grey levels.
-        look: parameters.
+        photometrics: parameters.
         rng: for the noise.
     """
-    out = _expose(image, look, rng)
-    if look.sharpen > 0:
+    out = _expose(image, photometrics, rng)
+    if photometrics.sharpen > 0:
         soft = cv2.GaussianBlur(out, (5, 5), 1.2)
-        out = cv2.addWeighted(out, 1 + look.sharpen, soft, -look.sharpen, 0)
-    if (look.gamma, look.contrast, look.black) != (1.0, 1.0, 0.0):
-        level = (np.arange(256) / 255) ** look.gamma * 255
-        level = (level - 200) * look.contrast + 200 + look.black
+        out = cv2.addWeighted(out, 1 + photometrics.sharpen, soft, -photometrics.sharpen, 0)
+    if (photometrics.gamma, photometrics.contrast, photometrics.black) != (1.0, 1.0, 0.0):
+        level = (np.arange(256) / 255) ** photometrics.gamma * 255
+        level = (level - 200) * photometrics.contrast + 200 + photometrics.black
         out = cv2.LUT(out, np.clip(level + 0.5, 0, 255).astype(np.uint8))
-    if look.tone != "colour":
-        out = _to_grey(out, look, rng)
-    if look.jpeg:
-        factor = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if look.chroma_half else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
-        flags = [cv2.IMWRITE_JPEG_QUALITY, look.jpeg, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor]
+    if photometrics.tone != "colour":
+        out = _to_grey(out, photometrics, rng)
+    if photometrics.jpeg:
+        factor = (
+            cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if photometrics.chroma_half else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
+        )
+        flags = [cv2.IMWRITE_JPEG_QUALITY, photometrics.jpeg, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor]
         # encoder and decoder both take R for B and back; only the weights of the chroma change places
         out = cv2.imdecode(cv2.imencode(".jpg", out, flags)[1], cv2.IMREAD_COLOR)
     return np.asarray(out)
 
 
-def _to_grey(image: Array, look: Look, rng: np.random.Generator) -> Array:
+def _to_grey(image: Array, photometrics: Photometrics, rng: np.random.Generator) -> Array:
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    if look.tone == "global":
-        _, grey = cv2.threshold(grey, 125 + look.seed % 60, 255, cv2.THRESH_BINARY)
-    elif look.tone == "adaptive":
-        side = 15 + 2 * (look.seed % 20)
-        grey = cv2.adaptiveThreshold(grey, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, side, 6 + look.seed % 12)
-    fax = look.grime[3]
+    if photometrics.tone == "global":
+        _, grey = cv2.threshold(grey, 125 + photometrics.seed % 60, 255, cv2.THRESH_BINARY)
+    elif photometrics.tone == "adaptive":
+        side = 15 + 2 * (photometrics.seed % 20)
+        grey = cv2.adaptiveThreshold(
+            grey, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, side, 6 + photometrics.seed % 12
+        )
+    fax = photometrics.grime[3]
     if fax > 0:
         count = int(grey.size * 0.004 * fax)
         rows, cols = rng.integers(grey.shape[0], size=count), rng.integers(grey.shape[1], size=count)
@@ -342,16 +350,16 @@ def _to_grey(image: Array, look: Look, rng: np.random.Generator) -> Array:
     return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB))
 
 
-def degrade(image: Array, look: Look, rng: np.random.Generator) -> Array:
-    """The part of a picture's making that knows no geometry: blur, white balance, noise, tone, JPEG.
+def degrade(image: Array, photometrics: Photometrics, rng: np.random.Generator) -> Array:
+    """Degrade a picture without geometry: blur, white balance, noise, tone, JPEG.
 
     Args:
         image: (h, w, 3) uint8 RGB.
-        look: parameters.
+        photometrics: parameters.
         rng: for the noise.
 
     Returns:
         (h, w, 3) uint8 RGB.
     """
-    lit = blur(image, look).astype(np.float32)
-    return sensor(lit * np.array(look.white, np.float32), look, rng)
+    lit = blur(image, photometrics).astype(np.float32)
+    return sensor(lit * np.array(photometrics.white, np.float32), photometrics, rng)

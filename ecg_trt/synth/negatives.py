@@ -1,4 +1,4 @@
-"""Pictures that hold no ECG that can be read, drawn by lot: what a digitizer has to refuse.
+"""Pictures that hold no ECG that can be read, drawn by lot, for a digitizer to reject.
 
 Three kinds: other paper (`decoys`) before the synthetic camera; pictures of other things; and pages of an ECG that
 were spoiled: out of focus, cut to a corner, too small in the frame, too dark.
@@ -11,28 +11,28 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from ecg_trt.synth.capture import draw_capture, photograph
 from ecg_trt.synth.decoys import DECOYS
 from ecg_trt.synth.sample import make_sample
-from ecg_trt.synth.shot import draw_shot, photograph
 from ecg_trt.types import Array
 
-_SHEET_PX_PER_MM = 5.0
+_DECOY_PX_PER_MM = 5.0
 _HW = (1200, 1600)
 
 
-def _sheet(rng: np.random.Generator, kind: str) -> Array:
-    """A decoy on paper, photographed or scanned."""
+def _decoy(rng: np.random.Generator, kind: str) -> Array:
+    """Photograph or scan a decoy on paper."""
     size = [(297.0, 210.0), (210.0, 297.0), (280.0, 216.0)][rng.integers(3)]
-    shape = (round(size[1] * _SHEET_PX_PER_MM), round(size[0] * _SHEET_PX_PER_MM), 3)
+    shape = (round(size[1] * _DECOY_PX_PER_MM), round(size[0] * _DECOY_PX_PER_MM), 3)
     image = np.full(shape, rng.integers(235, 256), np.uint8)
-    DECOYS[kind](rng, image, _SHEET_PX_PER_MM, size)
+    DECOYS[kind](rng, image, _DECOY_PX_PER_MM, size)
     hw = _HW if size[0] > size[1] else _HW[::-1]
-    shot = draw_shot(rng, size, hw, kind=str(rng.choice(["photo", "scan"], p=[0.75, 0.25])))
-    return photograph(image, _SHEET_PX_PER_MM, shot, rng)
+    capture = draw_capture(rng, size, hw, kind=str(rng.choice(["photo", "scan"], p=[0.75, 0.25])))
+    return photograph(image, _DECOY_PX_PER_MM, capture, rng)
 
 
 def _grain(rng: np.random.Generator, image: Array) -> Array:
-    """A sensor's noise over a picture."""
+    """Add a sensor's noise to a picture."""
     return np.clip(image + rng.normal(0, rng.uniform(1, 6), image.shape), 0, 255).astype(np.uint8)
 
 
@@ -129,7 +129,7 @@ def wood(rng: np.random.Generator) -> Array:
 
 
 def bricks(rng: np.random.Generator) -> Array:
-    """A wall of bricks or tiles: a lattice, if not of paper."""
+    """A wall of bricks or tiles: a grid, if not of paper."""
     high, wide = int(rng.integers(25, 140)), int(rng.integers(25, 260))
     image = np.full((*_HW, 3), rng.integers(120, 230), np.uint8)
     tone, joint, offset = rng.uniform(60, 220, 3), int(rng.integers(2, 9)), int(rng.integers(0, 2))
@@ -193,7 +193,7 @@ def shaken(rng: np.random.Generator) -> Array:
 
 
 def corner(rng: np.random.Generator) -> Array:
-    """So small a part of an ECG that no lead is whole."""
+    """A part of an ECG that is too small to show a whole lead."""
     image = _page(rng, 2400)
     h, w = (int(s * rng.uniform(0.16, 0.26)) for s in image.shape[:2])
     y, x = (int(rng.uniform(0.2, 0.8) * (s - part)) for s, part in zip(image.shape, (h, w), strict=False))
@@ -224,7 +224,7 @@ KINDS = (*DECOYS, *(draw.__name__ for draw in _PICTURES))
 
 
 def draw_negative(kind: str, seed: int) -> Array:
-    """One picture to be refused.
+    """Draw one picture to be rejected.
 
     Args:
         kind: one of `KINDS`.
@@ -235,5 +235,5 @@ def draw_negative(kind: str, seed: int) -> Array:
     """
     rng = np.random.default_rng([seed, KINDS.index(kind)])
     if kind in DECOYS:
-        return _sheet(rng, kind)
+        return _decoy(rng, kind)
     return next(draw for draw in _PICTURES if draw.__name__ == kind)(rng)

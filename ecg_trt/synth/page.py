@@ -1,8 +1,8 @@
-"""A renderer of printed ECG pages: not one device but a family.
+"""A renderer of printed ECG pages, as many devices print them.
 
-A page is drawn in millimetres, anti-aliased, y down, origin at the paper's top left corner. What was drawn where is
-kept as truth: the lattice, every strip with its segments, the pen's height along each strip, pulses, lead names and
-printed settings.
+A page is drawn in millimetres, anti-aliased, y down, origin at the paper's top left corner. The place of
+everything drawn is kept as truth: the grid, every strip with its segments, the pen's height along each strip, pulses,
+lead names and calibration text.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 
 from ecg_trt.layout import LEAD_WORDS, LEADS, is_unnamed, upright
 from ecg_trt.synth.ink import Ink, draw_clutter, draw_polyline, draw_text
-from ecg_trt.synth.printed_text import draw_header, draw_remarks, draw_settings
+from ecg_trt.synth.printed_text import draw_calibration_text, draw_header, draw_remarks
 from ecg_trt.synth.spec import PageSpec, draw_spec
 from ecg_trt.types import Array, LabelMark, Segment, Strip
 
-_SLIP_MM = (90.0, 40.0)
+_CAPTION_CROP_MM = (90.0, 40.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +28,18 @@ class Page:
     Attributes:
         image: (H, W, 3) uint8 RGB.
         px_per_mm: pixel (x, y) covers the paper at (x + 0.5, y + 0.5) / px_per_mm.
-        spec: what was drawn by lot.
+        spec: the parameters drawn by lot.
         strips: the rows with their segments, from the top.
         pen_x_mm: (strips,) list of (k,) x of the pen, increasing.
         pen_y_mm: the pen's height at `pen_x_mm`.
         labels: lead names.
-        settings: paper speed and gain in words.
+        calibration_text: the calibration text: paper speed and gain.
         pulses_mm: (n, 4) x0, y0, x1, y1 of the calibration pulses, as far as the paper shows them.
         leads: of `signal_mv`, see `Layout.leads`.
-        signal_mv: (leads, n) float32, what the page shows, NaN elsewhere, on the record's clock.
+        signal_mv: (leads, n) float32, where the page shows it, NaN elsewhere, on the record's clock.
         fs: Hz, of `signal_mv`.
-        has_grid: a lattice is printed.
-        texts_mm: (n, 4) x0, y0, x1, y1 of what is written around the traces, settings among it.
+        has_grid: a grid is printed.
+        texts_mm: (n, 4) x0, y0, x1, y1 of the text around the traces, calibration text among it.
     """
 
     image: Array
@@ -49,7 +49,7 @@ class Page:
     pen_x_mm: tuple[Array, ...]
     pen_y_mm: tuple[Array, ...]
     labels: tuple[LabelMark, ...]
-    settings: tuple[LabelMark, ...]
+    calibration_text: tuple[LabelMark, ...]
     pulses_mm: Array
     leads: tuple[str, ...]
     signal_mv: Array
@@ -59,7 +59,7 @@ class Page:
 
 
 def _line_profile(n: int, px_per_mm: float, start: float, stop: float, step: float, width: float) -> Array:
-    """Coverage 0..1 of the n pixels of one axis by lines of `width` mm at start, start + step, .. <= stop."""
+    """Compute the coverage 0..1 of the n pixels of one axis by lines, `width` mm wide, every `step` mm."""
     lines = np.arange(start, stop + 1e-6, step) * px_per_mm - 0.5
     profile = np.zeros(n, np.float32)
     reach = int(np.ceil(width * px_per_mm / 2 + 1))
@@ -70,8 +70,8 @@ def _line_profile(n: int, px_per_mm: float, start: float, stop: float, step: flo
     return profile
 
 
-def _draw_lattice(spec: PageSpec, px_per_mm: float) -> Array:
-    """(H, W, 3) uint8: the paper with its lattice."""
+def _draw_grid(spec: PageSpec, px_per_mm: float) -> Array:
+    """Draw the paper with its grid, (H, W, 3) uint8."""
     w, h = (int(np.ceil(s * px_per_mm)) for s in spec.size_mm)
     x0, y0, x1, y1 = spec.grid_mm
     style = spec.grid
@@ -89,12 +89,12 @@ def _draw_lattice(spec: PageSpec, px_per_mm: float) -> Array:
     alpha[:] = 0
     alpha[inside[0], inside[1]] = keep
     ramp = np.arange(256)[:, None] / 255
-    table = (np.array(spec.paper) * (1 - ramp) + np.array(style.ink) * ramp).round().astype(np.uint8)
-    return cv2.merge([cv2.LUT(alpha, np.ascontiguousarray(table[:, c])) for c in range(3)])
+    colours = (np.array(spec.paper) * (1 - ramp) + np.array(style.ink) * ramp).round().astype(np.uint8)
+    return cv2.merge([cv2.LUT(alpha, np.ascontiguousarray(colours[:, c])) for c in range(3)])
 
 
 def _waveforms(rng: np.random.Generator, leads: tuple[str, ...], signal_mv: Array, n: int) -> Array:
-    """(leads, n) mV: the twelve as they are; any other is drawn as one of them, since the trace alone matters.
+    """Choose the waveforms, (leads, n) mV: the twelve leads keep theirs, any other lead takes one of them.
 
     A signal of fewer than `n` samples is repeated.
     """
@@ -103,7 +103,10 @@ def _waveforms(rng: np.random.Generator, leads: tuple[str, ...], signal_mv: Arra
 
 
 def _pen_path(spec: PageSpec, row: int, signal: Array, fs: float) -> tuple[Array, Array, tuple[Segment, ...]]:
-    """The pen's way along one row: x mm, y mm, and the segments; `signal` is in the order of the layout's leads."""
+    """Compute the pen's path along one row: x mm, y mm, and the segments.
+
+    `signal` is in the order of the layout's leads.
+    """
     leads = spec.layout.leads
     x, y, segments = [], [], []
     for name, t0, t1 in spec.layout.spans(row, spec.row_seconds):
@@ -132,7 +135,7 @@ def _draw_names(image: Array, spec: PageSpec, strip: Strip, px_per_mm: float) ->
 
 def _draw_pulse(image: Array, spec: PageSpec, side: str, strip: Strip, ends_mm: tuple[float, float],
                 px_per_mm: float) -> tuple[float, ...]:  # fmt: skip
-    """Draws one pulse and returns its box as far as the paper shows it; `ends_mm`: the pen's first and last height."""
+    """Draw one pulse and return its box as far as the paper shows it; `ends_mm`: the pen's first and last height."""
     style, width, zero = spec.pulse, 0.2 * spec.paper_speed_mm_per_s, strip.zero_y_mm
     left = side == "left"
     away = style.gap_mm + style.foot_mm
@@ -162,17 +165,17 @@ def _draw_separators(image: Array, spec: PageSpec, strips: tuple[Strip, ...], px
 def draw_page(
     rng: np.random.Generator, signal_mv: Array, fs: float, *, px_per_mm: float = 10.0, spec: PageSpec | None = None
 ) -> Page:
-    """Draws one page.
+    """Draw one page.
 
     Args:
         rng: source of randomness.
         signal_mv: (12, n) float32, mV; repeated where it is shorter than the layout's record.
         fs: Hz.
         px_per_mm: resolution of the raster.
-        spec: the look; drawn by lot if None.
+        spec: its appearance; drawn by lot if None.
     """
     spec = spec or draw_spec(rng)
-    image = _draw_lattice(spec, px_per_mm)
+    image = _draw_grid(spec, px_per_mm)
     if spec.frame:
         x0, y0, x1, y1 = spec.grid_mm
         draw_polyline(image, np.array([x0, x1, x1, x0, x0]), np.array([y0, y0, y1, y1, y0]), px_per_mm,
@@ -200,27 +203,27 @@ def draw_page(
         ys.append(y)
     _draw_separators(image, spec, tuple(strips), px_per_mm)
     taken = draw_header(image, rng, spec, px_per_mm)
-    settings = draw_settings(image, rng, spec, px_per_mm, taken)
+    printed = draw_calibration_text(image, rng, spec, px_per_mm, taken)
     draw_clutter(image, rng, spec.size_mm, px_per_mm, spec.clutter)
-    return Page(image, px_per_mm, spec, tuple(strips), tuple(xs), tuple(ys), tuple(labels), settings,
+    return Page(image, px_per_mm, spec, tuple(strips), tuple(xs), tuple(ys), tuple(labels), printed,
                 np.array(pulses, np.float64).reshape(-1, 4), leads, shown, fs, spec.grid.strength[0] > 0,
                 np.array(taken, np.float64).reshape(-1, 4))  # fmt: skip
 
 
-def draw_slip(rng: np.random.Generator, *, px_per_mm: float, spec: PageSpec) -> Page:
-    """Draws a slip of paper with the caption of a page or with other text, part of its lattice, and no traces.
+def draw_caption_crop(rng: np.random.Generator, *, px_per_mm: float, spec: PageSpec) -> Page:
+    """Draw a small piece of a page: calibration text or other text on part of the grid, without traces.
 
     Args:
         rng: source of randomness.
         px_per_mm: resolution of the raster.
-        spec: the look; the paper is 90 x 40 mm, and the lattice lies anywhere on it. Where it asks for no settings,
-            there are other words.
+        spec: its appearance; the paper is 90 x 40 mm, and the grid lies anywhere on it. Where it asks for no
+            calibration text, there are other words.
     """
     (x0, y0), (w, h) = rng.uniform(-10, [20, 25]), rng.uniform([40, 5], [100, 40])
-    spec = replace(spec, size_mm=_SLIP_MM, grid_mm=(float(x0), float(y0), float(x0 + w), float(y0 + h)))
-    image = _draw_lattice(spec, px_per_mm)
-    taken = [] if spec.settings else draw_remarks(image, rng, spec, px_per_mm)
-    settings = draw_settings(image, rng, spec, px_per_mm, taken)
+    spec = replace(spec, size_mm=_CAPTION_CROP_MM, grid_mm=(float(x0), float(y0), float(x0 + w), float(y0 + h)))
+    image = _draw_grid(spec, px_per_mm)
+    taken = [] if spec.calibration_text else draw_remarks(image, rng, spec, px_per_mm)
+    printed = draw_calibration_text(image, rng, spec, px_per_mm, taken)
     draw_clutter(image, rng, spec.size_mm, px_per_mm, 0.3 * spec.clutter)
-    return Page(image, px_per_mm, spec, (), (), (), (), settings, np.zeros((0, 4)), (), np.zeros((0, 0), np.float32),
+    return Page(image, px_per_mm, spec, (), (), (), (), printed, np.zeros((0, 4)), (), np.zeros((0, 0), np.float32),
                 0.0, spec.grid.strength[0] > 0, np.array(taken, np.float64).reshape(-1, 4))  # fmt: skip

@@ -1,4 +1,4 @@
-"""Paper without an ECG: letters, tables, drawings, blank sheets and other curves. They teach the networks to refuse."""
+"""Paper without an ECG: letters, tables, drawings, blank sheets and other curves. They teach the networks to reject."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TEXT = ("the patient was seen on", "blood pressure 130/80", "no known allergies
 
 
 def draw_plain_page(rng: np.random.Generator, size_mm: tuple[float, float], px_per_mm: float) -> Array:
-    """(H, W, 3) uint8 RGB of a sheet that is no ECG."""
+    """Draw a sheet of paper that is no ECG, (H, W, 3) uint8 RGB."""
     w, h = (int(s * px_per_mm) for s in size_mm)
     base = rng.integers(150, 256, 3) if rng.random() < 0.3 else np.full(3, rng.integers(225, 256))
     image = np.empty((h, w, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""What a device prints around the traces: who the patient is, when it was, and the settings of the machine."""
+"""The text around the traces: patient, date, remarks and calibration text."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ _HEADER = ("ID:", "Name:", "Age: 57 yrs", "Sex: Female", "Sex: Male", "Height: 1
            "Filter 50 Hz", "Referred by:", "Abnormal ECG", "HR 64/min", "12SL v239", "Page 1 of 1", "Confirmed by:",
            "10-MAY-2005 10:25", "25.10.2011 10:20:50", "Weight: 50 kg", "RV5/SV1 1.20/0.50 mV", "AC 50 Hz",
            "ST V5 +0.5 mm")  # fmt: skip
-# What stands beside speed and gain and looks like them.
-_RIVALS = ("0.05-40 Hz", "0.05-40Hz", "0.05-150Hz", "0.15-100 Hz", "50 Hz", "60 Hz AC", "100 Hz", "F 60~ 0.15-100 Hz",
-           "40Hz", "25 Hz", "10 s", "10 sec", "25 s", "Filter: ON", "W 25", "20-JAN-2010", "05:10:25", "25/10/2005",
-           "HR 50 bpm", "10 yr", "AC50", "LP 25Hz", "5 lead", "P 50%")  # fmt: skip
+# Texts that devices print beside speed and gain, and that look like them.
+_LOOKALIKES = (
+    "0.05-40 Hz", "0.05-40Hz", "0.05-150Hz", "0.15-100 Hz", "50 Hz", "60 Hz AC", "100 Hz", "F 60~ 0.15-100 Hz",
+    "40Hz", "25 Hz", "10 s", "10 sec", "25 s", "Filter: ON", "W 25", "20-JAN-2010", "05:10:25", "25/10/2005",
+    "HR 50 bpm", "10 yr", "AC50", "LP 25Hz", "5 lead", "P 50%",
+)  # fmt: skip
 _LETTERS = "abcdefghijklmnopqrstuvwxyzeeaaiiooumm/"
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _UNITS = ("Hz", "ms", "bpm", "/min", "kg", "cm", "years", "yrs", "mmHg", "mV", "s", "mm", "%", "m", "deg")
@@ -27,13 +29,13 @@ _GAINS = ("{:g}mm/mV", "{:g} mm/mV", "{:g}mm/mV", "{:g} mm/mV", "{:.1f} mm/mV")
 _BEFORE_SPEED = ("", "", "", "Speed:", "Speed", "Paper speed:", "Vel:")
 _BEFORE_GAIN = ("", "", "", "Gain", "Gain:", "Sens:", "Limb:")
 _TONE = (35, 35, 40)
-_TRIES = 6  # places looked at for a line of settings, until one is free
-Piece = tuple[str, str]  # text, and the word that it says or ""
+_TRIES = 6  # places tried for a line of calibration text, until one is free
+Piece = tuple[str, str]  # text, and its label class or ""
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1, mm
 
 
 def draw_header(image: Array, rng: np.random.Generator, spec: PageSpec, px_per_mm: float) -> list[Box]:
-    """Draws lines about the patient, and now and then a code of squares, in place; returns where they stand."""
+    """Draw lines about the patient, and now and then a code of squares, in place; return their boxes."""
     size = float(rng.uniform(1.8, 3.2))
     taken = []
     for column in range(int(rng.integers(0, 4))):
@@ -53,7 +55,7 @@ def draw_header(image: Array, rng: np.random.Generator, spec: PageSpec, px_per_m
 
 
 def draw_remarks(image: Array, rng: np.random.Generator, spec: PageSpec, px_per_mm: float) -> list[Box]:
-    """Draws lines of words, numbers, names and dates, each another one, in place; returns where they stand."""
+    """Draw lines of words, numbers, names and dates, no two alike, in place; return their boxes."""
     size = float(rng.uniform(1.8, 3.2))
     x, y = rng.uniform([1, 2], [30, 12])
     taken: list[Box] = []
@@ -65,13 +67,13 @@ def draw_remarks(image: Array, rng: np.random.Generator, spec: PageSpec, px_per_
 
 def _write(image: Array, text: str, at: tuple[float, float], size: float, px_per_mm: float,
            spec: PageSpec) -> tuple[tuple[float, float], Box]:  # fmt: skip
-    """Draws text that begins at (x, y) mm, in place; returns its middle, and where it stands."""
+    """Draw text that begins at (x, y) mm, in place; return its middle and its box."""
     (x, y), centre = at, draw_text(image, text, at, size, px_per_mm, spec.font, _TONE)
     return centre, (x, y - size, 2 * centre[0] - x, y + size)
 
 
 def _remark(rng: np.random.Generator) -> str:
-    """A line of text that is no setting, though it may hold the same digits or units."""
+    """Draw by lot a line that is no calibration text, though it may hold the same digits or units."""
     n, m = (int(k) for k in rng.integers(1, [300, 100]))
     d, h = f"{rng.integers(1, 32):02d}", ":".join(f"{k:02d}" for k in rng.integers(60, size=rng.integers(2, 4)))
     name = "".join(rng.choice(list(_LETTERS), rng.integers(3, 12)))
@@ -79,27 +81,27 @@ def _remark(rng: np.random.Generator) -> str:
     made = (f"{d}-{_MONTHS[rng.integers(12)]}-{year} {h}", f"{d}/{m % 12 + 1:02d}/{year}", h, f"{n} {unit}",
             f"{n}/{m} {unit}", f"ID: {n}{m}{n}", f"{name.title()}, {name[:2].title()}", name.upper(),
             f"{name.title()} {n}", f"{name}: {n}.{m % 10}", _HEADER[rng.integers(len(_HEADER))],
-            _HEADER[rng.integers(len(_HEADER))], _RIVALS[rng.integers(len(_RIVALS))])  # fmt: skip
+            _HEADER[rng.integers(len(_HEADER))], _LOOKALIKES[rng.integers(len(_LOOKALIKES))])  # fmt: skip
     return str(made[rng.integers(len(made))])
 
 
-def draw_settings(image: Array, rng: np.random.Generator, spec: PageSpec, px_per_mm: float,
+def draw_calibration_text(image: Array, rng: np.random.Generator, spec: PageSpec, px_per_mm: float,
                   taken: list[Box]) -> tuple[LabelMark, ...]:  # fmt: skip
-    """Prints paper speed and gain, if the page does so, among numbers that look like them.
+    """Print paper speed and gain, if the page does so, among numbers that look like them.
 
     Args:
         image: (H, W, 3) uint8 RGB, drawn in place.
         rng: source of randomness.
         spec: the page.
         px_per_mm: of the image.
-        taken: where other text stands; what is printed here is added.
+        taken: boxes of other text; those of the text printed here are added.
 
     Returns:
-        The middle of each printed setting, without the words before it.
+        The middle of each value, without the words before it.
     """
-    pieces = _settings(rng, spec) if spec.settings else []
-    rivals = [[(_RIVALS[rng.integers(len(_RIVALS))], "")] for _ in range(int(rng.integers(0, 3)))]
-    groups = [*pieces, *rivals]
+    pieces = _calibration_text(rng, spec) if spec.calibration_text else []
+    lookalikes = [[(_LOOKALIKES[rng.integers(len(_LOOKALIKES))], "")] for _ in range(int(rng.integers(0, 3)))]
+    groups = [*pieces, *lookalikes]
     if rng.random() < 0.25:
         groups = groups[::-1]
     size = float(rng.uniform(1.8, 3.2))
@@ -110,8 +112,8 @@ def draw_settings(image: Array, rng: np.random.Generator, spec: PageSpec, px_per
     return tuple(marks)
 
 
-def _settings(rng: np.random.Generator, spec: PageSpec) -> list[list[Piece]]:
-    """Speed, gain, and sometimes the gain of the chest leads, each with what is said before it."""
+def _calibration_text(rng: np.random.Generator, spec: PageSpec) -> list[list[Piece]]:
+    """Draw by lot speed, gain, and sometimes the gain of the chest leads, each with the words before it."""
     form = int(rng.integers(len(_SPEEDS)))
     speed = _SPEEDS[form].format(spec.paper_speed_mm_per_s), f"{spec.paper_speed_mm_per_s:g} mm/s"
     gain = _GAINS[form].format(spec.gain_mm_per_mv), f"{spec.gain_mm_per_mv:g} mm/mV"
@@ -124,7 +126,7 @@ def _settings(rng: np.random.Generator, spec: PageSpec) -> list[list[Piece]]:
 
 def _draw_line(image: Array, rng: np.random.Generator, spec: PageSpec, pieces: list[Piece], size: float,
                px_per_mm: float, taken: list[Box]) -> list[LabelMark]:  # fmt: skip
-    """Draws pieces of text one after the other, anywhere, in as many lines as the paper's width asks for."""
+    """Draw pieces of text one after the other, anywhere, in as many lines as the paper's width asks for."""
     if not pieces:
         return []
     width, height = spec.size_mm
@@ -149,7 +151,7 @@ def _draw_line(image: Array, rng: np.random.Generator, spec: PageSpec, pieces: l
 
 
 def _place(rng: np.random.Generator, spec: PageSpec, length: float, size: float) -> tuple[float, float]:
-    """Where a line of text may begin: above or below the lattice or just inside it, mostly in a corner."""
+    """Draw the start of a line of text by lot: above or below the grid or just inside it, mostly in a corner."""
     (width, height), (x0, y0, x1, y1) = spec.size_mm, spec.grid_mm
     left, right = max(1.0, x0), max(1.0, min(x1, width) - length - 1)
     x = rng.choice([left, right, rng.uniform(1.0, max(1.0, width - length - 1))])

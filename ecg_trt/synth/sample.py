@@ -6,8 +6,8 @@ import numpy as np
 
 from ecg_trt.layout import Layout, longest_record_seconds
 from ecg_trt.record import EcgRecord
+from ecg_trt.synth.capture import draw_capture, photograph
 from ecg_trt.synth.page import Page, draw_page
-from ecg_trt.synth.shot import draw_shot, photograph
 from ecg_trt.synth.signals import simulate
 from ecg_trt.synth.spec import draw_spec
 from ecg_trt.types import Array
@@ -17,7 +17,7 @@ _PAGE_PX_PER_MM = 10.0
 
 
 def truth_of(page: Page, source: str) -> EcgRecord:
-    """What a perfect digitizer would answer for a page."""
+    """Write the record that a perfect digitizer returns for a page."""
     printed = np.isfinite(page.signal_mv).any(1)
     return EcgRecord(
         signal_mv=page.signal_mv, fs=page.fs, lead_names=page.leads, layout=page.spec.layout.name,
@@ -31,7 +31,7 @@ def make_sample(
     seed: int, *, signal_mv: Array | None = None, width_px: int = 3000, kind: str | None = "photo",
     severity: float | None = None, **fixed: object,
 ) -> tuple[Array, EcgRecord]:  # fmt: skip
-    """Draws a page and takes a picture of it.
+    """Draw a page and a picture of it.
 
     Args:
         seed: the same seed gives the same picture, given the same fonts.
@@ -57,6 +57,6 @@ def make_sample(
         frame = (short, long)
     else:
         frame = (round(width_px * h / w * 1.02), width_px)
-    shot = draw_shot(rng, page.spec.size_mm, frame, kind=kind, severity=severity)
-    image = photograph(page.image, page.px_per_mm, shot, rng)
+    capture = draw_capture(rng, page.spec.size_mm, frame, kind=kind, severity=severity)
+    image = photograph(page.image, page.px_per_mm, capture, rng)
     return image, truth_of(page, f"synthetic, seed {seed}")

@@ -59,7 +59,7 @@ class _Waves:
 
 @dataclass(frozen=True, slots=True)
 class _Events:
-    """What the heart does: times in s of the atria's beats, and (time, kind) of the ventricles'."""
+    """Beats of the heart: times in s of the atria's beats, and (time, kind) of the ventricles'."""
 
     atrial: Array
     ventricular: tuple[tuple[float, str], ...]
@@ -67,7 +67,7 @@ class _Events:
 
 
 def simulate(rng: np.random.Generator, *, fs: float = 500.0, seconds: float = 10.0) -> Array:
-    """Draws a record of a rhythm drawn at random.
+    """Draw a record of a rhythm drawn at random.
 
     Args:
         rng: source of all randomness.
@@ -89,7 +89,7 @@ def simulate_named(
     rate: float | None = None,
     noise: float | None = None,
 ) -> Array:
-    """Draws a record of one of `RHYTHMS`.
+    """Draw a record of one of `RHYTHMS`.
 
     Args:
         rng: source of all randomness.
@@ -127,14 +127,14 @@ def simulate_named(
 
 
 def twelve_leads(eight: Array) -> Array:
-    """All leads (12, n) float32 from I, II, V1 .. V6 (8, n), by Einthoven's and Goldberger's laws."""
+    """Derive all leads (12, n) float32 from I, II, V1 .. V6 (8, n), by Einthoven's and Goldberger's laws."""
     one, two = eight[0], eight[1]
     limb = (one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2)
     return np.concatenate([np.stack(limb), eight[2:]]).astype(np.float32)
 
 
 def _sinus_times(rng: np.random.Generator, rate: float, seconds: float, jitter: float = 0.012) -> Array:
-    """Beats from before the record to after it, with respiratory arrhythmia."""
+    """Draw beats from before the record to after it, with respiratory arrhythmia."""
     interval = 60 / rate
     count = int((seconds + 3) / interval) + 3
     start = -1.5 - rng.uniform(0, interval)
@@ -145,7 +145,7 @@ def _sinus_times(rng: np.random.Generator, rate: float, seconds: float, jitter: 
 
 
 def _draw_events(rng: np.random.Generator, rhythm: str, rate: float, seconds: float) -> _Events:
-    """Places the beats."""
+    """Draw the times of the beats."""
     if rhythm == "fibrillation":
         mean = 60 / rate
         steps = np.clip(rng.gamma(22, mean / 22, int((seconds + 3) / mean * 1.6) + 8), 0.26, 2.4)
@@ -180,7 +180,7 @@ def _draw_events(rng: np.random.Generator, rhythm: str, rate: float, seconds: fl
 
 
 def _ectopics(rng: np.random.Generator, rhythm: str, sinus: Array, pr: float) -> _Events:
-    """Early beats; a ventricular one hides its P wave and is followed by a full pause."""
+    """Draw early beats; a ventricular one hides its P wave and is followed by a full pause."""
     atrial, beats = [], []
     skip = rng.integers(2) if rhythm == "bigeminy" else 2
     share = rng.uniform(0.08, 0.35)
@@ -200,7 +200,7 @@ def _ectopics(rng: np.random.Generator, rhythm: str, sinus: Array, pr: float) ->
 
 
 def _conducted(rng: np.random.Generator, rhythm: str, field: Array) -> _Waves:
-    """QRS and T of a normally conducted beat, or with a bundle branch block."""
+    """Draw QRS and T of a normally conducted beat, or with a bundle branch block."""
     turn = rng.normal(0, 0.35)  # electrical axis, rad from some 40 degrees
     cos, sin = np.cos(0.65 + turn), np.sin(0.65 + turn)
     width = rng.uniform(0.8, 1.35)
@@ -233,7 +233,7 @@ def _conducted(rng: np.random.Generator, rhythm: str, field: Array) -> _Waves:
 
 
 def _broad(rng: np.random.Generator, kind: str, field: Array) -> _Waves:
-    """A beat that begins in the ventricles: broad, with T against QRS."""
+    """Draw a beat that begins in the ventricles: broad, with T against QRS."""
     if kind == "paced":  # from the right ventricle's apex: left, upwards, back
         axis = np.array([0.7, -rng.uniform(0.2, 1.0), rng.uniform(0.3, 0.9)])
     else:
@@ -250,7 +250,7 @@ def _broad(rng: np.random.Generator, kind: str, field: Array) -> _Waves:
 
 
 def _finish_waves(rng: np.random.Generator, rows: list[_Row], t_wave: Array, stretch: float, field: Array) -> _Waves:
-    """Adds the T wave (last row; its centre is set beat by beat) and projects."""
+    """Add the T wave (last row; its centre is set beat by beat) and projects."""
     rows = [*rows, (0.0, 0.07 * stretch, 0.042 * stretch, t_wave)]
     centre, left, right = (np.array([row[k] for row in rows]) for k in range(3))
     amplitude = np.stack([row[3] for row in rows]) @ field.T
@@ -259,7 +259,7 @@ def _finish_waves(rng: np.random.Generator, rows: list[_Row], t_wave: Array, str
 
 
 def _alter(rng: np.random.Generator, rhythm: str, waves: _Waves) -> _Waves:
-    """ST shifts, T changes and voltage."""
+    """Alter ST, T and voltage by the rhythm's pathology."""
     amplitude = waves.amplitude.copy()
     names = list(_TERRITORIES)
     where = np.array(_TERRITORIES[names[int(rng.integers(len(names)))]]) * rng.normal(1, 0.15, 8)
@@ -293,7 +293,7 @@ def _alter(rng: np.random.Generator, rhythm: str, waves: _Waves) -> _Waves:
 
 
 def _p_wave(rng: np.random.Generator, field: Array) -> _Waves:
-    """Right, then left atrium."""
+    """Draw the P wave: right, then left atrium."""
     size, spread = rng.uniform(0.05, 0.16), rng.uniform(0.8, 1.3)
     parts = np.array([(0.5, 0.9, -0.45), (0.75, 0.6, 0.5)]) * size + rng.normal(0, 0.01, (2, 3))
     widths = np.array([0.017, 0.02]) * spread
@@ -303,7 +303,7 @@ def _p_wave(rng: np.random.Generator, field: Array) -> _Waves:
 def _add(
     leads: Array, t: Array, at: float, waves: _Waves, reach: tuple[float, float], centre: Array, scale: float
 ) -> None:
-    """Adds one event's waves to (8, n) in place."""
+    """Add one event's waves to (8, n) in place."""
     first, last = np.searchsorted(t, (at - reach[0], at + reach[1]))
     if first == last:
         return
@@ -313,7 +313,7 @@ def _add(
 
 
 def _beats(rng: np.random.Generator, rhythm: str, events: _Events, field: Array, t: Array) -> Array:
-    """(8, n) mV of all beats."""
+    """Sum the waves of all beats, (8, n) mV."""
     leads = np.zeros((8, t.size))
     ground = rhythm if rhythm in ("lbbb", "rbbb") else "normal"
     if ground == "normal" and rhythm in ("fibrillation", "pvc", "flutter") and rng.random() < 0.15:
@@ -346,7 +346,7 @@ def _beats(rng: np.random.Generator, rhythm: str, events: _Events, field: Array,
 
 
 def _f_waves(rng: np.random.Generator, field: Array, t: Array) -> Array:
-    """(8, n) waves of fibrillating atria, mV, that keep step with nothing."""
+    """Draw waves of fibrillating atria, (8, n) mV, independent of the beats."""
     total = np.zeros((8, t.size))
     for _ in range(3):
         drift = rng.uniform(0.3, 1.5) * np.sin(2 * np.pi * rng.uniform(0.1, 0.6) * t + rng.uniform(0, 6))
@@ -357,7 +357,7 @@ def _f_waves(rng: np.random.Generator, field: Array, t: Array) -> Array:
 
 
 def _saw(rng: np.random.Generator, events: _Events, field: Array, t: Array) -> Array:
-    """(8, n) flutter waves between the atria's beats, mV: slowly down, quickly up."""
+    """Draw (8, n) flutter waves between the atria's beats, mV: slowly down, quickly up."""
     phase = np.interp(t, events.atrial, np.arange(events.atrial.size)) % 1
     rise = rng.uniform(0.2, 0.35)
     wave = np.where(phase < 1 - rise, 0.5 - phase / (1 - rise), (phase - 1) / rise + 0.5)
@@ -366,7 +366,7 @@ def _saw(rng: np.random.Generator, events: _Events, field: Array, t: Array) -> A
 
 
 def _spikes(rng: np.random.Generator, events: _Events, t: Array, fs: float) -> Array:
-    """(8, n) pacing spikes of about 2 ms, mV, after the device's filter, which devices draw back in."""
+    """Draw (8, n) pacing spikes of about 2 ms, mV, after the device's filter, which devices draw back in."""
     out = np.zeros((8, t.size))
     height = rng.uniform(0.2, 1.6) * rng.normal(0, 1, 8).clip(-1.3, 1.3)
     before = rng.uniform(0.055, 0.075)

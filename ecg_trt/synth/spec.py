@@ -1,4 +1,4 @@
-"""The look of a printed ECG page, drawn by lot from the family that devices print."""
+"""The appearance of a printed ECG page, drawn by lot from the variety that devices print."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ OTHER_PAGES = {"strip": 0.42, "rows": 0.25, "additional": 0.11, "frank": 0.1, "1
 
 @dataclass(frozen=True, slots=True)
 class GridStyle:
-    """How the paper's lattice is printed.
+    """Print of the paper's grid.
 
     Attributes:
         ink: colour (R, G, B) of a line at full strength.
@@ -52,7 +52,7 @@ class GridStyle:
 
 @dataclass(frozen=True, slots=True)
 class PulseStyle:
-    """How calibration pulses (1 mV, 0.2 s) are printed.
+    """Print of the calibration pulses (1 mV, 0.2 s).
 
     Attributes:
         sides: of the rows at which they stand: some of "left", "right".
@@ -71,19 +71,19 @@ class PulseStyle:
 
 @dataclass(frozen=True, slots=True)
 class PageSpec:
-    """Everything that was drawn by lot for one page; lengths in mm.
+    """Parameters of one page, drawn by lot; lengths in mm.
 
     Attributes:
-        layout: what stands where.
+        layout: leads by row and column.
         paper_speed_mm_per_s: 25 or 50.
         gain_mm_per_mv: 5, 10 or 20.
         row_seconds: how much of the record the longest row shows, s.
         size_mm: (width, height) of the paper.
-        grid_mm: (x0, y0, x1, y1) of the printed lattice; its nodes lie at (x0 + 5 i, y0 + 5 j).
+        grid_mm: (x0, y0, x1, y1) of the printed grid; its nodes lie at (x0 + 5 i, y0 + 5 j).
         zero_y_mm: height of each row's zero line.
         x0_mm: where the traces begin.
         paper: (R, G, B).
-        grid: the lattice.
+        grid: the print of the grid.
         pen: ink and width of the trace.
         label_offset_mm: from a segment's start on the zero line to the middle of its lead name.
         label_size_mm: height of capitals.
@@ -91,9 +91,9 @@ class PageSpec:
         pulse: the calibration pulses.
         separator: "none", "tick", "line" or "gap".
         tick_mm: how far a tick reaches above and below the zero line, and its width.
-        frame: a line around the lattice.
-        settings: paper speed and gain are printed in words.
-        clutter: 0..1, how much is written on and beside the lattice.
+        frame: a line around the grid.
+        calibration_text: paper speed and gain are printed as text.
+        clutter: 0..1, amount of handwriting on and beside the grid.
     """
 
     layout: Layout
@@ -114,7 +114,7 @@ class PageSpec:
     separator: str
     tick_mm: tuple[float, float, float]
     frame: bool
-    settings: bool
+    calibration_text: bool
     clutter: float
 
 
@@ -147,7 +147,7 @@ def _draw_pulse_style(rng: np.random.Generator, given: object, pen: Ink, paper: 
 
 
 def _draw_layout(rng: np.random.Generator, given: object) -> tuple[Layout, float]:
-    """A layout, and the seconds that its rows may show."""
+    """Draw a layout, and the seconds that its rows may show."""
     if isinstance(given, Layout):
         return given, given.seconds
     kind = str(given or "")
@@ -167,8 +167,8 @@ def _draw_other(rng: np.random.Generator, kind: str) -> tuple[Layout, float]:
         rows = (*LAYOUTS["3x4"].rows, *((lead,) for lead in more))
         return Layout(f"3x4+{len(more)}", rows), STANDARD_RECORD_SECONDS
     if kind == "strip":
-        usual = rng.choice(["II", "V1", str(rng.choice([*_LIMB, *_CHEST, *OTHER_LEADS]))], p=[0.35, 0.1, 0.55])
-        leads: tuple[str, ...] = (str(usual),)
+        standard = rng.choice(["II", "V1", str(rng.choice([*_LIMB, *_CHEST, *OTHER_LEADS]))], p=[0.35, 0.1, 0.55])
+        leads: tuple[str, ...] = (str(standard),)
     else:
         leads = _STACKS[kind][rng.integers(len(_STACKS[kind]))]
     if rng.random() < {"strip": 0.35, "rows": 0.15}.get(kind, 0.0):
@@ -180,7 +180,7 @@ def _draw_other(rng: np.random.Generator, kind: str) -> tuple[Layout, float]:
 
 
 def _draw_label_offset(rng: np.random.Generator, pitch: float) -> tuple[float, float]:
-    """Names stand above the trace, below it, or right on it, where the pen crosses them."""
+    """Draw the place of lead names: above the trace, below it, or on it, where the pen crosses them."""
     x = rng.choice([rng.uniform(0.0, 0.8), rng.uniform(0.5, 4.0)])
     above, below, on = -rng.uniform(4.0, min(9.0, 0.4 * pitch)), rng.uniform(3.5, 6.5), rng.uniform(-3.5, 3.5)
     return float(x), float(rng.choice([above, below, on], p=[0.46, 0.36, 0.18]))
@@ -194,7 +194,7 @@ def _draw_pen(rng: np.random.Generator) -> Ink:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """Where paper, lattice and rows lie, mm; see `PageSpec`."""
+    """Position of paper, grid and rows, mm; see `PageSpec`."""
 
     size_mm: tuple[float, float]
     grid_mm: tuple[float, float, float, float]
@@ -204,7 +204,7 @@ class _Frame:
 
 def _draw_frame(rng: np.random.Generator, n_rows: int, pitch: float, length: float, pulse: PulseStyle,
                 pulse_width: float) -> _Frame:  # fmt: skip
-    cropped = rng.random() < 0.25  # only the lattice is in the picture, as in screenshots and cut-outs
+    cropped = rng.random() < 0.25  # only the grid is in the picture, as in screenshots and cut-outs
     margin = rng.uniform(0, 3, 4) if cropped else rng.uniform([1, 1, 1, 1], [22, 45, 22, 25])
     lead_in = rng.uniform(0, 8) if cropped else rng.uniform(1.5, 12)
     if "left" in pulse.sides:
@@ -215,7 +215,7 @@ def _draw_frame(rng: np.random.Generator, n_rows: int, pitch: float, length: flo
     grid_w = np.ceil((lead_in + length + lead_out) / 5) * 5
     extra = rng.choice([0.0, rng.uniform(0, 55)], p=[0.6, 0.4])
     grid_h = np.ceil((pitch * n_rows + rng.uniform(4, 16) + extra) / 5) * 5
-    if rng.random() < 0.3:  # the lattice need not end on a large box
+    if rng.random() < 0.3:  # the grid need not end on a large box
         grid_w, grid_h = grid_w + rng.uniform(0, 5), grid_h + rng.uniform(0, 5)
     x0, y0 = float(margin[0]), float(margin[1])
     zero = y0 + rng.uniform(2, 6) + extra * rng.choice([0.0, 0.5, 1.0]) + pitch * (np.arange(n_rows) + 0.55)
@@ -227,14 +227,14 @@ def _draw_frame(rng: np.random.Generator, n_rows: int, pitch: float, length: flo
 
 
 def draw_spec(rng: np.random.Generator, **fixed: object) -> PageSpec:
-    """Draws the look of a page by lot.
+    """Draw the appearance of a page by lot.
 
     Args:
         rng: source of randomness.
-        fixed: what is given. ``layout`` may be a `Layout`, the name of one, a kind of `OTHER_PAGES`, or `ANY_PAGE`
-            for all of these; without it, the page shows the twelve leads. ``pulse`` is "left", "right", "both" or
-            "none". Else, ``paper_speed_mm_per_s``, ``gain_mm_per_mv``, ``separator``, ``settings``, ``clutter`` and
-            ``grid`` as in `PageSpec` are taken.
+        fixed: parameters that are given. ``layout`` may be a `Layout`, the name of one, a kind of `OTHER_PAGES`, or
+            `ANY_PAGE` for all of these; without it, the page shows the twelve leads. ``pulse`` is "left", "right",
+            "both" or "none". Else, ``paper_speed_mm_per_s``, ``gain_mm_per_mv``, ``separator``, ``calibration_text``,
+            ``clutter`` and ``grid`` as in `PageSpec` are taken.
     """
     layout, seconds = _draw_layout(rng, fixed.get("layout"))
     speed = float(fixed.get("paper_speed_mm_per_s") or rng.choice([25.0, 50.0], p=[0.8, 0.2]))  # type: ignore[arg-type]
@@ -258,6 +258,6 @@ def draw_spec(rng: np.random.Generator, **fixed: object) -> PageSpec:
         font=int(rng.integers(1 << 16)), pulse=pulse,
         separator=str(fixed.get("separator") or rng.choice(["none", "tick", "line", "gap"], p=[0.3, 0.48, 0.13, 0.09])),
         tick_mm=(float(rng.uniform(1.5, 5)), float(rng.uniform(1.5, 5)), float(rng.uniform(0.4, 1.1))),
-        frame=bool(rng.random() < 0.3), settings=bool(fixed.get("settings", rng.random() < 0.5)),
+        frame=bool(rng.random() < 0.3), calibration_text=bool(fixed.get("calibration_text", rng.random() < 0.5)),
         clutter=float(fixed.get("clutter", rng.random())),  # type: ignore[arg-type]
     )  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import types
 from enum import Enum, IntEnum
+from functools import partial
 from importlib.machinery import ModuleSpec
 from typing import Any
 
@@ -68,7 +69,7 @@ def make_runtime(driver: FakeDriver, *, name: str = "tensorrt_rtx", fail_at: int
         def execute_async_v3(self, stream: int) -> bool:
             if fails("execute_async_v3"):
                 return False
-            driver.queue_on(stream, lambda addresses=dict(self.addresses): self.run(addresses))
+            driver.queue_on(stream, partial(self.run, dict(self.addresses)))
             return True
 
         def run(self, addresses: dict[str, int]) -> None:

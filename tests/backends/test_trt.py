@@ -101,8 +101,9 @@ def test_each_network_is_captured_once(
         assert captured == len(NETWORKS)
         enqueued = trt.calls.count("execute_async_v3")
         photo = runtime.ops.upload(tile[0])
+        height, width = NETWORKS["stage0"].shapes["image"][1:3]
         for _ in range(4):  # where the pixel work leaves it: the very addresses that were captured
-            view = runtime.ops.warp_homography(photo, np.eye(3), NETWORKS["stage0"].shapes["image"][1:3])
+            view = runtime.ops.warp_homography(photo, np.eye(3), (height, width))
             runtime.backends["stage0"].infer({"image": view.reshape(1, *view.shape)})
         assert driver.calls.count("end_capture") == captured
         assert trt.calls.count("execute_async_v3") == enqueued

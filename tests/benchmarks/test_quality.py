@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.quality import Told, of_leads, of_pages, plot, reliability
+from benchmarks.quality import ReadQuality, of_leads, of_pages, plot, reliability
 from benchmarks.refusal import count
 
 
-def _told(shift_db: float, n: int = 40) -> list[Told]:
+def _told(shift_db: float, n: int = 40) -> list[ReadQuality]:
     rng = np.random.default_rng(0)
     out = []
     for k in range(n):
         true = rng.uniform(2, 28, 12)
-        out.append(Told(str(k), "synthetic", true + shift_db, true, float(k), float(k**2)))
+        out.append(ReadQuality(str(k), "synthetic", true + shift_db, true, float(k), float(k**2)))
     return out
 
 
@@ -33,15 +33,15 @@ def test_bins_of_few_leads_are_joined() -> None:
 
 
 def test_leads_that_are_not_printed_do_not_count() -> None:
-    told = _told(0.0, 10)
-    told[0].leads_expected[:6] = np.nan
-    told[1].leads_true[3] = np.nan
-    assert of_leads(told)["leads"] == 120 - 7
+    readings = _told(0.0, 10)
+    readings[0].leads_expected[:6] = np.nan
+    readings[1].leads_true[3] = np.nan
+    assert of_leads(readings)["leads"] == 120 - 7
 
 
 def test_the_plot_is_drawn(tmp_path: Path) -> None:
-    told = _told(0.5)
-    plot(of_leads(told)["bins"], told[:5], tmp_path / "docs" / "q.png")  # type: ignore[arg-type]
+    readings = _told(0.5)
+    plot(of_leads(readings)["bins"], readings[:5], tmp_path / "docs" / "q.png")  # type: ignore[arg-type]
     assert (tmp_path / "docs" / "q.png").stat().st_size > 5000
 
 

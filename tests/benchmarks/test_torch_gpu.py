@@ -18,6 +18,7 @@ from ecg_trt.networks import NETWORKS
 from ecg_trt.ops.cuda_work import CudaWork
 from ecg_trt.weights import weights_path
 from tests.cuda.fake_driver import FakeDriver
+from tests.marks import slow_but
 
 torch = pytest.importorskip("torch")
 
@@ -30,7 +31,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDriver]:
     assert driver.faults == [] and driver.live == {}
 
 
-@pytest.mark.parametrize("stage", ["stage0", "caption"])
+@pytest.mark.parametrize("stage", slow_but(["caption"], ["stage0", "caption"]))
 def test_answers_are_those_of_onnx_runtime(fake: FakeDriver, stage: str) -> None:
     feed = draw_feed(NETWORKS[stage])
     with OrtBackend(weights_path(stage)) as reference:

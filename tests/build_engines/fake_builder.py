@@ -71,7 +71,8 @@ def make_tensorrt(version: str, fault: str = "", *, name: str = "tensorrt") -> A
     """
     trt = types.ModuleType(name)
     trt.__version__ = version  # type: ignore[attr-defined]
-    trt.seen = seen = {"flags": set(), "tactics": None, "pool": {}, "steps": [], "layers": []}  # type: ignore[attr-defined]
+    seen: dict[str, Any] = {"flags": set(), "tactics": None, "pool": {}, "steps": [], "layers": []}
+    trt.seen = seen  # type: ignore[attr-defined]
     major = int(version.split(".")[0])
     for enum, members in _MEMBERS[major].items():
         setattr(trt, enum, IntEnum(enum, members, start=0))

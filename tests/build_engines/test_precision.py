@@ -23,9 +23,9 @@ FP32, FP16, UINT8 = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.UINT8
 
 def model(nodes, inputs, outputs, **weights: Array) -> ModelProto:
     """A network of opset 17; inputs and outputs are (name, type, shape)."""
-    ends = [[helper.make_tensor_value_info(*end) for end in group] for group in (inputs, outputs)]
+    sources, sinks = ([helper.make_tensor_value_info(*end) for end in group] for group in (inputs, outputs))
     tensors = [numpy_helper.from_array(value, name) for name, value in weights.items()]
-    graph = helper.make_graph(nodes, "tiny", *ends, tensors)
+    graph = helper.make_graph(nodes, "tiny", sources, sinks, tensors)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
@@ -88,11 +88,13 @@ def test_an_output_that_is_used_within_keeps_its_name_and_type() -> None:
         helper.make_node("Sub", ["b", "w"], ["y"]),
     ]
     ends = [("b", FP32, [2, 2]), ("sum", FP32, [2, 1]), ("y", FP32, [2, 2])]
-    old = model(nodes, [("x", FP32, [2, 2])], ends, w=np.float32([[3, -1], [2, 0.5]]), axis=np.int64([1]))
+    old = model(
+        nodes, [("x", FP32, [2, 2])], ends, w=np.array([[3, -1], [2, 0.5]], np.float32), axis=np.array([1], np.int64)
+    )
     made = to_float16(old)
     onnx.checker.check_model(made, full_check=True)
     assert [value.name for value in made.graph.output] == ["b", "sum", "y"]
-    x = np.float32([[1, 2], [-3, 4]])
+    x = np.array([[1, 2], [-3, 4]], np.float32)
     expected, got = run(old, x=x), run(made, x=x)
     for name in expected:
         np.testing.assert_array_equal(got[name], expected[name])  # small integers and halves are exact
@@ -102,8 +104,8 @@ def test_an_output_that_is_used_within_keeps_its_name_and_type() -> None:
 def test_sums_are_done_in_fp32() -> None:
     nodes = [helper.make_node("Mul", ["x", "w"], ["a"]), helper.make_node("ReduceSum", ["a", "axis"], ["b"]),
              helper.make_node("Mul", ["b", "tiny"], ["c"]), helper.make_node("Add", ["c", "w"], ["y"])]  # fmt: skip
-    old = model(nodes, [("x", FP32, [1, 4096])], [("y", FP32, [1, 1])], w=np.float32([[100]]), axis=np.int64([1]),
-                tiny=np.float32([[0.125]]))  # fmt: skip
+    old = model(nodes, [("x", FP32, [1, 4096])], [("y", FP32, [1, 1])], w=np.array([[100]], np.float32),
+                axis=np.array([1]), tiny=np.array([[0.125]], np.float32))  # fmt: skip
     made = to_float16(old)
     types = types_of(made)
     total = next(node for node in made.graph.node if node.op_type == "ReduceSum")
@@ -115,19 +117,19 @@ def test_whole_numbers_and_attributes_keep_their_types() -> None:
     nodes = [
         helper.make_node("Cast", ["count"], ["float_count"], to=FP32),
         helper.make_node("Cast", ["pixel"], ["float_pixel"], to=FP32),
-        helper.make_node("ConstantOfShape", ["shape"], ["ones"], value=numpy_helper.from_array(np.float32([1]))),
+        helper.make_node("ConstantOfShape", ["shape"], ["ones"], value=numpy_helper.from_array(np.ones(1, np.float32))),
         helper.make_node("Add", ["float_pixel", "ones"], ["a"]),
         helper.make_node("Mul", ["a", "float_count"], ["b"]),
         helper.make_node("Cast", ["b"], ["whole"], to=TensorProto.INT64),
         helper.make_node("Add", ["b", "a"], ["y"]),
     ]
     ends = [("whole", TensorProto.INT64, [2]), ("y", FP32, [2])]
-    old = model(nodes, [("count", TensorProto.INT64, [2]), ("pixel", UINT8, [2])], ends, shape=np.int64([2]))
+    old = model(nodes, [("count", TensorProto.INT64, [2]), ("pixel", UINT8, [2])], ends, shape=np.array([2], np.int64))
     made = to_float16(old)
     onnx.checker.check_model(made, full_check=True)
     types = types_of(made)
     assert types["float_pixel"] == FP16 and types["float_count"] == types["ones"] == FP32
-    feed = {"count": np.int64([2, 3]), "pixel": np.uint8([255, 7])}
+    feed: dict[str, Array] = {"count": np.array([2, 3], np.int64), "pixel": np.array([255, 7], np.uint8)}
     for name, array in run(old, **feed).items():
         np.testing.assert_array_equal(run(made, **feed)[name], array)
 
@@ -139,14 +141,14 @@ def test_a_constant_may_be_an_output() -> None:
         helper.make_node("Relu", ["a"], ["y"]),
     ]
     made = to_float16(model(nodes, [("x", FP32, [2])], [("c", FP32, [2]), ("y", FP32, [2])]))
-    assert run(made, x=np.float32([1, -4]))["c"].tolist() == [1, 2]
+    assert run(made, x=np.array([1, -4], np.float32))["c"].tolist() == [1, 2]
 
 
 @pytest.mark.parametrize("worst", [1e5, np.inf, np.nan])
 def test_a_weight_that_fp16_cannot_hold_is_named(worst: float) -> None:
     nodes = [helper.make_node("Mul", ["x", "great"], ["a"]), helper.make_node("Relu", ["a"], ["b"]),
              helper.make_node("Relu", ["b"], ["y"])]  # fmt: skip
-    old = model(nodes, [("x", FP32, [2])], [("y", FP32, [2])], great=np.float32([1, worst]))
+    old = model(nodes, [("x", FP32, [2])], [("y", FP32, [2])], great=np.array([1, worst], np.float32))
     with pytest.raises(BuildError, match=r"'great'.*--precision fp32"):
         to_float16(old)
 

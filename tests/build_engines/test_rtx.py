@@ -16,6 +16,7 @@ from build_engines.plan_from_onnx import BuildOptions, build_plan
 from ecg_trt.errors import BuildError
 from ecg_trt.networks import NETWORKS
 from ecg_trt.weights import weights_path
+from tests.marks import slow_but
 
 trt = pytest.importorskip("tensorrt_rtx")
 
@@ -36,7 +37,7 @@ def one_node(op_type: str, domain: str = "", dtypes: tuple[int, int] = (TensorPr
     return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
 
 
-@pytest.mark.parametrize("stage", NETWORKS)
+@pytest.mark.parametrize("stage", slow_but(["caption"], NETWORKS))
 def test_plans_of_the_shipped_networks(stage: str) -> None:
     half, full = network(Precision.FP16, stage), network(Precision.FP32, stage)
     plans = {}

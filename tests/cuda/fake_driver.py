@@ -52,8 +52,8 @@ class FakeDriver:
         self.closed = False
         self._kernels, self._fail_at, self._code = kernels, fail_at, code
         self._things: dict[int, Any] = {}
-        self._queue: list[Callable[[], None]] = []
-        self._captured: dict[int, list[Callable[[], None]]] = {}  # by the stream that is being captured
+        self._queue: list[Callable[[], object]] = []
+        self._captured: dict[int, list[Callable[[], object]]] = {}  # by the stream that is being captured
         self._capturer: dict[int, int] = {}  # stream by the thread that captures it
         self._void: set[int] = set()
         self._lock = threading.RLock()
@@ -89,7 +89,7 @@ class FakeDriver:
             self.faults.append(f"{kind} used that is none")
         return self._things.get(handle)
 
-    def _later(self, stream: int, work: Callable[[], None]) -> None:
+    def _later(self, stream: int, work: Callable[[], object]) -> None:
         with self._lock:
             self._captured.get(stream, self._queue).append(work)
 
@@ -150,7 +150,7 @@ class FakeDriver:
 
             self._later(stream, work)
 
-    def queue_on(self, stream: int, work: Callable[[], None]) -> None:
+    def queue_on(self, stream: int, work: Callable[[], object]) -> None:
         """What a library queues on a stream without asking the driver."""
         self._use("stream", stream)
         self._later(stream, work)

@@ -121,7 +121,7 @@ class Decoder:
         return self._write(codec, src.bytes, image, params, cuda_stream)
 
     def _write(self, codec: FakeCodec, data: bytes, image: Image, params: DecodeParams, stream: int) -> Image:
-        picture = PillowImage.open(BytesIO(data))
+        picture: PillowImage.Image = PillowImage.open(BytesIO(data))
         if params.apply_exif_orientation and codec.fault != "unturned":
             picture = ImageOps.exif_transpose(picture)
         pixels = np.asarray(picture.convert("RGB"))

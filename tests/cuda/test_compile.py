@@ -10,6 +10,7 @@ import pytest
 
 from ecg_trt.cuda import compile as room
 from ecg_trt.errors import BackendUnavailableError, DriverError
+from tests.marks import slow_but
 
 needs_nvrtc = pytest.mark.skipif(
     not (find_spec("cuda") and find_spec("cuda.core") and find_spec("cuda.bindings")),
@@ -18,7 +19,7 @@ needs_nvrtc = pytest.mark.skipif(
 
 
 @needs_nvrtc
-@pytest.mark.parametrize("capability", room.CAPABILITIES, ids=lambda c: f"sm_{c[0]}{c[1]}")
+@pytest.mark.parametrize("capability", slow_but([(8, 6)], room.CAPABILITIES), ids=lambda c: f"sm_{c[0]}{c[1]}")
 def test_every_kernel_compiles(capability: tuple[int, int]) -> None:
     for file in room.kernel_files():
         made = room.compile_file(file, capability)

@@ -95,7 +95,7 @@ def test_a_photo_lies_upright_in_our_memory(
     photo = gpu.decode(data, min_pixels=1)
     assert photo is not None
     expected = read_photo(data, min_pixels=1).image
-    assert (photo.shape, photo.dtype) == (expected.shape, np.uint8)
+    assert (photo.shape, photo.dtype) == (expected.shape, np.dtype(np.uint8))
     assert np.array_equal(download(driver, stream, photo), expected)
     assert codec.streams == [stream.handle] * 2
     assert (codec.sources[-1] is data) == (orientation == 1)  # an upright one is not copied
@@ -211,7 +211,7 @@ def test_a_jpeg_that_holds_others_and_one_with_a_tail(gpu: GpuDecoder) -> None:
     ids=["empty", "pdf", "nonsense", "cut header", "12 bits", "low", "small", "large png"],
 )
 def test_errors_are_those_of_the_cpu(data: bytes, error: type[EcgTrtError], gpu: GpuDecoder, codec: FakeCodec) -> None:
-    limits = {"min_pixels": 5000, "max_pixels": 150_000}
+    limits: dict[str, Any] = {"min_pixels": 5000, "max_pixels": 150_000}
     got = refusal(lambda: gpu.decode(data, **limits))
     assert got == refusal(lambda: read_photo(data, **limits))
     assert got[0] is error

@@ -8,6 +8,7 @@ import re
 import shlex
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -116,7 +117,7 @@ def test_a_manifest_of_strange_fields_is_not_read() -> None:
         ({"capability": "8.9", "onnx_sha256": "cd" * 32}, "another compute capability"),
     ],
 )
-def test_mismatches_name_the_first_difference(store: PlanStore, path: Path, change: dict[str, str], words: str) -> None:
+def test_mismatches_name_the_first_difference(store: PlanStore, path: Path, change: dict[str, Any], words: str) -> None:
     wanted = replace(KEY, **change)
     with pytest.raises(PlanMismatchError, match=words) as by_name:
         store.load(wanted)
@@ -223,6 +224,6 @@ def test_cache_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_every_part_of_a_key_is_compared(store: PlanStore, path: Path) -> None:
     for field in fields(PlanKey):
-        other = Flavour.TRT if field.name == "flavour" else "9.9"
+        other: Any = Flavour.TRT if field.name == "flavour" else "9.9"
         with pytest.raises(PlanMismatchError, match=re.escape(path.name)):
             checked_plan(path, replace(KEY, **{field.name: other}))

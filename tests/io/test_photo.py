@@ -59,7 +59,9 @@ def test_modes(rgb, tools, mode):
     image = Image.fromarray(rgb)
     if mode == "LAB":
         lab = ImageCms.createProfile("LAB")
-        image = ImageCms.profileToProfile(image, ImageCms.createProfile("sRGB"), lab, outputMode="LAB")
+        converted = ImageCms.profileToProfile(image, ImageCms.createProfile("sRGB"), lab, outputMode="LAB")
+        assert converted is not None
+        image = converted
     else:
         image = image.convert(mode)
     kind = {"CMYK": "TIFF", "LAB": "TIFF", "YCbCr": "JPEG"}.get(mode, "PNG")
@@ -285,7 +287,7 @@ def test_a_header_is_refused_like_the_photo(rgb, tools):
         with pytest.raises(EcgTrtError) as whole:
             read_photo(broken, **limits)
         with pytest.raises(EcgTrtError) as header:
-            peek(broken, **limits)
+            peek(broken, **limits)  # type: ignore[arg-type]
         assert (header.type, str(header.value)) == (whole.type, str(whole.value))
     with pytest.raises(PhotoSizeError, match=r"^page\.png is too small"):
         peek(data, name="page.png")

@@ -228,7 +228,7 @@ def test_no_permission(record, tmp_path, monkeypatch, writer):
     def refuse(*_args, **_kwargs):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(atomic.tempfile, "mkdtemp", refuse)
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
     with pytest.raises(OutputError, match=r"permission denied.*-o"):
         getattr(record, writer)(tmp_path / "r")
 

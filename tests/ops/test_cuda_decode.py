@@ -19,7 +19,7 @@ from tests.ops.parity import agree, bent_nodes, ridge_logits
 @pytest.mark.parametrize("shape", [(3, 97, 61), (1, 40, 5), (2, 320, 33), (1, 6, 7), (1, 81, 1)], ids=str)
 @pytest.mark.parametrize("priced", [False, True])
 def test_ridge(gpu: CudaOps, shape: tuple[int, int, int], priced: bool) -> None:
-    logits, letters, less = ridge_logits(*shape), None, np.float32(0)
+    logits, letters, less = ridge_logits(*shape), None, np.zeros((), np.float32)
     if priced:
         rng = np.random.default_rng(1)
         mask = rng.random((9, 12)) < 0.3

@@ -14,5 +14,5 @@ def test_the_lattice_tells_the_step_of_its_map(pitch: float, hw: tuple[int, int]
     nodes, photo_hw = bent_nodes(6, 8, pitch, 0.05), (int(4 * pitch), int(9 * pitch))
     frame = (5.0, (2.0, 1.0), (max(hw[1] / 30, 0.7), max(hw[0] / 20, 0.7)), hw)
     places = dense_map(nodes, *frame)
-    seen = ((places >= -0.5) & (places <= np.array(photo_hw[::-1]) - 0.5)).all(-1)
+    seen = np.all((places >= -0.5) & (places <= np.array(photo_hw[::-1]) - 0.5), axis=-1)
     assert reduction_of_grid(grid_taps(nodes, *frame), photo_hw) == reduction_of_map(places, seen)

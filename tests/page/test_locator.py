@@ -66,7 +66,7 @@ def test_print_is_sought_farther_from_the_rows_where_a_lattice_reaches() -> None
     rectify: Any = _Rectify()
     find = PageLocator(NOTHING, rectify, open_ops())
     search_margins = find.search_margins(PHOTO, _look())
-    assert search_margins is not None and search_margins.heatmaps == "marks from farther off"
+    assert search_margins is not None and search_margins.heatmaps == "marks from farther off"  # type: ignore[comparison-overlap]
     (asked,) = rectify.asked
     assert asked.size_mm[1] > 60 + 2 * 60, "more than 6 cm above the first and below the last row"
     assert find.search_margins(PHOTO, _look(is_seen=False)) is None
@@ -93,7 +93,7 @@ def test_scales_are_told_by_what_either_look_reads(farther: float, found: float)
             return lambda odds: Scales(50.0 if told else 25.0, 10.0, () if told else ("speed",), ())
 
     digitizer._scales = Told()
-    digitizer._caption = lambda photo, grid, label: done.append(label) or reads[label]
+    digitizer._caption = lambda photo, grid, label: done.append(label) or reads[label]  # type: ignore[func-returns-value]
     digitizer._rectify.flatten_rows = lambda *_: done.append("page")
     digitizer._find.search_margins = lambda photo, look: far
     _, scales_by = digitizer._page_and_scales(PHOTO, near, ReadOptions())

@@ -24,6 +24,7 @@ def reject():
 def test_rejected_views_make_no_cycle(monkeypatch, is_found):
     candidate = SimpleNamespace(is_confident=True, score=1.0, grid=None)
     views = [reject, reject, *[lambda: candidate] * is_found]
+    monkeypatch.setattr("ecg_trt.page.locator.px_per_mm_of", lambda _grid: 5.0)
     monkeypatch.setattr(PageLocator, "_views", lambda *_: iter(views))
     monkeypatch.setattr(PageLocator, "locate", lambda _self, _photo, alignment, *_: alignment)
     monkeypatch.setattr("ecg_trt.page.locator.px_per_mm_of", lambda _grid: 9.0)
@@ -32,7 +33,7 @@ def test_rejected_views_make_no_cycle(monkeypatch, is_found):
     gc.disable()
     try:
         if is_found:
-            assert locator(photo, ReadOptions(), StepTimer()) is candidate
+            assert locator(photo, ReadOptions(), StepTimer()) is candidate  # type: ignore[comparison-overlap]
         else:
             with pytest.raises(NoEcgFoundError) as caught:
                 locator(photo, ReadOptions(), StepTimer())

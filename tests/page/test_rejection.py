@@ -10,9 +10,10 @@ from ecg_trt.config import ReadOptions
 from ecg_trt.errors import LowQualityError, PageError
 from ecg_trt.synth.negatives import draw_negative
 from ecg_trt.synth.sample import make_sample
+from tests.marks import slow_but
 
 
-@pytest.mark.parametrize("kind", ["face", "noise", "texture", "monitor", "plain"])
+@pytest.mark.parametrize("kind", slow_but(["face"], ["face", "noise", "texture", "monitor", "plain"]))
 def test_no_ecg_no_record(digitizer: Any, kind: str) -> None:
     with pytest.raises(PageError) as caught:
         digitizer(draw_negative(kind, 1))

@@ -49,13 +49,13 @@ def test_rows_tell_how_a_page_is_seen(layout: str) -> None:
         assert strip.x_mm[1] - strip.x_mm[0] == pytest.approx(250.0)
         for segment, true_segment in zip(strip.segments, true.segments, strict=True):
             node = np.array([segment.x_mm[0], strip.zero_y_mm]) / 5.0
-            at = cv2.remap(found.grid.node_xy, *(np.float32([[v]]) for v in node), cv2.INTER_LINEAR)[0, 0]
+            at = cv2.remap(found.grid.node_xy, *(np.array([[v]], np.float32) for v in node), cv2.INTER_LINEAR)[0, 0]
             on_page = apply_homography(page_from_photo, at[None].astype(np.float64))[0]
             assert on_page[0] == pytest.approx(true_segment.x_mm[0], abs=0.7)
             assert on_page[1] == pytest.approx(true.zero_y_mm, abs=2.0)  # a row is told by its middle
-    row, column = (float(v.mean()) for v in np.nonzero(found.text_mask))
-    assert column - found.strips[0].x_mm[0] == pytest.approx(4, abs=1.5)
-    assert found.strips[0].zero_y_mm - row == pytest.approx(5, abs=1.5)
+    row_px, column_px = (float(v.mean()) for v in np.nonzero(found.text_mask))
+    assert column_px - found.strips[0].x_mm[0] == pytest.approx(4, abs=1.5)
+    assert found.strips[0].zero_y_mm - row_px == pytest.approx(5, abs=1.5)
 
 
 def test_pages_that_show_too_little_stay_as_they_are() -> None:

@@ -61,7 +61,7 @@ def test_what_is_not_printed_or_not_seen() -> None:
     first = replace(evidence.naming.strips[0], segments=evidence.naming.strips[0].segments[:3])  # V4 is gone
     naming = replace(evidence.naming, strips=(first, *evidence.naming.strips[1:]), missing=("V4",))
     features = lead_features(replace(evidence, naming=naming))
-    gone = np.isnan(features).all(1)
+    gone = np.all(np.isnan(features), axis=1)
     assert [lead for lead, no in zip(LEADS, gone, strict=True) if no] == ["V4"]
     assert features[0, _NAMES.index("missing")] == pytest.approx(1 / 12)
     blank = TraceMap(np.full_like(evidence.trace.ridge_row, np.nan), np.zeros_like(evidence.trace.confidence))
@@ -75,7 +75,7 @@ def test_what_is_lost_does_not_count_as_doubt() -> None:
     sure = evidence.trace.confidence.copy()
     sure[0, 2050:] = 0.0  # the last four fifths of V4, which a hand covers
     sure[1, 2000:2008] = 0.0  # 0.8 mm of V5, which are bridged
-    missing = evidence.missing | {"V4": 0.8}
+    missing = {**evidence.missing, "V4": 0.8}
     features = lead_features(replace(evidence, trace=replace(evidence.trace, confidence=sure), missing=missing))
     told = dict(
         zip(

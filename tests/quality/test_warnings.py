@@ -52,14 +52,14 @@ def test_leads_are_named() -> None:
 
 def test_parts_that_are_not_seen_are_told_beside_what_is_read_badly() -> None:
     sound = _sure_page()
-    page = replace(sound, missing=sound.missing | {"V4": 0.76, "V5": 0.12, "V6": 0.05})
+    page = replace(sound, missing={**sound.missing, "V4": 0.76, "V5": 0.12, "V6": 0.05})
     text = _told(page)
     assert "left empty: 76 % of V4, 12 % of V5." in text and "V6" not in text and "rely" not in text
     assert "12 % of V5, 5 % of V6." in _told(page, quality=[0.9] * 11 + [0.4]), "a low quality has its reason"
     assert "rely on V5: " in _told(page, [0.9] * 10 + [0.02, 0.9])
-    nearly = _told(replace(sound, missing=sound.missing | {"V4": 0.998}), [0.9] * 9 + [0.0, 0.9, 0.9])
+    nearly = _told(replace(sound, missing={**sound.missing, "V4": 0.998}), [0.9] * 9 + [0.0, 0.9, 0.9])
     assert "99 % of V4." in nearly and "rely" not in nearly
-    gone = _told(replace(sound, missing=sound.missing | {"V4": 1.0}), [0.9] * 9 + [0.0, 0.9, 0.9])
+    gone = _told(replace(sound, missing={**sound.missing, "V4": 1.0}), [0.9] * 9 + [0.0, 0.9, 0.9])
     assert gone == "Not found on the page, cut off or covered: V4. Nothing is given for them."
 
 
@@ -87,7 +87,7 @@ def test_rows_that_last_longer_than_the_record() -> None:
     evidence = _sure_page()
     long = tuple(replace(s, x_mm=(5.0, 505.0)) for s in evidence.naming.strips)
     naming = replace(evidence.naming, strips=long)
-    text = _told(replace(evidence, naming=naming, missing=evidence.missing | {"V4": 1.0, "V5": 1.0, "V6": 1.0}))
+    text = _told(replace(evidence, naming=naming, missing={**evidence.missing, "V4": 1.0, "V5": 1.0, "V6": 1.0}))
     assert "20.0 s at 25 mm/s" in text and "Check the paper speed" in text and "Not found" not in text
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 
@@ -42,7 +44,7 @@ def test_a_marked_place_is_seen_in_the_middle_of_its_crop() -> None:
     photo, grid = _photo((62.0, 41.0))
     seen: list[Array] = []
 
-    def network(feed: dict[str, Array]) -> dict[str, Array]:
+    def network(feed: Mapping[str, Array]) -> dict[str, Array]:
         seen.append(feed["image"].copy())
         return {"setting": _answer(1, 8, 32)}
 
@@ -60,12 +62,12 @@ def test_words_at_the_sides_of_a_crop_are_left_to_another() -> None:
     middle = caption_middle()
     columns = (middle.start - 1, middle.start, middle.stop - 1, middle.stop)
     photo, grid = _photo((62.0, 41.0))
-    read = {
-        column: Caption(FakeBackend(lambda feed, at=column: {"setting": _answer(3, 4, at)}), open_ops())(
-            photo, grid, _label({(62, 41): 0.5})
-        )["10 mm/mV"]
-        for column in columns
-    }  # fmt: skip
+
+    def odds(column: int) -> float:
+        backend = FakeBackend(lambda feed: {"setting": _answer(3, 4, column)})
+        return float(Caption(backend, open_ops())(photo, grid, _label({(62, 41): 0.5}))["10 mm/mV"])
+
+    read = {column: odds(column) for column in columns}
     assert [response > 0.9 for response in read.values()] == [False, True, True, False]
 
 
@@ -92,6 +94,10 @@ def test_places_are_apart_on_one_line_and_the_strongest_come_first() -> None:
 def test_a_place_that_the_photo_does_not_show_is_grey() -> None:
     photo, grid = _photo((62.0, 41.0))
     seen: list[Array] = []
-    backend = FakeBackend(lambda feed: (seen.append(feed["image"].copy()), {"setting": _answer(0, 0, 32, -9.0)})[1])
-    Caption(backend, open_ops())(photo, grid, _label({(149, 99): 0.5}))
+
+    def network(feed: Mapping[str, Array]) -> dict[str, Array]:
+        seen.append(feed["image"].copy())
+        return {"setting": _answer(0, 0, 32, -9.0)}
+
+    Caption(FakeBackend(network), open_ops())(photo, grid, _label({(149, 99): 0.5}))
     assert (seen[0][0, -1, -1] == 114).all()

@@ -90,11 +90,11 @@ def test_settings_are_printed_where_and_as_the_truth_says() -> None:
     dark = []
     for seed in range(40):
         rng = np.random.default_rng(seed)
-        page = draw_page(rng, simulate(rng), 500.0, px_per_mm=8.0, spec=_bare(rng, settings=True))
+        page = draw_page(rng, simulate(rng), 500.0, px_per_mm=8.0, spec=_bare(rng, calibration_text=True))
         speed, gain = page.spec.paper_speed_mm_per_s, page.spec.gain_mm_per_mv
-        words = [mark.word for mark in page.settings]
+        words = [mark.word for mark in page.calibration_text]
         assert set(words) == {f"{speed:g} mm/s", f"{gain:g} mm/mV"}
-        for mark in page.settings:
+        for mark in page.calibration_text:
             x, y = (round(8 * v) for v in mark.xy_mm)
             assert 0 < mark.xy_mm[0] < page.spec.size_mm[0] and 0 < mark.xy_mm[1] < page.spec.size_mm[1]
             dark.append(page.image[max(0, y - 6) : y + 7, max(0, x - 16) : x + 17].max(-1).min() < 110)
@@ -104,7 +104,9 @@ def test_settings_are_printed_where_and_as_the_truth_says() -> None:
 def test_a_page_without_settings_marks_none() -> None:
     rng = np.random.default_rng(1)
     for _ in range(4):
-        assert not draw_page(rng, simulate(rng), 500.0, px_per_mm=2.0, spec=_bare(rng, settings=False)).settings
+        assert not draw_page(
+            rng, simulate(rng), 500.0, px_per_mm=2.0, spec=_bare(rng, calibration_text=False)
+        ).calibration_text
 
 
 @pytest.mark.parametrize("kind", list(OTHER_PAGES))

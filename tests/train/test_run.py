@@ -24,6 +24,7 @@ from train.data.samples import Sample, align_sample  # noqa: E402
 from train.experiment import Experiment  # noqa: E402
 from train.hardware import open_fabric  # noqa: E402
 from train.loop import Trainer, fit, read_checkpoint  # noqa: E402
+from train.tasks import TASKS  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # TensorBoard warns about itself
 ROOT = Path(__file__).parents[2]
@@ -62,7 +63,7 @@ def _drawn(rng: np.random.Generator, source: Any, *, kind: str | None = None) ->
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An experiment of stage 0 on pictures of 64 x 64 pixels."""
-    monkeypatch.setitem(command.TASKS, "stage0", replace(command.TASKS["stage0"], make=_small))
+    monkeypatch.setitem(TASKS, "stage0", replace(TASKS["stage0"], make=_small))
     path = tmp_path / "tiny.toml"
     path.write_text(f'out = "{tmp_path / "runs"}"\n{TINY}')
     return path
@@ -100,7 +101,7 @@ def test_a_schedule_begins_with_the_weights_of_another(tiny: Path) -> None:
     words = ["schedules.first.steps=2", "schedules.second={steps=1, after='first'}"]
     first, _ = command.run(Experiment.load(tiny, words))
     config = Experiment.load(tiny, words).runs()[1]
-    fresh = Trainer(command.TASKS["stage0"], replace(config, out=str(tiny.parent / "fresh")), open_fabric(config))
+    fresh = Trainer(TASKS["stage0"], replace(config, out=str(tiny.parent / "fresh")), open_fabric(config))
     assert fresh.step == 0
     assert _same(dict(fresh.model.state_dict()), read_checkpoint(first)["ema"])
 
@@ -111,7 +112,7 @@ def test_a_pause_changes_nothing(tiny: Path) -> None:
     command.run(Experiment.load(tiny, [*parts, "schedule.steps=3"]))
     # The cosine of three steps ends earlier: the same weights come only from the same schedule.
     config = Experiment.load(tiny, [f"out={tiny.parent / 'paused'}"]).runs()[0]
-    fit(command.TASKS["stage0"], config, open_fabric(config), call_minutes=0)
+    fit(TASKS["stage0"], config, open_fabric(config), call_minutes=0)
     assert read_checkpoint(Path(config.out) / "last.pt")["step"] == 1
     (paused,) = command.run(Experiment.load(tiny, [f"out={tiny.parent / 'paused'}"]))
     assert _same(_state(paused), _state(whole))
@@ -160,7 +161,7 @@ def test_settings_train(tiny: Path, words: list[str]) -> None:
 
 def test_the_rate_warms_up_and_falls(tiny: Path) -> None:
     config = Experiment.load(tiny, ["schedule={steps=100, warmup=10, learning_rate=1.0, floor=0.1}"]).runs()[0]
-    trainer = Trainer(command.TASKS["stage0"], config, open_fabric(config))
+    trainer = Trainer(TASKS["stage0"], config, open_fabric(config))
     rates = []
     for trainer.step in range(101):
         rates.append(trainer.learning_rate())
@@ -191,7 +192,7 @@ def test_what_is_hard_is_shown_again(tiny: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_user_dataset_is_trained_on_and_validated(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(command.TASKS, "stage0", replace(command.TASKS["stage0"], make=_drawn))
+    monkeypatch.setitem(TASKS, "stage0", replace(TASKS["stage0"], make=_drawn))
     for k in range(2):
         write_kit_page(tiny.parent / "own", f"rec{k}", k, record=False)
     command.main([str(tiny), "schedule.steps=1", "--data", str(tiny.parent / "own")])
@@ -256,6 +257,7 @@ run.run(Experiment.load(Path(sys.argv[1]), ["schedule.steps=2", "log.validation_
 """
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_network(tiny: Path) -> None:
     script = tiny.parent / "script.py"
     script.write_text(SCRIPT)

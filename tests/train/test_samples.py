@@ -11,7 +11,7 @@ import pytest
 
 from ecg_trt.layout import LAYOUTS, MARKED_WORDS, SETTING_WORDS, marked_as
 from ecg_trt.stages.scaling import caption_middle
-from ecg_trt.synth.page import draw_page, draw_slip
+from ecg_trt.synth.page import draw_caption_crop, draw_page
 from ecg_trt.synth.spec import draw_spec
 from train.data.samples import Sample, _page_maps, align_sample, caption_samples, rectify_samples, trace_samples
 from train.data.signals import SignalSource
@@ -58,14 +58,14 @@ def test_rectify_sample_marks_lie_where_they_must() -> None:
 
 def test_every_word_of_a_page_has_a_middle() -> None:
     rng = np.random.default_rng(7)
-    spec = draw_spec(rng, layout=LAYOUTS["3x4+1-cabrera"].with_inverted_avr(), settings=True, clutter=0.0)
+    spec = draw_spec(rng, layout=LAYOUTS["3x4+1-cabrera"].with_inverted_avr(), calibration_text=True, clutter=0.0)
     page = draw_page(rng, SOURCE.draw(rng), 500.0, px_per_mm=2.0, spec=spec)
     x, y = (np.arange(0.37, side, 1.0) for side in page.spec.size_mm)
     label = _page_maps(page, np.stack(np.meshgrid(x, y), -1), np.ones((len(y), len(x)), bool))["label"]
-    wanted = {marked_as(mark.word) for mark in (*page.labels, *page.settings)}
+    wanted = {marked_as(mark.word) for mark in (*page.labels, *page.calibration_text)}
     assert {word for word, plane in zip(MARKED_WORDS, label, strict=True) if plane.max() == 1.0} == wanted
     assert {word for word, plane in zip(MARKED_WORDS, label, strict=True) if plane.max() > 0.0} == wanted
-    for mark in (*page.labels, *page.settings):
+    for mark in (*page.labels, *page.calibration_text):
         at = [int(np.abs(axis - v).argmin()) for axis, v in zip((x, y), mark.xy_mm, strict=True)]
         assert label[MARKED_WORDS.index(marked_as(mark.word)), at[1], at[0]] == 1.0, mark
 
@@ -113,12 +113,12 @@ def test_a_captions_heat_lies_on_its_word_and_is_judged_in_the_middle() -> None:
 def test_words_on_slips_are_ink_where_they_are_said_to_be() -> None:
     rng, words = np.random.default_rng(3), set()
     for _ in range(12):
-        slip = draw_slip(rng, px_per_mm=8.0, spec=draw_spec(rng, settings=True))
-        assert slip.strips == () and slip.spec.size_mm == (90.0, 40.0)
-        for mark in slip.settings:
+        crop = draw_caption_crop(rng, px_per_mm=8.0, spec=draw_spec(rng, calibration_text=True))
+        assert crop.strips == () and crop.spec.size_mm == (90.0, 40.0)
+        for mark in crop.calibration_text:
             words.add(mark.word)
             x, y = (round(8 * v) for v in mark.xy_mm)
-            around = slip.image[max(0, y - 12) : y + 12, max(0, x - 30) : x + 30].min()
+            around = crop.image[max(0, y - 12) : y + 12, max(0, x - 30) : x + 30].min()
             assert around < 90, (mark, around)
     assert len(words) >= 3
 
@@ -126,8 +126,8 @@ def test_words_on_slips_are_ink_where_they_are_said_to_be() -> None:
 def test_a_slip_without_settings_carries_other_words() -> None:
     rng = np.random.default_rng(7)
     for _ in range(6):
-        slip = draw_slip(rng, px_per_mm=8.0, spec=draw_spec(rng, settings=False))
-        assert slip.settings == ()
-        assert len(slip.texts_mm) >= 2
-        x0, y0, x1, y1 = (round(8 * v) for v in slip.texts_mm[0])
-        assert slip.image[max(0, y0) : y1, max(0, x0) : x1].min() < 90
+        crop = draw_caption_crop(rng, px_per_mm=8.0, spec=draw_spec(rng, calibration_text=False))
+        assert crop.calibration_text == ()
+        assert len(crop.texts_mm) >= 2
+        x0, y0, x1, y1 = (round(8 * v) for v in crop.texts_mm[0])
+        assert crop.image[max(0, y0) : y1, max(0, x0) : x1].min() < 90

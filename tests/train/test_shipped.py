@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ pytest.importorskip("onnx")
 
 from ecg_trt.errors import WeightsError  # noqa: E402
 from ecg_trt.weights import weights_path  # noqa: E402
+from tests.marks import slow_but  # noqa: E402
 from train.data.samples import Sample  # noqa: E402
 from train.data.signals import SignalSource  # noqa: E402
 from train.experiment import stage_config  # noqa: E402
@@ -25,7 +27,7 @@ from train.tasks import TASKS  # noqa: E402
 TOLERANCE = 1e-3
 
 
-def _images(stage: str, seed: int, count: int) -> list[torch.Tensor]:
+def _images(stage: str, seed: int, count: int) -> list[Any]:
     samples: list[Sample] = []
     page = 0
     while len(samples) < count:
@@ -34,7 +36,7 @@ def _images(stage: str, seed: int, count: int) -> list[torch.Tensor]:
     return [torch.from_numpy(np.stack([sample["image"] for sample in samples[:count]]))]
 
 
-@pytest.mark.parametrize("stage", list(TASKS))
+@pytest.mark.parametrize("stage", slow_but(["caption"], TASKS))
 def test_a_restored_network_answers_as_the_shipped_one(stage: str) -> None:
     model = load_shipped(stage, weights_path(stage), _images(stage, 1, 3))
     images = _images(stage, 2, 2)[0]

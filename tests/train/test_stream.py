@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader  # noqa: E402
 from ecg_trt.errors import OptionError  # noqa: E402
 from train.config import Sampler  # noqa: E402
 from train.data.hard_examples import HardExampleBuffer  # noqa: E402
-from train.data.samples import Sample  # noqa: E402
+from train.data.samples import Sample, align_sample  # noqa: E402
 from train.data.signals import SignalSource  # noqa: E402
 from train.data.stream import Shard, Stream  # noqa: E402
 from train.tasks import align  # noqa: E402
@@ -92,9 +92,10 @@ def test_a_sort_that_never_comes_is_told() -> None:
         next(iter(Stream(MAKERS, {"any": 1.0}, lambda _: False, Sampler(positive=1.0), 0, 4)))
 
 
+@pytest.mark.slow
 def test_a_real_stage_keeps_its_shares() -> None:
     source = SignalSource()
-    makers = {kind: lambda rng, kind=kind: [align.align_sample(rng, source, size=64, kind=kind)]
+    makers = {kind: lambda rng, kind=kind: [align_sample(rng, source, size=64, kind=kind)]
               for kind in ("photo", "render")}  # fmt: skip
     sampler = Sampler(batch=1, epoch=4, positive=0.5)
     drawn = list(islice(Stream(makers, {"photo": 0.5, "render": 0.5}, align.TASK.is_positive, sampler, 0, 1), 4))

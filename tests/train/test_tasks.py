@@ -16,7 +16,7 @@ from train import hardware, run  # noqa: E402
 from train.data.samples import Sample  # noqa: E402
 from train.experiment import stage_config  # noqa: E402
 from train.export import load_network  # noqa: E402
-from train.losses import Maps  # noqa: E402
+from train.losses import Maps, Target  # noqa: E402
 from train.models import STAGES, StageSpec  # noqa: E402
 from train.tasks import TASKS, Task, align  # noqa: E402
 
@@ -32,7 +32,7 @@ def _measure(out: Maps, truth: Maps) -> dict[str, float]:
 
 
 def _targets(truth: Maps) -> dict[str, Any]:
-    return {"page": align.Target.of_map(truth["page"])}
+    return {"page": Target.of_map(truth["page"])}
 
 
 @pytest.fixture

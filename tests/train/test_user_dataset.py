@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -78,7 +79,7 @@ def test_without_a_record_zero_lines_are_medians(tmp_path: Path) -> None:
         ({"leads": [{"lead_name": "X", "plotted_pixels": [[0, 0], [1, 1], [2, 3]]}]}, "unknown lead"),
     ],
 )
-def test_pages_whose_truth_is_unknown_are_unfit(changed: dict[str, object], reason: str, tmp_path: Path) -> None:
+def test_pages_whose_truth_is_unknown_are_unfit(changed: dict[str, Any], reason: str, tmp_path: Path) -> None:
     write_kit_page(tmp_path, "rec", 3, record=False, **changed)
     with pytest.raises(InvalidPageError, match=reason):
         _read(tmp_path, "rec")
@@ -155,6 +156,7 @@ def _open(folder: Path, cache: Path, layouts: tuple[str, ...] = (KIT, PHYSIONET)
     return open_user_dataset(folder, trace_samples, cache, layouts=layouts, least_db=8, held_out=False)
 
 
+@pytest.mark.slow
 def test_records_teach_where_the_pen_went(
     records: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
@@ -166,8 +168,8 @@ def test_records_teach_where_the_pen_went(
     for seed in range(4):
         for sample in pages(np.random.default_rng(seed)):
             told = {k: (v.shape, v.dtype) for k, v in sample.items()}
-            columns = dict.fromkeys(("row", "present", "judged", "weight"), ((384,), np.float32))
-            assert told == {"image": ((320, 384, 3), np.uint8), **columns}
+            columns = dict.fromkeys(("row", "present", "judged", "weight"), ((384,), np.dtype(np.float32)))
+            assert told == {"image": ((320, 384, 3), np.dtype(np.uint8)), **columns}
             grey = cv2.cvtColor(sample["image"], cv2.COLOR_RGB2GRAY).astype(float)
             on = np.flatnonzero((sample["present"] > 0) & (sample["judged"] > 0))
             row = np.round(sample["row"][on]).astype(int).clip(12, 307)

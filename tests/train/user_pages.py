@@ -31,8 +31,8 @@ def draw_kit_page(seed: int) -> tuple[Page, Array]:
                      separator="tick", clutter=0.0)  # fmt: skip
     spec = replace(
         spec, size_mm=_SIZE_MM, grid_mm=(0.0, _SIZE_MM[1] % 5, *_SIZE_MM), paper=(255, 255, 255), x0_mm=15.0,
-        zero_y_mm=(60.0, 95.0, 130.0, 170.0), pulse=PulseStyle(("left",), 0.0, 0.0, 0.0, spec.pen), settings=False,
-        frame=False, label_offset_mm=(2.0, -5.0),
+        zero_y_mm=(60.0, 95.0, 130.0, 170.0), pulse=PulseStyle(("left",), 0.0, 0.0, 0.0, spec.pen),
+        calibration_text=False, frame=False, label_offset_mm=(2.0, -5.0),
     )  # fmt: skip
     return draw_page(rng, signal, FS, px_per_mm=_DPI / 25.4, spec=spec), signal
 

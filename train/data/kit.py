@@ -220,7 +220,7 @@ def _page(image: Array, px_per_mm: float, grid_mm: tuple[float, float, float, fl
               for row in rows for lead in row if lead.text_mm is not None]  # fmt: skip
     pens = [np.concatenate([lead.pen_mm for lead in row]) for row in rows]
     return Page(
-        image=image, px_per_mm=px_per_mm, spec=spec, strips=strips, labels=tuple(labels), settings=(),
+        image=image, px_per_mm=px_per_mm, spec=spec, strips=strips, labels=tuple(labels), calibration_text=(),
         pen_x_mm=tuple(pen[:, 0] for pen in pens), pen_y_mm=tuple(pen[:, 1] for pen in pens),
         pulses_mm=np.array(pulses if table.get("dc_pulse", True) else []).reshape(-1, 4),
         leads=LEADS, signal_mv=_signal(strips, pens), fs=_FS, has_grid=bool(table.get("gridlines", True)),

@@ -31,10 +31,10 @@ from ecg_trt.stages.scaling import (
     caption_middle,
     cell_centre,
 )
-from ecg_trt.synth.page import Page, draw_slip
+from ecg_trt.synth.capture import Capture, draw_capture, photograph
+from ecg_trt.synth.page import Page, draw_caption_crop
+from ecg_trt.synth.paper_surface import bounds
 from ecg_trt.synth.plain import draw_plain_page
-from ecg_trt.synth.sheet import bounds
-from ecg_trt.synth.shot import Shot, draw_shot, photograph
 from ecg_trt.synth.spec import draw_spec
 from ecg_trt.types import Array
 from train.data.signals import PageSource
@@ -63,11 +63,11 @@ def _inside(uv: Array, box: tuple[float, float, float, float]) -> Array:
     return (x >= box[0]) & (y >= box[1]) & (x <= box[2]) & (y <= box[3])
 
 
-def _jacobian(shot: Shot, xy: Array, step: float) -> Array:
+def _jacobian(capture: Capture, xy: Array, step: float) -> Array:
     """(..., 2, 2) d photo px / d page mm at photo points (..., 2), by central differences."""
     x, y = step * np.eye(2)
-    dx = shot.page_from_photo(xy + x) - shot.page_from_photo(xy - x)
-    dy = shot.page_from_photo(xy + y) - shot.page_from_photo(xy - y)
+    dx = capture.page_from_photo(xy + x) - capture.page_from_photo(xy - x)
+    dy = capture.page_from_photo(xy + y) - capture.page_from_photo(xy - y)
     return _inverse(np.stack([dx, dy], -1) / (2 * step))
 
 
@@ -97,16 +97,16 @@ def align_sample(rng: np.random.Generator, source: PageSource, size: int = 512, 
         w, h = size, int(np.clip(round(size * page.spec.size_mm[1] / page.spec.size_mm[0] * 1.1), 160, size))
     size_mm = page.spec.size_mm if page else (280.0, 210.0)
     image = page.image if page else draw_plain_page(rng, size_mm, 3.0)
-    shot = draw_shot(rng, size_mm, (h, w), kind=kind)
-    photo = photograph(image, 3.0, shot, rng)
+    capture = draw_capture(rng, size_mm, (h, w), kind=kind)
+    photo = photograph(image, 3.0, capture, rng)
     canvas = np.full((size, size, 3), 114, np.uint8)
     top, left = (size - h) // 2, (size - w) // 2
     canvas[top : top + h, left : left + w] = photo
     cells = cell_centre(np.stack(np.meshgrid(*2 * [np.arange(size // ALIGN_STRIDE)]), -1), ALIGN_STRIDE) - [left, top]
-    uv = shot.page_from_photo(cells)
+    uv = capture.page_from_photo(cells)
     in_photo = (cells >= 0).all(-1) & (cells[..., 0] < w) & (cells[..., 1] < h)
     on = in_photo & _inside(uv, _trace_box(page)) if page else np.zeros(uv.shape[:2], bool)
-    jac = _jacobian(shot, cells, 4.0)
+    jac = _jacobian(capture, cells, 4.0)
     length = np.linalg.norm(jac, axis=-2).clip(1e-3, 1e3)  # px per mm along the page's x and y
     axes = jac / length[..., None, :]
     return {
@@ -126,10 +126,12 @@ def _window(photo_xy: Array, photo_hw: tuple[int, int]) -> tuple[int, int, int, 
     return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])
 
 
-def _photograph_at(image: Array, px_per_mm: float, shot: Shot, rng: np.random.Generator, photo_xy: Array) -> Array:
+def _photograph_at(
+    image: Array, px_per_mm: float, capture: Capture, rng: np.random.Generator, photo_xy: Array
+) -> Array:
     """Sample a photo at points (h, w, 2); only the window that they need is rendered."""
-    window = _window(photo_xy, shot.photo_hw)
-    patch = photograph(image, px_per_mm, shot, rng, window=window)
+    window = _window(photo_xy, capture.photo_hw)
+    patch = photograph(image, px_per_mm, capture, rng, window=window)
     where = (photo_xy - np.array(window[:2])).astype(np.float32)
     return cv2.remap(patch, where, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT, borderValue=(114,) * 3)
 
@@ -160,11 +162,11 @@ def rectify_samples(
     page = source.page(rng, ppm) if rng.random() < 0.94 else None
     size_mm = page.spec.size_mm if page else (280.0, 210.0)
     image = page.image if page else draw_plain_page(rng, size_mm, ppm)
-    shot = draw_shot(rng, size_mm, _photo_hw(rng, size_mm, float(rng.uniform(3.0, 6.5))), kind=kind)
-    return [_rectify_crop(rng, page, image, ppm, shot, hw) for _ in range(count if page else 1)]
+    capture = draw_capture(rng, size_mm, _photo_hw(rng, size_mm, float(rng.uniform(3.0, 6.5))), kind=kind)
+    return [_rectify_crop(rng, page, image, ppm, capture, hw) for _ in range(count if page else 1)]
 
 
-def _rectify_crop(rng: np.random.Generator, page: Page | None, image: Array, px_per_mm: float, shot: Shot,
+def _rectify_crop(rng: np.random.Generator, page: Page | None, image: Array, px_per_mm: float, capture: Capture,
                   hw: tuple[int, int]) -> Sample:  # fmt: skip
     scale = RECTIFY_PX_PER_MM * np.exp(rng.normal(0, 0.12))
     turn = np.deg2rad(rng.normal(0, 2.0))
@@ -172,15 +174,15 @@ def _rectify_crop(rng: np.random.Generator, page: Page | None, image: Array, px_
     mm_from_px = np.array([[np.cos(turn) + shear[0], -np.sin(turn) + shear[1]],
                            [np.sin(turn) + shear[2], np.cos(turn) + shear[3]]]) / scale  # fmt: skip
     reach = mm_from_px @ np.array([hw[1], hw[0]]) / 2 - 12  # a little of the background beside the page is shown
-    size = np.array(shot.size_mm)
+    size = np.array(capture.size_mm)
     aim = rng.uniform(-5, size + 5)
-    rare = [m for m in (*page.labels, *page.settings) if m.word not in LEADS] if page else []
+    rare = [m for m in (*page.labels, *page.calibration_text) if m.word not in LEADS] if page else []
     if rare and rng.random() < _RARE_SHARE:
         aim = rare[rng.integers(len(rare))].xy_mm + rng.uniform(-0.9, 0.9, 2) * reach
     centre = np.clip(aim, np.minimum(reach, size / 2), np.maximum(size - reach, size / 2))
-    photo_xy = _upsample(shot.photo_from_plane(_coarse_mm(hw, mm_from_px, centre)), hw)
-    uv, seen = _cells(shot, photo_xy, RECTIFY_STRIDE)
-    return {"image": _photograph_at(image, px_per_mm, shot, rng, photo_xy), **_page_maps(page, uv, seen)}
+    photo_xy = _upsample(capture.photo_from_plane(_coarse_mm(hw, mm_from_px, centre)), hw)
+    uv, seen = _cells(capture, photo_xy, RECTIFY_STRIDE)
+    return {"image": _photograph_at(image, px_per_mm, capture, rng, photo_xy), **_page_maps(page, uv, seen)}
 
 
 def _coarse_mm(hw: tuple[int, int], mm_from_px: Array, centre: Array) -> Array:
@@ -189,12 +191,12 @@ def _coarse_mm(hw: tuple[int, int], mm_from_px: Array, centre: Array) -> Array:
     return np.asarray((coarse - (np.array(hw[::-1]) - 1) / 2) @ mm_from_px.T + centre)
 
 
-def _cells(shot: Shot, photo_xy: Array, stride: int) -> tuple[Array, Array]:
+def _cells(capture: Capture, photo_xy: Array, stride: int) -> tuple[Array, Array]:
     """Page mm of a crop's output cells (h, w, 2), and their visibility in the photo (h, w)."""
     h, w = photo_xy.shape[:2]
     cells = photo_xy.reshape(h // stride, stride, w // stride, stride, 2).mean((1, 3))
-    seen = ((cells >= 0) & (cells <= np.array(shot.photo_hw[::-1]) - 1)).all(-1)
-    return shot.page_from_photo(cells), seen
+    seen = ((cells >= 0) & (cells <= np.array(capture.photo_hw[::-1]) - 1)).all(-1)
+    return capture.page_from_photo(cells), seen
 
 
 def _page_maps(page: Page | None, uv: Array, seen: Array) -> Sample:
@@ -223,7 +225,7 @@ def _page_maps(page: Page | None, uv: Array, seen: Array) -> Sample:
         for box in page.pulses_mm:
             maps["pulse"][0] = np.maximum(maps["pulse"][0], _inside(uv, tuple(box)))
         low, high = bounds(uv)
-        for mark in (*page.labels, *page.settings):
+        for mark in (*page.labels, *page.calibration_text):
             if (mark.xy_mm > low - _WORD_MM).all() and (mark.xy_mm < high + _WORD_MM).all():
                 plane = maps["label"][MARKED_WORDS.index(marked_as(mark.word))]
                 np.maximum(plane, _word_heat(uv, mark.xy_mm), out=plane)
@@ -250,28 +252,30 @@ def caption_samples(
     """
     if rng.random() >= _PAGE_SHARE:
         specs = [draw_spec(rng, **_any_setting(rng, rng.random() > _OTHER_TEXT_SHARE)) for _ in range(count)]
-        return [_caption_crop(rng, draw_slip(rng, px_per_mm=CAPTION_PX_PER_MM, spec=s), hw, kind) for s in specs]
+        return [
+            _caption_crop(rng, draw_caption_crop(rng, px_per_mm=CAPTION_PX_PER_MM, spec=s), hw, kind) for s in specs
+        ]
     page = source.page(rng, CAPTION_PX_PER_MM, **_any_setting(rng))
-    shot = _caption_shot(rng, page, kind)
-    return [_caption_crop(rng, page, hw, kind, shot) for _ in range(count)]
+    capture = _caption_capture(rng, page, kind)
+    return [_caption_crop(rng, page, hw, kind, capture) for _ in range(count)]
 
 
 def _any_setting(rng: np.random.Generator, is_printed: bool = True) -> dict[str, Any]:
     """Options of a page that prints its calibration text, all values with equal probability."""
-    return {"settings": is_printed, "paper_speed_mm_per_s": rng.choice(PAPER_SPEEDS_MM_PER_S),
+    return {"calibration_text": is_printed, "paper_speed_mm_per_s": rng.choice(PAPER_SPEEDS_MM_PER_S),
             "gain_mm_per_mv": rng.choice(GAINS_MM_PER_MV)}  # fmt: skip
 
 
-def _caption_shot(rng: np.random.Generator, page: Page, kind: str | None) -> Shot:
+def _caption_capture(rng: np.random.Generator, page: Page, kind: str | None) -> Capture:
     resolution = float(np.clip(np.exp(rng.normal(np.log(6.5), 0.35)), 3.5, 13))
-    return draw_shot(rng, page.spec.size_mm, _photo_hw(rng, page.spec.size_mm, resolution), kind=kind)
+    return draw_capture(rng, page.spec.size_mm, _photo_hw(rng, page.spec.size_mm, resolution), kind=kind)
 
 
 def _caption_crop(
-    rng: np.random.Generator, page: Page, hw: tuple[int, int], kind: str | None, shot: Shot | None = None
+    rng: np.random.Generator, page: Page, hw: tuple[int, int], kind: str | None, capture: Capture | None = None
 ) -> Sample:
-    shot = shot or _caption_shot(rng, page, kind)
-    words = page.labels if rng.random() < _NAME_SHARE else page.settings
+    capture = capture or _caption_capture(rng, page, kind)
+    words = page.labels if rng.random() < _NAME_SHARE else page.calibration_text
     aim = rng.uniform(0, page.spec.size_mm)
     if rng.random() < _EDGE_SHARE:
         side = int(rng.integers(2))
@@ -285,14 +289,14 @@ def _caption_crop(
     turn, scale = np.deg2rad(rng.normal(0, 1.0)), np.exp(rng.normal(0, 0.05, 2)) / CAPTION_PX_PER_MM
     mm_from_px = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * scale
     uv = _coarse_mm(hw, mm_from_px, aim)
-    photo_xy = _upsample(shot.photo_from_page(uv), hw)
-    at, seen = _cells(shot, photo_xy, CAPTION_STRIDE)
+    photo_xy = _upsample(capture.photo_from_page(uv), hw)
+    at, seen = _cells(capture, photo_xy, CAPTION_STRIDE)
     heat, judged = np.zeros((len(SETTING_WORDS), *seen.shape), np.float32), np.zeros(seen.shape, bool)
-    for mark in page.settings:
+    for mark in page.calibration_text:
         plane = heat[SETTING_WORDS.index(mark.word)]
         np.maximum(plane, _word_heat(at, mark.xy_mm), out=plane)
     judged[:, caption_middle()] = True
-    image = _photograph_at(page.image, page.px_per_mm, shot, rng, photo_xy)
+    image = _photograph_at(page.image, page.px_per_mm, capture, rng, photo_xy)
     return {"image": image, "setting": np.where(judged, heat * seen, -1).astype(np.float32)}
 
 
@@ -316,11 +320,11 @@ def trace_samples(
     voltage = float(np.clip(np.exp(rng.normal(0.15, 0.35)), 0.5, 2.5))  # tall waves are rare, and most of the power
     page = source.page(rng, ppm, voltage)
     resolution = float(np.clip(np.exp(rng.normal(np.log(8.0), 0.35)), 3.5, 14))
-    shot = draw_shot(rng, page.spec.size_mm, _photo_hw(rng, page.spec.size_mm, resolution), kind=kind)
-    return [_trace_crop(rng, page, shot, int(rng.integers(len(page.strips))), hw) for _ in range(count)]
+    capture = draw_capture(rng, page.spec.size_mm, _photo_hw(rng, page.spec.size_mm, resolution), kind=kind)
+    return [_trace_crop(rng, page, capture, int(rng.integers(len(page.strips))), hw) for _ in range(count)]
 
 
-def _trace_crop(rng: np.random.Generator, page: Page, shot: Shot, row: int, hw: tuple[int, int]) -> Sample:
+def _trace_crop(rng: np.random.Generator, page: Page, capture: Capture, row: int, hw: tuple[int, int]) -> Sample:
     ppm_x, ppm_y = TRACE_PX_PER_MM
     h, w = hw
     strip = page.strips[row]
@@ -334,8 +338,8 @@ def _trace_crop(rng: np.random.Generator, page: Page, shot: Shot, row: int, hw: 
     v = middle + (np.arange(h + 8) - (h - 1) / 2)[:, None] / ppm_y
     at_u, at_lift = np.interp(cx, np.arange(w), u), np.interp(cx, np.arange(w), lift)
     uv = np.stack(np.broadcast_arrays(at_u[None], v[cy] + at_lift[None]), -1)
-    photo_xy = _upsample(shot.photo_from_page(uv), hw)
-    image = _photograph_at(page.image, page.px_per_mm, shot, rng, photo_xy)
+    photo_xy = _upsample(capture.photo_from_page(uv), hw)
+    image = _photograph_at(page.image, page.px_per_mm, capture, rng, photo_xy)
     pen = np.interp(u, page.pen_x_mm[row], page.pen_y_mm[row])
     line = (pen - lift - middle) * ppm_y + (h - 1) / 2
     present = (u >= strip.x_mm[0]) & (u <= strip.x_mm[1])
@@ -343,7 +347,7 @@ def _trace_crop(rng: np.random.Generator, page: Page, shot: Shot, row: int, hw: 
         for segment in strip.segments:
             present &= ~((u > segment.x_mm[1] - 1.0) & (u < segment.x_mm[1]))
     on_row = photo_xy[np.clip(np.round(line), 0, h - 1).astype(int), np.arange(w)]
-    seen = ((on_row >= 0) & (on_row <= np.array(shot.photo_hw[::-1]) - 1)).all(-1)
+    seen = ((on_row >= 0) & (on_row <= np.array(capture.photo_hw[::-1]) - 1)).all(-1)
     judged = ~present | ((line > 1) & (line < h - 2))
     # Most of a signal's power lies in a few steep columns, and separators stand on the first ones of a segment.
     weight = 1 + np.minimum(3.0 / ppm_y * np.abs(np.gradient(line)), 3.0)

@@ -1,4 +1,4 @@
-"""How a flat page becomes a picture: camera, paper and light.
+"""The capture of a flat page as a picture: camera, paper and light.
 
 Frames: photo px (pixel centres at integers), q = mm on the flattened plane of the page, page mm = q + d(q).
 The raster of a page has pixel (x, y) at ``(x + 0.5, y + 0.5) / px_per_mm``, as `page.Page` has.
@@ -11,52 +11,52 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ecg_trt.synth.background import draw_background, edge_distance, lay_occluder, mix, soil
 from ecg_trt.synth.light import (
-    Look,
+    Photometrics,
     Window,
     blur,
     coarse_axes,
     degrade,
-    draw_look,
+    draw_photometrics,
     light_field,
     moire,
     sensor,
     upsample,
 )
-from ecg_trt.synth.sheet import MARGIN_MM, Sheet, bounds, draw_sheet, flat_sheet
-from ecg_trt.synth.table import draw_table, edge_distance, lay_thing, mix, soil
+from ecg_trt.synth.paper_surface import MARGIN_MM, PaperSurface, bounds, draw_surface, flat_surface
 from ecg_trt.types import Array
 
-__all__ = ["Look", "Sheet", "Shot", "degrade", "draw_sheet", "draw_shot", "photograph"]
+__all__ = ["Capture", "PaperSurface", "Photometrics", "degrade", "draw_capture", "draw_surface", "photograph"]
 
 _STEP = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
-    """One picture of one page, without the page.
+class Capture:
+    """The parameters of one picture, without the page that it shows.
 
     Attributes:
         kind: "photo", "scan" or "render".
-        sheet: the paper's displacement and shading.
+        surface: the paper's displacement and shading.
         plane_from_photo: (3, 3) float64 homography, undistorted photo px to mm on the flattened plane.
         photo_hw: height and width of the picture, px.
         k1: lens, ``undistorted = c + (x - c)(1 + k1 r²)``, r in half diagonals from the middle c.
         size_mm: (width, height) of the page, mm.
-        look: photometric parameters.
+        photometrics: photometric parameters.
     """
 
     kind: str
-    sheet: Sheet
+    surface: PaperSurface
     plane_from_photo: Array
     photo_hw: tuple[int, int]
     k1: float
     size_mm: tuple[float, float]
-    look: Look
+    photometrics: Photometrics
 
     @property
     def px_per_mm(self) -> float:
-        """Photo px a millimetre in the middle of the page, ignoring lens and displacement."""
+        """Photo px a millimetre in the middle of the page, without lens and displacement."""
         photo = np.linalg.inv(self.plane_from_photo) @ (self.size_mm[0] / 2, self.size_mm[1] / 2, 1.0)
         x, y = photo[:2] / photo[2]
         h = self.plane_from_photo
@@ -65,7 +65,7 @@ class Shot:
         return float(1 / np.sqrt(area))
 
     def plane_mm(self, xy: Array) -> Array:
-        """Photo px (..., 2) to mm on the flattened plane, (..., 2) float64."""
+        """Map photo px (..., 2) to mm on the flattened plane, (..., 2) float64."""
         x, y = np.asarray(xy[..., 0], np.float64), np.asarray(xy[..., 1], np.float64)
         return self._plane(x, y)
 
@@ -80,20 +80,20 @@ class Shot:
         return np.stack([(h[0, 0] * x + h[0, 1] * y + h[0, 2]) / w, (h[1, 0] * x + h[1, 1] * y + h[1, 2]) / w], -1)
 
     def page_from_photo(self, xy: Array) -> Array:
-        """Photo px (..., 2) to page mm (..., 2) float64, exact."""
+        """Map photo px (..., 2) to page mm (..., 2) float64, exactly."""
         q = self.plane_mm(np.asarray(xy))
-        return np.asarray(q + self.sheet.displace(q))
+        return np.asarray(q + self.surface.displace(q))
 
     def photo_from_page(self, uv: Array) -> Array:
-        """Page mm (..., 2) to photo px (..., 2) float64, by fixed-point iteration."""
+        """Map page mm (..., 2) to photo px (..., 2) float64, by fixed-point iteration."""
         page = np.asarray(uv, np.float64)
         q = page
         for _ in range(16):
-            q = page - self.sheet.displace(q)
+            q = page - self.surface.displace(q)
         return self.photo_from_plane(q)
 
     def photo_from_plane(self, plane_mm: Array) -> Array:
-        """Mm on the flattened plane (..., 2) to photo px (..., 2) float64."""
+        """Map mm on the flattened plane (..., 2) to photo px (..., 2) float64."""
         q = np.asarray(plane_mm, np.float64)
         h = np.linalg.inv(self.plane_from_photo)
         flat = np.concatenate([q, np.ones((*q.shape[:-1], 1))], -1) @ h.T
@@ -107,7 +107,7 @@ class Shot:
         return np.asarray(photo)
 
     def page_map(self, stride: int = 1, window: Window | None = None) -> Array:
-        """Page mm at every `stride`-th pixel of a window.
+        """Map every `stride`-th pixel of a window to page mm.
 
         Args:
             stride: step between samples, px.
@@ -121,22 +121,22 @@ class Shot:
         step = max(1, _STEP // stride)
         q = self._plane(*np.broadcast_arrays(*coarse_axes(window, step, stride))).astype(np.float32)
         q = upsample(q, step, shape)
-        if self.sheet.flat:
+        if self.surface.flat:
             return q
         at = cv2.add(q, (MARGIN_MM, MARGIN_MM, 0.0, 0.0))
-        move = cv2.remap(self.sheet.displacement_mm, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        move = cv2.remap(self.surface.displacement_mm, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(cv2.add(q, move))
 
 
-def draw_shot(
+def draw_capture(
     rng: np.random.Generator,
     size_mm: tuple[float, float],
     photo_hw: tuple[int, int],
     *,
     kind: str | None = None,
     severity: float | None = None,
-) -> Shot:
-    """Draws a picture of a page.
+) -> Capture:
+    """Draw the parameters of a picture by lot.
 
     Args:
         rng: source of all randomness.
@@ -151,23 +151,25 @@ def draw_shot(
         photo_from_plane = _photo_view(rng, size_mm, photo_hw)
         k1 = float(np.clip(rng.normal(0, 0.02), -0.06, 0.06))
         level = rng.beta(1.2, 1.8) if severity is None else severity
-        sheet = draw_sheet(rng, size_mm, 0.0 if severity is None and rng.random() < 0.1 else float(level))
+        surface = draw_surface(rng, size_mm, 0.0 if severity is None and rng.random() < 0.1 else float(level))
     elif kind == "scan":
         photo_from_plane = _scan_view(rng, size_mm, photo_hw)
         level = 0.25 * rng.random() * (rng.random() < 0.4) if severity is None else severity
-        sheet = draw_sheet(rng, size_mm, float(level), relief=float(rng.uniform(0.05, 0.4)))
+        surface = draw_surface(rng, size_mm, float(level), relief=float(rng.uniform(0.05, 0.4)))
     else:
         photo_from_plane = _fit_view(0.0, 1.0, size_mm, photo_hw)
-        sheet = flat_sheet(size_mm)
+        surface = flat_surface(size_mm)
     plane_from_photo = np.linalg.inv(photo_from_plane)
     middle = photo_from_plane @ (size_mm[0] / 2, size_mm[1] / 2, 1.0)
     plane_from_photo /= plane_from_photo[2] @ (middle / middle[2])
-    bare = Shot(kind, sheet, plane_from_photo, photo_hw, k1, size_mm, Look(0))
-    return Shot(kind, sheet, plane_from_photo, photo_hw, k1, size_mm, draw_look(rng, kind, size_mm, bare.px_per_mm))
+    bare = Capture(kind, surface, plane_from_photo, photo_hw, k1, size_mm, Photometrics(0))
+    return Capture(
+        kind, surface, plane_from_photo, photo_hw, k1, size_mm, draw_photometrics(rng, kind, size_mm, bare.px_per_mm)
+    )
 
 
 def _fit_view(angle: float, fill: float, size_mm: tuple[float, float], photo_hw: tuple[int, int]) -> Array:
-    """(3, 3) similarity, plane mm to photo px: turned by `angle`, centred, filling the frame at `fill` 1."""
+    """Fit a (3, 3) similarity, plane mm to photo px: rotated by `angle`, centred, filling the frame at `fill` 1."""
     cos, sin = np.cos(angle), np.sin(angle)
     box = (abs(cos) * size_mm[0] + abs(sin) * size_mm[1], abs(sin) * size_mm[0] + abs(cos) * size_mm[1])
     scale = fill * min(photo_hw[1] / box[0], photo_hw[0] / box[1])
@@ -187,7 +189,7 @@ def _scan_view(rng: np.random.Generator, size_mm: tuple[float, float], photo_hw:
 
 
 def _photo_view(rng: np.random.Generator, size_mm: tuple[float, float], photo_hw: tuple[int, int]) -> Array:
-    """(3, 3) homography, plane mm to photo px, of a hand-held camera."""
+    """Draw the (3, 3) homography, plane mm to photo px, of a hand-held camera."""
     roll = rng.uniform(0, 2 * np.pi) if rng.random() < 0.3 else np.deg2rad(np.clip(rng.normal(0, 10), -25, 25))
     tilt, toward = np.deg2rad(min(abs(rng.normal(0, 13)), 32)), rng.uniform(0, 2 * np.pi)
     distance = rng.uniform(0.9, 2.2) * np.hypot(*size_mm)
@@ -212,7 +214,7 @@ def _photo_view(rng: np.random.Generator, size_mm: tuple[float, float], photo_hw
 
 
 def _sample_page(image: Array, px_per_mm: float, photo_px: float, page_mm: Array) -> Array:
-    """The raster at (h, w, 2) page mm, averaged down first where the picture is coarser than the raster."""
+    """Sample the raster at (h, w, 2) page mm, averaged down first where the picture is coarser than the raster."""
     size = np.array([image.shape[1], image.shape[0]])
     least, most = bounds(page_mm)
     low = np.clip(np.floor(least * px_per_mm).astype(int) - 6, 0, size - 1)
@@ -231,7 +233,7 @@ def _sample_page(image: Array, px_per_mm: float, photo_px: float, page_mm: Array
 
 
 def _backdrop(background: Array, photo_hw: tuple[int, int], window: Window) -> Array:
-    """A window of a picture stretched over the whole frame."""
+    """Cut a window out of a picture that is stretched over the whole frame."""
     x0, y0, width, height = window
     fx, fy = background.shape[1] / photo_hw[1], background.shape[0] / photo_hw[0]
     back = np.array([[fx, 0, (x0 + 0.5) * fx - 0.5], [0, fy, (y0 + 0.5) * fy - 0.5]])
@@ -249,73 +251,75 @@ def _backdrop(background: Array, photo_hw: tuple[int, int], window: Window) -> A
 def photograph(
     page_image: Array,
     page_px_per_mm: float,
-    shot: Shot,
+    capture: Capture,
     rng: np.random.Generator,
     *,
     window: Window | None = None,
     background: Array | None = None,
     page_mm: Array | None = None,
 ) -> Array:
-    """Takes the picture, or a window of it.
+    """Render the picture, or a window of it.
 
     Args:
         page_image: (Hp, Wp, 3) uint8 RGB raster of the page.
         page_px_per_mm: its resolution.
-        shot: the picture's parameters.
-        rng: for the noise; everything else comes from `shot`, so that windows of one picture agree.
+        capture: the picture's parameters.
+        rng: for the noise; everything else comes from `capture`, so that windows of one picture agree.
         window: (x0, y0, w, h), px; the whole picture by default.
-        background: (any, any, 3) uint8 RGB, stretched over the frame in place of a drawn table.
-        page_mm: (h, w, 2) float32, `shot.page_map(window=window)` where it is at hand already.
+        background: (any, any, 3) uint8 RGB, stretched over the frame in place of a drawn one.
+        page_mm: (h, w, 2) float32, `capture.page_map(window=window)` where it is at hand already.
 
     Returns:
         (h, w, 3) uint8 RGB.
     """
-    look = shot.look
-    window = window or (0, 0, shot.photo_hw[1], shot.photo_hw[0])
-    where = shot.page_map(window=window) if page_mm is None else page_mm
-    photo_px = shot.px_per_mm
+    photometrics = capture.photometrics
+    window = window or (0, 0, capture.photo_hw[1], capture.photo_hw[0])
+    where = capture.page_map(window=window) if page_mm is None else page_mm
+    photo_px = capture.px_per_mm
     image = _sample_page(page_image, page_px_per_mm, photo_px, where)
     low, high = bounds(where)
     rim, share = 4.0 + 1 / photo_px, None
-    if low.min() < rim or (high > np.array(shot.size_mm) - rim).any():
-        image, share = _lay_on_table(image, shot, where, photo_px, window, background)
-    image = blur(lay_thing(image, look, where, photo_px), look)
-    light, glare = light_field(look, shot.photo_hw, window)
-    light = soil(light, look, where, shot.size_mm, photo_px)
-    if not shot.sheet.flat:
-        shade = _relief(shot, where, share)
+    if low.min() < rim or (high > np.array(capture.size_mm) - rim).any():
+        image, share = _lay_on_background(image, capture, where, photo_px, window, background)
+    image = blur(lay_occluder(image, photometrics, where, photo_px), photometrics)
+    light, glare = light_field(photometrics, capture.photo_hw, window)
+    light = soil(light, photometrics, where, capture.size_mm, photo_px)
+    if not capture.surface.flat:
+        shade = _relief(capture, where, share)
         light = cv2.multiply(light, cv2.merge([shade, shade, shade]))
-    if look.moire[0] > 0:
-        light = light * moire(look, window)
+    if photometrics.moire[0] > 0:
+        light = light * moire(photometrics, window)
     lit = cv2.multiply(image, light, dtype=cv2.CV_32F)
     if glare is not None:
         lit += glare[..., None] * (np.float32(250) - lit)
-    return sensor(lit, look, rng)
+    return sensor(lit, photometrics, rng)
 
 
-def _relief(shot: Shot, where: Array, share: Array | None) -> Array:
-    """Shading of the sheet at (h, w, 2) page mm, (h, w) float32; the table round it is not creased."""
+def _relief(capture: Capture, where: Array, share: Array | None) -> Array:
+    """Sample the shading at (h, w, 2) page mm, (h, w) float32; the background is not creased."""
     at = cv2.add(where, (MARGIN_MM, MARGIN_MM, 0.0, 0.0))
-    shade = cv2.remap(shot.sheet.shading, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    shade = cv2.remap(capture.surface.shading, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(shade if share is None else share * (shade - 1) + 1)
 
 
-def _lay_on_table(
-    image: Array, shot: Shot, where: Array, photo_px: float, window: Window, background: Array | None
+def _lay_on_background(
+    image: Array, capture: Capture, where: Array, photo_px: float, window: Window, background: Array | None
 ) -> tuple[Array, Array | None]:
-    """Cuts the page out and lays it on the table, with its shadow; also the share (h, w) of the page."""
-    look = shot.look
-    inside = edge_distance(look, where, shot.size_mm)
+    """Blend the page with the background and its shadow; also return the share (h, w) of the page."""
+    photometrics = capture.photometrics
+    inside = edge_distance(photometrics, where, capture.size_mm)
     share = np.clip(inside * np.float32(photo_px) + np.float32(0.5), 0, 1)
     if cv2.minMaxLoc(share)[0] >= 1:
         return image, None
-    table = (
-        draw_table(look, where, shot.size_mm) if background is None else _backdrop(background, shot.photo_hw, window)
+    below = (
+        draw_background(photometrics, where, capture.size_mm)
+        if background is None
+        else _backdrop(background, capture.photo_hw, window)
     )
-    dx, dy, soft, dark = look.shade_edge
+    dx, dy, soft, dark = photometrics.shade_edge
     if dark > 0:
-        shadow = edge_distance(look, where, shot.size_mm, (dx, dy))
+        shadow = edge_distance(photometrics, where, capture.size_mm, (dx, dy))
         fade = np.clip(1 + shadow / np.float32(soft), 0, 1)
         fade = 1 - np.float32(dark) * fade * fade
-        table = cv2.multiply(table, cv2.merge([fade, fade, fade]), dtype=cv2.CV_8U)
-    return mix(table, image, share), share
+        below = cv2.multiply(below, cv2.merge([fade, fade, fade]), dtype=cv2.CV_8U)
+    return mix(below, image, share), share

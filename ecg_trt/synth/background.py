@@ -1,4 +1,4 @@
-"""What is not the page: the table, its shadow, hands, pens, stains, dust."""
+"""Everything that is not the page: background, shadow, hands and pens that occlude it, stains, dust."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from ecg_trt.synth.light import Look
-from ecg_trt.synth.sheet import bounds
+from ecg_trt.synth.light import Photometrics
+from ecg_trt.synth.paper_surface import bounds
 from ecg_trt.types import Array
 
-Place = Callable[[Array], Array]  # from px on a sheet to fixed-point px in the scene
+Place = Callable[[Array], Array]  # from px of a loose sheet to fixed-point px in the scene
 _TILE = 512
-_SCENE_MM = (-170.0, 2.5)  # where the scene of other sheets begins, and its px a millimetre
+_SCENE_ORIGIN_AND_SCALE = (-170.0, 2.5)  # origin (mm) of the scene of loose sheets, and its px a millimetre
 
 
 @lru_cache(maxsize=8)
 def _tile(kind: str, tone: tuple[float, float, float], seed: int) -> Array:
-    """(1024, 1024, 3) uint8 texture that wraps, being mirrored."""
+    """Draw a (1024, 1024, 3) uint8 texture that wraps, being mirrored."""
     rng = np.random.default_rng(seed)
     size = (_TILE, _TILE)
     level = np.zeros(size, np.float32)
@@ -46,9 +46,9 @@ def _tile(kind: str, tone: tuple[float, float, float], seed: int) -> Array:
 
 @lru_cache(maxsize=4)
 def _scene(seed: int, size_mm: tuple[float, float]) -> tuple[Array, Array]:
-    """Other sheets round the page: colours (H, W, 3) and mask (H, W), uint8."""
+    """Draw loose sheets of paper round the page: colours (H, W, 3) and mask (H, W), uint8."""
     rng = np.random.default_rng(seed)
-    start, ppm = _SCENE_MM
+    start, ppm = _SCENE_ORIGIN_AND_SCALE
     width, height = (int((side - 2 * start) * ppm) for side in size_mm)
     colours, mask = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8)
     for _ in range(int(rng.integers(1, 5))):
@@ -69,7 +69,7 @@ def _scene(seed: int, size_mm: tuple[float, float]) -> tuple[Array, Array]:
 
 
 def _grid_lines(rng: np.random.Generator, image: Array, side: Array, ppm: float, place: Place) -> None:
-    """An ECG-like sheet: a 5 mm lattice and a few wavy traces."""
+    """Draw an ECG-like sheet: a 5 mm grid and a few wavy traces."""
     tone = tuple(float(t) for t in rng.uniform((200, 110, 110), (240, 190, 180)))
     half = side / 2 - 5 * ppm
     step = 5 * ppm
@@ -85,7 +85,7 @@ def _grid_lines(rng: np.random.Generator, image: Array, side: Array, ppm: float,
 
 
 def _text_lines(rng: np.random.Generator, image: Array, side: Array, ppm: float, place: Place) -> None:
-    """A letter: rows of short strokes."""
+    """Draw a letter: rows of short strokes."""
     half = side / 2 - 12 * ppm
     for y in np.arange(-half[1], half[1], rng.uniform(3.5, 6) * ppm):
         x, end = -half[0], half[0] * rng.uniform(0.3, 1)
@@ -96,19 +96,21 @@ def _text_lines(rng: np.random.Generator, image: Array, side: Array, ppm: float,
             x += word + 2 * ppm
 
 
-def draw_table(look: Look, page_mm: Array, size_mm: tuple[float, float]) -> Array:
-    """The table at (h, w, 2) float32 page mm, as (h, w, 3) uint8."""
-    kind, r, g, b, angle, texel_mm = look.table
+def draw_background(photometrics: Photometrics, page_mm: Array, size_mm: tuple[float, float]) -> Array:
+    """Draw the background at (h, w, 2) float32 page mm, as (h, w, 3) uint8."""
+    kind, r, g, b, angle, texel_mm = photometrics.background
     cos, sin = np.float32(np.cos(angle) / texel_mm), np.float32(np.sin(angle) / texel_mm)
     turn = np.array([[cos, -sin, 0], [sin, cos, 0]], np.float32)
     first = bounds(cv2.transform(page_mm[::8, ::8], turn))[0]
     turn[:, 2] = -2 * _TILE * np.floor(first / (2 * _TILE))  # as cv2 is slow where it has to wrap
     at = cv2.transform(page_mm, turn)
     texture = "plain" if kind == "sheets" else kind
-    out = cv2.remap(_tile(texture, (r, g, b), look.seed), at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    out = cv2.remap(
+        _tile(texture, (r, g, b), photometrics.seed), at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
+    )
     if kind == "sheets":
-        start, ppm = _SCENE_MM
-        colours, mask = _scene(look.seed, size_mm)
+        start, ppm = _SCENE_ORIGIN_AND_SCALE
+        colours, mask = _scene(photometrics.seed, size_mm)
         where = (page_mm - np.float32(start)) * np.float32(ppm)
         flags = {"interpolation": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_CONSTANT}
         share = cv2.remap(mask, where, None, **flags)
@@ -118,19 +120,22 @@ def draw_table(look: Look, page_mm: Array, size_mm: tuple[float, float]) -> Arra
 
 
 def mix(below: Array, above: Array, share: Array) -> Array:
-    """``below + share (above - below)``; pictures (h, w, 3) uint8, share (h, w) float32."""
+    """Blend as ``below + share (above - below)``; pictures (h, w, 3) uint8, share (h, w) float32."""
     return np.asarray(cv2.blendLinear(below, above, 1 - share, share))
 
 
 def edge_distance(
-    look: Look, page_mm: Array, size_mm: tuple[float, float], offset_mm: tuple[float, float] = (0.0, 0.0)
+    photometrics: Photometrics,
+    page_mm: Array,
+    size_mm: tuple[float, float],
+    offset_mm: tuple[float, float] = (0.0, 0.0),
 ) -> Array:
-    """(h, w) float32 distance to the sheet's edge, mm, positive on the sheet; torn edges wander inwards."""
+    """Measure the distance (h, w) float32 to the paper's edge, mm, positive on it; torn edges wander inwards."""
     u, v = (cv2.subtract(cv2.extractChannel(page_mm, k), offset_mm[k]) for k in (0, 1))
     sides = [u, v, cv2.subtract(size_mm[0], u), cv2.subtract(size_mm[1], v)]
-    for k, rough in enumerate(look.torn_mm):
+    for k, rough in enumerate(photometrics.torn_mm):
         if rough > 0:
-            rng = np.random.default_rng(look.seed + k)
+            rng = np.random.default_rng(photometrics.seed + k)
             wander = np.abs(np.cumsum(rng.normal(0, 0.35, 1024)) % 4 - 2) + rng.normal(0, 0.08, 1024)
             wander = wander.astype(np.float32)
             along = (v if k % 2 == 0 else u) * np.float32(1.6) + 200
@@ -138,12 +143,12 @@ def edge_distance(
     return np.asarray(cv2.min(cv2.min(sides[0], sides[2]), cv2.min(sides[1], sides[3])))
 
 
-def lay_thing(image: Array, look: Look, page_mm: Array, px_per_mm: float) -> Array:
-    """Lays a hand or a pen on the border of the page, (h, w, 3) uint8."""
-    if not look.thing:
+def lay_occluder(image: Array, photometrics: Photometrics, page_mm: Array, px_per_mm: float) -> Array:
+    """Draw a hand or a pen over the border of the page, (h, w, 3) uint8."""
+    if not photometrics.occluder:
         return image
-    rng = np.random.default_rng(look.seed + 9)
-    x0, y0, angle = look.thing_at
+    rng = np.random.default_rng(photometrics.seed + 9)
+    x0, y0, angle = photometrics.occluder_at
     low, high = bounds(page_mm)
     reach = 170.0
     if x0 < low[0] - reach or y0 < low[1] - reach or x0 > high[0] + reach or y0 > high[1] + reach:
@@ -151,7 +156,7 @@ def lay_thing(image: Array, look: Look, page_mm: Array, px_per_mm: float) -> Arr
     u, v = cv2.extractChannel(page_mm, 0) - np.float32(x0), cv2.extractChannel(page_mm, 1) - np.float32(y0)
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     along, across = cos * u + sin * v, cos * v - sin * u  # along points away from the page
-    if look.thing == "pen":
+    if photometrics.occluder == "pen":
         bars = [(-rng.uniform(5, 20), rng.uniform(-10, 10), 4.2, rng.normal(0, 1.0))]
         tone = np.array([(25, 25, 30), (30, 50, 130), (220, 220, 225), (150, 30, 35)][int(rng.integers(4))], np.float32)
     else:
@@ -163,7 +168,7 @@ def lay_thing(image: Array, look: Look, page_mm: Array, px_per_mm: float) -> Arr
         )
     for tip, shift, radius, lean in bars:
         a, c = along - np.float32(tip), across - np.float32(shift) - np.float32(lean) * along
-        a = cv2.max(np.float32(radius) - a, 0.0) if look.thing == "hand" else cv2.max(-a, 0.0)
+        a = cv2.max(np.float32(radius) - a, 0.0) if photometrics.occluder == "hand" else cv2.max(-a, 0.0)
         distance = cv2.magnitude(a, c)
         share = np.clip((np.float32(radius) - distance) * np.float32(px_per_mm) + 0.5, 0, 1)
         if not share.any():
@@ -175,12 +180,14 @@ def lay_thing(image: Array, look: Look, page_mm: Array, px_per_mm: float) -> Arr
     return image
 
 
-def soil(light: Array, look: Look, page_mm: Array, size_mm: tuple[float, float], px_per_mm: float) -> Array:
-    """Stains, mould and dust, multiplied into the (h, w, 3) float32 light."""
-    stains, mould, dust, _ = look.grime
+def soil(
+    light: Array, photometrics: Photometrics, page_mm: Array, size_mm: tuple[float, float], px_per_mm: float
+) -> Array:
+    """Multiply stains, mould and dust into the (h, w, 3) float32 light."""
+    stains, mould, dust, _ = photometrics.grime
     if stains + mould + dust <= 0:
         return light
-    rng = np.random.default_rng(look.seed + 5)
+    rng = np.random.default_rng(photometrics.seed + 5)
     low, high = bounds(page_mm)
     for x, y, radius, ring, left in _draw_spots(rng, size_mm, stains, mould, dust):
         if low[0] - radius < x < high[0] + radius and low[1] - radius < y < high[1] + radius:
@@ -191,7 +198,7 @@ def soil(light: Array, look: Look, page_mm: Array, size_mm: tuple[float, float],
 def _draw_spots(
     rng: np.random.Generator, size_mm: tuple[float, float], stains: float, mould: float, dust: float
 ) -> list[tuple[float, float, float, bool, Array]]:
-    """x, y, radius (all mm), whether it is a ring, and the colour (3,) of the light that it leaves."""
+    """Draw by lot each spot's x, y, radius (all mm), ring or disc, and the colour (3,) of the light that it leaves."""
     spots = []
     for _ in range(int(4 * stains + 0.5)):
         at, ring = rng.random(2) * size_mm, rng.random() < 0.5
@@ -209,7 +216,7 @@ def _draw_spots(
 def _spot(
     light: Array, page_mm: Array, at: tuple[float, float, float], ring: bool, left: Array, px_per_mm: float
 ) -> None:
-    """One soft disc or ring, in place; only the pixels near it are touched."""
+    """Draw one soft disc or ring, in place; only the pixels near it are touched."""
     x, y, radius = at
     reach = radius * 1.2 + 4 / px_per_mm
     near = (np.abs(page_mm[::4, ::4, 0] - x) < reach) & (np.abs(page_mm[::4, ::4, 1] - y) < reach)

@@ -1,8 +1,8 @@
-"""A sheet of paper that is not flat: where its points go, and how bright they look.
+"""A paper surface that is not flat: where its points go, and how bright they look.
 
 A height field z(u, v) is put together from bends, folds, curls and crumples. Seen at a slant, a point of
 height z moves by z times the slope of the line of sight, and under a low light its brightness follows the
-gradient of z: so the displacement and the shading of one sheet agree, as they do on a table.
+gradient of z: so displacement and shading agree, as they do on real paper.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _MAX_SLOPE = 0.38  # below 1 the displacement can be inverted by fixed-point ite
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
-    """Displacement and shading of a sheet, on a grid of 1 mm that begins `MARGIN_MM` outside the page.
+class PaperSurface:
+    """Displacement and shading of a sheet of paper, on a grid of 1 mm that begins `MARGIN_MM` outside the page.
 
     Attributes:
         displacement_mm: (H, W, 2) float32, d of ``page = q + d(q)``, q being mm on the flattened plane;
@@ -34,7 +34,7 @@ class Sheet:
     flat: bool
 
     def displace(self, plane_mm: Array) -> Array:
-        """Displacement d at points (..., 2) of the flattened plane, mm, as (..., 2) float64."""
+        """Sample the displacement d at points (..., 2) of the flattened plane, mm, as (..., 2) float64."""
         plane = np.asarray(plane_mm, np.float64)
         if self.flat:
             return np.zeros_like(plane)
@@ -51,20 +51,22 @@ class Sheet:
 
 
 def bounds(points: Array) -> tuple[Array, Array]:
-    """Least and greatest (x, y), as two arrays (2,), of (h, w, 2); NumPy is slow over two axes."""
+    """Find the least and greatest (x, y), as two arrays (2,), of (h, w, 2); NumPy is slow over two axes."""
     ranges = [cv2.minMaxLoc(cv2.extractChannel(points, k))[:2] for k in (0, 1)]
     low, high = np.array(ranges).T
     return low, high
 
 
-def flat_sheet(size_mm: tuple[float, float]) -> Sheet:
-    """A sheet without any displacement or shading for a page of (width, height) mm."""
+def flat_surface(size_mm: tuple[float, float]) -> PaperSurface:
+    """Make a surface without any displacement or shading for a page of (width, height) mm."""
     shape = tuple(int(np.ceil(side + 2 * MARGIN_MM)) + 1 for side in (size_mm[1], size_mm[0]))
-    return Sheet(np.zeros((*shape, 2), np.float32), np.ones(shape, np.float32), True)
+    return PaperSurface(np.zeros((*shape, 2), np.float32), np.ones(shape, np.float32), True)
 
 
-def draw_sheet(rng: np.random.Generator, size_mm: tuple[float, float], severity: float, relief: float = 1.0) -> Sheet:
-    """Draws a sheet.
+def draw_surface(
+    rng: np.random.Generator, size_mm: tuple[float, float], severity: float, relief: float = 1.0
+) -> PaperSurface:
+    """Draw a surface by lot.
 
     Args:
         rng: source of all randomness.
@@ -73,7 +75,7 @@ def draw_sheet(rng: np.random.Generator, size_mm: tuple[float, float], severity:
         relief: how much of the shading is seen; a scanner's lamp leaves little of it.
     """
     if severity <= 0:
-        return flat_sheet(size_mm)
+        return flat_surface(size_mm)
     shape = tuple(int(np.ceil(side + 2 * MARGIN_MM)) + 1 for side in (size_mm[1], size_mm[0]))
     x = np.arange(shape[1], dtype=np.float32)[None] - np.float32(MARGIN_MM)
     y = np.arange(shape[0], dtype=np.float32)[:, None] - np.float32(MARGIN_MM)
@@ -90,11 +92,11 @@ def draw_sheet(rng: np.random.Generator, size_mm: tuple[float, float], severity:
     if chosen[3]:
         height += _curl(rng, x, y, size_mm, severity)
     move += height[..., None] * _line_of_sight(rng, x, y, size_mm)
-    return Sheet(_tame(move, severity), 1 + np.float32(relief) * (_shade(rng, height, dim) - 1), False)
+    return PaperSurface(_without_plane(move, severity), 1 + np.float32(relief) * (_shade(rng, height, dim) - 1), False)
 
 
 def _bend(rng: np.random.Generator, x: Array, y: Array, severity: float) -> Array:
-    """A few long waves, mm."""
+    """Draw a few long waves, mm."""
     total = np.zeros((y.size, x.size), np.float32)
     for _ in range(int(rng.integers(2, 5))):
         length, angle, phase = rng.uniform(90, 450), rng.uniform(0, 2 * np.pi), rng.uniform(0, 2 * np.pi)
@@ -116,7 +118,7 @@ def _fold(
     move: Array,
     dim: Array,
 ) -> None:
-    """Adds one to three straight creases to `height` and `move` (mm) and to the factor `dim`, in place."""
+    """Add one to three straight creases to `height` and `move` (mm) and to the factor `dim`, in place."""
     width, tall = size_mm
     upright = rng.random() < 0.5
     base = rng.choice([0.0, np.pi / 2]) + rng.normal(0, 0.02) if upright else rng.uniform(0, np.pi)
@@ -126,7 +128,7 @@ def _fold(
         cx, cy = rng.uniform(0.12, 0.88) * width, rng.uniform(0.12, 0.88) * tall
         t = np.float32(nx) * (x - np.float32(cx)) + np.float32(ny) * (y - np.float32(cy))
         kink = severity**0.7 * rng.uniform(0.1, 0.5) * rng.choice([-1, 1])
-        reach = np.float32(rng.uniform(25, 120))  # beyond it the sheet lies flat again
+        reach = np.float32(rng.uniform(25, 120))  # beyond it the paper lies flat again
         far = np.abs(t)
         height += np.float32(kink / 2) * np.where(far < reach, far, reach)
         squeeze = np.float32(severity * rng.uniform(0.1, 1.0) / 2)
@@ -139,7 +141,7 @@ def _fold(
 
 
 def _facets(rng: np.random.Generator, x: Array, y: Array, length_mm: float) -> Array:
-    """Piecewise plane noise in [-1, 1]: heights at the corners of a bent lattice of triangles."""
+    """Draw piecewise plane noise in [-1, 1]: heights at the corners of a bent mesh of triangles."""
     angle, stretch = rng.uniform(0, np.pi), rng.uniform(0.6, 1.6)
     cos, sin = np.float32(np.cos(angle) / length_mm), np.float32(np.sin(angle) / length_mm)
     u, v = cos * x + sin * y, np.float32(stretch) * (cos * y - sin * x)
@@ -162,7 +164,7 @@ def _facets(rng: np.random.Generator, x: Array, y: Array, length_mm: float) -> A
 
 
 def _crumple(rng: np.random.Generator, x: Array, y: Array, severity: float) -> Array:
-    """Facets at a falling series of lengths, stronger here and weaker there, mm."""
+    """Draw facets at a falling series of lengths, stronger here and weaker there, mm."""
     total = np.zeros((y.size, x.size), np.float32)
     length = rng.uniform(28, 60)
     slope = severity**0.7 * rng.uniform(0.1, 0.5)
@@ -179,7 +181,7 @@ def _crumple(rng: np.random.Generator, x: Array, y: Array, severity: float) -> A
 
 
 def _curl(rng: np.random.Generator, x: Array, y: Array, size_mm: tuple[float, float], severity: float) -> Array:
-    """One edge or corner that rises, mm."""
+    """Draw one edge or corner that rises, mm."""
     angle = rng.choice(8) * np.pi / 4 + rng.normal(0, 0.1)
     nx, ny = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     half = (abs(nx) * size_mm[0] + abs(ny) * size_mm[1]) / 2
@@ -190,7 +192,7 @@ def _curl(rng: np.random.Generator, x: Array, y: Array, size_mm: tuple[float, fl
 
 
 def _line_of_sight(rng: np.random.Generator, x: Array, y: Array, size_mm: tuple[float, float]) -> Array:
-    """(H, W, 2) slope of the ray to the camera: a tilt, and a fan that opens from the middle of the page."""
+    """Draw the (H, W, 2) slope of the ray to the camera: a tilt, and a fan that opens from the middle of the page."""
     tilt, angle, fan = rng.uniform(0.1, 0.6), rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 0.6) / max(size_mm)
     sight = np.empty((y.size, x.size, 2), np.float32)
     sight[..., 0] = tilt * np.cos(angle) + fan * (x - size_mm[0] / 2)
@@ -198,8 +200,8 @@ def _line_of_sight(rng: np.random.Generator, x: Array, y: Array, size_mm: tuple[
     return sight
 
 
-def _tame(move: Array, severity: float) -> Array:
-    """Takes out what a homography does anyway, and bounds amplitude and slope."""
+def _without_plane(move: Array, severity: float) -> Array:
+    """Remove the part that a homography explains, and bound amplitude and slope."""
     part = move[::9, ::9]
     rows, cols = np.mgrid[0 : move.shape[0] : 9, 0 : move.shape[1] : 9].astype(np.float32)
     base = np.stack([np.ones(rows.size, np.float32), cols.ravel(), rows.ravel()], axis=1)
@@ -214,7 +216,7 @@ def _tame(move: Array, severity: float) -> Array:
 
 
 def _shade(rng: np.random.Generator, height: Array, dim: Array) -> Array:
-    """Brightness of a matt surface under one low light plus the light of the room, 1 on average."""
+    """Compute the brightness of a matt surface under one low light plus the light of the room, 1 on average."""
     angle, low = rng.uniform(0, 2 * np.pi), rng.uniform(0.5, 3.0)
     down, across = np.gradient(height)
     lit = 1 - np.float32(low * np.cos(angle)) * across - np.float32(low * np.sin(angle)) * down
