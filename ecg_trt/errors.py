@@ -33,6 +33,9 @@ Every message states what happened, what was found, what was expected, and a hin
 
 from __future__ import annotations
 
+NOTICE = "Research use only, not a medical device"
+"""Shown wherever a record or a command shows itself."""
+
 
 class EcgTrtError(Exception):
     """Base of all errors of this package.

@@ -43,16 +43,14 @@ class PageAlignment:
         page_from_photo: (3, 3) float64 homography, photo px to mm on the flattened page (origin at the top left of
             the detected area).
         size_mm: (width, height) of the detected area, mm.
-        keypoints_xy: (K, 2) float64, photo px.
         score: (K,) float64 in [0, 1].
-        inlier: (K,) bool, keypoints that agree with the homography.
-        residual_mm: (K,) float64, distance of each keypoint from the homography, mm on the page.
+        inlier: (K,) bool, cells that agree with the homography.
+        residual_mm: (K,) float64, distance of each cell from the homography, mm on the page.
         quarter_turns: how often the photo was turned by 90 degrees clockwise with regard to the page, 0..3.
     """
 
     page_from_photo: Array
     size_mm: tuple[float, float]
-    keypoints_xy: Array
     score: Array
     inlier: Array
     residual_mm: Array

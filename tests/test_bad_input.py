@@ -108,7 +108,7 @@ FILES: dict[str, tuple[Make, type[EcgTrtError], str]] = {
     "TIFF cut": (cut("TIFF", 0.5), TruncatedImageError, "truncated"),
     "BMP cut": (cut("BMP", 0.5), TruncatedImageError, "truncated"),
     "BMP cut in the header": (lambda *_: b"BM\0\0", TruncatedImageError, "header"),
-    "WebP cut": (cut("WEBP", 0.5), TruncatedImageError, "cut"),
+    "WebP cut": (cut("WEBP", 0.5), TruncatedImageError, "truncated"),
     "too few pixels": (blank(480, 300), PhotoSizeError, "too small"),
     "a thumbnail": (blank(160, 120, "JPEG"), PhotoSizeError, "160 x 120"),
     "one pixel": (blank(1, 1), PhotoSizeError, "1 x 1"),

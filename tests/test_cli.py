@@ -71,7 +71,7 @@ def test_run_writes_csv_and_json_and_one_line(run, photo_path, tmp_path):
         assert words in line
     assert line.endswith(str(out / "photo.csv"))
     assert "warning: Lead V6 is not printed." in result.stderr
-    assert result.stderr.rstrip().endswith(f"{NOTICE}.")
+    assert result.stderr.rstrip().endswith(f"{NOTICE}")
     with (out / "photo.csv").open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["time_s", *LEADS]

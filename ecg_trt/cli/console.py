@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import click
 
-from ecg_trt.errors import EcgTrtError
+from ecg_trt.errors import NOTICE, EcgTrtError
 
-NOTICE = "Research use only, not a medical device."
+__all__ = ["EXIT_FAILED", "EXIT_INTERRUPTED", "EXIT_SOME_FAILED", "MIB", "NOTICE", "print_columns", "report"]
+
 MIB = 1 << 20
 EXIT_SOME_FAILED, EXIT_FAILED, EXIT_INTERRUPTED = 1, 2, 130
 

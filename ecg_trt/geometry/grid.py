@@ -11,22 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecg_trt.errors import OptionError, PageError
-from ecg_trt.geometry.indexing import GridIndex, grid_array, index_grid
-from ecg_trt.geometry.surface import fill_holes, fit_surface
+from ecg_trt.geometry.surface import fill_holes
 from ecg_trt.types import Array
 
-__all__ = [
-    "AxisTaps",
-    "GridIndex",
-    "GridTaps",
-    "axis_taps",
-    "dense_map",
-    "fill_holes",
-    "fit_surface",
-    "grid_array",
-    "grid_taps",
-    "index_grid",
-]
 _SLACK = 1e-6  # Cells by which the rim of a page may lie beyond the grid; it absorbs rounding errors.
 
 

@@ -9,7 +9,6 @@ import numpy as np
 from ecg_trt.errors import OptionError
 from ecg_trt.types import Array
 
-_SLOTS = 6  # Candidates that are kept in each bucket.
 _MAX_JUMP = 3  # Cells; gaps of up to two missing nodes are bridged.
 _MAX_SEEDS = 6  # Seeds from which indexing is tried, each among the candidates that earlier ones left.
 _SIDES = np.array([(1, 0), (-1, 0), (0, 1), (0, -1)])  # (col, row)
@@ -109,45 +108,15 @@ def _is_first(ordered: Array) -> Array:
     return first
 
 
-class _Buckets:
-    """Nearest neighbour within a small radius, for many queries at once."""
-
-    def __init__(self, xy: Array, size: float) -> None:
-        self._size, self._origin = size, xy.min(axis=0) - size
-        cell = ((xy - self._origin) / size).astype(np.int64)
-        self._shape = cell.max(axis=0) + 2
-        flat = cell[:, 1] * self._shape[0] + cell[:, 0]
-        order = np.argsort(flat, kind="stable")
-        rank = np.arange(len(flat)) - np.searchsorted(flat[order], flat[order])
-        keep = rank < _SLOTS
-        table = np.full((int(np.prod(self._shape)), int(rank[keep].max()) + 1), len(xy))
-        table[flat[order][keep], rank[keep]] = order[keep]
-        self._table = table
-        self._x, self._y = np.append(xy[:, 0], np.inf), np.append(xy[:, 1], np.inf)
-        ring = np.arange(-1, 2)
-        self._ring = (ring[:, None] * self._shape[0] + ring).ravel()
-
-    def nearest(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """Find the nearest point of each query: (Q,) id and (Q,) distance, N and inf where none is near."""
-        col, row = (
-            np.minimum(np.maximum(np.floor((at - origin) / self._size), 1), side - 2)
-            for at, origin, side in zip((x, y), self._origin, self._shape, strict=True)
-        )
-        cell = (row * self._shape[0] + col).astype(np.int64)
-        ids = self._table[cell[:, None] + self._ring].reshape(len(x), -1)
-        squared = (self._x[ids] - x[:, None]) ** 2 + (self._y[ids] - y[:, None]) ** 2
-        k = np.argmin(squared, axis=1)
-        rows = np.arange(len(x))
-        return ids[rows, k], np.sqrt(squared[rows, k])
-
-
 class _Indexer:
     """Several attempts over one set of candidates (sorted by score, best first)."""
 
     def __init__(self, xy: Array, score: Array, step: Array, tolerance: float) -> None:
         self._xy, self._score, self._first_step, self._tol = xy, score, step, tolerance
         pitch = np.linalg.norm(step, axis=1)
-        self._buckets = _Buckets(xy, 1.5 * tolerance * float(pitch.max()))
+        from scipy.spatial import cKDTree
+
+        self._tree, self._reach = cKDTree(xy), 1.5 * tolerance * float(pitch.max())
         half = int(np.ceil(np.hypot(*np.ptp(xy, axis=0)) / (0.4 * float(pitch.min()))))
         self._side = 2 * min(half, len(xy) * _MAX_JUMP) + 4 * _MAX_JUMP + 1
         self._sides = _SIDES[:, 0] + self._side * _SIDES[:, 1]
@@ -175,7 +144,7 @@ class _Indexer:
         """Rank seeds by the neighbours where the first step expects them, then score, then nearness to the middle."""
         moves = _SIDES @ self._first_step
         query = (self._xy[:, None] + moves).reshape(-1, 2)
-        _, distance = self._buckets.nearest(query[:, 0], query[:, 1])
+        distance, _ = self._tree.query(query, distance_upper_bound=self._reach)
         close = distance.reshape(-1, 4) <= self._tol * np.linalg.norm(moves, axis=1)
         off = np.linalg.norm(self._xy - np.median(self._xy, axis=0), axis=1)
         return np.asarray(close.sum(1) + self._score - off / (off.max() + 1e-9))
@@ -214,7 +183,8 @@ class _Indexer:
         if not cells.size:
             return cells
         x, y, step, pitch, near = self._predict(cells, jump)
-        node, distance = self._buckets.nearest(x, y)
+        # Where none is near, the distance is infinite, and the index that of no candidate, which is never free.
+        distance, node = self._tree.query(np.stack([x, y], 1), distance_upper_bound=self._reach)
         cost = distance / pitch
         good = np.flatnonzero(self._free[node] & (cost <= tolerance))
         if not good.size:

@@ -169,7 +169,6 @@ class Align:
         return PageAlignment(
             page_from_photo=shift @ fit.dst_from_src @ canvas_from_photo,
             size_mm=(float(high[0] - low[0]), float(high[1] - low[1])),
-            keypoints_xy=apply_homography(np.linalg.inv(canvas_from_photo), cells[on]),
             score=score[on],
             inlier=fit.inlier,
             residual_mm=fit.residual,
@@ -188,7 +187,7 @@ def _sheet_alignment(corners: Array) -> PageAlignment:
         corners.astype(np.float32), np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32)
     )
     none: Array = np.zeros(0)
-    return PageAlignment(page_from_photo, (float(w), float(h)), np.zeros((0, 2)), none, none > 0, none, 0)
+    return PageAlignment(page_from_photo, (float(w), float(h)), none, none > 0, none, 0)
 
 
 def _close_up(alignment: PageAlignment, hw: tuple[int, int]) -> Array:

@@ -36,7 +36,7 @@ def test_the_shapes_are_those_of_the_stages() -> None:
     assert (n, channels) == (1, 3)
     for size_mm in ((297.0, 210.0), (210.0, 297.0)):  # A4, lying and upright
         none = np.zeros(0)
-        alignment = PageAlignment(np.eye(3), size_mm, np.zeros((0, 2)), none, none > 0, none, 0)
+        alignment = PageAlignment(np.eye(3), size_mm, none, none > 0, none, 0)
         canvas_from_page, hw = _canvas(alignment, (room[0], room[1]))
         assert hw == _canvas(alignment, None)[1], "the plan's room makes no page smaller"
         assert canvas_from_page[0, 0] == pytest.approx(RECTIFY_PX_PER_MM, rel=0.03)

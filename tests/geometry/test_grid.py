@@ -6,16 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecg_trt.errors import OptionError, PageError
-from ecg_trt.geometry.grid import (
-    dense_map,
-    fill_holes,
-    fit_surface,
-    grid_array,
-    grid_taps,
-    index_grid,
-)
+from ecg_trt.geometry.grid import dense_map, grid_taps
 from ecg_trt.geometry.homography import apply_homography, jacobian
-from ecg_trt.geometry.surface import without_misindexed_patches
+from ecg_trt.geometry.indexing import grid_array, index_grid
+from ecg_trt.geometry.surface import fill_holes, fit_surface, without_misindexed_patches
 
 
 def lattice(rows: int, cols: int) -> np.ndarray:

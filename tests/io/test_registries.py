@@ -12,6 +12,7 @@ from ecg_trt.batch import digitize_many
 from ecg_trt.cli import main
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import (
+    NOTICE,
     EcgTrtError,
     InputError,
     NotAnImageError,
@@ -26,7 +27,6 @@ from ecg_trt.io.readers.base import EncodedPhoto, PixelLimits, Reader, Signature
 from ecg_trt.io.readers.photo import choose_page, pages_of, read_photo
 from ecg_trt.io.writers import WRITERS
 from ecg_trt.io.writers.base import Writer
-from ecg_trt.io.writers.json import NOTICE
 from ecg_trt.record import EcgRecord
 from ecg_trt.types import Photo
 

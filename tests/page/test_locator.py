@@ -32,7 +32,7 @@ NOTHING: Any = None
 
 def _alignment() -> PageAlignment:
     none = np.zeros(0)
-    return PageAlignment(np.eye(3), (290.0, 140.0), np.zeros((0, 2)), none, none > 0, none, 0)
+    return PageAlignment(np.eye(3), (290.0, 140.0), none, none > 0, none, 0)
 
 
 def _grid(*, is_seen: bool) -> GridWarp:

@@ -12,7 +12,7 @@ from ecg_trt.types import GridWarp, PageAlignment, Strip
 
 def _alignment(page_from_photo: np.ndarray) -> PageAlignment:
     none = np.zeros(0)
-    return PageAlignment(page_from_photo, (280.0, 200.0), np.zeros((0, 2)), none, none > 0, none, 0)
+    return PageAlignment(page_from_photo, (280.0, 200.0), none, none > 0, none, 0)
 
 
 def _grid(photo_from_page: np.ndarray, measured: bool) -> GridWarp:

@@ -26,7 +26,7 @@ from ecg_trt.types import Array, PageAlignment, Photo
 
 def _alignment(page_from_photo: Array, size_mm: tuple[float, float]) -> PageAlignment:
     none = np.zeros(0)
-    return PageAlignment(page_from_photo, size_mm, np.zeros((0, 2)), none, none > 0, none, 0)
+    return PageAlignment(page_from_photo, size_mm, none, none > 0, none, 0)
 
 
 def _blind() -> tuple[Align, list[Array]]:

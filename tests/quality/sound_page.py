@@ -47,7 +47,7 @@ def evidence_of_a_page(noise_mm: float = 0.0, doubt: float = 0.002, misnamed: bo
     sure = np.where(np.isfinite(rows), 1 - doubt, 0).astype(np.float32)
     xy = np.stack(np.meshgrid(np.arange(53.0), np.arange(25.0)), -1) * 40
     grid = GridWarp(xy.astype(np.float32), 5.0, 0.8, np.ones(xy.shape[:2], bool))
-    alignment = PageAlignment(np.eye(3), (260.0, 120.0), np.zeros((4, 2)), np.ones(4), np.ones(4, bool),
+    alignment = PageAlignment(np.eye(3), (260.0, 120.0), np.ones(4), np.ones(4, bool),
                               np.full(4, 0.3), 0)  # fmt: skip
     seen = np.ones((round(120 * 4.5), 2600), bool)
     page = RectifiedPage(np.zeros((0, 0, 3), np.uint8), (_PX, 4.5), (0.0, 0.0), seen, 8.0)

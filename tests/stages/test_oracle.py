@@ -131,9 +131,7 @@ def _true_alignment(page: Page, capture: Capture) -> PageAlignment:
     x0, y0, x1, y1 = page.spec.grid_mm
     shift = np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1.0]])
     none = np.zeros(0)
-    return PageAlignment(
-        shift @ capture.plane_from_photo, (x1 - x0, y1 - y0), np.zeros((0, 2)), none, none > 0, none, 0
-    )
+    return PageAlignment(shift @ capture.plane_from_photo, (x1 - x0, y1 - y0), none, none > 0, none, 0)
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ecg_trt.errors import NOTICE
 from ecg_trt.io.atomic import atomic_path
 
 if TYPE_CHECKING:
     from ecg_trt.record import EcgRecord
 
-NOTICE = "Research use only, not a medical device"
 
 _DISTRIBUTIONS = {
     "numpy": ("numpy",),

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecg_trt.errors import OutputError, install_hint
-from ecg_trt.io.writers.json import NOTICE
+from ecg_trt.errors import NOTICE, OutputError, install_hint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecg_trt.errors import OutputError
+from ecg_trt.errors import NOTICE, OutputError
 from ecg_trt.io.atomic import atomic_folder
-from ecg_trt.io.writers.json import NOTICE
 from ecg_trt.types import Array
 
 if TYPE_CHECKING:
