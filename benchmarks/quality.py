@@ -138,7 +138,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--threads", type=int, default=0, help="of the networks, 0 for all cores")
     parser.add_argument("--json", type=Path, default=None, help="default: runs/benchmarks/quality--MACHINE.json")
-    parser.add_argument("--plot", type=Path, default=NEW_RESULTS / "quality.png", help="committed: docs/quality.png")
+    parser.add_argument("--plot", type=Path, default=NEW_RESULTS / "quality.png", help="default: beside the JSON")
     args = parser.parse_args()
     cases = [synthetic(args.synthetic, args.seed)]
     if args.manifest:
