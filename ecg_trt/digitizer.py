@@ -21,7 +21,7 @@ from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.readers.photo import choose_page, load_photo, read_photo
 from ecg_trt.malloc import release_free_memory
 from ecg_trt.page.calibration import ReadScales, given_scales
-from ecg_trt.page.candidate import PageCandidate
+from ecg_trt.page.candidate import LocatedPage
 from ecg_trt.page.locator import PageLocator
 from ecg_trt.page.scales import Scales, read_by_print
 from ecg_trt.page.strips import shift_to_pen
@@ -59,7 +59,7 @@ def reading_weights() -> dict[str, str]:
 class Reading:
     """Record, with the results of every stage that led to it.
 
-    `grid`, `strips`, `page` and `trace` share the page's final frame, `heatmaps` are in that of the candidate before.
+    `grid`, `heatmaps`, `strips`, `page` and `trace` share one frame of the page.
     `limb_residual` is that of the leads before they were blended, `features` (leads, F) are those of the quality.
     """
 
@@ -182,56 +182,51 @@ class Digitizer(Closeable):
             photo = source if isinstance(source, Photo) else self._decoded(source, options)
         with clock("upload"):
             photo = replace(photo, image=self._ops.upload(photo.image))
-        candidate = self._find(photo, options, clock)
-        with clock("refine"):
-            refined = candidate.refined or self._find.refine(photo, candidate)
-            candidate, (grid, strips, text_mask) = replace(candidate, refined=refined), refined
+        located = self._find(photo, options, clock)
+        grid, strips = located.grid, located.naming.strips
         with clock("scales"):
-            page, scales_by = self._page_and_scales(photo, candidate, options)
+            page, scales_by = self._page_and_scales(photo, located, options)
         with clock("flatten"):
             px_per_mm = trace_px_per_mm(scales_by(0.0).gain_mm_per_mv)
             if px_per_mm != page.px_per_mm:
                 page = self._rectify.flatten_rows(photo, grid, strips, px_per_mm, trace_reach_mm(px_per_mm))
         with clock("trace"):
-            trace = self._trace(page, strips, text_mask)
+            trace = self._trace(page, strips, located.text_mask)
             strips = shift_to_pen(strips, trace.confidence, page.origin_mm[0], page.px_per_mm[0], BEYOND_MM)
             for settle in (settle_avr, settle_slant, settle_rhythm):
                 strips = settle(page, strips, trace)
         with clock("signal"):
             scales = scales_by(speed_log_odds(heights_mm(page, strips, trace), page.px_per_mm[0]))
-            assert candidate.naming is not None
-            seen = replace(candidate, grid=grid, naming=replace(candidate.naming, strips=strips))
-            record, residual, features = self._record(photo, page, seen, trace, scales, options)
+            traced = replace(located, naming=replace(located.naming, strips=strips))
+            record, residual, features = self._record(photo, page, traced, trace, scales, options)
         clock.ms["total"] = sum(clock.ms.values())
         record = replace(record, timings_ms={step: round(ms, 1) for step, ms in clock.ms.items()})
-        return Reading(record, candidate.alignment, grid, candidate.heatmaps, page, strips, trace, residual, features)
+        return Reading(record, located.alignment, grid, located.heatmaps, page, strips, trace, residual, features)
 
     def _page_and_scales(
-        self, photo: Photo, candidate: PageCandidate, options: ReadOptions
+        self, photo: Photo, located: LocatedPage, options: ReadOptions
     ) -> tuple[RectifiedPage, Callable[[float], Scales]]:
         """Resample the flat page and read its scales; where one is not found, print is sought farther from the rows."""
-        printed = self._printed(photo, candidate, options)
-        page, scales_by = self._scaled(photo, candidate, printed, options)
-        margins = self._find.search_margins(photo, candidate) if scales_by(0.0).assumed else None
+        printed = self._printed(photo, located.grid, located.heatmaps, options)
+        page, scales_by = self._scaled(photo, located, printed, options)
+        margins = self._find.search_margins(photo, located) if scales_by(0.0).assumed else None
         if margins is not None:
-            more = self._printed(photo, margins, options)
-            page, scales_by = self._scaled(photo, candidate, more | read_by_print(printed), options)
+            more = self._printed(photo, *margins, options)
+            page, scales_by = self._scaled(photo, located, more | read_by_print(printed), options)
         return page, scales_by
 
-    def _printed(self, photo: Photo, candidate: PageCandidate, options: ReadOptions) -> dict[str, float]:
+    def _printed(self, photo: Photo, grid: GridWarp, heatmaps: PageHeatmaps, options: ReadOptions) -> dict[str, float]:
         """Read the calibration text, unless scales are given. The buffer of the flat page is overwritten."""
         if given_scales(options) is not None:
             return {}
-        return self._caption(photo, candidate.grid, candidate.heatmaps.label)
+        return self._caption(photo, grid, heatmaps.label)
 
     def _scaled(
-        self, photo: Photo, candidate: PageCandidate, printed: dict[str, float], options: ReadOptions
+        self, photo: Photo, located: LocatedPage, printed: dict[str, float], options: ReadOptions
     ) -> tuple[RectifiedPage, Callable[[float], Scales]]:
         """Resample the flat page, and read its scales from the printed text and the page."""
-        assert candidate.naming is not None and candidate.refined is not None
-        grid, strips, _ = candidate.refined
-        page = self._rectify.flatten_rows(photo, grid, strips)
-        return page, self._scales(printed, candidate.heatmaps, candidate.naming, page, strips, options)
+        page = self._rectify.flatten_rows(photo, located.grid, located.naming.strips)
+        return page, self._scales(printed, located.heatmaps, located.naming, page, options)
 
     def _decoded(self, source: Source, options: ReadOptions) -> Photo:
         """The photo, decoded where the pixel work is done if that can be."""
@@ -249,14 +244,13 @@ class Digitizer(Closeable):
         self,
         photo: Photo,
         page: RectifiedPage,
-        candidate: PageCandidate,
+        located: LocatedPage,
         trace: TraceMap,
         scales: Scales,
         options: ReadOptions,
     ) -> tuple[EcgRecord, float, Array]:
         """The record, the `limb_residual` and the features of its quality."""
-        naming = candidate.naming
-        assert naming is not None
+        naming = located.naming
         speed, gain = scales.speed_mm_per_s, scales.gain_mm_per_mv
         signal, sure, residual = assemble(
             page, naming.strips, trace, leads=naming.leads, speed=speed, gain=gain, fs=options.fs,
@@ -270,7 +264,7 @@ class Digitizer(Closeable):
                 hint="Take a sharper photo of the whole page, closer and without glare.",
             )
         evidence = Evidence(
-            candidate.alignment, candidate.grid, page, naming, trace, scales,
+            located.alignment, located.grid, page, naming, trace, scales,
             missing_fractions(signal, naming.strips, leads=naming.leads, speed=speed, fs=options.fs),
         )  # fmt: skip
         features = lead_features(evidence, naming.leads)

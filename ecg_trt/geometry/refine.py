@@ -243,11 +243,14 @@ class Refined(NamedTuple):
         grid: the refined grid.
         strips: rows in its page mm.
         text_mask: (H, W) bool at 1 px/mm of its page mm, the lead names.
+        source_mm: (rows, cols, 2) page mm of the grid before, at the nodes of the refined one; None where page mm mean
+            the same on both.
     """
 
     grid: GridWarp
     strips: tuple[Strip, ...]
     text_mask: Array
+    source_mm: Array | None = None
 
 
 def warped(strips: Sequence[Strip], move: Array, mm_per_cell: float) -> tuple[Strip, ...]:

@@ -27,25 +27,24 @@ class ReadScales:
 
     def __call__(
         self, printed: Mapping[str, float], heatmaps: PageHeatmaps, naming: Naming, page: RectifiedPage,
-        strips: Sequence[Strip], options: ReadOptions,
+        options: ReadOptions,
     ) -> Callable[[float], Scales]:  # fmt: skip
-        """Read speed and gain, as a function of the log-log_odds of 50 mm/s that the beats give.
+        """Read speed and gain, as a function of the log-odds of 50 mm/s that the beats give.
 
-        The log-log_odds (`signal.beat_speed.speed_log_odds`) are known once the traces are; before that they are 0.
+        The log-odds (`signal.beat_speed.speed_log_odds`) are known once the traces are; before that they are 0.
 
         Args:
             printed: responses of `Caption`.
-            heatmaps: heatmaps of stage 1.
-            naming: strips and layout, as they were found in the heatmaps.
-            page: the flat page, by a grid that may be a finer one.
-            strips: the same strips on that page.
+            heatmaps: heatmaps of stage 1, in the frame of `page`.
+            naming: strips and layout, in the same frame.
+            page: the flat page.
             options: speed and gain, where the user gives them.
         """
         given = given_scales(options)
         if given is not None:
             return lambda log_odds: given
         speed, gain = _given(options)
-        pulses = read_pulses(heatmaps.pulse, naming.strips, self._windows(page, strips), page.px_per_mm)
+        pulses = read_pulses(heatmaps.pulse, naming.strips, self._windows(page, naming.strips), page.px_per_mm)
         return lambda log_odds: read_scales(printed, pulses, naming, speed_log_odds=log_odds, speed=speed, gain=gain)
 
     def _windows(self, page: RectifiedPage, strips: Sequence[Strip]) -> tuple[Array, Array]:

@@ -10,7 +10,7 @@ from ecg_trt.geometry.refine import Refined
 from ecg_trt.layout import ROW_LENGTH_TOLERANCE, standard_row_length
 from ecg_trt.page.naming import DOUBTFUL_LABELS, Naming
 from ecg_trt.stages.rectify import PageHeatmaps
-from ecg_trt.types import GridWarp, PageAlignment
+from ecg_trt.types import Array, GridWarp, PageAlignment
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class PageCandidate:
         grid: the grid that was found with it.
         heatmaps: of the print on that grid.
         naming: named strips, None where no strip is seen.
-        refined: grid and strips after `PageLocator.refine`, None before.
+        refined: what `PageLocator.refine` makes of it, kept so that it is made once.
     """
 
     alignment: PageAlignment
@@ -140,3 +140,22 @@ class PageCandidate:
         return bool(len(seen)) and all(
             standard_row_length(b - a) is not None and max(seen[0] - a, b - seen[-1]) < _BEYOND_MM for a, b in spans
         )
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedPage:
+    """The page, found: everything in one frame, the page mm of its refined grid.
+
+    Attributes:
+        alignment: position in the photo, by which the page was seen best.
+        grid: refined grid.
+        heatmaps: what stage 1 sees on the page.
+        text_mask: (H, W) bool at 1 px/mm, the lead names.
+        naming: layout, and named strips.
+    """
+
+    alignment: PageAlignment
+    grid: GridWarp
+    heatmaps: PageHeatmaps
+    text_mask: Array
+    naming: Naming

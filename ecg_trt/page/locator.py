@@ -22,7 +22,7 @@ from ecg_trt.geometry.refine import (
     warped,
 )
 from ecg_trt.ops.base import ImageOps
-from ecg_trt.page.candidate import PageCandidate
+from ecg_trt.page.candidate import LocatedPage, PageCandidate
 from ecg_trt.page.naming import DOUBTFUL_LABELS, name_boxes, name_strips
 from ecg_trt.page.realignment import may_extend_beyond_view, refine_alignment, rotate90, scale
 from ecg_trt.page.rejection import reject_without_signs, reject_without_strips
@@ -30,9 +30,9 @@ from ecg_trt.page.sheets import sheets_of
 from ecg_trt.page.strips import agree_on_span, find_strips, slant_of
 from ecg_trt.page.without_grid import rectify_without_grid
 from ecg_trt.stages.align import Align, check_resolution, rotate
-from ecg_trt.stages.rectify import Rectify, px_per_mm_of
+from ecg_trt.stages.rectify import PageHeatmaps, Rectify, px_per_mm_of
 from ecg_trt.step_timer import StepTimer
-from ecg_trt.types import PageAlignment, Photo
+from ecg_trt.types import GridWarp, PageAlignment, Photo
 
 _HARDLY_LABELS = 0.05  # Score of names, the best of four directions, below which a page without a grid is rejected.
 _MOST_SHEETS = 3  # Sheets of paper that are tried alone.
@@ -44,7 +44,7 @@ _TURNED = 0.05  # Gain in score that a page turned by a quarter must bring.
 
 
 class PageLocator:
-    """Locator of the page: photo to `PageCandidate`.
+    """Locator of the page: photo to `LocatedPage`.
 
     Args:
         align: stage 0.
@@ -55,8 +55,8 @@ class PageLocator:
     def __init__(self, align: Align, rectify: Rectify, ops: ImageOps) -> None:
         self.align, self.rectify, self.ops = align, rectify, ops
 
-    def __call__(self, photo: Photo, options: ReadOptions, clock: StepTimer) -> PageCandidate:
-        """Find the candidate that shows most of the page.
+    def __call__(self, photo: Photo, options: ReadOptions, clock: StepTimer) -> LocatedPage:
+        """Find the candidate that shows most of the page, and refine it.
 
         Other views are tried where the page is not found, hardly legible or of no known layout.
 
@@ -70,7 +70,18 @@ class PageLocator:
         """
         found = self._most_legible(photo, options, clock)
         check_resolution(px_per_mm_of(found.grid), options.min_px_per_mm, photo.source)
-        return found
+        with clock("refine"):
+            return self._located(photo, found)
+
+    def _located(self, photo: Photo, found: PageCandidate) -> LocatedPage:
+        """Bring all of a candidate to the frame of its refined grid."""
+        assert found.naming is not None
+        refined = found.refined or self.refine(photo, found)
+        heatmaps = found.heatmaps
+        if refined.source_mm is not None:
+            heatmaps = heatmaps.warped(refined.source_mm, refined.grid.mm_per_cell)
+        naming = replace(found.naming, strips=refined.strips)
+        return LocatedPage(found.alignment, refined.grid, heatmaps, refined.text_mask, naming)
 
     def _most_legible(self, photo: Photo, options: ReadOptions, clock: StepTimer) -> PageCandidate:
         found: list[PageCandidate] = []
@@ -109,29 +120,33 @@ class PageLocator:
         followed = follow_small_boxes(grid, replace(page, image=self.ops.download(page.image)[0]))
         if followed is None:
             return rectify_without_grid(grid, strips, text_mask, (candidate.heatmaps.start, candidate.heatmaps.end))
-        return Refined(smooth_if_flat(followed[0]), warped(strips, followed[1], grid.mm_per_cell), text_mask)
+        moved_grid, move = followed
+        rows, cols = move.shape[:2]
+        source_mm = grid.mm_per_cell * np.stack(np.meshgrid(np.arange(cols), np.arange(rows)), -1) + move
+        moved_strips = warped(strips, move, grid.mm_per_cell)
+        moved_mask = name_boxes(moved_strips, candidate.heatmaps.warped(source_mm, grid.mm_per_cell).label)
+        return Refined(smooth_if_flat(moved_grid), moved_strips, moved_mask, source_mm)
 
-    def search_margins(self, photo: Photo, candidate: PageCandidate) -> PageCandidate | None:
+    def search_margins(self, photo: Photo, located: LocatedPage) -> tuple[GridWarp, PageHeatmaps] | None:
         """Find the heatmaps of the page farther from its rows.
 
-        The result has a grid and a frame of its own, and no names. None where no grid shows how the page goes on, or
-        where the photo shows no more of it.
+        The result has a grid and a frame of its own. None where no grid shows how the page goes on, or where the photo
+        shows no more of it.
         """
-        assert candidate.refined is not None
-        grid, strips, _ = candidate.refined
+        grid, strips = located.grid, located.naming.strips
         if not grid.is_seen:
             return None
         try:
-            alignment = refine_alignment(candidate.alignment, grid, strips, more_rows=True)
+            alignment = refine_alignment(located.alignment, grid, strips, more_rows=True)
         except PageError:
             return None
         assert alignment is not None
-        w, h = candidate.alignment.size_mm
-        before = alignment.page_from_photo @ np.linalg.inv(candidate.alignment.page_from_photo)
+        w, h = located.alignment.size_mm
+        before = alignment.page_from_photo @ np.linalg.inv(located.alignment.page_from_photo)
         top, *_, bottom = sorted(apply_homography(before, np.array([[0, 0], [w, 0], [0, h], [w, h]]))[:, 1])
         if max(top, alignment.size_mm[1] - bottom) < _LEAST_MARGIN_MM:
             return None
-        return PageCandidate(alignment, *self.rectify(photo, alignment), None)
+        return self.rectify(photo, alignment)
 
     def _candidate(self, photo: Photo, alignment: PageAlignment, layout: str, clock: StepTimer) -> PageCandidate:
         """Read grid, heatmaps and named strips by one alignment."""

@@ -68,6 +68,7 @@ def rectify_without_grid(
         replace(grid, node_xy=nodes, measured=np.zeros((rows, columns), bool)),
         tuple(_on_new_page(strip, move, standard) for strip in strips),
         cv2.warpPerspective(text_mask.astype(np.uint8), move, size, flags=cv2.INTER_NEAREST) > 0,
+        apply_homography(np.linalg.inv(move), mm),
     )
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from ecg_trt.backends.base import Backend, static_hw
+from ecg_trt.geometry.grid import dense_map
 from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.geometry.indexing import grid_array, index_grid
 from ecg_trt.geometry.surface import fill_holes, fit_surface, without_misindexed_patches
@@ -55,6 +57,22 @@ class PageHeatmaps:
     end: Array
     pulse: Array
     label: Array
+
+    def warped(self, source_mm: Array, mm_per_cell: float) -> PageHeatmaps:
+        """Bring the heatmaps to another frame of the page; they are 0 where the old one shows nothing.
+
+        Args:
+            source_mm: (rows, cols, 2) page mm of these heatmaps at the nodes of the new frame's grid.
+            mm_per_cell: spacing of that grid, mm.
+        """
+        hw = tuple(round(mm_per_cell * (n - 1)) for n in source_mm.shape[:2])
+        x, y = np.moveaxis(dense_map(source_mm, mm_per_cell, (0.0, 0.0), (1.0, 1.0), (hw[0], hw[1])), -1, 0)
+
+        def moved(plane: Array) -> Array:
+            return np.asarray(cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
+
+        planes = {name: moved(getattr(self, name)) for name in ("zero", "start", "end", "pulse")}
+        return PageHeatmaps(label=np.stack([moved(plane) for plane in self.label]), **planes)
 
 
 class Rectify:

@@ -49,14 +49,14 @@ def test_pulses_are_looked_for_beside_the_strips_of_the_flat_page(
     page, strips = scene
     elsewhere = tuple(replace(s, zero_y_mm=s.zero_y_mm + 9, x_mm=(s.x_mm[0] + 9, s.x_mm[1] + 9)) for s in strips)
     read, options = ReadScales(open_ops()), ReadOptions()
-    found = read(SILENT, _heatmaps(), _naming(elsewhere), page, strips, options)(0.0)
+    found = read(SILENT, _heatmaps(), _naming(strips), page, options)(0.0)
     assert (found.speed_mm_per_s, found.gain_mm_per_mv, found.assumed) == (50.0, 20.0, ())
-    assert read(SILENT, _heatmaps(), _naming(strips), page, elsewhere, options)(0.0).assumed == ("speed", "gain")
+    assert read(SILENT, _heatmaps(), _naming(elsewhere), page, options)(0.0).assumed == ("speed", "gain")
 
 
 def test_what_the_user_says_is_not_looked_for(scene: tuple[RectifiedPage, tuple[Strip, ...]]) -> None:
     page, strips = scene
     read, both = ReadScales(open_ops()), ReadOptions(speed=25, gain=10)
-    assert read(SILENT, _heatmaps(), _naming(strips), page, strips, both)(0.0).speed_mm_per_s == 25.0
-    half = read(SILENT, _heatmaps(), _naming(strips), page, strips, ReadOptions(gain=5))(0.0)
+    assert read(SILENT, _heatmaps(), _naming(strips), page, both)(0.0).speed_mm_per_s == 25.0
+    half = read(SILENT, _heatmaps(), _naming(strips), page, ReadOptions(gain=5))(0.0)
     assert (half.speed_mm_per_s, half.gain_mm_per_mv, half.assumed) == (50.0, 5.0, ())

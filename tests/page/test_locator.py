@@ -18,7 +18,7 @@ from ecg_trt.geometry.refine import Refined
 from ecg_trt.layout import LAYOUTS, SETTING_WORDS
 from ecg_trt.networks import NETWORKS
 from ecg_trt.ops.select import open_ops
-from ecg_trt.page.candidate import PageCandidate
+from ecg_trt.page.candidate import LocatedPage, PageCandidate
 from ecg_trt.page.locator import PageLocator
 from ecg_trt.page.naming import Naming
 from ecg_trt.page.scales import Scales
@@ -46,6 +46,11 @@ def _look(*, is_seen: bool = True, names: float = 0.5) -> PageCandidate:
     return PageCandidate(_alignment(), grid, NOTHING, naming, Refined(grid, ROWS, NOTHING))
 
 
+def _located(*, is_seen: bool = True) -> LocatedPage:
+    grid = _grid(is_seen=is_seen)
+    return LocatedPage(_alignment(), grid, NOTHING, NOTHING, Naming(LAYOUTS["3x4"], 1.0, ROWS, (), 0.5))
+
+
 def _marks(label: str) -> Any:
     """Marks of which the map of words is a word."""
     return type("Marks", (), {"label": label})()
@@ -65,23 +70,22 @@ class _Rectify:
 def test_print_is_sought_farther_from_the_rows_where_a_lattice_reaches() -> None:
     rectify: Any = _Rectify()
     find = PageLocator(NOTHING, rectify, open_ops())
-    search_margins = find.search_margins(PHOTO, _look())
-    assert search_margins is not None and search_margins.heatmaps == "marks from farther off"  # type: ignore[comparison-overlap]
+    margins = find.search_margins(PHOTO, _located())
+    assert margins is not None and margins[1] == "marks from farther off"  # type: ignore[comparison-overlap]
     (asked,) = rectify.asked
     assert asked.size_mm[1] > 60 + 2 * 60, "more than 6 cm above the first and below the last row"
-    assert find.search_margins(PHOTO, _look(is_seen=False)) is None
-    assert find.search_margins(PHOTO, replace(_look(), alignment=asked)) is None, "all that was seen before"
+    assert find.search_margins(PHOTO, _located(is_seen=False)) is None
+    assert find.search_margins(PHOTO, replace(_located(), alignment=asked)) is None, "all that was seen before"
     lattice = _grid(is_seen=False)
     lattice.measured[3, 3:9] = True  # nodes on one line
-    assert find.search_margins(PHOTO, replace(_look(), refined=Refined(lattice, ROWS, NOTHING))) is None
+    assert find.search_margins(PHOTO, replace(_located(), grid=lattice)) is None
 
 
 @pytest.mark.parametrize(("farther", "found"), [(0.99, 50.0), (0.5, 25.0)])
 def test_scales_are_told_by_what_either_look_reads(farther: float, found: float) -> None:
     networks = {name: FakeBackend(lambda feed: {}) for name in NETWORKS}
     digitizer: Any = Digitizer(runtime=Runtime("fake", networks, open_ops()))
-    near, far = _look(), replace(_look(), heatmaps=_marks("far"))
-    near = replace(near, heatmaps=_marks("near"))
+    near, far = replace(_located(), heatmaps=_marks("near")), (_grid(is_seen=True), _marks("far"))
     nothing = dict.fromkeys(SETTING_WORDS, 0.0)
     reads = {"near": nothing | {"50 mm/s": 0.85, "10 mm/mV": 0.95}, "far": nothing | {"50 mm/s": farther}}
     done: list[str] = []

@@ -25,9 +25,9 @@ def test_rejected_views_make_no_cycle(monkeypatch, is_found):
     candidate = SimpleNamespace(is_confident=True, score=1.0, grid=None)
     views = [reject, reject, *[lambda: candidate] * is_found]
     monkeypatch.setattr("ecg_trt.page.locator.px_per_mm_of", lambda _grid: 5.0)
+    monkeypatch.setattr(PageLocator, "_located", lambda _self, _photo, found: found)
     monkeypatch.setattr(PageLocator, "_views", lambda *_: iter(views))
     monkeypatch.setattr(PageLocator, "locate", lambda _self, _photo, alignment, *_: alignment)
-    monkeypatch.setattr("ecg_trt.page.locator.px_per_mm_of", lambda _grid: 9.0)
     locator, photo = PageLocator.__new__(PageLocator), Photo(np.zeros((4, 4, 3), np.uint8))
     image = weakref.ref(photo.image)
     gc.disable()

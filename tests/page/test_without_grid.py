@@ -10,7 +10,7 @@ from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.layout import LAYOUTS
 from ecg_trt.page.strips import agree_on_span, find_strips
 from ecg_trt.page.without_grid import rectify_without_grid
-from ecg_trt.stages.rectify import region_of
+from ecg_trt.stages.rectify import PageHeatmaps, region_of
 from ecg_trt.types import Array, GridWarp, Segment, Strip
 from tests.geometry.true_maps import maps_of, page_of
 
@@ -56,6 +56,15 @@ def test_rows_tell_how_a_page_is_seen(layout: str) -> None:
     row_px, column_px = (float(v.mean()) for v in np.nonzero(found.text_mask))
     assert column_px - found.strips[0].x_mm[0] == pytest.approx(4, abs=1.5)
     assert found.strips[0].zero_y_mm - row_px == pytest.approx(5, abs=1.5)
+    assert found.source_mm is not None
+    nothing = np.zeros_like(maps["zero"])
+    heatmaps = PageHeatmaps(*maps.values(), nothing, nothing[None]).warped(found.source_mm, 5.0)
+    assert heatmaps.zero.shape == found.text_mask.shape == heatmaps.label.shape[1:]
+    for strip in found.strips:
+        within, first = (round(x) for x in (strip.x_mm[0] + 100, strip.x_mm[0]))
+        near = slice(round(strip.zero_y_mm) - 6, round(strip.zero_y_mm) + 7)
+        assert int(heatmaps.zero[near, within].argmax()) - 6 == pytest.approx(0, abs=2)
+        assert heatmaps.start[near, first - 2 : first + 3].max() > 0.3 > heatmaps.start[near, within].max()
 
 
 def test_pages_that_show_too_little_stay_as_they_are() -> None:
