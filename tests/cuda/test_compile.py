@@ -69,7 +69,7 @@ def test_the_name_changes_with_the_source(tmp_path: Path, monkeypatch: pytest.Mo
         (tmp_path / path.name).write_bytes(path.read_bytes())
     monkeypatch.setattr(room, "SOURCES", tmp_path)
     assert room.cubin_path("grey", (8, 6)) == before
-    with (tmp_path / "lattice.cuh").open("a") as header:
+    with (tmp_path / "grid_warp.cuh").open("a") as header:
         header.write("// changed\n")
     assert room.cubin_path("grey", (8, 6)) != before
 

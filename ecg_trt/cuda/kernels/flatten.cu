@@ -1,5 +1,5 @@
-// The composed warp: from lattice nodes to the flat page, straight from the photo.
-#include "lattice.cuh"
+// The composed warp: from grid nodes to the flat page, straight from the photo.
+#include "grid_warp.cuh"
 #include "sampling.cuh"
 
 // A photo as it is, or averaged over factor x factor px, and where the whole photo's pixels lie in it.
@@ -25,11 +25,11 @@ static __device__ void put(const Source& from, float x, float y, int fill, u8* _
 
 template <class Taps>
 static __device__ void flatten(
-    const Lattice& lattice, const Source& from, int fill, u8* out, u8* seen, int out_height, int out_width) {
+    const GridWarp& grid, const Source& from, int fill, u8* out, u8* seen, int out_height, int out_width) {
     const int column = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y * blockDim.y + threadIdx.y;
     if (column >= out_width || row >= out_height) return;
     float x, y;
-    if (!place(lattice, column, row, &x, &y)) x = y = __int_as_float(0x7fc00000);  // NaN
+    if (!place(grid, column, row, &x, &y)) x = y = __int_as_float(0x7fc00000);  // NaN
     const size_t at = static_cast<size_t>(row) * out_width + column;
     put<Taps>(from, x, y, fill, out + 3 * at, seen + at);
 }
@@ -41,8 +41,8 @@ static __device__ void flatten(
         const int* __restrict__ y_first, const int* __restrict__ y_cell, const float* __restrict__ y_weight,       \
         const u8* __restrict__ image, int height, int width, int full_height, int full_width, float scale,         \
         float shift, int fill, u8* __restrict__ out, u8* __restrict__ seen, int out_height, int out_width) {       \
-        flatten<Taps>(Lattice{node, blank, columns, cell_columns, {x_first, x_cell, x_weight},                     \
-                              {y_first, y_cell, y_weight}},                                                        \
+        flatten<Taps>(GridWarp{node, blank, columns, cell_columns, {x_first, x_cell, x_weight},                    \
+                               {y_first, y_cell, y_weight}},                                                       \
                       Source{image, height, width, full_height, full_width, scale, shift}, fill, out, seen,        \
                       out_height, out_width);                                                                      \
     }

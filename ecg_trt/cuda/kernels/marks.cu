@@ -1,5 +1,5 @@
-// Brings heatmaps of logits to page mm at 1 px/mm, through the lattice found in them, as uint8 (255 = certain).
-#include "lattice.cuh"
+// Brings heatmaps of logits to page mm at 1 px/mm, through the grid found in them, as uint8 (255 = certain).
+#include "grid_warp.cuh"
 
 // The heatmap's value in a cell; 0 outside.
 static __device__ float heat(const float* plane, int height, int width, int row, int column) {
@@ -20,9 +20,9 @@ extern "C" __global__ void marks(
     unsigned* __restrict__ found, int room) {
     const int column = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y * blockDim.y + threadIdx.y;
     if (column >= out_width || row >= out_height) return;
-    const Lattice lattice{node, blank, columns, cell_columns, {x_first, x_cell, x_weight}, {y_first, y_cell, y_weight}};
+    const GridWarp grid{node, blank, columns, cell_columns, {x_first, x_cell, x_weight}, {y_first, y_cell, y_weight}};
     float px, py;
-    bool seen = place(lattice, column, row, &px, &py);
+    bool seen = place(grid, column, row, &px, &py);
     const float x = (px - middle) / stride, y = (py - middle) / stride;
     seen = seen && x > -1.0f && y > -1.0f && x < width && y < height;
     const size_t area = static_cast<size_t>(out_height) * out_width;
