@@ -58,7 +58,8 @@ def test_rows_tell_how_a_page_is_seen(layout: str) -> None:
     assert found.strips[0].zero_y_mm - row_px == pytest.approx(5, abs=1.5)
     assert found.source_mm is not None
     nothing = np.zeros_like(maps["zero"])
-    heatmaps = PageHeatmaps(*maps.values(), nothing, nothing[None]).warped(found.source_mm, 5.0)
+    seen = PageHeatmaps(maps["zero"], maps["start"], maps["end"], nothing, nothing[None])
+    heatmaps = seen.warped(found.source_mm, 5.0)
     assert heatmaps.zero.shape == found.text_mask.shape == heatmaps.label.shape[1:]
     for strip in found.strips:
         within, first = (round(x) for x in (strip.x_mm[0] + 100, strip.x_mm[0]))
