@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import re
@@ -12,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -132,3 +134,18 @@ def write_json(path: Path, content: Mapping[str, object]) -> None:
     part = path.with_name(path.name + ".part")
     part.write_text(json.dumps(content, indent=1) + "\n")
     os.replace(part, path)
+
+
+def lacks(where: str, content: Mapping[str, Any], kinds: Mapping[str, Any]) -> list[str]:
+    """List the keys of a part of a result that are missing or of another kind."""
+    return [f"{where}: {key} is {type(content.get(key)).__name__}" for key, kind in kinds.items()
+            if not isinstance(content.get(key), kind)]  # fmt: skip
+
+
+def not_finite(value: object, where: str) -> list[str]:
+    """List the numbers in nested values that are infinite or none."""
+    if isinstance(value, Mapping):
+        return [p for key, part in value.items() for p in not_finite(part, f"{where}.{key}")]
+    if isinstance(value, list):
+        return [p for k, part in enumerate(value) for p in not_finite(part, f"{where}[{k}]")]
+    return [f"{where} is {value}"] if isinstance(value, float) and not math.isfinite(value) else []

@@ -98,7 +98,7 @@ def test_direction(path: Path) -> None:
 
 
 def ties(*, by: Callable[[str], str]) -> dict[str, set[str]]:
-    """What each module or room imports at any time, itself left out."""
+    """Map each module or room to those that it imports at any time, itself left out."""
     found: dict[str, set[str]] = {}
     for path in MODULES:
         module = name_of(path)

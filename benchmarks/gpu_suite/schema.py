@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.common import lacks, not_finite
 from benchmarks.gpu_suite.record import DONE, STATUSES
 
 _NUMBER = (int, float)
@@ -16,7 +16,7 @@ _PART = {"status": str, "reason": str, "seconds": _NUMBER, "figures": dict, "fai
 
 def problems(content: Mapping[str, Any]) -> list[str]:
     """List the faults of a result; empty if there are none."""
-    found = _lacks("the file", content, _TOP)
+    found = lacks("the file", content, _TOP)
     if found:
         return found
     if content["benchmark"] != "gpu_suite":
@@ -24,11 +24,11 @@ def problems(content: Mapping[str, Any]) -> list[str]:
     found += [f"the machine: {key} is missing" for key in _MACHINE if key not in content["machine"]]
     for name, part in content["parts"].items():
         found += _part(name, part)
-    return found + _not_finite(content, "the file")
+    return found + not_finite(content, "the file")
 
 
 def _part(name: str, part: Mapping[str, Any]) -> list[str]:
-    found = _lacks(name, part, _PART)
+    found = lacks(name, part, _PART)
     if found:
         return found
     if part["status"] not in STATUSES:
@@ -36,16 +36,3 @@ def _part(name: str, part: Mapping[str, Any]) -> list[str]:
     if part["status"] != DONE and not part["reason"] and not part["failures"]:
         found.append(f"{name}: {part['status']} without a reason")
     return found
-
-
-def _lacks(where: str, content: Mapping[str, Any], kinds: Mapping[str, Any]) -> list[str]:
-    return [f"{where}: {key} is {type(content.get(key)).__name__}" for key, kind in kinds.items()
-            if not isinstance(content.get(key), kind)]  # fmt: skip
-
-
-def _not_finite(value: object, where: str) -> list[str]:
-    if isinstance(value, Mapping):
-        return [p for key, part in value.items() for p in _not_finite(part, f"{where}.{key}")]
-    if isinstance(value, list):
-        return [p for k, part in enumerate(value) for p in _not_finite(part, f"{where}[{k}]")]
-    return [f"{where} is {value}"] if isinstance(value, float) and not math.isfinite(value) else []

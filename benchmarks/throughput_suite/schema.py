@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
+
+from benchmarks.common import lacks, not_finite
 
 _NUMBER = (int, float)
 _TOP = {"benchmark": str, "machine": dict, "photos": dict, "seconds": _NUMBER, "rates": dict, "backends": list}
@@ -18,7 +19,7 @@ _SPREAD = {"median", "iqr", "p99", "n"}
 
 def problems(content: Mapping[str, Any]) -> list[str]:
     """List the faults of a result of the throughput benchmark; empty if there are none."""
-    found = _lacks("the file", content, _TOP)
+    found = lacks("the file", content, _TOP)
     if found:
         return found
     wanted = ["cpu", "cores", "date", "command"]
@@ -27,17 +28,17 @@ def problems(content: Mapping[str, Any]) -> list[str]:
     found += [f"the machine: {key} is missing" for key in wanted if key not in content["machine"]]
     for row in content["backends"]:
         found += _row(row, len(content["photos"].get("names", ())))
-    return found + _not_finite(content, "the file")
+    return found + not_finite(content, "the file")
 
 
 def _row(row: Mapping[str, Any], photos: int) -> list[str]:
     where = str(row.get("name"))
-    found = _lacks(where, row, _ALWAYS)
+    found = lacks(where, row, _ALWAYS)
     if found:
         return found
     if not row["available"]:
         return [] if row["reason"] else [f"{where}: no reason why it was not measured"]
-    found = _lacks(where, row, _MEASURED)
+    found = lacks(where, row, _MEASURED)
     found += [f"{where}: {key} is missing" for key in _OR_NONE if key not in row]
     if found:
         return found
@@ -51,16 +52,3 @@ def _row(row: Mapping[str, Any], photos: int) -> list[str]:
     if row["answered"]:
         found += [f"{where}: no {step}" for step in ("decode", "host", "photo") if step not in row["steps_ms"]]
     return found
-
-
-def _lacks(where: str, content: Mapping[str, Any], kinds: Mapping[str, Any]) -> list[str]:
-    return [f"{where}: {key} is {type(content.get(key)).__name__}" for key, kind in kinds.items()
-            if not isinstance(content.get(key), kind)]  # fmt: skip
-
-
-def _not_finite(value: object, where: str) -> list[str]:
-    if isinstance(value, Mapping):
-        return [p for key, part in value.items() for p in _not_finite(part, f"{where}.{key}")]
-    if isinstance(value, list):
-        return [p for k, part in enumerate(value) for p in _not_finite(part, f"{where}[{k}]")]
-    return [f"{where} is {value}"] if isinstance(value, float) and not math.isfinite(value) else []
