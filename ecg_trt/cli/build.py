@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ecg_trt.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, MIB, NOTICE, print_columns, report
-from ecg_trt.errors import BackendUnavailableError, BuildError, EcgTrtError, install_hint
+from ecg_trt.cli.console import EXIT_FAILED, EXIT_SOME_FAILED, MIB, NOTICE, exit_after, print_columns, report
+from ecg_trt.errors import BackendUnavailableError, BuildError, install_hint
 
 if TYPE_CHECKING:
     from build_engines.jobs import Outcome, Request
@@ -56,15 +56,7 @@ if TYPE_CHECKING:
 @click.option("-v", "--verbose", is_flag=True, help="Tracebacks of what TensorRT and ONNX raised.")
 def build(verbose: bool, **asked: object) -> None:
     """Build plans."""
-    try:
-        code = _build(_request(**asked), verbose)  # type: ignore[arg-type]
-    except EcgTrtError as error:
-        code = report(error, verbose)
-    except KeyboardInterrupt:
-        click.echo("\nInterrupted; what is written is whole.", err=True)
-        code = EXIT_INTERRUPTED
-    click.echo(NOTICE, err=True)
-    sys.exit(code)
+    exit_after(lambda: _build(_request(**asked), verbose), verbose)  # type: ignore[arg-type]
 
 
 def _request(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import click
 
 from ecg_trt.errors import NOTICE, EcgTrtError
 
-__all__ = ["EXIT_FAILED", "EXIT_INTERRUPTED", "EXIT_SOME_FAILED", "MIB", "NOTICE", "print_columns", "report"]
+__all__ = ["EXIT_FAILED", "EXIT_SOME_FAILED", "MIB", "NOTICE", "exit_after", "print_columns", "report"]
 
 MIB = 1 << 20
 EXIT_SOME_FAILED, EXIT_FAILED, EXIT_INTERRUPTED = 1, 2, 130
@@ -21,6 +23,19 @@ def report(error: EcgTrtError, verbose: bool = False) -> int:
     if verbose and error.__cause__ is not None:
         click.echo("".join(traceback.format_exception(error.__cause__)), err=True)
     return EXIT_FAILED
+
+
+def exit_after(work: Callable[[], int], verbose: bool) -> NoReturn:
+    """Do the work of a command that writes files, and exit with its code; an error or Ctrl-C has a code of its own."""
+    try:
+        code = work()
+    except EcgTrtError as error:
+        code = report(error, verbose)
+    except KeyboardInterrupt:
+        click.echo("\nInterrupted; what is written is whole.", err=True)
+        code = EXIT_INTERRUPTED
+    click.echo(NOTICE, err=True)
+    sys.exit(code)
 
 
 def print_columns(rows: Sequence[Sequence[str]]) -> None:

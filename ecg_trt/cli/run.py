@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecg_trt.cli.console import EXIT_INTERRUPTED, EXIT_SOME_FAILED, NOTICE, report
+from ecg_trt.cli.console import EXIT_SOME_FAILED, NOTICE, exit_after, report
 from ecg_trt.cli.stems import Stems
 from ecg_trt.config import AUTO, BACKENDS, VIEWS, ReadOptions, RuntimeOptions
 from ecg_trt.errors import DeviceFaultError, EcgTrtError, OutputError
@@ -92,18 +92,14 @@ def run(
     verbose: bool,
 ) -> None:
     """Digitize photos."""
-    try:
+
+    def work() -> int:
         options = ReadOptions(layout=layout, speed=speed, gain=gain, fs=fs, min_quality=min_quality)
         runtime_options = RuntimeOptions(backend=backend, views=int(views))
         batch = _Batch(photos, Path(folder), tuple(dict.fromkeys(formats)), options, runtime_options, overlay, verbose)
-        code = batch.run()
-    except EcgTrtError as error:
-        code = report(error, verbose)
-    except KeyboardInterrupt:
-        click.echo("\nInterrupted; what is written is whole.", err=True)
-        code = EXIT_INTERRUPTED
-    click.echo(NOTICE, err=True)
-    sys.exit(code)
+        return batch.run()
+
+    exit_after(work, verbose)
 
 
 @dataclass(frozen=True, slots=True)
