@@ -24,7 +24,7 @@ from ecg_trt.page.calibration import ReadScales, given_scales
 from ecg_trt.page.candidate import LocatedPage
 from ecg_trt.page.locator import PageLocator
 from ecg_trt.page.scales import Scales, read_by_print
-from ecg_trt.page.strips import shift_to_pen
+from ecg_trt.page.strips import shift_to_borders
 from ecg_trt.quality.features import Evidence, lead_features
 from ecg_trt.quality.model import Calibration, load_calibration, quality_of
 from ecg_trt.quality.warnings import reject_low_quality, reject_non_ecg, warnings_of
@@ -192,7 +192,7 @@ class Digitizer(Closeable):
                 page = self._rectify.flatten_rows(photo, grid, strips, px_per_mm, trace_reach_mm(px_per_mm))
         with clock("trace"):
             trace = self._trace(page, strips, located.text_mask)
-            strips = shift_to_pen(strips, trace.confidence, page.origin_mm[0], page.px_per_mm[0], BEYOND_MM)
+            strips = shift_to_borders(strips, page, trace, BEYOND_MM)
             for settle in (settle_avr, settle_slant, settle_rhythm):
                 strips = settle(page, strips, trace)
         with clock("signal"):

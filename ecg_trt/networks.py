@@ -23,6 +23,7 @@ VIEW, PAGE, TILES = "warped", "page", "tiles"
 class HeadKind(str, Enum):
     """Meaning of an output."""
 
+    BORDER = "border"  # (n, W) logits: does a lead of the strip begin or end at the column
     HEATMAP = "heatmap"  # (n, C, h, w) logits, each of a probability of its own
     PRESENCE = "presence"  # (n, W) logits: does the column show the trace that a ridge follows
     RIDGE = "ridge"  # (n, 1, H, W) logits, a softmax over each column; its mean is a height in px
@@ -138,8 +139,8 @@ NETWORKS: dict[str, NetworkSpec] = {
         ),
         # A 3x4+1 page has four strips of two tiles. Each reaches 3.5 mV up and down at 10 mm/mV.
         NetworkSpec(
-            "stage2", (_picture(8, 320, 1344, TILES),),
-            {"ridge": HeadKind.RIDGE, "presence": HeadKind.PRESENCE}, (10.0, 4.5),
+            "stage2", (_picture(8, 320, 2688, TILES),),
+            {"ridge": HeadKind.RIDGE, "presence": HeadKind.PRESENCE, "border": HeadKind.BORDER}, (20.0, 4.5),
         ),
         # The picture is a crop of 8 by 32 mm around calibration text.
         NetworkSpec("caption", (_picture(1, 64, 256, PAGE),), {"setting": _HEATMAP}, (8.0, 8.0)),

@@ -179,10 +179,12 @@ class TraceMap:
     Attributes:
         ridge_row: (strips, W) float32, row of the trace in page px, sub-pixel, NaN where there is none.
         confidence: (strips, W) float32 in [0, 1].
+        border: (strips, W) float32 in [0, 1], that a lead of the strip begins or ends within 0.1 mm of the column.
     """
 
     ridge_row: Array
     confidence: Array
+    border: Array
 
 
 @dataclass(frozen=True, slots=True)

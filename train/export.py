@@ -51,9 +51,9 @@ def load_network(stage: str, checkpoint: Path) -> tuple[UNet, tuple[str, ...]]:
     """Load the averaged network of a run, and its outputs' names."""
     saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
     network = Model(**saved.get("network", {}))
-    spec, model = STAGES[stage], build_network(stage, replace(network, pretrained=False, deep_supervision=0)).eval()
+    model = build_network(stage, replace(network, pretrained=False, deep_supervision=0)).eval()
     model.load_state_dict({key: value for key, value in saved["ema"].items() if not key.startswith("aux.")})
-    return model, tuple(n for n, _ in spec.heads) + ((spec.column_head,) if spec.column_head else ())
+    return model, model.spec.outputs
 
 
 def export(stage: str, checkpoint: Path, target: Path) -> float:
@@ -113,7 +113,7 @@ def halve(model: UNet) -> None:
     """Convert to FP16 within and FP32 at both ends: a heatmap rounded to FP16 has ties."""
     model.half()
     model.entrance.register_forward_pre_hook(lambda _, args: (args[0].half(),))
-    for head in (model.head, *([model.column] if model.spec.column_head else [])):
+    for head in (model.head, *([model.column] if model.spec.column_heads else [])):
         head.float()
         head.register_forward_pre_hook(lambda _, args: (args[0].float(),))
 

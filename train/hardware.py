@@ -45,6 +45,7 @@ def open_fabric(config: Config) -> Fabric:
         fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy,
                         plugins=[precision])  # fmt: skip
     fabric.launch()
+    torch.backends.cudnn.benchmark = True  # every batch has the same shape
     if config.hardware.threads:
         torch.set_num_threads(config.hardware.threads)
         cv2.setNumThreads(config.hardware.threads)
@@ -99,5 +100,4 @@ def _accelerator(device: str) -> str:
 def _has_unused_parameters(config: Config) -> bool:
     """Tell if some parameters get no gradient: heads without a loss, or layers of timm's that are not used."""
     spec = STAGES[config.stage]
-    heads = {name for name, _ in spec.heads} | ({spec.column_head} if spec.column_head else set())
-    return config.model.encoder != NARROW or not heads <= Criterion(config.loss).heads
+    return config.model.encoder != NARROW or not set(spec.outputs) <= Criterion(config.loss).heads

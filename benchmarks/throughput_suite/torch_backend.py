@@ -53,7 +53,7 @@ class TorchBackend(Closeable):
         shape = NETWORKS[stage].shapes["image"] if compiled else ("n", "h", "w", 3)
         self.inputs = (TensorSpec("image", "uint8", shape),)
         spec = model.spec
-        names = [name for name, _ in spec.heads] + ([spec.column_head] if spec.column_head else [])
+        names = spec.outputs
         self.outputs = tuple(TensorSpec(name, "float32", ("n",)) for name in names)
         self.stage, self.last_ms = stage, dict[str, float]()
         if precision == "fp16":

@@ -8,8 +8,9 @@ from ecg_trt.errors import OptionError
 from ecg_trt.types import Array
 
 RIDGE_CANDIDATES, RIDGE_HALF_WINDOW = 6, 18  # Local maxima a column, and rows on either side of the one decoded.
-RIDGE_FLOOR = -12.0  # Nats below the best of a column; all candidates beyond are equally impossible.
-RIDGE_FREE_ROWS = 18  # A steep wave climbs 4 mm from one column to the next; letters are mostly farther off.
+# For columns of 0.05 mm and rows of 0.22 mm:
+RIDGE_FLOOR = -6.0  # Nats below the best of a column; all candidates beyond are equally impossible.
+RIDGE_FREE_ROWS = 12  # A steep wave climbs 2.5 mm from one column to the next; letters are mostly farther off.
 RIDGE_JUMP_PENALTY, RIDGE_MOST_PENALTY = 0.5, 8.0  # Nats for each row of a jump beyond the free ones, and at most.
 
 

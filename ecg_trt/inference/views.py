@@ -16,7 +16,7 @@ from ecg_trt.ops.base import ImageOps
 from ecg_trt.types import Array
 
 # Mirrored text cannot be read, and mirrored directions change their sign.
-_MIRRORED_KINDS = (HeadKind.RIDGE, HeadKind.PRESENCE)
+_MIRRORED_KINDS = (HeadKind.RIDGE, HeadKind.PRESENCE, HeadKind.BORDER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Views(Wrapped):
         bears_mirror = all(head_kind(head) in _MIRRORED_KINDS for head in heads)
         if any(view.mirrored for view in views) and not bears_mirror:
             raise OptionError("The network cannot be shown a mirrored picture", got=f"heads {', '.join(heads)}",
-                              expected=f"heads of the kinds {' and '.join(_MIRRORED_KINDS)}",
+                              expected=f"heads of the kinds {', '.join(_MIRRORED_KINDS)}",
                               hint="Leave the mirrored views out.")  # fmt: skip
 
     def infer(self, feed: Mapping[str, Array]) -> dict[str, Array]:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from ecg_trt.layout import standard_row_length, standard_row_lengths_mm
-from ecg_trt.types import Array, Strip
+from ecg_trt.types import Array, RectifiedPage, Strip, TraceMap
 
 _LEAST_STRIP_MM, _ZERO_SEEN = 20.0, 0.3
 _LEAST_ROW_PITCH_MM = 7
@@ -34,6 +34,9 @@ _CUT_MM = 3.0  # Distance by which a row that the picture cuts may begin later t
 _LEAST_SHARE = 0.7  # Least share of a row that must be in the picture.
 # Mean response of all rows that counts as a segment start, and number of four such starts that fix a row's place.
 _START_SEEN, _ENOUGH_STARTS = 0.1, 3
+# Spread of single borders about the page's, distance at which the pen must show within a lead, and spread of the shift.
+_BORDER_MM, _INSIDE_MM, _SHIFT_MM = 0.15, 0.5, 0.7
+_BORDER_SEEN = 0.1  # Least sum of the responses to borders for each strip.
 
 
 def find_strips(zero: Array) -> list[Strip]:
@@ -175,32 +178,36 @@ def _laid(starts: Array, ends: Array, length: float, reach: tuple[float, float])
     return _Laid((float(at[best]), float(at[best]) + length), float(total[best]), starts_seen)
 
 
-def shift_to_pen(strips: Sequence[Strip], confidence: Array, origin_x_mm: float, px_per_mm: float,
-                 reach_mm: float) -> tuple[Strip, ...]:  # fmt: skip
-    """Shift the strips of a page, all by one distance, to where the pen begins and ends.
+def shift_to_borders(
+    strips: Sequence[Strip], page: RectifiedPage, trace: TraceMap, reach_mm: float
+) -> tuple[Strip, ...]:
+    """Shift the strips of a page, all by one distance, to where most of their leads begin and end.
+
+    Printers set separators to whole dots, and a trace's first stroke hides behind a pulse or a name, so that single
+    borders are off by 0.2 mm; all of a page together are not.
 
     Args:
         strips: named strips.
-        confidence: (strips, W) that a column shows the strip's pen.
-        origin_x_mm: page mm of column 0.
-        px_per_mm: of the columns.
+        page: frame of the trace.
+        trace: its borders and confidences.
         reach_mm: greatest shift.
 
     Returns:
-        The strips, moved by the median over their ends; unchanged where fewer than half of the ends are seen.
+        The strips, moved; unchanged where too few borders are seen.
     """
-    reach = round(reach_mm * px_per_mm)
-    shifts = []
-    for strip, shown in zip(strips, confidence, strict=True):
-        for x, rising in zip(strip.x_mm, (True, False), strict=True):
-            edge = round((x - origin_x_mm) * px_per_mm)
-            on = shown[max(0, edge - reach) : edge + reach + 1] > 0.5
-            steps = np.flatnonzero(on[1:] != on[:-1])
-            steps = steps[on[steps + 1] == rising] + max(0, edge - reach) + 0.5
-            if len(steps):
-                nearest = float(steps[np.abs(steps - edge).argmin()])
-                shifts.append(nearest / px_per_mm + origin_x_mm - x)
-    if len(shifts) < len(strips):
+    px_per_mm = page.px_per_mm[0]
+    shift_mm = np.arange(-round(reach_mm * px_per_mm), round(reach_mm * px_per_mm) + 1) / px_per_mm
+    seen = np.zeros(len(shift_mm))
+    for strip, border, confidence in zip(strips, trace.border, trace.confidence, strict=True):
+        heat = cv2.GaussianBlur(border[None], (0, 0), _BORDER_MM * px_per_mm)[0]
+        columns, pen = np.arange(len(border)), cv2.blur(confidence[None], (2 * round(px_per_mm / 4) + 1, 1))[0]
+        for x_mm, inwards in [*((s.x_mm[0], _INSIDE_MM) for s in strip.segments), (strip.x_mm[1], -_INSIDE_MM)]:
+            at = page.column(x_mm + shift_mm)
+            seen += np.interp(at, columns, heat) * np.interp(at + inwards * px_per_mm, columns, pen)
+    seen *= np.exp(-0.5 * (shift_mm / _SHIFT_MM) ** 2)
+    best = int(seen.argmax())
+    if seen[best] < _BORDER_SEEN * len(strips):
         return tuple(strips)
-    shift = float(np.median(shifts))
+    near = slice(max(0, best - 2), best + 3)
+    shift = float(np.average(shift_mm[near], weights=seen[near]))
     return tuple(s.moved(shift) for s in strips)

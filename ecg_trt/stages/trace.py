@@ -16,15 +16,15 @@ from ecg_trt.backends.base import Backend, static_batch
 from ecg_trt.geometry.heatmaps import sigmoid
 from ecg_trt.inference.views import View
 from ecg_trt.ops.base import ImageOps, TextMask
-from ecg_trt.stages.scaling import BESIDE_GREY, TRACE_TILE_HW
+from ecg_trt.stages.scaling import BESIDE_GREY, TRACE_PX_PER_MM, TRACE_TILE_HW
 from ecg_trt.types import Array, RectifiedPage, Strip, TraceMap
 
 # Views of a strip over which predictions are averaged; `RuntimeOptions.views` is their number.
 TRACE_VIEWS = (View(), View(mirrored=True), View(dy=1), View(dy=-1, mirrored=True))
 BEYOND_MM = 1.5  # Traced beyond both ends of a strip, as these are known less well than its columns.
-_OVERLAP_PX = 48
-_MARGIN_PX = 24
-_TEXT_PENALTY = 6.0  # Nats a column for a ridge that runs along a letter, half of the ridge's floor.
+_OVERLAP_PX = round(4.8 * TRACE_PX_PER_MM[0])
+_MARGIN_PX = _OVERLAP_PX // 2
+_TEXT_PENALTY = 3.0  # Nats a column for a ridge that runs along a letter, half of the ridge's floor.
 
 
 def tile_starts(left: int, right: int, tile: int, overlap: int) -> list[int]:
@@ -79,28 +79,33 @@ class Trace:
         """
         width = page.image.shape[1]
         ridge = np.full((len(strips), width), np.nan, np.float32)
-        confidence = np.zeros((len(strips), width), np.float32)
+        confidence, border = (np.zeros((len(strips), width), np.float32) for _ in range(2))
         tiles = [tile for k, strip in enumerate(strips) for tile in _tiles(page, k, strip)]
         batch = static_batch(self.backend)
         for first in range(0, len(tiles), batch):
             some = tiles[first : first + batch]
-            for tile, row, certainty in zip(some, *self._read(page, some, text_mask), strict=False):
-                _place(tile, row, certainty, ridge[tile.strip], confidence[tile.strip])
+            for tile, *columns in zip(some, *self._read(page, some, text_mask), strict=False):
+                _place(tile, columns, [of_strip[tile.strip] for of_strip in (ridge, confidence, border)])
         hidden = self._hidden(page, ridge)
         ridge[hidden] = np.nan
         confidence[hidden] = 0
-        return TraceMap(ridge, confidence)
+        return TraceMap(ridge, confidence, border)
 
-    def _read(self, page: RectifiedPage, tiles: Sequence[_Tile], text_mask: Array | None) -> tuple[Array, Array]:
-        """Read the row of the pen and its confidence in each column of each tile, (n, W) each; padding comes last."""
+    def _read(self, page: RectifiedPage, tiles: Sequence[_Tile], text_mask: Array | None) -> tuple[Array, ...]:
+        """Read each column of each tile, padding comes last.
+
+        Returns:
+            (n, W) each: row of the pen, page px; its confidence; and that a lead begins or ends there.
+        """
         corners = np.array([(tile.top, tile.start) for tile in tiles])
         corners = np.pad(corners, ((0, static_batch(self.backend) - len(tiles)), (0, 0)), mode="edge")
         out = self.backend.infer({"image": self.ops.crop_tiles(page.image, corners, TRACE_TILE_HW, fill=BESIDE_GREY)})
         n, _, height, width = out["ridge"].shape
         covered = None if text_mask is None else _text_on_tiles(text_mask, page, corners)
         row, share = self.ops.ridge(out["ridge"].reshape(n, height, width), covered)
-        (presence,) = self.ops.download(out["presence"])
-        return row, np.nan_to_num(sigmoid(presence) * np.sqrt(share)).astype(np.float32)  # NaN is an overflow.
+        presence, border = self.ops.download(out["presence"], out["border"])
+        confidence = np.nan_to_num(sigmoid(presence) * np.sqrt(share)).astype(np.float32)  # NaN is an overflow.
+        return row + corners[:, :1], confidence, np.nan_to_num(sigmoid(border)).astype(np.float32)
 
     def _hidden(self, page: RectifiedPage, ridge: Array) -> Array:
         """Mask (strips, W) columns without a trace, or with one where the photo shows nothing."""
@@ -126,8 +131,8 @@ def _text_on_tiles(text_mask: Array, page: RectifiedPage, corners: Array) -> Tex
     return TextMask(text_mask, places[0], places[1], _TEXT_PENALTY)
 
 
-def _place(tile: _Tile, row: Array, certainty: Array, ridge: Array, confidence: Array) -> None:
-    """Write a tile's columns into its strip's (W,) on the page.
+def _place(tile: _Tile, columns: Sequence[Array], of_strip: Sequence[Array]) -> None:
+    """Write what was read of a tile's columns into its strip's (W,) on the page.
 
     Where tiles overlap, the column farther from a tile's edge counts, as it has more context on both sides.
     """
@@ -137,6 +142,6 @@ def _place(tile: _Tile, row: Array, certainty: Array, ridge: Array, confidence: 
     inner = np.minimum(at, w - 1 - at) >= (_OVERLAP_PX // 2 if right - left > w - 2 * _MARGIN_PX else 0)
     edge = (start <= left - _MARGIN_PX) & (at < w // 2) | (start + w >= right + _MARGIN_PX) & (at > w // 2)
     x = at + start
-    ok = (inner | edge) & (x >= max(0, left)) & (x <= min(len(ridge) - 1, right))
-    ridge[x[ok]] = row[ok] + tile.top
-    confidence[x[ok]] = certainty[ok]
+    ok = (inner | edge) & (x >= max(0, left)) & (x <= min(len(of_strip[0]) - 1, right))
+    for read, whole in zip(columns, of_strip, strict=True):
+        whole[x[ok]] = read[ok]

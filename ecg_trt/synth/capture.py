@@ -30,6 +30,7 @@ from ecg_trt.types import Array
 __all__ = ["Capture", "PaperSurface", "Photometrics", "degrade", "draw_capture", "draw_surface", "photograph"]
 
 _STEP = 8
+_MOST_ROUNDS, _CONVERGED_MM = 16, 1e-4  # of the fixed-point iteration from page to plane
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +89,10 @@ class Capture:
         """Map page mm (..., 2) to photo px (..., 2) float64, by fixed-point iteration."""
         page = np.asarray(uv, np.float64)
         q = page
-        for _ in range(16):
-            q = page - self.surface.displace(q)
+        for _ in range(_MOST_ROUNDS):
+            before, q = q, page - self.surface.displace(q)
+            if np.abs(q - before).max(initial=0.0) < _CONVERGED_MM:
+                break
         return self.photo_from_plane(q)
 
     def photo_from_plane(self, plane_mm: Array) -> Array:

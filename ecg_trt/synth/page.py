@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from ecg_trt.layout import LEAD_WORDS, LEADS, is_unnamed, upright
-from ecg_trt.synth.ink import Ink, draw_clutter, draw_polyline, draw_text
+from ecg_trt.synth.ink import Ink, draw_clutter, draw_polyline, draw_text, draw_trace
 from ecg_trt.synth.printed_text import draw_calibration_text, draw_header, draw_remarks
 from ecg_trt.synth.spec import PageSpec, draw_spec
 from ecg_trt.types import Array, LabelMark, Segment, Strip
@@ -188,12 +188,13 @@ def draw_page(
     for row in range(len(spec.layout.rows)):
         x, y, segments = _pen_path(spec, row, signal, fs)
         strip = Strip(spec.zero_y_mm[row], (segments[0].x_mm[0], segments[-1].x_mm[1]), 1.0, segments)
-        gap = spec.separator == "gap"
         for segment in segments:
-            part = (x >= segment.x_mm[0] - 1e-6) & (x < segment.x_mm[1] - (1.0 if gap else -0.05))
-            draw_polyline(image, x[part], y[part], px_per_mm, spec.pen)  # up to the next segment's first point
+            end = segment.x_mm[1] - spec.gap_mm
+            own = (x >= segment.x_mm[0] - 1e-6) & (x < end - 1e-6)
+            last = end + (0.05 if spec.joined and not spec.gap_mm else -1e-6)  # up to the next segment's first point
+            part = (x >= segment.x_mm[0] - 1e-6) & (x < last)
+            draw_trace(image, x[part], y[part], px_per_mm, spec.pen)
             lead = leads.index(upright(segment.lead)[0])
-            own = part & (x < segment.x_mm[1] - 1e-6)
             i = np.round((x[own] - spec.x0_mm) / spec.paper_speed_mm_per_s * fs).astype(int)
             shown[lead, i] = signal[lead, i]
         labels += _draw_names(image, spec, strip, px_per_mm)

@@ -18,6 +18,7 @@ from ecg_trt.layout import (
 from ecg_trt.synth.ink import Ink
 
 ANY_PAGE = "any"
+_GAP_MM = 1.0  # of paper between two leads of a row, where it separates them
 _OTHER_SHARE = 0.18  # of pages that do not show the twelve leads in a known layout, among any
 _INVERTED_SHARE = 0.5  # of pages that print -aVR, among those that may
 _LIMB, _CHEST = ("I", "II", "III", "aVR", "aVL", "aVF"), ("V1", "V2", "V3", "V4", "V5", "V6")
@@ -90,6 +91,7 @@ class PageSpec:
         font: index of the face.
         pulse: the calibration pulses.
         separator: "none", "tick", "line" or "gap".
+        joined: the pen goes on from one lead of a row to the next, and draws the step between them.
         tick_mm: how far a tick reaches above and below the zero line, and its width.
         frame: a line around the grid.
         calibration_text: paper speed and gain are printed as text.
@@ -112,10 +114,16 @@ class PageSpec:
     font: int
     pulse: PulseStyle
     separator: str
+    joined: bool
     tick_mm: tuple[float, float, float]
     frame: bool
     calibration_text: bool
     clutter: float
+
+    @property
+    def gap_mm(self) -> float:
+        """Paper left empty at the end of each lead, mm."""
+        return _GAP_MM if self.separator == "gap" else 0.0
 
 
 def _draw_grid_style(rng: np.random.Generator) -> GridStyle:
@@ -257,6 +265,7 @@ def draw_spec(rng: np.random.Generator, **fixed: object) -> PageSpec:
         pen=pen, label_offset_mm=_draw_label_offset(rng, pitch), label_size_mm=float(rng.uniform(2.0, 3.6)),
         font=int(rng.integers(1 << 16)), pulse=pulse,
         separator=str(fixed.get("separator") or rng.choice(["none", "tick", "line", "gap"], p=[0.3, 0.48, 0.13, 0.09])),
+        joined=bool(rng.random() < 0.5),
         tick_mm=(float(rng.uniform(1.5, 5)), float(rng.uniform(1.5, 5)), float(rng.uniform(0.4, 1.1))),
         frame=bool(rng.random() < 0.3), calibration_text=bool(fixed.get("calibration_text", rng.random() < 0.5)),
         clutter=float(fixed.get("clutter", rng.random())),  # type: ignore[arg-type]

@@ -192,7 +192,7 @@ class FlatPages:
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = paths
 
-    def samples(self, rng: np.random.Generator, hw: tuple[int, int] = (320, 384), count: int = 8) -> list[Sample]:
+    def samples(self, rng: np.random.Generator, hw: tuple[int, int] = (320, 768), count: int = 8) -> list[Sample]:
         """Draw crops of one page, as `samples.trace_samples` gives them."""
         page = load(self.paths[int(rng.integers(len(self.paths)))])
         known = np.flatnonzero(np.isfinite(page.row).any(1))
@@ -217,10 +217,11 @@ def _crop(rng: np.random.Generator, page: FlatPage, strip: int, hw: tuple[int, i
     known = np.isfinite(line) & (line > 1) & (line < h - 2)
     empty = ((xs < begin) & page.is_certain[strip, 0]) | ((xs > end) & page.is_certain[strip, 1])
     line = np.nan_to_num(line, nan=(h - 1) / 2)
-    weight = 1 + np.minimum(3.0 / TRACE_PX_PER_MM[1] * np.abs(np.gradient(line)), 3.0)
+    ppm_x, ppm_y = TRACE_PX_PER_MM
+    weight = 1 + np.minimum(0.3 * np.abs(np.gradient(line, ppm_y / ppm_x)), 3.0)
     maps = {
         "row": line.clip(0, h - 1), "present": present & page.seen[strip, at], "judged": empty | (present & known),
-        "weight": weight,
+        "weight": weight, "border": np.full(w, -1.0),  # Where its leads begin is only as well known as the page reading.
     }  # fmt: skip
     if rng.random() < 0.5:
         image, maps = image[:, ::-1], {name: value[::-1] for name, value in maps.items()}

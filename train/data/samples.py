@@ -47,6 +47,8 @@ _PAGE_SHARE = 0.25  # of the pages that captions are cut from, that are whole on
 _OTHER_TEXT_SHARE = 0.3  # of drawn caption crops, with text other than calibration text
 # Of captions' crops: on lead names; on any text; on the paper's edge, or anywhere; of those on words, off them.
 _NAME_SHARE, _TEXT_SHARE, _EDGE_SHARE, _BESIDE_SHARE = 0.15, 0.2, 0.1, 0.4
+_RASTER_PX_PER_MM, _RASTER_SHARES = (6.0, 8.0, 12.0), (0.15, 0.2, 0.65)  # 150 to 300 dpi, of traces' pages
+_BORDER_MM = 0.1  # sigma of a border's Gaussian along time
 _NEAREST_CELL = 0.6  # least heatmap value in the cell that a word's middle lies in, whose corner may be 0.8 mm off
 
 
@@ -311,12 +313,12 @@ def _wobble(rng: np.random.Generator, n: int, px_per_mm: float) -> Array:
 def trace_samples(
     rng: np.random.Generator,
     source: PageSource,
-    hw: tuple[int, int] = (320, 384),
-    count: int = 8,
+    hw: tuple[int, int] = (320, 768),
+    count: int = 12,
     kind: str | None = None,
 ) -> list[Sample]:
-    """Stage 2: parts of strips of one page, with the pen's row in every column."""
-    ppm = 10.0
+    """Stage 2: parts of strips of one page, with the pen's row in every column, and the borders of its leads."""
+    ppm = float(rng.choice(_RASTER_PX_PER_MM, p=_RASTER_SHARES))
     voltage = float(np.clip(np.exp(rng.normal(0.15, 0.35)), 0.5, 2.5))  # tall waves are rare, and most of the power
     page = source.page(rng, ppm, voltage)
     resolution = float(np.clip(np.exp(rng.normal(np.log(8.0), 0.35)), 3.5, 14))
@@ -343,21 +345,28 @@ def _trace_crop(rng: np.random.Generator, page: Page, capture: Capture, row: int
     pen = np.interp(u, page.pen_x_mm[row], page.pen_y_mm[row])
     line = (pen - lift - middle) * ppm_y + (h - 1) / 2
     present = (u >= strip.x_mm[0]) & (u <= strip.x_mm[1])
-    if page.spec.separator == "gap":
-        for segment in strip.segments:
-            present &= ~((u > segment.x_mm[1] - 1.0) & (u < segment.x_mm[1]))
+    for segment in strip.segments:
+        present &= ~((u > segment.x_mm[1] - page.spec.gap_mm) & (u < segment.x_mm[1]))
     on_row = photo_xy[np.clip(np.round(line), 0, h - 1).astype(int), np.arange(w)]
     seen = ((on_row >= 0) & (on_row <= np.array(capture.photo_hw[::-1]) - 1)).all(-1)
     judged = ~present | ((line > 1) & (line < h - 2))
     # Most of a signal's power lies in a few steep columns, and separators stand on the first ones of a segment.
-    weight = 1 + np.minimum(3.0 / ppm_y * np.abs(np.gradient(line)), 3.0)
+    weight = 1 + np.minimum(0.3 * np.abs(np.gradient(line, ppm_y / ppm_x)), 3.0)
     for segment in strip.segments:
         weight = weight + 3.0 * (np.abs(u - segment.x_mm[0]) < 1.0)
-    if rng.random() < 0.5:
-        image, line, weight = image[:, ::-1], line[::-1], weight[::-1]
-        present, judged, seen = present[::-1], judged[::-1], seen[::-1]
-    return {
-        "image": np.ascontiguousarray(image), "row": np.ascontiguousarray(line.clip(0, h - 1), np.float32),
-        "present": (present & seen).astype(np.float32), "judged": judged.astype(np.float32),
-        "weight": np.ascontiguousarray(weight, np.float32),
-    }  # fmt: skip
+    truth = {"row": line.clip(0, h - 1), "present": present & seen, "judged": judged, "weight": weight,
+             "border": np.where(seen, _border_heat(u, _borders_mm(page, strip)), -1.0)}  # fmt: skip
+    step = -1 if rng.random() < 0.5 else 1
+    columns = {name: np.ascontiguousarray(value[::step], np.float32) for name, value in truth.items()}
+    return {"image": np.ascontiguousarray(image[:, ::step]), **columns}
+
+
+def _borders_mm(page: Page, strip: Strip) -> Array:
+    """(k,) mm where a lead of the strip begins or ends."""
+    return np.unique([x for s in strip.segments for x in (s.x_mm[0], s.x_mm[1] - page.spec.gap_mm)])
+
+
+def _border_heat(u: Array, borders_mm: Array) -> Array:
+    """(n,) heat of columns at mm `u`: a Gaussian around each border."""
+    nearest = np.abs(u[:, None] - borders_mm).min(1)
+    return np.asarray(np.exp(-0.5 * (nearest / _BORDER_MM) ** 2))

@@ -15,6 +15,7 @@ from ecg_trt.types import Array
 
 FS = 500.0
 N = 5000
+_MUSCLE_SHARE, _MUSCLE_MV, _MUSCLE_HZ = 0.2, 0.03, (20.0, 150.0)  # of records; median RMS; band of muscle noise
 HELD_OUT = 0.1  # the last tenth of the records is kept for validation
 
 
@@ -51,6 +52,14 @@ def _to_500_hz(signal: Array, fs: float | None) -> Array:
     from scipy.signal import resample_poly
 
     return resample_poly(signal, int(FS), round(fs), axis=1).astype(np.float32)
+
+
+def _muscle_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Draw (leads, n) mV of muscle noise, white within its band."""
+    spectrum = np.fft.rfft(rng.standard_normal(shape), axis=1)
+    hz = np.fft.rfftfreq(shape[1], 1 / FS)
+    noise = np.fft.irfft(spectrum * ((hz > _MUSCLE_HZ[0]) & (hz < _MUSCLE_HZ[1])), shape[1], axis=1)
+    return np.asarray(noise / noise.std() * _MUSCLE_MV * np.exp(rng.normal(0, 0.7)))
 
 
 class PageSource(Protocol):
@@ -95,7 +104,10 @@ class SignalSource:
             signal = np.nan_to_num(self.records[rng.integers(len(self.records))])
             if rng.random() < 0.15:
                 signal = -signal
-        return (signal * np.float32(np.exp(rng.normal(0, 0.25)))).astype(np.float32)
+        signal = signal * np.exp(rng.normal(0, 0.25))
+        if rng.random() < _MUSCLE_SHARE:
+            signal = signal + _muscle_noise(rng, signal.shape)
+        return signal.astype(np.float32)
 
     def page(self, rng: np.random.Generator, px_per_mm: float, voltage: float = 1.0, **look: object) -> Page:
         """Draw a page of one record, at random except for its `look`; its voltages are scaled by `voltage`."""

@@ -13,6 +13,7 @@ from ecg_trt.stages.scaling import TRACE_PX_PER_MM
 from train.losses.target import Target
 
 _PX_PER_MM = TRACE_PX_PER_MM[1]
+_STEPS = TRACE_PX_PER_MM[0] / 10  # Columns in 0.1 mm.
 _FARTHEST_PX, _STEEPEST_PX = 40, 20  # an error beyond these is a wrong trace, and no worse for being farther
 
 
@@ -51,10 +52,10 @@ def l1(row: Tensor, target: Target) -> Tensor:
 
 
 def difference_l1(row: Tensor, target: Target) -> Tensor:
-    """Absolute error of the step from each column to the next, mm."""
+    """Absolute error of the step from each column to the next, mm for each 0.1 mm along time."""
     both = torch.minimum(target.weight[:, 1:], target.weight[:, :-1])
     error = _error(row, target).diff(dim=1).abs().clamp(max=_STEEPEST_PX)
-    return (error * both).sum() / target.divisor / _PX_PER_MM
+    return _STEPS * (error * both).sum() / target.divisor / _PX_PER_MM
 
 
 def snr(row: Tensor, target: Target) -> Tensor:

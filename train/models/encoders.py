@@ -106,7 +106,7 @@ class TimmUNet(UNet):
 
     def __init__(self, spec: StageSpec, model: Model) -> None:
         self.named = model
-        super().__init__(spec, model.deep_supervision)
+        super().__init__(replace(spec, fold=(2, 2)), model.deep_supervision)  # timm's maps have one stride both ways
 
     def _build_encoder(self) -> None:
         self.encoder = TimmEncoder(self.named.encoder, self.spec.widths, pretrained=self.named.pretrained)

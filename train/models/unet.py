@@ -1,7 +1,7 @@
 """A narrow U-Net that starts from folded pixels.
 
-The image is folded 2 x 2 into channels before the first convolution, skips are added rather than concatenated, and the
-decoder stops at the stride its task needs. Batch norm folds into the convolutions at export.
+The image is folded into channels before the first convolution, 2 x 2 pixels, or 2 x 4 where time is sampled finely;
+skips are added rather than concatenated, and the decoder stops at the stride its task needs. Batch norm folds into the convolutions at export.
 """
 
 from __future__ import annotations
@@ -23,18 +23,25 @@ class StageSpec:
     """A stage's network, by data.
 
     Attributes:
-        widths: channels at stride 2, 4, 8, ...
+        widths: channels of the folded picture, and at each halving of it.
         out_stride: stride of the output with regard to the input; 1 unfolds the pixels again.
         heads: output name to number of channels.
         input_hw: (H, W) of the exported network.
-        column_head: name of a head that is pooled over the rows to one value for each column, or "".
+        column_heads: names of heads that are pooled over the rows to one value for each column.
+        fold: (rows, columns) of pixels that are folded into channels.
     """
 
     widths: tuple[int, ...]
     out_stride: int
     heads: tuple[tuple[str, int], ...]
     input_hw: tuple[int, int]
-    column_head: str = ""
+    column_heads: tuple[str, ...] = ()
+    fold: tuple[int, int] = (2, 2)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of all heads, those of columns last."""
+        return (*(name for name, _ in self.heads), *self.column_heads)
 
 
 STAGES = {
@@ -45,7 +52,9 @@ STAGES = {
          ("label", len(MARKED_WORDS))),
         (960, 1216),
     ),
-    "stage2": StageSpec((16, 32, 48, 96, 128), 1, (("ridge", 1),), TRACE_TILE_HW, "presence"),
+    "stage2": StageSpec(
+        (24, 40, 64, 96, 128), 1, (("ridge", 1),), TRACE_TILE_HW, ("presence", "border"), fold=(2, 4)
+    ),
     "caption": StageSpec((16, 24, 32, 32, 32), CAPTION_STRIDE, (("setting", len(SETTING_WORDS)),), CAPTION_HW),
 }  # fmt: skip
 # Widths of the larger size, where it has a network of its own: fine strides follow steep waves.
@@ -58,6 +67,32 @@ _SUB_CELL = ("offset",)  # heads that a coarser level cannot answer: its cell do
 def conv(c_in: int, c_out: int, stride: int = 1) -> nn.Sequential:
     """3 x 3 convolution, batch norm and ReLU."""
     return nn.Sequential(nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU(inplace=True))
+
+
+class Fold(nn.Module):
+    """Fold blocks of (rows, columns) pixels into channels: (N, C, H, W) to (N, C rows columns, H / rows, W / columns).
+
+    `torch.nn.PixelUnshuffle` for blocks that need not be square.
+    """
+
+    def __init__(self, block: tuple[int, int]) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: Tensor) -> Tensor:
+        (n, c, h, w), (rows, columns) = x.shape, self.block
+        x = x.reshape(n, c, h // rows, rows, w // columns, columns)
+        return x.permute(0, 1, 3, 5, 2, 4).reshape(n, c * rows * columns, h // rows, w // columns)
+
+
+class Unfold(Fold):
+    """The inverse of `Fold`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        (n, c, h, w), (rows, columns) = x.shape, self.block
+        c //= rows * columns
+        x = x.reshape(n, c, rows, columns, h, w)
+        return x.permute(0, 1, 4, 2, 5, 3).reshape(n, c, h * rows, w * columns)
 
 
 class Residual(nn.Module):
@@ -91,14 +126,15 @@ class UNet(nn.Module):
             for i in range(self.last, len(widths) - 1)
         )
         fine = widths[self.last]
-        unfold = 4 if spec.out_stride == 1 else 1
+        unfold = spec.fold[0] * spec.fold[1] if spec.out_stride == 1 else 1
         self.head = self._head(fine, spec.heads, unfold)
-        if unfold == 4:
-            self.unfold = nn.PixelShuffle(2)
-        if spec.column_head:
+        if unfold > 1:
+            self.unfold = Unfold(spec.fold)
+        if spec.column_heads:
             self.column = nn.Sequential(
-                nn.Conv1d(2 * fine + 2 * widths[-1], 32, 5, padding=2), nn.ReLU(), nn.Conv1d(32, 2, 5, padding=2)
-            )
+                nn.Conv1d(2 * fine + 2 * widths[-1], 48, 5, padding=2), nn.ReLU(),
+                nn.Conv1d(48, spec.fold[1] * len(spec.column_heads), 5, padding=2),
+            )  # fmt: skip
         if deep_supervision:
             self.coarse_heads = tuple(h for h in spec.heads if h[0] not in _SUB_CELL)
             coarser = widths[self.last + 1 : len(widths) - 1][:deep_supervision]
@@ -106,8 +142,9 @@ class UNet(nn.Module):
 
     def _build_encoder(self) -> None:
         widths = self.spec.widths
-        self.fold = nn.PixelUnshuffle(2)
-        self.stem = nn.Sequential(conv(12, widths[0]), conv(widths[0], widths[0]))
+        rows, columns = self.spec.fold
+        self.fold = Fold(self.spec.fold)
+        self.stem = nn.Sequential(conv(3 * rows * columns, widths[0]), conv(widths[0], widths[0]))
         self.down = nn.ModuleList(nn.Sequential(conv(a, b, 2), Residual(b)) for a, b in pairwise(widths))
 
     @property
@@ -123,7 +160,7 @@ class UNet(nn.Module):
         return head
 
     def features(self, image: Tensor) -> list[Tensor]:
-        """The picture at stride 2, 4, 8 .. with `spec.widths` channels."""
+        """The folded picture and its halvings, with `spec.widths` channels."""
         x = image.float().permute(0, 3, 1, 2) * (1 / 64) - 2.5
         found = [self.stem(self.fold(x))]
         for down in self.down:
@@ -142,22 +179,24 @@ class UNet(nn.Module):
         if self.spec.out_stride == 1:
             maps = self.unfold(maps)
         out = _by_name(maps, self.spec.heads)
-        if self.spec.column_head:
-            out[self.spec.column_head] = self._columns(x, deep)
+        if self.spec.column_heads:
+            out |= self._columns(x, deep)
         if self.training and hasattr(self, "aux"):
             for k, (head, level) in enumerate(zip(self.aux, levels[-2::-1], strict=False), 1):
                 full = nn.functional.interpolate(head(level), size=maps.shape[2:], mode="bilinear")
                 out |= {f"{name}@{k}": part for name, part in _by_name(full, self.coarse_heads).items()}
         return out
 
-    def _columns(self, fine: Tensor, deep: Tensor) -> Tensor:
-        """(N, W) logits of the presence of the strip's own trace in each column."""
+    def _columns(self, fine: Tensor, deep: Tensor) -> dict[str, Tensor]:
+        """(N, W) logits of each of the heads of columns."""
+        names, columns = self.spec.column_heads, self.spec.fold[1]
         repeat = 2 ** (len(self.spec.widths) - 1)
         pooled = [fine.mean(2), fine.amax(2)]
         for p in (deep.mean(2), deep.amax(2)):
             pooled.append(nn.functional.interpolate(p, scale_factor=float(repeat), mode="nearest"))
-        pair = self.column(torch.cat(pooled, 1))  # one logit for each of the two folded columns
-        return pair.transpose(1, 2).flatten(1)
+        folded = self.column(torch.cat(pooled, 1))  # one logit for each head and folded column
+        return {name: folded[:, k * columns : (k + 1) * columns].transpose(1, 2).flatten(1)
+                for k, name in enumerate(names)}  # fmt: skip
 
 
 def _by_name(maps: Tensor, heads: tuple[tuple[str, int], ...]) -> dict[str, Tensor]:
