@@ -188,8 +188,7 @@ class Digitizer(Closeable):
             page, scales_by = self._page_and_scales(photo, located, options)
         with clock("flatten"):
             px_per_mm = trace_px_per_mm(scales_by(0.0).gain_mm_per_mv)
-            if px_per_mm != page.px_per_mm:
-                page = self._rectify.flatten_rows(photo, grid, strips, px_per_mm, trace_reach_mm(px_per_mm))
+            page = self._rectify.flatten_rows(photo, grid, strips, px_per_mm, trace_reach_mm(px_per_mm))
         with clock("trace"):
             trace = self._trace(page, strips, located.text_mask)
             strips = shift_to_borders(strips, page, trace, BEYOND_MM)

@@ -21,11 +21,11 @@ from ecg_trt.geometry.surface import fill_holes, fit_surface, without_misindexed
 from ecg_trt.ops.base import ImageOps
 from ecg_trt.stages.scaling import (
     BESIDE_GREY,
+    FLAT_PX_PER_MM,
     LARGE_BOX_MM,
     RECTIFY_MAX_PX,
     RECTIFY_PX_PER_MM,
     RECTIFY_STRIDE,
-    TRACE_PX_PER_MM,
 )
 from ecg_trt.types import Array, GridWarp, PageAlignment, Photo, RectifiedPage, Strip
 
@@ -126,7 +126,7 @@ class Rectify:
         return RectifiedPage(image, px_per_mm, origin_mm, seen, px_per_mm_of(grid))
 
     def flatten_rows(
-        self, photo: Photo, grid: GridWarp, strips: Sequence[Strip], px_per_mm: tuple[float, float] = TRACE_PX_PER_MM,
+        self, photo: Photo, grid: GridWarp, strips: Sequence[Strip], px_per_mm: tuple[float, float] = FLAT_PX_PER_MM,
         row_mm: float = ROW_MM,
     ) -> RectifiedPage:  # fmt: skip
         """Resample the part of the page that shows some strips, `row_mm` above and below their zero lines."""

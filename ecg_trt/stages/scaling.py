@@ -16,6 +16,7 @@ RECTIFY_PX_PER_MM = NETWORKS["stage1"].px_per_mm[0]
 RECTIFY_STRIDE = 4
 RECTIFY_MAX_PX = 960 * 1216
 
+FLAT_PX_PER_MM = (10.0, 4.5)  # Along x and y, at which the lines and pulses of the flat page are measured.
 TRACE_PX_PER_MM = NETWORKS["stage2"].px_per_mm  # Along time, along voltage.
 _TALL_PX_PER_MM = 3.2  # Along voltage at 20 mm/mV: a tile reaches 2.5 mV, and a pixel is 16 microvolts and not 22.
 TRACE_TILE_HW = NETWORKS["stage2"].hw
