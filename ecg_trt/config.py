@@ -60,6 +60,8 @@ class ReadOptions:
         min_quality: pages whose mean quality comes out lower are rejected, 0 .. 1.
         min_pixels: photos with fewer pixels are rejected.
         max_pixels: photos with more pixels are rejected before they are decoded.
+        limb_blend: whether limb leads that are printed together are made consistent with Einthoven's and Goldberger's
+            laws; the residual before is in the record either way.
 
     Raises:
         OptionError: a value outside its range.
@@ -73,6 +75,7 @@ class ReadOptions:
     min_quality: float = 0.0
     min_pixels: int = 150_000
     max_pixels: int = 50_000_000
+    limb_blend: bool = True
 
     def __post_init__(self) -> None:
         """Check every value and turn "25" into 25.0."""

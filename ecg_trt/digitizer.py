@@ -251,9 +251,9 @@ class Digitizer(Closeable):
         """The record, the `limb_residual` and the features of its quality."""
         naming = located.naming
         speed, gain = scales.speed_mm_per_s, scales.gain_mm_per_mv
-        signal, sure, residual = assemble(
+        signal, sure, residual, checks = assemble(
             page, naming.strips, trace, leads=naming.leads, speed=speed, gain=gain, fs=options.fs,
-            seconds=naming.record_seconds(speed),
+            seconds=naming.record_seconds(speed), blends_limb_leads=options.limb_blend,
         )  # fmt: skip
         if not np.isfinite(signal).any() or np.nanmean(sure) < _LEAST_CONFIDENCE:
             raise IncompletePageError(
@@ -278,6 +278,7 @@ class Digitizer(Closeable):
             layout_probability=naming.probability, paper_speed_mm_per_s=speed, gain_mm_per_mv=gain, quality=quality,
             snr_db=snr_db, warnings=(*naming.warnings, *scales.warnings, *warnings), backend=self.runtime.name,
             weights=dict(self._weights), assumed=scales.assumed, source=photo.source,
+            limb_leads=checks,
         )  # fmt: skip
         if not record.mean_quality >= options.min_quality:
             raise reject_low_quality(record.mean_quality, options.min_quality, photo.source)

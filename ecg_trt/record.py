@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecg_trt.types import Array, PageWarning
+from ecg_trt.types import Array, LimbLeadCheck, PageWarning
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,6 +38,7 @@ class EcgRecord:
         assumed: names of settings that were neither read nor given, but assumed.
         source: the photo it came from.
         layout_probability: of the layout among all, 1 where it was given.
+        limb_leads: checks of the limb leads against each other, before they were made consistent.
     """
 
     signal_mv: Array
@@ -55,6 +56,7 @@ class EcgRecord:
     assumed: tuple[str, ...] = ()
     source: str = ""
     layout_probability: float = 1.0
+    limb_leads: tuple[LimbLeadCheck, ...] = ()
 
     @property
     def mean_quality(self) -> float:

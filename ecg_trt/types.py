@@ -188,6 +188,26 @@ class TraceMap:
 
 
 @dataclass(frozen=True, slots=True)
+class LimbLeadCheck:
+    """Check of limb leads that are printed together against Einthoven's and Goldberger's laws.
+
+    Attributes:
+        start_s: where they are on the record's clock, s.
+        end_s: likewise.
+        leads: names of those that were compared.
+        residual: RMS of what the laws cannot explain of them before they were made consistent, over that of leads that
+            have nothing to do with each other.
+        is_blended: True if they were made consistent.
+    """
+
+    start_s: float
+    end_s: float
+    leads: tuple[str, ...]
+    residual: float
+    is_blended: bool
+
+
+@dataclass(frozen=True, slots=True)
 class TensorSpec:
     """One input or output of a network.
 

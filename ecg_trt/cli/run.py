@@ -75,6 +75,8 @@ def _auto_or(values: Sequence[float]) -> click.Choice[str]:
 @click.option("--views", default="1", show_default=True, type=click.Choice([str(n) for n in VIEWS]),
               help="2 or 4 show each part of a trace to its network as often, and take the mean.")  # fmt: skip
 @click.option("--min-quality", default=0.0, show_default=True, metavar="Q", help="Refuse pages read less well, 0 to 1.")
+@click.option("--limb-blend/--no-limb-blend", default=True, show_default=True,
+              help="Make limb leads that are printed together consistent with Einthoven's and Goldberger's laws.")  # fmt: skip
 @click.option("--overlay", is_flag=True, help="Also write <name>.overlay.png: the page with what was read.")
 @click.option("-v", "--verbose", is_flag=True, help="Times of each step; why no better backend runs; tracebacks.")
 def run(
@@ -88,13 +90,16 @@ def run(
     backend: str,
     views: str,
     min_quality: float,
+    limb_blend: bool,
     overlay: bool,
     verbose: bool,
 ) -> None:
     """Digitize photos."""
 
     def work() -> int:
-        options = ReadOptions(layout=layout, speed=speed, gain=gain, fs=fs, min_quality=min_quality)
+        options = ReadOptions(
+            layout=layout, speed=speed, gain=gain, fs=fs, min_quality=min_quality, limb_blend=limb_blend
+        )
         runtime_options = RuntimeOptions(backend=backend, views=int(views))
         batch = _Batch(photos, Path(folder), tuple(dict.fromkeys(formats)), options, runtime_options, overlay, verbose)
         return batch.run()

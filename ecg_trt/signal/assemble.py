@@ -10,14 +10,13 @@ from ecg_trt.layout import LEADS, upright
 from ecg_trt.signal.beats import beat_delays, time_corrected
 from ecg_trt.signal.limb_leads import LIMB, blend_limb_leads, inconsistent_borders, limb_residual
 from ecg_trt.signal.resample import fill_gaps, resample, valid_columns, without_end_steps
-from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
+from ecg_trt.types import Array, LimbLeadCheck, RectifiedPage, Segment, Strip, TraceMap
 
 MOST_LIMB_RESIDUAL = 0.5  # Einthoven residual beyond which a limb lead was read wrongly or carries a wrong name.
 # Cycles a millimetre: 75 Hz at 25 mm/s. A stroke of the pen is half a millimetre wide and more, so that faster waves
 # are noise. On photos, scans and a render that were not trained on, 40 to 60 Hz cut waves, 70 to 80 Hz none.
 _PASSBAND_PER_MM = 3.0
 _MAX_GAP_S = 0.04  # Longest gap that is bridged.
-_OTHER_TIME = 0.7  # Ratio of residuals at which a rhythm strip shows another time than the columns.
 _BORDER_MM = 1.5  # Error of the border between two leads of a row at most.
 _END_MM, _END_STEP_MM = 0.3, 3.0  # A step of 3 mm within 0.3 mm of a lead's end belongs to something else.
 
@@ -55,7 +54,8 @@ def assemble(
     gain: float,
     fs: float,
     seconds: float,
-) -> tuple[Array, Array, float]:
+    blends_limb_leads: bool = True,
+) -> tuple[Array, Array, float, tuple[LimbLeadCheck, ...]]:
     """Assemble all segments on the record's clock, beats time-corrected across rows and limb leads made consistent.
 
     Where a lead is printed twice, the longer print counts and the shorter fills its gaps.
@@ -69,11 +69,12 @@ def assemble(
         gain: mm/mV.
         fs: Hz of the result.
         seconds: its length.
+        blends_limb_leads: whether limb leads are made consistent.
 
     Returns:
         (leads, seconds * fs) float32 mV, NaN where nothing is printed or seen; (leads,) float32 quality, NaN for leads
-        that the page does not print, less for limb leads that contradict each other; and the `limb_residual` of the
-        leads before they were blended.
+        that the page does not print, less for limb leads that contradict each other; and before they were blended, the
+        `limb_residual` of the leads, and the checks of all limb leads.
     """
     n = round(seconds * fs)
     signal = np.full((len(leads), n), np.nan)
@@ -93,16 +94,20 @@ def assemble(
         in_columns[lead] = np.where(np.isfinite(samples), sign * samples, in_columns[lead])
         if np.isnan(quality[lead]):
             quality[lead] = piece_quality
-    residual = float("nan")
+    residual, checks = float("nan"), ()
     if tuple(leads[: len(LEADS)]) == LEADS:
         inconsistent = inconsistent_borders(in_columns[:LIMB], round(_BORDER_MM / speed * fs))
         signal[:LIMB][inconsistent & (signal[:LIMB] == in_columns[:LIMB])] = np.nan
         in_columns[:LIMB][inconsistent] = np.nan
         twelve = slice(len(LEADS))
-        signal[twelve], residual = _consistent_limb_leads(signal[twelve], in_columns[twelve], quality[twelve])
+        residual = min(limb_residual(signal[twelve]), limb_residual(in_columns[twelve]), key=_or_infinite)
+        trust = np.nan_to_num(quality[twelve]).clip(0, 1) ** 2
+        signal[twelve], checks = blend_limb_leads(
+            signal[twelve], in_columns[twelve], trust, fs, blends=blends_limb_leads
+        )
     if residual > MOST_LIMB_RESIDUAL:
         quality[:LIMB] *= MOST_LIMB_RESIDUAL / residual
-    return signal.astype(np.float32), quality.clip(0, 1).astype(np.float32), residual
+    return signal.astype(np.float32), quality.clip(0, 1).astype(np.float32), residual, checks
 
 
 def missing_fractions(
@@ -140,14 +145,6 @@ def _time_corrected_pieces(pieces: Sequence[tuple[Array, Array]], fs: float, n: 
     return placed
 
 
-def _consistent_limb_leads(signal: Array, in_columns: Array, quality: Array) -> tuple[Array, float]:
-    """Blend the limb leads of a signal (12, n); return it, and the `limb_residual` before.
-
-    A rhythm strip may show another time than the columns. Then the print of its lead in a column is blended, which is
-    in `in_columns`, and the rhythm strip stays as it is.
-    """
-    trust = np.nan_to_num(quality).clip(0, 1) ** 2
-    residual, column_residual = limb_residual(signal), limb_residual(in_columns)
-    if column_residual < _OTHER_TIME * residual:
-        return np.where(signal == in_columns, blend_limb_leads(in_columns, trust), signal), column_residual
-    return blend_limb_leads(signal, trust), residual
+def _or_infinite(residual: float) -> float:
+    """Replace a residual that was not measured by infinity, so that it is the least of none."""
+    return residual if np.isfinite(residual) else np.inf

@@ -9,13 +9,15 @@ import numpy as np
 
 from ecg_trt.errors import OptionError
 from ecg_trt.layout import LEADS
-from ecg_trt.types import Array
+from ecg_trt.types import Array, LimbLeadCheck
 
 # From (I, II): III = II - I, aVR = -(I + II) / 2, aVL = I - II / 2, aVF = II - I / 2.
 LIMB_FROM_DIPOLE = np.array([[1, 0], [0, 1], [-1, 1], [-0.5, -0.5], [1, -0.5], [-0.5, 1]], np.float64)
 LIMB = 6  # Number of limb leads, which stand first in `LEADS`.
 _LEAST_SAMPLES = 100  # Samples that leads must share for a residual to be measured.
 _SHARED = 0.5  # Least share of samples of a lead that takes part.
+# Errors of reading: as a share of the leads' size, and at least in mV; residual of leads of different times.
+_READ_ERROR, _NOISE_MV, _OTHER_TIME = 0.25, 0.02, 0.8
 # Least residual of a sample that is not the lead's own: mV, and as a multiple of the median.
 _INCONSISTENT_MV, _INCONSISTENT_RATIO = 0.15, 6.0
 
@@ -83,52 +85,93 @@ def inconsistent_borders(limb: Array, reach: int) -> Array:
     return out
 
 
-def blend_limb_leads(signal: Array, weight: Array, *, gross_mv: float = 0.25) -> Array:
-    """Project limb leads that are printed together onto the dipole model, each moving as little as its weight demands.
+def blend_limb_leads(
+    signal: Array, in_columns: Array, trust: Array, fs: float, *, blends: bool = True
+) -> tuple[Array, tuple[LimbLeadCheck, ...]]:
+    """Make the limb leads consistent that are printed together, where they show one time and were read rightly.
 
-    At every sample the finite limb leads F, if there are three or more, are projected onto the span of the
-    dipole model D_F in the metric of the weights: x' = D_F (D_F' W D_F)^-1 D_F' W x, which equals x - W^-1 A'
-    (A W^-1 A')^-1 A x with A the null space of D_F'. A lead's constant offset is arbitrary, so the median
-    correction over each block (a stretch in which the same leads are finite) is left out, and no lead gets a
-    step. A block in which any lead would move by more than `gross_mv` RMS stays as it is: a lead has a gross error,
-    and blending would spread it.
+    In each block, a stretch in which the same leads are printed, the leads F are projected onto the span of the dipole
+    model D_F in the metric of the weights: x' = D_F (D_F' W D_F)^-1 D_F' W x, which equals x - W^-1 A' (A W^-1 A')^-1 A
+    x with A the null space of D_F'. A lead's error grows with its waves, so that its weight is its trust over its mean
+    square. A lead's constant offset is arbitrary, so the median correction over a block is left out, and no lead gets
+    a step.
+
+    A rhythm strip may show another time than the columns, and a lead may be read wrongly or carry a wrong name: the
+    most leads are taken that contradict each other less than leads of different times would (see `_consistency`),
+    those of the columns before others. Where no three do, all stay as they are.
 
     Args:
         signal: (12, n) mV in the order of `LEADS`, NaN = not printed.
-        weight: (12,) trust in each lead, above zero; leads of weight zero or NaN take no part.
-        gross_mv: limit of a block's RMS correction, mV.
+        in_columns: (12, n), likewise, without the rhythm strips.
+        trust: (12,) in each lead; leads of trust zero or NaN take no part.
+        fs: Hz.
+        blends: whether the leads are changed, or only checked.
 
     Returns:
-        (12, n), same dtype as the signal (float64 for integers).
+        (12, n), same dtype as the signal (float64 for integers), and the check of each block.
 
     Raises:
-        OptionError: shapes other than (12, n) and (12,).
+        OptionError: shapes other than (12, n), (12, n) and (12,).
     """
-    x = np.asarray(signal)
-    trust = np.asarray(weight, np.float64)
-    if x.ndim != 2 or x.shape[0] != len(LEADS) or trust.shape != (len(LEADS),):
+    x, columns, sure = np.asarray(signal), np.asarray(in_columns), np.nan_to_num(np.asarray(trust, np.float64))
+    if x.ndim != 2 or x.shape[0] != len(LEADS) or columns.shape != x.shape or sure.shape != (len(LEADS),):
         raise OptionError(
             "Limb leads cannot be blended",
-            got=f"signal {x.shape} and weights {trust.shape}",
-            expected="(12, n) and (12,)",
+            got=f"signals {x.shape} and {columns.shape}, trust {sure.shape}",
+            expected="(12, n) twice, and (12,)",
             hint="Pass twelve leads in the order I II III aVR aVL aVF V1..V6.",
         )
     out = x.astype(x.dtype if np.issubdtype(x.dtype, np.floating) else np.float64)
-    limb = x[:LIMB].astype(np.float64)
-    takes_part = np.isfinite(limb) & (trust[:LIMB] > 0)[:, None]
-    pattern = (1 << np.arange(LIMB)) @ takes_part.astype(np.int64)
+    printed = np.isfinite(x[:LIMB]) & (sure[:LIMB] > 0)[:, None]
+    beside = printed & (x[:LIMB] == columns[:LIMB])
+    pattern = (1 << np.arange(2 * LIMB)) @ np.concatenate([printed, beside]).astype(np.int64)
     edges = np.concatenate([[0], np.flatnonzero(np.diff(pattern)) + 1, [x.shape[1]]])
+    checks = []
     for start, end in pairwise(edges):
-        if start == end:
+        all_leads, together = (tuple(np.flatnonzero(mask[:, start]).tolist()) for mask in (printed, beside))
+        if len(all_leads) < 3 or end - start < _LEAST_SAMPLES:
             continue
-        leads = np.flatnonzero(takes_part[:, start])
-        if leads.size < 3:
-            continue
-        correction = _off_model(leads, trust[leads]) @ limb[leads, start:end]
-        correction -= np.median(correction, axis=1, keepdims=True)
-        if np.sqrt(np.mean(correction**2, axis=1)).max() <= gross_mv:
-            out[leads, start:end] = limb[leads, start:end] - correction
-    return out
+        limb = x[:LIMB, start:end].astype(np.float64)
+        leads, residual = _consistent_leads(limb, all_leads, together)
+        names = tuple(LEADS[k] for k in leads or all_leads)
+        checks.append(LimbLeadCheck(start / fs, end / fs, names, residual, blends and bool(leads)))
+        if leads and blends:
+            chosen = list(leads)
+            weight = sure[chosen] / (limb[chosen].var(1) + _NOISE_MV**2)
+            correction = _off_model(np.array(chosen), weight) @ limb[chosen]
+            correction -= np.median(correction, axis=1, keepdims=True)
+            out[chosen, start:end] = limb[chosen] - correction
+    return out, tuple(checks)
+
+
+def _consistent_leads(
+    limb: Array, all_leads: tuple[int, ...], together: tuple[int, ...]
+) -> tuple[tuple[int, ...], float]:
+    """Choose the leads of a block (6, n) that are of one time; none, and the residual of all, where no three are."""
+    candidates = [all_leads, together]
+    if len(together) > 3:
+        candidates += [tuple(k for k in together if k != left_out) for left_out in together]
+    rated = [(leads, *_consistency(limb, leads)) for leads in dict.fromkeys(candidates) if len(leads) >= 3]
+    right = [(leads, residual) for leads, residual, log_odds in rated if log_odds > 0]
+    if not right:
+        return (), rated[0][1]
+    return max(right, key=lambda one: (len(one[0]), -one[1]))
+
+
+def _consistency(limb: Array, leads: tuple[int, ...]) -> tuple[float, float]:
+    """Compute the residual of some leads of a block, and the log-odds that they are of one time.
+
+    The residual is the RMS of what the dipole model cannot explain, over that of leads that have nothing to do with
+    each other, which leave F - 2 of their F dimensions unexplained. It is taken to be normally distributed, a sample
+    at a time: by errors of reading if the leads are of one time, by their own size if they are not.
+    """
+    x = limb[list(leads)]
+    x = x - x.mean(1, keepdims=True)
+    power = max(float(np.mean(x**2)), 1e-12)
+    unexplained = float(np.mean((_off_model_of(leads) @ x) ** 2)) * len(leads) / (len(leads) - 2) / power
+    read, other = _READ_ERROR**2 + _NOISE_MV**2 / power, _OTHER_TIME**2
+    log_odds = 0.5 * (np.log(other / read) + unexplained * (1 / other - 1 / read))
+    return float(np.sqrt(unexplained)), float(log_odds)
 
 
 @cache

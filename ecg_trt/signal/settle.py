@@ -18,6 +18,7 @@ from ecg_trt.signal.resample import valid_columns
 from ecg_trt.types import Array, RectifiedPage, Strip, TraceMap
 
 _CLEARLY = 0.2  # Ratio of the residual energies of both signs of aVR at which one is clearly right.
+_MOST_RESIDUAL = 0.05  # Of the energy, beyond which limb leads do not follow the laws at all.
 _SLANTS = np.arange(-14, 15) * 1e-3  # Millimetres by which rows may start later for each mm further down.
 _STRAIGHTER = 0.6  # Ratio of the residual energies with and without a slant at which it is accepted.
 # Variance of the difference of two prints, as a share of their own: at most for one lead, at least for two.
@@ -32,7 +33,8 @@ def settle_avr(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) ->
     for rows, x_mm in _columns(strips):
         limb = _heights(page, strips, seen, rows, x_mm, 0.0)
         turned = limb * np.where(np.array(LEADS[:LIMB]) == "aVR", -1.0, 1.0)[:, None]
-        if "aVR" in rows and einthoven_residual(turned) < _CLEARLY * einthoven_residual(limb):
+        residual = einthoven_residual(turned)
+        if "aVR" in rows and residual < min(_MOST_RESIDUAL, _CLEARLY * einthoven_residual(limb)):
             named = {"aVR": INVERTED_AVR, INVERTED_AVR: "aVR"}
             return tuple(
                 replace(s, segments=tuple(replace(g, lead=named.get(g.lead, g.lead)) for g in s.segments))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -74,6 +75,7 @@ def record_as_dict(record: EcgRecord) -> dict[str, Any]:
         "quality": dict(zip(record.lead_names, record.quality.tolist(), strict=True)),
         "mean_quality": record.mean_quality,
         "expected_snr_db": dict(zip(record.lead_names, record.snr_db.tolist(), strict=True)),
+        "limb_leads": [asdict(check) for check in record.limb_leads],
         "warnings": [{"code": str(w.code), "text": w.text} for w in record.warnings],
         "timings_ms": record.timings_ms,
         "backend": record.backend,
