@@ -114,7 +114,7 @@ def make_reading(record: EcgRecord) -> FakeReading:
     seen = np.ones((height, width), bool)
     seen[:20, :40] = False
     page = RectifiedPage(image, (px_per_mm, px_per_mm), (0.0, 0.0), seen, 4.0)
-    return FakeReading(record, page, tuple(strips), TraceMap(ridge, confidence))
+    return FakeReading(record, page, tuple(strips), TraceMap(ridge, confidence, np.zeros_like(confidence)))
 
 
 class FakeDigitizer:

@@ -106,7 +106,7 @@ def test_its_heads_are_averaged_as_they_are_meant(folder: Path, image: Array) ->
         views = View(), View(8, 0)
         single = [view.undo(toy.infer({"image": view.show(image)})["shift"], TOY.hw) for view in views]
         np.testing.assert_allclose(Views(toy, views).infer({"image": image})["shift"], sum(single) / 2, atol=1e-6)
-        with pytest.raises(OptionError, match="ridge and presence"):
+        with pytest.raises(OptionError, match="ridge, presence, border"):
             Views(toy, [View(mirrored=True)])
 
 

@@ -76,7 +76,7 @@ def test_tall_waves_are_read_at_a_gain_of_20() -> None:
                                gain_mm_per_mv=20.0, pulse="left", clutter=0.0)  # fmt: skip
     with Digitizer() as digitizer:
         reading = digitizer.read(image, ReadOptions(gain=20))
-    assert reading.page.px_per_mm == (10.0, 3.2)
+    assert reading.page.px_per_mm == (20.0, 3.2)
     assert score_record(truth.signal_mv, truth.fs, reading.record.signal_mv, 500.0).snr_db > 12
 
 

@@ -15,7 +15,7 @@ from ecg_trt.types import Array
 from ecg_trt.weights import weights_path
 
 Expected = tuple[str, dict[str, Array], dict[str, Array]]  # stage, feed, answers of ONNX Runtime
-SIZES = {"stage0": (1, 512, 512, 3), "stage1": (1, 256, 320, 3), "stage2": (2, 320, 1344, 3),
+SIZES = {"stage0": (1, 512, 512, 3), "stage1": (1, 256, 320, 3), "stage2": (2, 320, 2688, 3),
          "caption": (1, 64, 256, 3)}  # fmt: skip
 
 

@@ -11,14 +11,15 @@ from ecg_trt.errors import BackendError, OptionError
 from ecg_trt.inference import Ensemble, View, Views, Windows, vote
 from ecg_trt.types import Array, TensorSpec
 
-_TRACE = (TensorSpec("ridge", "float32", ("n", 1, 32, 64)), TensorSpec("presence", "float32", ("n", 64)))
+_TRACE = (TensorSpec("ridge", "float32", ("n", 1, 32, 64)), TensorSpec("presence", "float32", ("n", 64)),
+          TensorSpec("border", "float32", ("n", 64)))  # fmt: skip
 _IMAGE = (TensorSpec("image", "uint8", ("n", 32, 64, 3)),)
 
 
 def _brightness(feed: Mapping[str, Array]) -> dict[str, Array]:
-    """A network that answers with what it sees: each pixel, and the mean of each column."""
+    """A network that answers with what it sees: each pixel, and the mean and the greatest of each column."""
     grey = feed["image"].astype(np.float32).mean(-1) / 64
-    return {"ridge": grey[:, None], "presence": grey.mean(1)}
+    return {"ridge": grey[:, None], "presence": grey.mean(1), "border": grey.max(1)}
 
 
 def _picture(seed: int = 0, hw: tuple[int, int] = (32, 64)) -> Array:
@@ -39,6 +40,7 @@ def test_probabilities_are_averaged_as_the_heads_mean_them() -> None:
     answers = [
         {
             "presence": rng.normal(0, 4, (2, 8)).astype(np.float32),
+            "border": rng.normal(0, 4, (2, 8)).astype(np.float32),
             "ridge": rng.normal(0, 3, (2, 1, 6, 8)).astype(np.float32),
             "offset": rng.normal(size=(2, 2, 3, 4)).astype(np.float32),
         }
@@ -46,7 +48,7 @@ def test_probabilities_are_averaged_as_the_heads_mean_them() -> None:
     ]
     shares = np.array([0.5, 0.3, 0.2])
     said = vote(answers, [5, 3, 2])
-    for name, meant in (("presence", _sigmoid), ("ridge", _softmax), ("offset", np.asarray)):
+    for name, meant in (("presence", _sigmoid), ("border", _sigmoid), ("ridge", _softmax), ("offset", np.asarray)):
         expected = sum(s * meant(a[name]) for s, a in zip(shares, answers, strict=True))
         assert np.allclose(meant(said[name]), expected, atol=1e-6), name
         assert said[name].dtype == np.float32
@@ -78,7 +80,8 @@ def test_each_view_is_laid_back_on_the_picture(view: View) -> None:
     inner = np.s_[..., 4:-4, 5:-5]
     assert np.array_equal(said["ridge"][inner], _brightness({"image": image})["ridge"][inner])
     if not view.dy:
-        assert np.array_equal(said["presence"][:, 5:-5], _brightness({"image": image})["presence"][:, 5:-5])
+        for name in ("presence", "border"):
+            assert np.array_equal(said[name][:, 5:-5], _brightness({"image": image})[name][:, 5:-5]), name
 
 
 def test_answers_at_a_stride_move_by_whole_cells() -> None:
@@ -99,7 +102,7 @@ def test_views_of_a_network_that_answers_the_same_change_nothing() -> None:
     said = Views(backend, [View(), View(mirrored=True)], [3, 1]).infer({"image": _picture()})
     plain = _brightness({"image": _picture()})
     assert np.allclose(_softmax(said["ridge"]), _softmax(plain["ridge"]), atol=1e-6)
-    assert np.allclose(said["presence"], plain["presence"], atol=1e-5)
+    assert all(np.allclose(said[name], plain[name], atol=1e-5) for name in ("presence", "border"))
 
 
 def _darkness(feed: Mapping[str, Array]) -> dict[str, Array]:

@@ -61,13 +61,17 @@ def test_a_network_that_overflows_has_seen_nothing(gpu: CudaOps, bad: float) -> 
     whole, one = np.zeros((2, 61), bool), np.zeros((2, 61), bool)
     whole[0, 20:23], one[1, [30, 40]] = True, True
     unseen = whole if bad == -np.inf else whole | one  # minus infinity alone is as good as very unlikely
+    bad_or_beside = np.array([np.convolve(row, [1, 1, 1], "same") > 0 for row in whole | one])
+    beside = bad_or_beside & ~whole & ~one
     clean = gpu.ridge(ridge_logits(2, 97, 61))
     for ops in (gpu, Cv2Ops()):
         row, share = ops.ridge(logits)
         assert np.isfinite(row).all()
         assert np.array_equal(share == 0, unseen)
-        agree("row", row[~whole & ~one], clean[0][~whole & ~one])
+        agree("row", row[~bad_or_beside], clean[0][~bad_or_beside])
         agree("share", share[~whole & ~one], clean[1][~whole & ~one])
+        # The jump to a column without a ridge may move a neighbour's window by some rows, in which the pen still lies.
+        assert np.abs(row - clean[0])[beside].max() < 1e-3
     if bad == -np.inf:
         for got, expected in zip(gpu.ridge(logits), Cv2Ops().ridge(logits), strict=True):
             agree("row", got[one], expected[one])

@@ -183,7 +183,7 @@ def test_slots_share_kernels_and_nothing_else() -> None:
 @pytest.mark.usefixtures("any_cubin")
 def test_nothing_is_allocated_for_a_usual_photo() -> None:
     driver = FakeDriver()  # without kernels: all counts stay 0
-    nodes, logits = bent_nodes(50, 66, 50.0), np.zeros((8, 320, 1344), np.float32)
+    nodes, logits = bent_nodes(50, 66, 50.0), np.zeros((8, 320, 2688), np.float32)
     planes = {"zero": 1, "start": 1, "end": 1, "pulse": 1, "label": len(MARKED_WORDS)}
     maps = [np.zeros((n, 320, 320), np.float32) for n in (*planes.values(), 1, 2)]
     names = (*(f"{name} logits" for name in planes), "node logits", "node offsets")
@@ -197,8 +197,9 @@ def test_nothing_is_allocated_for_a_usual_photo() -> None:
         gpu.page_heatmaps(dict(zip(planes, heat, strict=True)), nodes, 5.0, 4)
         page, _ = gpu.rectify(photo, nodes, 5.0, (-2.0, -3.0), (10.0, 4.5), (1220, 3270))
         gpu.line_offsets(page, (10.0, 4.5), places(5.0 * np.arange(66), 5.0 * np.arange(50)))
-        gpu.crop_tiles(page, np.zeros((8, 2)), (320, 1344))
-        gpu.ridge(ridge, TextMask(np.ones((330, 330)), np.zeros((8, 320)), np.zeros((8, 1344)), 3.0))
+        page, _ = gpu.rectify(photo, nodes, 5.0, (-2.0, -3.0), (20.0, 4.5), (1220, 6540))
+        gpu.crop_tiles(page, np.zeros((8, 2)), (320, 2688))
+        gpu.ridge(ridge, TextMask(np.ones((330, 330)), np.zeros((8, 320)), np.zeros((8, 2688)), 3.0))
         assert driver.calls.count("malloc") == before
     assert driver.faults == []
     assert driver.live == {}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -10,8 +12,8 @@ import pytest
 
 from ecg_trt.layout import MARKED_WORDS
 from ecg_trt.page.naming import name_strips
-from ecg_trt.page.strips import agree_on_span, find_strips, shift_to_pen, slant_of
-from ecg_trt.types import Segment, Strip
+from ecg_trt.page.strips import agree_on_span, find_strips, shift_to_borders, slant_of
+from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
 from tests.geometry.true_maps import maps_of, page_of
 
 
@@ -51,15 +53,90 @@ def test_rows_that_run_aslant_are_told(degrees: float) -> None:
     assert slant_of(np.zeros_like(zero)) == 0.0
 
 
-def test_strips_are_shifted_to_where_the_pen_begins_and_ends() -> None:
-    strips = [Strip(y, (20.0, 270.0), 1.0, (Segment("II", (20.0, 270.0)),)) for y in (30.0, 60.0, 90.0)]
-    sure = np.zeros((3, 2800), np.float32)
-    sure[:, 155:2655] = 0.9  # 0.5 mm further right, counted from 5 mm
-    sure[1, 150:160] = 0.9  # one strip begins in a calibration pulse
-    moved = shift_to_pen(strips, sure, 5.0, 10.0, 1.5)
-    assert [s.x_mm[0] for s in moved] == pytest.approx([20.45] * 3, abs=0.051)
-    assert moved[0].segments[0].x_mm == moved[0].x_mm
-    assert shift_to_pen(strips, np.ones_like(sure), 5.0, 10.0, 1.5) == tuple(strips)
+_BORDERS_MM = (20.0, 82.5, 145.0, 207.5, 270.0)
+_FRAME = RectifiedPage(np.zeros((0, 0, 3), np.uint8), (20.0, 4.5), (5.0, 0.0), np.ones((0, 0), bool), 8.0)
+_FRAME_X_MM = _FRAME.x_mm(np.arange(5600))
+
+
+def _columns_of_leads() -> list[Strip]:
+    """Three rows of four leads."""
+    segments = tuple(Segment(lead, span) for lead, span in zip("abcd", pairwise(_BORDERS_MM), strict=True))
+    return [Strip(y, (_BORDERS_MM[0], _BORDERS_MM[-1]), 1.0, segments) for y in (30.0, 60.0, 90.0)]
+
+
+def _heat(borders_mm: Iterable[float]) -> Array:
+    """(W,) response that a network gives to borders: Gaussians of 0.1 mm."""
+    away = np.abs(_FRAME_X_MM[:, None] - np.array([*borders_mm])).min(1)
+    return np.exp(-0.5 * (away / 0.1) ** 2).astype(np.float32)
+
+
+def _pen(*spans_mm: tuple[float, float]) -> Array:
+    """(W,) confidence of a pen that is seen in some spans."""
+    x = _FRAME_X_MM
+    return np.max([np.where((x >= a) & (x < b), 0.9, 0.0) for a, b in spans_mm], axis=0)
+
+
+def _trace(borders: Iterable[Array], pens: Iterable[Array]) -> TraceMap:
+    border, pen = np.array([*borders], np.float32), np.array([*pens], np.float32)
+    return TraceMap(np.zeros_like(pen), pen, border)
+
+
+def _shift(trace: TraceMap) -> float:
+    """The distance by which all rows and leads are moved alike."""
+    strips = _columns_of_leads()
+    moved = shift_to_borders(strips, _FRAME, trace, 1.5)
+    shift = moved[0].x_mm[0] - strips[0].x_mm[0]
+    for strip, before in zip(moved, strips, strict=True):
+        assert strip == replace(before, x_mm=strip.x_mm, segments=strip.segments)
+        assert [s.lead for s in strip.segments] == [s.lead for s in before.segments]
+        now, then = (np.array([s.x_mm, *(g.x_mm for g in s.segments)]) for s in (strip, before))
+        assert np.abs(now - then - shift).max() < 1e-9
+    return shift
+
+
+@pytest.mark.parametrize("shift", [-1.0, -0.41, 0.0, 0.13, 0.52, 1.0])
+def test_strips_are_shifted_to_where_their_leads_begin_and_end(shift: float) -> None:
+    at = [x + shift for x in _BORDERS_MM]
+    trace = _trace([_heat(at)] * 3, [_pen((at[0], at[-1]))] * 3)
+    # Half a column, and a share by which large shifts are less likely than small ones.
+    assert _shift(trace) == pytest.approx(shift, abs=0.025 + 0.07 * abs(shift))
+
+
+def test_single_borders_are_off_and_all_together_are_not() -> None:
+    rng, off = np.random.default_rng(0), []
+    for _ in range(20):
+        rows = [[x + 0.3 + d for x, d in zip(_BORDERS_MM, rng.uniform(-0.25, 0.25, 5), strict=True)] for _ in range(3)]
+        off.append(_shift(_trace(map(_heat, rows), [_pen((row[0], row[-1])) for row in rows])) - 0.3)
+    assert np.abs(off).max() < 0.15 and np.sqrt(np.mean(np.square(off))) < 0.07  # of one border: 0.14
+
+
+def test_a_pulse_and_names_hide_borders() -> None:
+    at = [x + 0.3 for x in _BORDERS_MM]
+    borders = [_heat([at[0] - 5.0, *at[1:]]), _heat([at[0], *at[2:]]), _heat(at[1:-1])]  # the foot of a pulse is none
+    trace = _trace(borders, [_pen((at[0] - 5.0, at[-1])), _pen((at[0], at[-1])), _pen((at[0], at[-1] + 1.5))])
+    assert _shift(trace) == pytest.approx(0.3, abs=0.03)
+
+
+@pytest.mark.parametrize("shift", [-0.2, 0.0, 0.3])
+def test_a_gap_before_each_lead_does_not_pull(shift: float) -> None:
+    """The pen stops 1 mm before the next lead begins: a lead starts where the pen goes on, and not where it stops."""
+    spans = [(a + shift, b + shift - 1.0) for a, b in pairwise(_BORDERS_MM)]
+    trace = _trace([_heat(x for span in spans for x in span)] * 3, [_pen(*spans)] * 3)
+    assert _shift(trace) == pytest.approx(shift, abs=0.02)
+
+
+def test_strips_stay_where_no_border_is_seen() -> None:
+    strips = tuple(_columns_of_leads())
+    at = [x + 0.5 for x in _BORDERS_MM]
+    none, seen, pen = np.zeros(5600), _heat(at), _pen((at[0], at[-1]))
+    for trace in (
+        _trace([none] * 3, [pen] * 3),
+        _trace([seen] * 3, [none] * 3),
+        _trace([0.03 * seen] * 3, [pen] * 3),
+        _trace([_heat([50.0, 110.0])] * 3, [pen] * 3),  # what is beyond 1.5 mm
+    ):
+        assert shift_to_borders(strips, _FRAME, trace, 1.5) == strips
+    assert shift_to_borders(strips, _FRAME, _trace([seen] * 3, [pen] * 3), 1.5) != strips
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

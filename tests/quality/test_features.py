@@ -64,7 +64,8 @@ def test_what_is_not_printed_or_not_seen() -> None:
     gone = np.all(np.isnan(features), axis=1)
     assert [lead for lead, no in zip(LEADS, gone, strict=True) if no] == ["V4"]
     assert features[0, _NAMES.index("missing")] == pytest.approx(1 / 12)
-    blank = TraceMap(np.full_like(evidence.trace.ridge_row, np.nan), np.zeros_like(evidence.trace.confidence))
+    nothing = np.zeros_like(evidence.trace.confidence)
+    blank = TraceMap(np.full_like(evidence.trace.ridge_row, np.nan), nothing, nothing)
     unseen = lead_features(replace(evidence, trace=blank))
     assert np.isfinite(unseen).all()
     assert unseen[0, _NAMES.index("unseen")] == pytest.approx(0, abs=0.01)

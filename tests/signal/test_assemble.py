@@ -22,6 +22,11 @@ def _page() -> RectifiedPage:
     return RectifiedPage(np.zeros((*hw, 3), np.uint8), PX_PER_MM, (0.0, 0.0), np.ones(hw, bool), 8.0)
 
 
+def _trace(rows: Array, sure: Array) -> TraceMap:
+    """A trace of which no border is seen: leads begin where their strips say."""
+    return TraceMap(rows, sure, np.zeros_like(sure))
+
+
 def _printed(millivolts: dict[str, Array]) -> tuple[list[Strip], TraceMap]:
     """Each lead on a row of its own, 10 s at 25 mm/s from 5 mm on, 10 mm/mV."""
     strips, rows = [], []
@@ -30,7 +35,7 @@ def _printed(millivolts: dict[str, Array]) -> tuple[list[Strip], TraceMap]:
         strips.append(Strip(zero, (5.0, 255.0), 1.0, (Segment(lead, (5.0, 255.0)),)))
         rows.append((zero - 10 * mv) * PX_PER_MM[1])
     on = ((X_MM >= 5) & (X_MM < 255)).astype(np.float32)
-    return strips, TraceMap(np.array(rows, np.float32), np.tile(on, (len(rows), 1)))
+    return strips, _trace(np.array(rows, np.float32), np.tile(on, (len(rows), 1)))
 
 
 def _assembled(millivolts: dict[str, Array], leads: tuple[str, ...] = LEADS) -> tuple[Array, Array, float]:
@@ -68,7 +73,7 @@ def test_pen_that_cannot_be_followed_leaves_a_gap() -> None:
     on = ((X_MM >= 5) & (X_MM < 255)).astype(np.float32)
     on[1000:1005] = 0  # 20 ms
     on[1500:1600] = 0  # 400 ms
-    trace = TraceMap(((20.0 - 10 * one) * PX_PER_MM[1]).astype(np.float32)[None], on[None])
+    trace = _trace(((20.0 - 10 * one) * PX_PER_MM[1]).astype(np.float32)[None], on[None])
     signal, quality, _ = assemble(page, [strip], trace, leads=LEADS, speed=25.0, gain=10.0, fs=500.0, seconds=10.0)
     v1 = signal[LEADS.index("V1")]
     missing = np.flatnonzero(np.isnan(v1)) / 500
@@ -87,7 +92,7 @@ def test_what_the_record_lacks_is_lost(speed: float) -> None:
     sure[1, X_MM < 55] = 0  # a fifth of the rhythm strip, which a column shows as well
     sure[2, X_MM > 205] = 0  # a fifth, at the end
     sure[3, 1500:1508] = 0  # 0.8 mm, which are bridged
-    trace = TraceMap(trace.ridge_row[[0, 1, 2, 3, 1]], sure)
+    trace = _trace(trace.ridge_row[[0, 1, 2, 3, 1]], sure)
     seconds = 250 / speed
     signal, *_ = assemble(_page(), strips, trace, leads=LEADS, speed=speed, gain=10.0, fs=500.0, seconds=seconds)
     lost = missing_fractions(signal, strips, leads=LEADS, speed=speed, fs=500.0)

@@ -48,7 +48,7 @@ def test_heights_are_mm_above_the_zero_line_and_nothing_at_borders() -> None:
     page = RectifiedPage(np.zeros((1, 1, 3), np.uint8), (10.0, 5.0), (10.0, 20.0), np.zeros((1, 1), bool), 8.0)
     strip = Strip(30.0, (20.0, 40.0), 1.0, (Segment("I", (20.0, 30.0)), Segment("II", (30.0, 40.0))))
     rows = np.full((1, 400), 25.0, np.float32)
-    (height,) = heights_mm(page, [strip], TraceMap(rows, np.ones_like(rows)))
+    (height,) = heights_mm(page, [strip], TraceMap(rows, np.ones_like(rows), np.zeros_like(rows)))
     x = np.arange(400) / 10 + 10
     assert height[x == 25.0] == pytest.approx(5.0)
     for border in (20.0, 30.0, 40.0):

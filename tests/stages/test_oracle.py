@@ -165,37 +165,43 @@ def test_node_candidates_are_sub_pixel() -> None:
 
 
 def test_tiles_cover_a_strip_with_their_overlap() -> None:
-    for length in (900, 1344, 1345, 2600, 2640, 2641, 5200):
-        starts = tile_starts(100, 100 + length, 1344, 48)
-        assert starts[0] <= 100 and starts[-1] + 1344 >= 100 + length
-        assert all(b - a <= 1344 - 47 for a, b in pairwise(starts))
+    for length in (1800, 2688, 2689, 5200, 5280, 5281, 10400):
+        starts = tile_starts(100, 100 + length, 2688, 96)
+        assert starts[0] <= 100 and starts[-1] + 2688 >= 100 + length
+        assert all(b - a <= 2688 - 95 for a, b in pairwise(starts))
 
 
 def test_trace_follows_a_known_pen_across_tiles() -> None:
-    width, zero = 2700, 400
-    pen = zero + 40 * np.sin(np.arange(width) / 90.0)
+    width, zero = 5400, 400
+    pen = zero + 40 * np.sin(np.arange(width) / 180.0)
+    ends = np.full(width, -9.0)  # of leads, which the network sees
+    ends[[200, 2700, 5200]] = 9.0
     image = np.zeros((800, width, 3), np.uint8)
     image[..., 0] = np.arange(width) % 251  # lets the network see which columns it was shown
     image[..., 1] = np.arange(width) // 251
 
     def network(feed: Mapping[str, Array]) -> dict[str, Array]:
         tile = feed["image"][0].astype(int)
-        assert tile.shape == (320, 1344, 3)
+        assert tile.shape == (320, 2688, 3)
         inside = (tile[..., 2] == 0).all(0)  # grey beyond the page
         x = np.where(inside, tile[0, :, 0] + 251 * tile[0, :, 1], -1)
         row = np.where(inside, pen[x] - (zero - 160), 160.0)
         logit = -0.5 * (np.arange(320)[:, None] - row) ** 2
-        return {"ridge": logit[None, None].astype(np.float32), "presence": np.where(inside, 9.0, -9.0)[None]}
+        presence, border = np.where(inside, 9.0, -9.0), np.where(inside, ends[x], -9.0)
+        return {"ridge": logit[None, None].astype(np.float32), "presence": presence[None], "border": border[None]}
 
     from ecg_trt.types import Strip
 
-    page = RectifiedPage(image, (10.0, 8.0), (0.0, 0.0), np.ones((800, width), bool), 10.0)
+    page = RectifiedPage(image, (20.0, 8.0), (0.0, 0.0), np.ones((800, width), bool), 10.0)
     strip = Strip((zero - 0.5) / 8.0, (10.0, 260.0), 1.0)
     found = Trace(FakeBackend(network), open_ops())(page, [strip])
-    on = slice(85, 2616)  # 1.5 mm beyond the span
+    on = slice(170, 5231)  # 1.5 mm beyond the span
     assert np.abs(found.ridge_row[0, on] - pen[on]).max() < 0.05
-    assert np.isnan(found.ridge_row[0, :85]).all() and np.isnan(found.ridge_row[0, 2616:]).all()
+    assert np.isnan(found.ridge_row[0, :170]).all() and np.isnan(found.ridge_row[0, 5231:]).all()
     assert found.confidence[0, on].min() > 0.9
+    assert np.flatnonzero(found.border[0] > 0.5).tolist() == [200, 2700, 5200]
+    assert found.border[0, on].min() == pytest.approx(1 / (1 + np.exp(9)), rel=1e-3)
+    assert not found.border[0, :170].any() and not found.border[0, 5231:].any()
 
 
 def test_flatten_resamples_the_photo_where_the_lattice_says() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
 from math import ceil
 
 import numpy as np
 import pytest
 
 from ecg_trt.layout import LAYOUTS, LEADS
-from ecg_trt.synth.page import draw_page
+from ecg_trt.synth.page import Page, draw_page
 from ecg_trt.synth.plain import draw_plain_page
 from ecg_trt.synth.sample import make_sample, truth_of
 from ecg_trt.synth.signals import simulate
@@ -44,6 +46,55 @@ def test_the_pen_is_where_the_truth_says() -> None:
     col, row = np.round(at).astype(int).T
     ok = (row >= 0) & (row < page.image.shape[0])
     assert np.mean(page.image[row[ok], col[ok]].max(-1) < 160) > 0.97
+
+
+_STEPS_MV = np.tile(np.where(np.arange(12)[:, None] % 2, 0.5, -0.5), (1, 5000)).astype(np.float32)
+_PX = 10.0
+
+
+def _steps(separator: str, joined: bool) -> Page:
+    """A 3x4 page whose leads are level, each 10 mm off the one before it in its row: II, aVL, V2 and V5, for one."""
+    rng = np.random.default_rng(5)
+    spec = _bare(rng, layout="3x4", paper_speed_mm_per_s=25.0, gain_mm_per_mv=10.0, separator=separator, pulse="none",
+                 calibration_text=False)  # fmt: skip
+    spec = replace(spec, joined=joined, frame=False, label_offset_mm=(15.0, -9.0))
+    return draw_page(rng, _STEPS_MV, 500.0, px_per_mm=_PX, spec=spec)
+
+
+def _ink_around(page: Page, x_mm: float, y_mm: float, reach_mm: tuple[float, float]) -> float:
+    """Share of dark pixels within a box around a point of the page."""
+    x, y, dx, dy = (round(v * _PX) for v in (x_mm, y_mm, *reach_mm))
+    return float(np.mean(page.image[y - dy : y + dy, x - dx : x + dx].max(-1) < 128))
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_pen_that_is_joined_draws_the_step_from_lead_to_lead(joined: bool) -> None:
+    page = _steps("none", joined)
+    assert page.spec.gap_mm == 0.0
+    for strip in page.strips:
+        for before, after in pairwise(strip.segments):
+            up, down = (strip.zero_y_mm + 5 * (1 if LEADS.index(s.lead) % 2 == 0 else -1) for s in (before, after))
+            assert abs(up - down) == 10.0
+            step = _ink_around(page, after.x_mm[0], strip.zero_y_mm, (1.0, 3.0))
+            assert (step > 0.05) if joined else (step == 0.0)
+            assert _ink_around(page, before.x_mm[1] - 1.0, up, (0.8, 0.1)) > 0.9, "each is drawn to its end"
+            assert _ink_around(page, after.x_mm[0] + 1.0, down, (0.8, 0.1)) > 0.9, "and from its beginning"
+    assert np.isfinite(page.signal_mv).sum(1).tolist() == [1250] * 12
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_gap_leaves_paper_and_no_signal_at_the_end_of_each_lead(joined: bool) -> None:
+    page = _steps("gap", joined)
+    assert page.spec.gap_mm == 1.0
+    for strip in page.strips:
+        for segment in strip.segments:
+            end, pen = segment.x_mm[1], strip.zero_y_mm + 5 * (1 if LEADS.index(segment.lead) % 2 == 0 else -1)
+            assert _ink_around(page, end - 0.5, strip.zero_y_mm, (0.2, 8.0)) == 0.0
+            assert _ink_around(page, end - 2.0, pen, (0.8, 0.1)) > 0.9
+            first = round((segment.x_mm[0] - page.spec.x0_mm) / 25 * 500)
+            shown = np.flatnonzero(np.isfinite(page.signal_mv[LEADS.index(segment.lead)]))
+            assert (shown[0], shown[-1]) == (first, first + 1250 - 20 - 1)  # 1 mm is 20 samples
+            assert len(shown) == 1230
 
 
 def test_same_seed_same_photo_and_other_seed_another() -> None:

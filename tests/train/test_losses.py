@@ -219,9 +219,12 @@ def test_stage_1_is_asked_what_it_always_was() -> None:
 
 
 def test_stage_2_is_asked_what_it_always_was() -> None:
-    out = {"ridge": 3 * _noise(2, 1, HEIGHT, WIDTH), "presence": _noise(2, WIDTH)}
+    out = {"ridge": 3 * _noise(2, 1, HEIGHT, WIDTH), "presence": _noise(2, WIDTH),
+           "border": _noise(2, WIDTH + 4)[:, 4:]}  # fmt: skip
     truth = {"row": _wave().repeat(2, 1) + _noise(2, WIDTH + 1)[:, 1:], "present": (_noise(2, WIDTH) > -1).float(),
-             "judged": (_noise(2, WIDTH + 2)[:, 2:] > -1).float(), "weight": 1 + _noise(2, WIDTH).abs()}  # fmt: skip
+             "judged": (_noise(2, WIDTH + 2)[:, 2:] > -1).float(), "weight": 1 + _noise(2, WIDTH).abs(),
+             "border": _noise(2, WIDTH + 3)[:, 3:].clamp(-1, 1)}  # fmt: skip
+    truth["border"] = torch.where(truth["border"] < 0, -1.0, truth["border"])  # of which nothing is known
     logit, row = out["ridge"][:, 0], truth["row"]
     on = truth["present"] * truth["judged"] * truth["weight"]
     soft = torch.exp(-0.5 * (torch.arange(float(HEIGHT))[None, :, None] - row[:, None]) ** 2)
@@ -233,7 +236,9 @@ def test_stage_2_is_asked_what_it_always_was() -> None:
     power = (((row - level) * (on > 0)) ** 2).sum(1) + 100
     snr = torch.log10(((error**2).sum(1) + 10) / power).mean()
     presence = F.binary_cross_entropy_with_logits(out["presence"], truth["present"], reduction="none") * truth["judged"]
-    expected = entropy + 0.5 * l1 / 4.5 + 0.5 * step / 4.5 + 0.25 * snr + presence.mean()
+    expected = entropy + 0.5 * l1 / 4.5 + 0.5 * 2 * step / 4.5 + 0.25 * snr + presence.mean()
+    known = truth["border"] >= 0
+    expected = expected + 5 * _soft_bce(out["border"][known], truth["border"][known])
     torch.testing.assert_close(Criterion(TASKS["stage2"].loss)(out, trace.targets(truth))[0], expected)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,8 +12,11 @@ import pytest
 
 from ecg_trt.layout import LAYOUTS, MARKED_WORDS, SETTING_WORDS, marked_as
 from ecg_trt.stages.scaling import caption_middle
-from ecg_trt.synth.page import draw_caption_crop, draw_page
+from ecg_trt.synth.capture import Capture, draw_capture
+from ecg_trt.synth.page import Page, draw_caption_crop, draw_page
 from ecg_trt.synth.spec import draw_spec
+from ecg_trt.types import Array
+from train.data import samples
 from train.data.samples import Sample, _page_maps, align_sample, caption_samples, rectify_samples, trace_samples
 from train.data.signals import SignalSource
 
@@ -85,6 +89,73 @@ def test_trace_truth_lies_on_ink() -> None:
     assert np.mean(darker) > 0.75
 
 
+def _traced(seed: int, cut: bool, **look: object) -> tuple[Page, Capture, int, Sample, Array]:
+    """Crop a drawn page: the page, its picture, the crop's row and sample, and page mm of the crop's columns."""
+    rng = np.random.default_rng(seed)
+    spec = draw_spec(rng, layout="3x4", **look)
+    page = draw_page(rng, SOURCE.draw(rng), 500.0, px_per_mm=6.0, spec=spec)
+    capture = draw_capture(rng, page.spec.size_mm, (1200, 1600), kind="scan")
+    if cut:
+        capture = replace(capture, photo_hw=(1200, 900))
+    row = int(rng.integers(len(page.strips)))
+    sample = samples._trace_crop(np.random.default_rng(seed), page, capture, row, (320, 768))
+    places: list[Array] = []
+
+    def place(u: Array, borders_mm: Array) -> Array:
+        places.append(u)
+        return u + 100.0
+
+    with pytest.MonkeyPatch.context() as patch:  # the same crop again, with its columns' places in place of the heat
+        patch.setattr(samples, "_border_heat", place)
+        again = samples._trace_crop(np.random.default_rng(seed), page, capture, row, (320, 768))
+    assert all(np.array_equal(again[name], sample[name]) for name in sample if name != "border")
+    seen = again["border"] >= 0
+    (u,) = (u if np.allclose(u[seen] + 100.0, again["border"][seen], atol=1e-3) else u[::-1] for u in places)
+    assert np.allclose(u[seen] + 100.0, again["border"][seen], atol=1e-3)
+    return page, capture, row, sample, u
+
+
+@pytest.mark.parametrize(("separator", "gap_mm"), [("none", 0.0), ("gap", 1.0)])
+def test_borders_stand_where_leads_begin_and_end(separator: str, gap_mm: float) -> None:
+    """Heat is near 1 within 0.05 mm of the beginning and the end of a lead, and falls to 0 within 0.4 mm."""
+    begins, ends = 0, 0
+    for seed in range(24):
+        page, _, row, sample, u = _traced(seed, cut=False, separator=separator)
+        heat, segments = sample["border"], page.strips[row].segments
+        assert heat.shape == (768,) and heat.dtype == np.float32
+        x_mm = np.array([s.x_mm for s in segments]) - [0.0, gap_mm]
+        away = np.abs(u[:, None, None] - x_mm)
+        near = away.min((1, 2))
+        seen = heat >= 0
+        assert seen.mean() > 0.9, "a scan shows its page as a whole"
+        assert (heat[seen & (near < 0.05)] > 0.88).all() and (heat[seen & (near > 0.051)] < 0.88).all()
+        assert (heat[seen & (near > 0.4)] < 1e-3).all()
+        closest = away.min(0)  # (segments, 2): columns are 0.05 mm apart
+        within = closest < 0.04
+        assert (heat[away.argmin(0)][within] > 0.92).all()
+        begins, ends = begins + within[:, 0].sum(), ends + within[:, 1].sum()
+        if gap_mm:
+            inside_gap = ((u[:, None] > x_mm[:, 1] + 0.05) & (u[:, None] < x_mm[:, 1] + 0.95)).any(1)
+            assert not sample["present"][inside_gap].any()
+    assert begins >= 6 and ends >= 6
+
+
+def test_borders_are_unknown_where_the_picture_shows_nothing() -> None:
+    shares = []
+    for seed in range(12):
+        page, capture, row, sample, u = _traced(seed, cut=True)
+        pen = np.interp(u, page.pen_x_mm[row], page.pen_y_mm[row])
+        beyond = capture.photo_from_page(np.stack([u, pen], -1))[:, 0] - (capture.photo_hw[1] - 1)
+        unknown = sample["border"] == -1
+        assert unknown[beyond > 3].all(), "a crop wobbles by a fraction of a mm"
+        inside = (beyond < -3) & (beyond > -850)
+        assert not unknown[inside].any()
+        assert not sample["present"][unknown].any()
+        assert ((sample["border"] >= 0) | unknown).all()
+        shares.append(unknown.mean())
+    assert max(shares) > 0.9 and min(shares) == 0.0
+
+
 def test_recorded_signals_come_from_a_folder(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     delta = rng.integers(-5, 6, (20, 12, 5000)).astype(np.int16)
@@ -98,15 +169,15 @@ def test_recorded_signals_come_from_a_folder(tmp_path: Path) -> None:
 
 
 def test_a_captions_heat_lies_on_its_word_and_is_judged_in_the_middle() -> None:
-    samples = [sample for seed in range(4) for sample in caption_samples(np.random.default_rng(seed), SOURCE)]
+    crops = [sample for seed in range(4) for sample in caption_samples(np.random.default_rng(seed), SOURCE)]
     middle = caption_middle()
-    assert len(samples) == 48
-    for sample in samples:
+    assert len(crops) == 48
+    for sample in crops:
         assert sample["image"].shape == (64, 256, 3) and sample["setting"].shape == (len(SETTING_WORDS), 16, 64)
         judged = sample["setting"] >= 0
         assert judged[..., middle].all() and judged.sum() == judged[..., middle].sum()
         assert sample["setting"].max() <= 1.0
-    shown = [int(s["setting"].max((1, 2)).argmax()) for s in samples if s["setting"].max() > 0.99]
+    shown = [int(s["setting"].max((1, 2)).argmax()) for s in crops if s["setting"].max() > 0.99]
     assert len(shown) >= 16, "many crops are laid over a setting"
 
 

@@ -168,8 +168,9 @@ def test_records_teach_where_the_pen_went(
     for seed in range(4):
         for sample in pages(np.random.default_rng(seed)):
             told = {k: (v.shape, v.dtype) for k, v in sample.items()}
-            columns = dict.fromkeys(("row", "present", "judged", "weight"), ((384,), np.dtype(np.float32)))
-            assert told == {"image": ((320, 384, 3), np.dtype(np.uint8)), **columns}
+            columns = dict.fromkeys(("row", "present", "judged", "weight", "border"), ((768,), np.dtype(np.float32)))
+            assert told == {"image": ((320, 768, 3), np.dtype(np.uint8)), **columns}
+            assert (sample["border"] == -1).all(), "where leads begin is as the page was read, and no truth"
             grey = cv2.cvtColor(sample["image"], cv2.COLOR_RGB2GRAY).astype(float)
             on = np.flatnonzero((sample["present"] > 0) & (sample["judged"] > 0))
             row = np.round(sample["row"][on]).astype(int).clip(12, 307)
