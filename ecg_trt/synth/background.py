@@ -144,40 +144,72 @@ def edge_distance(
 
 
 def lay_occluder(image: Array, photometrics: Photometrics, page_mm: Array, px_per_mm: float) -> Array:
-    """Draw a hand or a pen over the border of the page, (h, w, 3) uint8."""
-    if not photometrics.occluder:
+    """Draw a hand, a pen or a label over the page, (h, w, 3) uint8."""
+    if not photometrics.occluder or not _is_near_occluder(photometrics, page_mm):
         return image
-    rng = np.random.default_rng(photometrics.seed + 9)
-    x0, y0, angle = photometrics.occluder_at
-    low, high = bounds(page_mm)
-    reach = 170.0
-    if x0 < low[0] - reach or y0 < low[1] - reach or x0 > high[0] + reach or y0 > high[1] + reach:
-        return image
-    u, v = cv2.extractChannel(page_mm, 0) - np.float32(x0), cv2.extractChannel(page_mm, 1) - np.float32(y0)
-    cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-    along, across = cos * u + sin * v, cos * v - sin * u  # along points away from the page
-    if photometrics.occluder == "pen":
-        bars = [(-rng.uniform(5, 20), rng.uniform(-10, 10), 4.2, rng.normal(0, 1.0))]
-        tone = np.array([(25, 25, 30), (30, 50, 130), (220, 220, 225), (150, 30, 35)][int(rng.integers(4))], np.float32)
-    else:
-        count = int(rng.choice([1, 3, 4]))
-        bars = [(-rng.uniform(6, 26) + 4 * abs(k - 1), (k - (count - 1) / 2) * 19.0, rng.uniform(8, 9.5),
-                 0.08 * (k - (count - 1) / 2)) for k in range(count)]  # fmt: skip
-        tone = np.array(
-            [(228, 180, 150), (200, 145, 112), (150, 98, 70), (95, 62, 46)][int(rng.integers(4))], np.float32
-        )
-    for tip, shift, radius, lean in bars:
-        a, c = along - np.float32(tip), across - np.float32(shift) - np.float32(lean) * along
-        a = cv2.max(np.float32(radius) - a, 0.0) if photometrics.occluder == "hand" else cv2.max(-a, 0.0)
-        distance = cv2.magnitude(a, c)
+    shapes, tone = _occluder_shapes(photometrics)
+    is_flat = photometrics.occluder == "label"
+    for shape in shapes:
+        distance, radius = _occluder_distance(photometrics, page_mm, shape)
         share = np.clip((np.float32(radius) - distance) * np.float32(px_per_mm) + 0.5, 0, 1)
         if not share.any():
             continue
-        round_off = 1 - 0.4 * np.clip(distance / np.float32(radius), 0, 1) ** 3
-        shadow = 1 - 0.35 * np.clip(1 - (distance - np.float32(radius)) / 5, 0, 1)
+        round_off = 1 - (0.0 if is_flat else 0.4) * np.clip(distance / np.float32(radius), 0, 1) ** 3
+        shadow = 1 - (0.1 if is_flat else 0.35) * np.clip(1 - (distance - np.float32(radius)) / 5, 0, 1)
         body = np.clip(round_off[..., None] * tone, 0, 255).astype(np.uint8)
         image = mix((image * shadow[..., None]).astype(np.uint8), body, share)
     return image
+
+
+def is_hidden(photometrics: Photometrics, page_mm: Array, size_mm: tuple[float, float]) -> Array:
+    """Mask (h, w) points of the page, mm, that an occluder covers, or that are torn off."""
+    hidden = edge_distance(photometrics, page_mm, size_mm) < 0
+    if photometrics.occluder and _is_near_occluder(photometrics, page_mm):
+        for shape in _occluder_shapes(photometrics)[0]:
+            distance, radius = _occluder_distance(photometrics, page_mm, shape)
+            hidden |= distance < radius
+    return np.asarray(hidden)
+
+
+_OccluderShape = tuple[float, float, float, float]  # Tip and shift, mm; radius or half the height, mm; lean or length.
+_OCCLUDER_REACH_MM = 170.0
+
+
+def _is_near_occluder(photometrics: Photometrics, page_mm: Array) -> bool:
+    at = np.array(photometrics.occluder_at[:2])
+    low, high = bounds(page_mm)
+    return bool((at > low - _OCCLUDER_REACH_MM).all() and (at < high + _OCCLUDER_REACH_MM).all())
+
+
+def _occluder_shapes(photometrics: Photometrics) -> tuple[list[_OccluderShape], Array]:
+    """Draw the fingers of a hand, the pen or the label by lot, and its tone (3,)."""
+    rng = np.random.default_rng(photometrics.seed + 9)
+    if photometrics.occluder == "label":
+        label = (0.0, 0.0, rng.uniform(2.5, 12), rng.uniform(6, 35))
+        return [label], np.float32(rng.uniform(225, 255)) * np.ones(3, np.float32)
+    if photometrics.occluder == "pen":
+        pen = (-rng.uniform(5, 20), rng.uniform(-10, 10), 4.2, rng.normal(0, 1.0))
+        return [pen], np.array([(25, 25, 30), (30, 50, 130), (220, 220, 225), (150, 30, 35)][rng.integers(4)], np.float32)
+    count = int(rng.choice([1, 3, 4]))
+    fingers = [(-rng.uniform(6, 26) + 4 * abs(k - 1), (k - (count - 1) / 2) * 19.0, rng.uniform(8, 9.5),
+                0.08 * (k - (count - 1) / 2)) for k in range(count)]  # fmt: skip
+    tones = [(228, 180, 150), (200, 145, 112), (150, 98, 70), (95, 62, 46)]
+    return fingers, np.array(tones[int(rng.integers(4))], np.float32)
+
+
+def _occluder_distance(photometrics: Photometrics, page_mm: Array, shape: _OccluderShape) -> tuple[Array, float]:
+    """Measure the distance (h, w) from a shape's middle line, mm, and the one at which it ends."""
+    x0, y0, angle = photometrics.occluder_at
+    u, v = cv2.extractChannel(page_mm, 0) - np.float32(x0), cv2.extractChannel(page_mm, 1) - np.float32(y0)
+    cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    along, across = cos * u + sin * v, cos * v - sin * u  # along points away from the page
+    if photometrics.occluder == "label":
+        _, _, half, length = shape
+        return cv2.max(np.abs(across), np.abs(along) - np.float32(length - half)), half
+    tip, shift, radius, lean = shape
+    a, c = along - np.float32(tip), across - np.float32(shift) - np.float32(lean) * along
+    a = cv2.max(np.float32(radius) - a, 0.0) if photometrics.occluder == "hand" else cv2.max(-a, 0.0)
+    return cv2.magnitude(a, c), radius
 
 
 def soil(

@@ -38,7 +38,8 @@ class Photometrics:
         background: (kind, red, green, blue, angle, mm a texel).
         shade_edge: (x mm, y mm, softness mm, strength) of the shadow that the paper throws on the background.
         torn_mm: roughness of the left, top, right and bottom edge.
-        occluder: "hand" or "pen" over the border of the page, "" for none; occluder_at: (x mm, y mm, angle).
+        occluder: "hand" or "pen" over the border of the page, a blank "label" anywhere on it, "" for none.
+        occluder_at: (x mm, y mm, angle).
     """
 
     seed: int
@@ -121,10 +122,12 @@ def _draw_scan(rng: np.random.Generator, seed: int, photo_px: float) -> Photomet
 def _draw_photo(rng: np.random.Generator, seed: int, size_mm: tuple[float, float], photo_px: float) -> Photometrics:
     some = rng.random(6) < (0.12, 0.06, 0.15, 0.05, 0.05, 0.25)
     bright, warm = rng.uniform(0.7, 1.03), rng.normal(0, 0.05)
-    occluder = str(rng.choice(["", "hand", "pen"], p=[0.76, 0.15, 0.09]))
+    occluder = str(rng.choice(["", "hand", "pen", "label"], p=[0.7, 0.14, 0.08, 0.08]))
     angle = rng.uniform(0, 2 * np.pi)
     edge = np.array([np.cos(angle), np.sin(angle)])
     at = (edge / np.abs(edge).max() * rng.uniform(0.9, 1.04) + 1) / 2 * size_mm
+    if occluder == "label":
+        at, angle = rng.uniform(0.1, 0.9, 2) * size_mm, 0.0
     return Photometrics(
         seed,
         white=(float(bright * (1 + warm)), float(bright * rng.normal(1, 0.015)), float(bright * (1 - warm))),
@@ -148,7 +151,7 @@ def _draw_photo(rng: np.random.Generator, seed: int, size_mm: tuple[float, float
         shade_edge=(float(rng.normal(0, 1.5)), float(rng.normal(0, 1.5)), _u(rng, 0.5, 6),
                     _u(rng, 0.1, 0.7)),
         torn_mm=_draw_torn(rng, 0.1), occluder=occluder,
-        occluder_at=(float(at[0]), float(at[1]), float(angle + rng.normal(0, 0.4))),
+        occluder_at=(float(at[0]), float(at[1]), float(angle + rng.normal(0, 0.02 if occluder == "label" else 0.4))),
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from ecg_trt.layout import LEAD_WORDS, LEADS, is_unnamed, upright
 from ecg_trt.synth.ink import Ink, draw_clutter, draw_polyline, draw_text, draw_trace
 from ecg_trt.synth.printed_text import draw_calibration_text, draw_header, draw_remarks
-from ecg_trt.synth.spec import PageSpec, draw_spec
+from ecg_trt.synth.spec import PULSE_S, PageSpec, draw_spec
 from ecg_trt.types import Array, LabelMark, Segment, Strip
 
 _CAPTION_CROP_MM = (90.0, 40.0)
@@ -109,15 +109,15 @@ def _pen_path(spec: PageSpec, row: int, signal: Array, fs: float) -> tuple[Array
     """
     leads = spec.layout.leads
     x, y, segments = [], [], []
-    for name, t0, t1 in spec.layout.spans(row, spec.row_seconds):
+    for column, (name, t0, t1) in enumerate(spec.layout.spans(row, spec.row_seconds)):
+        x0 = spec.x0_mm + spec.between_mm * column
         lead, sign = upright(name)
         first, end = (int(np.ceil(t * fs - 1e-6)) for t in (t0, t1))
         i = np.arange(first, min(end, signal.shape[1]))
-        xs = spec.x0_mm + i / fs * spec.paper_speed_mm_per_s
+        xs = x0 + i / fs * spec.paper_speed_mm_per_s
         x.append(xs)
         y.append(spec.zero_y_mm[row] - sign * signal[leads.index(lead), i] * spec.gain_mm_per_mv)
-        segments.append(Segment(name, (spec.x0_mm + t0 * spec.paper_speed_mm_per_s,
-                                       spec.x0_mm + t1 * spec.paper_speed_mm_per_s)))  # fmt: skip
+        segments.append(Segment(name, (x0 + t0 * spec.paper_speed_mm_per_s, x0 + t1 * spec.paper_speed_mm_per_s)))
     return np.concatenate(x), np.concatenate(y), tuple(segments)
 
 
@@ -136,7 +136,7 @@ def _draw_names(image: Array, spec: PageSpec, strip: Strip, px_per_mm: float) ->
 def _draw_pulse(image: Array, spec: PageSpec, side: str, strip: Strip, ends_mm: tuple[float, float],
                 px_per_mm: float) -> tuple[float, ...]:  # fmt: skip
     """Draw one pulse and return its box as far as the paper shows it; `ends_mm`: the pen's first and last height."""
-    style, width, zero = spec.pulse, 0.2 * spec.paper_speed_mm_per_s, strip.zero_y_mm
+    style, width, zero = spec.pulse, PULSE_S * spec.paper_speed_mm_per_s, strip.zero_y_mm
     left = side == "left"
     away = style.gap_mm + style.foot_mm
     x = strip.x_mm[0] - width - away if left else strip.x_mm[1] + away
@@ -188,15 +188,20 @@ def draw_page(
     for row in range(len(spec.layout.rows)):
         x, y, segments = _pen_path(spec, row, signal, fs)
         strip = Strip(spec.zero_y_mm[row], (segments[0].x_mm[0], segments[-1].x_mm[1]), 1.0, segments)
-        for segment in segments:
+        for column, segment in enumerate(segments):
             end = segment.x_mm[1] - spec.gap_mm
             own = (x >= segment.x_mm[0] - 1e-6) & (x < end - 1e-6)
-            last = end + (0.05 if spec.joined and not spec.gap_mm else -1e-6)  # up to the next segment's first point
+            is_joined = spec.joined and not spec.gap_mm and not spec.between_mm
+            last = end + (0.05 if is_joined else -1e-6)  # Up to the next segment's first point.
             part = (x >= segment.x_mm[0] - 1e-6) & (x < last)
             draw_trace(image, x[part], y[part], px_per_mm, spec.pen)
             lead = leads.index(upright(segment.lead)[0])
-            i = np.round((x[own] - spec.x0_mm) / spec.paper_speed_mm_per_s * fs).astype(int)
+            away = x[own] - spec.x0_mm - spec.between_mm * column
+            i = np.round(away / spec.paper_speed_mm_per_s * fs).astype(int)
             shown[lead, i] = signal[lead, i]
+            if spec.pulse.each and column:
+                box = _draw_pulse(image, spec, "left", replace(strip, x_mm=segment.x_mm), (y[part][0], 0.0), px_per_mm)
+                pulses.append(box)
         labels += _draw_names(image, spec, strip, px_per_mm)
         pulses += [_draw_pulse(image, spec, side, strip, (y[0], y[-1]), px_per_mm) for side in spec.pulse.sides]
         strips.append(strip)

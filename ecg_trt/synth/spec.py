@@ -18,6 +18,7 @@ from ecg_trt.layout import (
 from ecg_trt.synth.ink import Ink
 
 ANY_PAGE = "any"
+PULSE_S = 0.2  # Width of a calibration pulse.
 _GAP_MM = 1.0  # of paper between two leads of a row, where it separates them
 _OTHER_SHARE = 0.18  # of pages that do not show the twelve leads in a known layout, among any
 _INVERTED_SHARE = 0.5  # of pages that print -aVR, among those that may
@@ -61,6 +62,7 @@ class PulseStyle:
         foot_mm: length of the zero line on either side.
         slant_mm: by which the top is shorter than the foot, at either side.
         pen: its ink, the trace's own or thinner and fainter.
+        each: one stands before each later column of leads, too.
     """
 
     sides: tuple[str, ...]
@@ -68,6 +70,7 @@ class PulseStyle:
     foot_mm: float
     slant_mm: float
     pen: Ink
+    each: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,11 @@ class PageSpec:
         """Paper left empty at the end of each lead, mm."""
         return _GAP_MM if self.separator == "gap" else 0.0
 
+    @property
+    def between_mm(self) -> float:
+        """Paper between two columns of leads, mm, where a pulse stands before each."""
+        return _between_mm(self.pulse, self.paper_speed_mm_per_s)
+
 
 def _draw_grid_style(rng: np.random.Generator) -> GridStyle:
     ink = [(226, 90, 90), (240, 150, 160), (200, 40, 40), (120, 170, 120), (120, 140, 200), (235, 165, 110),
@@ -142,16 +150,20 @@ def _draw_grid_style(rng: np.random.Generator) -> GridStyle:
     return GridStyle((red, green, blue), (float(coarse), float(min(fine, coarse))), widths, kind == "dotted")
 
 
+def _between_mm(pulse: PulseStyle, speed: float) -> float:
+    return PULSE_S * speed + 2 * (pulse.gap_mm + pulse.foot_mm) if pulse.each else 0.0
+
+
 def _draw_pulse_style(rng: np.random.Generator, given: object, pen: Ink, paper: tuple[int, int, int]) -> PulseStyle:
-    sides = {"left": ("left",), "right": ("right",), "both": ("left", "right"), "none": ()}
-    which = str(given or rng.choice(list(sides), p=[0.57, 0.1, 0.06, 0.27]))
+    sides = {"left": ("left",), "right": ("right",), "both": ("left", "right"), "none": (), "each": ("left",)}
+    which = str(given or rng.choice(list(sides), p=[0.57, 0.1, 0.06, 0.27, 0.0]))
     gap, foot = rng.choice([0.0, rng.uniform(0, 2.5)]), rng.choice([0.0, rng.uniform(0, 1.2)], p=[0.3, 0.7])
     slant = rng.choice([0.0, rng.uniform(0, 0.6)], p=[0.7, 0.3])
     if rng.random() < 0.35:
         pale = rng.uniform(0, 0.55)
         tone = tuple(round((1 - pale) * ink + pale * white) for ink, white in zip(pen.rgb, paper, strict=True))
         pen = Ink(tone, float(max(0.12, pen.width_mm * rng.uniform(0.5, 1))))  # type: ignore[arg-type]
-    return PulseStyle(sides[which], float(gap), float(foot), float(slant), pen)
+    return PulseStyle(sides[which], float(gap), float(foot), float(slant), pen, which == "each")
 
 
 def _draw_layout(rng: np.random.Generator, given: object) -> tuple[Layout, float]:
@@ -241,7 +253,7 @@ def draw_spec(rng: np.random.Generator, **fixed: object) -> PageSpec:
         rng: source of randomness.
         fixed: parameters that are given. ``layout`` may be a `Layout`, the name of one, a kind of `OTHER_PAGES`, or
             `ANY_PAGE` for all of these; without it, the page shows the twelve leads. ``pulse`` is "left", "right",
-            "both" or "none". Else, ``paper_speed_mm_per_s``, ``gain_mm_per_mv``, ``separator``, ``calibration_text``,
+            "both", "none", or "each" for one before each column. Else, ``paper_speed_mm_per_s``, ``gain_mm_per_mv``, ``separator``, ``calibration_text``,
             ``clutter`` and ``grid`` as in `PageSpec` are taken.
     """
     layout, seconds = _draw_layout(rng, fixed.get("layout"))
@@ -257,7 +269,8 @@ def draw_spec(rng: np.random.Generator, **fixed: object) -> PageSpec:
     paper = (white, int(white - tint[0]), int(white - tint[1]))
     pen = _draw_pen(rng)
     pulse = _draw_pulse_style(rng, fixed.get("pulse"), pen, paper)
-    frame = _draw_frame(rng, n_rows, pitch, row_seconds * speed, pulse, 0.2 * speed)
+    length = row_seconds * speed + _between_mm(pulse, speed) * (layout.columns - 1)
+    frame = _draw_frame(rng, n_rows, pitch, length, pulse, PULSE_S * speed)
     return PageSpec(
         layout=layout, paper_speed_mm_per_s=speed, gain_mm_per_mv=gain, row_seconds=row_seconds,
         size_mm=frame.size_mm, grid_mm=frame.grid_mm, zero_y_mm=frame.zero_y_mm, x0_mm=frame.x0_mm, paper=paper,

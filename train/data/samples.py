@@ -31,6 +31,7 @@ from ecg_trt.stages.scaling import (
     caption_middle,
     cell_centre,
 )
+from ecg_trt.synth.background import is_hidden
 from ecg_trt.synth.capture import Capture, draw_capture, photograph
 from ecg_trt.synth.page import Page, draw_caption_crop
 from ecg_trt.synth.paper_surface import bounds
@@ -47,6 +48,7 @@ _PAGE_SHARE = 0.25  # of the pages that captions are cut from, that are whole on
 _OTHER_TEXT_SHARE = 0.3  # of drawn caption crops, with text other than calibration text
 # Of captions' crops: on lead names; on any text; on the paper's edge, or anywhere; of those on words, off them.
 _NAME_SHARE, _TEXT_SHARE, _EDGE_SHARE, _BESIDE_SHARE = 0.15, 0.2, 0.1, 0.4
+_PULSE_EACH_SHARE = 0.08  # of traces' pages, with a pulse before each column
 _RASTER_PX_PER_MM, _RASTER_SHARES = (6.0, 8.0, 12.0), (0.15, 0.2, 0.65)  # 150 to 300 dpi, of traces' pages
 _BORDER_MM = 0.1  # sigma of a border's Gaussian along time
 _NEAREST_CELL = 0.6  # least heatmap value in the cell that a word's middle lies in, whose corner may be 0.8 mm off
@@ -320,7 +322,8 @@ def trace_samples(
     """Stage 2: parts of strips of one page, with the pen's row in every column, and the borders of its leads."""
     ppm = float(rng.choice(_RASTER_PX_PER_MM, p=_RASTER_SHARES))
     voltage = float(np.clip(np.exp(rng.normal(0.15, 0.35)), 0.5, 2.5))  # tall waves are rare, and most of the power
-    page = source.page(rng, ppm, voltage)
+    look = {"pulse": "each"} if rng.random() < _PULSE_EACH_SHARE else {}
+    page = source.page(rng, ppm, voltage, **look)
     resolution = float(np.clip(np.exp(rng.normal(np.log(8.0), 0.35)), 3.5, 14))
     capture = draw_capture(rng, page.spec.size_mm, _photo_hw(rng, page.spec.size_mm, resolution), kind=kind)
     return [_trace_crop(rng, page, capture, int(rng.integers(len(page.strips))), hw) for _ in range(count)]
@@ -344,11 +347,13 @@ def _trace_crop(rng: np.random.Generator, page: Page, capture: Capture, row: int
     image = _photograph_at(page.image, page.px_per_mm, capture, rng, photo_xy)
     pen = np.interp(u, page.pen_x_mm[row], page.pen_y_mm[row])
     line = (pen - lift - middle) * ppm_y + (h - 1) / 2
-    present = (u >= strip.x_mm[0]) & (u <= strip.x_mm[1])
+    present = np.zeros(w, bool)
     for segment in strip.segments:
-        present &= ~((u > segment.x_mm[1] - page.spec.gap_mm) & (u < segment.x_mm[1]))
+        present |= (u >= segment.x_mm[0]) & (u <= segment.x_mm[1] - page.spec.gap_mm)
     on_row = photo_xy[np.clip(np.round(line), 0, h - 1).astype(int), np.arange(w)]
     seen = ((on_row >= 0) & (on_row <= np.array(capture.photo_hw[::-1]) - 1)).all(-1)
+    pen_mm = np.stack([u, pen], -1).astype(np.float32)[None]
+    seen &= ~is_hidden(capture.photometrics, pen_mm, page.spec.size_mm)[0]
     judged = ~present | ((line > 1) & (line < h - 2))
     # Most of a signal's power lies in a few steep columns, and separators stand on the first ones of a segment.
     weight = 1 + np.minimum(0.3 * np.abs(np.gradient(line, ppm_y / ppm_x)), 3.0)
