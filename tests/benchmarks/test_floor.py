@@ -57,9 +57,9 @@ def test_the_larger_share_is_the_floor() -> None:
 
 
 def test_the_three_networks_at_the_shapes_of_their_plans() -> None:
-    """1.9, 18.7 and 28.5 GMAC."""
+    """1.9, 18.7 and 48.8 GMAC, and 0.1 for captions."""
     macs = sum(demand(weights_path(stage), spec.shapes, "fp16").macs for stage, spec in NETWORKS.items())
-    assert macs == pytest.approx(49.2e9, rel=0.01)
+    assert macs == pytest.approx(69.6e9, rel=0.01)
 
 
 def test_no_gpu_is_no_error() -> None:
