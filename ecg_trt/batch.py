@@ -21,6 +21,7 @@ from ecg_trt.config import ReadOptions, RuntimeOptions
 from ecg_trt.errors import DeviceFaultError, EcgTrtError, InputError, OptionError, PageError
 from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.readers.photo import load_photo, pages_of, read_photo
+from ecg_trt.merging import merge_answers, name_of
 from ecg_trt.record import EcgRecord
 from ecg_trt.types import Array, Photo
 
@@ -29,11 +30,21 @@ if TYPE_CHECKING:
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | Array | EncodedPhoto"
 
+SourceOrGroup: TypeAlias = "Source | list[Source] | tuple[Source, ...]"
+
 _Item: TypeAlias = "tuple[Source, ReadOptions]"
 _Work = TypeVar("_Work")
 _Result = TypeVar("_Result")
 
 _AHEAD, _MOST_AHEAD = 1, 8  # Most decoded photos that wait: on a CPU, for a GPU. One of 50 MP takes 150 MB.
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Photos of one page, by name, and the least quality of the record that they give; no names for a single photo."""
+
+    names: tuple[str, ...] = ()
+    min_quality: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +57,7 @@ class _Decoded:
 
 
 def digitize_many(
-    photos: Iterable[Source], options: ReadOptions | Iterable[ReadOptions] | None = None,
+    photos: Iterable[SourceOrGroup], options: ReadOptions | Iterable[ReadOptions] | None = None,
     runtime_options: RuntimeOptions | None = None, *, digitizer: Digitizer | None = None,
 ) -> Generator[EcgRecord | EcgTrtError, None, None]:  # fmt: skip
     """Digitize photos in order; one bad photo harms no other.
@@ -55,8 +66,9 @@ def digitize_many(
 
     Args:
         photos: paths, encoded bytes or (H, W, 3) uint8 RGB arrays; taken one by one, so a generator will do. Of a file
-            with several pages all are digitized; `io.readers.photo.pages_of` names them beforehand.
-        options: how they are read: one for all, or one for each photo (and all pages of it).
+            with several pages all are digitized; `io.readers.photo.pages_of` names them beforehand. An element that is
+            a list or a tuple is several photos of one page, and gives one record (`Digitizer.merge`).
+        options: how they are read: one for all, or one for each photo (and all pages of it) or group.
         runtime_options: what runs the networks.
         digitizer: an open one to use in place of `runtime_options`; the caller closes it.
 
@@ -70,8 +82,9 @@ def digitize_many(
             process. A photo too large for the GPU's memory, however, is an error of that photo alone.
         ValueError: more or fewer options than photos.
     """
-    with closing(_many(photos, options, runtime_options, digitizer, _record)) as records:
-        yield from records
+    groups: deque[_Group] = deque()
+    with closing(_many(photos, options, runtime_options, digitizer, _record, groups)) as records:
+        yield from _merged(records, groups)
 
 
 def read_many(
@@ -79,7 +92,7 @@ def read_many(
     runtime_options: RuntimeOptions | None = None, *, digitizer: Digitizer | None = None,
 ) -> Generator[Reading | EcgTrtError, None, None]:  # fmt: skip
     """Read photos as `digitize_many` does, but yield readings, with everything that an overlay needs."""
-    with closing(_many(photos, options, runtime_options, digitizer, _reading)) as readings:
+    with closing(_many(photos, options, runtime_options, digitizer, _reading, None)) as readings:
         yield from readings
 
 
@@ -127,11 +140,12 @@ class DigitizerPool(Closeable):
         """Number of photos that are digitized at a time."""
         return len(self._slots)
 
-    def submit(self, photo: Source, options: ReadOptions | None = None) -> Future[EcgRecord]:
+    def submit(self, photo: SourceOrGroup, options: ReadOptions | None = None) -> Future[EcgRecord]:
         """Digitize a photo in one of the worker slots, as soon as one is free.
 
         Args:
-            photo: a path, encoded bytes or an (H, W, 3) uint8 RGB array.
+            photo: a path, encoded bytes or an (H, W, 3) uint8 RGB array; or a list or tuple of these, several photos of
+                one page, which are read in one slot and give one record.
             options: of this photo, those of the pool if None.
 
         Returns:
@@ -142,7 +156,11 @@ class DigitizerPool(Closeable):
         """
         self._pending.acquire()
         try:
-            future = self._threads.submit(self._slots.lend, lambda slot: slot(photo, options or self.options))
+            chosen = options or self.options
+            if isinstance(photo, (list, tuple)):
+                future = self._threads.submit(self._slots.lend, lambda slot: slot.merge(photo, chosen))
+            else:
+                future = self._threads.submit(self._slots.lend, lambda slot: slot(photo, chosen))
         except RuntimeError:
             self._pending.release()
             raise
@@ -175,19 +193,43 @@ class _SlotQueue:
             self._free.put(slot)
 
 
+def _merged(
+    results: Iterable[EcgRecord | EcgTrtError], groups: deque[_Group]
+) -> Iterator[EcgRecord | EcgTrtError]:  # fmt: skip
+    """Merge the results of each group to one; a group is noted before its first photo is read."""
+    answers: list[EcgRecord | EcgTrtError] = []
+    for result in results:
+        group = groups[0]
+        if isinstance(result, DeviceFaultError):
+            yield result
+            continue  # Nothing comes after it but the error that ends the batch.
+        answers.append(result)
+        if len(answers) < len(group.names):
+            continue
+        groups.popleft()
+        if group.names:
+            try:
+                result = merge_answers(group.names, answers, min_quality=group.min_quality)
+            except EcgTrtError as error:
+                result = error
+        answers = []
+        yield result
+
+
 def _many(
-    photos: Iterable[Source],
+    photos: Iterable[SourceOrGroup],
     options: ReadOptions | Iterable[ReadOptions] | None,
     runtime_options: RuntimeOptions | None,
     digitizer: Digitizer | None,
     read: Callable[[Digitizer, _Decoded], _Result],
+    groups: deque[_Group] | None,
 ) -> Generator[_Result | EcgTrtError, None, None]:
-    """Decode ahead and let each worker slot `read`; results keep the photos' order."""
+    """Decode ahead and let each worker slot `read`; results keep the photos' order. Groups are noted in `groups`."""
     from ecg_trt.digitizer import Digitizer
 
     with ExitStack() as stack:
         first = digitizer or stack.enter_context(Digitizer(runtime_options))
-        items, slots = _slots(_with_options(photos, options or first.options), first)
+        items, slots = _slots(_with_options(photos, options or first.options, groups), first)
         ahead = _AHEAD if len(slots) == 1 else min(max(len(slots), available_cores() - len(slots)), _MOST_AHEAD)
         # A single photo does not justify pinned memory.
         copy_to_pinned = first.runtime.ops.copy_to_pinned if len(slots) > 1 else None
@@ -199,13 +241,33 @@ def _many(
             yield from _until_a_fault(stack.enter_context(closing(_in_slots(slots, decoded, read))))
 
 
-def _with_options(photos: Iterable[Source], options: ReadOptions | Iterable[ReadOptions]) -> Iterator[_Item]:
-    """List the pages of each photo, in order, with their options."""
+def _with_options(
+    photos: Iterable[SourceOrGroup], options: ReadOptions | Iterable[ReadOptions], groups: deque[_Group] | None
+) -> Iterator[_Item]:
+    """List the pages of each photo, in order, with their options, and note of each to which group it belongs."""
     is_one = isinstance(options, ReadOptions)
     each: Iterable[ReadOptions] = repeat(options) if isinstance(options, ReadOptions) else options
     for photo, own in zip(photos, each, strict=not is_one):
+        if isinstance(photo, (list, tuple)):
+            if groups is None or not photo:
+                raise _bad_group(photo)
+            pages = [page for part in photo for page in pages_of(part)]
+            groups.append(_Group(tuple(map(name_of, pages)), own.min_quality))
+            yield from ((page, replace(own, min_quality=0.0)) for page in pages)
+            continue
         for page in pages_of(photo):
+            if groups is not None:
+                groups.append(_Group())
             yield page, own
+
+
+def _bad_group(photos: Sequence[Source]) -> OptionError:
+    return OptionError(
+        "Photos of one page cannot be read together here",
+        got=f"a group of {len(photos)} photos",
+        expected="single photos, as no reading stands for several; for records, a group with a photo",
+        hint="Call digitize_many, with a photo in each group.",
+    )
 
 
 def _slots(items: Iterator[_Item], first: Digitizer) -> tuple[Iterator[_Item], Sequence[Digitizer]]:

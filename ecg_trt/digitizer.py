@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -15,11 +15,12 @@ from ecg_trt.backends.select import open_runtime
 from ecg_trt.blas import one_blas_thread
 from ecg_trt.closeable import Closeable
 from ecg_trt.config import ReadOptions, RuntimeOptions
-from ecg_trt.errors import DeviceError, IncompletePageError
+from ecg_trt.errors import DeviceError, EcgTrtError, IncompletePageError
 from ecg_trt.inference.views import Views
 from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.readers.photo import choose_page, load_photo, read_photo
 from ecg_trt.malloc import release_free_memory
+from ecg_trt.merging import merge_answers, name_of
 from ecg_trt.page.calibration import ReadScales, given_scales
 from ecg_trt.page.candidate import LocatedPage
 from ecg_trt.page.locator import PageLocator
@@ -167,6 +168,30 @@ class Digitizer(Closeable):
         finally:
             release_free_memory()
 
+    def merge(self, sources: Sequence[Source | Photo], options: ReadOptions | None = None) -> EcgRecord:
+        """Digitize several photos of one page, and merge them to one record; see `merging.merge_records`.
+
+        Photos that cannot be read are left out, and a warning names them.
+
+        Args:
+            sources: photos of one page, each as `__call__` takes them.
+            options: of all photos, those of the digitizer if None; `min_quality` is that of the merged record.
+
+        Raises:
+            DifferentPagesError: the photos do not show one page.
+            InputError: no photo is a usable image; the error of the first.
+            PageError: none shows an ECG page that can be read, likewise, or the merged record has too little quality.
+        """
+        chosen = options or self.options
+        answers = (self._answer(source, replace(chosen, min_quality=0.0)) for source in sources)
+        return merge_answers([name_of(source) for source in sources], answers, min_quality=chosen.min_quality)
+
+    def _answer(self, source: Source | Photo, options: ReadOptions) -> EcgRecord | EcgTrtError:
+        try:
+            return self(source, options)
+        except EcgTrtError as error:
+            return error
+
     def read(self, source: Source | Photo, options: ReadOptions | None = None) -> Reading:
         """Digitize one photo and keep what every stage found. Raises as `__call__` does."""
         with one_blas_thread():
@@ -286,19 +311,22 @@ class Digitizer(Closeable):
 
 
 def digitize(
-    source: Source, options: ReadOptions | None = None, runtime_options: RuntimeOptions | None = None, *,
-    page: int | None = None,
+    source: Source | list[Source] | tuple[Source, ...], options: ReadOptions | None = None,
+    runtime_options: RuntimeOptions | None = None, *, page: int | None = None,
 ) -> EcgRecord:  # fmt: skip
-    """Digitize one photo; opens and closes the networks for it.
+    """Digitize one photo, or several of one page; opens and closes the networks for it.
 
     Args:
-        source: a path, the bytes of an image file, or an (H, W, 3) uint8 RGB array.
+        source: a path, the bytes of an image file, or an (H, W, 3) uint8 RGB array; a list or tuple of these is several
+            photos of one page, which give one record (`Digitizer.merge`).
         options: how it is read.
         runtime_options: what runs the networks.
-        page: number from 1; may be left out where the file has one page.
+        page: number from 1; may be left out where the file has one page. Of several photos it is that of each.
 
     Raises:
         EcgTrtError: see `Digitizer`.
     """
     with Digitizer(runtime_options, options=options) as digitizer:
+        if isinstance(source, (list, tuple)):
+            return digitizer.merge([photo if page is None else choose_page(photo, page) for photo in source])
         return digitizer(source, page=page)

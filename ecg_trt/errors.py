@@ -13,7 +13,8 @@
     │   ├── NoEcgFoundError       nothing that looks like ECG paper
     │   ├── ResolutionError       too few pixels a millimetre
     │   ├── IncompletePageError   the page is cropped, or no strip could be traced
-    │   └── LowQualityError       read, but with less quality than requested
+    │   ├── LowQualityError       read, but with less quality than requested
+    │   └── DifferentPagesError   photos of one page that show several
     ├── OutputError               a result that cannot be written
     └── BackendError              inference
         ├── BackendUnavailableError   not installed, or no device
@@ -94,6 +95,10 @@ class IncompletePageError(PageError):
 
 class LowQualityError(PageError):
     """The page was read, but with less quality than requested."""
+
+
+class DifferentPagesError(PageError):
+    """Photos that should show one page show different ones."""
 
 
 class OutputError(EcgTrtError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecg_trt.types import Array, LimbLeadCheck, PageWarning
+from ecg_trt.types import Array, LimbLeadCheck, MergedPhoto, PageWarning
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,6 +39,7 @@ class EcgRecord:
         source: the photo it came from.
         layout_probability: of the layout among all, 1 where it was given.
         limb_leads: checks of the limb leads against each other, before they were made consistent.
+        photos: those that the record was merged from, with the part of each; empty for a single photo.
     """
 
     signal_mv: Array
@@ -57,6 +58,7 @@ class EcgRecord:
     source: str = ""
     layout_probability: float = 1.0
     limb_leads: tuple[LimbLeadCheck, ...] = ()
+    photos: tuple[MergedPhoto, ...] = ()
 
     @property
     def mean_quality(self) -> float:

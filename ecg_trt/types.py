@@ -208,6 +208,24 @@ class LimbLeadCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class MergedPhoto:
+    """One of several photos of a page, and its part in the record that was merged from them.
+
+    Attributes:
+        source: the photo.
+        weight: (leads,) its share in each lead, 0..1, adding up to 1 over the photos; NaN for a lead that none shows,
+            or if the photo was left out.
+        lag_s: (leads,) by which it is later than the merged record, s; NaN where it shows nothing of the lead.
+        left_out: why it was left out; empty if it was not.
+    """
+
+    source: str
+    weight: Array
+    lag_s: Array
+    left_out: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TensorSpec:
     """One input or output of a network.
 
@@ -248,6 +266,8 @@ class WarningCode(str, Enum):
     GAIN_DISPUTED = "gain-disputed"
     NO_GRID = "no-grid"
     LOW_RESOLUTION = "low-resolution"
+    PHOTOS_DISAGREE = "photos-disagree"
+    PHOTO_LEFT_OUT = "photo-left-out"
 
     def __str__(self) -> str:
         return self.value

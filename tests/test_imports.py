@@ -27,7 +27,7 @@ LEVELS = [
     {"page"},
     {"signal"},
     {"quality", "metrics", "synth"},
-    {"digitizer"},
+    {"digitizer", "merging"},
     {"batch"},
     {"cli", "__main__"},
 ]

@@ -53,6 +53,9 @@ def _auto_or(values: Sequence[float]) -> click.Choice[str]:
     help=f"Digitize PHOTOs ({format_names()}) to DIR/<name>.csv, in mV, with a <name>.json beside "
     "it that holds layout, speed, gain, quality, warnings and timings. Of a file with several pages each is a record "
     "of its own, <name>.p1.csv, <name>.p2.csv and so on.\n\n"
+    "With --merge all PHOTOs show one page, and give one record under the first one's name: the curves are averaged, "
+    "each photo counting by how well it shows them, gaps are filled, and what contradicts the others counts little. "
+    "The JSON lists the weight and lag of each photo in each lead.\n\n"
     "Exit code: 0 all went well, 1 some photos of several failed, 2 a single photo failed, nothing could be done, "
     f"or the GPU failed in mid-batch; what is written is whole.\n\n{NOTICE}",
 )
@@ -78,6 +81,7 @@ def _auto_or(values: Sequence[float]) -> click.Choice[str]:
 @click.option("--limb-blend/--no-limb-blend", default=True, show_default=True,
               help="Make limb leads that are printed together consistent with Einthoven's and Goldberger's laws.")  # fmt: skip
 @click.option("--overlay", is_flag=True, help="Also write <name>.overlay.png: the page with what was read.")
+@click.option("--merge", is_flag=True, help="The photos show one page: write one record, named after the first.")
 @click.option("-v", "--verbose", is_flag=True, help="Times of each step; why no better backend runs; tracebacks.")
 def run(
     photos: tuple[str, ...],
@@ -92,17 +96,20 @@ def run(
     min_quality: float,
     limb_blend: bool,
     overlay: bool,
+    merge: bool,
     verbose: bool,
 ) -> None:
     """Digitize photos."""
+    if merge and overlay:
+        raise click.UsageError("--merge has no --overlay, as no single picture shows what was merged.")
 
     def work() -> int:
         options = ReadOptions(
             layout=layout, speed=speed, gain=gain, fs=fs, min_quality=min_quality, limb_blend=limb_blend
         )
         runtime_options = RuntimeOptions(backend=backend, views=int(views))
-        batch = _Batch(photos, Path(folder), tuple(dict.fromkeys(formats)), options, runtime_options, overlay, verbose)
-        return batch.run()
+        wanted = tuple(dict.fromkeys(formats))
+        return _Batch(photos, Path(folder), wanted, options, runtime_options, overlay, merge, verbose).run()
 
     exit_after(work, verbose)
 
@@ -132,6 +139,7 @@ class _Batch:
     options: ReadOptions
     runtime_options: RuntimeOptions
     overlay: bool
+    merge: bool
     verbose: bool
     failures: list[tuple[str, EcgTrtError]] = field(default_factory=list)
     pending: deque[_Page] = field(default_factory=deque)  # Pages in flight, in the order of their results.
@@ -177,6 +185,10 @@ class _Batch:
         from ecg_trt.io.readers.photo import pages_of
 
         stems = Stems([WRITERS[name] for name in dict.fromkeys((*self.formats, "json"))])
+        if self.merge:
+            self.pending.append(_Page(self.photos[0], stems.give(self.photos[0], None)[0], True))
+            yield list(self.photos)
+            return
         for photo in self.photos:
             following = pages_of(photo)
             source = next(following)
@@ -190,13 +202,18 @@ class _Batch:
                 yield source
                 source = upcoming
 
+    @property
+    def _n_results(self) -> int:
+        """Number of photos, as far as each gives a result of its own."""
+        return 1 if self.merge else len(self.photos)
+
     @contextlib.contextmanager
     def _progress(self) -> Iterator[Callable[[], None]]:
         """Open a progress bar on stderr for several photos, if that is a terminal."""
-        if len(self.photos) < 2 or not _is_terminal():
+        if self._n_results < 2 or not _is_terminal():
             yield lambda: None
             return
-        with click.progressbar(length=len(self.photos), file=sys.stderr, show_pos=True) as bar:
+        with click.progressbar(length=self._n_results, file=sys.stderr, show_pos=True) as bar:
             yield lambda: bar.update(1)
 
     def _finish(self, page: _Page, result: EcgRecord | Reading | EcgTrtError, start: float) -> None:
@@ -255,8 +272,8 @@ class _Batch:
         code = self._report_failures()
         if self._is_single:
             return code
-        left = len(self.photos) - self.n_photos
-        self._log(f"{left} of {len(self.photos)} photos were not tried; what is written is whole.")
+        left = self._n_results - self.n_photos
+        self._log(f"{left} of {self._n_results} photos were not tried; what is written is whole.")
         return report(fault, self.verbose)
 
     def _report_failures(self) -> int:
@@ -265,8 +282,8 @@ class _Batch:
             return 0
         if self._is_single:
             return report(self.failures[0][1], self.verbose)
-        what = "photos" if self.n_pages <= len(self.photos) else "pages"
-        total = max(self.n_pages, len(self.photos))
+        what = "photos" if self.n_pages <= self._n_results else "pages"
+        total = max(self.n_pages, self._n_results)
         self._log(f"\n{len(self.failures)} of {total} {what} failed:")
         width = max(len(name) for name, _ in self.failures)
         for name, error in self.failures:
@@ -278,7 +295,7 @@ class _Batch:
     @property
     def _is_single(self) -> bool:
         """Tell a call with one photo of one page, whose failure is that of the command."""
-        return len(self.photos) == 1 and self.n_pages <= 1
+        return self._n_results == 1 and self.n_pages <= 1
 
     def _log(self, text: str) -> None:
         self._clear_line()
@@ -286,7 +303,7 @@ class _Batch:
 
     def _clear_line(self) -> None:
         """Wipe the progress bar, which shares the terminal with everything else."""
-        if len(self.photos) > 1 and _is_terminal():
+        if self._n_results > 1 and _is_terminal():
             click.echo("\r\x1b[K", nl=False, err=True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from ecg_trt.io.atomic import atomic_path
 
 if TYPE_CHECKING:
     from ecg_trt.record import EcgRecord
+    from ecg_trt.types import MergedPhoto
 
 
 _DISTRIBUTIONS = {
@@ -82,7 +83,20 @@ def record_as_dict(record: EcgRecord) -> dict[str, Any]:
         "weights": record.weights,
         "versions": versions(),
     }
+    if record.photos:
+        content["photos"] = [_photo_as_dict(photo, record.lead_names) for photo in record.photos]
     return {key: _plain(value) for key, value in content.items()}
+
+
+def _photo_as_dict(photo: MergedPhoto, leads: Sequence[str]) -> dict[str, Any]:
+    """Convert a photo's part in a merged record; lags in ms."""
+    weight, lag_ms = photo.weight.tolist(), (1e3 * photo.lag_s).tolist()
+    return {
+        "source": photo.source,
+        "weight": dict(zip(leads, weight, strict=True)),
+        "lag_ms": dict(zip(leads, lag_ms, strict=True)),
+        "left_out": photo.left_out,
+    }
 
 
 def versions() -> dict[str, str]:

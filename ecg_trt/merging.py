@@ -1,0 +1,376 @@
+"""Several photos of one page: from a record of each to one record."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ecg_trt.errors import DifferentPagesError, EcgTrtError, InputError, OptionError, PageError
+from ecg_trt.layout import LAYOUTS, upright
+from ecg_trt.metrics import in_order
+from ecg_trt.quality.model import EVEN_DB, quality_of
+from ecg_trt.quality.warnings import reject_low_quality
+from ecg_trt.record import EcgRecord
+from ecg_trt.signal.merge import MergedLeads, correlations, merge_leads
+from ecg_trt.signal.resample import resample
+from ecg_trt.types import Array, MergedPhoto, PageWarning, WarningCode
+
+# Correlation from which two readings show one page. Of 12 synthetic pages, photos that were read at one layout and
+# scale correlate by 0.9 and more, those of different pages by less than 0.4.
+SAME_PAGE_CORRELATION = 0.6
+_LEAST_MAJORITY = 1.5  # Weight of the photos that agree beside that of the others, for these to be left out.
+_ASSUMED = 0.1  # Share that an assumed speed or gain counts beside one that was read.
+_PART_MISSING = 0.1  # Missing share of a lead that is told, as for a single photo.
+_SHOWN_SHARES = (0.5, 1.0)  # Shares of a record that pages show.
+# Warnings about gaps and quality, which the merged record may have lost; they are told anew.
+_TOLD_ANEW = frozenset((WarningCode.UNRELIABLE_PAGE, WarningCode.UNRELIABLE_LEADS, WarningCode.PARTLY_MISSING,
+                        WarningCode.LEADS_MISSING))  # fmt: skip
+_OTHER_CURVES = "it shows other curves than the others: another page, or one that was read wrongly."
+_TEXTS = {
+    WarningCode.PHOTOS_DISAGREE: "The photos of this page disagree in {leads}: what most of them show, or the better "
+    "ones, was taken. Compare these leads with the page.",
+    WarningCode.PHOTO_LEFT_OUT: "{photo} was left out: {why}",
+    WarningCode.SPEED_DISPUTED: "The photos were read at different paper speeds ({readings}); {chosen} mm/s was taken. "
+    "Compare it with the page, or give --speed.",
+    WarningCode.GAIN_DISPUTED: "The photos were read at different gains ({readings}); {chosen} mm/mV was taken. "
+    "Compare it with the page, or give --gain.",
+    WarningCode.UNRELIABLE_PAGE: "Do not rely on any lead: the photos were not read well, or contradict each other. "
+    "Compare the record with the page.",
+    WarningCode.UNRELIABLE_LEADS: "Do not rely on {leads}: the curve is probably off by a third of its height or more. "
+    "Compare it with the page.",
+    WarningCode.PARTLY_MISSING: "Not seen in any photo (cut off, covered, too faint, or the row ends earlier), and "
+    "left empty: {shares}.",
+    WarningCode.LEADS_MISSING: "Not found in any photo, cut off or covered: {leads}. Nothing is given for them.",
+}
+
+
+def merge_answers(
+    sources: Sequence[str], answers: Iterable[EcgRecord | EcgTrtError], *, min_quality: float = 0.0
+) -> EcgRecord:
+    """Merge what came of the photos of one page; photos that could not be read are left out, and told.
+
+    Args:
+        sources: names of the photos, for messages.
+        answers: the record of each, or the error that it met.
+        min_quality: pages whose mean quality comes out lower are rejected.
+
+    Raises:
+        EcgTrtError: the first error, if no photo could be read, or the first that is no fault of a photo.
+        DifferentPagesError: the photos do not show one page.
+        LowQualityError: the merged record has less quality than requested.
+        OptionError: there is no photo.
+    """
+    records: list[EcgRecord] = []
+    left_out: list[tuple[str, str]] = []
+    first: EcgTrtError | None = None
+    for source, answer in zip(sources, answers, strict=True):
+        if isinstance(answer, EcgRecord):
+            records.append(answer)
+            continue
+        if not isinstance(answer, (InputError, PageError)) and answer.__cause__ is None:
+            raise answer
+        first = first or answer
+        left_out.append((source, str(answer)))
+    if not records:
+        raise first or _no_photo()
+    merged = merge_records(records)
+    warnings = (_warn(WarningCode.PHOTO_LEFT_OUT, photo=photo, why=why) for photo, why in left_out)
+    blank = np.full(len(merged.lead_names), np.nan)
+    photos = (MergedPhoto(photo, blank, blank, why) for photo, why in left_out)
+    if left_out:
+        own = merged.photos or (_alone(merged),)
+        merged = replace(merged, warnings=(*warnings, *merged.warnings), photos=(*own, *photos))
+    if not merged.mean_quality >= min_quality:
+        raise reject_low_quality(merged.mean_quality, min_quality, merged.source)
+    return merged
+
+
+def name_of(source: object) -> str:
+    """Name a photo for messages: its path, or what it was called where it was loaded."""
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source)
+    named = getattr(source, "source", None)
+    return named if isinstance(named, str) else f"<{type(source).__name__}>"
+
+
+def merge_records(records: Sequence[EcgRecord]) -> EcgRecord:
+    """Merge records of several photos of one page to one.
+
+    Leads are aligned in time and level and averaged, each photo by its precision: by the SNR that is expected of it,
+    and by what it differs from the others. A photo that shows other curves than most is left out.
+
+    Args:
+        records: of photos of one page, at one sampling rate; a single one comes back as it is.
+
+    Returns:
+        A record with the layout, speed and gain that have most weight. Its `photos` hold the weight and the lag of each
+        photo. The expected SNR counts what was measured: where photos disagree, it falls.
+
+    Raises:
+        DifferentPagesError: the photos do not show one page.
+        OptionError: no record, or different sampling rates.
+    """
+    if not records:
+        raise _no_photo()
+    if len({record.fs for record in records}) > 1:
+        raise OptionError("The records cannot be merged", got=f"{sorted({r.fs for r in records})} Hz",
+                          expected="one sampling rate", hint="Digitize all photos with one fs.")  # fmt: skip
+    if len(records) == 1:
+        return records[0]
+    scales = _Scales.of(records)
+    leads = _lead_names(records)
+    signal = _on_one_clock(records, scales, leads)
+    belongs = _same_page(records, signal)
+    members = [record for record, is_in in zip(records, belongs, strict=True) if is_in]
+    merged = merge_leads(signal[belongs], _expected_noise(members, signal[belongs], leads), records[0].fs)
+    return _record(records, belongs, scales, leads, merged, signal[belongs])
+
+
+@dataclass(frozen=True, slots=True)
+class _Scales:
+    """Speed (mm/s) and gain (mm/mV) of the merged record, with what to know of them."""
+
+    speed: float
+    gain: float
+    assumed: tuple[str, ...]
+    warnings: tuple[PageWarning, ...]
+
+    @classmethod
+    def of(cls, records: Sequence[EcgRecord]) -> _Scales:
+        """Take what has most weight: photos count by their quality, and little where they assumed a scale."""
+        speeds, gains = [r.paper_speed_mm_per_s for r in records], [r.gain_mm_per_mv for r in records]
+        trust = {name: [_trust(r) * (_ASSUMED if name in r.assumed else 1.0) for r in records]
+                 for name in ("speed", "gain")}  # fmt: skip
+        speed, gain = _heaviest(speeds, trust["speed"]), _heaviest(gains, trust["gain"])
+        choices = {"speed": (speeds, speed), "gain": (gains, gain)}
+        known = {
+            name
+            for name, (values, chosen) in choices.items()
+            if any(v == chosen and name not in r.assumed for v, r in zip(values, records, strict=True))
+        }
+        warnings = tuple(
+            _warn(code, readings=", ".join(f"{value:g}" for value in values), chosen=f"{chosen:g}")
+            for code, values, chosen in
+            ((WarningCode.SPEED_DISPUTED, speeds, speed), (WarningCode.GAIN_DISPUTED, gains, gain))
+            if len(set(values)) > 1
+        )  # fmt: skip
+        return cls(speed, gain, tuple(name for name in ("speed", "gain") if name not in known), warnings)
+
+
+def _trust(record: EcgRecord) -> float:
+    """Weight of a photo's word on what the whole page shows: its quality, above 0."""
+    quality = record.mean_quality
+    return 0.01 + (quality if math.isfinite(quality) else 0.0)
+
+
+def _heaviest(values: Sequence[float], weights: Sequence[float]) -> float:
+    """Find the value whose weights add up to most; the first of equals."""
+    return max(
+        dict.fromkeys(values), key=lambda value: sum(w for v, w in zip(values, weights, strict=True) if v == value)
+    )
+
+
+def _main_record(records: Sequence[EcgRecord]) -> EcgRecord:
+    """Find the record of highest quality among those of the layout that has most weight."""
+    total: dict[str, float] = {}
+    for record in records:
+        total[record.layout] = total.get(record.layout, 0.0) + _trust(record) * record.layout_probability
+    layout = max(total, key=lambda name: total[name])
+    return max((record for record in records if record.layout == layout), key=_trust)
+
+
+def _lead_names(records: Sequence[EcgRecord]) -> tuple[str, ...]:
+    return _main_record(records).lead_names
+
+
+def _on_one_clock(records: Sequence[EcgRecord], scales: _Scales, leads: Sequence[str]) -> Array:
+    """Bring all records to the same leads, speed and gain: (records, leads, n) mV."""
+    n = _main_record(records).signal_mv.shape[1]
+    out = np.full((len(records), len(leads), n), np.nan)
+    for row, record in zip(out, records, strict=True):
+        signal = in_order(record.signal_mv, record.lead_names, leads) * (record.gain_mm_per_mv / scales.gain)
+        stretch = record.paper_speed_mm_per_s / scales.speed
+        if stretch != 1.0:
+            times = np.arange(signal.shape[1]) / record.fs * stretch
+            signal = np.stack([resample(lead, times, record.fs, n) for lead in signal])
+        shown = min(n, signal.shape[1])
+        row[:, :shown] = signal[:, :shown]
+    return out
+
+
+def _same_page(records: Sequence[EcgRecord], signal: Array) -> Array:
+    """Find the photos (records,) bool that show one page.
+
+    Raises:
+        DifferentPagesError: those that show other curves have as much weight.
+    """
+    agree = correlations(signal, records[0].fs) >= SAME_PAGE_CORRELATION
+    trust = np.array([_trust(record) for record in records])
+    belongs: Array = agree[int((agree @ trust + 1e-3 * trust).argmax())]
+    inside, outside = float(trust[belongs].sum()), float(trust[~belongs].sum())
+    if inside > _LEAST_MAJORITY * outside:
+        return belongs
+    ours, others = (", ".join(r.source for r, b in zip(records, belongs, strict=True) if b == side) for side in (1, 0))
+    raise DifferentPagesError(
+        "The photos do not show one page",
+        got=f"other curves in {others} than in {ours}",
+        expected=f"curves that correlate by at least {SAME_PAGE_CORRELATION:g} in the leads that they share",
+        hint="Give photos of one page alone. If they are, give layout, speed and gain, or leave out the worst photo.",
+    )
+
+
+def _expected_snr_db(records: Sequence[EcgRecord], leads: Sequence[str]) -> Array:
+    """Expected SNR of each lead in each record, (records, leads) dB, NaN where it is not printed."""
+    return np.stack([in_order(r.snr_db[:, None], r.lead_names, leads)[:, 0] for r in records])
+
+
+def _expected_noise(records: Sequence[EcgRecord], signal: Array, leads: Sequence[str]) -> Array:
+    """Variance (records, leads) of the noise that is expected where a lead was seen, mV^2; NaN where unknown.
+
+    The expected SNR counts missing samples as noise; they are no reason to distrust the others.
+    """
+    share = 10 ** (-_expected_snr_db(records, leads) / 10)
+    seen_by_any = np.isfinite(signal).any(0).sum(1)
+    missing = (1 - np.isfinite(signal).sum(2) / np.maximum(seen_by_any, 1)).clip(0, 0.99)
+    seen = np.maximum((share - missing) / (1 - missing), 0.1 * share)
+    return np.asarray(seen * _power(signal))
+
+
+def _power(signal: Array) -> Array:
+    """Mean square (.., leads) of the samples that are there, mV^2; NaN for leads without any."""
+    seen = np.isfinite(signal)
+    count = seen.sum(-1)
+    return np.where(count > 0, (np.where(seen, signal, 0.0) ** 2).sum(-1) / np.maximum(count, 1), np.nan)
+
+
+def _printed(layout: str, leads: Sequence[str], signal: Array, fs: float) -> Array:
+    """Mask (leads, n) of the samples that the page prints: by its layout, or all between a lead's first and last."""
+    seen = np.isfinite(signal)
+    out = np.zeros(signal.shape, bool)
+    if layout not in LAYOUTS:
+        for row, lead in zip(out, seen, strict=True):
+            at = np.flatnonzero(lead)
+            row[at[0] if at.size else 0 : at[-1] + 1 if at.size else 0] = True
+        return out
+    known = LAYOUTS[layout]
+    end_s = (np.flatnonzero(seen.any(0))[-1] + 1) / fs if seen.any() else 0.0
+    lengths = (share * known.seconds for share in _SHOWN_SHARES)
+    shown_s = next((length for length in lengths if end_s <= 1.05 * length), known.seconds)
+    for k in range(len(known.rows)):
+        for printed, start, end in known.spans(k, shown_s):
+            lead = upright(printed)[0]
+            if lead in leads:
+                out[leads.index(lead), round(start * fs) : round(end * fs)] = True
+    return out | seen
+
+
+def _record(
+    records: Sequence[EcgRecord], belongs: Array, scales: _Scales, leads: tuple[str, ...], merged: MergedLeads,
+    signal: Array,
+) -> EcgRecord:  # fmt: skip
+    """Write the merged record."""
+    members = [record for record, is_in in zip(records, belongs, strict=True) if is_in]
+    main = _main_record(members)
+    expected = _expected_snr_db(members, leads)
+    on_page = _printed(main.layout, leads, merged.signal_mv, main.fs).sum(1)
+    missing = 1 - np.isfinite(merged.signal_mv).sum(1) / np.maximum(on_page, 1)
+    is_printed = np.isfinite(expected).any(0)
+    snr_db = _snr_db(merged, missing) if len(members) > 1 else expected[0]
+    snr_db = np.where(is_printed, snr_db, np.nan).astype(np.float32)
+    quality = quality_of(snr_db).astype(np.float32)
+    outside = [record.source for record, is_in in zip(records, belongs, strict=True) if not is_in]
+    told = (
+        *scales.warnings,
+        *(_warn(WarningCode.PHOTO_LEFT_OUT, photo=photo, why=_OTHER_CURVES) for photo in outside),
+        *_unreliable(quality, leads),
+        *_disagreements(members, merged, leads),
+        *_gaps(np.where(is_printed, missing, np.nan), leads),
+        *_common_warnings(members, np.nan_to_num(merged.weight).sum(1)),
+    )
+    return replace(
+        main, signal_mv=merged.signal_mv.astype(np.float32), lead_names=leads, paper_speed_mm_per_s=scales.speed,
+        gain_mm_per_mv=scales.gain, quality=quality, snr_db=snr_db, warnings=told, timings_ms=_times(records),
+        assumed=scales.assumed, source=records[0].source, photos=_photos(records, belongs, merged),
+    )  # fmt: skip
+
+
+def _snr_db(merged: MergedLeads, missing: Array) -> Array:
+    """SNR (leads,) that is left, dB, missing samples counting as noise; 0 for leads without any sample."""
+    seen = np.isfinite(merged.signal_mv)
+    noise = np.where(seen, merged.noise_mv2, 0.0).sum(1) / np.maximum(seen.sum(1), 1)
+    power = _power(merged.signal_mv)
+    share = np.where(seen.any(1) & (power > 0), noise / np.where(power > 0, power, 1.0), 1.0)
+    return np.asarray(-10 * np.log10((1 - missing) * share + missing))
+
+
+def _photos(records: Sequence[EcgRecord], belongs: Array, merged: MergedLeads) -> tuple[MergedPhoto, ...]:
+    shares = iter(zip(merged.weight, merged.lag_s, strict=True))
+    blank = np.full(merged.weight.shape[1], np.nan)
+    return tuple(
+        MergedPhoto(record.source, *next(shares)) if is_in else MergedPhoto(record.source, blank, blank, _OTHER_CURVES)
+        for record, is_in in zip(records, belongs, strict=True)
+    )
+
+
+def _alone(record: EcgRecord) -> MergedPhoto:
+    printed = np.isfinite(record.signal_mv).any(1)
+    return MergedPhoto(record.source, np.where(printed, 1.0, np.nan), np.where(printed, 0.0, np.nan))
+
+
+def _times(records: Sequence[EcgRecord]) -> dict[str, float]:
+    """Add up the times of all photos, ms."""
+    steps = dict.fromkeys(step for record in records for step in record.timings_ms)
+    return {step: float(sum(record.timings_ms.get(step, 0.0) for record in records)) for step in steps}
+
+
+def _unreliable(quality: Array, leads: Sequence[str]) -> Iterator[PageWarning]:
+    poor = [lead for lead, q in zip(leads, quality, strict=True) if q < quality_of(np.array(EVEN_DB))]
+    if poor and len(poor) == int(np.isfinite(quality).sum()):
+        yield _warn(WarningCode.UNRELIABLE_PAGE)
+    elif poor:
+        yield _warn(WarningCode.UNRELIABLE_LEADS, leads=", ".join(poor))
+
+
+def _disagreements(records: Sequence[EcgRecord], merged: MergedLeads, leads: Sequence[str]) -> Iterator[PageWarning]:
+    """Warn of leads that a photo was thought to show well, and in which it differs much from the others."""
+    expected = _expected_snr_db(records, leads)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        measured = 10 * np.log10(_power(merged.signal_mv) / merged.residual_mv2)
+    differs = (expected >= EVEN_DB) & (measured < EVEN_DB)
+    found = [f"{lead} ({', '.join(r.source for r, is_off in zip(records, column, strict=True) if is_off)})"
+             for lead, column in zip(leads, differs.T, strict=True) if column.any()]  # fmt: skip
+    if found and len(records) > 1:
+        yield _warn(WarningCode.PHOTOS_DISAGREE, leads=", ".join(found))
+
+
+def _gaps(missing: Array, leads: Sequence[str]) -> Iterator[PageWarning]:
+    """Warn of what no photo shows; `missing` is NaN for leads that are not printed."""
+    shares = dict(zip(leads, missing.tolist(), strict=True))
+    part = [f"{min(99, round(100 * share))} % of {lead}" for lead, share in shares.items() if _PART_MISSING < share < 1]
+    if part:
+        yield _warn(WarningCode.PARTLY_MISSING, shares=", ".join(part))
+    none = [lead for lead, share in shares.items() if share >= 1]
+    if none:
+        yield _warn(WarningCode.LEADS_MISSING, leads=", ".join(none))
+
+
+def _common_warnings(records: Sequence[EcgRecord], weight: Array) -> Iterator[PageWarning]:
+    """Keep what was told of photos of more than half of the weight, in the words of the heaviest."""
+    order = np.argsort(-weight, kind="stable")
+    for code in dict.fromkeys(w.code for record in records for w in record.warnings if w.code not in _TOLD_ANEW):
+        texts = {int(k): w for k in order for w in records[k].warnings if w.code == code}
+        if weight[list(texts)].sum() > 0.5 * weight.sum():
+            yield next(iter(texts.values()))
+
+
+def _warn(code: WarningCode, **fields: object) -> PageWarning:
+    return PageWarning(code, _TEXTS[code].format(**fields))
+
+
+def _no_photo() -> OptionError:
+    return OptionError("No photo was given", got="none", expected="at least one photo of the page",
+                       hint="Give the photos as a list.")  # fmt: skip
