@@ -96,9 +96,10 @@ def merge_leads(signal_mv: Array, noise_mv2: Array, fs: float) -> MergedLeads:
     known = known - shared
     moved, level, lag = signal, np.zeros(known.shape), np.zeros(known.shape)
     mean, variance = _first_mean(signal, known, power, fs)
+    expected_share = _shares(signal, variance)
     for round_ in range(_ROUNDS):
         lag = _lags(mean, signal, fs)
-        lag -= _common_lag(lag, _shares(signal, variance))
+        lag -= _common_lag(lag, expected_share, _shares(signal, variance))
         moved = _shifted(signal, lag, fs)
         if round_ == 0:
             level = _levels(moved, mean, np.ones_like(moved))
@@ -191,11 +192,19 @@ def _lags(mean: Array, signal: Array, fs: float) -> Array:
 
 
 def _shifted(signal: Array, lag_s: Array, fs: float) -> Array:
-    """Move each lead (readings, leads, n) back by its lag."""
-    times = np.arange(signal.shape[2]) / fs
+    """Move each lead (readings, leads, n) back by its lag.
+
+    A lead stays within its first and last sample: what a page that was read too late moves beyond them is the end of
+    the lead beside it.
+    """
+    n = signal.shape[2]
+    times = np.arange(n) / fs
     out = np.full(signal.shape, np.nan)
     for at in np.ndindex(lag_s.shape):
-        out[at] = resample(signal[at], times - lag_s[at], fs, signal.shape[2]) if lag_s[at] else signal[at]
+        held = np.flatnonzero(np.isfinite(signal[at]))
+        if held.size:
+            span = slice(max(held[0] - 1, 0), held[-1] + 2)
+            out[at][span] = resample(signal[at], times - lag_s[at], fs, n)[span] if lag_s[at] else signal[at][span]
     return out
 
 
@@ -265,15 +274,15 @@ def _shares(signal: Array, variance: Array) -> Array:
     return np.asarray(share / np.maximum((total > 0).sum(1), 1))
 
 
-def _common_lag(lag_s: Array, share: Array) -> Array:
+def _common_lag(lag_s: Array, expected_share: Array, share: Array) -> Array:
     """Lag (leads,) at which the merged leads stand.
 
     The leads' lags within a page are averaged. The pages' are not, as one may have been read from a wrong start: their
-    weighted median is taken.
+    median is taken, weighted by the expected shares, as an agreement of curves says nothing of their start.
     """
     page = np.median(lag_s, 1)
     order = np.argsort(page)
-    weight = np.cumsum(share.mean(1)[order])
+    weight = np.cumsum(expected_share.mean(1)[order])
     middle = page[order[np.searchsorted(weight, 0.5 * weight[-1])]]
     return np.asarray(middle + (share * (lag_s - page[:, None])).sum(0))
 
