@@ -269,7 +269,9 @@ def open_trt_runtime(
 @contextmanager
 def open_plan_alone(plan: bytes, manifest: Manifest) -> Iterator[TrtBackend]:
     """Open one plan on the GPU at hand, without the pixel work. Raises as `Engines` does."""
-    sizes = Sizes(photo_px=64, view_px=64, page_px=64, tiles=1, tile_hw=(8, 8), heatmap_cells=64, heatmaps_bytes=64)
+    sizes = Sizes(
+        photo_px=64, view_px=64, page_px=64, lines_px=64, tiles=1, tile_hw=(8, 8), heatmap_cells=64, heatmaps_bytes=64
+    )
     with ExitStack() as stack:
         driver = open_driver()
         stack.callback(driver.close)

@@ -40,7 +40,8 @@ class Sizes:
     Attributes:
         photo_px: pixels of the largest expected photo.
         view_px: of the largest warped view.
-        page_px: of the flat page.
+        page_px: of the flat page, as traces are read.
+        lines_px: of the flat page, as its lines are measured.
         tiles: strips' tiles traced at a time.
         tile_hw: their height and width.
         heatmap_cells: cells of a heatmap.
@@ -49,7 +50,8 @@ class Sizes:
 
     photo_px: int = 12_600_000
     view_px: int = 1_640_000
-    page_px: int = 4_000_000
+    page_px: int = 8_000_000
+    lines_px: int = 4_000_000
     tiles: int = NETWORKS["stage2"].batch
     tile_hw: tuple[int, int] = NETWORKS["stage2"].hw
     heatmap_cells: int = 103_000
@@ -67,8 +69,8 @@ class Sizes:
             "chunk value": 4 * chunks * RIDGE_CANDIDATES * column, "chunk row": 4 * chunks * RIDGE_CANDIDATES * column,
             "chunk mass": 8 * chunks * column, "ridge": 14 * RIDGE_CANDIDATES * column, "ridge path": 13 * column,
             "peaks": PEAK.itemsize * (self.heatmap_cells + 1), "page heatmaps": self.heatmaps_bytes,
-            "heatmap entries": ENTRY.itemsize * (ENTRIES_AT_ONCE + 1), "page planes": 2 * self.page_px,
-            "page sums": 4 * self.page_px, "page contrast": 8 * self.page_px, "page sample": self.page_px // 8,
+            "heatmap entries": ENTRY.itemsize * (ENTRIES_AT_ONCE + 1), "page planes": 2 * self.lines_px,
+            "page sums": 4 * self.lines_px, "page contrast": 8 * self.lines_px, "page sample": self.lines_px // 8,
             "line columns": 4 * _MOST_LINES, "line places": 8 * _MOST_LINES,
             "line profiles": _PROFILE_BYTES * _MOST_NODES, "line peaks": 16 * _MOST_NODES,
             "blurred rows": 4 * self.view_px, "blurred": 4 * self.view_px, "orientation powers": 4 * POWER_BINS,

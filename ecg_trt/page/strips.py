@@ -36,7 +36,7 @@ _LEAST_SHARE = 0.7  # Least share of a row that must be in the picture.
 _START_SEEN, _ENOUGH_STARTS = 0.1, 3
 # Spread of single borders about the page's, distance at which the pen must show within a lead, and spread of the shift.
 _BORDER_MM, _INSIDE_MM, _SHIFT_MM = 0.15, 0.5, 0.7
-_BORDER_SEEN = 0.1  # Least sum of the responses to borders for each strip.
+_BORDER_SEEN, _LEAST_SEEN = 0.1, 1e-9  # Least sum of the responses to borders for each strip; of a logarithm.
 
 
 def find_strips(zero: Array) -> list[Strip]:
@@ -206,8 +206,8 @@ def shift_to_borders(
             seen += np.interp(at, columns, heat) * np.interp(at + inwards * px_per_mm, columns, pen)
     seen *= np.exp(-0.5 * (shift_mm / _SHIFT_MM) ** 2)
     best = int(seen.argmax())
-    if seen[best] < _BORDER_SEEN * len(strips):
+    if not strips or seen[best] < _BORDER_SEEN * len(strips) or not 0 < best < len(seen) - 1:
         return tuple(strips)
-    near = slice(max(0, best - 2), best + 3)
-    shift = float(np.average(shift_mm[near], weights=seen[near]))
-    return tuple(s.moved(shift) for s in strips)
+    left, top, right = np.log(np.maximum(seen[best - 1 : best + 2], _LEAST_SEEN))  # A bell is a parabola here.
+    shift = float(shift_mm[best]) + 0.5 * (left - right) / min(left - 2 * top + right, -_LEAST_SEEN) / px_per_mm
+    return tuple(s.moved(float(shift)) for s in strips)

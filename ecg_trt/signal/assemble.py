@@ -94,7 +94,7 @@ def assemble(
         in_columns[lead] = np.where(np.isfinite(samples), sign * samples, in_columns[lead])
         if np.isnan(quality[lead]):
             quality[lead] = piece_quality
-    residual, checks = float("nan"), ()
+    residual, checks = float("nan"), tuple[LimbLeadCheck, ...]()
     if tuple(leads[: len(LEADS)]) == LEADS:
         inconsistent = inconsistent_borders(in_columns[:LIMB], round(_BORDER_MM / speed * fs))
         signal[:LIMB][inconsistent & (signal[:LIMB] == in_columns[:LIMB])] = np.nan

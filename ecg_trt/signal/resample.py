@@ -11,7 +11,7 @@ import numpy as np
 from ecg_trt.errors import OptionError
 from ecg_trt.types import Array
 
-_CERTAIN, _WEAK = 0.3, 0.15  # Upper and lower threshold of the confidence, for hysteresis.
+_CERTAIN, _WEAK = 0.5, 0.25  # Upper and lower threshold of the confidence, for hysteresis.
 _HALF_TAPS = 16
 _PHASES = 256  # Fractions of a sample for which the filter is tabulated.
 

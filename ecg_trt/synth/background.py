@@ -189,7 +189,8 @@ def _occluder_shapes(photometrics: Photometrics) -> tuple[list[_OccluderShape], 
         return [label], np.float32(rng.uniform(225, 255)) * np.ones(3, np.float32)
     if photometrics.occluder == "pen":
         pen = (-rng.uniform(5, 20), rng.uniform(-10, 10), 4.2, rng.normal(0, 1.0))
-        return [pen], np.array([(25, 25, 30), (30, 50, 130), (220, 220, 225), (150, 30, 35)][rng.integers(4)], np.float32)
+        colours = [(25, 25, 30), (30, 50, 130), (220, 220, 225), (150, 30, 35)]
+        return [pen], np.array(colours[int(rng.integers(4))], np.float32)
     count = int(rng.choice([1, 3, 4]))
     fingers = [(-rng.uniform(6, 26) + 4 * abs(k - 1), (k - (count - 1) / 2) * 19.0, rng.uniform(8, 9.5),
                 0.08 * (k - (count - 1) / 2)) for k in range(count)]  # fmt: skip

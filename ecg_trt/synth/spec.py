@@ -253,8 +253,8 @@ def draw_spec(rng: np.random.Generator, **fixed: object) -> PageSpec:
         rng: source of randomness.
         fixed: parameters that are given. ``layout`` may be a `Layout`, the name of one, a kind of `OTHER_PAGES`, or
             `ANY_PAGE` for all of these; without it, the page shows the twelve leads. ``pulse`` is "left", "right",
-            "both", "none", or "each" for one before each column. Else, ``paper_speed_mm_per_s``, ``gain_mm_per_mv``, ``separator``, ``calibration_text``,
-            ``clutter`` and ``grid`` as in `PageSpec` are taken.
+            "both", "none", or "each" for one before each column. Else, ``paper_speed_mm_per_s``, ``gain_mm_per_mv``,
+            ``separator``, ``calibration_text``, ``clutter`` and ``grid`` as in `PageSpec` are taken.
     """
     layout, seconds = _draw_layout(rng, fixed.get("layout"))
     speed = float(fixed.get("paper_speed_mm_per_s") or rng.choice([25.0, 50.0], p=[0.8, 0.2]))  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from torch import Tensor
 from train.losses import Maps
 
 Vary = Callable[[Tensor, Maps], tuple[Tensor, Maps]]
-CAPACITY = 4096  # samples; 1.6 GB of crops of the trace network
+CAPACITY = 4096  # samples; 3 GB of crops of the trace network
 _NOISE = 6.0  # of 255, greatest standard deviation
 _CONTRAST = 0.15  # greatest relative change
 _BRIGHTNESS = 12.0  # of 255, greatest change

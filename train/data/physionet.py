@@ -221,7 +221,7 @@ def _crop(rng: np.random.Generator, page: FlatPage, strip: int, hw: tuple[int, i
     weight = 1 + np.minimum(0.3 * np.abs(np.gradient(line, ppm_y / ppm_x)), 3.0)
     maps = {
         "row": line.clip(0, h - 1), "present": present & page.seen[strip, at], "judged": empty | (present & known),
-        "weight": weight, "border": np.full(w, -1.0),  # Where its leads begin is only as well known as the page reading.
+        "weight": weight, "border": np.full(w, -1.0),
     }  # fmt: skip
     if rng.random() < 0.5:
         image, maps = image[:, ::-1], {name: value[::-1] for name, value in maps.items()}

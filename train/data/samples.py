@@ -37,7 +37,7 @@ from ecg_trt.synth.page import Page, draw_caption_crop
 from ecg_trt.synth.paper_surface import bounds
 from ecg_trt.synth.plain import draw_plain_page
 from ecg_trt.synth.spec import draw_spec
-from ecg_trt.types import Array
+from ecg_trt.types import Array, Strip
 from train.data.signals import PageSource
 
 Sample = dict[str, Array]

@@ -1,7 +1,8 @@
 """A narrow U-Net that starts from folded pixels.
 
 The image is folded into channels before the first convolution, 2 x 2 pixels, or 2 x 4 where time is sampled finely;
-skips are added rather than concatenated, and the decoder stops at the stride its task needs. Batch norm folds into the convolutions at export.
+skips are added rather than concatenated, and the decoder stops at the stride its task needs. Batch norm folds into the
+convolutions at export.
 """
 
 from __future__ import annotations
@@ -80,19 +81,22 @@ class Fold(nn.Module):
         self.block = block
 
     def forward(self, x: Tensor) -> Tensor:
-        (n, c, h, w), (rows, columns) = x.shape, self.block
-        x = x.reshape(n, c, h // rows, rows, w // columns, columns)
-        return x.permute(0, 1, 3, 5, 2, 4).reshape(n, c * rows * columns, h // rows, w // columns)
+        # Sides are left to `reshape`: the ONNX exporter would write divisions, through which no shape is inferred.
+        rows, columns = self.block
+        n, c, _, w = x.shape
+        x = x.reshape(n, c, -1, rows, w).transpose(2, 3).flatten(1, 2)
+        n, c, h, _ = x.shape
+        return x.reshape(n, c, h, -1, columns).permute(0, 1, 4, 2, 3).flatten(1, 2)
 
 
 class Unfold(Fold):
     """The inverse of `Fold`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        (n, c, h, w), (rows, columns) = x.shape, self.block
-        c //= rows * columns
-        x = x.reshape(n, c, rows, columns, h, w)
-        return x.permute(0, 1, 4, 2, 5, 3).reshape(n, c, h * rows, w * columns)
+        rows, columns = self.block
+        n, _, h, w = x.shape
+        x = x.reshape(n, -1, rows, columns, h, w)
+        return x.permute(0, 1, 4, 2, 5, 3).reshape(n, -1, h * rows, w * columns)
 
 
 class Residual(nn.Module):
