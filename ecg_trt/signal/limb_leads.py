@@ -134,7 +134,7 @@ def blend_limb_leads(
         limb = x[:LIMB, start:end].astype(np.float64)
         leads, residual = _consistent_leads(limb, all_leads, together)
         names = tuple(LEADS[k] for k in leads or all_leads)
-        checks.append(LimbLeadCheck(start / fs, end / fs, names, residual, blends and bool(leads)))
+        checks.append(LimbLeadCheck(float(start / fs), float(end / fs), names, residual, blends and bool(leads)))
         if leads and blends:
             chosen = list(leads)
             weight = sure[chosen] / (limb[chosen].var(1) + _NOISE_MV**2)

@@ -39,7 +39,7 @@ def _printed(millivolts: dict[str, Array]) -> tuple[list[Strip], TraceMap]:
 
 
 def _assembled(millivolts: dict[str, Array], leads: tuple[str, ...] = LEADS) -> tuple[Array, Array, float]:
-    return assemble(_page(), *_printed(millivolts), leads=leads, speed=25.0, gain=10.0, fs=500.0, seconds=10.0)
+    return assemble(_page(), *_printed(millivolts), leads=leads, speed=25.0, gain=10.0, fs=500.0, seconds=10.0)[:3]
 
 
 def _waves() -> tuple[Array, Array]:
@@ -74,7 +74,7 @@ def test_pen_that_cannot_be_followed_leaves_a_gap() -> None:
     on[1000:1005] = 0  # 20 ms
     on[1500:1600] = 0  # 400 ms
     trace = _trace(((20.0 - 10 * one) * PX_PER_MM[1]).astype(np.float32)[None], on[None])
-    signal, quality, _ = assemble(page, [strip], trace, leads=LEADS, speed=25.0, gain=10.0, fs=500.0, seconds=10.0)
+    signal, quality, *_ = assemble(page, [strip], trace, leads=LEADS, speed=25.0, gain=10.0, fs=500.0, seconds=10.0)
     v1 = signal[LEADS.index("V1")]
     missing = np.flatnonzero(np.isnan(v1)) / 500
     assert missing.min() == pytest.approx((1500 / 10 - 5) / 25, abs=0.01)
@@ -123,7 +123,7 @@ def test_a_rhythm_strip_of_another_time_does_not_break_the_law_of_the_columns() 
     strips = [replace(s, segments=(replace(s.segments[0], x_mm=(5.0, 67.5)),)) for s in strips[:3]] + [
         replace(strips[3], segments=(Segment("II", (5.0, 255.0)),))
     ]
-    signal, quality, residual = assemble(
+    signal, quality, residual, _ = assemble(
         _page(), strips, trace, leads=LEADS, speed=25.0, gain=10.0, fs=500.0, seconds=10.0
     )
     assert residual < 0.01 and quality[:3] == pytest.approx(1.0, abs=0.01)

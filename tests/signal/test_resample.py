@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from ecg_trt.errors import OptionError
 from ecg_trt.geometry.ridge import decode_ridge, follow_ridge
-from ecg_trt.signal.limb_leads import LIMB_FROM_DIPOLE, blend_limb_leads, limb_residual
 from ecg_trt.signal.resample import fill_gaps, resample, valid_columns, without_end_steps
 
 
@@ -49,11 +48,11 @@ def test_decode_at_the_rim_and_flat() -> None:
 
 
 def test_columns_that_are_hardly_in_doubt_count_beside_sure_ones() -> None:
-    confidence = np.array([0.2, 0.2, 0.9, 0.2, 0.1, 0.2, 0.2, 0.1, 0.31, 0.16, 0.14, 0.9])
+    confidence = np.array([0.3, 0.3, 0.9, 0.3, 0.2, 0.3, 0.3, 0.2, 0.51, 0.26, 0.24, 0.9])
     expected = [1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 0, 1]
     assert valid_columns(confidence).tolist() == [bool(one) for one in expected]
-    assert not valid_columns(np.full(5, 0.2)).any()
-    assert not valid_columns(np.array([0.2, np.nan, 0.2])).any()
+    assert not valid_columns(np.full(5, 0.4)).any()
+    assert not valid_columns(np.array([0.4, np.nan, 0.4])).any()
     assert valid_columns(np.empty(0)).shape == (0,)
 
 
@@ -128,58 +127,6 @@ def test_resampling_refuses_nonsense() -> None:
     assert np.isnan(resample(np.ones(3), np.array([9, 10, 11.0]), 10, 5)).all()
 
 
-def limb_record(n: int = 2500) -> np.ndarray:
-    t = np.arange(n) / 500
-    dipole = np.stack([np.sin(7 * t), np.cos(11 * t) + 0.3 * np.sin(50 * t)])
-    return np.vstack([LIMB_FROM_DIPOLE @ dipole, np.ones((6, n))])
-
-
-@given(st.integers(0, 1000), st.sets(st.integers(0, 5), min_size=0, max_size=6))
-@settings(max_examples=30, deadline=None)
-def test_consistent_leads_stay(seed: int, printed: set[int]) -> None:
-    rng, x = np.random.default_rng(seed), limb_record()
-    x[:6] += rng.normal(0, 2, (6, 1))  # offsets are arbitrary
-    x[[k for k in range(6) if k not in printed], 500:1500] = np.nan
-    out = blend_limb_leads(x, rng.uniform(0.1, 1, 12))
-    assert np.allclose(out, x, atol=1e-9, equal_nan=True)
-
-
-def test_blending_is_the_weighted_projection() -> None:
-    rng, x = np.random.default_rng(3), limb_record()
-    weight = rng.uniform(0.2, 1, 12)
-    noisy = x.copy()
-    noisy[:6] += rng.normal(0, 0.05, (6, 2500))
-    out = blend_limb_leads(noisy, weight)
-    assert np.linalg.norm(out - x) < 0.75 * np.linalg.norm(noisy - x)
-    # The closed form with the null space of the model, up to the constants that are left alone.
-    law = np.linalg.svd(LIMB_FROM_DIPOLE.T)[2][2:]
-    inverse = np.diag(1 / weight[:6])
-    step = inverse @ law.T @ np.linalg.pinv(law @ inverse @ law.T) @ law @ noisy[:6]
-    assert np.allclose(out[:6], noisy[:6] - step + np.median(step, axis=1, keepdims=True))
-    broken = law @ out[:6]
-    assert np.ptp(broken, axis=1).max() < 1e-9
-    assert np.array_equal(out[6:], noisy[6:])
-
-
-def test_three_leads_follow_einthoven_and_two_are_left() -> None:
-    rng, x = np.random.default_rng(4), limb_record().astype(np.float32)
-    x[:6] += rng.normal(0, 0.02, (6, 2500)).astype(np.float32)
-    x[3:6] = np.nan
-    x[2, 1250:] = np.nan
-    out = blend_limb_leads(x, np.ones(12))
-    assert out.dtype == np.float32
-    assert np.ptp((out[0] + out[2] - out[1])[:1250]) < 1e-5
-    assert np.array_equal(out[:, 1250:], x[:, 1250:], equal_nan=True)
-
-
-def test_a_misread_lead_is_not_spread() -> None:
-    x = limb_record()
-    x[2] = np.roll(x[2], 300)
-    assert np.array_equal(blend_limb_leads(x, np.ones(12)), x)
-    with pytest.raises(OptionError):
-        blend_limb_leads(x[:5], np.ones(12))
-
-
 def test_steps_at_the_ends_are_levelled_and_others_are_not() -> None:
     y = np.sin(np.arange(60) / 9)
     wrong = y.copy()
@@ -189,15 +136,6 @@ def test_steps_at_the_ends_are_levelled_and_others_are_not() -> None:
     assert (out[:2] == y[2]).all() and out[-1] == y[-2] and out[30] == 9
     np.testing.assert_array_equal(np.delete(out, [0, 1, 30, 59]), np.delete(y, [0, 1, 30, 59]))
     assert np.isnan(without_end_steps(np.full(5, np.nan), 3, 2.0)).all()
-
-
-def test_limb_residual() -> None:
-    x = limb_record()
-    assert limb_residual(x) < 1e-9
-    x[2] = -x[2]
-    assert limb_residual(x) > 0.5
-    x[0] = np.nan
-    assert np.isnan(limb_residual(x))
 
 
 def _ridge(pen: np.ndarray, height: int, strength: float = 1.0) -> np.ndarray:
