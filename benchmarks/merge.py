@@ -49,7 +49,6 @@ class PhotographedPage:
 
     truth: EcgRecord
     records: tuple[EcgRecord, ...]
-    photos: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,7 @@ def photograph_page(digitizer: Digitizer, seed: int, photos: int, same_folds: bo
             records.append(digitizer(image))
         except EcgTrtError as error:
             print(f"{seed} photo {k}: {type(error).__name__}", flush=True)
-    return PhotographedPage(truth_of(page, f"synthetic, seed {seed}"), tuple(records), photos)
+    return PhotographedPage(truth_of(page, f"synthetic, seed {seed}"), tuple(records))
 
 
 def collect(pages: int, photos: int, seed: int, same_folds: bool, cache: Path) -> Iterator[PhotographedPage]:
@@ -107,7 +106,7 @@ def collect(pages: int, photos: int, seed: int, same_folds: bool, cache: Path) -
             path.write_bytes(pickle.dumps([_as_dict(record) for record in (page.truth, *page.records)]))
         truth, *answers = pickle.loads(path.read_bytes())
         records = tuple(EcgRecord(**answer) for answer in answers if isinstance(answer, dict))
-        yield PhotographedPage(EcgRecord(**truth), records, photos)
+        yield PhotographedPage(EcgRecord(**truth), records)
     if digitizer is not None:
         digitizer.close()
 

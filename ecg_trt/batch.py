@@ -13,7 +13,7 @@ from functools import partial
 from itertools import chain, islice, repeat
 from queue import SimpleQueue
 from threading import BoundedSemaphore
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 from ecg_trt.backends.runtime import PhotoDecoder, available_cores
 from ecg_trt.closeable import Closeable
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | Array | EncodedPhoto"
 
-SourceOrGroup: TypeAlias = "Source | list[Source] | tuple[Source, ...]"
+SourceOrGroup: TypeAlias = "Source | Sequence[Source]"  # A group is a list or a tuple.
 
 _Item: TypeAlias = "tuple[Source, ReadOptions]"
 _Work = TypeVar("_Work")
@@ -160,7 +160,7 @@ class DigitizerPool(Closeable):
             if isinstance(photo, (list, tuple)):
                 future = self._threads.submit(self._slots.lend, lambda slot: slot.merge(photo, chosen))
             else:
-                future = self._threads.submit(self._slots.lend, lambda slot: slot(photo, chosen))
+                future = self._threads.submit(self._slots.lend, lambda slot: slot(cast("Source", photo), chosen))
         except RuntimeError:
             self._pending.release()
             raise

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 
@@ -311,7 +311,7 @@ class Digitizer(Closeable):
 
 
 def digitize(
-    source: Source | list[Source] | tuple[Source, ...], options: ReadOptions | None = None,
+    source: Source | Sequence[Source], options: ReadOptions | None = None,
     runtime_options: RuntimeOptions | None = None, *, page: int | None = None,
 ) -> EcgRecord:  # fmt: skip
     """Digitize one photo, or several of one page; opens and closes the networks for it.
@@ -329,4 +329,4 @@ def digitize(
     with Digitizer(runtime_options, options=options) as digitizer:
         if isinstance(source, (list, tuple)):
             return digitizer.merge([photo if page is None else choose_page(photo, page) for photo in source])
-        return digitizer(source, page=page)
+        return digitizer(cast("Source", source), page=page)
