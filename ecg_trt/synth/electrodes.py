@@ -6,6 +6,8 @@ import numpy as np
 
 from ecg_trt.types import Array
 
+_TENSE_SHARE = 0.15  # Of records, with strong muscle noise.
+
 
 def record(rng: np.random.Generator, leads: Array, level: float, fs: float, t: Array) -> Array:
     """Add muscle, mains, wander and loose electrodes, then the low pass that devices have."""
@@ -17,7 +19,9 @@ def record(rng: np.random.Generator, leads: Array, level: float, fs: float, t: A
     if level > 0:
         spread = level * rng.lognormal(0, 0.5, (8, 1))
         white = rng.standard_normal((8, f.size)) + 1j * rng.standard_normal((8, f.size))
-        muscle = 0.012 * rng.lognormal(-1.2, 1.0) * ((f > 15) & (f < 180)) / np.sqrt(np.sum((f > 15) & (f < 180)) + 1)
+        tense = rng.uniform(3, 15) if rng.random() < _TENSE_SHARE else 1.0
+        in_band = (f > 15) & (f < 180)
+        muscle = tense * 0.012 * rng.lognormal(-1.2, 1.0) * in_band / np.sqrt(np.sum(in_band) + 1)
         slow = 1 / (1 + (f / 0.25) ** 3) * (f > 0)
         wander = 0.05 * rng.lognormal(-0.3, 0.8) * slow / np.sqrt(np.sum(slow**2))
         spectrum += spread * white * (muscle * low_pass + wander) * n / 2

@@ -58,9 +58,17 @@ class Page:
     texts_mm: Array = field(default_factory=lambda: np.zeros((0, 4)))
 
 
-def _line_profile(n: int, px_per_mm: float, start: float, stop: float, step: float, width: float) -> Array:
-    """Compute the coverage 0..1 of the n pixels of one axis by lines, `width` mm wide, every `step` mm."""
-    lines = np.arange(start, stop + 1e-6, step) * px_per_mm - 0.5
+def _line_profile(
+    n: int, px_per_mm: float, start: float, stop: float, step: float, width: float, dots_per_mm: float
+) -> Array:
+    """Compute the coverage 0..1 of the n pixels of one axis by lines, `width` mm wide, every `step` mm.
+
+    Lines are rounded to whole dots, if any; the grid's first one lies exactly.
+    """
+    away = np.arange(0.0, stop - start + 1e-6, step)
+    if dots_per_mm:
+        away = np.round(away * dots_per_mm) / dots_per_mm
+    lines = (start + away) * px_per_mm - 0.5
     profile = np.zeros(n, np.float32)
     reach = int(np.ceil(width * px_per_mm / 2 + 1))
     near = np.round(lines).astype(int)[:, None] + np.arange(-reach, reach + 1)
@@ -77,8 +85,10 @@ def _draw_grid(spec: PageSpec, px_per_mm: float) -> Array:
     style = spec.grid
     axes = []
     for n, a, b in ((w, x0, x1), (h, y0, y1)):
-        coarse = _line_profile(n, px_per_mm, a, b, 5.0, style.width_mm[0]) * style.strength[0]
-        fine = _line_profile(n, px_per_mm, a, b, 1.0, style.width_mm[1]) * style.strength[1]
+        coarse, fine = (
+            _line_profile(n, px_per_mm, a, b, step, width, style.dots_per_mm) * strength
+            for step, width, strength in zip((5.0, 1.0), style.width_mm, style.strength, strict=True)
+        )
         axes.append([np.round(255 * p).astype(np.uint8) for p in (coarse, fine)])
     (cx, fx), (cy, fy) = axes
     alpha = np.maximum.outer(cy, cx)

@@ -44,12 +44,14 @@ class GridStyle:
         strength: (coarse, fine) opacity of the 5 mm and the 1 mm lines, 0 = not printed.
         width_mm: (coarse, fine).
         dotted: fine lines are rows of dots.
+        dots_per_mm: of the printer or the program that rounds its lines to whole dots, 0 where lines lie exactly.
     """
 
     ink: tuple[int, int, int]
     strength: tuple[float, float]
     width_mm: tuple[float, float]
     dotted: bool
+    dots_per_mm: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,8 @@ def _draw_grid_style(rng: np.random.Generator) -> GridStyle:
     elif kind == "none":
         coarse = fine = 0.0
     widths = (float(rng.uniform(0.15, 0.45)), float(rng.uniform(0.08, 0.2)))
-    return GridStyle((red, green, blue), (float(coarse), float(min(fine, coarse))), widths, kind == "dotted")
+    dots = float(rng.choice([0.0, 100 / 25.4, 150 / 25.4, 200 / 25.4, 300 / 25.4], p=[0.5, 0.05, 0.1, 0.25, 0.1]))
+    return GridStyle((red, green, blue), (float(coarse), float(min(fine, coarse))), widths, kind == "dotted", dots)
 
 
 def _between_mm(pulse: PulseStyle, speed: float) -> float:
