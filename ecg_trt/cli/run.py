@@ -78,8 +78,12 @@ def _auto_or(values: Sequence[float]) -> click.Choice[str]:
 @click.option("--views", default="1", show_default=True, type=click.Choice([str(n) for n in VIEWS]),
               help="2 or 4 show each part of a trace to its network as often, and take the mean.")  # fmt: skip
 @click.option("--min-quality", default=0.0, show_default=True, metavar="Q", help="Refuse pages read less well, 0 to 1.")
-@click.option("--limb-blend/--no-limb-blend", default=True, show_default=True,
-              help="Make limb leads that are printed together consistent with Einthoven's and Goldberger's laws.")  # fmt: skip
+@click.option(
+    "--limb-blend/--no-limb-blend",
+    default=True,
+    show_default=True,
+    help="Make limb leads that are printed together consistent with Einthoven's and Goldberger's laws.",
+)
 @click.option("--overlay", is_flag=True, help="Also write <name>.overlay.png: the page with what was read.")
 @click.option("--merge", is_flag=True, help="The photos show one page: write one record, named after the first.")
 @click.option("-v", "--verbose", is_flag=True, help="Times of each step; why no better backend runs; tracebacks.")
