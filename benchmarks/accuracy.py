@@ -1,6 +1,7 @@
 """Distance of the answers from the truth: `python benchmarks/accuracy.py --manifest ../shared/data/manifest.csv`.
 
-The score is the PhysioNet 2025 digitization metric (`ecg_trt.metrics`). Prints a table for each kind of picture, writes
+The score is the PhysioNet 2025 digitization metric (`ecg_trt.metrics`), which aligns each lead with its truth; beside
+it stands the same without alignment, for who measures times across leads. Prints a table for each kind of picture, writes
 JSON, and draws a contact sheet of overlays, because a number alone hides a shifted trace.
 """
 
@@ -44,10 +45,11 @@ class Case:
 
 @dataclass
 class Outcome:
-    """Result of one picture."""
+    """Result of one picture; `in_place` is the score without alignment."""
 
     case: Case
     score: Score | None
+    in_place: Score | None
     layout: str
     quality: float
     error: str
@@ -95,18 +97,20 @@ def judge(digitizer: Digitizer, case: Case, keep_view: bool) -> Outcome:
     try:
         reading = digitizer.read(case.source)
     except EcgTrtError as error:
-        return Outcome(case, None, "", float("nan"), f"{type(error).__name__}: {error.what}", float("nan"), None)
+        return Outcome(case, None, None, "", float("nan"), f"{type(error).__name__}: {error.what}", float("nan"), None)
     record = reading.record
-    score = None
+    score = in_place = None
     if case.truth is not None:
-        score = score_record(case.truth, case.fs, in_order(record.signal_mv, record.lead_names, LEADS), record.fs)
+        answer = in_order(record.signal_mv, record.lead_names, LEADS)
+        score = score_record(case.truth, case.fs, answer, record.fs)
+        in_place = score_record(case.truth, case.fs, answer, record.fs, max_lag_s=0.0)
     view = None
     if keep_view:
         view = cv2.resize(draw_overlay(reading.page, reading.strips, reading.trace, record), (_TILE_W, _TILE_H),
                           interpolation=cv2.INTER_AREA)  # fmt: skip
         text = f"{Path(case.name).name} {'' if score is None else f'{score.snr_db:.1f} dB'}"
         cv2.putText(view, text, (8, _TILE_H - 10), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (200, 0, 0), 2, cv2.LINE_AA)
-    return Outcome(case, score, record.layout, float(np.nanmean(record.quality)), "",
+    return Outcome(case, score, in_place, record.layout, float(np.nanmean(record.quality)), "",
                    reading.limb_residual, view)  # fmt: skip
 
 
@@ -122,7 +126,7 @@ def table(outcomes: list[Outcome]) -> dict[str, dict[str, object]]:
     """Summary of each kind of picture, printed on the way."""
     out: dict[str, dict[str, object]] = {}
     print(f"{'kind':<14}{'n':>4}{'answered':>9}{'mean dB':>9}{'median':>8}{'p10':>7}{'comp. dB':>9}"
-          f"{'r':>7}{'RMSE mV':>9}{'Einthoven':>10}")  # fmt: skip
+          f"{'in place':>9}{'lag ms':>7}{'r':>7}{'RMSE mV':>9}{'Einthoven':>10}")  # fmt: skip
     for kind in dict.fromkeys(o.case.kind for o in outcomes):
         mine = [o for o in outcomes if o.case.kind == kind]
         answered = [o for o in mine if not o.error]
@@ -134,14 +138,17 @@ def table(outcomes: list[Outcome]) -> dict[str, dict[str, object]]:
             scores = [o.score for o in mine if o.score]
             pearson = np.nanmedian([x.pearson for x in scores], axis=0)
             rmse = np.nanmedian([x.rmse_mv for x in scores], axis=0)
+            in_place = summarise([o.in_place for o in mine]).mean_db
+            lag_ms = 1000 * float(np.nanmedian(np.abs([x.lag_s for x in scores])))
+            row |= {"in_place_mean_db": round(in_place, 2), "median_lag_ms": round(lag_ms, 2)}
             row |= {"mean_db": round(s.mean_db, 2), "median_db": round(s.median_db, 2), "p10_db": round(s.p10_db, 2),
                     "competition_db": round(s.competition_db, 2),
                     "pearson": dict(zip(LEADS, pearson.round(4).tolist(), strict=True)),
                     "rmse_mv": dict(zip(LEADS, rmse.round(4).tolist(), strict=True))}  # fmt: skip
             figures = (f"{s.mean_db:9.2f}{s.median_db:8.2f}{s.p10_db:7.2f}{s.competition_db:9.2f}"
-                       f"{np.nanmedian(pearson):7.3f}{np.nanmedian(rmse):9.3f}")  # fmt: skip
+                       f"{in_place:9.2f}{lag_ms:7.1f}{np.nanmedian(pearson):7.3f}{np.nanmedian(rmse):9.3f}")  # fmt: skip
         else:
-            figures = f"{'':9}{'':8}{'':7}{'':9}{'':7}{'':9}"
+            figures = f"{'':9}{'':8}{'':7}{'':9}{'':9}{'':7}{'':7}{'':9}"
         law = row["einthoven_median"]
         print(f"{kind:<14}{len(mine):4d}{len(answered):9d}{figures}{'' if law is None else f'{law:10.3f}'}")
         out[kind] = row
@@ -190,6 +197,7 @@ def main() -> None:
         parser.error("nothing to measure: give --manifest, --synthetic or both")
     summary, groups = table(outcomes), by_group(outcomes)
     images = [{"name": o.case.name, "kind": o.case.kind, "snr_db": round(o.score.snr_db, 2) if o.score else None,
+               "in_place_db": round(o.in_place.snr_db, 2) if o.in_place else None,
                "layout": o.layout, "quality": None if np.isnan(o.quality) else round(o.quality, 3),
                "error": o.error} for o in outcomes]  # fmt: skip
     results = {"views": args.views, "summary": summary, "groups": groups, "images": images}

@@ -67,10 +67,12 @@ class Summary:
     competition_db: float
 
 
-def score_record(truth: Array, fs_truth: float, answer: Array, fs_answer: float) -> Score:
+def score_record(
+    truth: Array, fs_truth: float, answer: Array, fs_answer: float, *, max_lag_s: float = MAX_LAG_S
+) -> Score:
     """Score one record by the challenge's rules.
 
-    For each lead, over its printed span: both are centred; the lag of greatest cross-correlation within 0.2 s
+    For each lead, over its printed span: both are centred; the lag of greatest cross-correlation within `max_lag_s`
     is taken (the smallest of equals); the answer is shifted by it, and the constant that minimises the
     squared difference is subtracted; what is missing becomes 0. S = sum y^2 with y as it is, N = sum (y -
     p)^2, both summed over the leads. A truth below 500 Hz is first brought there by straight lines, as it was
@@ -81,6 +83,7 @@ def score_record(truth: Array, fs_truth: float, answer: Array, fs_answer: float)
         fs_truth: samples a second.
         answer: (leads, m) mV, the same leads (`in_order`), NaN where nothing was read; starts when the truth does.
         fs_answer: samples a second; brought to the truth's if it differs.
+        max_lag_s: greatest lag; 0 scores the leads at the times that they were given.
 
     Raises:
         OptionError: shapes that do not fit, rates that are not positive, or a truth without any signal.
@@ -97,7 +100,7 @@ def score_record(truth: Array, fs_truth: float, answer: Array, fs_answer: float)
         if not printed.size:
             continue
         span = slice(printed[0], printed[-1] + 1)
-        shifted, lag_samples = _align(y[k, span], p[k, span], int(MAX_LAG_S * fs))
+        shifted, lag_samples = _align(y[k, span], p[k, span], int(max_lag_s * fs))
         label = y[k, span]
         inside = np.isfinite(label)
         pearson[k] = _pearson(label, shifted)

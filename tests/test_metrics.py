@@ -143,3 +143,14 @@ def test_leads_are_compared_by_their_names() -> None:
     assert score_record(y[:1], 500, y[:1], 500).snr_db > 100
     with pytest.raises(OptionError, match="as many leads"):
         score_record(y, 500, y[:3], 500)
+
+
+def test_without_a_lag_a_late_answer_scores_less() -> None:
+    t = np.arange(5000) / 500
+    truth = np.sin(2 * np.pi * 1.1 * t)[None]
+    late = np.sin(2 * np.pi * 1.1 * (t - 0.01))[None]
+    aligned, in_place = (score_record(truth, 500.0, late, 500.0, max_lag_s=lag) for lag in (0.2, 0.0))
+    assert aligned.lag_s[0] == pytest.approx(-0.01) and in_place.lag_s[0] == 0
+    assert aligned.snr_db > in_place.snr_db + 3
+    # A sine that is late by d differs from itself by 2 sin(w d / 2) of its size.
+    assert in_place.snr_db == pytest.approx(-20 * np.log10(2 * np.sin(np.pi * 1.1 * 0.01)), abs=0.1)
