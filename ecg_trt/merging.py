@@ -122,7 +122,7 @@ def merge_records(records: Sequence[EcgRecord]) -> EcgRecord:
     if len(records) == 1:
         return records[0]
     scales = _Scales.of(records)
-    leads = _lead_names(records)
+    leads = _main_record(records).lead_names
     signal = _on_one_clock(records, scales, leads)
     belongs = _same_page(records, signal)
     members = [record for record, is_in in zip(records, belongs, strict=True) if is_in]
@@ -183,23 +183,45 @@ def _main_record(records: Sequence[EcgRecord]) -> EcgRecord:
     return max((record for record in records if record.layout == layout), key=_trust)
 
 
-def _lead_names(records: Sequence[EcgRecord]) -> tuple[str, ...]:
-    return _main_record(records).lead_names
-
-
 def _on_one_clock(records: Sequence[EcgRecord], scales: _Scales, leads: Sequence[str]) -> Array:
-    """Bring all records to the same leads, speed and gain: (records, leads, n) mV."""
-    n = _main_record(records).signal_mv.shape[1]
-    out = np.full((len(records), len(leads), n), np.nan)
-    for row, record in zip(out, records, strict=True):
-        signal = in_order(record.signal_mv, record.lead_names, leads) * (record.gain_mm_per_mv / scales.gain)
+    """Bring all records to the same leads, speed and gain: (records, leads, n) mV.
+
+    A photo that was read at another speed or gain than the one that is taken is stretched to it, unless its curves
+    agree better as they are: without a legible grid the millimetre may have been misread by the same factor.
+    """
+    fs, n = records[0].fs, _main_record(records).signal_mv.shape[1]
+    rows = [_placed(in_order(record.signal_mv, record.lead_names, leads), fs, 1.0, n) for record in records]
+    agreeing = [k for k, r in enumerate(records) if r.paper_speed_mm_per_s == scales.speed]
+    main = rows[max(agreeing, key=lambda k: _trust(records[k]))]
+    for k, record in enumerate(records):
         stretch = record.paper_speed_mm_per_s / scales.speed
         if stretch != 1.0:
-            times = np.arange(signal.shape[1]) / record.fs * stretch
-            signal = np.stack([resample(lead, times, record.fs, n) for lead in signal])
-        shown = min(n, signal.shape[1])
-        row[:, :shown] = signal[:, :shown]
-    return out
+            stretched = _placed(in_order(record.signal_mv, record.lead_names, leads), fs, stretch, n)
+            likeness = correlations(np.stack([main, rows[k], stretched]), fs)[0]
+            rows[k] = rows[k] if likeness[1] > likeness[2] else stretched
+    agreeing = [k for k, r in enumerate(records) if r.gain_mm_per_mv == scales.gain]
+    height = _height(rows[max(agreeing, key=lambda k: _trust(records[k]))])
+    for k, record in enumerate(records):
+        factor = record.gain_mm_per_mv / scales.gain
+        off = np.log(_height(rows[k]) / height)
+        rows[k] = rows[k] * (factor if abs(off + math.log(factor)) < abs(off) else 1.0)
+    return np.stack(rows)
+
+
+def _height(signal: Array) -> float:
+    """RMS of a record's leads about their means, mV, above 0."""
+    seen = np.isfinite(signal)
+    mean = np.where(seen, signal, 0.0).sum(1) / np.maximum(seen.sum(1), 1)
+    square = np.where(seen, signal - mean[:, None], 0.0) ** 2
+    return float(np.sqrt(square.sum() / max(int(seen.sum()), 1))) + 1e-6
+
+
+def _placed(signal: Array, fs: float, stretch: float, n: int) -> Array:
+    """Copy leads to (leads, n), stretched in time by a factor."""
+    if stretch != 1.0:
+        return np.stack([resample(lead, np.arange(signal.shape[1]) / fs * stretch, fs, n) for lead in signal])
+    shown = signal[:, :n]
+    return np.pad(shown, ((0, 0), (0, n - shown.shape[1])), constant_values=np.nan)
 
 
 def _same_page(records: Sequence[EcgRecord], signal: Array) -> Array:

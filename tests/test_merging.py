@@ -154,6 +154,14 @@ def test_scales_that_contradict_are_told_and_mended() -> None:
     assert error_mv(merged) < 0.03
 
 
+def test_curves_that_agree_as_they_are_are_not_stretched() -> None:
+    """Where the millimetre was misread by the factor of the speed, times are right."""
+    scales: dict[str, Any] = {"paper_speed_mm_per_s": 50.0, "gain_mm_per_mv": 20.0}
+    merged = merge_records([photo("a.jpg"), photo("b.jpg"), photo("c.jpg", **scales)])
+    assert merged.paper_speed_mm_per_s == 25.0 and WarningCode.SPEED_DISPUTED in codes(merged)
+    assert min(np.nanmean(p.weight) for p in merged.photos) > 0.2 and error_mv(merged) < 0.03
+
+
 def test_warnings_of_most_of_the_weight_are_kept() -> None:
     inverted = (PageWarning(WarningCode.AVR_INVERTED, "The page prints -aVR."),)
     alone = (PageWarning(WarningCode.LOW_RESOLUTION, "Small."), PageWarning(WarningCode.LEADS_MISSING, "V1."))
