@@ -175,11 +175,12 @@ def summarise(found: Sequence[Choice]) -> dict[str, dict[str, float]]:
             continue
         means: dict[str, float] = {name: _mean(mine, lambda c, name=name: getattr(c, name))  # type: ignore[misc]
                                    for name in ("random", "best_expected", "best", "plain", "merged")}  # fmt: skip
+        known = [choice.bias for choice in mine if np.isfinite(choice.bias)]
         off = np.array([choice.merged - choice.best for choice in mine])
         means |= {
             "choices": len(mine), "gain_over_random": means["merged"] - means["random"],
             "worst_against_best": float(off.min()), "share_1_db_below_best": float((off < -1).mean()),
-            "expected_minus_true": float(np.nanmedian([choice.bias for choice in mine])),
+            "expected_minus_true": float(np.median(known)) if known else float("nan"),
         }  # fmt: skip
         out[str(count)] = {name: round(value, 3) for name, value in means.items()}
     return out

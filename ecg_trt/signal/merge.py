@@ -42,8 +42,8 @@ class _Noise:
     rate_hz: float = 20.0
     page_lag_s: float = 0.015
     lead_lag_s: float = 0.005
-    lead_weight: float = 20.0
-    window_weight: float = 4.0
+    lead_weight: float = 30.0
+    window_weight: float = 12.0
     window_s: float = 0.3
     shared: float = 0.6
     least: float = 1e-4
