@@ -21,7 +21,7 @@ from ecg_trt.config import ReadOptions, RuntimeOptions
 from ecg_trt.errors import NoEcgFoundError
 from ecg_trt.layout import LAYOUTS, LEADS
 from ecg_trt.record import EcgRecord
-from ecg_trt.types import Array, PageWarning, Photo, RectifiedPage, Segment, Strip, TraceMap, WarningCode
+from ecg_trt.types import Array, LimbLeadCheck, PageWarning, Photo, RectifiedPage, Segment, Strip, TraceMap, WarningCode
 
 settings.register_profile("seeded", derandomize=True, deadline=None)
 settings.load_profile("seeded")
@@ -73,6 +73,7 @@ def make_record(n: int = 20, fs: float = 100.0, **changes: Any) -> EcgRecord:
         "weights": {"stage0": "0123456789ab"},
         "assumed": ("gain",),
         "source": "photo.jpg",
+        "limb_leads": (LimbLeadCheck(0.0, 0.2, ("I", "II", "III"), 0.0625, True),),
         "snr_db": np.where(np.isfinite(quality), 17.5, np.nan).astype(np.float32),
     }
     return EcgRecord(**{**fields, **changes})
