@@ -21,7 +21,7 @@ from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.readers.photo import choose_page, load_photo, read_photo
 from ecg_trt.malloc import release_free_memory
 from ecg_trt.merging import merge_answers, name_of
-from ecg_trt.page.calibration import ReadScales, given_scales
+from ecg_trt.page.calibration import ReadScales
 from ecg_trt.page.candidate import LocatedPage
 from ecg_trt.page.locator import PageLocator
 from ecg_trt.page.scales import Scales, read_by_print
@@ -231,19 +231,14 @@ class Digitizer(Closeable):
         self, photo: Photo, located: LocatedPage, options: ReadOptions
     ) -> tuple[RectifiedPage, Callable[[float], Scales]]:
         """Resample the flat page and read its scales; where one is not found, print is sought farther from the rows."""
-        printed = self._printed(photo, located.grid, located.heatmaps, options)
+        printed = self._caption(photo, located.grid, located.heatmaps.label)
         page, scales_by = self._scaled(photo, located, printed, options)
         margins = self._find.search_margins(photo, located) if scales_by(0.0).assumed else None
         if margins is not None:
-            more = self._printed(photo, *margins, options)
+            grid, heatmaps = margins
+            more = self._caption(photo, grid, heatmaps.label)
             page, scales_by = self._scaled(photo, located, more | read_by_print(printed), options)
         return page, scales_by
-
-    def _printed(self, photo: Photo, grid: GridWarp, heatmaps: PageHeatmaps, options: ReadOptions) -> dict[str, float]:
-        """Read the calibration text, unless scales are given. The buffer of the flat page is overwritten."""
-        if given_scales(options) is not None:
-            return {}
-        return self._caption(photo, grid, heatmaps.label)
 
     def _scaled(
         self, photo: Photo, located: LocatedPage, printed: dict[str, float], options: ReadOptions

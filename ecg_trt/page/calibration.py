@@ -40,10 +40,7 @@ class ReadScales:
             page: the flat page.
             options: speed and gain, where the user gives them.
         """
-        given = given_scales(options)
-        if given is not None:
-            return lambda log_odds: given
-        speed, gain = _given(options)
+        speed, gain = (None if value == AUTO else float(value) for value in (options.speed, options.gain))
         pulses = read_pulses(heatmaps.pulse, naming.strips, self._windows(page, naming.strips), page.px_per_mm)
         return lambda log_odds: read_scales(printed, pulses, naming, speed_log_odds=log_odds, speed=speed, gain=gain)
 
@@ -52,14 +49,3 @@ class ReadScales:
         (first, hw), (last, _) = (stroke_windows(strips, side, page.origin_mm, page.px_per_mm) for side in (0, 1))
         (windows,) = self.ops.download(self.ops.crop_tiles(page.image, np.concatenate([first, last]), hw))
         return windows[: len(strips)], windows[len(strips) :]
-
-
-def given_scales(options: ReadOptions) -> Scales | None:
-    """Take the scales from the user; None where one of them must be read."""
-    speed, gain = _given(options)
-    return None if speed is None or gain is None else Scales(speed, gain, (), ())
-
-
-def _given(options: ReadOptions) -> tuple[float | None, float | None]:
-    speed, gain = (None if value == AUTO else float(value) for value in (options.speed, options.gain))
-    return speed, gain

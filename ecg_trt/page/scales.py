@@ -53,6 +53,8 @@ def read_scales(
 ) -> Scales:
     """Choose speed and gain: as given, else by print, by pulses or by rows, else the standard ones, as assumed.
 
+    Print or pulses that contradict what was given are told.
+
     Where print and pulses dispute the speed, the beats decide. Where nothing measures it, the beats may, and it counts
     as assumed. The speed of a pulse that is not confident is ignored where the beats contradict it.
 
@@ -103,6 +105,13 @@ def read_scales(
                     name, f"The page was read as printed at {value:g} {unit}, but its beats are as broad and as far "
                     f"apart as at {_speed_by_beats(log_odds):g} {unit}. Compare with the page.",
                 ))  # fmt: skip
+        elif value not in (None, given) and (read is not None or pulses.is_confident):
+            is_disputed = True
+            source = "its calibration pulse measures" if read is None else "it prints"
+            warnings.append(_disputed(
+                name, f"The page was read at {given:g} {unit} as it was told, but {source} {value:g} {unit}. Compare "
+                "with the page.",
+            ))  # fmt: skip
         values.append(float(given or value or standard))
     return Scales(values[0], values[1], tuple(assumed), tuple(warnings), is_disputed)
 

@@ -42,8 +42,22 @@ def test_what_print_tells_by_itself_is_told_kind_by_kind() -> None:
 
 
 def test_the_users_word_wins() -> None:
+    assert read_scales(_printed(), NO_PULSE, _naming(), speed=50.0, gain=5.0) == Scales(50.0, 5.0, (), ())
     printed = _printed(_50mms=0.99, _20mmmV=0.99)
-    assert read_scales(printed, USUAL_PULSE, _naming(), speed=25.0, gain=5.0) == Scales(25.0, 5.0, (), ())
+    assert read_scales(printed, NO_PULSE, _naming(), speed=50.0, gain=20.0) == Scales(50.0, 20.0, (), ())
+
+
+def test_a_page_that_contradicts_its_user_is_told() -> None:
+    scales = read_scales(_printed(_25mms=0.99, _10mmmV=0.99), NO_PULSE, _naming(), speed=50.0, gain=20.0)
+    assert (scales.speed_mm_per_s, scales.gain_mm_per_mv, scales.assumed) == (50.0, 20.0, ())
+    assert scales.is_disputed
+    assert [w.code for w in scales.warnings] == [WarningCode.SPEED_DISPUTED, WarningCode.GAIN_DISPUTED]
+    assert "50 mm/s as it was told, but it prints 25 mm/s" in scales.warnings[0].text
+    sure = Pulse(25.0, 10.0, is_confident=True)
+    by_pulse = read_scales(_printed(), sure, _naming(), speed=25.0, gain=5.0)
+    assert [w.code for w in by_pulse.warnings] == [WarningCode.GAIN_DISPUTED]
+    assert "its calibration pulse measures 10 mm/mV" in by_pulse.warnings[0].text
+    assert not read_scales(_printed(), USUAL_PULSE, _naming(), speed=25.0, gain=5.0).is_disputed
 
 
 def test_print_beats_pulses() -> None:
