@@ -37,6 +37,7 @@ class _SpeedDiscriminant:
 
 _DISCRIMINANT = _SpeedDiscriminant()
 _LEAST_BEATS = 3
+_STEP_MM = 0.1  # Between two heights whose slope is measured, as in the records that the discriminant was fitted to.
 _AROUND_MM = 5.0  # Window on either side of a beat in which its breadth is measured.
 _BORDER_MM = 0.5  # Columns this near to the border of a lead are left out.
 
@@ -63,6 +64,9 @@ def speed_log_odds(height: Array, px_per_mm: float) -> float:
     Returns:
         0 where there are fewer than three beats.
     """
+    step = max(1, round(_STEP_MM * px_per_mm))
+    count = height.shape[1] // step
+    height, px_per_mm = height[:, : count * step].reshape(len(height), count, step).mean(2), px_per_mm / step
     beats = find_beats(height, px_per_mm * STANDARD_SPEED_MM_PER_S)
     around = round(_AROUND_MM * px_per_mm)
     whole = [k for k in beats if around <= k < height.shape[1] - around]

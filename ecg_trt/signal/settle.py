@@ -23,7 +23,7 @@ _SLANTS = np.arange(-14, 15) * 1e-3  # Millimetres by which rows may start later
 _STRAIGHTER = 0.6  # Ratio of the residual energies with and without a slant at which it is accepted.
 # Variance of the difference of two prints, as a share of their own: at most for one lead, at least for two.
 _REPEATED, _DIFFERENT = 0.15, 0.4
-_LEAST_COLUMNS = 100
+_LEAST_MM = 10.0  # Length that two prints must share to be compared.
 _END_MM = 1.5  # Left out at the ends of leads, where the neighbouring lead may reach in.
 
 
@@ -86,7 +86,7 @@ def _difference(page: RectifiedPage, strips: Sequence[Strip], seen: Array, a: in
     """Variance of the difference of two strips within a span, over the smaller of their variances; 9 if unseen."""
     pair = np.stack([_row(seen[k], strips[k].zero_y_mm, _inside(page, x_mm)) for k in (a, b)])
     pair = pair[:, np.isfinite(pair).all(0)]
-    least = pair.var(1).min() if pair.shape[1] >= _LEAST_COLUMNS else 0.0
+    least = pair.var(1).min() if pair.shape[1] >= _LEAST_MM * page.px_per_mm[0] else 0.0
     return float(np.diff(pair, axis=0).var() / least) if least > 0 else 9.0
 
 
