@@ -20,6 +20,7 @@ _READ, _PLAINLY_READ = 0.9, 0.98  # Response at which a value counts as read, an
 _BESIDE = 0.5  # Response to a value of the other kind that supports a non-standard one.
 _RIVAL = 0.25  # Greatest odds of another value, as a share of the best one's.
 _ODDS_DISPUTE, _ODDS_ALONE = 1.4, 6.0  # Log-odds of the beats that decide a dispute, and that suffice alone.
+_EVEN = 0.5  # Probability of either side where a page contradicts its user.
 _FULL_PAGE = 1.2  # Ratio of a row's length to the record's at one speed, beyond which the next speed is meant.
 
 
@@ -33,6 +34,7 @@ class Scales:
         assumed: of "speed" and "gain", those that were neither read nor given.
         warnings: contradictions, and a speed that was measured by the beats alone.
         is_disputed: True if something contradicts the values that were taken.
+        doubt: probability that a value that was given is wrong: 0.5 for each that the page contradicts.
     """
 
     speed_mm_per_s: float
@@ -40,6 +42,7 @@ class Scales:
     assumed: tuple[str, ...]
     warnings: tuple[PageWarning, ...]
     is_disputed: bool = False
+    doubt: float = 0.0
 
 
 def read_scales(
@@ -66,7 +69,7 @@ def read_scales(
         speed: mm/s, if it is known.
         gain: mm/mV, if it is known.
     """
-    assumed, warnings, values, is_disputed = [], [], [], False
+    assumed, warnings, values, is_disputed, doubt = [], [], [], False, 0.0
     if (
         not pulses.is_confident
         and pulses.speed_mm_per_s not in (None, _speed_by_beats(speed_log_odds))
@@ -106,14 +109,14 @@ def read_scales(
                     f"apart as at {_speed_by_beats(log_odds):g} {unit}. Compare with the page.",
                 ))  # fmt: skip
         elif value not in (None, given) and (read is not None or pulses.is_confident):
-            is_disputed = True
+            is_disputed, doubt = True, 1 - (1 - doubt) * _EVEN
             source = "its calibration pulse measures" if read is None else "it prints"
             warnings.append(_disputed(
                 name, f"The page was read at {given:g} {unit} as it was told, but {source} {value:g} {unit}. Compare "
                 "with the page.",
             ))  # fmt: skip
         values.append(float(given or value or standard))
-    return Scales(values[0], values[1], tuple(assumed), tuple(warnings), is_disputed)
+    return Scales(values[0], values[1], tuple(assumed), tuple(warnings), is_disputed, doubt)
 
 
 def _disputed(name: str, text: str) -> PageWarning:

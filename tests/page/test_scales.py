@@ -50,7 +50,7 @@ def test_the_users_word_wins() -> None:
 def test_a_page_that_contradicts_its_user_is_told() -> None:
     scales = read_scales(_printed(_25mms=0.99, _10mmmV=0.99), NO_PULSE, _naming(), speed=50.0, gain=20.0)
     assert (scales.speed_mm_per_s, scales.gain_mm_per_mv, scales.assumed) == (50.0, 20.0, ())
-    assert scales.is_disputed
+    assert scales.is_disputed and scales.doubt == 0.75
     assert [w.code for w in scales.warnings] == [WarningCode.SPEED_DISPUTED, WarningCode.GAIN_DISPUTED]
     assert "50 mm/s as it was told, but it prints 25 mm/s" in scales.warnings[0].text
     sure = Pulse(25.0, 10.0, is_confident=True)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ecg_trt.errors import WeightsError
+from ecg_trt.quality.features import lead_features
 from ecg_trt.quality.model import (
     FEATURES,
     Calibration,
@@ -21,6 +22,7 @@ from ecg_trt.quality.model import (
     page_snr_db,
     quality_of,
 )
+from tests.quality.sound_page import evidence_of_a_page
 
 
 def _flat(value: float) -> Line:
@@ -64,6 +66,13 @@ def test_what_is_probably_misread_or_foreign_is_expected_to_be_bad() -> None:
     assert replace(sound, non_ecg=_flat(9.0)).snr_db(features)[0] == pytest.approx(0, abs=0.02)
     assert sound.non_ecg_score(features) < 0.01
     assert sound.non_ecg_score(np.full((12, len(FEATURES)), np.nan)) == 1.0
+
+
+def test_what_contradicts_the_user_is_expected_to_be_half_wrong() -> None:
+    features, calibration = lead_features(evidence_of_a_page()), load_calibration()
+    sure, doubted = (float(np.nanmean(calibration.raw_snr_db(features[:1], doubt))) for doubt in (0.0, 0.5))
+    right = sure - calibration.gross_error_db
+    assert doubted - calibration.gross_error_db == pytest.approx(right / 2, rel=1e-6)
 
 
 def test_what_is_lost_of_a_lead_counts_as_noise() -> None:
