@@ -1,8 +1,8 @@
 """Distance of the answers from the truth: `python benchmarks/accuracy.py --manifest ../shared/data/manifest.csv`.
 
 The score is the PhysioNet 2025 digitization metric (`ecg_trt.metrics`), which aligns each lead with its truth; beside
-it stands the same without alignment, for who measures times across leads. Prints a table for each kind of picture, writes
-JSON, and draws a contact sheet of overlays, because a number alone hides a shifted trace.
+it stands the same without alignment, for those who measure times across leads. Prints a table for each kind of picture,
+writes JSON, and draws a contact sheet of overlays, because a number alone hides a shifted trace.
 """
 
 from __future__ import annotations
@@ -146,7 +146,8 @@ def table(outcomes: list[Outcome]) -> dict[str, dict[str, object]]:
                     "pearson": dict(zip(LEADS, pearson.round(4).tolist(), strict=True)),
                     "rmse_mv": dict(zip(LEADS, rmse.round(4).tolist(), strict=True))}  # fmt: skip
             figures = (f"{s.mean_db:9.2f}{s.median_db:8.2f}{s.p10_db:7.2f}{s.competition_db:9.2f}"
-                       f"{in_place:9.2f}{lag_ms:7.1f}{np.nanmedian(pearson):7.3f}{np.nanmedian(rmse):9.3f}")  # fmt: skip
+                       f"{in_place:9.2f}{lag_ms:7.1f}"
+                       f"{np.nanmedian(pearson):7.3f}{np.nanmedian(rmse):9.3f}")  # fmt: skip
         else:
             figures = f"{'':9}{'':8}{'':7}{'':9}{'':9}{'':7}{'':7}{'':9}"
         law = row["einthoven_median"]

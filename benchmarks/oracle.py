@@ -81,7 +81,8 @@ def true_pen(page: Page, capture: Capture, grid: GridWarp, flat: RectifiedPage, 
         for _ in range(8):  # the displacement is known where the pen is in the end
             here = true - at(here)
         rows.append(flat.row(np.interp(x_mm, here[:, 0], here[:, 1], left=np.nan, right=np.nan)))
-    return TraceMap(np.array(rows, np.float32), np.ones((len(rows), len(x_mm)), np.float32))
+    everywhere = np.ones((len(rows), len(x_mm)), np.float32)
+    return TraceMap(np.array(rows, np.float32), everywhere, 0 * everywhere)
 
 
 def judge(digitizer: Digitizer, seed: int, records: Sequence[Array]) -> list[float]:
@@ -90,8 +91,8 @@ def judge(digitizer: Digitizer, seed: int, records: Sequence[Array]) -> list[flo
     reading = digitizer.read(photo)
 
     def score(flat: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) -> float:
-        signal, _, _ = assemble(flat, strips, trace, leads=LEADS, speed=_SPEED, gain=_GAIN, fs=_FS,
-                                seconds=page.spec.layout.seconds)  # fmt: skip
+        signal, *_ = assemble(flat, strips, trace, leads=LEADS, speed=_SPEED, gain=_GAIN, fs=_FS,
+                              seconds=page.spec.layout.seconds)  # fmt: skip
         return score_record(page.signal_mv, page.fs, signal, _FS).snr_db
 
     backends, ops = digitizer.runtime.backends, digitizer.runtime.ops
