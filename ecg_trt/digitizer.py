@@ -33,6 +33,7 @@ from ecg_trt.record import EcgRecord
 from ecg_trt.signal.assemble import assemble, missing_fractions
 from ecg_trt.signal.beat_speed import heights_mm, speed_log_odds
 from ecg_trt.signal.settle import settle_avr, settle_rhythm, settle_slant
+from ecg_trt.signal.shared_ink import without_shared_ink
 from ecg_trt.stages.align import Align
 from ecg_trt.stages.caption import Caption
 from ecg_trt.stages.rectify import PageHeatmaps, Rectify
@@ -215,7 +216,7 @@ class Digitizer(Closeable):
             px_per_mm = trace_px_per_mm(scales_by(0.0).gain_mm_per_mv)
             page = self._rectify.flatten_rows(photo, grid, strips, px_per_mm, trace_reach_mm(px_per_mm))
         with clock("trace"):
-            trace = self._trace(page, strips, located.text_mask)
+            trace = without_shared_ink(page, self._trace(page, strips, located.text_mask))
             strips = shift_to_borders(strips, page, trace, BEYOND_MM)
             for settle in (settle_avr, settle_slant, settle_rhythm):
                 strips = settle(page, strips, trace)

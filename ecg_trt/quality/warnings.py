@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
 
 import numpy as np
 
@@ -13,13 +12,12 @@ from ecg_trt.page.naming import DOUBTFUL_LABELS
 from ecg_trt.quality.features import Evidence
 from ecg_trt.quality.model import FEATURES
 from ecg_trt.signal.assemble import MOST_LIMB_RESIDUAL
-from ecg_trt.signal.resample import runs
+from ecg_trt.signal.shared_ink import shared_stretches
 from ecg_trt.types import Array, PageWarning, WarningCode
 
 _POOR_QUALITY, _UNCERTAIN_LAYOUT = 0.5, 0.6
 _PART_MISSING, _NEARLY_MISSING = 0.1, 0.95  # Missing fractions that are warned of, and that leave nothing to rate.
 _LONG_ROW, _SHORT_ROW = 1.1, 0.9  # Lengths of the longest row, as a share of the record's.
-_SAME_INK_MM, _CROSSING_MM = 0.6, 6.0  # Two pens this near, for longer than two rows take to cross, are one.
 _FINE_PX_PER_MM = 3.5  # At this scale a pen of 0.3 mm is a pixel wide.
 _RIM_MM = 0.5  # A pen this near to the rim of the flat page may leave it.
 _LEAST_SYNCHRONY, _MOST_UNCERTAINTY = 0.3, -1.0  # Of `synchrony` and `page_uncertainty`.
@@ -130,17 +128,14 @@ def _cut(evidence: Evidence) -> list[str]:
 
 def _shared(evidence: Evidence) -> dict[tuple[str, str], float]:
     """Find leads of two rows whose pens share ink for longer than crossing rows do, and the length of it, mm."""
-    page = evidence.page
-    sx, sy = page.px_per_mm
+    page, strips = evidence.page, evidence.naming.strips
     shared: dict[tuple[str, str], float] = {}
-    rows = zip(evidence.naming.strips, evidence.trace.ridge_row, strict=True)
-    for (upper, above), (lower, below) in combinations(rows, 2):
-        for first, last in runs(np.abs(above - below) < _SAME_INK_MM * sy):
-            names = [upright(g.lead)[0] for strip in (upper, lower) for g in strip.segments
-                     if g.x_mm[0] <= page.x_mm((first + last) / 2) < g.x_mm[1]]  # fmt: skip
-            if last - first > _CROSSING_MM * sx and len(names) == 2:
-                pair = (names[0], names[1])
-                shared[pair] = shared.get(pair, 0.0) + (last - first) / sx
+    for upper, lower, first, last in shared_stretches(page, evidence.trace.ridge_row):
+        names = [upright(g.lead)[0] for strip in (strips[upper], strips[lower]) for g in strip.segments
+                 if g.x_mm[0] <= page.x_mm((first + last) / 2) < g.x_mm[1]]  # fmt: skip
+        if len(names) == 2:
+            pair = (names[0], names[1])
+            shared[pair] = shared.get(pair, 0.0) + (last - first) / page.px_per_mm[0]
     return shared
 
 

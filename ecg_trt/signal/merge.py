@@ -52,10 +52,7 @@ class _Noise:
 # The weights were compared on 12 synthetic pages, where they matter by 0.1 dB; errors of two photos of a page correlate
 # by 0.4 to 0.9 there, of which `shared` is about the middle. The other values are chosen, not fitted.
 _NOISE = _Noise()
-_ROUNDS, _STEPS = (
-    3,
-    8,
-)  # Rounds of alignment, and steps of EM in each; chosen, not fitted.
+_ROUNDS, _STEPS = 3, 8  # Rounds of alignment, and steps of EM in each; chosen, not fitted.
 _LEAST_OVERLAP_S = 0.1  # Shortest overlap of two leads that can be compared, s.
 
 
