@@ -14,6 +14,7 @@ from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -27,7 +28,7 @@ from ecg_trt.io.writers.json import record_as_dict
 from ecg_trt.io.writers.overlay import draw_overlay, write_image
 from ecg_trt.io.writers.wfdb import record_name
 from ecg_trt.layout import LEADS
-from ecg_trt.types import PageWarning, WarningCode
+from ecg_trt.types import PageWarning, TraceMap, WarningCode
 
 WRITERS = ("to_csv", "to_json", "to_wfdb")
 
@@ -303,16 +304,38 @@ def test_overlay_shows_trace_gap_and_doubt(record, tools):
     view = tools.reading(record)
     picture = draw_overlay(view.page, view.strips, view.trace, view.record)
     assert picture.dtype == np.uint8
-    caption = picture.shape[0] - view.page.image.shape[0]
-    assert caption > 0
+    height, width = view.page.image.shape[:2]
+    caption = picture.shape[0] - 2 * height  # the page has 4 px/mm, the overlay 8
+    assert caption > 0 and picture.shape[1] == 2 * width
     page = picture[caption:].astype(int)
     row = view.trace.ridge_row[0]
-    at = {x: page[round(float(row[x])), x] for x in (100, 420)}
+    at = {x: page[round(2 * float(row[x]) + 0.5), 2 * x] for x in (100, 420)}
     assert at[100][2] > at[100][0] + 40, "a sure trace of lead I is blue"
     assert at[420][0] > at[420][2] + 100, "a doubtful one is orange"
-    lightened = 0.65 * view.page.image[2:12, 50:500] + 0.35 * 255
-    assert np.abs(page[2:12, 50:500] - lightened).max() <= 1, "the page stays"
-    assert (page[:20, :40] == 170).all(), "what the photo does not show is grey"
+    larger = cv2.resize(view.page.image, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
+    lightened = 0.65 * larger[4:24, 100:1000] + 0.35 * 255
+    assert np.abs(page[4:24, 100:1000] - lightened).max() <= 2, "the page stays"
+    assert (page[:40, :80] == 170).all(), "what the photo does not show is grey"
+
+
+def test_an_overlay_has_one_scale_along_both_axes(record, tools):
+    """A page that is read at other scales looks like one that is read at one scale."""
+    view = tools.reading(record)
+    (height, width), sides = view.page.image.shape[:2], (5, 2)  # 20 and 8 px/mm instead of 4
+    wide, tall = width * sides[0], height * sides[1]
+    fine = replace(
+        view.page,
+        image=cv2.resize(view.page.image, (wide, tall), interpolation=cv2.INTER_NEAREST),
+        seen=np.kron(view.page.seen, np.ones(sides[::-1], bool)),
+        px_per_mm=(20.0, 8.0),
+        origin_mm=(-0.5 / 4 + 0.5 / 20, -0.5 / 4 + 0.5 / 8),
+    )
+    rows = np.repeat((view.trace.ridge_row + 0.5) * sides[1] - 0.5, sides[0], axis=1)
+    sure = np.repeat(view.trace.confidence, sides[0], axis=1)
+    got = draw_overlay(fine, view.strips, TraceMap(rows, sure, np.zeros_like(sure)), record)
+    expected = draw_overlay(view.page, view.strips, view.trace, record)
+    assert got.shape == expected.shape
+    assert np.abs(got.astype(int) - expected).mean() < 3
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ _GOOD_QUALITY, _POOR_QUALITY = 0.8, 0.5  # The badge is green from the first mea
 _OPACITY = 0.65
 _LEAST_CONFIDENCE = 0.5  # A trace of less confidence is drawn as uncertain.
 _LIGHTEN = 0.35
+_PX_PER_MM = 8.0  # Of the overlay, along both axes: a trace is read at another scale along time than along voltage.
 _CAPTION_CHARACTERS = 100  # Most characters in a line of the caption.
 _SHIFT = 4  # OpenCV takes coordinates in 1/16 px.
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -49,8 +50,9 @@ def draw_overlay(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, 
         record: what was made of it.
 
     Returns:
-        (H', W, 3) uint8 RGB: a caption and a legend above the page.
+        (H', W', 3) uint8 RGB: a caption and a legend above the page, which has one scale along both axes.
     """
+    page, trace = _at_one_scale(page, trace)
     canvas = cv2.addWeighted(page.image, 1.0 - _LIGHTEN, np.full_like(page.image, 255), _LIGHTEN, 0.0)
     canvas[~page.seen] = _UNSEEN
     for strip in strips:
@@ -69,6 +71,24 @@ def draw_overlay(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, 
         _draw_trace(canvas, page, trace, row, segment, None)
         _draw_name(canvas, page, strips[row], segment, record, colour)
     return np.concatenate((_caption(record, canvas.shape[1]), _legend(canvas.shape[1]), canvas))
+
+
+def _at_one_scale(page: RectifiedPage, trace: TraceMap) -> tuple[RectifiedPage, TraceMap]:
+    """Resample the page and its traces to `_PX_PER_MM` along both axes."""
+    scale = np.array(page.px_per_mm) / _PX_PER_MM  # Pixels of the page in one of the overlay, (x, y).
+    height, width = (max(1, round(side / step)) for side, step in zip(page.seen.shape, scale[::-1], strict=True))
+    how = [cv2.INTER_AREA if step > 1 else cv2.INTER_LINEAR for step in scale]
+    image = cv2.resize(page.image, (width, page.image.shape[0]), interpolation=how[0])
+    image = cv2.resize(image, (width, height), interpolation=how[1])
+    seen = cv2.resize(page.seen.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+    # Pixels are resampled by their edges, and their middles are what page mm refer to.
+    x_mm, y_mm = np.array(page.origin_mm) + 0.5 / _PX_PER_MM - 0.5 / np.array(page.px_per_mm)
+    at = np.round((np.arange(width) + 0.5) * scale[0] - 0.5).astype(int).clip(0, trace.ridge_row.shape[1] - 1)
+    ridge = (trace.ridge_row[:, at] + 0.5) / scale[1] - 0.5
+    return (
+        RectifiedPage(image, (_PX_PER_MM, _PX_PER_MM), (float(x_mm), float(y_mm)), seen, page.photo_px_per_mm),
+        TraceMap(ridge, trace.confidence[:, at], trace.border[:, at]),
+    )
 
 
 def write_image(image: Array, path: str | Path) -> Path:
