@@ -20,7 +20,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.common import write_results
-from ecg_trt.config import VIEWS, RuntimeOptions
+from ecg_trt.config import VIEWS, ReadOptions, RuntimeOptions
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import EcgTrtError
 from ecg_trt.io.writers.overlay import draw_overlay
@@ -176,6 +176,7 @@ def main() -> None:
     parser.add_argument("--synthetic", type=int, default=0, help="how many synthetic pages")
     parser.add_argument("--seed", type=int, default=10_000_000)
     parser.add_argument("--views", type=int, default=VIEWS[0], choices=VIEWS)
+    parser.add_argument("--no-limb-blend", action="store_true", help="leave limb leads as printed")
     parser.add_argument("--json", type=Path, default=None, help="default: runs/benchmarks/accuracy--MACHINE.json")
     parser.add_argument("--sheet", type=Path, default=None, help="contact sheet of overlays, .png or .jpg")
     args = parser.parse_args()
@@ -185,7 +186,8 @@ def main() -> None:
     if args.synthetic:
         cases.append(synthetic(args.synthetic, args.seed))
     outcomes = []
-    with Digitizer(RuntimeOptions(views=args.views)) as digitizer:
+    options = ReadOptions(limb_blend=not args.no_limb_blend)
+    with Digitizer(RuntimeOptions(views=args.views), options=options) as digitizer:
         for source in cases:
             for case in source:
                 o = judge(digitizer, case, args.sheet is not None)
@@ -201,7 +203,7 @@ def main() -> None:
                "in_place_db": round(o.in_place.snr_db, 2) if o.in_place else None,
                "layout": o.layout, "quality": None if np.isnan(o.quality) else round(o.quality, 3),
                "error": o.error} for o in outcomes]  # fmt: skip
-    results = {"views": args.views, "summary": summary, "groups": groups, "images": images}
+    results = {"views": args.views, "limb_blend": options.limb_blend, "summary": summary, "groups": groups, "images": images}
     print("written:", write_results("accuracy", results, args.json))
     if args.sheet:
         contact_sheet([o.view for o in outcomes if o.view is not None], args.sheet)
