@@ -203,7 +203,8 @@ def main() -> None:
                "in_place_db": round(o.in_place.snr_db, 2) if o.in_place else None,
                "layout": o.layout, "quality": None if np.isnan(o.quality) else round(o.quality, 3),
                "error": o.error} for o in outcomes]  # fmt: skip
-    results = {"views": args.views, "limb_blend": options.limb_blend, "summary": summary, "groups": groups, "images": images}
+    results = {"views": args.views, "limb_blend": options.limb_blend, "summary": summary, "groups": groups,
+               "images": images}  # fmt: skip
     print("written:", write_results("accuracy", results, args.json))
     if args.sheet:
         contact_sheet([o.view for o in outcomes if o.view is not None], args.sheet)
