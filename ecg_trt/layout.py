@@ -18,6 +18,7 @@ LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V
 PAPER_SPEEDS_MM_PER_S = (25.0, 50.0)
 GAINS_MM_PER_MV = (5.0, 10.0, 20.0)
 STANDARD_SPEED_MM_PER_S, STANDARD_GAIN_MM_PER_MV = 25.0, 10.0
+PULSE_SECONDS = 0.2  # Width of a calibration pulse; its height is 1 mV.
 STANDARD_RECORD_SECONDS = 10.0
 """Length of a row where nothing else is stated: resting ECGs last 10 s on most devices."""
 ROW_LENGTH_TOLERANCE = 0.06

@@ -13,7 +13,7 @@ from ecg_trt.errors import DifferentPagesError, EcgTrtError, InputError, OptionE
 from ecg_trt.layout import LAYOUTS, upright
 from ecg_trt.metrics import in_order
 from ecg_trt.quality.model import EVEN_DB, quality_of
-from ecg_trt.quality.warnings import reject_low_quality
+from ecg_trt.quality.warnings import reject_low_quality, unreliable
 from ecg_trt.record import EcgRecord
 from ecg_trt.signal.merge import MergedLeads, correlations, merge_leads
 from ecg_trt.signal.resample import resample
@@ -24,10 +24,10 @@ from ecg_trt.types import Array, MergedPhoto, PageWarning, WarningCode
 SAME_PAGE_CORRELATION = 0.6
 _LEAST_MAJORITY = 1.5  # Weight of the photos that agree beside that of the others, for these to be left out.
 _ASSUMED = 0.1  # Share that an assumed speed or gain counts beside one that was read.
-_PART_MISSING = 0.1  # Missing share of a lead that is told, as for a single photo.
+_PART_MISSING = 0.1  # Missing share of a lead that is warned of, as for a single photo.
 _SHOWN_SHARES = (0.5, 1.0)  # Shares of a record that pages show.
-# Warnings about gaps and quality, which the merged record may have lost; they are told anew.
-_TOLD_ANEW = frozenset((WarningCode.UNRELIABLE_PAGE, WarningCode.UNRELIABLE_LEADS, WarningCode.PARTLY_MISSING,
+# Warnings about gaps and quality, which the merged record may have lost; they are given anew.
+_GIVEN_ANEW = frozenset((WarningCode.UNRELIABLE_PAGE, WarningCode.UNRELIABLE_LEADS, WarningCode.PARTLY_MISSING,
                         WarningCode.LEADS_MISSING))  # fmt: skip
 _OTHER_CURVES = "it shows other curves than the others: another page, or one that was read wrongly."
 _TEXTS = {
@@ -40,8 +40,6 @@ _TEXTS = {
     "Compare it with the page, or give --gain.",
     WarningCode.UNRELIABLE_PAGE: "Do not rely on any lead: the photos were not read well, or contradict each other. "
     "Compare the record with the page.",
-    WarningCode.UNRELIABLE_LEADS: "Do not rely on {leads}: the curve is probably off by a third of its height or more. "
-    "Compare it with the page.",
     WarningCode.PARTLY_MISSING: "Not seen in any photo (cut off, covered, too faint, or the row ends earlier), and "
     "left empty: {shares}.",
     WarningCode.LEADS_MISSING: "Not found in any photo, cut off or covered: {leads}. Nothing is given for them.",
@@ -51,7 +49,7 @@ _TEXTS = {
 def merge_answers(
     sources: Sequence[str], answers: Iterable[EcgRecord | EcgTrtError], *, min_quality: float = 0.0
 ) -> EcgRecord:
-    """Merge what came of the photos of one page; photos that could not be read are left out, and told.
+    """Merge what came of the photos of one page; photos that could not be read are left out, with a warning.
 
     Args:
         sources: names of the photos, for messages.
@@ -305,17 +303,17 @@ def _record(
     snr_db = np.where(is_printed, snr_db, np.nan).astype(np.float32)
     quality = quality_of(snr_db).astype(np.float32)
     outside = [record.source for record, is_in in zip(records, belongs, strict=True) if not is_in]
-    told = (
+    warnings = (
         *scales.warnings,
         *(_warn(WarningCode.PHOTO_LEFT_OUT, photo=photo, why=_OTHER_CURVES) for photo in outside),
-        *_unreliable(quality, leads),
+        *unreliable(quality, leads, _TEXTS[WarningCode.UNRELIABLE_PAGE]),
         *_disagreements(members, merged, leads),
         *_gaps(np.where(is_printed, missing, np.nan), leads),
         *_common_warnings(members, np.nan_to_num(merged.weight).sum(1)),
     )
     return replace(
         main, signal_mv=merged.signal_mv.astype(np.float32), lead_names=leads, paper_speed_mm_per_s=scales.speed,
-        gain_mm_per_mv=scales.gain, quality=quality, snr_db=snr_db, warnings=told, timings_ms=_times(records),
+        gain_mm_per_mv=scales.gain, quality=quality, snr_db=snr_db, warnings=warnings, timings_ms=_times(records),
         assumed=scales.assumed, source=records[0].source, photos=_photos(records, belongs, merged),
     )  # fmt: skip
 
@@ -349,14 +347,6 @@ def _times(records: Sequence[EcgRecord]) -> dict[str, float]:
     return {step: float(sum(record.timings_ms.get(step, 0.0) for record in records)) for step in steps}
 
 
-def _unreliable(quality: Array, leads: Sequence[str]) -> Iterator[PageWarning]:
-    poor = [lead for lead, q in zip(leads, quality, strict=True) if q < quality_of(np.array(EVEN_DB))]
-    if poor and len(poor) == int(np.isfinite(quality).sum()):
-        yield _warn(WarningCode.UNRELIABLE_PAGE)
-    elif poor:
-        yield _warn(WarningCode.UNRELIABLE_LEADS, leads=", ".join(poor))
-
-
 def _disagreements(records: Sequence[EcgRecord], merged: MergedLeads, leads: Sequence[str]) -> Iterator[PageWarning]:
     """Warn of leads that a photo was thought to show well, and in which it differs much from the others."""
     expected = _expected_snr_db(records, leads)
@@ -381,9 +371,9 @@ def _gaps(missing: Array, leads: Sequence[str]) -> Iterator[PageWarning]:
 
 
 def _common_warnings(records: Sequence[EcgRecord], weight: Array) -> Iterator[PageWarning]:
-    """Keep what was told of photos of more than half of the weight, in the words of the heaviest."""
+    """Keep the warnings of photos of more than half of the weight, in the words of the heaviest."""
     order = np.argsort(-weight, kind="stable")
-    for code in dict.fromkeys(w.code for record in records for w in record.warnings if w.code not in _TOLD_ANEW):
+    for code in dict.fromkeys(w.code for record in records for w in record.warnings if w.code not in _GIVEN_ANEW):
         texts = {int(k): w for k in order for w in records[k].warnings if w.code == code}
         if weight[list(texts)].sum() > 0.5 * weight.sum():
             yield next(iter(texts.values()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,18 +15,12 @@ from ecg_trt.errors import BackendError
 from ecg_trt.metrics import score_record
 from ecg_trt.record import EcgRecord
 from ecg_trt.synth.sample import make_sample
+from tests.plain_page import PLAIN
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not isinstance(probe(), DeviceInfo), reason="no NVIDIA GPU"),
 ]
-PLAIN: dict[str, Any] = {
-    "layout": "3x4+1",
-    "paper_speed_mm_per_s": 25.0,
-    "gain_mm_per_mv": 10.0,
-    "pulse": "left",
-    "clutter": 0.0,
-}
 SEEDS = (21, 22, 104)
 
 

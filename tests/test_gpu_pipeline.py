@@ -25,6 +25,7 @@ from ecg_trt.weights import weights_path
 from tests.backends.fake_gpu import move_in, plug_in, save_plans
 from tests.cuda.fake_driver import FakeDriver
 from tests.cuda.host_kernels import host_kernels
+from tests.plain_page import PLAIN
 
 pytestmark = pytest.mark.slow
 Pair = tuple[Digitizer, FakeDriver]
@@ -49,8 +50,7 @@ def gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 @pytest.fixture(scope="module")
 def photo() -> Array:
     """A page that is read at the first look, and whose pulses leave no doubt about the speed."""
-    return make_sample(24, width_px=2400, severity=0.3, layout="3x4+1", paper_speed_mm_per_s=25.0, gain_mm_per_mv=10.0,
-                       pulse="left", clutter=0.0)[0]  # fmt: skip
+    return make_sample(24, width_px=2400, severity=0.3, **PLAIN)[0]
 
 
 @pytest.fixture(scope="module")

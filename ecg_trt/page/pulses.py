@@ -13,11 +13,16 @@ from itertools import product
 import cv2
 import numpy as np
 
-from ecg_trt.layout import GAINS_MM_PER_MV, PAPER_SPEEDS_MM_PER_S, STANDARD_GAIN_MM_PER_MV, STANDARD_SPEED_MM_PER_S
+from ecg_trt.layout import (
+    GAINS_MM_PER_MV,
+    PAPER_SPEEDS_MM_PER_S,
+    PULSE_SECONDS,
+    STANDARD_GAIN_MM_PER_MV,
+    STANDARD_SPEED_MM_PER_S,
+)
 from ecg_trt.stages.rectify import ROW_MM, SIDE_MM
 from ecg_trt.types import Array, Strip
 
-_PULSE_S = 0.2
 # Ranges of the width of a pulse of 0.2 s in the heatmap at each speed. The response to its half next to the trace is
 # often lower, so that it looks too narrow; between the two ranges it may be of either speed.
 _PULSE_WIDTHS_MM = {25.0: (2.0, 6.5), 50.0: (8.5, 16.0)}
@@ -128,7 +133,7 @@ def ink_of_pulses(strokes: tuple[Array, Array], px_per_mm: tuple[float, float]) 
     upright = [np.minimum(lines, limit) for lines, limit in zip(across, most, strict=True)]
     means = [_ink(d, pen, lines, px_per_mm).mean(0) for d, lines in zip(dark, upright, strict=True)]
     sums = [np.pad(mean.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0))) for mean in means]
-    return {(speed, gain): max(_outline(total, _PULSE_S * speed, gain, px_per_mm) for total in sums)
+    return {(speed, gain): max(_outline(total, PULSE_SECONDS * speed, gain, px_per_mm) for total in sums)
             for speed, gain in product(PAPER_SPEEDS_MM_PER_S, GAINS_MM_PER_MV)}  # fmt: skip
 
 

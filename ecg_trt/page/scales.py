@@ -56,7 +56,7 @@ def read_scales(
 ) -> Scales:
     """Choose speed and gain: as given, else by print, by pulses or by rows, else the standard ones, as assumed.
 
-    Print or pulses that contradict what was given are told.
+    Where print or pulses contradict what was given, a warning says so.
 
     Where print and pulses dispute the speed, the beats decide. Where nothing measures it, the beats may, and it counts
     as assumed. The speed of a pulse that is not confident is ignored where the beats contradict it.

@@ -66,7 +66,8 @@ def warnings_of(
     """
     naming, page = evidence.naming, evidence.page
     missing = np.array([evidence.missing.get(lead, 0) for lead in leads])
-    yield from _unreliable(np.where(missing < _NEARLY_MISSING, seen_quality, np.nan), leads)
+    seen = np.where(missing < _NEARLY_MISSING, seen_quality, np.nan)
+    yield from unreliable(seen, leads, _TEXTS[WarningCode.UNRELIABLE_PAGE])
     if limb_residual > MOST_LIMB_RESIDUAL:
         yield _warn(WarningCode.LIMB_LEADS_CONTRADICT, percent=100 * limb_residual)
     if naming.probability < _UNCERTAIN_LAYOUT or naming.label_score < DOUBTFUL_LABELS:
@@ -139,11 +140,17 @@ def _shared(evidence: Evidence) -> dict[tuple[str, str], float]:
     return shared
 
 
-def _unreliable(quality: Array, leads: Sequence[str]) -> Iterator[PageWarning]:
-    """Warn of unreliable leads."""
+def unreliable(quality: Array, leads: Sequence[str], page_text: str) -> Iterator[PageWarning]:
+    """Warn of unreliable leads, or in the words of `page_text` if all are.
+
+    Args:
+        quality: (n,) of each lead, NaN where none is printed.
+        leads: their names.
+        page_text: what to say of a page without a reliable lead.
+    """
     poor = [lead for lead, q in zip(leads, quality, strict=True) if q < _POOR_QUALITY]
     if len(poor) == np.isfinite(quality).sum() > 0:
-        yield _warn(WarningCode.UNRELIABLE_PAGE)
+        yield PageWarning(WarningCode.UNRELIABLE_PAGE, page_text)
     elif poor:
         yield _warn(WarningCode.UNRELIABLE_LEADS, leads=", ".join(poor))
 

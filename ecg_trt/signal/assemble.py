@@ -100,7 +100,8 @@ def assemble(
         signal[:LIMB][inconsistent & (signal[:LIMB] == in_columns[:LIMB])] = np.nan
         in_columns[:LIMB][inconsistent] = np.nan
         twelve = slice(len(LEADS))
-        residual = min(limb_residual(signal[twelve]), limb_residual(in_columns[twelve]), key=_or_infinite)
+        # NaN, where one was not measured, gives way to the other.
+        residual = float(np.fmin(limb_residual(signal[twelve]), limb_residual(in_columns[twelve])))
         trust = np.nan_to_num(quality[twelve]).clip(0, 1) ** 2
         signal[twelve], checks = blend_limb_leads(
             signal[twelve], in_columns[twelve], trust, fs, blends=blends_limb_leads
@@ -143,8 +144,3 @@ def _time_corrected_pieces(pieces: Sequence[tuple[Array, Array]], fs: float, n: 
         if np.isfinite(row_delay).any():
             samples[:] = resample(mv, time_corrected(times, beats, row_delay), fs, n, passband_hz=band)
     return placed
-
-
-def _or_infinite(residual: float) -> float:
-    """Replace a residual that was not measured by infinity, so that it is the least of none."""
-    return residual if np.isfinite(residual) else np.inf

@@ -21,7 +21,7 @@ from ecg_trt.types import Array
 
 __all__ = ["MAX_LAG_S", "MergedLeads", "correlations", "merge_leads"]
 
-MAX_LAG_S = 0.1  # Largest lag of a page that is sought, s: its start may be read 2.5 mm late at 25 mm/s.
+MAX_LAG_S = 0.1  # Largest lag of a page, s: its start may be read 2.5 mm late at 25 mm/s.
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class _Noise:
         rate_hz: independent residuals a second: they are correlated over the width of a wave.
         page_lag_s: standard deviation of the lag that the leads of a reading share, s.
         lead_lag_s: standard deviation of a lead's lag about it, s.
-        lead_weight: number of residuals that the variance known before is worth for that of a lead.
-        window_weight: number of residuals that the variance of the lead is worth for that of a window.
+        lead_weight: number of residuals as which the variance known before counts for that of a lead.
+        window_weight: number of residuals as which the variance of the lead counts for that of a window.
         window_s: length of a window, s.
         shared: share of the least expected variance that all readings have in common.
         least: least variance of a residual, as a share of the lead's power.

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
-from ecg_trt.layout import LEAD_WORDS, LEADS, is_unnamed, upright
+from ecg_trt.layout import LEAD_WORDS, LEADS, PULSE_SECONDS, is_unnamed, upright
 from ecg_trt.synth.ink import Ink, draw_clutter, draw_polyline, draw_text, draw_trace
 from ecg_trt.synth.printed_text import draw_calibration_text, draw_header, draw_remarks
-from ecg_trt.synth.spec import PULSE_S, PageSpec, draw_spec
+from ecg_trt.synth.spec import PageSpec, draw_spec
 from ecg_trt.types import Array, LabelMark, Segment, Strip
 
 _CAPTION_CROP_MM = (90.0, 40.0)
@@ -146,7 +146,7 @@ def _draw_names(image: Array, spec: PageSpec, strip: Strip, px_per_mm: float) ->
 def _draw_pulse(image: Array, spec: PageSpec, side: str, strip: Strip, ends_mm: tuple[float, float],
                 px_per_mm: float) -> tuple[float, ...]:  # fmt: skip
     """Draw one pulse and return its box as far as the paper shows it; `ends_mm`: the pen's first and last height."""
-    style, width, zero = spec.pulse, PULSE_S * spec.paper_speed_mm_per_s, strip.zero_y_mm
+    style, width, zero = spec.pulse, PULSE_SECONDS * spec.paper_speed_mm_per_s, strip.zero_y_mm
     left = side == "left"
     away = style.gap_mm + style.foot_mm
     x = strip.x_mm[0] - width - away if left else strip.x_mm[1] + away

@@ -10,6 +10,7 @@ from ecg_trt.layout import (
     INVERTED_AVR,
     LAYOUTS,
     OTHER_LEADS,
+    PULSE_SECONDS,
     STANDARD_RECORD_SECONDS,
     STANDARD_SPEED_MM_PER_S,
     Layout,
@@ -18,7 +19,6 @@ from ecg_trt.layout import (
 from ecg_trt.synth.ink import Ink
 
 ANY_PAGE = "any"
-PULSE_S = 0.2  # Width of a calibration pulse.
 _GAP_MM = 1.0  # of paper between two leads of a row, where it separates them
 _OTHER_SHARE = 0.18  # of pages that do not show the twelve leads in a known layout, among any
 _INVERTED_SHARE = 0.5  # of pages that print -aVR, among those that may
@@ -154,7 +154,7 @@ def _draw_grid_style(rng: np.random.Generator) -> GridStyle:
 
 
 def _between_mm(pulse: PulseStyle, speed: float) -> float:
-    return PULSE_S * speed + 2 * (pulse.gap_mm + pulse.foot_mm) if pulse.each else 0.0
+    return PULSE_SECONDS * speed + 2 * (pulse.gap_mm + pulse.foot_mm) if pulse.each else 0.0
 
 
 def _draw_pulse_style(rng: np.random.Generator, given: object, pen: Ink, paper: tuple[int, int, int]) -> PulseStyle:
@@ -273,7 +273,7 @@ def draw_spec(rng: np.random.Generator, **fixed: object) -> PageSpec:
     pen = _draw_pen(rng)
     pulse = _draw_pulse_style(rng, fixed.get("pulse"), pen, paper)
     length = row_seconds * speed + _between_mm(pulse, speed) * (layout.columns - 1)
-    frame = _draw_frame(rng, n_rows, pitch, length, pulse, PULSE_S * speed)
+    frame = _draw_frame(rng, n_rows, pitch, length, pulse, PULSE_SECONDS * speed)
     return PageSpec(
         layout=layout, paper_speed_mm_per_s=speed, gain_mm_per_mv=gain, row_seconds=row_seconds,
         size_mm=frame.size_mm, grid_mm=frame.grid_mm, zero_y_mm=frame.zero_y_mm, x0_mm=frame.x0_mm, paper=paper,

@@ -15,7 +15,6 @@ import json
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -29,19 +28,13 @@ from ecg_trt.networks import NETWORKS
 from ecg_trt.record import EcgRecord
 from ecg_trt.synth.sample import make_sample
 from ecg_trt.types import Array
+from tests.plain_page import PLAIN
 
 pytestmark = pytest.mark.slow
 
 PHOTOS, LEAST_DB, TIPPED_SHARE = 10, 40.0, 0.01
 TIPPED = {"trace": 0, "fp16": 2}  # photos that may come out lower: 37.0 and 39.7 dB with the present stage 1
 START_RASTER_S = 0.1 / 25  # 0.1 mm of paper at 25 mm/s
-PLAIN: dict[str, Any] = {
-    "layout": "3x4+1",
-    "paper_speed_mm_per_s": 25.0,
-    "gain_mm_per_mv": 10.0,
-    "pulse": "left",
-    "clutter": 0.0,
-}
 Read = tuple[Array, EcgRecord]
 
 

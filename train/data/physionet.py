@@ -23,7 +23,7 @@ from ecg_trt.signal.resample import valid_columns
 from ecg_trt.stages.scaling import TRACE_PX_PER_MM
 from ecg_trt.types import Array
 from train.data.kit import InvalidPageError
-from train.data.samples import Sample
+from train.data.samples import Sample, steepness_weight
 
 _NAME = re.compile(r"(?P<id>.+)-\d{4}\.(png|jpg|jpeg)", re.IGNORECASE)
 _REACH_MM, _STEP_MM = 1.5, 0.05  # by how much a lead may lie beside its place on the clock
@@ -217,11 +217,9 @@ def _crop(rng: np.random.Generator, page: FlatPage, strip: int, hw: tuple[int, i
     known = np.isfinite(line) & (line > 1) & (line < h - 2)
     empty = ((xs < begin) & page.is_certain[strip, 0]) | ((xs > end) & page.is_certain[strip, 1])
     line = np.nan_to_num(line, nan=(h - 1) / 2)
-    ppm_x, ppm_y = TRACE_PX_PER_MM
-    weight = 1 + np.minimum(0.3 * np.abs(np.gradient(line, ppm_y / ppm_x)), 3.0)
     maps = {
         "row": line.clip(0, h - 1), "present": present & page.seen[strip, at], "judged": empty | (present & known),
-        "weight": weight, "border": np.full(w, -1.0),
+        "weight": steepness_weight(line), "border": np.full(w, -1.0),
     }  # fmt: skip
     if rng.random() < 0.5:
         image, maps = image[:, ::-1], {name: value[::-1] for name, value in maps.items()}

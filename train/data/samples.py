@@ -355,8 +355,7 @@ def _trace_crop(rng: np.random.Generator, page: Page, capture: Capture, row: int
     pen_mm = np.stack([u, pen], -1).astype(np.float32)[None]
     seen &= ~is_hidden(capture.photometrics, pen_mm, page.spec.size_mm)[0]
     judged = ~present | ((line > 1) & (line < h - 2))
-    # Most of a signal's power lies in a few steep columns, and separators stand on the first ones of a segment.
-    weight = 1 + np.minimum(0.3 * np.abs(np.gradient(line, ppm_y / ppm_x)), 3.0)
+    weight = steepness_weight(line)  # Separators stand on the first columns of a segment.
     for segment in strip.segments:
         weight = weight + 3.0 * (np.abs(u - segment.x_mm[0]) < 1.0)
     truth = {"row": line.clip(0, h - 1), "present": present & seen, "judged": judged, "weight": weight,
@@ -364,6 +363,12 @@ def _trace_crop(rng: np.random.Generator, page: Page, capture: Capture, row: int
     step = -1 if rng.random() < 0.5 else 1
     columns = {name: np.ascontiguousarray(value[::step], np.float32) for name, value in truth.items()}
     return {"image": np.ascontiguousarray(image[:, ::step]), **columns}
+
+
+def steepness_weight(line: Array) -> Array:
+    """(n,) weight, 1 to 4, of the columns of a pen's row (n,) px: most of a signal's power lies in a few steep ones."""
+    ppm_x, ppm_y = TRACE_PX_PER_MM
+    return np.asarray(1 + np.minimum(0.3 * np.abs(np.gradient(line, ppm_y / ppm_x)), 3.0))
 
 
 def _borders_mm(page: Page, strip: Strip) -> Array:
