@@ -17,7 +17,7 @@ from ecg_trt.geometry.refine import (
     follow_lines,
     follow_small_boxes,
     refine_grid,
-    smooth_if_flat,
+    smoothed,
     subdivided,
     warped,
 )
@@ -116,7 +116,7 @@ class PageLocator:
             page = self.rectify.flatten_rows(photo, grid, strips)
             places = LinePlaces.of(grid, page.origin_mm, every=2)
             offsets = self.ops.line_offsets(page.image, page.px_per_mm, places)
-            return Refined(smooth_if_flat(follow_lines(grid, offsets)), strips, text_mask)
+            return Refined(smoothed(follow_lines(grid, offsets), nodes_a_line=2), strips, text_mask)
         followed = follow_small_boxes(grid, replace(page, image=self.ops.download(page.image)[0]))
         if followed is None:
             return rectify_without_grid(grid, strips, text_mask, (candidate.heatmaps.start, candidate.heatmaps.end))
@@ -125,7 +125,7 @@ class PageLocator:
         source_mm = grid.mm_per_cell * np.stack(np.meshgrid(np.arange(cols), np.arange(rows)), -1) + move
         moved_strips = warped(strips, move, grid.mm_per_cell)
         moved_mask = name_boxes(moved_strips, candidate.heatmaps.warped(source_mm, grid.mm_per_cell).label)
-        return Refined(smooth_if_flat(moved_grid), moved_strips, moved_mask, source_mm)
+        return Refined(smoothed(moved_grid), moved_strips, moved_mask, source_mm)
 
     def search_margins(self, photo: Photo, located: LocatedPage) -> tuple[GridWarp, PageHeatmaps] | None:
         """Find the heatmaps of the page farther from its rows.
