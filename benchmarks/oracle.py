@@ -91,7 +91,7 @@ def judge(digitizer: Digitizer, seed: int, records: Sequence[Array]) -> list[flo
     reading = digitizer.read(photo)
 
     def score(flat: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) -> float:
-        signal, *_ = assemble(flat, strips, trace, leads=LEADS, speed=_SPEED, gain=_GAIN, fs=_FS,
+        signal, *_ = assemble(flat, strips, trace, leads=LEADS, speed=_SPEED, gain_of=lambda _: _GAIN, fs=_FS,
                               seconds=page.spec.layout.seconds)  # fmt: skip
         return score_record(page.signal_mv, page.fs, signal, _FS).snr_db
 

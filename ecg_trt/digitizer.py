@@ -14,28 +14,31 @@ from ecg_trt.backends.runtime import Runtime
 from ecg_trt.backends.select import open_runtime
 from ecg_trt.blas import one_blas_thread
 from ecg_trt.closeable import Closeable
-from ecg_trt.config import ReadOptions, RuntimeOptions
+from ecg_trt.config import AUTO, ReadOptions, RuntimeOptions
 from ecg_trt.errors import DeviceError, EcgTrtError, IncompletePageError
 from ecg_trt.inference.views import Views
 from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.readers.photo import choose_page, load_photo, read_photo
+from ecg_trt.layout import STRIPS, is_unnamed
 from ecg_trt.malloc import release_free_memory
 from ecg_trt.merging import merge_answers, name_of
 from ecg_trt.page.calibration import ReadScales
 from ecg_trt.page.candidate import LocatedPage
+from ecg_trt.page.lead_names import read_names, shared_name
 from ecg_trt.page.locator import PageLocator
-from ecg_trt.page.scales import Scales, read_by_print
-from ecg_trt.page.strips import shift_to_borders
+from ecg_trt.page.scales import Scales
+from ecg_trt.page.strips import part_columns, shift_to_borders, split_rows
 from ecg_trt.quality.features import Evidence, lead_features
 from ecg_trt.quality.model import Calibration, load_calibration, quality_of
 from ecg_trt.quality.warnings import reject_low_quality, reject_non_ecg, warnings_of
 from ecg_trt.record import EcgRecord
-from ecg_trt.signal.assemble import assemble, missing_fractions
+from ecg_trt.signal.assemble import assemble, lead_spans, missing_fractions
 from ecg_trt.signal.beat_speed import heights_mm, speed_log_odds
+from ecg_trt.signal.columns import continue_rows, place_columns
 from ecg_trt.signal.settle import settle_avr, settle_rhythm, settle_slant
 from ecg_trt.signal.shared_ink import without_shared_ink
 from ecg_trt.stages.align import Align
-from ecg_trt.stages.caption import Caption
+from ecg_trt.stages.caption import Caption, Printed, joined
 from ecg_trt.stages.rectify import PageHeatmaps, Rectify
 from ecg_trt.stages.scaling import trace_px_per_mm, trace_reach_mm
 from ecg_trt.stages.trace import BEYOND_MM, TRACE_VIEWS, Trace
@@ -209,6 +212,8 @@ class Digitizer(Closeable):
         with clock("upload"):
             photo = replace(photo, image=self._ops.upload(photo.image))
         located = self._find(photo, options, clock)
+        with clock("names"):
+            located = self._named(photo, located, located.naming.strips, options)
         grid, strips = located.grid, located.naming.strips
         with clock("scales"):
             page, scales_by = self._page_and_scales(photo, located, options)
@@ -217,16 +222,42 @@ class Digitizer(Closeable):
             page = self._rectify.flatten_rows(photo, grid, strips, px_per_mm, trace_reach_mm(px_per_mm))
         with clock("trace"):
             trace = without_shared_ink(page, self._trace(page, strips, located.text_mask))
-            strips = shift_to_borders(strips, page, trace, BEYOND_MM)
+            shifted = shift_to_borders(strips, page, trace)
+            if any(abs(a.x_mm[0] - b.x_mm[0]) > BEYOND_MM for a, b in zip(strips, shifted, strict=True)):
+                trace = without_shared_ink(page, self._trace(page, shifted, located.text_mask))
+            strips = part_columns(shifted, page, trace)
+            if located.naming.layout.name == STRIPS:
+                parted = split_rows(strips, page, trace)
+                if parted != strips:
+                    located = self._named(photo, located, parted, options)
+                    strips = located.naming.strips
+                    page = self._rectify.flatten_rows(photo, grid, strips, px_per_mm, trace_reach_mm(px_per_mm))
             for settle in (settle_avr, settle_slant, settle_rhythm):
                 strips = settle(page, strips, trace)
         with clock("signal"):
             scales = scales_by(speed_log_odds(heights_mm(page, strips, trace), page.px_per_mm[0]))
-            traced = replace(located, naming=replace(located.naming, strips=strips))
+            strips = continue_rows(page, strips, trace, scales.speed_mm_per_s)
+            columns = place_columns(page, strips, trace, scales.speed_mm_per_s)
+            traced = replace(located, naming=replace(located.naming, strips=columns.strips))
             record, residual, features = self._record(photo, page, traced, trace, scales, options)
+            record = replace(record, warnings=(*columns.warnings, *record.warnings))
         clock.ms["total"] = sum(clock.ms.values())
         record = replace(record, timings_ms={step: round(ms, 1) for step, ms in clock.ms.items()})
         return Reading(record, located.alignment, grid, located.heatmaps, page, strips, trace, residual, features)
+
+    def _named(
+        self, photo: Photo, located: LocatedPage, strips: tuple[Strip, ...], options: ReadOptions
+    ) -> LocatedPage:
+        """Read the names of the leads where the user gives no layout; on a GPU, this uses the flat page's memory."""
+        if options.layout != AUTO:
+            return located
+        label = located.heatmaps.label
+        naming, strips = read_names(
+            located.naming, label, strips, lambda place: self._caption.line_at(photo, located.grid, place)
+        )
+        if all(is_unnamed(segment.lead) for strip in strips for segment in strip.segments):
+            strips = shared_name(strips, self._caption.lead_in_text(photo, located.grid, label))
+        return replace(located, naming=replace(naming, strips=strips))
 
     def _page_and_scales(
         self, photo: Photo, located: LocatedPage, options: ReadOptions
@@ -238,11 +269,11 @@ class Digitizer(Closeable):
         if margins is not None:
             grid, heatmaps = margins
             more = self._caption(photo, grid, heatmaps.label)
-            page, scales_by = self._scaled(photo, located, more | read_by_print(printed), options)
+            page, scales_by = self._scaled(photo, located, joined(printed, more), options)
         return page, scales_by
 
     def _scaled(
-        self, photo: Photo, located: LocatedPage, printed: dict[str, float], options: ReadOptions
+        self, photo: Photo, located: LocatedPage, printed: Printed, options: ReadOptions
     ) -> tuple[RectifiedPage, Callable[[float], Scales]]:
         """Resample the flat page, and read its scales from the printed text and the page."""
         page = self._rectify.flatten_rows(photo, located.grid, located.naming.strips)
@@ -271,9 +302,9 @@ class Digitizer(Closeable):
     ) -> tuple[EcgRecord, float, Array]:
         """The record, the `limb_residual` and the features of its quality."""
         naming = located.naming
-        speed, gain = scales.speed_mm_per_s, scales.gain_mm_per_mv
+        speed = scales.speed_mm_per_s
         signal, sure, residual, checks = assemble(
-            page, naming.strips, trace, leads=naming.leads, speed=speed, gain=gain, fs=options.fs,
+            page, naming.strips, trace, leads=naming.leads, speed=speed, gain_of=scales.gain_of, fs=options.fs,
             seconds=naming.record_seconds(speed), blends_limb_leads=options.limb_blend,
         )  # fmt: skip
         if not np.isfinite(signal).any() or np.nanmean(sure) < _LEAST_CONFIDENCE:
@@ -296,10 +327,11 @@ class Digitizer(Closeable):
         warnings = warnings_of(evidence, quality, seen_quality, residual, leads=naming.leads)
         record = EcgRecord(
             signal_mv=signal, fs=options.fs, lead_names=naming.leads, layout=naming.layout.name,
-            layout_probability=naming.probability, paper_speed_mm_per_s=speed, gain_mm_per_mv=gain, quality=quality,
+            layout_probability=naming.probability, paper_speed_mm_per_s=speed, gain_mm_per_mv=scales.gain_mm_per_mv,
+            chest_gain_mm_per_mv=scales.chest_gain_mm_per_mv, quality=quality,
             snr_db=snr_db, warnings=(*naming.warnings, *scales.warnings, *warnings), backend=self.runtime.name,
             weights=dict(self._weights), assumed=scales.assumed, source=photo.source,
-            limb_leads=checks,
+            limb_leads=checks, spans=lead_spans(naming.strips, speed),
         )  # fmt: skip
         if not record.mean_quality >= options.min_quality:
             raise reject_low_quality(record.mean_quality, options.min_quality, photo.source)

@@ -15,8 +15,13 @@ import numpy as np
 from ecg_trt.types import Array
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
-PAPER_SPEEDS_MM_PER_S = (25.0, 50.0)
-GAINS_MM_PER_MV = (5.0, 10.0, 20.0)
+LIMB_LEADS = (*LEADS[:6], "-aVR")
+PAPER_SPEEDS_MM_PER_S = (5.0, 6.25, 10.0, 12.5, 25.0, 50.0, 100.0)
+GAINS_MM_PER_MV = (2.5, 5.0, 10.0, 20.0, 40.0)
+"""Speeds and gains that devices have, and that a page may print."""
+USUAL_SPEEDS_MM_PER_S = (25.0, 50.0)
+USUAL_GAINS_MM_PER_MV = (5.0, 10.0, 20.0)
+"""Those that pulses, rows and beats are compared with where nothing is printed, and that the generator draws."""
 STANDARD_SPEED_MM_PER_S, STANDARD_GAIN_MM_PER_MV = 25.0, 10.0
 PULSE_SECONDS = 0.2  # Width of a calibration pulse; its height is 1 mV.
 STANDARD_RECORD_SECONDS = 10.0
@@ -32,12 +37,9 @@ INVERTED_AVR = "-aVR"
 OTHER_LEADS = ("V7", "V8", "V9", "V3R", "V4R", "X", "Y", "Z")
 LEAD_WORDS = (*LEADS, INVERTED_AVR, *OTHER_LEADS)
 """Lead names that stage 1 was trained to recognise. A layout may print others: see `Layout`."""
-SPEED_WORDS = {f"{speed:g} mm/s": speed for speed in PAPER_SPEEDS_MM_PER_S}
-GAIN_WORDS = {f"{gain:g} mm/mV": gain for gain in GAINS_MM_PER_MV}
-SETTING_WORDS = (*SPEED_WORDS, *GAIN_WORDS)
 SETTING = "setting"
 MARKED_WORDS = (*LEAD_WORDS, SETTING)
-"""Words of stage 1's label planes, in their order: lead names, and any of `SETTING_WORDS` as one."""
+"""Words of stage 1's label planes, in their order: lead names, and any printed paper speed or gain."""
 _UNNAMED = "strip"
 
 
@@ -151,11 +153,6 @@ def column_edges(start: float, end: float, widths: Sequence[float]) -> Array:
     return edges
 
 
-def marked_as(word: str) -> str:
-    """Find the word of `MARKED_WORDS` that stands for a printed word."""
-    return SETTING if word in SETTING_WORDS else word
-
-
 def twelve_first(shown: Iterable[str]) -> tuple[str, ...]:
     """List the twelve leads, then the other leads that are shown."""
     return (*LEADS, *(lead for lead in shown if lead not in LEADS))
@@ -174,7 +171,7 @@ def standard_row_lengths_mm() -> tuple[float, ...]:
 def _row_lengths_mm(rows: Iterable[tuple[float, ...]]) -> frozenset[float]:
     """Compute the lengths on paper of rows, given the seconds of their columns."""
     seconds = {math.fsum(row) for row in set(rows)}
-    return frozenset(s * share * v for s in seconds for share in _SHOWN_SHARES for v in PAPER_SPEEDS_MM_PER_S)
+    return frozenset(s * share * v for s in seconds for share in _SHOWN_SHARES for v in USUAL_SPEEDS_MM_PER_S)
 
 
 def standard_row_length(length_mm: float, slack: float = ROW_LENGTH_TOLERANCE) -> float | None:

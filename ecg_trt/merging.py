@@ -313,7 +313,9 @@ def _record(
     )
     return replace(
         main, signal_mv=merged.signal_mv.astype(np.float32), lead_names=leads, paper_speed_mm_per_s=scales.speed,
-        gain_mm_per_mv=scales.gain, quality=quality, snr_db=snr_db, warnings=warnings, timings_ms=_times(records),
+        gain_mm_per_mv=scales.gain,
+        chest_gain_mm_per_mv=main.chest_gain_mm_per_mv if main.gain_mm_per_mv == scales.gain else None,
+        quality=quality, snr_db=snr_db, warnings=warnings, timings_ms=_times(records),
         assumed=scales.assumed, source=records[0].source, photos=_photos(records, belongs, merged),
     )  # fmt: skip
 

@@ -27,6 +27,7 @@ class HeadKind(str, Enum):
     HEATMAP = "heatmap"  # (n, C, h, w) logits, each of a probability of its own
     PRESENCE = "presence"  # (n, W) logits: does the column show the trace that a ridge follows
     RIDGE = "ridge"  # (n, 1, H, W) logits, a softmax over each column; its mean is a height in px
+    TEXT = "text"  # (n, 1, C, T) logits, a softmax over the classes of `printed.CHARACTERS` at each of T columns
     VALUE = "value"  # (n, C, h, w) offsets, directions or logarithms; no probabilities
 
     def __str__(self) -> str:
@@ -142,8 +143,8 @@ NETWORKS: dict[str, NetworkSpec] = {
             "stage2", (_picture(8, 320, 2688, TILES),),
             {"ridge": HeadKind.RIDGE, "presence": HeadKind.PRESENCE, "border": HeadKind.BORDER}, (20.0, 4.5),
         ),
-        # The picture is a crop of 8 by 32 mm around calibration text.
-        NetworkSpec("caption", (_picture(1, 64, 256, PAGE),), {"setting": _HEATMAP}, (8.0, 8.0)),
+        # The picture is a crop of 8 by 32 mm around a line of text.
+        NetworkSpec("caption", (_picture(1, 64, 256, PAGE),), {"text": HeadKind.TEXT}, (8.0, 8.0)),
     )
 }  # fmt: skip
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecg_trt.types import Array, LimbLeadCheck, MergedPhoto, PageWarning
+from ecg_trt.layout import LIMB_LEADS
+from ecg_trt.types import Array, LeadSpan, LimbLeadCheck, MergedPhoto, PageWarning
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,8 +26,8 @@ class EcgRecord:
         lead_names: I, II, III, aVR, aVL, aVF, V1 .. V6, and behind them what is printed beside them, such as V7; on a
             page of no known layout the names of its strips, ``strip1`` .. where they carry none.
         layout: for example "3x4+1"; "strips" for a page of no known layout.
-        paper_speed_mm_per_s: 25 or 50.
-        gain_mm_per_mv: 5, 10 or 20.
+        paper_speed_mm_per_s: one of `layout.PAPER_SPEEDS_MM_PER_S`.
+        gain_mm_per_mv: one of `layout.GAINS_MM_PER_MV`.
         quality: (leads,) float32 in [0, 1], NaN for a lead that is not printed; 0.5 stands for an expected SNR of 10 dB
             (`quality.model.quality_of`).
         snr_db: (leads,) float32, the signal-to-noise ratio to be expected of each lead, dB, NaN for a lead that is not
@@ -38,7 +39,9 @@ class EcgRecord:
         assumed: names of settings that were neither read nor given, but assumed.
         source: the photo it came from.
         layout_probability: of the layout among all, 1 where it was given.
+        spans: where each lead was printed, and the seconds that it shows, in the order of the page; empty if unknown.
         limb_leads: checks of the limb leads against each other, before they were made consistent.
+        chest_gain_mm_per_mv: gain of all but the limb leads, None if it is that of the limb leads.
         photos: those that the record was merged from, with the part of each; empty for a single photo.
     """
 
@@ -59,6 +62,20 @@ class EcgRecord:
     layout_probability: float = 1.0
     limb_leads: tuple[LimbLeadCheck, ...] = ()
     photos: tuple[MergedPhoto, ...] = ()
+    chest_gain_mm_per_mv: float | None = None
+    spans: tuple[LeadSpan, ...] = ()
+
+    def gain_of(self, lead: str) -> float:
+        """Gain of a lead, mm/mV."""
+        chest = self.chest_gain_mm_per_mv
+        return self.gain_mm_per_mv if chest is None or lead in LIMB_LEADS else chest
+
+    @property
+    def gain_text(self) -> str:
+        """Gain as a user reads it; that of the chest leads beside it where it differs."""
+        chest = self.chest_gain_mm_per_mv
+        others = "" if chest in (None, self.gain_mm_per_mv) else f", chest leads {chest:g} mm/mV"
+        return f"{self.gain_mm_per_mv:g} mm/mV{others}"
 
     @property
     def mean_quality(self) -> float:

@@ -86,7 +86,7 @@ class LabelMark:
     """A word on the page: the name of a lead, the paper speed or the gain.
 
     Attributes:
-        word: one of `layout.LEAD_WORDS` or `layout.SETTING_WORDS`.
+        word: one of `layout.LEAD_WORDS`, or `layout.SETTING`.
         xy_mm: centre of the text, page mm.
         score: in [0, 1].
     """
@@ -103,10 +103,13 @@ class Segment:
     Attributes:
         lead: name, as printed: one of `layout.LEAD_WORDS`, or `layout.unnamed`.
         x_mm: (start, end), page mm.
+        earlier_mm: by how much of paper it was recorded earlier than its place after the strip's beginning says, as
+            where all columns show the same seconds; negative for a row that continues the one above.
     """
 
     lead: str
     x_mm: tuple[float, float]
+    earlier_mm: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +191,23 @@ class TraceMap:
 
 
 @dataclass(frozen=True, slots=True)
+class LeadSpan:
+    """Where a lead was printed, and the seconds that it shows.
+
+    Attributes:
+        lead: name in the record.
+        row: from 0 at the top.
+        start_s: on the record's clock, s.
+        end_s: likewise.
+    """
+
+    lead: str
+    row: int
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class LimbLeadCheck:
     """Check of limb leads that are printed together against Einthoven's and Goldberger's laws.
 
@@ -252,6 +272,7 @@ class WarningCode(str, Enum):
     LIMB_LEADS_CONTRADICT = "limb-leads-contradict"
     LAYOUT_UNCERTAIN = "layout-uncertain"
     LAYOUT_UNKNOWN = "layout-unknown"
+    COLUMNS_SIMULTANEOUS = "columns-simultaneous"
     AVR_INVERTED = "avr-inverted"
     TRACE_SHARED = "trace-shared"
     WAVES_CUT = "waves-cut"

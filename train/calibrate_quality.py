@@ -29,6 +29,7 @@ from ecg_trt.synth.negatives import KINDS, draw_negative
 from ecg_trt.synth.sample import make_sample
 from ecg_trt.types import Array
 from ecg_trt.weights import FOLDER
+from train.data.signals import SignalSource
 
 log = logging.getLogger("train.calibrate_quality")
 SEED = 30_000_000  # neither training's nor a benchmark's
@@ -117,11 +118,18 @@ def measure(digitizer: Digitizer, image: Array, truth: Array | None, fs: float) 
     return in_order(reading.features, reading.record.lead_names, LEADS), signal, noise
 
 
-def pictures(pages: int, negatives: int, seed: int) -> Iterator[tuple[str, Callable[[], tuple[Array, Array | None]]]]:
-    """Names, and functions that draw the picture and its truth (12, n) in mV at 500 Hz."""
+def pictures(
+    pages: int, negatives: int, seed: int, signals: Path | None = None
+) -> Iterator[tuple[str, Callable[[], tuple[Array, Array | None]]]]:
+    """Names, and functions that draw the picture and its truth (12, n) in mV at 500 Hz.
+
+    With a folder of signals, half of the pages show records that are held out from training.
+    """
+    records = SignalSource(signals, held_out=True) if signals else None
 
     def page(number: int) -> tuple[Array, Array]:
-        image, truth = make_sample(number, kind=None)
+        signal = records.draw(np.random.default_rng(number)) if records else None
+        image, truth = make_sample(number, signal_mv=signal, kind=None)
         return image, truth.signal_mv
 
     def cut(number: int) -> tuple[Array, Array]:
@@ -133,16 +141,17 @@ def pictures(pages: int, negatives: int, seed: int) -> Iterator[tuple[str, Calla
 
     for k in range(pages):
         draw = cut if k % _CUT_EVERY == _CUT_EVERY - 1 else page  # so that rows and names that lack mean something
-        yield f"page {seed + k}", lambda draw=draw, number=seed + k: draw(number)  # type: ignore[misc]
+        name = f"page {seed + k}, recorded" if signals else f"page {seed + k}"
+        yield name, lambda draw=draw, number=seed + k: draw(number)  # type: ignore[misc]
     for k in range(negatives):
         for kind in KINDS:
             yield f"{kind} {seed + k}", lambda kind=kind, k=k: (draw_negative(kind, seed + k), None)  # type: ignore[misc]
 
 
-def collect(path: Path, pages: int, negatives: int, seed: int, threads: int) -> Readings:
+def collect(path: Path, pages: int, negatives: int, seed: int, threads: int, signals: Path | None = None) -> Readings:
     """Measure the pictures that `path` does not hold yet, writing it from time to time."""
     rows = _load(path)
-    wanted = list(pictures(pages, negatives, seed))
+    wanted = list(pictures(pages, negatives, seed, signals))
     left = [(name, draw) for name, draw in wanted if name not in rows]
     log.info("%d pictures, %d of them measured before", len(wanted), len(wanted) - len(left))
     start = time.monotonic()
@@ -277,6 +286,7 @@ def main() -> None:
     parser.add_argument("--pages", type=int, default=300)
     parser.add_argument("--negatives", type=int, default=3, help="pictures of each kind that is to be rejected")
     parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--signals", type=Path, help="folder of records; half of the pages show them")
     parser.add_argument("--threads", type=int, default=0, help="of the networks, 0 for all cores")
     parser.add_argument("--features", type=Path, default=Path("runs/quality/features.npz"))
     parser.add_argument("--fit-only", action="store_true", help="measure nothing")
@@ -284,7 +294,7 @@ def main() -> None:
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     readings = (_readings(_load(args.features)) if args.fit_only else
-                collect(args.features, args.pages, args.negatives, args.seed, args.threads))  # fmt: skip
+                collect(args.features, args.pages, args.negatives, args.seed, args.threads, args.signals))  # fmt: skip
     raw, y, fold, non_ecg = held_out(readings)
     calibration = replace(fit(readings), knots_db=knots(raw, y))
     report(readings, straightened(raw, y, fold), y, non_ecg, calibration.most_non_ecg)

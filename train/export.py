@@ -26,7 +26,7 @@ from ecg_trt.networks import NETWORKS
 from ecg_trt.types import Array
 from ecg_trt.weights import FOLDER, MANIFEST
 from train.config import Model
-from train.models import STAGES, UNet, build_network, count_macs
+from train.models import STAGES, Network, UNet, build_network, count_macs
 from train.tasks import TASKS
 
 log = logging.getLogger("train.export")
@@ -47,7 +47,7 @@ class _Named(nn.Module):
         return tuple(out[name] for name in self.names)
 
 
-def load_network(stage: str, checkpoint: Path) -> tuple[UNet, tuple[str, ...]]:
+def load_network(stage: str, checkpoint: Path) -> tuple[Network, tuple[str, ...]]:
     """Load the averaged network of a run, and its outputs' names."""
     saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
     network = Model(**saved.get("network", {}))
@@ -109,11 +109,11 @@ def export_program(stage: str, checkpoint: Path, folder: Path, precision: str) -
     return target
 
 
-def halve(model: UNet) -> None:
+def halve(model: Network) -> None:
     """Convert to FP16 within and FP32 at both ends: a heatmap rounded to FP16 has ties."""
     model.half()
     model.entrance.register_forward_pre_hook(lambda _, args: (args[0].half(),))
-    for head in (model.head, *([model.column] if model.spec.column_heads else [])):
+    for head in (model.head, *([model.column] if isinstance(model, UNet) and model.spec.column_heads else [])):
         head.float()
         head.register_forward_pre_hook(lambda _, args: (args[0].float(),))
 

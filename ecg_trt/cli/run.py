@@ -326,7 +326,7 @@ def _summary(name: str, record: EcgRecord, ms: float, paths: Sequence[Path]) -> 
             name,
             record.layout,
             f"{record.paper_speed_mm_per_s:g} mm/s",
-            f"{record.gain_mm_per_mv:g} mm/mV",
+            record.gain_text,
             f"{n_leads} lead{'s' * (n_leads != 1)}",
             f"quality {record.mean_quality:.2f}",
             f"{ms:.0f} ms",

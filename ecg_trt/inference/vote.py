@@ -17,14 +17,19 @@ class Kind(str, Enum):
 
     LOGIT = "logit"  # of a probability, each by itself
     RIDGE = "ridge"  # (n, 1, H, W), of probabilities that sum to 1 down each column
+    TEXT = "text"  # (n, 1, C, T), of probabilities that sum to 1 over the classes of each column
     VALUE = "value"  # no probabilities
 
     def __str__(self) -> str:
         return self.value
 
 
-_KINDS = {HeadKind.VALUE: Kind.VALUE, HeadKind.RIDGE: Kind.RIDGE}  # All other kinds are logits of probabilities.
-_ROWS = 2  # A ridge's probabilities sum to 1 along this axis.
+_KINDS = {
+    HeadKind.VALUE: Kind.VALUE,
+    HeadKind.RIDGE: Kind.RIDGE,
+    HeadKind.TEXT: Kind.TEXT,
+}  # All other kinds are logits of probabilities.
+_SUMMED = 2  # Probabilities of a ridge and of text sum to 1 along this axis.
 
 
 def kind_of(head: str) -> Kind:
@@ -58,7 +63,7 @@ def vote(answers: Sequence[Mapping[str, Array]], weights: Sequence[float] | None
 def _mean(kind: Kind, parts: Sequence[Array], shares: Array) -> Array:
     if kind is Kind.VALUE:
         return np.asarray(sum(np.float32(s) * part for s, part in zip(shares, parts, strict=True)))
-    if kind is Kind.RIDGE:
+    if kind in (Kind.RIDGE, Kind.TEXT):
         return _log_mean([part - _log_sum(part) for part in parts], shares)
     # The logit of p is log p - log(1 - p), and log p is -log(1 + exp(-logit)).
     yes, no = (_log_mean([-np.logaddexp(0, sign * part) for part in parts], shares) for sign in (-1, 1))
@@ -66,8 +71,8 @@ def _mean(kind: Kind, parts: Sequence[Array], shares: Array) -> Array:
 
 
 def _log_sum(logits: Array) -> Array:
-    top = logits.max(axis=_ROWS, keepdims=True)
-    return np.asarray(top + np.log(np.exp(logits - top).sum(axis=_ROWS, keepdims=True)))
+    top = logits.max(axis=_SUMMED, keepdims=True)
+    return np.asarray(top + np.log(np.exp(logits - top).sum(axis=_SUMMED, keepdims=True)))
 
 
 def _log_mean(logs: Sequence[Array], shares: Array) -> Array:

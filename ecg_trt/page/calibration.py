@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from ecg_trt.ops.base import ImageOps
 from ecg_trt.page.naming import Naming
 from ecg_trt.page.pulses import read_pulses, stroke_windows
 from ecg_trt.page.scales import Scales, read_scales
+from ecg_trt.stages.caption import Printed
 from ecg_trt.stages.rectify import PageHeatmaps
 from ecg_trt.types import Array, RectifiedPage, Strip
 
@@ -26,7 +27,7 @@ class ReadScales:
         self.ops = ops
 
     def __call__(
-        self, printed: Mapping[str, float], heatmaps: PageHeatmaps, naming: Naming, page: RectifiedPage,
+        self, printed: Printed, heatmaps: PageHeatmaps, naming: Naming, page: RectifiedPage,
         options: ReadOptions,
     ) -> Callable[[float], Scales]:  # fmt: skip
         """Read speed and gain, as a function of the log-odds of 50 mm/s that the beats give.
@@ -34,7 +35,7 @@ class ReadScales:
         The log-odds (`signal.beat_speed.speed_log_odds`) are known once the traces are; before that they are 0.
 
         Args:
-            printed: responses of `Caption`.
+            printed: what `Caption` reads.
             heatmaps: heatmaps of stage 1, in the frame of `page`.
             naming: strips and layout, in the same frame.
             page: the flat page.

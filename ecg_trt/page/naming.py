@@ -17,7 +17,9 @@ from ecg_trt.layout import (
     INVERTED_AVR,
     LAYOUTS,
     LEAD_WORDS,
+    LEADS,
     OTHER_LEADS,
+    ROW_LENGTH_TOLERANCE,
     STANDARD_RECORD_SECONDS,
     STRIPS,
     Layout,
@@ -82,12 +84,19 @@ class Naming:
     def leads(self) -> tuple[str, ...]:
         """Leads of the record: those of the layout and others printed beside them, or those of the strips."""
         shown = tuple(dict.fromkeys(upright(s.lead)[0] for strip in self.strips for s in strip.segments))
-        expected = self.layout.leads if self.is_known else ()
+        expected = self.layout.leads if self.is_known else LEADS if set(LEADS) <= set(shown) else ()
         return (*expected, *(lead for lead in shown if lead not in expected))
 
     def record_seconds(self, speed_mm_per_s: float) -> float:
-        """Length of the record, s: that of the layout, or of the longest strip."""
-        return self.layout.seconds if self.is_known else self.longest_mm / speed_mm_per_s
+        """Length of the record, s: that of the layout, or of the longest strip where that is longer."""
+        shown = (
+            max((g.x_mm[1] - s.x_mm[0] - g.earlier_mm for s in self.strips for g in s.segments), default=0.0)
+            / speed_mm_per_s
+        )
+        if any(g.earlier_mm for s in self.strips for g in s.segments):
+            return shown
+        is_whole = self.is_known and shown < (1 + ROW_LENGTH_TOLERANCE) * self.layout.seconds
+        return self.layout.seconds if is_whole else shown
 
     @property
     def longest_mm(self) -> float:
@@ -147,8 +156,8 @@ def name_strips(strips: Sequence[Strip], label: Array, start: Array, *, layout: 
     return Naming(best.layout, float(share[same].sum() / share.sum()), named, missing, best.label_score)
 
 
-def name_boxes(strips: Sequence[Strip], label: Array) -> Array:
-    """Mask the lead names.
+def name_places(strips: Sequence[Strip], label: Array) -> Array:
+    """Find where the name of each segment is printed: (n, 2) page mm (x, y), NaN where that is not known.
 
     A device prints all names at the same offset from their segments. The median offset of those that are read holds
     for the others.
@@ -156,28 +165,28 @@ def name_boxes(strips: Sequence[Strip], label: Array) -> Array:
     Args:
         strips: named strips.
         label: (words, H, W) map of the words of `layout.MARKED_WORDS`.
-
-    Returns:
-        (H, W) bool.
     """
     any_name = label[: len(LEAD_WORDS)].max(0)
-    height, width = any_name.shape
-    corners = [(s.x_mm[0], strip.zero_y_mm) for strip in strips for s in strip.segments]
-    seen = []
-    for x, y in corners:
+    corners = np.array([(s.x_mm[0], strip.zero_y_mm) for strip in strips for s in strip.segments]).reshape(-1, 2)
+    offsets = np.full(corners.shape, np.nan)
+    for (x, y), offset in zip(corners, offsets, strict=True):
         left, top = (int(max(0, v + d)) for v, d in ((x, _LABEL_REACHES_MM[0][0]), (y, _LABEL_RISE_MM[0])))
         window = any_name[top : int(y + _LABEL_RISE_MM[-1] + 1), left : int(x + _LABEL_REACHES_MM[-1][1])]
         row, column = divmod(int(window.argmax()), window.shape[1]) if window.size else (0, 0)
-        found = window.size > 0 and window[row, column] > _NAME_SEEN
-        seen.append((left + column - x, top + row - y) if found else (np.nan, np.nan))
-    offsets = np.array(seen).reshape(-1, 2)
-    median = np.nanmedian(offsets, 0) if np.isfinite(offsets[:, 0]).sum() >= _ENOUGH_NAMES else np.full(2, np.nan)
-    boxes = np.zeros((height, width), bool)
-    for (x, y), offset in zip(corners, offsets, strict=True):
-        dx, dy = offset if np.isfinite(offset).all() else median
-        if np.isfinite(dx):
-            rows, columns = (slice(max(0, round(v - r)), max(0, round(v + r) + 1))
-                             for v, r in ((y + dy, _NAME_HALF_MM[1]), (x + dx, _NAME_HALF_MM[0])))  # fmt: skip
+        if window.size and window[row, column] > _NAME_SEEN:
+            offset[:] = left + column - x, top + row - y
+    if np.isfinite(offsets[:, 0]).sum() >= _ENOUGH_NAMES:
+        offsets = np.where(np.isfinite(offsets), offsets, np.nanmedian(offsets, 0))
+    return np.asarray(corners + offsets)
+
+
+def name_boxes(strips: Sequence[Strip], label: Array) -> Array:
+    """Mask the lead names: (H, W) bool; arguments as of `name_places`."""
+    boxes = np.zeros(label.shape[1:], bool)
+    for place in name_places(strips, label):
+        if np.isfinite(place).all():
+            columns, rows = (slice(max(0, round(v - r)), max(0, round(v + r) + 1))
+                             for v, r in zip(place, _NAME_HALF_MM, strict=True))  # fmt: skip
             boxes[rows, columns] = True
     return boxes
 

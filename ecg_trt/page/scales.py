@@ -6,20 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ecg_trt.layout import (
-    GAIN_WORDS,
-    PAPER_SPEEDS_MM_PER_S,
-    SPEED_WORDS,
+    LIMB_LEADS,
     STANDARD_GAIN_MM_PER_MV,
     STANDARD_SPEED_MM_PER_S,
+    USUAL_SPEEDS_MM_PER_S,
 )
 from ecg_trt.page.naming import Naming
 from ecg_trt.page.pulses import Pulse
+from ecg_trt.printed import Quantity
+from ecg_trt.stages.caption import Printed
 from ecg_trt.types import PageWarning, WarningCode
 
-_READ, _PLAINLY_READ = 0.9, 0.98  # Response at which a value counts as read, and at which it needs no support.
-_BESIDE = 0.5  # Response to a value of the other kind that supports a non-standard one.
+_READ, _PLAINLY_READ = 0.9, 0.98  # Probability at which a value counts as read, and at which it needs no support.
+_BESIDE = 0.5  # Probability of a value of the other kind that supports a non-standard one.
 _RIVAL = 0.25  # Greatest odds of another value, as a share of the best one's.
 _ODDS_DISPUTE, _ODDS_ALONE = 1.4, 6.0  # Log-odds of the beats that decide a dispute, and that suffice alone.
+_SPEED, _GAIN, _CHEST_GAIN = (Quantity.SPEED,), (Quantity.GAIN, Quantity.LIMB_GAIN), (Quantity.CHEST_GAIN,)
 _EVEN = 0.5  # Probability of either side where a page contradicts its user.
 _FULL_PAGE = 1.2  # Ratio of a row's length to the record's at one speed, beyond which the next speed is meant.
 
@@ -30,7 +32,8 @@ class Scales:
 
     Attributes:
         speed_mm_per_s: paper speed.
-        gain_mm_per_mv: gain.
+        gain_mm_per_mv: gain of the limb leads, and of all others unless the page prints one for the chest leads.
+        chest_gain_mm_per_mv: gain of all but the limb leads.
         assumed: of "speed" and "gain", those that were neither read nor given.
         warnings: contradictions, and a speed that was measured by the beats alone.
         is_disputed: True if something contradicts the values that were taken.
@@ -39,14 +42,19 @@ class Scales:
 
     speed_mm_per_s: float
     gain_mm_per_mv: float
+    chest_gain_mm_per_mv: float
     assumed: tuple[str, ...]
     warnings: tuple[PageWarning, ...]
     is_disputed: bool = False
     doubt: float = 0.0
 
+    def gain_of(self, lead: str) -> float:
+        """Gain of a lead, mm/mV."""
+        return self.gain_mm_per_mv if lead in LIMB_LEADS else self.chest_gain_mm_per_mv
+
 
 def read_scales(
-    printed: Mapping[str, float],
+    printed: Printed,
     pulses: Pulse,
     naming: Naming,
     *,
@@ -62,7 +70,7 @@ def read_scales(
     as assumed. The speed of a pulse that is not confident is ignored where the beats contradict it.
 
     Args:
-        printed: response to each of `layout.SETTING_WORDS`, 0..1.
+        printed: probability of each value that is read.
         pulses: speed and gain that they measure.
         naming: of the page's strips.
         speed_log_odds: `signal.beat_speed.speed_log_odds`, 0 before the traces are known.
@@ -78,13 +86,15 @@ def read_scales(
         is_none = abs(speed_log_odds) > _ODDS_ALONE and pulses.gain_mm_per_mv == STANDARD_GAIN_MM_PER_MV
         pulses = Pulse(None, None if is_none else pulses.gain_mm_per_mv)  # The pulse is none, or its width is wrong.
     by_rows = _speed_of_rows(naming) if pulses.speed_mm_per_s is None else None
-    for name, unit, given, words, measured, standard in (
-        ("speed", "mm/s", speed, SPEED_WORDS, pulses.speed_mm_per_s or by_rows, STANDARD_SPEED_MM_PER_S),
-        ("gain", "mm/mV", gain, GAIN_WORDS, pulses.gain_mm_per_mv, STANDARD_GAIN_MM_PER_MV),
+    speeds, gains, chest_gains = (_of(printed, *kinds) for kinds in (_SPEED, _GAIN, _CHEST_GAIN))
+    for name, unit, given, response, beside, measured, standard in (
+        ("speed", "mm/s", speed, speeds, gains, pulses.speed_mm_per_s or by_rows, STANDARD_SPEED_MM_PER_S),
+        ("gain", "mm/mV", gain, gains, speeds, pulses.gain_mm_per_mv, STANDARD_GAIN_MM_PER_MV),
     ):
         log_odds = speed_log_odds if name == "speed" else 0.0
         is_open = not (pulses.is_confident and measured == standard)
-        read = read_setting(printed, words, standard, is_backed=is_open and log_odds > _ODDS_DISPUTE)
+        is_backed = max(beside.values(), default=0.0) > _BESIDE or (is_open and log_odds > _ODDS_DISPUTE)
+        read = read_setting(response, standard, is_backed=is_backed)
         value = measured if read is None else read
         if None is not read != measured is not None and abs(log_odds) > _ODDS_DISPUTE:
             value = _speed_by_beats(log_odds)
@@ -116,7 +126,14 @@ def read_scales(
                 "with the page.",
             ))  # fmt: skip
         values.append(float(given or value or standard))
-    return Scales(values[0], values[1], tuple(assumed), tuple(warnings), is_disputed, doubt)
+    chest = None if gain else read_setting(chest_gains, values[1], is_backed=bool(gains or speeds))
+    return Scales(values[0], values[1], chest or values[1], tuple(assumed), tuple(warnings), is_disputed, doubt)
+
+
+def _of(printed: Printed, *kinds: Quantity) -> dict[float, float]:
+    """Probability of each value of any of some quantities."""
+    values = {value for kind in kinds for value in printed.get(kind, {})}
+    return {value: max(printed.get(kind, {}).get(value, 0.0) for kind in kinds) for value in values}
 
 
 def _disputed(name: str, text: str) -> PageWarning:
@@ -124,38 +141,28 @@ def _disputed(name: str, text: str) -> PageWarning:
 
 
 def _speed_by_beats(log_odds: float) -> float:
-    slow, fast = PAPER_SPEEDS_MM_PER_S
+    slow, fast = USUAL_SPEEDS_MM_PER_S
     return fast if log_odds > 0 else slow
 
 
-def read_setting(
-    printed: Mapping[str, float], words: Mapping[str, float], standard: float, *, is_backed: bool = False
-) -> float | None:
+def read_setting(response: Mapping[float, float], standard: float, *, is_backed: bool = False) -> float | None:
     """Read the one value of a kind, speed or gain, that the page prints; None where none or several are read.
 
     Args:
-        printed: response to each of `layout.SETTING_WORDS`.
-        words: label classes of the kind, and their values.
-        standard: the standard value; another is believed only if the response to it is very high, if a value of the
-            other kind is read beside it, or if it is backed.
-        is_backed: True if another source supports a non-standard value.
+        response: probability of each value that is read.
+        standard: the standard value; another is believed only if its probability is very high, or if it is backed.
+        is_backed: True if another source supports a non-standard value, or a value of another kind is read beside it.
     """
-    response = {value: printed[word] for word, value in words.items()}
+    if not response:
+        return None
     best = max(response, key=lambda value: response[value])
-    rival = max(r for value, r in response.items() if value != best)
+    rival = max((share for value, share in response.items() if value != best), default=0.0)
     is_alone = rival * (1 - response[best]) < _RIVAL * response[best] * (1 - rival)
-    is_backed = is_backed or best == standard or max(r for word, r in printed.items() if word not in words) > _BESIDE
-    return best if response[best] > (_READ if is_backed else _PLAINLY_READ) and is_alone else None
-
-
-def read_by_print(printed: Mapping[str, float]) -> dict[str, float]:
-    """Keep the responses to those kinds, speed and gain, that the print suffices to read."""
-    kinds = ((SPEED_WORDS, STANDARD_SPEED_MM_PER_S), (GAIN_WORDS, STANDARD_GAIN_MM_PER_MV))
-    legible = [words for words, standard in kinds if read_setting(printed, words, standard) is not None]
-    return {word: printed[word] for words in legible for word in words}
+    least = _READ if is_backed or best == standard else _PLAINLY_READ
+    return best if response[best] > least and is_alone else None
 
 
 def _speed_of_rows(naming: Naming) -> float | None:
     """Measure the speed by a row of a known layout that is too long for 25 mm/s; None for other rows."""
-    slow, fast = PAPER_SPEEDS_MM_PER_S
+    slow, fast = USUAL_SPEEDS_MM_PER_S
     return fast if naming.is_known and naming.longest_mm > _FULL_PAGE * naming.layout.seconds * slow else None

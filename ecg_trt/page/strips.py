@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from ecg_trt.layout import standard_row_length, standard_row_lengths_mm
-from ecg_trt.types import Array, RectifiedPage, Strip, TraceMap
+from ecg_trt.layout import standard_row_length, standard_row_lengths_mm, unnamed
+from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
 
 _LEAST_STRIP_MM, _ZERO_SEEN = 20.0, 0.3
 _LEAST_ROW_PITCH_MM = 7
@@ -34,8 +35,16 @@ _CUT_MM = 3.0  # Distance by which a row that the picture cuts may begin later t
 _LEAST_SHARE = 0.7  # Least share of a row that must be in the picture.
 # Mean response of all rows that counts as a segment start, and number of four such starts that fix a row's place.
 _START_SEEN, _ENOUGH_STARTS = 0.1, 3
-# Spread of single borders about the page's, distance at which the pen must show within a lead, and spread of the shift.
-_BORDER_MM, _INSIDE_MM, _SHIFT_MM = 0.15, 0.5, 0.7
+# Spread of single borders about the page's, and distance at which the pen must show within a lead.
+_BORDER_MM, _INSIDE_MM = 0.15, 0.5
+# Spread of the shift, and of one where names or pulses were taken for the rows' beginning; the log-odds of the latter,
+# and the shift from which it counts as one.
+_SHIFT_MM, _FAR_MM, _FAR, _NEAR_MM = 0.7, 6.0, -5.0, 2.0
+SHIFT_REACH_MM = 12.0  # Greatest shift.
+_PULSE_GAP_MM = np.arange(3.0, 16.0, 0.1)  # Between two columns, where a pulse stands before each of them.
+_PULSE_EACH = -4.0  # Log-odds of a pulse before each column, one page in fifty.
+_COLUMNS, _MOST_COLUMNS = 4.0, 6  # Log-odds against columns on a page of no known layout, and their number at most.
+_UNCERTAIN = 0.05  # Least probability of a border to be missed, or to be something else.
 _BORDER_SEEN, _LEAST_SEEN = 0.1, 1e-9  # Least sum of the responses to borders for each strip; of a logarithm.
 
 
@@ -179,7 +188,7 @@ def _laid(starts: Array, ends: Array, length: float, reach: tuple[float, float])
 
 
 def shift_to_borders(
-    strips: Sequence[Strip], page: RectifiedPage, trace: TraceMap, reach_mm: float
+    strips: Sequence[Strip], page: RectifiedPage, trace: TraceMap, reach_mm: float = SHIFT_REACH_MM
 ) -> tuple[Strip, ...]:
     """Shift the strips of a page, all by one distance, to where most of their leads begin and end.
 
@@ -197,17 +206,107 @@ def shift_to_borders(
     """
     px_per_mm = page.px_per_mm[0]
     shift_mm = np.arange(-round(reach_mm * px_per_mm), round(reach_mm * px_per_mm) + 1) / px_per_mm
-    seen = np.zeros(len(shift_mm))
+    seen, told = np.zeros(len(shift_mm)), np.zeros(len(shift_mm))
     for strip, border, confidence in zip(strips, trace.border, trace.confidence, strict=True):
         heat = cv2.GaussianBlur(border[None], (0, 0), _BORDER_MM * px_per_mm)[0]
         columns, pen = np.arange(len(border)), cv2.blur(confidence[None], (2 * round(px_per_mm / 4) + 1, 1))[0]
         for x_mm, inwards in [*((s.x_mm[0], _INSIDE_MM) for s in strip.segments), (strip.x_mm[1], -_INSIDE_MM)]:
             at = page.column(x_mm + shift_mm)
-            seen += np.interp(at, columns, heat) * np.interp(at + inwards * px_per_mm, columns, pen)
-    seen *= np.exp(-0.5 * (shift_mm / _SHIFT_MM) ** 2)
-    best = int(seen.argmax())
+            response = np.interp(at, columns, heat) * np.interp(at + inwards * px_per_mm, columns, pen)
+            seen += response
+            told += np.log1p(response / _UNCERTAIN)
+    likelihood = told + np.logaddexp(-0.5 * (shift_mm / _SHIFT_MM) ** 2, _FAR - 0.5 * (shift_mm / _FAR_MM) ** 2)
+    about = float(shift_mm[likelihood.argmax()])
+    likely = seen * np.exp(-0.5 * ((shift_mm - about * (abs(about) > _NEAR_MM)) / _SHIFT_MM) ** 2)
+    best = int(likely.argmax())
     if not strips or seen[best] < _BORDER_SEEN * len(strips) or not 0 < best < len(seen) - 1:
         return tuple(strips)
-    left, top, right = np.log(np.maximum(seen[best - 1 : best + 2], _LEAST_SEEN))  # A bell is a parabola here.
+    left, top, right = np.log(np.maximum(likely[best - 1 : best + 2], _LEAST_SEEN))  # A bell is a parabola here.
     shift = float(shift_mm[best]) + 0.5 * (left - right) / min(left - 2 * top + right, -_LEAST_SEEN) / px_per_mm
     return tuple(s.moved(float(shift)) for s in strips)
+
+
+def part_columns(strips: Sequence[Strip], page: RectifiedPage, trace: TraceMap) -> tuple[Strip, ...]:
+    """Make room between columns where a calibration pulse stands before each of them.
+
+    Columns stay equally long relative to each other. Where a gap of one width between all columns explains the borders
+    that the trace shows better than columns that meet, by likelihood, they are parted by it; time does not pass in it.
+
+    Args:
+        strips: named strips.
+        page: frame of the trace.
+        trace: its borders.
+    """
+    parted = [k for k, strip in enumerate(strips) if len(strip.segments) > 1]
+    if not parted:
+        return tuple(strips)
+    columns = np.arange(trace.border.shape[1])
+    size = 2 * round(2 * _BORDER_MM * page.px_per_mm[0]) + 1
+    heat = [cv2.dilate(trace.border[k][None].astype(np.float32), np.ones((1, size)))[0] for k in parted]
+
+    def odds(row: int, x_mm: Array) -> Array:
+        seen = np.interp(page.column(x_mm), columns, heat[row]).clip(_UNCERTAIN, 1 - _UNCERTAIN)
+        return np.asarray(np.log(seen / (1 - seen)))
+
+    total = np.full(len(_PULSE_GAP_MM), _PULSE_EACH)
+    for row, k in enumerate(parted):
+        (start, end), segments = strips[k].x_mm, strips[k].segments
+        shrink = 1 - _PULSE_GAP_MM * (len(segments) - 1) / (end - start)
+        for n, segment in enumerate(segments[1:], 1):
+            meeting = segment.x_mm[0]
+            ends = start + (meeting - start) * shrink + (n - 1) * _PULSE_GAP_MM
+            total += odds(row, ends) + odds(row, ends + _PULSE_GAP_MM) - odds(row, np.array([meeting]))
+    best = int(total.argmax())
+    if total[best] <= 0:
+        return tuple(strips)
+    return tuple(_with_gap(s, float(_PULSE_GAP_MM[best])) if len(s.segments) > 1 else s for s in strips)
+
+
+def split_rows(strips: Sequence[Strip], page: RectifiedPage, trace: TraceMap) -> tuple[Strip, ...]:
+    """Split rows of one segment into equal columns where the trace shows borders between them.
+
+    Args:
+        strips: strips of a page of no known layout.
+        page: frame of the trace.
+        trace: its borders.
+
+    Returns:
+        The strips, their columns unnamed where they were split.
+    """
+    if any(len(s.segments) > 1 for s in strips):
+        return tuple(strips)
+    columns = np.arange(trace.border.shape[1])
+    size = 2 * round(2 * _BORDER_MM * page.px_per_mm[0]) + 1
+    heat = cv2.dilate(trace.border.astype(np.float32), np.ones((1, size)))
+    best, parts = -_COLUMNS, 1
+    for n in range(2, _MOST_COLUMNS + 1):
+        total = -_COLUMNS
+        for strip, row in zip(strips, heat, strict=True):
+            x_mm = np.linspace(*strip.x_mm, n + 1)[1:-1]
+            seen = np.interp(page.column(x_mm), columns, row).clip(_UNCERTAIN, 1 - _UNCERTAIN)
+            total += float(np.log(seen / (1 - seen)).sum())
+        best, parts = max((best, parts), (total, n))
+    if best <= 0:
+        return tuple(strips)
+    return tuple(
+        replace(s, segments=tuple(
+            Segment(unnamed(k * parts + n), (float(a), float(b)))
+            for n, (a, b) in enumerate(pairwise(np.linspace(*s.x_mm, parts + 1)))
+        ))
+        for k, s in enumerate(strips)
+    )  # fmt: skip
+
+
+def _with_gap(strip: Strip, gap_mm: float) -> Strip:
+    """Part the columns of a strip, whose beginning and end stay, by a gap."""
+    start, end = strip.x_mm
+    shrink = 1 - gap_mm * (len(strip.segments) - 1) / (end - start)
+
+    def moved(x: float, n: int) -> float:
+        return start + (x - start) * shrink + n * gap_mm
+
+    segments = tuple(
+        replace(g, x_mm=(moved(g.x_mm[0], n), moved(g.x_mm[1], n)), earlier_mm=n * gap_mm)
+        for n, g in enumerate(strip.segments)
+    )
+    return replace(strip, segments=segments)

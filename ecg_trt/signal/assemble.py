@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from ecg_trt.layout import LEADS, upright
 from ecg_trt.signal.beats import beat_delays, time_corrected
 from ecg_trt.signal.limb_leads import LIMB, blend_limb_leads, inconsistent_borders, limb_residual
 from ecg_trt.signal.resample import fill_gaps, resample, valid_columns, without_end_steps
-from ecg_trt.types import Array, LimbLeadCheck, RectifiedPage, Segment, Strip, TraceMap
+from ecg_trt.types import Array, LeadSpan, LimbLeadCheck, RectifiedPage, Segment, Strip, TraceMap
 
 MOST_LIMB_RESIDUAL = 0.5  # Einthoven residual beyond which a limb lead was read wrongly or carries a wrong name.
 # Cycles a millimetre: 75 Hz at 25 mm/s. A stroke of the pen is half a millimetre wide and more, so that faster waves
@@ -23,7 +23,16 @@ _END_MM, _END_STEP_MM = 0.3, 3.0  # A step of 3 mm within 0.3 mm of a lead's end
 
 def segment_starts_s(strip: Strip, speed_mm_per_s: float) -> list[float]:
     """Start of each segment of a strip on the record's clock, s: the paper's time since the strip's beginning."""
-    return [(segment.x_mm[0] - strip.x_mm[0]) / speed_mm_per_s for segment in strip.segments]
+    return [(segment.x_mm[0] - strip.x_mm[0] - segment.earlier_mm) / speed_mm_per_s for segment in strip.segments]
+
+
+def lead_spans(strips: Sequence[Strip], speed_mm_per_s: float) -> tuple[LeadSpan, ...]:
+    """List the leads of all strips with the seconds that each shows."""
+    return tuple(
+        LeadSpan(upright(segment.lead)[0], row, start, start + (segment.x_mm[1] - segment.x_mm[0]) / speed_mm_per_s)
+        for row, strip in enumerate(strips)
+        for segment, start in zip(strip.segments, segment_starts_s(strip, speed_mm_per_s), strict=True)
+    )
 
 
 def _read(page: RectifiedPage, row: Array, confidence: Array, strip: Strip, segment: Segment, speed: float,
@@ -51,7 +60,7 @@ def assemble(
     *,
     leads: Sequence[str],
     speed: float,
-    gain: float,
+    gain_of: Callable[[str], float],
     fs: float,
     seconds: float,
     blends_limb_leads: bool = True,
@@ -66,7 +75,7 @@ def assemble(
         trace: rows of the pen.
         leads: of the result; limb leads are made consistent only where the twelve stand first.
         speed: mm/s.
-        gain: mm/mV.
+        gain_of: gain of a lead, mm/mV.
         fs: Hz of the result.
         seconds: its length.
         blends_limb_leads: whether limb leads are made consistent.
@@ -81,7 +90,11 @@ def assemble(
     in_columns = signal.copy()  # The leads of the columns, which are simultaneous; rhythm strips may not be.
     quality = np.full(len(leads), np.nan)
     pieces = [
-        (segment, start, *_read(page, trace.ridge_row[k], trace.confidence[k], strip, segment, speed, gain))
+        (
+            segment,
+            start,
+            *_read(page, trace.ridge_row[k], trace.confidence[k], strip, segment, speed, gain_of(segment.lead)),
+        )
         for k, strip in enumerate(strips)
         for segment, start in zip(strip.segments, segment_starts_s(strip, speed), strict=True)
     ]

@@ -1,28 +1,36 @@
-"""Reading of the calibration text: the paper speed and the gain that the page prints.
+"""Reading of the calibration text: the paper speed and the gains that the page prints.
 
 Stage 1 locates calibration text, at a scale at which it is not legible. Here each such place is cropped straight from
-the photo, through the grid, at a scale at which digits can be distinguished.
+the photo, through the grid, at a scale at which characters can be distinguished, and read.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import TypeAlias
+
 import numpy as np
 
 from ecg_trt.backends.base import Backend
-from ecg_trt.geometry.heatmaps import sigmoid
-from ecg_trt.layout import MARKED_WORDS, SETTING, SETTING_WORDS
+from ecg_trt.layout import MARKED_WORDS, SETTING
 from ecg_trt.ops.base import ImageOps
-from ecg_trt.stages.scaling import BESIDE_GREY, CAPTION_HW, CAPTION_PX_PER_MM, caption_middle
+from ecg_trt.printed import Line, Quantity, decoded, lead_in, settings_of
+from ecg_trt.stages.scaling import BESIDE_GREY, CAPTION_HW, CAPTION_PX_PER_MM, CAPTION_STRIDE, cell_centre
 from ecg_trt.types import Array, GridWarp, Photo
+
+Printed: TypeAlias = Mapping[Quantity, Mapping[float, float]]
+"""Probability of each value that a page prints, by quantity; a quantity that is not printed is left out."""
 
 _MARKED, _BESIDE_STRONGEST = 0.1, 0.4  # Least response of a place that is read, and its least share of the strongest's.
 _MOST_PLACES = 6
 _APART_MM = 4  # Places nearer to each other are one.
 _LINE_MM = 4  # Difference in height of places on one line at most; devices print speed and gain on one line.
+_EDGE_MM = 1.5  # A value that begins or ends nearer to the crop's edge may be cut.
 
 
 class Caption:
-    """Reader of calibration text: photo, grid and heatmaps to the response to each of `layout.SETTING_WORDS`.
+    """Reader of calibration text: photo, grid and heatmaps to the values that are printed.
 
     Args:
         backend: runs the network ``caption``.
@@ -32,21 +40,33 @@ class Caption:
     def __init__(self, backend: Backend, ops: ImageOps) -> None:
         self.backend, self.ops = backend, ops
 
-    def __call__(self, photo: Photo, grid: GridWarp, label: Array) -> dict[str, float]:
-        """Measure the response to each label class, 0..1, the highest of all places.
+    def __call__(self, photo: Photo, grid: GridWarp, label: Array) -> Printed:
+        """Read paper speed and gains, each value with the greatest probability of all places.
 
         Args:
             photo: the photo.
             grid: its grid.
             label: (words, H, W) of `MARKED_WORDS` at 1 px/mm of page mm.
         """
-        best = np.zeros(len(SETTING_WORDS))
+        printed: dict[Quantity, dict[float, float]] = defaultdict(dict)
         for place in marked_places(label[MARKED_WORDS.index(SETTING)]):
-            best = np.maximum(best, self._read(photo, grid, place))
-        return {word: float(response) for word, response in zip(SETTING_WORDS, best, strict=True)}
+            line = self.line_at(photo, grid, place)
+            reach = CAPTION_HW[1] / CAPTION_PX_PER_MM / 2 - _EDGE_MM
+            for setting in settings_of(line.text):
+                first, end = setting.span
+                if np.abs(line.x_mm[[first, end - 1]] - place[0]).max() <= reach:
+                    values = printed[setting.quantity]
+                    values[setting.value] = max(values.get(setting.value, 0.0), float(line.sure[first:end].min()))
+        return dict(printed)
 
-    def _read(self, photo: Photo, grid: GridWarp, place: Array) -> Array:
-        """Responses (classes,) at one place (x, y), page mm."""
+    def lead_in_text(self, photo: Photo, grid: GridWarp, label: Array) -> str | None:
+        """Find the lead that is named beside speed and gain; None where none is. Arguments as of `__call__`."""
+        places = marked_places(label[MARKED_WORDS.index(SETTING)])
+        named = (lead_in(self.line_at(photo, grid, place).text) for place in places)
+        return next((lead for lead in named if lead is not None), None)
+
+    def line_at(self, photo: Photo, grid: GridWarp, place: Array) -> Line:
+        """Read the line of text through one place (x, y), page mm, 16 mm to its left and right."""
         h, w = CAPTION_HW
         x, y = place - (np.array([w, h]) - 1) / 2 / CAPTION_PX_PER_MM
         scale = (CAPTION_PX_PER_MM, CAPTION_PX_PER_MM)
@@ -54,8 +74,19 @@ class Caption:
             photo.image, grid.node_xy, grid.mm_per_cell, (x, y), scale, (h, w), "cubic", BESIDE_GREY
         )
         out = self.backend.infer({"image": crop.reshape(1, h, w, 3)})
-        (setting,) = self.ops.download(out["setting"])
-        return np.asarray(np.nan_to_num(sigmoid(setting[0][..., caption_middle()])).max((1, 2)))
+        (logits,) = self.ops.download(out["text"])
+        text, sure, columns = decoded(np.asarray(logits[0, 0], np.float32))
+        return Line(text, sure, x + cell_centre(columns, CAPTION_STRIDE) / CAPTION_PX_PER_MM)
+
+
+def joined(first: Printed, other: Printed) -> Printed:
+    """Join what two looks at a page read; of one value, the greater probability counts."""
+    kinds = {*first, *other}
+    return {
+        kind: {value: max(look.get(kind, {}).get(value, 0.0) for look in (first, other))
+               for value in {*first.get(kind, {}), *other.get(kind, {})}}
+        for kind in kinds
+    }  # fmt: skip
 
 
 def marked_places(heat: Array) -> Array:

@@ -23,8 +23,7 @@ TRACE_TILE_HW = NETWORKS["stage2"].hw
 
 CAPTION_PX_PER_MM = NETWORKS["caption"].px_per_mm[0]
 CAPTION_HW = NETWORKS["caption"].hw
-CAPTION_STRIDE = 4
-_CAPTION_MIDDLE_MM = 6.0  # Words whose middle lies this near to the crop's middle are in the crop as a whole.
+CAPTION_STRIDE = 2  # Along the line; across it, all rows are one.
 
 LARGE_BOX_MM = 5.0
 BESIDE_GREY = 114  # Grey that fills a network's input where the photo shows nothing.
@@ -43,10 +42,3 @@ def trace_reach_mm(px_per_mm: tuple[float, float]) -> float:
 def cell_centre(index: Any, stride: int) -> Any:
     """Pixel coordinate of the middle of output cell `index` (number or array); pixel centres lie at integers."""
     return stride * index + (stride - 1) / 2
-
-
-def caption_middle() -> slice:
-    """Output columns of a caption's crop in which the middle of a word is sought."""
-    cells = CAPTION_HW[1] // CAPTION_STRIDE
-    reach = round(_CAPTION_MIDDLE_MM * CAPTION_PX_PER_MM / CAPTION_STRIDE)
-    return slice(cells // 2 - reach, cells // 2 + reach)

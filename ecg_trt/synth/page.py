@@ -14,11 +14,9 @@ import numpy as np
 
 from ecg_trt.layout import LEAD_WORDS, LEADS, PULSE_SECONDS, is_unnamed, upright
 from ecg_trt.synth.ink import Ink, draw_clutter, draw_polyline, draw_text, draw_trace
-from ecg_trt.synth.printed_text import draw_calibration_text, draw_header, draw_remarks
+from ecg_trt.synth.printed_text import draw_calibration_text, draw_header
 from ecg_trt.synth.spec import PageSpec, draw_spec
 from ecg_trt.types import Array, LabelMark, Segment, Strip
-
-_CAPTION_CROP_MM = (90.0, 40.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,22 +222,3 @@ def draw_page(
     return Page(image, px_per_mm, spec, tuple(strips), tuple(xs), tuple(ys), tuple(labels), printed,
                 np.array(pulses, np.float64).reshape(-1, 4), leads, shown, fs, spec.grid.strength[0] > 0,
                 np.array(taken, np.float64).reshape(-1, 4))  # fmt: skip
-
-
-def draw_caption_crop(rng: np.random.Generator, *, px_per_mm: float, spec: PageSpec) -> Page:
-    """Draw a small piece of a page: calibration text or other text on part of the grid, without traces.
-
-    Args:
-        rng: source of randomness.
-        px_per_mm: resolution of the raster.
-        spec: its appearance; the paper is 90 x 40 mm, and the grid lies anywhere on it. Where it asks for no
-            calibration text, there are other words.
-    """
-    (x0, y0), (w, h) = rng.uniform(-10, [20, 25]), rng.uniform([40, 5], [100, 40])
-    spec = replace(spec, size_mm=_CAPTION_CROP_MM, grid_mm=(float(x0), float(y0), float(x0 + w), float(y0 + h)))
-    image = _draw_grid(spec, px_per_mm)
-    taken = [] if spec.calibration_text else draw_remarks(image, rng, spec, px_per_mm)
-    printed = draw_calibration_text(image, rng, spec, px_per_mm, taken)
-    draw_clutter(image, rng, spec.size_mm, px_per_mm, 0.3 * spec.clutter)
-    return Page(image, px_per_mm, spec, (), (), (), (), printed, np.zeros((0, 4)), (), np.zeros((0, 0), np.float32),
-                0.0, spec.grid.strength[0] > 0, np.array(taken, np.float64).reshape(-1, 4))  # fmt: skip

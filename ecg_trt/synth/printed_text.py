@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ecg_trt.layout import SETTING
 from ecg_trt.synth.ink import draw_text, text_size
 from ecg_trt.synth.spec import PageSpec
 from ecg_trt.types import Array, LabelMark
@@ -60,7 +61,7 @@ def draw_remarks(image: Array, rng: np.random.Generator, spec: PageSpec, px_per_
     x, y = rng.uniform([1, 2], [30, 12])
     taken: list[Box] = []
     for _ in range(int(rng.integers(2, 9))):
-        taken.append(_write(image, _remark(rng), (float(x), float(y)), size, px_per_mm, spec)[1])
+        taken.append(_write(image, draw_remark(rng), (float(x), float(y)), size, px_per_mm, spec)[1])
         y += size * rng.uniform(1.4, 2.5)
     return taken
 
@@ -72,7 +73,7 @@ def _write(image: Array, text: str, at: tuple[float, float], size: float, px_per
     return centre, (x, y - size, 2 * centre[0] - x, y + size)
 
 
-def _remark(rng: np.random.Generator) -> str:
+def draw_remark(rng: np.random.Generator) -> str:
     """Draw by lot a line that is no calibration text, though it may hold the same digits or units."""
     n, m = (int(k) for k in rng.integers(1, [300, 100]))
     d, h = f"{rng.integers(1, 32):02d}", ":".join(f"{k:02d}" for k in rng.integers(60, size=rng.integers(2, 4)))
@@ -115,8 +116,8 @@ def draw_calibration_text(image: Array, rng: np.random.Generator, spec: PageSpec
 def _calibration_text(rng: np.random.Generator, spec: PageSpec) -> list[list[Piece]]:
     """Draw by lot speed, gain, and sometimes the gain of the chest leads, each with the words before it."""
     form = int(rng.integers(len(_SPEEDS)))
-    speed = _SPEEDS[form].format(spec.paper_speed_mm_per_s), f"{spec.paper_speed_mm_per_s:g} mm/s"
-    gain = _GAINS[form].format(spec.gain_mm_per_mv), f"{spec.gain_mm_per_mv:g} mm/mV"
+    speed = _SPEEDS[form].format(spec.paper_speed_mm_per_s), SETTING
+    gain = _GAINS[form].format(spec.gain_mm_per_mv), SETTING
     before_speed, before_gain = (before[rng.integers(len(before))] for before in (_BEFORE_SPEED, _BEFORE_GAIN))
     groups = [[(before_speed, ""), speed], [(before_gain, ""), gain]]
     if before_gain == "Limb:":

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from ecg_trt.config import ReadOptions
-from ecg_trt.layout import LAYOUTS, SETTING_WORDS
+from ecg_trt.layout import LAYOUTS
 from ecg_trt.ops.select import open_ops
 from ecg_trt.page.calibration import ReadScales
 from ecg_trt.page.naming import Naming
+from ecg_trt.stages.caption import Printed
 from ecg_trt.stages.rectify import ROW_MM, SIDE_MM, PageHeatmaps
 from ecg_trt.synth.page import draw_page
 from ecg_trt.synth.signals import simulate
@@ -19,7 +20,7 @@ from ecg_trt.synth.spec import draw_spec
 from ecg_trt.types import RectifiedPage, Strip
 
 PX_PER_MM = (8.0, 8.0)
-SILENT = dict.fromkeys(SETTING_WORDS, 0.0)
+SILENT: Printed = {}
 
 
 @pytest.fixture(scope="module")

@@ -15,13 +15,15 @@ from ecg_trt.config import ReadOptions
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.geometry.refine import Refined
-from ecg_trt.layout import LAYOUTS, SETTING_WORDS
+from ecg_trt.layout import LAYOUTS
 from ecg_trt.networks import NETWORKS
 from ecg_trt.ops.select import open_ops
 from ecg_trt.page.candidate import LocatedPage, PageCandidate
 from ecg_trt.page.locator import PageLocator
 from ecg_trt.page.naming import Naming
 from ecg_trt.page.scales import Scales
+from ecg_trt.printed import Quantity
+from ecg_trt.stages.caption import Printed
 from ecg_trt.step_timer import StepTimer
 from ecg_trt.types import GridWarp, PageAlignment, Photo, Segment, Strip
 
@@ -86,15 +88,15 @@ def test_scales_are_told_by_what_either_look_reads(farther: float, found: float)
     networks = {name: FakeBackend(lambda feed: {}) for name in NETWORKS}
     digitizer: Any = Digitizer(runtime=Runtime("fake", networks, open_ops()))
     near, far = replace(_located(), heatmaps=_marks("near")), (_grid(is_seen=True), _marks("far"))
-    nothing = dict.fromkeys(SETTING_WORDS, 0.0)
-    reads = {"near": nothing | {"50 mm/s": 0.85, "10 mm/mV": 0.95}, "far": nothing | {"50 mm/s": farther}}
+    speed, gain = Quantity.SPEED, Quantity.GAIN
+    reads = {"near": {speed: {50.0: 0.85}, gain: {10.0: 0.95}}, "far": {speed: {50.0: farther}}}
     done: list[str] = []
 
     class Told:
-        def __call__(self, said: dict[str, float], *_: object) -> Any:
-            assert said["10 mm/mV"] == 0.95, "what the first look tells stays"
-            told = said["50 mm/s"] > 0.98
-            return lambda odds: Scales(50.0 if told else 25.0, 10.0, () if told else ("speed",), ())
+        def __call__(self, said: Printed, *_: object) -> Any:
+            assert said[gain] == {10.0: 0.95}, "what the first look tells stays"
+            told = said[speed][50.0] > 0.98
+            return lambda odds: Scales(50.0 if told else 25.0, 10.0, 10.0, () if told else ("speed",), ())
 
     digitizer._scales = Told()
     digitizer._caption = lambda photo, grid, label: done.append(label) or reads[label]  # type: ignore[func-returns-value]
@@ -103,7 +105,7 @@ def test_scales_are_told_by_what_either_look_reads(farther: float, found: float)
     _, scales_by = digitizer._page_and_scales(PHOTO, near, ReadOptions())
     assert scales_by(0.0).speed_mm_per_s == found
     assert done == ["near", "page", "far", "page"], "on a GPU captions are cut where the page lies: it is made anew"
-    reads["near"]["50 mm/s"] = 0.99
+    reads["near"][speed] = {50.0: 0.99}
     done.clear()
     assert digitizer._page_and_scales(PHOTO, near, ReadOptions())[1](0.0).speed_mm_per_s == 50.0
     assert done == ["near", "page"]

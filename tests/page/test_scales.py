@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ecg_trt.layout import GAIN_WORDS, LAYOUTS, SETTING_WORDS, SPEED_WORDS, STRIPS, Layout
+from ecg_trt.layout import LAYOUTS, STRIPS, Layout
 from ecg_trt.page.naming import Naming
 from ecg_trt.page.pulses import Pulse
-from ecg_trt.page.scales import Scales, read_by_print, read_scales, read_setting
+from ecg_trt.page.scales import Scales, read_scales, read_setting
+from ecg_trt.printed import Quantity
 from ecg_trt.types import Strip, WarningCode
 
 NO_PULSE, USUAL_PULSE = Pulse(None, None), Pulse(25.0, 10.0)
@@ -18,33 +19,43 @@ def _naming(layout: Layout = LAYOUTS["3x4"], length: float = 250.0) -> Naming:
     return Naming(layout, 1.0, strips, (), 1.0)
 
 
-def _printed(**response: float) -> dict[str, float]:
-    """Responses to settings, spaces and slashes left out of their names."""
-    short = {"_" + word.replace(" ", "").replace("/", ""): word for word in SETTING_WORDS}
-    return dict.fromkeys(SETTING_WORDS, 0.0) | {short[name]: value for name, value in response.items()}
+def _printed(**response: float) -> dict[Quantity, dict[float, float]]:
+    """Probabilities of settings, spaces and slashes left out of their names."""
+    printed: dict[Quantity, dict[float, float]] = {}
+    for name, share in response.items():
+        number = float(name[1 : name.index("mm")])
+        printed.setdefault(Quantity.GAIN if name.endswith("mmmV") else Quantity.SPEED, {})[number] = share
+    return printed
+
+
+def _read(speed: float, gain: float, assumed: tuple[str, ...] = ()) -> Scales:
+    return Scales(speed, gain, gain, assumed, ())
 
 
 def test_what_is_told_by_nothing_is_assumed() -> None:
-    assert read_scales(_printed(), NO_PULSE, _naming()) == Scales(25.0, 10.0, ("speed", "gain"), ())
+    assert read_scales(_printed(), NO_PULSE, _naming()) == _read(25.0, 10.0, ("speed", "gain"))
 
 
 def test_print_is_read() -> None:
     scales = read_scales(_printed(_50mms=0.99, _20mmmV=0.96), NO_PULSE, _naming())
-    assert scales == Scales(50.0, 20.0, (), ())
+    assert scales == _read(50.0, 20.0)
     assert read_scales(_printed(_50mms=0.9, _20mmmV=0.9), NO_PULSE, _naming()).assumed == ("speed", "gain")
 
 
-def test_what_print_tells_by_itself_is_told_kind_by_kind() -> None:
-    assert read_by_print(_printed(_50mms=0.94, _5mmmV=0.3)) == {}, "what is unusual needs backing"
-    assert read_by_print(_printed(_25mms=0.94, _5mmmV=0.3)) == {"25 mm/s": 0.94, "50 mm/s": 0.0}
-    both = _printed(_50mms=0.94, _10mmmV=0.95)
-    assert read_by_print(both) == both
+def test_chest_leads_may_have_a_gain_of_their_own() -> None:
+    limb, chest = {Quantity.LIMB_GAIN: {10.0: 0.99}}, {Quantity.CHEST_GAIN: {5.0: 0.99}}
+    scales = read_scales(_printed(_25mms=0.99) | limb | chest, USUAL_PULSE, _naming())
+    assert [scales.gain_of(lead) for lead in ("II", "-aVR", "V1", "V7")] == [10.0, 10.0, 5.0, 5.0]
+    assert read_scales(limb | chest, NO_PULSE, _naming(), gain=20.0).gain_of("V1") == 20.0, (
+        "what is given holds for all"
+    )
+    assert read_scales(limb, NO_PULSE, _naming()).gain_of("V1") == 10.0
 
 
 def test_the_users_word_wins() -> None:
-    assert read_scales(_printed(), NO_PULSE, _naming(), speed=50.0, gain=5.0) == Scales(50.0, 5.0, (), ())
+    assert read_scales(_printed(), NO_PULSE, _naming(), speed=50.0, gain=5.0) == _read(50.0, 5.0)
     printed = _printed(_50mms=0.99, _20mmmV=0.99)
-    assert read_scales(printed, NO_PULSE, _naming(), speed=50.0, gain=20.0) == Scales(50.0, 20.0, (), ())
+    assert read_scales(printed, NO_PULSE, _naming(), speed=50.0, gain=20.0) == _read(50.0, 20.0)
 
 
 def test_a_page_that_contradicts_its_user_is_told() -> None:
@@ -73,7 +84,7 @@ def test_print_beats_pulses() -> None:
 
 def test_two_settings_that_are_read_are_none() -> None:
     def gain(**printed: float) -> float | None:
-        return read_setting(_printed(_25mms=0.9, **printed), GAIN_WORDS, 10.0)
+        return read_setting(_printed(**printed).get(Quantity.GAIN, {}), 10.0, is_backed=True)
 
     assert gain(_5mmmV=0.99, _10mmmV=0.98) is None
     assert gain(_5mmmV=0.99, _10mmmV=0.8) == 5.0
@@ -82,10 +93,11 @@ def test_two_settings_that_are_read_are_none() -> None:
 
 
 def test_the_unusual_is_believed_if_it_is_plain_or_beside_a_setting_of_the_other_kind() -> None:
-    assert read_setting(_printed(_50mms=0.95), SPEED_WORDS, 25.0) is None
-    assert read_setting(_printed(_50mms=0.95, _20mmmV=0.6), SPEED_WORDS, 25.0) == 50.0
-    assert read_setting(_printed(_50mms=0.99), SPEED_WORDS, 25.0) == 50.0
-    assert read_setting(_printed(_25mms=0.95), SPEED_WORDS, 25.0) == 25.0
+    assert read_setting({50.0: 0.95}, 25.0) is None
+    assert read_setting({12.5: 0.95}, 25.0, is_backed=True) == 12.5
+    assert read_setting({50.0: 0.99}, 25.0) == 50.0
+    assert read_setting({25.0: 0.95}, 25.0) == 25.0
+    assert read_scales(_printed(_50mms=0.95, _20mmmV=0.6), NO_PULSE, _naming()).speed_mm_per_s == 50.0
 
 
 def test_a_row_too_long_for_the_record_was_printed_fast() -> None:
@@ -123,7 +135,7 @@ def test_waves_tell_where_nothing_else_does_and_it_stays_assumed() -> None:
     assert warning.code == WarningCode.SPEED_FROM_BEATS
     assert warning.text == "The beats are as broad and as far apart as at 50 mm/s."
     assert not scales.is_disputed
-    assert read_scales(_printed(), NO_PULSE, _naming(), speed_log_odds=5.0) == Scales(25.0, 10.0, ("speed", "gain"), ())
+    assert read_scales(_printed(), NO_PULSE, _naming(), speed_log_odds=5.0) == _read(25.0, 10.0, ("speed", "gain"))
     assert read_scales(_printed(), NO_PULSE, _naming(), speed_log_odds=9.0, speed=25.0).warnings == ()
 
 
@@ -147,6 +159,6 @@ def test_a_pulse_that_is_not_sure_is_none_if_the_waves_deny_it() -> None:
     assert (scales.speed_mm_per_s, scales.gain_mm_per_mv, scales.assumed) == (50.0, 10.0, ("speed", "gain"))
     sure = read_scales(_printed(), replace(USUAL_PULSE, is_confident=True), _naming(), speed_log_odds=7.0)
     assert (sure.speed_mm_per_s, sure.assumed) == (25.0, ())
-    assert read_scales(_printed(), USUAL_PULSE, _naming(), speed_log_odds=-7.0) == Scales(25.0, 10.0, (), ())
+    assert read_scales(_printed(), USUAL_PULSE, _naming(), speed_log_odds=-7.0) == _read(25.0, 10.0)
     tall = read_scales(_printed(), Pulse(25.0, 20.0), _naming(), speed_log_odds=7.0)
     assert (tall.speed_mm_per_s, tall.gain_mm_per_mv, tall.assumed) == (50.0, 20.0, ("speed",))

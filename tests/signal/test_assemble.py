@@ -39,7 +39,9 @@ def _printed(millivolts: dict[str, Array]) -> tuple[list[Strip], TraceMap]:
 
 
 def _assembled(millivolts: dict[str, Array], leads: tuple[str, ...] = LEADS) -> tuple[Array, Array, float]:
-    return assemble(_page(), *_printed(millivolts), leads=leads, speed=25.0, gain=10.0, fs=500.0, seconds=10.0)[:3]
+    return assemble(
+        _page(), *_printed(millivolts), leads=leads, speed=25.0, gain_of=lambda _: 10.0, fs=500.0, seconds=10.0
+    )[:3]
 
 
 def _waves() -> tuple[Array, Array]:
@@ -74,7 +76,9 @@ def test_pen_that_cannot_be_followed_leaves_a_gap() -> None:
     on[1000:1005] = 0  # 20 ms
     on[1500:1600] = 0  # 400 ms
     trace = _trace(((20.0 - 10 * one) * PX_PER_MM[1]).astype(np.float32)[None], on[None])
-    signal, quality, *_ = assemble(page, [strip], trace, leads=LEADS, speed=25.0, gain=10.0, fs=500.0, seconds=10.0)
+    signal, quality, *_ = assemble(
+        page, [strip], trace, leads=LEADS, speed=25.0, gain_of=lambda _: 10.0, fs=500.0, seconds=10.0
+    )
     v1 = signal[LEADS.index("V1")]
     missing = np.flatnonzero(np.isnan(v1)) / 500
     assert missing.min() == pytest.approx((1500 / 10 - 5) / 25, abs=0.01)
@@ -94,7 +98,9 @@ def test_what_the_record_lacks_is_lost(speed: float) -> None:
     sure[3, 1500:1508] = 0  # 0.8 mm, which are bridged
     trace = _trace(trace.ridge_row[[0, 1, 2, 3, 1]], sure)
     seconds = 250 / speed
-    signal, *_ = assemble(_page(), strips, trace, leads=LEADS, speed=speed, gain=10.0, fs=500.0, seconds=seconds)
+    signal, *_ = assemble(
+        _page(), strips, trace, leads=LEADS, speed=speed, gain_of=lambda _: 10.0, fs=500.0, seconds=seconds
+    )
     lost = missing_fractions(signal, strips, leads=LEADS, speed=speed, fs=500.0)
     assert lost == pytest.approx({"aVR": 0.0, "II": 0.0, "V1": 0.2, "V2": 0.0}, abs=2e-3)
     later = (Strip(20.0, (5.0, 255.0), 1.0, (Segment("I", (5.0, 130.0)), Segment("V6", (130.0, 255.0)))),)
@@ -124,7 +130,7 @@ def test_a_rhythm_strip_of_another_time_does_not_break_the_law_of_the_columns() 
         replace(strips[3], segments=(Segment("II", (5.0, 255.0)),))
     ]
     signal, quality, residual, _ = assemble(
-        _page(), strips, trace, leads=LEADS, speed=25.0, gain=10.0, fs=500.0, seconds=10.0
+        _page(), strips, trace, leads=LEADS, speed=25.0, gain_of=lambda _: 10.0, fs=500.0, seconds=10.0
     )
     assert residual < 0.01 and quality[:3] == pytest.approx(1.0, abs=0.01)
     shown = np.roll(one + three, 300)[50:2550:10]

@@ -1,4 +1,4 @@
-"""Printed settings: where they are looked for, and what is seen there."""
+"""Calibration text: where it is looked for, and what is read there."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from ecg_trt.backends.fake import FakeBackend
-from ecg_trt.layout import MARKED_WORDS, SETTING, SETTING_WORDS
+from ecg_trt.layout import MARKED_WORDS, SETTING
 from ecg_trt.ops.select import open_ops
-from ecg_trt.stages.caption import Caption, marked_places
-from ecg_trt.stages.scaling import CAPTION_HW, CAPTION_PX_PER_MM, CAPTION_STRIDE, caption_middle
+from ecg_trt.printed import CLASSES, Quantity, class_of
+from ecg_trt.stages.caption import Caption, joined, marked_places
+from ecg_trt.stages.scaling import CAPTION_HW, CAPTION_PX_PER_MM, CAPTION_STRIDE
 from ecg_trt.types import Array, GridWarp, Photo
 
 PX_PER_MM = 10.0
-HW = (CAPTION_HW[0] // CAPTION_STRIDE, CAPTION_HW[1] // CAPTION_STRIDE)
+COLUMNS = CAPTION_HW[1] // CAPTION_STRIDE
 
 
 def _photo(at_mm: tuple[float, float]) -> tuple[Photo, GridWarp]:
@@ -34,10 +35,13 @@ def _label(places: dict[tuple[int, int], float]) -> Array:
     return label
 
 
-def _answer(plane: int, row: int, column: int, logit: float = 5.0) -> Array:
-    out = np.full((1, len(SETTING_WORDS), *HW), -8.0, np.float32)
-    out[0, plane, row, column] = logit
-    return out
+def _answer(text: str, first: int = 30, logit: float = 12.0) -> dict[str, Array]:
+    """What the network says where a text begins in a column, two columns a character."""
+    out = np.zeros((1, 1, CLASSES, COLUMNS), np.float32)
+    path = np.zeros(COLUMNS, int)
+    path[first : first + 2 * len(text) : 2] = class_of(text)
+    out[0, 0, path, np.arange(COLUMNS)] = logit
+    return {"text": out}
 
 
 def test_a_marked_place_is_seen_in_the_middle_of_its_crop() -> None:
@@ -46,38 +50,39 @@ def test_a_marked_place_is_seen_in_the_middle_of_its_crop() -> None:
 
     def network(feed: Mapping[str, Array]) -> dict[str, Array]:
         seen.append(feed["image"].copy())
-        return {"setting": _answer(1, 8, 32)}
+        return _answer("25mm/s 1cm/mV", logit=9.0)
 
-    said = Caption(FakeBackend(network), open_ops())(photo, grid, _label({(62, 41): 0.5}))
+    printed = Caption(FakeBackend(network), open_ops())(photo, grid, _label({(62, 41): 0.5}))
     (crop,) = seen
     assert crop.shape == (1, *CAPTION_HW, 3) and crop.dtype == np.uint8
     y, x = np.nonzero(crop[0, ..., 0] < 100)
     assert (x.mean(), y.mean()) == pytest.approx(((CAPTION_HW[1] - 1) / 2, (CAPTION_HW[0] - 1) / 2), abs=0.6)
     assert x.max() - x.min() + 1 == pytest.approx(CAPTION_PX_PER_MM, abs=2)
-    assert list(said) == list(SETTING_WORDS)
-    assert said["50 mm/s"] == pytest.approx(1 / (1 + np.exp(-5.0))) and said["25 mm/s"] < 0.01
+    share = np.exp(9) / (np.exp(9) + CLASSES - 1)
+    assert printed == {Quantity.SPEED: {25.0: pytest.approx(share)}, Quantity.GAIN: {10.0: pytest.approx(share)}}
 
 
-def test_words_at_the_sides_of_a_crop_are_left_to_another() -> None:
-    middle = caption_middle()
-    columns = (middle.start - 1, middle.start, middle.stop - 1, middle.stop)
+@pytest.mark.parametrize(("first", "is_whole"), [(2, False), (6, True), (COLUMNS - 18, True), (COLUMNS - 12, False)])
+def test_a_value_at_the_edge_of_a_crop_may_be_cut(first: int, is_whole: bool) -> None:
     photo, grid = _photo((62.0, 41.0))
-
-    def odds(column: int) -> float:
-        backend = FakeBackend(lambda feed: {"setting": _answer(3, 4, column)})
-        return float(Caption(backend, open_ops())(photo, grid, _label({(62, 41): 0.5}))["10 mm/mV"])
-
-    read = {column: odds(column) for column in columns}
-    assert [response > 0.9 for response in read.values()] == [False, True, True, False]
+    backend = FakeBackend(lambda feed: _answer("25mm/s", first))
+    printed = Caption(backend, open_ops())(photo, grid, _label({(62, 41): 0.5}))
+    assert bool(printed) is is_whole
 
 
 def test_the_best_of_all_places_counts_and_without_one_nothing_is_read() -> None:
     photo, grid = _photo((62.0, 41.0))
-    answers = [_answer(0, 8, 32, 2.0), _answer(0, 8, 32, 4.0)]
-    backend = FakeBackend(lambda feed: {"setting": answers.pop()})
-    said = Caption(backend, open_ops())(photo, grid, _label({(62, 41): 0.5, (100, 43): 0.3}))
-    assert said["25 mm/s"] == pytest.approx(1 / (1 + np.exp(-4.0))) and not answers
-    assert set(Caption(backend, open_ops())(photo, grid, _label({})).values()) == {0.0}
+    answers = [_answer("25mm/s", logit=5.0), _answer("25mm/s", logit=8.0)]
+    backend = FakeBackend(lambda feed: answers.pop())
+    printed = Caption(backend, open_ops())(photo, grid, _label({(62, 41): 0.5, (100, 43): 0.3}))
+    assert printed == {Quantity.SPEED: {25.0: pytest.approx(np.exp(8) / (np.exp(8) + CLASSES - 1))}} and not answers
+    assert Caption(backend, open_ops())(photo, grid, _label({})) == {}
+
+
+def test_two_looks_are_joined_value_by_value() -> None:
+    near = {Quantity.SPEED: {25.0: 0.9, 50.0: 0.2}}
+    far = {Quantity.SPEED: {25.0: 0.95}, Quantity.GAIN: {5.0: 0.7}}
+    assert joined(near, far) == {Quantity.SPEED: {25.0: 0.95, 50.0: 0.2}, Quantity.GAIN: {5.0: 0.7}}
 
 
 def test_places_are_apart_on_one_line_and_the_strongest_come_first() -> None:
@@ -97,7 +102,7 @@ def test_a_place_that_the_photo_does_not_show_is_grey() -> None:
 
     def network(feed: Mapping[str, Array]) -> dict[str, Array]:
         seen.append(feed["image"].copy())
-        return {"setting": _answer(0, 0, 32, -9.0)}
+        return _answer("")
 
     Caption(FakeBackend(network), open_ops())(photo, grid, _label({(149, 99): 0.5}))
     assert (seen[0][0, -1, -1] == 114).all()

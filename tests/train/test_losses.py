@@ -9,8 +9,7 @@ import torch.nn.functional as F  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from ecg_trt.errors import OptionError  # noqa: E402
-from ecg_trt.layout import SETTING_WORDS  # noqa: E402
-from ecg_trt.stages.scaling import caption_middle  # noqa: E402
+from ecg_trt.printed import CLASSES, class_of  # noqa: E402
 from train.losses import LOSSES, Criterion, Target, expected_row  # noqa: E402
 from train.tasks import TASKS, align, caption, rectify, trace  # noqa: E402
 
@@ -243,14 +242,19 @@ def test_stage_2_is_asked_what_it_always_was() -> None:
 
 
 def test_what_a_caption_is_asked_for() -> None:
-    truth = torch.full((1, len(SETTING_WORDS), 16, 64), -1.0)
-    truth[..., caption_middle()] = 0.0
-    truth[0, 1, 8, 32], truth[0, 1, 8, 33] = 1.0, 0.5
-    target = caption.targets({"setting": truth})["setting"]
-    assert target.value.sum() == 2 and target.value[0, 1, 8, 32] == 1
-    assert target.weight[0, :, 8, 32].tolist() == [1.0] * 5, "which one it is counts for all"
-    assert target.weight[0, 0, 2, 32] == 0.25 and target.weight[0, 0, 8, 0] == 0
-    right = torch.where(truth > 0.4, 5.0, -5.0)
-    assert caption.measure({"setting": right}, {"setting": truth}) == {"recall": 1.0, "precision": 1.0}
-    other = right.roll(1, 1)
-    assert caption.measure({"setting": other}, {"setting": truth}) == {"recall": 0.0, "precision": 0.0}
+    def answer(text: str) -> torch.Tensor:
+        path = [k for c in class_of(text) for k in (c, 0)]
+        logits = torch.zeros(1, 1, CLASSES, 128)
+        logits[0, 0, path + [0] * (128 - len(path)), torch.arange(128)] = 12.0
+        return logits
+
+    text = torch.tensor([class_of("25mm/s 10mm/mV") + [0] * 10])
+    target = caption.targets({"text": text})
+    near, far = (Criterion(TASKS["caption"].loss)({"text": answer(read)}, target)[0] for read in
+                 ("25mm/s 10mm/mV", "25mm/s 20mm/mV"))  # fmt: skip
+    assert near < 0.1 < far, "the mean over characters"
+    perfect = {"right": 1.0, "settings_right": 1.0, "settings_wrong": 0.0}
+    assert caption.measure({"text": answer("25mm/s 10mm/mV")}, {"text": text}) == perfect
+    wrong = caption.measure({"text": answer("25mm/s 20mm/mV")}, {"text": text})
+    assert wrong == {"right": 0.0, "settings_right": 0.0, "settings_wrong": 1.0}
+    assert caption.measure({"text": answer("25mm/s 10mm/m")}, {"text": text})["settings_wrong"] == 0.0

@@ -6,37 +6,26 @@ paper.
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 
 from ecg_trt.layout import (
-    GAINS_MM_PER_MV,
     LEADS,
     MARKED_WORDS,
-    PAPER_SPEEDS_MM_PER_S,
-    SETTING_WORDS,
-    marked_as,
 )
 from ecg_trt.stages.scaling import (
     ALIGN_LOG_SCALE_UNIT,
     ALIGN_STRIDE,
-    CAPTION_HW,
-    CAPTION_PX_PER_MM,
-    CAPTION_STRIDE,
     RECTIFY_PX_PER_MM,
     RECTIFY_STRIDE,
     TRACE_PX_PER_MM,
-    caption_middle,
     cell_centre,
 )
 from ecg_trt.synth.background import is_hidden
 from ecg_trt.synth.capture import Capture, draw_capture, photograph
-from ecg_trt.synth.page import Page, draw_caption_crop
+from ecg_trt.synth.page import Page
 from ecg_trt.synth.paper_surface import bounds
 from ecg_trt.synth.plain import draw_plain_page
-from ecg_trt.synth.spec import draw_spec
 from ecg_trt.types import Array, Strip
 from train.data.signals import PageSource
 
@@ -44,10 +33,6 @@ Sample = dict[str, Array]
 
 _RARE_SHARE = 0.35  # of the crops of a page with words beyond the twelve leads, that are centred on one of them
 _WORD_MM = 1.0  # sigma of a word's Gaussian in the heatmap
-_PAGE_SHARE = 0.25  # of the pages that captions are cut from, that are whole ones
-_OTHER_TEXT_SHARE = 0.3  # of drawn caption crops, with text other than calibration text
-# Of captions' crops: on lead names; on any text; on the paper's edge, or anywhere; of those on words, off them.
-_NAME_SHARE, _TEXT_SHARE, _EDGE_SHARE, _BESIDE_SHARE = 0.15, 0.2, 0.1, 0.4
 _PULSE_EACH_SHARE = 0.08  # of traces' pages, with a pulse before each column
 _RASTER_PX_PER_MM, _RASTER_SHARES = (6.0, 8.0, 12.0), (0.15, 0.2, 0.65)  # 150 to 300 dpi, of traces' pages
 _BORDER_MM = 0.1  # sigma of a border's Gaussian along time
@@ -231,7 +216,7 @@ def _page_maps(page: Page | None, uv: Array, seen: Array) -> Sample:
         low, high = bounds(uv)
         for mark in (*page.labels, *page.calibration_text):
             if (mark.xy_mm > low - _WORD_MM).all() and (mark.xy_mm < high + _WORD_MM).all():
-                plane = maps["label"][MARKED_WORDS.index(marked_as(mark.word))]
+                plane = maps["label"][MARKED_WORDS.index(mark.word)]
                 np.maximum(plane, _word_heat(uv, mark.xy_mm), out=plane)
     return {name: np.where(seen, m, -1.0 if name == "zero" else 0.0).astype(np.float32) for name, m in maps.items()}
 
@@ -241,67 +226,6 @@ def _word_heat(uv: Array, xy_mm: tuple[float, float]) -> Array:
     heat = _gaussian(uv, np.array([xy_mm]), _WORD_MM)
     top = heat.max()
     return heat / top if top > _NEAREST_CELL else heat
-
-
-def caption_samples(
-    rng: np.random.Generator,
-    source: PageSource,
-    hw: tuple[int, int] = CAPTION_HW,
-    count: int = 12,
-    kind: str | None = None,
-) -> list[Sample]:
-    """Captions: crops of a flat page at 8 px/mm around words, and `setting` at stride 4, -1 where words may be cut.
-
-    Most are drawn alone, without a page around them, each with other text: digits are learnt by variety.
-    """
-    if rng.random() >= _PAGE_SHARE:
-        specs = [draw_spec(rng, **_any_setting(rng, rng.random() > _OTHER_TEXT_SHARE)) for _ in range(count)]
-        return [
-            _caption_crop(rng, draw_caption_crop(rng, px_per_mm=CAPTION_PX_PER_MM, spec=s), hw, kind) for s in specs
-        ]
-    page = source.page(rng, CAPTION_PX_PER_MM, **_any_setting(rng))
-    capture = _caption_capture(rng, page, kind)
-    return [_caption_crop(rng, page, hw, kind, capture) for _ in range(count)]
-
-
-def _any_setting(rng: np.random.Generator, is_printed: bool = True) -> dict[str, Any]:
-    """Options of a page that prints its calibration text, all values with equal probability."""
-    return {"calibration_text": is_printed, "paper_speed_mm_per_s": rng.choice(PAPER_SPEEDS_MM_PER_S),
-            "gain_mm_per_mv": rng.choice(GAINS_MM_PER_MV)}  # fmt: skip
-
-
-def _caption_capture(rng: np.random.Generator, page: Page, kind: str | None) -> Capture:
-    resolution = float(np.clip(np.exp(rng.normal(np.log(6.5), 0.35)), 3.5, 13))
-    return draw_capture(rng, page.spec.size_mm, _photo_hw(rng, page.spec.size_mm, resolution), kind=kind)
-
-
-def _caption_crop(
-    rng: np.random.Generator, page: Page, hw: tuple[int, int], kind: str | None, capture: Capture | None = None
-) -> Sample:
-    capture = capture or _caption_capture(rng, page, kind)
-    words = page.labels if rng.random() < _NAME_SHARE else page.calibration_text
-    aim = rng.uniform(0, page.spec.size_mm)
-    if rng.random() < _EDGE_SHARE:
-        side = int(rng.integers(2))
-        aim[side] = rng.choice([0.0, page.spec.size_mm[side], aim[side]])
-    elif len(page.texts_mm) and (not words or rng.random() < _TEXT_SHARE):
-        box = page.texts_mm[rng.integers(len(page.texts_mm))]
-        aim = rng.uniform(box[:2], box[2:])
-    elif words:
-        far = rng.random() < _BESIDE_SHARE  # numbers beside the calibration text resemble it
-        aim = np.array(words[rng.integers(len(words))].xy_mm) + rng.normal(0, [12.0, 3.0] if far else [2.0, 0.8])
-    turn, scale = np.deg2rad(rng.normal(0, 1.0)), np.exp(rng.normal(0, 0.05, 2)) / CAPTION_PX_PER_MM
-    mm_from_px = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * scale
-    uv = _coarse_mm(hw, mm_from_px, aim)
-    photo_xy = _upsample(capture.photo_from_page(uv), hw)
-    at, seen = _cells(capture, photo_xy, CAPTION_STRIDE)
-    heat, judged = np.zeros((len(SETTING_WORDS), *seen.shape), np.float32), np.zeros(seen.shape, bool)
-    for mark in page.calibration_text:
-        plane = heat[SETTING_WORDS.index(mark.word)]
-        np.maximum(plane, _word_heat(at, mark.xy_mm), out=plane)
-    judged[:, caption_middle()] = True
-    image = _photograph_at(page.image, page.px_per_mm, capture, rng, photo_xy)
-    return {"image": image, "setting": np.where(judged, heat * seen, -1).astype(np.float32)}
 
 
 def _wobble(rng: np.random.Generator, n: int, px_per_mm: float) -> Array:

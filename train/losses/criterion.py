@@ -13,7 +13,7 @@ from torch import Tensor
 from ecg_trt.errors import OptionError
 from ecg_trt.inference.vote import Kind, kind_of
 from train.config import unknown
-from train.losses import maps, ridge
+from train.losses import maps, ridge, text
 from train.losses.target import Target
 
 Maps = dict[str, Tensor]
@@ -26,7 +26,7 @@ _ROWS = {f.__name__: f for f in (ridge.l1, ridge.difference_l1, ridge.snr, ridge
 _COLUMNS = {"cross_entropy": ridge.cross_entropy}
 # Kind of a head, and the losses that fit it.
 LOSSES: dict[str, dict[str, Callable[..., Tensor]]] = {
-    "logit": _LOGITS, "value": _VALUES, "ridge": {**_LOGITS, **_COLUMNS, **_ROWS},
+    "logit": _LOGITS, "value": _VALUES, "ridge": {**_LOGITS, **_COLUMNS, **_ROWS}, "text": {"ctc": text.ctc},
 }  # fmt: skip
 
 

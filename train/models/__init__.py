@@ -1,6 +1,6 @@
-"""Networks: one U-Net family, described by data; the encoder is a narrow one of this package or one of timm's."""
+"""Networks: a family of U-Nets, with a narrow encoder of this package or one of timm's, and a reader of text."""
 
-from train.models.encoders import NARROW, build_network
-from train.models.unet import STAGES, StageSpec, UNet, count_macs
+from train.models.encoders import NARROW, Network, build_network, count_macs
+from train.models.unet import STAGES, StageSpec, UNet
 
-__all__ = ["NARROW", "STAGES", "StageSpec", "UNet", "build_network", "count_macs"]
+__all__ = ["NARROW", "STAGES", "Network", "StageSpec", "UNet", "build_network", "count_macs"]

@@ -5,19 +5,27 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from types import ModuleType
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from ecg_trt.errors import BackendUnavailableError, install_hint
+from ecg_trt.inference.vote import Kind, kind_of
 from train.config import Model, unknown
+from train.models.reader import Reader
 from train.models.unet import BASE_WIDTHS, STAGES, Residual, StageSpec, UNet, conv
 
 NARROW = "narrow"
 _DEEPEST = 32  # stride of the last map that is taken from timm
 
 
-def build_network(stage: str, model: Model | None = None) -> UNet:
+Network: TypeAlias = UNet | Reader
+"""A network that can be trained: maps of a picture, or the text of a line."""
+
+
+def build_network(stage: str, model: Model | None = None) -> Network:
     """Build the network of a stage, untrained except for the encoder that `model.pretrained` loads.
 
     Raises:
@@ -30,6 +38,8 @@ def build_network(stage: str, model: Model | None = None) -> UNet:
         spec = replace(spec, widths=BASE_WIDTHS.get(stage, spec.widths))
     if model.width != 1:
         spec = replace(spec, widths=tuple(max(8, round(w * model.width / 8) * 8) for w in spec.widths))
+    if kind_of(spec.outputs[0]) is Kind.TEXT:
+        return Reader(spec)
     if model.encoder == NARROW:
         return UNet(spec, model.deep_supervision)
     return TimmUNet(spec, model)
@@ -119,3 +129,11 @@ class TimmUNet(UNet):
     def features(self, image: Tensor) -> list[Tensor]:
         """The picture at stride 2, 4, 8 .. with `spec.widths` channels."""
         return list(self.encoder(image.float().permute(0, 3, 1, 2)))
+
+
+def count_macs(model: Network, batch: int = 1) -> int:
+    """Multiply-accumulates for `batch` images of the exported size."""
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        model.eval()(torch.zeros(1, *model.spec.input_hw, 3, dtype=torch.uint8))
+    return counter.get_total_flops() // 2 * batch

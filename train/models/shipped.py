@@ -18,14 +18,13 @@ from torch import Tensor, nn
 
 from ecg_trt.errors import WeightsError
 from ecg_trt.weights import weights_path
-from train.models.encoders import build_network
-from train.models.unet import UNet
+from train.models.encoders import Network, build_network
 
 _SMALLEST_PX = 64  # an image of this side goes through all networks
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 
 
-def load_folded(stage: str, path: Path | None = None) -> UNet:
+def load_folded(stage: str, path: Path | None = None) -> Network:
     """Build the network of a stage with the weights of an ONNX file, batch norms folded, in FP32 on the CPU.
 
     Args:
@@ -45,7 +44,7 @@ def load_folded(stage: str, path: Path | None = None) -> UNet:
     return model
 
 
-def load_shipped(stage: str, path: Path, images: Iterable[Tensor]) -> UNet:
+def load_shipped(stage: str, path: Path, images: Iterable[Tensor]) -> Network:
     """Build the network of a stage from an ONNX file with its batch norms restored, to be trained on.
 
     With w' and b' the folded weight and bias, and m and v the mean and variance of what the convolution with w' gives
@@ -86,7 +85,7 @@ def _restore(norm: nn.BatchNorm2d, folded_bias: Tensor, mean: Tensor, variance: 
 
 
 def _measured(
-    model: UNet, norms: list[nn.BatchNorm2d], images: Iterable[Tensor]
+    model: Network, norms: list[nn.BatchNorm2d], images: Iterable[Tensor]
 ) -> list[tuple[nn.BatchNorm2d, Tensor, Tensor]]:
     """Measure mean and variance of each channel of each batch norm's input over all images."""
     sums = {norm: torch.zeros(3, norm.num_features, dtype=torch.float64) for norm in norms}
@@ -108,13 +107,13 @@ def _measured(
     return result
 
 
-def _normalised_blocks(model: UNet) -> list[nn.Sequential]:
+def _normalised_blocks(model: Network) -> list[nn.Sequential]:
     """List the blocks of convolution, batch norm and ReLU."""
     blocks = [module for module in model.modules() if isinstance(module, nn.Sequential) and len(module) > 1]
     return [block for block in blocks if isinstance(block[1], nn.BatchNorm2d)]
 
 
-def _paired(stage: str, model: UNet, path: Path) -> list[tuple[Any, Tensor, Tensor]]:
+def _paired(stage: str, model: Network, path: Path) -> list[tuple[Any, Tensor, Tensor]]:
     """Pair every convolution of a network with its weight and bias in an ONNX file."""
     import onnx
     from onnx import numpy_helper
@@ -137,7 +136,7 @@ def _paired(stage: str, model: UNet, path: Path) -> list[tuple[Any, Tensor, Tens
     return pairs
 
 
-def _in_running_order(model: UNet) -> list[tuple[str, Any]]:
+def _in_running_order(model: Network) -> list[tuple[str, Any]]:
     """Names and modules of the convolutions, in the order in which they run."""
     ran: list[tuple[str, Any]] = []
     with ExitStack() as hooks, torch.inference_mode():

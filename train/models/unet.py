@@ -12,10 +12,10 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from ecg_trt.inference.vote import Kind, kind_of
-from ecg_trt.layout import MARKED_WORDS, SETTING_WORDS
+from ecg_trt.layout import MARKED_WORDS
+from ecg_trt.printed import CLASSES
 from ecg_trt.stages.scaling import CAPTION_HW, CAPTION_STRIDE, RECTIFY_STRIDE, TRACE_TILE_HW
 
 
@@ -56,7 +56,7 @@ STAGES = {
     "stage2": StageSpec(
         (24, 40, 64, 96, 128), 1, (("ridge", 1),), TRACE_TILE_HW, ("presence", "border"), fold=(2, 4)
     ),
-    "caption": StageSpec((16, 24, 32, 32, 32), CAPTION_STRIDE, (("setting", len(SETTING_WORDS)),), CAPTION_HW),
+    "caption": StageSpec((24, 32, 48, 64, 80), CAPTION_STRIDE, (("text", CLASSES),), CAPTION_HW),
 }  # fmt: skip
 # Widths of the larger size, where it has a network of its own: fine strides follow steep waves.
 BASE_WIDTHS = {"stage2": (32, 64, 96, 96, 128)}
@@ -206,11 +206,3 @@ class UNet(nn.Module):
 def _by_name(maps: Tensor, heads: tuple[tuple[str, int], ...]) -> dict[str, Tensor]:
     parts = torch.split(maps, [n for _, n in heads], dim=1)
     return {name: part for (name, _), part in zip(heads, parts, strict=True)}
-
-
-def count_macs(model: UNet, batch: int = 1) -> int:
-    """Multiply-accumulates for `batch` images of the exported size."""
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        model.eval()(torch.zeros(1, *model.spec.input_hw, 3, dtype=torch.uint8))
-    return counter.get_total_flops() // 2 * batch

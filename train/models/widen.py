@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from ecg_trt.errors import OptionError
+from train.models.encoders import Network
 from train.models.unet import UNet
 
 _OUTPUT_LAYERS = ("head.", "aux.", "column.2.")  # their channels have a meaning, and are not repeated
 
 
-def load_widened(model: UNet, state: Mapping[str, Tensor]) -> None:
+def load_widened(model: Network, state: Mapping[str, Tensor]) -> None:
     """Load the weights of a network of equal shape or a narrower one; layers that it lacks keep their first values.
 
     Args:
@@ -55,10 +56,11 @@ def _copies(old: int, new: int) -> Tensor:
     return torch.arange(new) % old
 
 
-def _sources(name: str, model: UNet, fine: int, value: Tensor, new: Tensor) -> Tensor:
+def _sources(name: str, model: Network, fine: int, value: Tensor, new: Tensor) -> Tensor:
     """(I',) old input channel that each of a convolution repeats; the old network had `fine` at its finest level."""
     if not name.startswith("column.0."):
         return _copies(value.shape[1], new.shape[1])
+    assert isinstance(model, UNet)  # No other network has heads of columns.
     # Mean and greatest of the finest and of the deepest level, one behind the other.
     deep = value.shape[1] // 2 - fine
     parts, start = [], 0

@@ -56,7 +56,7 @@ def draw_overlay(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, 
     canvas = cv2.addWeighted(page.image, 1.0 - _LIGHTEN, np.full_like(page.image, 255), _LIGHTEN, 0.0)
     canvas[~page.seen] = _UNSEEN
     for strip in strips:
-        _draw_scale(canvas, page, strip, record.gain_mm_per_mv)
+        _draw_scale(canvas, page, strip, record.gain_of(strip.segments[0].lead))
     pieces = [
         (row, segment, _COLOURS[(at + row) % len(_COLOURS)])
         for row, strip in enumerate(strips)
@@ -242,7 +242,7 @@ def _caption(record: EcgRecord, width: int) -> Array:
     settings = [
         record.layout,
         f"{record.paper_speed_mm_per_s:g} mm/s",
-        f"{record.gain_mm_per_mv:g} mm/mV",
+        record.gain_text,
         f"assumed: {', '.join(record.assumed)}" if record.assumed else "",
         f"mean quality {quality:.2f}" if np.isfinite(quality) else "nothing read",
     ]

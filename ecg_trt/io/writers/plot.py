@@ -60,8 +60,7 @@ def plot_record(record: EcgRecord) -> Figure:
     for panel in panels[:, 0]:
         panel.set_ylabel("mV")
     figure.suptitle(
-        f"{record.source}   {record.layout}, {record.paper_speed_mm_per_s:g} mm/s, "
-        f"{record.gain_mm_per_mv:g} mm/mV   ({NOTICE})",
+        f"{record.source}   {record.layout}, {record.paper_speed_mm_per_s:g} mm/s, {record.gain_text}   ({NOTICE})",
         fontsize=10,
     )
     return figure

@@ -103,7 +103,7 @@ def _comments(record: EcgRecord) -> list[str]:
     return [
         f"layout: {record.layout}",
         f"paper speed: {record.paper_speed_mm_per_s:g} mm/s",
-        f"printed gain: {record.gain_mm_per_mv:g} mm/mV",
+        f"printed gain: {record.gain_text}",
         f"digitized from a photo by ecg_trt. {NOTICE}.",
     ]
 

@@ -1,0 +1,182 @@
+"""Time of the columns of a page: one after the other, or all of the same seconds.
+
+Most devices print columns in sequence. Some print the same seconds in every column, and a longer rhythm strip below.
+Beats tell: under both readings they should come at the same instants in all rows that are said to show one time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ecg_trt.layout import is_unnamed
+from ecg_trt.signal.beat_speed import heights_mm
+from ecg_trt.signal.beats import find_beats
+from ecg_trt.types import Array, PageWarning, RectifiedPage, Strip, TraceMap, WarningCode
+
+_PRIOR = -5.0  # Log-odds of the same seconds in all columns, of one page in 150, before the beats are compared.
+_LEAST_BEATS = 3  # In a column.
+_BEAT_S = 0.004  # Error of the distance between two beats, mean absolute.
+# Standard deviations of the distance between the steepest instants of one beat in two sets of leads, and of that with
+# an error of the rows' beginnings; and the share of the latter.
+_LEAD_S, _ROW_S, _ROW_SHARE = 0.015, 0.06, 0.2
+_OTHER_SHARE = 0.05  # Of beats that are extra beats in one reading, noise, or not seen.
+_MOST = 8.0  # Greatest log-odds that one column gives.
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnTimes:
+    """Strips placed in time, and the log-odds of the same seconds in all columns against one after the other."""
+
+    strips: tuple[Strip, ...]
+    log_odds: float
+
+    @property
+    def warnings(self) -> tuple[PageWarning, ...]:
+        """Tell that columns were placed at one time."""
+        if self.log_odds <= 0:
+            return ()
+        text = "Beats come at the same instants in all columns: they were placed at the same seconds, not in sequence."
+        return (PageWarning(WarningCode.COLUMNS_SIMULTANEOUS, text),)
+
+
+def place_columns(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, speed: float) -> ColumnTimes:
+    """Place the columns of a page in time.
+
+    Args:
+        page: frame of the trace.
+        strips: named strips.
+        trace: rows of the pen.
+        speed: paper speed, mm/s.
+
+    Returns:
+        The strips; where the columns show the same seconds, `Segment.earlier_mm` says so.
+    """
+    log_odds = _PRIOR + same_log_odds(page, strips, trace, speed)
+    if log_odds <= 0:
+        return ColumnTimes(tuple(strips), log_odds)
+    placed = [
+        replace(s, segments=tuple(replace(g, earlier_mm=g.x_mm[0] - s.segments[0].x_mm[0]) for g in s.segments))
+        for s in strips
+    ]
+    return ColumnTimes(tuple(placed), log_odds)
+
+
+def continue_rows(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, speed: float) -> tuple[Strip, ...]:
+    """Place rows that carry one name, or none, one after the other, as watches and handheld recorders print them.
+
+    Rows of equal length that show the same instants, as their beats tell, are different leads and stay beside each
+    other.
+
+    Args:
+        page: frame of the trace.
+        strips: named strips.
+        trace: rows of the pen.
+        speed: paper speed, mm/s.
+
+    Returns:
+        The strips; rows that continue the one above carry the name of the first.
+    """
+    names = {g.lead for s in strips for g in s.segments}
+    is_one = len(names) == 1 or all(is_unnamed(name) for name in names)
+    if len(strips) < 2 or not is_one or any(len(s.segments) != 1 for s in strips):
+        return tuple(strips)
+    height, fs = heights_mm(page, strips, trace), page.px_per_mm[0] * speed
+    rows = [_beats(height[k : k + 1], page.column(s.x_mm[0]), page.column(s.x_mm[1]), fs) for k, s in enumerate(strips)]
+    length_s = min(s.x_mm[1] - s.x_mm[0] for s in strips) / speed
+    same = sum(_limited(_one_time(rows[0], row, length_s) - _other_time(rows[0], row)) for row in rows[1:])
+    if same > 0:
+        return tuple(strips)
+    before, placed, first = 0.0, [], strips[0].segments[0].lead
+    for strip in strips:
+        placed.append(replace(strip, segments=(replace(strip.segments[0], lead=first, earlier_mm=-before),)))
+        before += strip.x_mm[1] - strip.x_mm[0]
+    return tuple(placed)
+
+
+def same_log_odds(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, speed: float) -> float:
+    """Natural log-odds that all columns show the same seconds, from the beats alone; 0 where they do not tell.
+
+    Args:
+        page: frame of the trace.
+        strips: named strips.
+        trace: rows of the pen.
+        speed: paper speed, mm/s.
+    """
+    most = max((len(s.segments) for s in strips), default=0)
+    rows = [k for k, s in enumerate(strips) if len(s.segments) == most]
+    if most < 2:
+        return 0.0
+    height = _from_one_start(heights_mm(page, strips, trace), page, strips)
+    fs = page.px_per_mm[0] * speed
+    shift = strips[0].x_mm[0] - strips[rows[0]].x_mm[0]
+    edges, ends = ([page.column(g.x_mm[side] + shift) for g in strips[rows[0]].segments] for side in (0, 1))
+    columns = [_beats(height[rows], a, b, fs) for a, b in zip(edges, ends, strict=True)]
+    length_s = min(b - a for a, b in zip(edges, ends, strict=True)) / fs
+    total = sum(
+        _limited(_one_time(columns[0], beats, length_s) - _other_time(columns[0], beats)) for beats in columns[1:]
+    )
+    rhythm = [k for k, s in enumerate(strips) if len(s.segments) == 1]
+    if rhythm:
+        below = [_beats(height[rhythm], a, b, fs) for a, b in zip(edges, ends, strict=True)]
+        total += sum(
+            _limited(_one_time(below[0], beats, length_s) - _one_time(here, beats, length_s))
+            for here, beats in zip(below[1:], columns[1:], strict=True)
+        )
+    return total
+
+
+def _from_one_start(height: Array, page: RectifiedPage, strips: Sequence[Strip]) -> Array:
+    """Shift rows (strips, W) whose paper ran obliquely, so that all begin where the first does."""
+    first = strips[0].x_mm[0]
+    return np.stack([np.roll(row, round((first - strip.x_mm[0]) * page.px_per_mm[0]))
+                     for row, strip in zip(height, strips, strict=True)])  # fmt: skip
+
+
+def _limited(log_odds: float) -> float:
+    """Limit what one column tells: all its beats may be off together."""
+    return float(np.clip(log_odds, -_MOST, _MOST))
+
+
+def _beats(height: Array, start: float, end: float, fs: float) -> Array:
+    """Times (beats,) of the beats between two columns of the page, s from the first."""
+    a, b = max(0, round(start)), min(height.shape[1], round(end))
+    return np.asarray(find_beats(height[:, a:b], fs) / fs) if b - a > 1 else np.empty(0)
+
+
+def _offsets(first: Array, other: Array) -> tuple[Array, float]:
+    """Distance (n,) of each beat from the nearest of the other column, s, and the mean distance of two beats."""
+    apart = np.concatenate([np.diff(first), np.diff(other)])
+    return other[np.abs(other[:, None] - first).argmin(0)] - first, float(np.mean(apart))
+
+
+def _one_time(first: Array, other: Array, length_s: float) -> float:
+    """Log-likelihood of the offsets of two columns' beats if both show the same seconds."""
+    if min(len(first), len(other)) < _LEAST_BEATS:
+        return 0.0
+    offset, apart = _offsets(first, other)
+    middle = float(np.median(offset))
+    inside = (first + middle > 0) & (first + middle < length_s)
+    density = sum(
+        share * np.exp(-0.5 * (middle / spread) ** 2) / (np.sqrt(2 * np.pi) * spread)
+        for share, spread in ((1 - _ROW_SHARE, _LEAD_S), (_ROW_SHARE, _ROW_S))
+    )
+    return float(np.log(density + _OTHER_SHARE / apart) + _around(offset[inside] - middle, _BEAT_S, apart).sum())
+
+
+def _other_time(first: Array, other: Array) -> float:
+    """Log-likelihood of the offsets of two columns' beats if they show different seconds of one rhythm."""
+    if min(len(first), len(other)) < _LEAST_BEATS:
+        return 0.0
+    offset, apart = _offsets(first, other)
+    every = np.concatenate([np.diff(first), np.diff(other)])
+    varied = max(float(np.median(np.abs(every - np.median(every)))) * 1.5, 2 * _BEAT_S)
+    return float(-np.log(apart) + _around(offset - np.median(offset), varied, apart).sum())
+
+
+def _around(distance: Array, spread: float, apart: float) -> Array:
+    """Log-density of distances with a mean absolute error, or of beats that have nothing to do with each other."""
+    own = (1 - _OTHER_SHARE) * np.exp(-np.abs(distance) / spread) / (2 * spread)
+    return np.asarray(np.log(own + _OTHER_SHARE / apart))
