@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeAlias, cast
 
 import numpy as np
@@ -24,7 +25,7 @@ from ecg_trt.malloc import release_free_memory
 from ecg_trt.merging import merge_answers, name_of
 from ecg_trt.page.calibration import ReadScales
 from ecg_trt.page.candidate import LocatedPage
-from ecg_trt.page.lead_names import read_names, shared_name
+from ecg_trt.page.lead_names import named_log_odds, read_names, shared_name
 from ecg_trt.page.locator import PageLocator
 from ecg_trt.page.scales import Scales
 from ecg_trt.page.strips import part_columns, shift_to_borders, split_rows
@@ -35,7 +36,7 @@ from ecg_trt.record import EcgRecord
 from ecg_trt.signal.assemble import assemble, lead_spans, missing_fractions
 from ecg_trt.signal.beat_speed import heights_mm, speed_log_odds
 from ecg_trt.signal.columns import continue_rows, place_columns
-from ecg_trt.signal.settle import settle_avr, settle_rhythm, settle_slant
+from ecg_trt.signal.settle import settle_avr, settle_order, settle_rhythm, settle_slant
 from ecg_trt.signal.shared_ink import without_shared_ink
 from ecg_trt.stages.align import Align
 from ecg_trt.stages.caption import Caption, Printed, joined
@@ -51,6 +52,7 @@ _log = logging.getLogger(__name__)
 Source: TypeAlias = "str | os.PathLike[str] | bytes | Array | EncodedPhoto"
 
 READING_NETWORKS = ("stage0", "stage1", "stage2", "caption")  # those that a reading needs, of the registry
+_LEAST_COLUMNS = -20.0  # Log-odds of columns by their borders, below which no names are sought.
 _LEAST_CONFIDENCE = 0.25
 
 
@@ -214,31 +216,37 @@ class Digitizer(Closeable):
         located = self._find(photo, options, clock)
         with clock("names"):
             located = self._named(photo, located, located.naming.strips, options)
-        grid, strips = located.grid, located.naming.strips
+        grid, rows = located.grid, located.naming.strips
         with clock("scales"):
             page, scales_by = self._page_and_scales(photo, located, options)
         with clock("flatten"):
             px_per_mm = trace_px_per_mm(scales_by(0.0).gain_mm_per_mv)
-            page = self._rectify.flatten_rows(photo, grid, strips, px_per_mm, trace_reach_mm(px_per_mm))
+            page = self._rectify.flatten_rows(photo, grid, rows, px_per_mm, trace_reach_mm(px_per_mm))
         with clock("trace"):
-            trace = without_shared_ink(page, self._trace(page, strips, located.text_mask))
-            shifted = shift_to_borders(strips, page, trace)
-            if any(abs(a.x_mm[0] - b.x_mm[0]) > BEYOND_MM for a, b in zip(strips, shifted, strict=True)):
+            trace = without_shared_ink(page, self._trace(page, rows, located.text_mask))
+            shifted = shift_to_borders(rows, page, trace)
+            if any(abs(a.x_mm[0] - b.x_mm[0]) > BEYOND_MM for a, b in zip(rows, shifted, strict=True)):
                 trace = without_shared_ink(page, self._trace(page, shifted, located.text_mask))
             strips = part_columns(shifted, page, trace)
-            if located.naming.layout.name == STRIPS:
-                parted = split_rows(strips, page, trace)
-                if parted != strips:
-                    located = self._named(photo, located, parted, options)
-                    strips = located.naming.strips
-                    page = self._rectify.flatten_rows(photo, grid, strips, px_per_mm, trace_reach_mm(px_per_mm))
+            if located.naming.layout.name == STRIPS and all(len(s.segments) == 1 for s in strips):
+                parted, log_odds = split_rows(strips, page, trace)
+                if log_odds > _LEAST_COLUMNS:
+                    log_odds += named_log_odds(
+                        parted, located.heatmaps.label, partial(self._caption.line_at, photo, grid)
+                    )
+                    if log_odds > 0:
+                        located = self._named(photo, located, parted, options)
+                        strips = located.naming.strips
+                    page = self._rectify.flatten_rows(photo, grid, rows, px_per_mm, trace_reach_mm(px_per_mm))
+            order = [row[0] for row in located.naming.layout.rows]
+            strips = settle_order(page, strips, trace, order)
             for settle in (settle_avr, settle_slant, settle_rhythm):
                 strips = settle(page, strips, trace)
         with clock("signal"):
             scales = scales_by(speed_log_odds(heights_mm(page, strips, trace), page.px_per_mm[0]))
             strips = continue_rows(page, strips, trace, scales.speed_mm_per_s)
             columns = place_columns(page, strips, trace, scales.speed_mm_per_s)
-            traced = replace(located, naming=replace(located.naming, strips=columns.strips))
+            traced = replace(located, naming=located.naming.with_strips(columns.strips))
             record, residual, features = self._record(photo, page, traced, trace, scales, options)
             record = replace(record, warnings=(*columns.warnings, *record.warnings))
         clock.ms["total"] = sum(clock.ms.values())
@@ -252,9 +260,7 @@ class Digitizer(Closeable):
         if options.layout != AUTO:
             return located
         label = located.heatmaps.label
-        naming, strips = read_names(
-            located.naming, label, strips, lambda place: self._caption.line_at(photo, located.grid, place)
-        )
+        naming, strips = read_names(located.naming, label, strips, partial(self._caption.line_at, photo, located.grid))
         if all(is_unnamed(segment.lead) for strip in strips for segment in strip.segments):
             strips = shared_name(strips, self._caption.lead_in_text(photo, located.grid, label))
         return replace(located, naming=replace(naming, strips=strips))

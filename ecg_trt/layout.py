@@ -26,6 +26,8 @@ STANDARD_SPEED_MM_PER_S, STANDARD_GAIN_MM_PER_MV = 25.0, 10.0
 PULSE_SECONDS = 0.2  # Width of a calibration pulse; its height is 1 mV.
 STANDARD_RECORD_SECONDS = 10.0
 """Length of a row where nothing else is stated: resting ECGs last 10 s on most devices."""
+MOST_COLUMNS = 6
+"""Columns of a row at most, on a page of no known layout."""
 ROW_LENGTH_TOLERANCE = 0.06
 """Share by which a row may be longer or shorter than devices print it."""
 _SHOWN_SHARES = (0.5, 1.0)

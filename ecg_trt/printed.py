@@ -7,7 +7,7 @@ and lead names in several languages and systems.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -42,24 +42,22 @@ class Line:
         text: its characters.
         sure: (n,) probability of each.
         x_mm: (n,) place of each, page mm.
+        logits: (CLASSES, T) that it was decoded from.
+        columns_mm: (T,) place of each column, page mm.
     """
 
     text: str
     sure: Array
     x_mm: Array
+    logits: Array
+    columns_mm: Array
 
-    def word_at(self, x_mm: float, reach_mm: float) -> tuple[str, float]:
-        """Find the word whose middle is nearest to a place; "" and 0 where none is within reach.
-
-        Returns:
-            The word, and the least probability of its characters.
-        """
-        words = [(m.start(), m.end()) for m in re.finditer(r"\S+", self.text)]
-        middles = [float(self.x_mm[a:b].mean()) for a, b in words]
-        if not words or min(abs(middle - x_mm) for middle in middles) > reach_mm:
-            return "", 0.0
-        a, b = words[min(range(len(words)), key=lambda k: abs(middles[k] - x_mm))]
-        return self.text[a:b], float(self.sure[a:b].min())
+    def leads_at(self, x_mm: float, reach_mm: float) -> Array:
+        """Probability (len(LEAD_WORDS),) that all the text within reach of a place is the name of each lead."""
+        near = np.abs(self.columns_mm - x_mm) <= reach_mm
+        found = np.zeros(len(LEAD_WORDS))
+        np.add.at(found, np.array(_SPELLED_LEADS), spelled(self.logits[:, near], _SPELLINGS))
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +68,13 @@ class Setting:
         quantity: what it is.
         value: in mm/s or mm/mV, one of those that devices have.
         span: indices of its first character and behind its last, in the text.
+        number: those of its number, which alone tells the value.
     """
 
     quantity: Quantity
     value: float
     span: tuple[int, int]
+    number: tuple[int, int]
 
 
 def class_of(text: str) -> list[int]:
@@ -101,6 +101,31 @@ def decoded(logits: Array) -> tuple[str, Array, Array]:
     return "".join(CHARACTERS[k - 1] for k, _ in kept), np.asarray(sure[columns]), columns
 
 
+def spelled(logits: Array, words: Sequence[str]) -> Array:
+    """Probability (n,) that a line reads exactly as each word, by the forward algorithm (Graves 2006, CTC, eq. 6 to 8).
+
+    Args:
+        logits: (CLASSES, T).
+        words: of `CHARACTERS`, none empty.
+    """
+    share = np.exp(logits - logits.max(0))
+    share = share / share.sum(0)
+    longest = max(map(len, words))
+    path = np.zeros((len(words), 2 * longest + 1), int)  # A gap before, between and behind all characters.
+    for row, word in zip(path, words, strict=True):
+        row[1 : 2 * len(word) : 2] = class_of(word)
+    skips = np.zeros(path.shape, bool)
+    skips[:, 3::2] = (path[:, 3::2] != path[:, 1:-2:2]) & (path[:, 3::2] > 0)
+    forward = np.zeros(path.shape)
+    forward[:, :2] = share[path[:, :2], 0] if share.shape[1] else 0.0
+    for column in share.T[1:]:
+        before = np.pad(forward, ((0, 0), (2, 0)))
+        forward = (forward + before[:, 1:-1] + skips * before[:, :-2]) * column[path]
+    ends = 2 * np.array(list(map(len, words)))
+    at = np.arange(len(words))
+    return np.asarray(forward[at, ends] + forward[at, ends - 1])
+
+
 _NUMBER = r"(\d+(?:[.,]\d+)?)"
 _SPEED = re.compile(_NUMBER + r" ?mm ?/ ?s", re.IGNORECASE)
 _GAIN = re.compile(_NUMBER + r"(?: ?/ ?" + _NUMBER + r")? ?([cm])m ?/ ?mv", re.IGNORECASE)
@@ -114,42 +139,42 @@ def settings_of(text: str) -> Iterator[Setting]:
     """Find the paper speeds and gains that a text states; numbers that no device has are none."""
     for found in _SPEED.finditer(text):
         if value := _value(found[1], 1.0, PAPER_SPEEDS_MM_PER_S):
-            yield Setting(Quantity.SPEED, value, found.span())
+            yield Setting(Quantity.SPEED, value, found.span(), found.span(1))
     last = 0
     for found in sorted((*_GAIN.finditer(text), *_EQUATION.finditer(text)), key=lambda match: match.start()):
-        numbers = [group for group in found.groups()[:-1] if group]
-        scale = 10.0 if found.groups()[-1] in "cC" else 1.0
+        *numbers, unit = (k for k in range(1, len(found.groups()) + 1) if found[k])
+        scale = 10.0 if found[unit] in "cC" else 1.0
         before = text[max(last, found.start() - _BEFORE) : found.start()]
-        of_all = Quantity.LIMB_GAIN if _LIMB.search(before) else Quantity.GAIN
-        kinds = [Quantity.LIMB_GAIN, Quantity.CHEST_GAIN] if len(numbers) == 2 else [of_all]
-        if len(numbers) == 1 and _CHEST.search(before):
+        kinds = [Quantity.LIMB_GAIN if _LIMB.search(before) else Quantity.GAIN]
+        if len(numbers) == 2:
+            kinds = [Quantity.LIMB_GAIN, Quantity.CHEST_GAIN]
+        elif _CHEST.search(before):
             kinds = [Quantity.CHEST_GAIN]
-        for quantity, number in zip(kinds, numbers, strict=True):
-            if value := _value(number, scale, GAINS_MM_PER_MV):
-                yield Setting(quantity, value, found.span())
+        for quantity, k in zip(kinds, numbers, strict=True):
+            if value := _value(found[k], scale, GAINS_MM_PER_MV):
+                yield Setting(quantity, value, found.span(), found.span(k))
         last = found.end()
 
 
-_NAMES = {name.lower(): name for name in LEAD_WORDS} | {f"c{k}": f"V{k}" for k in range(1, 7)}
-_NAMES |= {f"av{c}": f"aV{c.upper()}" for c in "rlf"} | {f"v{c}": f"aV{c.upper()}" for c in "rlf"}
-_LIMB_NAME = re.compile(r"(?:d|l|lead)?\.?([1i|l!]{1,3}|[23])", re.IGNORECASE)
+_LIMB_SPELLINGS = (("I", "l", "1", "DI", "D1", "L1"), ("II", "ll", "11", "DII", "D2", "L2", "Il", "lI"),
+                   ("III", "lll", "111", "DIII", "D3", "L3", "Ill"))  # fmt: skip
+_LEAD_SPELLINGS: dict[str, tuple[str, ...]] = (
+    {name: (name, name.upper(), name.lower()) for name in LEAD_WORDS}
+    | dict(zip(LEADS[:3], _LIMB_SPELLINGS, strict=True))
+    | {f"aV{c}": (f"aV{c}", f"AV{c}", f"aV{c.lower()}", f"V{c}", f"av{c}") for c in "RLF"}
+    | {f"V{k}": (f"V{k}", f"C{k}", f"v{k}") for k in range(1, 7)}
+)
+"""Ways in which devices print the name of a lead: D1 and DI are I, C4 is V4."""
+_SPELLINGS, _SPELLED_LEADS = zip(*(
+    (word, LEAD_WORDS.index(lead)) for lead, words in _LEAD_SPELLINGS.items() for word in dict.fromkeys(words)
+), strict=True)  # fmt: skip
 _LEAD_BEFORE = re.compile(r"lead ([A-Za-z0-9]{1,4})", re.IGNORECASE)
-
-
-def lead_of(word: str) -> str | None:
-    """Find the lead that a printed name means: D2 and DII are II, C4 is V4, AVR is aVR; None for other words."""
-    plain = word.strip(".:,()=+").lower()
-    limb = _LIMB_NAME.fullmatch(plain)
-    if limb is not None:
-        number = {"1": 1, "2": 2, "3": 3}.get(limb[1], len(limb[1]))
-        return LEADS[number - 1]
-    return _NAMES.get(plain)
 
 
 def lead_in(text: str) -> str | None:
     """Find the lead that a caption names, as in "Lead I, 512 Hz"; None where it names none."""
     found = _LEAD_BEFORE.search(text)
-    return None if found is None else lead_of(found[1])
+    return next((lead for lead, words in _LEAD_SPELLINGS.items() if found and found[1] in words), None)
 
 
 def _value(number: str, scale: float, known: tuple[float, ...]) -> float | None:

@@ -54,6 +54,7 @@ _CERTAIN_STRIP = 0.7  # Score of a certain strip; a dark line of the grid scores
 _SHARPNESS = 5.0  # Sharpness of the softmax over scores, at which the probability is calibrated.
 # Response at the centre of a name that counts as seen, and number of names that give the offset of the others.
 _NAME_SEEN, _ENOUGH_NAMES = 0.25, 3
+_NAME_APART_MM = 5.0  # Distance of a name from where the others of the page are, beyond which it is another row's.
 _NAME_HALF_MM = (3.5, 2.0)  # Half the width and half the height of a name.
 
 
@@ -97,6 +98,12 @@ class Naming:
             return shown
         is_whole = self.is_known and shown < (1 + ROW_LENGTH_TOLERANCE) * self.layout.seconds
         return self.layout.seconds if is_whole else shown
+
+    def with_strips(self, strips: Sequence[Strip]) -> Naming:
+        """Copy with other strips of the same layout; what they do not show is missing."""
+        shown = {upright(segment.lead)[0] for strip in strips for segment in strip.segments}
+        missing = tuple(lead for lead in self.layout.leads if lead not in shown) if self.is_known else ()
+        return replace(self, strips=tuple(strips), missing=missing)
 
     @property
     def longest_mm(self) -> float:
@@ -176,7 +183,8 @@ def name_places(strips: Sequence[Strip], label: Array) -> Array:
         if window.size and window[row, column] > _NAME_SEEN:
             offset[:] = left + column - x, top + row - y
     if np.isfinite(offsets[:, 0]).sum() >= _ENOUGH_NAMES:
-        offsets = np.where(np.isfinite(offsets), offsets, np.nanmedian(offsets, 0))
+        usual = np.nanmedian(offsets, 0)
+        offsets = np.where(np.abs(offsets - usual) <= _NAME_APART_MM, offsets, usual)  # NaN is not near, either.
     return np.asarray(corners + offsets)
 
 
@@ -243,7 +251,8 @@ class _Evidence:
         self.offset_penalty = np.repeat(_FAR_NAMES * np.arange(len(_LABEL_REACHES_MM)), len(_LABEL_RISE_MM))
         tall = np.stack([cv2.dilate(plane, np.ones((5, 1), np.uint8)) for plane in label[: len(LEAD_WORDS)]])
         near = [(s, _near_each_start(s, tall)) for s in strips]
-        shapes = {layout.widths(j) for layout in LAYOUTS.values() for j in range(len(layout.rows))} | {_WHOLE}
+        shapes = {layout.widths(j) for layout in LAYOUTS.values() for j in range(len(layout.rows))}
+        shapes |= {_WHOLE}
         self.shapes = sorted(shapes, key=lambda widths: (len(widths), widths))
         self.seen = {widths: np.stack([_columns(*pair, widths) for pair in near]) for widths in self.shapes}
         self.structure = {widths: np.array([_structure(s, start, widths) for s in strips]) for widths in self.shapes}

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ecg_trt.layout import standard_row_length, standard_row_lengths_mm, unnamed
+from ecg_trt.layout import MOST_COLUMNS, standard_row_length, standard_row_lengths_mm, unnamed
 from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
 
 _LEAST_STRIP_MM, _ZERO_SEEN = 20.0, 0.3
@@ -43,7 +43,9 @@ _SHIFT_MM, _FAR_MM, _FAR, _NEAR_MM = 0.7, 6.0, -5.0, 2.0
 SHIFT_REACH_MM = 12.0  # Greatest shift.
 _PULSE_GAP_MM = np.arange(3.0, 16.0, 0.1)  # Between two columns, where a pulse stands before each of them.
 _PULSE_EACH = -4.0  # Log-odds of a pulse before each column, one page in fifty.
-_COLUMNS, _MOST_COLUMNS = 4.0, 6  # Log-odds against columns on a page of no known layout, and their number at most.
+# Response to borders that is as frequent between columns as elsewhere, and the least that tells anything.
+_FAINT, _ELSEWHERE = 0.08, 0.02
+_COLUMNS = -4.0  # Log-odds of equal columns on a page of no known layout, of which each strip was read as one lead.
 _UNCERTAIN = 0.05  # Least probability of a border to be missed, or to be something else.
 _BORDER_SEEN, _LEAST_SEEN = 0.1, 1e-9  # Least sum of the responses to borders for each strip; of a logarithm.
 
@@ -262,39 +264,32 @@ def part_columns(strips: Sequence[Strip], page: RectifiedPage, trace: TraceMap) 
     return tuple(_with_gap(s, float(_PULSE_GAP_MM[best])) if len(s.segments) > 1 else s for s in strips)
 
 
-def split_rows(strips: Sequence[Strip], page: RectifiedPage, trace: TraceMap) -> tuple[Strip, ...]:
-    """Split rows of one segment into equal columns where the trace shows borders between them.
+def split_rows(strips: Sequence[Strip], page: RectifiedPage, trace: TraceMap) -> tuple[tuple[Strip, ...], float]:
+    """Split rows of one segment into the equal columns whose borders the trace shows best.
 
     Args:
-        strips: strips of a page of no known layout.
+        strips: strips of a page of no known layout, each of one segment.
         page: frame of the trace.
         trace: its borders.
 
     Returns:
-        The strips, their columns unnamed where they were split.
+        The strips with their columns unnamed, and the log-odds of these columns against none by the borders alone.
     """
-    if any(len(s.segments) > 1 for s in strips):
-        return tuple(strips)
     columns = np.arange(trace.border.shape[1])
     size = 2 * round(2 * _BORDER_MM * page.px_per_mm[0]) + 1
     heat = cv2.dilate(trace.border.astype(np.float32), np.ones((1, size)))
-    best, parts = -_COLUMNS, 1
-    for n in range(2, _MOST_COLUMNS + 1):
-        total = -_COLUMNS
-        for strip, row in zip(strips, heat, strict=True):
-            x_mm = np.linspace(*strip.x_mm, n + 1)[1:-1]
-            seen = np.interp(page.column(x_mm), columns, row).clip(_UNCERTAIN, 1 - _UNCERTAIN)
-            total += float(np.log(seen / (1 - seen)).sum())
-        best, parts = max((best, parts), (total, n))
-    if best <= 0:
-        return tuple(strips)
-    return tuple(
-        replace(s, segments=tuple(
-            Segment(unnamed(k * parts + n), (float(a), float(b)))
-            for n, (a, b) in enumerate(pairwise(np.linspace(*s.x_mm, parts + 1)))
-        ))
-        for k, s in enumerate(strips)
-    )  # fmt: skip
+    log_odds = []
+    for n in range(2, MOST_COLUMNS + 1):
+        borders = [page.column(np.linspace(*s.x_mm, n + 1)[1:-1]) for s in strips]
+        seen = np.array([np.interp(at, columns, row) for at, row in zip(borders, heat, strict=True)])
+        log_odds.append(_COLUMNS + float(np.log((seen + _ELSEWHERE) / _FAINT).sum()))
+    parts = int(np.argmax(log_odds)) + 2
+    parted = []
+    for k, strip in enumerate(strips):
+        edges = np.linspace(*strip.x_mm, parts + 1).tolist()
+        segments = tuple(Segment(unnamed(k * parts + n), edge) for n, edge in enumerate(pairwise(edges)))
+        parted.append(replace(strip, segments=segments))
+    return tuple(parted), max(log_odds)
 
 
 def _with_gap(strip: Strip, gap_mm: float) -> Strip:

@@ -43,6 +43,45 @@ def settle_avr(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) ->
     return tuple(strips)
 
 
+def settle_order(
+    page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, order: Sequence[str]
+) -> tuple[Strip, ...]:
+    """Rename rows of one lead each by the next or the last name, where the limb leads are clearly consistent only then.
+
+    Names that are printed midway between rows belong to those above or below, which a page of which a row is cut off
+    does not show.
+
+    Args:
+        page: frame of the trace.
+        strips: named strips.
+        trace: rows of the pen.
+        order: names in the order in which the layout prints them, one a row.
+    """
+    names = [strip.segments[0].lead for strip in strips]
+    if (
+        any(len(strip.segments) != 1 for strip in strips)
+        or len(set(order)) < len(order)
+        or not set(names) <= set(order)
+    ):
+        return tuple(strips)
+    seen, own = _seen_rows(page, trace), [order.index(name) for name in names]
+    inside = min(s.x_mm[1] for s in strips), max(s.x_mm[0] for s in strips)
+
+    def residual(shift: int) -> float:
+        rows = {upright(order[k + shift])[0]: (row, upright(order[k + shift])[1]) for row, k in enumerate(own)}
+        limb = {lead: place for lead, place in rows.items() if lead in LEADS[:LIMB]}
+        return einthoven_residual(_heights(page, strips, seen, limb, inside[::-1], 0.0)) if len(limb) > 3 else np.inf
+
+    shifts = [shift for shift in (-1, 1) if min(own) + shift >= 0 and max(own) + shift < len(order)]
+    best = min(shifts, key=residual, default=0)
+    if best and residual(best) < min(_MOST_RESIDUAL, _CLEARLY * residual(0)):
+        return tuple(
+            replace(s, segments=(replace(s.segments[0], lead=order[k + best]),))
+            for s, k in zip(strips, own, strict=True)
+        )
+    return tuple(strips)
+
+
 def settle_slant(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) -> tuple[Strip, ...]:
     """Shift the strips so that all begin at the same time.
 

@@ -56,7 +56,9 @@ class Caption:
                 first, end = setting.span
                 if np.abs(line.x_mm[[first, end - 1]] - place[0]).max() <= reach:
                     values = printed[setting.quantity]
-                    values[setting.value] = max(values.get(setting.value, 0.0), float(line.sure[first:end].min()))
+                    values[setting.value] = max(
+                        values.get(setting.value, 0.0), float(line.sure[slice(*setting.number)].min())
+                    )
         return dict(printed)
 
     def lead_in_text(self, photo: Photo, grid: GridWarp, label: Array) -> str | None:
@@ -75,8 +77,10 @@ class Caption:
         )
         out = self.backend.infer({"image": crop.reshape(1, h, w, 3)})
         (logits,) = self.ops.download(out["text"])
-        text, sure, columns = decoded(np.asarray(logits[0, 0], np.float32))
-        return Line(text, sure, x + cell_centre(columns, CAPTION_STRIDE) / CAPTION_PX_PER_MM)
+        logits = np.asarray(np.nan_to_num(logits[0, 0]), np.float64)
+        text, sure, columns = decoded(logits)
+        places = x + cell_centre(np.arange(logits.shape[1]), CAPTION_STRIDE) / CAPTION_PX_PER_MM
+        return Line(text, sure, places[columns], logits, places)
 
 
 def joined(first: Printed, other: Printed) -> Printed:

@@ -96,6 +96,8 @@ def _crop(rng: np.random.Generator, hw: tuple[int, int]) -> dict[str, Array]:
     _ink(image, line.mask, (x, y), tone)
     if rng.random() < 0.25:
         _stroke(image, rng, tone)
+    if rng.random() < 0.2:
+        _separator(image, rng, x, y, line, tone)
     if dark:
         image = 255 - image
     truth = np.zeros(MOST_CHARACTERS, np.int64)
@@ -231,6 +233,16 @@ def _stroke(image: Array, rng: np.random.Generator, tone: Array) -> None:
         y = y + 60 * np.exp(-(((x - rng.uniform(0, image.shape[1])) / 8) ** 2)) * rng.choice([-1, 1])
     cv2.polylines(image, [np.stack([x, y], -1).astype(np.int32)], False, tone.clip(0, 200).tolist(),
                   max(1, round(rng.uniform(0.1, 0.5) * _PX_PER_MM)), cv2.LINE_AA)  # fmt: skip
+
+
+def _separator(image: Array, rng: np.random.Generator, x: float, y: float, line: _Line, tone: Array) -> None:
+    """Draw the upright line that parts two leads, left of the text or right of it, in place."""
+    h, w = line.mask.shape
+    side = rng.uniform(0.4, 3.0) * _PX_PER_MM
+    at = round(x - side if rng.random() < 0.8 else x + w + side)
+    top = round(y + rng.uniform(-2.5, 1.0) * h)
+    tall, wide = round(rng.uniform(1.5, 6.0) * h), max(1, round(rng.uniform(0.15, 0.8) * _PX_PER_MM))
+    cv2.rectangle(image, (at, top), (at + wide - 1, top + tall), tone.clip(0, 200).tolist(), -1)
 
 
 def _photographed(image: Array, rng: np.random.Generator, hw: tuple[int, int]) -> Array:
