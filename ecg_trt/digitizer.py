@@ -215,7 +215,7 @@ class Digitizer(Closeable):
             photo = replace(photo, image=self._ops.upload(photo.image))
         located = self._find(photo, options, clock)
         with clock("names"):
-            located = self._named(photo, located, located.naming.strips, options)
+            located = self._named(photo, self._upright(photo, located, options, clock), options)
         grid, rows = located.grid, located.naming.strips
         with clock("scales"):
             page, scales_by = self._page_and_scales(photo, located, options)
@@ -235,7 +235,9 @@ class Digitizer(Closeable):
                         parted, located.heatmaps.label, partial(self._caption.line_at, photo, grid)
                     )
                     if log_odds > 0:
-                        located = self._named(photo, located, parted, options)
+                        located = self._named(
+                            photo, replace(located, naming=located.naming.with_strips(parted)), options
+                        )
                         strips = located.naming.strips
                     page = self._rectify.flatten_rows(photo, grid, rows, px_per_mm, trace_reach_mm(px_per_mm))
             order = [row[0] for row in located.naming.layout.rows]
@@ -253,14 +255,30 @@ class Digitizer(Closeable):
         record = replace(record, timings_ms={step: round(ms, 1) for step, ms in clock.ms.items()})
         return Reading(record, located.alignment, grid, located.heatmaps, page, strips, trace, residual, features)
 
-    def _named(
-        self, photo: Photo, located: LocatedPage, strips: tuple[Strip, ...], options: ReadOptions
-    ) -> LocatedPage:
+    def _upright(self, photo: Photo, located: LocatedPage, options: ReadOptions, clock: StepTimer) -> LocatedPage:
+        """Turn a page without any lead name to the side from which its calibration text can be read."""
+        if not all(is_unnamed(segment.lead) for strip in located.naming.strips for segment in strip.segments):
+            return located
+        if self._prints_settings(photo, located):
+            return located
+        other = self._find.upside_down(photo, located, options, clock)
+        return located if other is None or not self._prints_settings(photo, other) else other
+
+    def _prints_settings(self, photo: Photo, located: LocatedPage) -> bool:
+        """Tell if calibration text is legible on a page or around it."""
+        if self._caption(photo, located.grid, located.heatmaps.label):
+            return True
+        margins = self._find.search_margins(photo, located)
+        return margins is not None and bool(self._caption(photo, margins[0], margins[1].label))
+
+    def _named(self, photo: Photo, located: LocatedPage, options: ReadOptions) -> LocatedPage:
         """Read the names of the leads where the user gives no layout; on a GPU, this uses the flat page's memory."""
         if options.layout != AUTO:
             return located
         label = located.heatmaps.label
-        naming, strips = read_names(located.naming, label, strips, partial(self._caption.line_at, photo, located.grid))
+        naming, strips = read_names(
+            located.naming, label, located.naming.strips, partial(self._caption.line_at, photo, located.grid)
+        )
         if all(is_unnamed(segment.lead) for strip in strips for segment in strip.segments):
             strips = shared_name(strips, self._caption.lead_in_text(photo, located.grid, label))
         return replace(located, naming=replace(naming, strips=strips))

@@ -73,6 +73,24 @@ class PageLocator:
         with clock("refine"):
             return self._located(photo, found)
 
+    def upside_down(
+        self, photo: Photo, located: LocatedPage, options: ReadOptions, clock: StepTimer
+    ) -> LocatedPage | None:
+        """Look at a page the other way up; None where it shows no strips then.
+
+        Args:
+            photo: the photo.
+            located: the page as it was found.
+            options: layout, if it is known.
+            clock: timer of the steps.
+        """
+        candidate = self._candidate(photo, rotate90(located.alignment, 2), options.layout, clock)
+        candidate = self._refine_candidate(photo, candidate, options.layout, clock)
+        if candidate.naming is None:
+            return None
+        with clock("refine"):
+            return self._located(photo, candidate)
+
     def _located(self, photo: Photo, found: PageCandidate) -> LocatedPage:
         """Bring all of a candidate to the frame of its refined grid."""
         assert found.naming is not None

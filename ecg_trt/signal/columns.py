@@ -14,7 +14,8 @@ import numpy as np
 from ecg_trt.layout import is_unnamed
 from ecg_trt.signal.beat_speed import heights_mm
 from ecg_trt.signal.beats import find_beats
-from ecg_trt.types import Array, PageWarning, RectifiedPage, Strip, TraceMap, WarningCode
+from ecg_trt.stages.scaling import LARGE_BOX_MM
+from ecg_trt.types import Array, PageWarning, RectifiedPage, Segment, Strip, TraceMap, WarningCode
 
 _PRIOR = -5.0  # Log-odds of the same seconds in all columns, of one page in 150, before the beats are compared.
 _LEAST_BEATS = 3  # In a column.
@@ -23,6 +24,8 @@ _BEAT_S = 0.004  # Error of the distance between two beats, mean absolute.
 # an error of the rows' beginnings; and the share of the latter.
 _LEAD_S, _ROW_S, _ROW_SHARE = 0.015, 0.06, 0.2
 _OTHER_SHARE = 0.05  # Of beats that are extra beats in one reading, noise, or not seen.
+_BOX_ERROR_MM = 0.5  # Distance from a whole number of large boxes at which a row is that long.
+_BORDER_REACH_MM, _BORDER_SEEN = 1.5, 0.3  # Error of a row's beginning or end, and least response to a border.
 _MOST = 8.0  # Greatest log-odds that one column gives.
 
 
@@ -89,11 +92,25 @@ def continue_rows(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap,
     same = sum(_limited(_one_time(rows[0], row, length_s) - _other_time(rows[0], row)) for row in rows[1:])
     if same > 0:
         return tuple(strips)
-    before, placed, first = 0.0, [], strips[0].segments[0].lead
-    for strip in strips:
-        placed.append(replace(strip, segments=(replace(strip.segments[0], lead=first, earlier_mm=-before),)))
-        before += strip.x_mm[1] - strip.x_mm[0]
-    return tuple(placed)
+    start, end = (_common_border(page, strips, trace, side) for side in (0, 1))
+    boxes = LARGE_BOX_MM * round((end - start) / LARGE_BOX_MM)  # Rows go from one edge of the grid to the other.
+    end = start + boxes if abs(boxes - (end - start)) < _BOX_ERROR_MM else end
+    lead = strips[0].segments[0].lead
+    return tuple(
+        replace(s, x_mm=(start, end), segments=(Segment(lead, (start, end), earlier_mm=-k * (end - start)),))
+        for k, s in enumerate(strips)
+    )
+
+
+def _common_border(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, side: int) -> float:
+    """Find where rows that are alike begin or end, page mm: the median of the borders seen near there."""
+    found = []
+    for strip, border in zip(strips, trace.border, strict=True):
+        first, last = page.columns_between((strip.x_mm[side] - _BORDER_REACH_MM, strip.x_mm[side] + _BORDER_REACH_MM))
+        near = border[max(0, first) : max(0, last)]
+        if near.max(initial=0) > _BORDER_SEEN:
+            found.append(float(page.x_mm(max(0, first) + int(near.argmax()))))
+    return float(np.median(found or [strip.x_mm[side] for strip in strips]))
 
 
 def same_log_odds(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, speed: float) -> float:
