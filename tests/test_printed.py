@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
-from ecg_trt.printed import CHARACTERS, CLASSES, Quantity, class_of, decoded, settings_of
+from ecg_trt.printed import CHARACTERS, CLASSES, Quantity, class_of, decoded, lead_in, settings_of, spelled
 
 
 def _stated(text: str) -> set[tuple[str, float]]:
@@ -50,3 +52,25 @@ def test_equal_classes_in_a_row_are_one_character_unless_a_gap_parts_them() -> N
 
 def test_all_characters_have_classes_of_their_own() -> None:
     assert class_of(CHARACTERS) == list(range(1, CLASSES)) and len(set(CHARACTERS)) == len(CHARACTERS)
+
+
+def test_the_forward_algorithm_adds_up_all_paths() -> None:
+    rng = np.random.default_rng(3)
+    logits = np.full((CLASSES, 4), -50.0)
+    two = class_of("V1")
+    logits[[0, *two]] = rng.normal(0, 1, (3, 4))
+    share = np.exp(logits) / np.exp(logits).sum(0)
+    paths = itertools.product([0, *two], repeat=4)
+    expected = {"V": 0.0, "V1": 0.0, "VV": 0.0}
+    for path in paths:
+        kept = [k for k, _ in itertools.groupby(path) if k]
+        text = "".join(CHARACTERS[k - 1] for k in kept)
+        if text in expected:
+            expected[text] += float(np.prod(share[list(path), range(4)]))
+    np.testing.assert_allclose(spelled(logits, list(expected)), list(expected.values()), rtol=1e-9)
+    assert spelled(logits[:, :0], ["V1"]) == 0.0
+
+
+def test_a_caption_may_name_its_lead() -> None:
+    assert lead_in("25 mm/s, 10 mm/mV, Lead I, 512Hz") == "I"
+    assert lead_in("lead V5") == "V5" and lead_in("Leading edge") is None and lead_in("25 mm/s") is None

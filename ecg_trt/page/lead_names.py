@@ -22,7 +22,7 @@ _MISREAD = 0.02  # Probability of each name where the text is none, or misread.
 # Log-odds of other names than those of a known layout: of a page in another order, and of a rhythm strip of another
 # lead. A page of no known layout may carry any.
 _OTHER_ORDER, _OTHER_RHYTHM = -5.0, -1.0
-_KEPT = 1e-3  # By which a name that is there already is preferred to another of the same probability.
+_KEPT, _NONE = 0.8, 0.7  # Log-odds by which the name that is there, or none, is preferred to another that is as likely.
 
 
 def read_names(
@@ -77,7 +77,7 @@ def _log_likelihoods(places: Array, line_at: Callable[[Array], Line]) -> Array:
         if np.isfinite(place).all():
             found = line_at(place).leads_at(float(place[0]), _REACH_MM)
             row[: len(LEAD_WORDS)] = np.log(found + _MISREAD)
-            row[len(LEAD_WORDS) :] = np.log(max(0.0, 1 - float(found.sum())) * _MISREAD + _MISREAD)
+            row[len(LEAD_WORDS) :] = np.log(_MISREAD) + _NONE  # What cannot be read may be any name, or none.
     return out
 
 

@@ -42,6 +42,7 @@ _BORDER_MM, _INSIDE_MM = 0.15, 0.5
 _SHIFT_MM, _FAR_MM, _FAR, _NEAR_MM = 0.7, 6.0, -5.0, 2.0
 SHIFT_REACH_MM = 12.0  # Greatest shift.
 _PULSE_GAP_MM = np.arange(3.0, 16.0, 0.1)  # Between two columns, where a pulse stands before each of them.
+_AS_LIKELY = 0.5  # Log-odds below the best, at which another gap is as likely.
 _PULSE_EACH = -4.0  # Log-odds of a pulse before each column, one page in fifty.
 # Response to borders that is as frequent between columns as elsewhere, and the least that tells anything.
 _FAINT, _ELSEWHERE = 0.08, 0.02
@@ -244,7 +245,8 @@ def part_columns(strips: Sequence[Strip], page: RectifiedPage, trace: TraceMap) 
         return tuple(strips)
     columns = np.arange(trace.border.shape[1])
     size = 2 * round(2 * _BORDER_MM * page.px_per_mm[0]) + 1
-    heat = [cv2.dilate(trace.border[k][None].astype(np.float32), np.ones((1, size)))[0] for k in parted]
+    wide = cv2.dilate(trace.border.astype(np.float32), np.ones((1, size)))
+    heat = cv2.GaussianBlur(wide, (0, 0), _BORDER_MM * page.px_per_mm[0], sigmaY=0.1)[parted]
 
     def odds(row: int, x_mm: Array) -> Array:
         seen = np.interp(page.column(x_mm), columns, heat[row]).clip(_UNCERTAIN, 1 - _UNCERTAIN)
@@ -258,10 +260,10 @@ def part_columns(strips: Sequence[Strip], page: RectifiedPage, trace: TraceMap) 
             meeting = segment.x_mm[0]
             ends = start + (meeting - start) * shrink + (n - 1) * _PULSE_GAP_MM
             total += odds(row, ends) + odds(row, ends + _PULSE_GAP_MM) - odds(row, np.array([meeting]))
-    best = int(total.argmax())
-    if total[best] <= 0:
+    if total.max() <= 0:
         return tuple(strips)
-    return tuple(_with_gap(s, float(_PULSE_GAP_MM[best])) if len(s.segments) > 1 else s for s in strips)
+    gap = float(_PULSE_GAP_MM[total > total.max() - _AS_LIKELY].mean())
+    return tuple(_with_gap(s, gap) if len(s.segments) > 1 else s for s in strips)
 
 
 def split_rows(strips: Sequence[Strip], page: RectifiedPage, trace: TraceMap) -> tuple[tuple[Strip, ...], float]:

@@ -12,7 +12,7 @@ import pytest
 
 from ecg_trt.layout import MARKED_WORDS
 from ecg_trt.page.naming import name_strips
-from ecg_trt.page.strips import agree_on_span, find_strips, shift_to_borders, slant_of
+from ecg_trt.page.strips import agree_on_span, find_strips, part_columns, shift_to_borders, slant_of, split_rows
 from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
 from tests.geometry.true_maps import maps_of, page_of
 
@@ -123,6 +123,40 @@ def test_a_gap_before_each_lead_does_not_pull(shift: float) -> None:
     spans = [(a + shift, b + shift - 1.0) for a, b in pairwise(_BORDERS_MM)]
     trace = _trace([_heat(x for span in spans for x in span)] * 3, [_pen(*spans)] * 3)
     assert _shift(trace) == pytest.approx(shift, abs=0.02)
+
+
+def test_rows_that_were_laid_beside_their_beginning_are_shifted_far() -> None:
+    """The start is not traced where the strip is thought to begin later, so that the row's end tells alone."""
+    at = [x - 8.0 for x in _BORDERS_MM]
+    trace = _trace([_heat(at[-1:])] * 3, [_pen((_BORDERS_MM[0], at[-1]))] * 3)
+    moved = shift_to_borders(_columns_of_leads(), _FRAME, trace)
+    assert moved[0].x_mm[0] == pytest.approx(_BORDERS_MM[0] - 8.0, abs=0.1)
+
+
+def test_columns_are_parted_where_a_pulse_stands_before_each() -> None:
+    gap, length = 8.2, (250.0 - 3 * 8.2) / 4
+    spans = [(20.0 + k * (length + gap), 20.0 + k * (length + gap) + length) for k in range(4)]
+    pulses = _heat(x for span in spans for x in span)
+    strips = part_columns(_columns_of_leads(), _FRAME, _trace([pulses] * 3, [_pen(*spans)] * 3))
+    for strip in strips:
+        assert strip.x_mm == (20.0, 270.0)
+        np.testing.assert_allclose([g.x_mm for g in strip.segments], spans, atol=0.15)
+        assert [g.earlier_mm for g in strip.segments] == pytest.approx([0, gap, 2 * gap, 3 * gap], abs=0.15)
+    meeting = _trace([_heat(_BORDERS_MM)] * 3, [_pen((20.0, 270.0))] * 3)
+    assert part_columns(_columns_of_leads(), _FRAME, meeting) == tuple(_columns_of_leads())
+    alone = [replace(s, segments=s.segments[:1]) for s in _columns_of_leads()]
+    assert part_columns(alone, _FRAME, meeting) == tuple(alone)
+
+
+@pytest.mark.parametrize("columns", [2, 3, 5, 6])
+def test_rows_are_split_where_their_borders_are(columns: int) -> None:
+    rows = [replace(s, segments=(Segment("I", s.x_mm),)) for s in _columns_of_leads()]
+    edges = np.linspace(20.0, 270.0, columns + 1)
+    strips, log_odds = split_rows(rows, _FRAME, _trace([0.6 * _heat(edges)] * 3, [_pen((20.0, 270.0))] * 3))
+    assert log_odds > 0 and [len(s.segments) for s in strips] == [columns] * 3
+    np.testing.assert_allclose([g.x_mm[0] for g in strips[0].segments], edges[:-1])
+    assert len({g.lead for s in strips for g in s.segments}) == 3 * columns
+    assert split_rows(rows, _FRAME, _trace([_heat(edges[[0, -1]])] * 3, [_pen((20.0, 270.0))] * 3))[1] < 0
 
 
 def test_strips_stay_where_no_border_is_seen() -> None:

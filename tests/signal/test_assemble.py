@@ -10,7 +10,7 @@ import pytest
 from ecg_trt.layout import LEADS, upright
 from ecg_trt.signal.assemble import assemble, missing_fractions
 from ecg_trt.signal.limb_leads import inconsistent_borders
-from ecg_trt.signal.settle import settle_avr, settle_rhythm, settle_slant
+from ecg_trt.signal.settle import settle_avr, settle_order, settle_rhythm, settle_slant
 from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
 
 PX_PER_MM = (10.0, 4.0)
@@ -173,6 +173,18 @@ def test_rows_that_slant_against_the_grid_are_brought_to_one_time() -> None:
     assert settled[2].segments[0].x_mm == settled[2].x_mm
     upright_rows = _printed({"I": one, "II": one + three, "III": three})
     assert settle_slant(_page(), *upright_rows) == tuple(upright_rows[0])
+
+
+def test_rows_that_are_named_one_off_are_renamed_by_the_limb_leads() -> None:
+    one, three = _waves()
+    limb = [one, one + three, three, -(2 * one + three) / 2, (one - three) / 2]
+    named = dict(zip(LEADS[1:6], limb, strict=True))  # a name above its row was taken for one below
+    strips, trace = _printed(named)
+    assert [s.segments[0].lead for s in settle_order(_page(), strips, trace, LEADS)] == list(LEADS[:5])
+    right = _printed(dict(zip(LEADS[:5], limb, strict=True)))
+    assert settle_order(_page(), *right, LEADS) == tuple(right[0])
+    assert settle_order(_page(), strips, trace, LEADS[1:6]) == tuple(strips), "there is no other place in the layout"
+    assert settle_order(_page(), strips, trace, ("V1", "V2")) == tuple(strips)
 
 
 def test_a_rhythm_strip_is_named_after_the_lead_it_repeats() -> None:
