@@ -18,7 +18,7 @@ HEAVY = {"torch", "scipy", "wfdb", "matplotlib", "PIL", "onnxruntime", "onnx", "
          "cuda", "pycuda", "nvidia"}  # fmt: skip
 # A room may import, when it is itself imported, only rooms that stand on its own level or below.
 LEVELS = [
-    {"blas", "errors", "closeable", "step_timer", "types", "layout", "paths", "malloc"},
+    {"blas", "errors", "closeable", "step_timer", "types", "layout", "paths", "malloc", "printed"},
     {"geometry", "io", "config", "networks", "weights"},
     {"record", "cuda"},
     {"ops", "engines"},

@@ -53,5 +53,5 @@ def evidence_of_a_page(noise_mm: float = 0.0, doubt: float = 0.002, misnamed: bo
     page = RectifiedPage(np.zeros((0, 0, 3), np.uint8), (_PX, 4.5), (0.0, 0.0), seen, 8.0)
     naming = Naming(layout, 0.9, tuple(strips), (), 0.4)
     trace = TraceMap(rows, sure, np.zeros_like(sure))
-    return Evidence(alignment, grid, page, naming, trace, Scales(25.0, 10.0, ("speed",), ()),
+    return Evidence(alignment, grid, page, naming, trace, Scales(25.0, 10.0, 10.0, ("speed",), ()),
                     dict.fromkeys(LEADS, 0.0))  # fmt: skip

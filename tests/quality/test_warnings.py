@@ -18,7 +18,7 @@ _JARGON = ("residual", "lattice", "homography", "confidence", "px", "SNR")
 
 
 def _sure_page(*assumed: str) -> Evidence:
-    return replace(evidence_of_a_page(), scales=Scales(25.0, 10.0, assumed, ()))
+    return replace(evidence_of_a_page(), scales=Scales(25.0, 10.0, 10.0, assumed, ()))
 
 
 def _told(evidence: Evidence, seen: float | list[float] = 0.9, residual: float = 0.1,

@@ -9,7 +9,7 @@ from math import ceil
 import numpy as np
 import pytest
 
-from ecg_trt.layout import LAYOUTS, LEADS
+from ecg_trt.layout import LAYOUTS, LEADS, SETTING
 from ecg_trt.synth.page import Page, draw_page
 from ecg_trt.synth.plain import draw_plain_page
 from ecg_trt.synth.sample import make_sample, truth_of
@@ -142,9 +142,7 @@ def test_settings_are_printed_where_and_as_the_truth_says() -> None:
     for seed in range(40):
         rng = np.random.default_rng(seed)
         page = draw_page(rng, simulate(rng), 500.0, px_per_mm=8.0, spec=_bare(rng, calibration_text=True))
-        speed, gain = page.spec.paper_speed_mm_per_s, page.spec.gain_mm_per_mv
-        words = [mark.word for mark in page.calibration_text]
-        assert set(words) == {f"{speed:g} mm/s", f"{gain:g} mm/mV"}
+        assert {mark.word for mark in page.calibration_text} == {SETTING} and len(page.calibration_text) >= 2
         for mark in page.calibration_text:
             x, y = (round(8 * v) for v in mark.xy_mm)
             assert 0 < mark.xy_mm[0] < page.spec.size_mm[0] and 0 < mark.xy_mm[1] < page.spec.size_mm[1]

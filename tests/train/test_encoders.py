@@ -98,7 +98,7 @@ def test_width_scales_the_channels() -> None:
     assert wide.spec.widths == tuple(2 * w for w in STAGES["stage0"].widths)
 
 
-@pytest.mark.parametrize("stage", list(STAGES))
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "caption"])
 def test_deep_supervision_answers_in_training_alone(stage: str) -> None:
     model = build_network(stage, Model(deep_supervision=2))
     image = torch.zeros(2, 64, 128, 3, dtype=torch.uint8)

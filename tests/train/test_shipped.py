@@ -57,8 +57,8 @@ def test_restored_statistics_are_those_of_a_batch() -> None:
     images = _images("caption", 1, 24)
     model = load_shipped("caption", weights_path("caption"), images)
     with torch.no_grad():
-        evaluated = model(images[0])["setting"]
-        trained = model.train()(images[0])["setting"]
+        evaluated = model(images[0])["text"]
+        trained = model.train()(images[0])["text"]
     assert (trained - evaluated).abs().max() < TOLERANCE * (1 + evaluated.abs().max())
 
 
@@ -74,7 +74,7 @@ def test_training_begins_with_a_shipped_network(tmp_path: Path, monkeypatch: pyt
     trainer = Trainer(TASKS["caption"], config, open_fabric(config))
     images = _images("caption", 2, 2)[0]
     with torch.no_grad():
-        got, expected = trainer.average.module(images)["setting"], load_folded("caption")(images)["setting"]
+        got, expected = trainer.average.module(images)["text"], load_folded("caption")(images)["text"]
     assert (got - expected).abs().max() < TOLERANCE * (1 + expected.abs().max())
 
 

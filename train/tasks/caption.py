@@ -20,7 +20,9 @@ def measure(out: Maps, truth: Maps) -> dict[str, float]:
     """Share of lines read without an error; of lines with a setting, those whose settings are read; and wrong ones."""
     pairs = [
         (decoded(logits)[0].split(), "".join(CHARACTERS[k - 1] for k in classes if k).split())
-        for logits, classes in zip(out["text"][:, 0].float().cpu().numpy(), truth["text"].tolist(), strict=True)
+        for logits, classes in zip(
+            out["text"][:, 0].detach().float().cpu().numpy(), truth["text"].tolist(), strict=True
+        )
     ]
     states = [tuple({(s.quantity, s.value) for s in settings_of(" ".join(words))} for words in pair) for pair in pairs]
     stated = [read == true for read, true in states if true]
