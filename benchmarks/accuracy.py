@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,11 +29,12 @@ from ecg_trt.metrics import Score, in_order, score_record, summarise
 from ecg_trt.types import Array
 
 _TILE_W, _TILE_H = 900, 640
+_WELL_READ_DB = 12.0  # Names, speed, gain and places in time are right where the SNR is higher.
 
 
 @dataclass
 class Case:
-    """One picture, its truth (12, n) in mV where there is one, and the groups that it counts in."""
+    """One picture, its truth (leads, n) in mV where there is one, and the groups that it counts in."""
 
     name: str
     kind: str
@@ -41,6 +42,7 @@ class Case:
     truth: Array | None
     fs: float
     groups: tuple[str, ...] = ()
+    leads: tuple[str, ...] = LEADS
 
 
 @dataclass
@@ -57,10 +59,11 @@ class Outcome:
     view: Array | None
 
 
-def read_truth(path: Path) -> Array:
-    """(12, n) float64 mV, NaN where blank."""
+def read_truth(path: Path) -> tuple[tuple[str, ...], Array]:
+    """Names of the leads, and (leads, n) float64 mV, NaN where blank."""
     table = np.genfromtxt(path, delimiter=",", names=True)
-    return np.stack([table[lead] for lead in LEADS])
+    leads = tuple(name for name in table.dtype.names or () if name != "time_s")
+    return leads, np.stack([table[lead] for lead in leads])
 
 
 def from_manifest(path: Path, kinds: tuple[str, ...]) -> Iterator[Case]:
@@ -68,8 +71,9 @@ def from_manifest(path: Path, kinds: tuple[str, ...]) -> Iterator[Case]:
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
             if row["kind"] in kinds:
-                truth = read_truth(path.parent / row["truth"]) if row["truth"] else None
-                yield Case(row["image"], row["kind"], str(path.parent / row["image"]), truth, float(row["fs"] or 500))
+                leads, truth = read_truth(path.parent / row["truth"]) if row["truth"] else (LEADS, None)
+                image, fs = str(path.parent / row["image"]), float(row["fs"] or 500)
+                yield Case(row["image"], row["kind"], image, truth, fs, leads=leads)
 
 
 def synthetic(count: int, seed: int) -> Iterator[Case]:
@@ -101,7 +105,7 @@ def judge(digitizer: Digitizer, case: Case, keep_view: bool) -> Outcome:
     record = reading.record
     score = in_place = None
     if case.truth is not None:
-        answer = in_order(record.signal_mv, record.lead_names, LEADS)
+        answer = in_order(record.signal_mv, record.lead_names, case.leads)
         score = score_record(case.truth, case.fs, answer, record.fs)
         in_place = score_record(case.truth, case.fs, answer, record.fs, max_lag_s=0.0)
     view = None
@@ -136,24 +140,39 @@ def table(outcomes: list[Outcome]) -> dict[str, dict[str, object]]:
         if mine[0].case.truth is not None:
             s = summarise([o.score for o in mine])
             scores = [o.score for o in mine if o.score]
-            pearson = np.nanmedian([x.pearson for x in scores], axis=0)
-            rmse = np.nanmedian([x.rmse_mv for x in scores], axis=0)
+            pearson = _by_lead(mine, lambda score: score.pearson)
+            rmse = _by_lead(mine, lambda score: score.rmse_mv)
             in_place = summarise([o.in_place for o in mine]).mean_db
-            lag_ms = 1000 * float(np.nanmedian(np.abs([x.lag_s for x in scores])))
+            lag_ms = 1000 * float(np.nanmedian(np.abs(np.concatenate([x.lag_s for x in scores]))))
             row |= {"in_place_mean_db": round(in_place, 2), "median_lag_ms": round(lag_ms, 2)}
-            row |= {"mean_db": round(s.mean_db, 2), "median_db": round(s.median_db, 2), "p10_db": round(s.p10_db, 2),
-                    "competition_db": round(s.competition_db, 2),
-                    "pearson": dict(zip(LEADS, pearson.round(4).tolist(), strict=True)),
-                    "rmse_mv": dict(zip(LEADS, rmse.round(4).tolist(), strict=True))}  # fmt: skip
+            row |= {
+                "mean_db": round(s.mean_db, 2),
+                "median_db": round(s.median_db, 2),
+                "p10_db": round(s.p10_db, 2),
+                "competition_db": round(s.competition_db, 2),
+                "above_12_db": sum(x.snr_db >= _WELL_READ_DB for x in scores),
+                "pearson": pearson,
+                "rmse_mv": rmse,
+            }
             figures = (f"{s.mean_db:9.2f}{s.median_db:8.2f}{s.p10_db:7.2f}{s.competition_db:9.2f}"
                        f"{in_place:9.2f}{lag_ms:7.1f}"
-                       f"{np.nanmedian(pearson):7.3f}{np.nanmedian(rmse):9.3f}")  # fmt: skip
+                       f"{np.nanmedian([*pearson.values()]):7.3f}{np.nanmedian([*rmse.values()]):9.3f}")  # fmt: skip
         else:
             figures = f"{'':9}{'':8}{'':7}{'':9}{'':9}{'':7}{'':7}{'':9}"
         law = row["einthoven_median"]
         print(f"{kind:<14}{len(mine):4d}{len(answered):9d}{figures}{'' if law is None else f'{law:10.3f}'}")
         out[kind] = row
     return out
+
+
+def _by_lead(outcomes: list[Outcome], of: Callable[[Score], Array]) -> dict[str, float]:
+    """Median over the pictures of a figure of each lead."""
+    values: dict[str, list[float]] = {}
+    for outcome in outcomes:
+        if outcome.score:
+            for lead, value in zip(outcome.case.leads, of(outcome.score), strict=True):
+                values.setdefault(lead, []).append(float(value))
+    return {lead: round(float(np.nanmedian(found)), 4) for lead, found in values.items()}
 
 
 def by_group(outcomes: list[Outcome]) -> dict[str, dict[str, object]]:

@@ -63,7 +63,13 @@ def test_manifest_and_truth(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(leads + "\n" + "0.1,0.2" + "," * 10 + "\n" + ",0.3" + "," * 10 + "\n")
     rows = ("image,truth,fs,kind,artifacts,ptbxl_ecg_id", "a.jpg,t.csv,250,photo,,", "b.jpg,,,clinical,,")
     (tmp_path / "m.csv").write_text("\n".join(rows) + "\n")
-    truth = read_truth(tmp_path / "t.csv")
-    assert truth.shape == (12, 2) and truth[1, 1] == 0.3 and np.isnan(truth[0, 1]) and np.isnan(truth[5]).all()
+    names, truth = read_truth(tmp_path / "t.csv")
+    assert (
+        list(names) == leads.split(",")
+        and truth.shape == (12, 2)
+        and truth[1, 1] == 0.3
+        and np.isnan(truth[0, 1])
+        and np.isnan(truth[5]).all()
+    )
     (case,) = from_manifest(tmp_path / "m.csv", ("photo",))
     assert (case.kind, case.fs) == ("photo", 250.0) and case.truth is not None

@@ -20,7 +20,7 @@ from train.config import Model  # noqa: E402
 from train.experiment import stage_config  # noqa: E402
 from train.hardware import open_fabric  # noqa: E402
 from train.loop import Trainer  # noqa: E402
-from train.models import STAGES, build_network  # noqa: E402
+from train.models import STAGES, UNet, build_network  # noqa: E402
 from train.tasks import TASKS  # noqa: E402
 
 ENCODERS = ("resnet18", "resnet34", "resnet50", "seresnext50_32x4d", "convnext_tiny", "hrnet_w18")
@@ -101,6 +101,7 @@ def test_width_scales_the_channels() -> None:
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "caption"])
 def test_deep_supervision_answers_in_training_alone(stage: str) -> None:
     model = build_network(stage, Model(deep_supervision=2))
+    assert isinstance(model, UNet)
     image = torch.zeros(2, 64, 128, 3, dtype=torch.uint8)
     trained, used = model.train()(image), model.eval()(image)
     assert not [key for key in used if "@" in key]

@@ -242,7 +242,7 @@ def test_stage_2_is_asked_what_it_always_was() -> None:
 
 
 def test_what_a_caption_is_asked_for() -> None:
-    def answer(text: str) -> torch.Tensor:
+    def answer(text: str) -> Any:
         path = [k for c in class_of(text) for k in (c, 0)]
         logits = torch.zeros(1, 1, CLASSES, 128)
         logits[0, 0, path + [0] * (128 - len(path)), torch.arange(128)] = 12.0
