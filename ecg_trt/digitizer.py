@@ -221,27 +221,14 @@ class Digitizer(Closeable):
             page, scales_by = self._page_and_scales(photo, located, options)
         with clock("flatten"):
             px_per_mm = trace_px_per_mm(scales_by(0.0).gain_mm_per_mv)
-            page = self._rectify.flatten_rows(photo, grid, rows, px_per_mm, trace_reach_mm(px_per_mm))
+            flatten = partial(self._rectify.flatten_rows, photo, grid, rows, px_per_mm, trace_reach_mm(px_per_mm))
+            page = flatten()
         with clock("trace"):
-            trace = without_shared_ink(page, self._trace(page, rows, located.text_mask))
-            shifted = shift_to_borders(rows, page, trace)
-            if any(abs(a.x_mm[0] - b.x_mm[0]) > BEYOND_MM for a, b in zip(rows, shifted, strict=True)):
-                trace = without_shared_ink(page, self._trace(page, shifted, located.text_mask))
-            strips = part_columns(shifted, page, trace)
-            if located.naming.layout.name == STRIPS and all(len(s.segments) == 1 for s in strips):
-                parted, log_odds = split_rows(strips, page, trace)
-                if log_odds > _LEAST_COLUMNS:
-                    log_odds += named_log_odds(
-                        parted, located.heatmaps.label, partial(self._caption.line_at, photo, grid)
-                    )
-                    if log_odds > 0:
-                        located = self._named(
-                            photo, replace(located, naming=located.naming.with_strips(parted)), options
-                        )
-                        strips = located.naming.strips
-                    page = self._rectify.flatten_rows(photo, grid, rows, px_per_mm, trace_reach_mm(px_per_mm))
-            order = [row[0] for row in located.naming.layout.rows]
-            strips = settle_order(page, strips, trace, order)
+            strips, trace = self._traced(page, rows, located.text_mask)
+            parted = self._split(photo, located, page, strips, trace, options)
+            if parted is not located:
+                located, strips, page = parted, parted.naming.strips, flatten()
+            strips = settle_order(page, strips, trace, [row[0] for row in located.naming.layout.rows])
             for settle in (settle_avr, settle_slant, settle_rhythm):
                 strips = settle(page, strips, trace)
         with clock("signal"):
@@ -254,6 +241,35 @@ class Digitizer(Closeable):
         clock.ms["total"] = sum(clock.ms.values())
         record = replace(record, timings_ms={step: round(ms, 1) for step, ms in clock.ms.items()})
         return Reading(record, located.alignment, grid, located.heatmaps, page, strips, trace, residual, features)
+
+    def _traced(
+        self, page: RectifiedPage, rows: tuple[Strip, ...], text_mask: Array
+    ) -> tuple[tuple[Strip, ...], TraceMap]:
+        """Trace the rows, and move them and their columns to the borders that the trace shows."""
+        trace = without_shared_ink(page, self._trace(page, rows, text_mask))
+        strips = shift_to_borders(rows, page, trace)
+        if any(abs(a.x_mm[0] - b.x_mm[0]) > BEYOND_MM for a, b in zip(rows, strips, strict=True)):
+            trace = without_shared_ink(page, self._trace(page, strips, text_mask))
+        return part_columns(strips, page, trace), trace
+
+    def _split(
+        self, photo: Photo, located: LocatedPage, page: RectifiedPage, strips: tuple[Strip, ...], trace: TraceMap,
+        options: ReadOptions,
+    ) -> LocatedPage:  # fmt: skip
+        """Split the rows of a page of no known layout into columns, if borders and names tell of any.
+
+        On a GPU, this may use the flat page's memory; a page that is not split is given back as it is, unless names
+        were looked for.
+        """
+        if located.naming.layout.name != STRIPS or any(len(s.segments) > 1 for s in strips):
+            return located
+        parted, log_odds = split_rows(strips, page, trace)
+        if log_odds < _LEAST_COLUMNS:
+            return located
+        line_at = partial(self._caption.line_at, photo, located.grid)
+        log_odds += named_log_odds(parted, located.heatmaps.label, line_at)
+        naming = located.naming.with_strips(parted if log_odds > 0 else strips)
+        return self._named(photo, replace(located, naming=naming), options)
 
     def _upright(self, photo: Photo, located: LocatedPage, options: ReadOptions, clock: StepTimer) -> LocatedPage:
         """Turn a page without any lead name to the side from which its calibration text can be read."""

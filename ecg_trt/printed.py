@@ -168,7 +168,7 @@ _LEAD_SPELLINGS: dict[str, tuple[str, ...]] = (
 _SPELLINGS, _SPELLED_LEADS = zip(*(
     (word, LEAD_WORDS.index(lead)) for lead, words in _LEAD_SPELLINGS.items() for word in dict.fromkeys(words)
 ), strict=True)  # fmt: skip
-_LEAD_BEFORE = re.compile(r"lead ([A-Za-z0-9]{1,4})", re.IGNORECASE)
+_LEAD_BEFORE = re.compile(r"\blead ?([A-Za-z0-9]{1,4})\b", re.IGNORECASE)
 
 
 def lead_in(text: str) -> str | None:

@@ -64,7 +64,8 @@ class Caption:
     def lead_in_text(self, photo: Photo, grid: GridWarp, label: Array) -> str | None:
         """Find the lead that is named beside speed and gain; None where none is. Arguments as of `__call__`."""
         places = marked_places(label[MARKED_WORDS.index(SETTING)])
-        named = (lead_in(self.line_at(photo, grid, place).text) for place in places)
+        ahead = np.array([CAPTION_HW[1] / CAPTION_PX_PER_MM / 3, 0.0])  # What stands between two places is read whole.
+        named = (lead_in(self.line_at(photo, grid, at).text) for place in places for at in (place, place + ahead))
         return next((lead for lead in named if lead is not None), None)
 
     def line_at(self, photo: Photo, grid: GridWarp, place: Array) -> Line:
