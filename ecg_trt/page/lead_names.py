@@ -22,7 +22,9 @@ _MISREAD = 0.02  # Probability of each name where the text is none, or misread.
 # Log-odds of other names than those of a known layout: of a page in another order, and of a rhythm strip of another
 # lead. A page of no known layout may carry any.
 _OTHER_ORDER, _OTHER_RHYTHM = -5.0, -1.0
-_KEPT, _NONE = 0.8, 0.7  # Log-odds by which the name that is there, or none, is preferred to another that is as likely.
+_READABLE = 0.6  # Share of printed names that are where they are expected, and legible.
+# Log-odds by which a strip's name, or none, is preferred to another that is as likely, and the name of a layout.
+_KEPT, _NONE, _TIE = 2.4, 2.3, 1e-3
 
 
 def read_names(
@@ -46,7 +48,10 @@ def read_names(
     in_row = [len(strip.segments) for strip in strips for _ in strip.segments]
     likely = _log_likelihoods(name_places(strips, label), line_at)
     kept = np.array([_columns_of(name, k) for k, name in enumerate(names)])
-    likely[np.arange(len(names)), kept] += _KEPT
+    # The names of a layout stand or fall together; those of strips were seen one by one.
+    none, own = (0.0, _TIE) if naming.is_known else (_NONE, _KEPT)
+    likely[:, len(LEAD_WORDS) :] += none
+    likely[np.arange(len(names)), kept] += np.where(kept < len(LEAD_WORDS), own, 0.0)
     rhythm = np.array([n == 1 < max(in_row) for n in in_row], bool)
     best = kept.copy()
     for k in np.flatnonzero(rhythm):
@@ -60,7 +65,8 @@ def read_names(
         best[order] = choices
     if (best == kept).all():
         return naming, tuple(strips)
-    named = iter([name if b == k else _name_of(int(b)) for name, b, k in zip(names, best, kept, strict=True)])
+    given = [name if b == k else _name_of(int(b)) for name, b, k in zip(names, best, kept, strict=True)]
+    named = iter([unnamed(k) if is_unnamed(name) else name for k, name in enumerate(given)])  # No two alike.
     strips = tuple(replace(s, segments=tuple(replace(g, lead=next(named)) for g in s.segments)) for s in strips)
     if (best[order] == kept[order]).all():
         return naming, strips
@@ -77,7 +83,7 @@ def _log_likelihoods(places: Array, line_at: Callable[[Array], Line]) -> Array:
         if np.isfinite(place).all():
             found = line_at(place).leads_at(float(place[0]), _REACH_MM)
             row[: len(LEAD_WORDS)] = np.log(found + _MISREAD)
-            row[len(LEAD_WORDS) :] = np.log(_MISREAD) + _NONE  # What cannot be read may be any name, or none.
+            row[len(LEAD_WORDS) :] = np.log(_MISREAD)  # What cannot be read may be any name, or none.
     return out
 
 
@@ -102,7 +108,7 @@ def named_log_odds(strips: Sequence[Strip], label: Array, line_at: Callable[[Arr
     behind = np.array([n > 0 for strip in strips for n in range(len(strip.segments))])
     places = name_places(strips, label)[behind]
     found = [line_at(place).leads_at(float(place[0]), _REACH_MM).sum() for place in places if np.isfinite(place).all()]
-    return float(sum(np.log((share + _MISREAD) / (1 - share + _MISREAD)) for share in found))
+    return float(sum(np.log(1 - _READABLE + _READABLE * share / _MISREAD) for share in found))
 
 
 def shared_name(strips: Sequence[Strip], lead: str | None) -> tuple[Strip, ...]:

@@ -275,7 +275,7 @@ def split_rows(strips: Sequence[Strip], page: RectifiedPage, trace: TraceMap) ->
         trace: its borders.
 
     Returns:
-        The strips with their columns unnamed, and the log-odds of these columns against none by the borders alone.
+        The strips, their columns unnamed but the first, and the log-odds of these columns against none, by the borders.
     """
     columns = np.arange(trace.border.shape[1])
     size = 2 * round(2 * _BORDER_MM * page.px_per_mm[0]) + 1
@@ -289,7 +289,8 @@ def split_rows(strips: Sequence[Strip], page: RectifiedPage, trace: TraceMap) ->
     parted = []
     for k, strip in enumerate(strips):
         edges = np.linspace(*strip.x_mm, parts + 1).tolist()
-        segments = tuple(Segment(unnamed(k * parts + n), edge) for n, edge in enumerate(pairwise(edges)))
+        names = strip.segments[0].lead, *(unnamed(len(strips) + k * parts + n) for n in range(1, parts))
+        segments = tuple(Segment(name, edge) for name, edge in zip(names, pairwise(edges), strict=True))
         parted.append(replace(strip, segments=segments))
     return tuple(parted), max(log_odds)
 
