@@ -19,8 +19,8 @@ LIMB_LEADS = (*LEADS[:6], "-aVR")
 PAPER_SPEEDS_MM_PER_S = (5.0, 6.25, 10.0, 12.5, 25.0, 50.0, 100.0)
 GAINS_MM_PER_MV = (2.5, 5.0, 10.0, 20.0, 40.0)
 """Speeds and gains that devices have, and that a page may print."""
-USUAL_SPEEDS_MM_PER_S = (25.0, 50.0)
-USUAL_GAINS_MM_PER_MV = (5.0, 10.0, 20.0)
+COMMON_SPEEDS_MM_PER_S = (25.0, 50.0)
+COMMON_GAINS_MM_PER_MV = (5.0, 10.0, 20.0)
 """Those that pulses, rows and beats are compared with where nothing is printed, and that the generator draws."""
 STANDARD_SPEED_MM_PER_S, STANDARD_GAIN_MM_PER_MV = 25.0, 10.0
 PULSE_SECONDS = 0.2  # Width of a calibration pulse; its height is 1 mV.
@@ -173,7 +173,7 @@ def standard_row_lengths_mm() -> tuple[float, ...]:
 def _row_lengths_mm(rows: Iterable[tuple[float, ...]]) -> frozenset[float]:
     """Compute the lengths on paper of rows, given the seconds of their columns."""
     seconds = {math.fsum(row) for row in set(rows)}
-    return frozenset(s * share * v for s in seconds for share in _SHOWN_SHARES for v in USUAL_SPEEDS_MM_PER_S)
+    return frozenset(s * share * v for s in seconds for share in _SHOWN_SHARES for v in COMMON_SPEEDS_MM_PER_S)
 
 
 def standard_row_length(length_mm: float, slack: float = ROW_LENGTH_TOLERANCE) -> float | None:

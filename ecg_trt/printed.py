@@ -40,14 +40,14 @@ class Line:
 
     Attributes:
         text: its characters.
-        sure: (n,) probability of each.
+        probability: (n,) of each.
         x_mm: (n,) place of each, page mm.
         logits: (CLASSES, T) that it was decoded from.
         columns_mm: (T,) place of each column, page mm.
     """
 
     text: str
-    sure: Array
+    probability: Array
     x_mm: Array
     logits: Array
     columns_mm: Array
@@ -93,12 +93,12 @@ def decoded(logits: Array) -> tuple[str, Array, Array]:
     """
     share = np.exp(logits - logits.max(0))
     share = share / share.sum(0)
-    best, sure = share.argmax(0), share.max(0)
+    best, probability = share.argmax(0), share.max(0)
     edges = np.flatnonzero(np.diff(best, prepend=-1))
-    kept = [(int(best[a]), a + int(sure[a:b].argmax())) for a, b in zip(edges, [*edges[1:], len(best)], strict=True)
+    kept = [(int(best[a]), a + int(probability[a:b].argmax())) for a, b in zip(edges, [*edges[1:], len(best)], strict=True)
             if best[a] > 0]  # fmt: skip
     columns = np.array([column for _, column in kept], int)
-    return "".join(CHARACTERS[k - 1] for k, _ in kept), np.asarray(sure[columns]), columns
+    return "".join(CHARACTERS[k - 1] for k, _ in kept), np.asarray(probability[columns]), columns
 
 
 def spelled(logits: Array, words: Sequence[str]) -> Array:

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecg_trt.layout import (
+    COMMON_GAINS_MM_PER_MV,
+    COMMON_SPEEDS_MM_PER_S,
     GAINS_MM_PER_MV,
     LAYOUTS,
     LEADS,
     MARKED_WORDS,
     PAPER_SPEEDS_MM_PER_S,
-    USUAL_GAINS_MM_PER_MV,
-    USUAL_SPEEDS_MM_PER_S,
     Layout,
     column_edges,
     is_unnamed,
@@ -29,7 +29,9 @@ def test_words_begin_with_the_twelve_leads_and_none_comes_twice() -> None:
     assert MARKED_WORDS[:12] == LEADS
     assert MARKED_WORDS[12:] == ("-aVR", "V7", "V8", "V9", "V3R", "V4R", "X", "Y", "Z", "setting")
     assert len(set(MARKED_WORDS)) == len(MARKED_WORDS)
-    assert set(USUAL_SPEEDS_MM_PER_S) < set(PAPER_SPEEDS_MM_PER_S) and set(USUAL_GAINS_MM_PER_MV) < set(GAINS_MM_PER_MV)
+    assert set(COMMON_SPEEDS_MM_PER_S) < set(PAPER_SPEEDS_MM_PER_S) and set(COMMON_GAINS_MM_PER_MV) < set(
+        GAINS_MM_PER_MV
+    )
 
 
 def test_every_layout_shows_the_twelve_leads() -> None:

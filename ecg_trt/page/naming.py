@@ -183,8 +183,8 @@ def name_places(strips: Sequence[Strip], label: Array) -> Array:
         if window.size and window[row, column] > _NAME_SEEN:
             offset[:] = left + column - x, top + row - y
     if np.isfinite(offsets[:, 0]).sum() >= _ENOUGH_NAMES:
-        usual = np.nanmedian(offsets, 0)
-        offsets = np.where(np.abs(offsets - usual) <= _NAME_APART_MM, offsets, usual)  # NaN is not near, either.
+        median = np.nanmedian(offsets, 0)
+        offsets = np.where(np.abs(offsets - median) <= _NAME_APART_MM, offsets, median)  # NaN is not near, either.
     return np.asarray(corners + offsets)
 
 

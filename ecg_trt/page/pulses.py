@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 
 from ecg_trt.layout import (
+    COMMON_GAINS_MM_PER_MV,
+    COMMON_SPEEDS_MM_PER_S,
     PULSE_SECONDS,
     STANDARD_GAIN_MM_PER_MV,
     STANDARD_SPEED_MM_PER_S,
-    USUAL_GAINS_MM_PER_MV,
-    USUAL_SPEEDS_MM_PER_S,
 )
 from ecg_trt.stages.rectify import ROW_MM, SIDE_MM
 from ecg_trt.types import Array, Strip
@@ -34,7 +34,7 @@ _NARROW_MM, _NARROW_SEEN = 4.0, 0.7  # Narrower patches are letters, unless thei
 # certainly 5 mm high, if it is not narrow. Of 250 synthetic pages none of 10 mm/mV showed either.
 _TALL_MM, _TALL_SEEN, _LOW_MM, _LOW_SEEN = 16.0, 0.6, 6.5, 0.9
 _PULSE_REACH_MM, _PULSE_SLACK_MM = 25, 2  # Distance of a pulse from a strip's end at most, and error of that end.
-_PULSE_RISE_MM = round(max(USUAL_GAINS_MM_PER_MV)) + 3
+_PULSE_RISE_MM = round(max(COMMON_GAINS_MM_PER_MV)) + 3
 _PULSE_FEET_MM = 5  # Distance by which the lower end of a pulse may miss the zero line.
 
 # Window in which strokes are sought: reach beyond a strip's end, reach within the strip, depth below its zero line.
@@ -134,7 +134,7 @@ def ink_of_pulses(strokes: tuple[Array, Array], px_per_mm: tuple[float, float]) 
     means = [_ink(d, pen, lines, px_per_mm).mean(0) for d, lines in zip(dark, upright, strict=True)]
     sums = [np.pad(mean.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0))) for mean in means]
     return {(speed, gain): max(_outline(total, PULSE_SECONDS * speed, gain, px_per_mm) for total in sums)
-            for speed, gain in product(USUAL_SPEEDS_MM_PER_S, USUAL_GAINS_MM_PER_MV)}  # fmt: skip
+            for speed, gain in product(COMMON_SPEEDS_MM_PER_S, COMMON_GAINS_MM_PER_MV)}  # fmt: skip
 
 
 def _darkness(windows: Array, px_per_mm: tuple[float, float]) -> Array:
@@ -207,7 +207,7 @@ def pulses_on_map(pulse: Array, strips: Sequence[Strip]) -> Pulse:
             if width < _NARROW_MM and response < _NARROW_SEEN:
                 continue
             speeds = [speed for speed, (low, high) in _PULSE_WIDTHS_MM.items() if low <= width < high]
-            speed, gain = (speeds[0] if speeds else None), _nearest(height, USUAL_GAINS_MM_PER_MV)
+            speed, gain = (speeds[0] if speeds else None), _nearest(height, COMMON_GAINS_MM_PER_MV)
             # A faint pulse may be cut off, or be none: it only confirms standard values.
             is_clear = response > _CLEARLY_SEEN
             is_tall = height >= _TALL_MM and response > _TALL_SEEN

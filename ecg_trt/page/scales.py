@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ecg_trt.layout import (
+    COMMON_SPEEDS_MM_PER_S,
     LIMB_LEADS,
     STANDARD_GAIN_MM_PER_MV,
     STANDARD_SPEED_MM_PER_S,
-    USUAL_SPEEDS_MM_PER_S,
 )
 from ecg_trt.page.naming import Naming
 from ecg_trt.page.pulses import Pulse
@@ -141,7 +141,7 @@ def _disputed(name: str, text: str) -> PageWarning:
 
 
 def _speed_by_beats(log_odds: float) -> float:
-    slow, fast = USUAL_SPEEDS_MM_PER_S
+    slow, fast = COMMON_SPEEDS_MM_PER_S
     return fast if log_odds > 0 else slow
 
 
@@ -164,5 +164,5 @@ def read_setting(response: Mapping[float, float], standard: float, *, is_backed:
 
 def _speed_of_rows(naming: Naming) -> float | None:
     """Measure the speed by a row of a known layout that is too long for 25 mm/s; None for other rows."""
-    slow, fast = USUAL_SPEEDS_MM_PER_S
+    slow, fast = COMMON_SPEEDS_MM_PER_S
     return fast if naming.is_known and naming.longest_mm > _FULL_PAGE * naming.layout.seconds * slow else None

@@ -209,7 +209,7 @@ def shift_to_borders(
     """
     px_per_mm = page.px_per_mm[0]
     shift_mm = np.arange(-round(reach_mm * px_per_mm), round(reach_mm * px_per_mm) + 1) / px_per_mm
-    seen, told = np.zeros(len(shift_mm)), np.zeros(len(shift_mm))
+    seen, evidence = np.zeros(len(shift_mm)), np.zeros(len(shift_mm))
     for strip, border, confidence in zip(strips, trace.border, trace.confidence, strict=True):
         heat = cv2.GaussianBlur(border[None], (0, 0), _BORDER_MM * px_per_mm)[0]
         columns, pen = np.arange(len(border)), cv2.blur(confidence[None], (2 * round(px_per_mm / 4) + 1, 1))[0]
@@ -217,8 +217,8 @@ def shift_to_borders(
             at = page.column(x_mm + shift_mm)
             response = np.interp(at, columns, heat) * np.interp(at + inwards * px_per_mm, columns, pen)
             seen += response
-            told += np.log1p(response / _UNCERTAIN)
-    likelihood = told + np.logaddexp(-0.5 * (shift_mm / _SHIFT_MM) ** 2, _FAR - 0.5 * (shift_mm / _FAR_MM) ** 2)
+            evidence += np.log1p(response / _UNCERTAIN)
+    likelihood = evidence + np.logaddexp(-0.5 * (shift_mm / _SHIFT_MM) ** 2, _FAR - 0.5 * (shift_mm / _FAR_MM) ** 2)
     about = float(shift_mm[likelihood.argmax()])
     likely = seen * np.exp(-0.5 * ((shift_mm - about * (abs(about) > _NEAR_MM)) / _SHIFT_MM) ** 2)
     best = int(likely.argmax())

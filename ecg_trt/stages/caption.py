@@ -57,7 +57,7 @@ class Caption:
                 if np.abs(line.x_mm[[first, end - 1]] - place[0]).max() <= reach:
                     values = printed[setting.quantity]
                     values[setting.value] = max(
-                        values.get(setting.value, 0.0), float(line.sure[slice(*setting.number)].min())
+                        values.get(setting.value, 0.0), float(line.probability[slice(*setting.number)].min())
                     )
         return dict(printed)
 
@@ -79,9 +79,9 @@ class Caption:
         out = self.backend.infer({"image": crop.reshape(1, h, w, 3)})
         (logits,) = self.ops.download(out["text"])
         logits = np.asarray(np.nan_to_num(logits[0, 0]), np.float64)
-        text, sure, columns = decoded(logits)
+        text, probability, columns = decoded(logits)
         places = x + cell_centre(np.arange(logits.shape[1]), CAPTION_STRIDE) / CAPTION_PX_PER_MM
-        return Line(text, sure, places[columns], logits, places)
+        return Line(text, probability, places[columns], logits, places)
 
 
 def joined(first: Printed, other: Printed) -> Printed:
