@@ -95,8 +95,8 @@ def decoded(logits: Array) -> tuple[str, Array, Array]:
     share = share / share.sum(0)
     best, probability = share.argmax(0), share.max(0)
     edges = np.flatnonzero(np.diff(best, prepend=-1))
-    kept = [(int(best[a]), a + int(probability[a:b].argmax())) for a, b in zip(edges, [*edges[1:], len(best)], strict=True)
-            if best[a] > 0]  # fmt: skip
+    runs = zip(edges, [*edges[1:], len(best)], strict=True)
+    kept = [(int(best[a]), a + int(probability[a:b].argmax())) for a, b in runs if best[a] > 0]
     columns = np.array([column for _, column in kept], int)
     return "".join(CHARACTERS[k - 1] for k, _ in kept), np.asarray(probability[columns]), columns
 
