@@ -19,6 +19,8 @@ from ecg_trt.types import Array
 CHARACTERS = " 0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz/.,=:+-%()"
 """Characters that the caption network tells apart; class k is character k - 1, class 0 is the gap between two."""
 CLASSES = len(CHARACTERS) + 1
+_BESIDE = 3  # Columns beside a text that belong to it, too, unless another character is there.
+_ILLEGIBLE = 0.02  # Probability of a text below which nothing can be made of it.
 _NEAR = 0.02  # Relative difference up to which a printed number is one of the values that devices have.
 
 
@@ -59,6 +61,20 @@ class Line:
         np.add.at(found, np.array(_SPELLED_LEADS), spelled(self.logits[:, near], _SPELLINGS))
         return found
 
+    def probability_of(self, setting: Setting) -> float:
+        """Probability of a setting of this line among all values that devices have, printed in the same words."""
+        (first, end), (a, b) = setting.span, setting.number
+        text, low, high = self.text[first:end], a - first, b - first
+        known = PAPER_SPEEDS_MM_PER_S if setting.quantity is Quantity.SPEED else GAINS_MM_PER_MV
+        numbers = [f"{value / setting.scale:g}" for value in known if value != setting.value]
+        if "," in text[low:high]:
+            numbers = [number.replace(".", ",") for number in numbers]
+        at = np.searchsorted(self.columns_mm, self.x_mm)
+        start = max(at[first] - _BESIDE, at[first - 1] + 1 if first else 0)
+        stop = min(at[end - 1] + _BESIDE + 1, at[end] if end < len(at) else len(self.columns_mm))
+        share = spelled(self.logits[:, start:stop], [text, *(text[:low] + number + text[high:] for number in numbers)])
+        return float(share[0] / (share.sum() + _ILLEGIBLE))
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -68,13 +84,15 @@ class Setting:
         quantity: what it is.
         value: in mm/s or mm/mV, one of those that devices have.
         span: indices of its first character and behind its last, in the text.
-        number: those of its number, which alone tells the value.
+        number: those of its number.
+        scale: value of 1 in the unit that is printed, 10 for cm/mV.
     """
 
     quantity: Quantity
     value: float
     span: tuple[int, int]
     number: tuple[int, int]
+    scale: float = 1.0
 
 
 def class_of(text: str) -> list[int]:
@@ -152,7 +170,7 @@ def settings_of(text: str) -> Iterator[Setting]:
             kinds = [Quantity.CHEST_GAIN]
         for quantity, k in zip(kinds, numbers, strict=True):
             if value := _value(found[k], scale, GAINS_MM_PER_MV):
-                yield Setting(quantity, value, found.span(), found.span(k))
+                yield Setting(quantity, value, found.span(), found.span(k), scale)
         last = found.end()
 
 

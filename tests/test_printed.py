@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from ecg_trt.printed import CHARACTERS, CLASSES, Quantity, class_of, decoded, lead_in, settings_of, spelled
+from ecg_trt.printed import CHARACTERS, CLASSES, Line, Quantity, class_of, decoded, lead_in, settings_of, spelled
 
 
 def _stated(text: str) -> set[tuple[str, float]]:
@@ -74,3 +74,19 @@ def test_the_forward_algorithm_adds_up_all_paths() -> None:
 def test_a_caption_may_name_its_lead() -> None:
     assert lead_in("25 mm/s, 10 mm/mV, Lead I, 512Hz") == "I"
     assert lead_in("lead V5") == "V5" and lead_in("Leading edge") is None and lead_in("25 mm/s") is None
+
+
+def test_a_setting_is_judged_among_the_values_that_devices_have() -> None:
+    text = "25 mm/s 1,0 cm/mV"
+    path = [k for c in class_of(text) for k in (c, 0)]
+    logits = np.zeros((CLASSES, len(path)))
+    logits[path, np.arange(len(path))] = 8.0
+    logits[class_of("5")[0], 0] = 7.0  # the 2 may be a 5
+    read, probability, columns = decoded(logits)
+    places = 0.25 * np.arange(len(path))
+    line = Line(read, probability, places[columns], logits, places)
+    speed, gain = settings_of(line.text)
+    assert line.probability_of(speed) > 0.9, "no device has 55 mm/s"
+    assert line.probability_of(gain) > 0.9
+    faint = Line(read, probability, places[columns], 0.3 * logits, places)
+    assert faint.probability_of(speed) < 0.2

@@ -73,7 +73,8 @@ def read_scales(
         printed: probability of each value that is read.
         pulses: speed and gain that they measure.
         naming: of the page's strips.
-        speed_log_odds: `signal.beat_speed.speed_log_odds`, 0 before the traces are known.
+        speed_log_odds: `signal.beat_speed.speed_log_odds`, 0 before the traces are known; of 50 against 25 mm/s, and so
+            without a word where the page prints another speed.
         speed: mm/s, if it is known.
         gain: mm/mV, if it is known.
     """
@@ -91,7 +92,7 @@ def read_scales(
         ("speed", "mm/s", speed, speeds, gains, pulses.speed_mm_per_s or by_rows, STANDARD_SPEED_MM_PER_S),
         ("gain", "mm/mV", gain, gains, speeds, pulses.gain_mm_per_mv, STANDARD_GAIN_MM_PER_MV),
     ):
-        log_odds = speed_log_odds if name == "speed" else 0.0
+        log_odds = speed_log_odds if name == "speed" and set(response) <= set(COMMON_SPEEDS_MM_PER_S) else 0.0
         is_open = not (pulses.is_confident and measured == standard)
         is_backed = max(beside.values(), default=0.0) > _BESIDE or (is_open and log_odds > _ODDS_DISPUTE)
         read = read_setting(response, standard, is_backed=is_backed)

@@ -56,9 +56,8 @@ class Caption:
                 first, end = setting.span
                 if np.abs(line.x_mm[[first, end - 1]] - place[0]).max() <= reach:
                     values = printed[setting.quantity]
-                    values[setting.value] = max(
-                        values.get(setting.value, 0.0), float(line.probability[slice(*setting.number)].min())
-                    )
+                    probability = line.probability_of(setting)
+                    values[setting.value] = max(values.get(setting.value, 0.0), probability)
         return dict(printed)
 
     def lead_in_text(self, photo: Photo, grid: GridWarp, label: Array) -> str | None:

@@ -128,6 +128,13 @@ def test_waves_settle_a_dispute() -> None:
     assert (denied.speed_mm_per_s, denied.warnings) == (50.0, ()), "a pulse that is not sure is none"
 
 
+def test_waves_do_not_speak_of_speeds_that_they_are_not_compared_with() -> None:
+    scales = read_scales(
+        _printed(_10mmmV=0.99) | {Quantity.SPEED: {12.5: 0.97}}, USUAL_PULSE, _naming(), speed_log_odds=-9.0
+    )
+    assert scales.speed_mm_per_s == 12.5 and "12.5 mm/s was taken" in str(scales.warnings[0])
+
+
 def test_waves_tell_where_nothing_else_does_and_it_stays_assumed() -> None:
     scales = read_scales(_printed(), NO_PULSE, _naming(), speed_log_odds=7.0)
     assert (scales.speed_mm_per_s, scales.gain_mm_per_mv, scales.assumed) == (50.0, 10.0, ("speed", "gain"))
