@@ -19,7 +19,8 @@ from ecg_trt.types import Array
 CHARACTERS = " 0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz/.,=:+-%()"
 """Characters that the caption network tells apart; class k is character k - 1, class 0 is the gap between two."""
 CLASSES = len(CHARACTERS) + 1
-_BESIDE = 3  # Columns beside a text that belong to it, too, unless another character is there.
+# Columns before a text, wide enough for a digit that was overlooked, and behind it, unless another character is there.
+_BEFORE_COLUMNS, _BESIDE = 14, 3
 _ILLEGIBLE = 0.02  # Probability of a text below which nothing can be made of it.
 _NEAR = 0.02  # Relative difference up to which a printed number is one of the values that devices have.
 
@@ -46,6 +47,7 @@ class Line:
         x_mm: (n,) place of each, page mm.
         logits: (CLASSES, T) that it was decoded from.
         columns_mm: (T,) place of each column, page mm.
+        seen: (T,) bool, columns that the photo shows.
     """
 
     text: str
@@ -53,6 +55,14 @@ class Line:
     x_mm: Array
     logits: Array
     columns_mm: Array
+    seen: Array
+
+    def is_shown(self, span: tuple[int, int]) -> bool:
+        """Tell if the photo shows the characters of a span, and room for two more before them and one behind."""
+        x = self.x_mm[[span[0], span[1] - 1]]
+        pitch = (x[1] - x[0]) / max(1, span[1] - span[0] - 1)
+        inside = (self.columns_mm >= x[0] - 2 * pitch) & (self.columns_mm <= x[1] + pitch)
+        return bool(self.seen[inside].all())
 
     def leads_at(self, x_mm: float, reach_mm: float) -> Array:
         """Probability (len(LEAD_WORDS),) that all the text within reach of a place is the name of each lead."""
@@ -70,7 +80,7 @@ class Line:
         if "," in text[low:high]:
             numbers = [number.replace(".", ",") for number in numbers]
         at = np.searchsorted(self.columns_mm, self.x_mm)
-        start = max(at[first] - _BESIDE, at[first - 1] + 1 if first else 0)
+        start = max(at[first] - _BEFORE_COLUMNS, at[first - 1] + 1 if first else 0)
         stop = min(at[end - 1] + _BESIDE + 1, at[end] if end < len(at) else len(self.columns_mm))
         share = spelled(self.logits[:, start:stop], [text, *(text[:low] + number + text[high:] for number in numbers)])
         return float(share[0] / (share.sum() + _ILLEGIBLE))

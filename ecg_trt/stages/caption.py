@@ -15,7 +15,7 @@ import numpy as np
 from ecg_trt.backends.base import Backend
 from ecg_trt.layout import MARKED_WORDS, SETTING
 from ecg_trt.ops.base import ImageOps
-from ecg_trt.printed import Line, Quantity, decoded, lead_in, settings_of
+from ecg_trt.printed import Line, Quantity, Setting, decoded, lead_in, settings_of
 from ecg_trt.stages.scaling import BESIDE_GREY, CAPTION_HW, CAPTION_PX_PER_MM, CAPTION_STRIDE, cell_centre
 from ecg_trt.types import Array, GridWarp, Photo
 
@@ -26,7 +26,7 @@ _MARKED, _BESIDE_STRONGEST = 0.1, 0.4  # Least response of a place that is read,
 _MOST_PLACES = 6
 _APART_MM = 4  # Places nearer to each other are one.
 _LINE_MM = 4  # Difference in height of places on one line at most; devices print speed and gain on one line.
-_EDGE_MM = 1.5  # A value that begins or ends nearer to the crop's edge may be cut.
+_EDGE_MM, _EDGE_CHARACTERS = 1.5, 2.0  # A value that begins or ends nearer to the crop's edge may be cut.
 
 
 class Caption:
@@ -50,15 +50,26 @@ class Caption:
         """
         printed: dict[Quantity, dict[float, float]] = defaultdict(dict)
         for place in marked_places(label[MARKED_WORDS.index(SETTING)]):
-            line = self.line_at(photo, grid, place)
-            reach = CAPTION_HW[1] / CAPTION_PX_PER_MM / 2 - _EDGE_MM
-            for setting in settings_of(line.text):
-                first, end = setting.span
-                if np.abs(line.x_mm[[first, end - 1]] - place[0]).max() <= reach:
-                    values = printed[setting.quantity]
-                    probability = line.probability_of(setting)
-                    values[setting.value] = max(values.get(setting.value, 0.0), probability)
+            whole, cut = self._settings(photo, grid, place)
+            for middle in cut:
+                whole += self._settings(photo, grid, middle)[0]
+            for setting, probability in whole:
+                values = printed[setting.quantity]
+                values[setting.value] = max(values.get(setting.value, 0.0), probability)
         return dict(printed)
+
+    def _settings(self, photo: Photo, grid: GridWarp, place: Array) -> tuple[list[tuple[Setting, float]], list[Array]]:
+        """Read the settings around a place: those that are whole with their probabilities, the middles of others."""
+        line, whole, cut = self.line_at(photo, grid, place), [], []
+        for setting in settings_of(line.text):
+            middle = _middle_if_cut(line, setting, place)
+            if not line.is_shown(setting.span):
+                continue
+            if middle is None:
+                whole.append((setting, line.probability_of(setting)))
+            else:
+                cut.append(middle)
+        return whole, cut
 
     def lead_in_text(self, photo: Photo, grid: GridWarp, label: Array) -> str | None:
         """Find the lead that is named beside speed and gain; None where none is. Arguments as of `__call__`."""
@@ -72,15 +83,27 @@ class Caption:
         h, w = CAPTION_HW
         x, y = place - (np.array([w, h]) - 1) / 2 / CAPTION_PX_PER_MM
         scale = (CAPTION_PX_PER_MM, CAPTION_PX_PER_MM)
-        crop, _ = self.ops.rectify(
+        crop, seen = self.ops.rectify(
             photo.image, grid.node_xy, grid.mm_per_cell, (x, y), scale, (h, w), "cubic", BESIDE_GREY
         )
         out = self.backend.infer({"image": crop.reshape(1, h, w, 3)})
-        (logits,) = self.ops.download(out["text"])
+        logits, seen = self.ops.download(out["text"], seen)
         logits = np.asarray(np.nan_to_num(logits[0, 0]), np.float64)
         text, probability, columns = decoded(logits)
         places = x + cell_centre(np.arange(logits.shape[1]), CAPTION_STRIDE) / CAPTION_PX_PER_MM
-        return Line(text, probability, places[columns], logits, places)
+        shown = np.asarray(seen[h // 4 : -h // 4].reshape(-1, logits.shape[1], CAPTION_STRIDE).all((0, 2)))
+        return Line(text, probability, places[columns], logits, places, shown)
+
+
+def _middle_if_cut(line: Line, setting: Setting, place: Array) -> Array | None:
+    """Find the middle (x, y) of a setting that the crop around a place may cut, page mm; None where it is whole.
+
+    A digit may stand outside where the text begins nearer to the edge than its characters are apart.
+    """
+    x = line.x_mm[[setting.span[0], setting.span[1] - 1]]
+    pitch = (x[1] - x[0]) / max(1, setting.span[1] - setting.span[0] - 1)
+    reach = CAPTION_HW[1] / CAPTION_PX_PER_MM / 2 - max(_EDGE_MM, _EDGE_CHARACTERS * pitch)
+    return None if np.abs(x - place[0]).max() <= reach else np.array([x.mean(), place[1]])
 
 
 def joined(first: Printed, other: Printed) -> Printed:

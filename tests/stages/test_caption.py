@@ -72,6 +72,18 @@ def test_a_value_at_the_edge_of_a_crop_may_be_cut(first: int, is_whole: bool) ->
     assert bool(printed) is is_whole
 
 
+def test_a_value_of_which_the_photo_may_not_show_a_digit_is_not_read() -> None:
+    photo, grid = _photo((62.0, 41.0))
+    cut = GridWarp(grid.node_xy - np.float32(10 * 56.0), grid.mm_per_cell, grid.residual_px, grid.measured)
+    backend = FakeBackend(lambda feed: _answer("5mm/s", 56))  # at 60 mm, 4 mm from the photo's edge
+    label = _label({(62, 41): 0.5})
+    assert Caption(backend, open_ops())(photo, grid, label) == {Quantity.SPEED: {5.0: pytest.approx(1, abs=0.1)}}
+    shown = GridWarp(cut.node_xy + np.array([0, 560], np.float32), 5.0, 0.0, grid.measured)
+    assert Caption(backend, open_ops())(photo, shown, label) != {}, "4 mm are room for two digits"
+    closer = GridWarp(shown.node_xy - np.array([35, 0], np.float32), 5.0, 0.0, grid.measured)
+    assert Caption(backend, open_ops())(photo, closer, label) == {}
+
+
 def test_the_best_of_all_places_counts_and_without_one_nothing_is_read() -> None:
     photo, grid = _photo((62.0, 41.0))
     answers = [_answer("25mm/s", logit=5.0), _answer("25mm/s", logit=8.0)]
