@@ -52,7 +52,7 @@ def test_two_steps_with_every_encoder(encoder: str, timm: ModuleType, tmp_path: 
 
 
 @pytest.mark.parametrize("encoder", ["resnet18", "convnext_tiny"])
-@pytest.mark.parametrize("stage", list(STAGES))
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "caption"])
 def test_every_stage_keeps_its_strides(encoder: str, stage: str, timm: ModuleType) -> None:
     spec = STAGES[stage]
     out = build_network(stage, Model(encoder=encoder)).eval()(torch.zeros(1, 64, 128, 3, dtype=torch.uint8))
