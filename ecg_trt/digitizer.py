@@ -52,7 +52,7 @@ _log = logging.getLogger(__name__)
 Source: TypeAlias = "str | os.PathLike[str] | bytes | Array | EncodedPhoto"
 
 READING_NETWORKS = ("stage0", "stage1", "stage2", "caption")  # those that a reading needs, of the registry
-_LEAST_COLUMNS = -20.0  # Log-odds of columns by their borders, below which no names are sought.
+_LEAST_COLUMNS = -20.0  # Log-odds of columns by their borders, below which no names are searched for.
 _LEAST_CONFIDENCE = 0.25
 
 
@@ -256,7 +256,7 @@ class Digitizer(Closeable):
         self, photo: Photo, located: LocatedPage, page: RectifiedPage, strips: tuple[Strip, ...], trace: TraceMap,
         options: ReadOptions,
     ) -> LocatedPage:  # fmt: skip
-        """Split the rows of a page of no known layout into columns, if borders and names tell of any.
+        """Split the rows of a page of no known layout into columns, if borders and names show any.
 
         On a GPU, this may use the flat page's memory; a page that is not split is given back as it is, unless names
         were looked for.
@@ -273,7 +273,7 @@ class Digitizer(Closeable):
 
     def _upright(self, photo: Photo, located: LocatedPage, options: ReadOptions, clock: StepTimer) -> LocatedPage:
         """Turn a page without any lead name to the side from which its calibration text can be read."""
-        if not all(is_unnamed(segment.lead) for strip in located.naming.strips for segment in strip.segments):
+        if not located.naming.is_nameless:
             return located
         if self._prints_settings(photo, located):
             return located

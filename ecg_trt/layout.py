@@ -15,13 +15,12 @@ import numpy as np
 from ecg_trt.types import Array
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
-LIMB_LEADS = (*LEADS[:6], "-aVR")
 PAPER_SPEEDS_MM_PER_S = (5.0, 6.25, 10.0, 12.5, 25.0, 50.0, 100.0)
 GAINS_MM_PER_MV = (2.5, 5.0, 10.0, 20.0, 40.0)
 """Speeds and gains that devices have, and that a page may print."""
 COMMON_SPEEDS_MM_PER_S = (25.0, 50.0)
 COMMON_GAINS_MM_PER_MV = (5.0, 10.0, 20.0)
-"""Those that pulses, rows and beats are compared with where nothing is printed, and that the generator draws."""
+"""Speeds and gains that pulses, rows and beats are compared with, and that the generator draws."""
 STANDARD_SPEED_MM_PER_S, STANDARD_GAIN_MM_PER_MV = 25.0, 10.0
 PULSE_SECONDS = 0.2  # Width of a calibration pulse; its height is 1 mV.
 STANDARD_RECORD_SECONDS = 10.0
@@ -36,6 +35,7 @@ _SHOWN_SHARES = (0.5, 1.0)
 STRIPS = "strips"
 """Name of the layout of a page that is read row by row."""
 INVERTED_AVR = "-aVR"
+LIMB_LEADS = (*LEADS[:6], INVERTED_AVR)
 OTHER_LEADS = ("V7", "V8", "V9", "V3R", "V4R", "X", "Y", "Z")
 LEAD_WORDS = (*LEADS, INVERTED_AVR, *OTHER_LEADS)
 """Lead names that stage 1 was trained to recognise. A layout may print others: see `Layout`."""

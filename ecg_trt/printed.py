@@ -26,7 +26,7 @@ _NEAR = 0.02  # Relative difference up to which a printed number is one of the v
 
 
 class Quantity(str, Enum):
-    """What a caption states."""
+    """Kind of value that a caption states."""
 
     SPEED = "speed"  # mm/s
     GAIN = "gain"  # mm/mV, of all leads
@@ -57,11 +57,15 @@ class Line:
     columns_mm: Array
     seen: Array
 
+    def extent(self, span: tuple[int, int]) -> tuple[float, float, float]:
+        """Measure the places of the first and the last character of a span, and their mean distance, mm."""
+        first, last = self.x_mm[[span[0], span[1] - 1]].tolist()
+        return first, last, (last - first) / max(1, span[1] - span[0] - 1)
+
     def is_shown(self, span: tuple[int, int]) -> bool:
-        """Tell if the photo shows the characters of a span, and room for two more before them and one behind."""
-        x = self.x_mm[[span[0], span[1] - 1]]
-        pitch = (x[1] - x[0]) / max(1, span[1] - span[0] - 1)
-        inside = (self.columns_mm >= x[0] - 2 * pitch) & (self.columns_mm <= x[1] + pitch)
+        """Return if the photo shows the characters of a span, and room for two more before them and one behind."""
+        first, last, pitch = self.extent(span)
+        inside = (self.columns_mm >= first - 2 * pitch) & (self.columns_mm <= last + pitch)
         return bool(self.seen[inside].all())
 
     def leads_at(self, x_mm: float, reach_mm: float) -> Array:
@@ -110,6 +114,12 @@ def class_of(text: str) -> list[int]:
     return [CHARACTERS.index(character) + 1 for character in text]
 
 
+def _softmax(logits: Array) -> Array:
+    """Probabilities of the classes of each column, of logits (CLASSES, T)."""
+    share = np.exp(logits - logits.max(0))
+    return np.asarray(share / share.sum(0))
+
+
 def decoded(logits: Array) -> tuple[str, Array, Array]:
     """Decode the likeliest path: of equal classes in a row one is kept, and gaps are dropped (Graves 2006, CTC).
 
@@ -119,8 +129,7 @@ def decoded(logits: Array) -> tuple[str, Array, Array]:
     Returns:
         Text; the probability (n,) of each character, and its column (n,) of the greatest.
     """
-    share = np.exp(logits - logits.max(0))
-    share = share / share.sum(0)
+    share = _softmax(logits)
     best, probability = share.argmax(0), share.max(0)
     edges = np.flatnonzero(np.diff(best, prepend=-1))
     runs = zip(edges, [*edges[1:], len(best)], strict=True)
@@ -136,8 +145,7 @@ def spelled(logits: Array, words: Sequence[str]) -> Array:
         logits: (CLASSES, T).
         words: of `CHARACTERS`, none empty.
     """
-    share = np.exp(logits - logits.max(0))
-    share = share / share.sum(0)
+    share = _softmax(logits)
     longest = max(map(len, words))
     path = np.zeros((len(words), 2 * longest + 1), int)  # A gap before, between and behind all characters.
     for row, word in zip(path, words, strict=True):

@@ -30,7 +30,7 @@ _KEPT, _NONE, _TIE = 2.4, 2.3, 1e-3
 def read_names(
     naming: Naming, label: Array, strips: Sequence[Strip], line_at: Callable[[Array], Line]
 ) -> tuple[Naming, tuple[Strip, ...]]:
-    """Read the printed names, and rename the strips where they tell clearly.
+    """Read the printed names, and rename the strips where these are clear.
 
     The likeliest names, no two alike except for rhythm strips, are compared with those of the naming, and the
     log-likelihoods of what is read add up.

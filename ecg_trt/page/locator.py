@@ -76,7 +76,7 @@ class PageLocator:
     def upside_down(
         self, photo: Photo, located: LocatedPage, options: ReadOptions, clock: StepTimer
     ) -> LocatedPage | None:
-        """Look at a page the other way up; None where it shows no strips then.
+        """Locate a page the other way up; None where it shows no strips then.
 
         Args:
             photo: the photo.

@@ -24,6 +24,7 @@ from ecg_trt.layout import (
     STRIPS,
     Layout,
     column_edges,
+    is_unnamed,
     unnamed,
     upright,
 )
@@ -99,6 +100,11 @@ class Naming:
         is_whole = self.is_known and shown < (1 + ROW_LENGTH_TOLERANCE) * self.layout.seconds
         return self.layout.seconds if is_whole else shown
 
+    @property
+    def is_nameless(self) -> bool:
+        """True if no segment carries a name."""
+        return all(is_unnamed(segment.lead) for strip in self.strips for segment in strip.segments)
+
     def with_strips(self, strips: Sequence[Strip]) -> Naming:
         """Copy with other strips of the same layout; what they do not show is missing."""
         shown = {upright(segment.lead)[0] for strip in strips for segment in strip.segments}
@@ -157,10 +163,9 @@ def name_strips(strips: Sequence[Strip], label: Array, start: Array, *, layout: 
     best = readings[int(scores.argmax())]
     share = np.exp(_SHARPNESS * (scores - scores.max()))
     same = np.array([reading.layout.name == best.layout.name for reading in readings])
-    shown = {upright(lead)[0] for row in best.rows for lead in row.leads}
-    missing = () if best.layout.name == STRIPS else tuple(lead for lead in best.layout.leads if lead not in shown)
     named = tuple(_with_segments(strips[row.strip], row) for row in best.rows)
-    return Naming(best.layout, float(share[same].sum() / share.sum()), named, missing, best.label_score)
+    unmatched = Naming(best.layout, float(share[same].sum() / share.sum()), (), (), best.label_score)
+    return unmatched.with_strips(named)
 
 
 def name_places(strips: Sequence[Strip], label: Array) -> Array:

@@ -14,7 +14,7 @@ from ecg_trt.layout import (
 from ecg_trt.page.naming import Naming
 from ecg_trt.page.pulses import Pulse
 from ecg_trt.printed import Quantity
-from ecg_trt.stages.caption import Printed
+from ecg_trt.stages.caption import Printed, greatest
 from ecg_trt.types import PageWarning, WarningCode
 
 _READ, _PLAINLY_READ = 0.9, 0.98  # Probability at which a value counts as read, and at which it needs no support.
@@ -87,7 +87,9 @@ def read_scales(
         is_none = abs(speed_log_odds) > _ODDS_ALONE and pulses.gain_mm_per_mv == STANDARD_GAIN_MM_PER_MV
         pulses = Pulse(None, None if is_none else pulses.gain_mm_per_mv)  # The pulse is none, or its width is wrong.
     by_rows = _speed_of_rows(naming) if pulses.speed_mm_per_s is None else None
-    speeds, gains, chest_gains = (_of(printed, *kinds) for kinds in (_SPEED, _GAIN, _CHEST_GAIN))
+    speeds, gains, chest_gains = (
+        greatest(*(printed.get(kind, {}) for kind in kinds)) for kinds in (_SPEED, _GAIN, _CHEST_GAIN)
+    )
     for name, unit, given, response, beside, measured, standard in (
         ("speed", "mm/s", speed, speeds, gains, pulses.speed_mm_per_s or by_rows, STANDARD_SPEED_MM_PER_S),
         ("gain", "mm/mV", gain, gains, speeds, pulses.gain_mm_per_mv, STANDARD_GAIN_MM_PER_MV),
@@ -129,12 +131,6 @@ def read_scales(
         values.append(float(given or value or standard))
     chest = None if gain else read_setting(chest_gains, values[1], is_backed=bool(gains or speeds))
     return Scales(values[0], values[1], chest or values[1], tuple(assumed), tuple(warnings), is_disputed, doubt)
-
-
-def _of(printed: Printed, *kinds: Quantity) -> dict[float, float]:
-    """Probability of each value of any of some quantities."""
-    values = {value for kind in kinds for value in printed.get(kind, {})}
-    return {value: max(printed.get(kind, {}).get(value, 0.0) for kind in kinds) for value in values}
 
 
 def _disputed(name: str, text: str) -> PageWarning:

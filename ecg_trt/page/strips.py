@@ -44,7 +44,7 @@ SHIFT_REACH_MM = 12.0  # Greatest shift.
 _PULSE_GAP_MM = np.arange(3.0, 16.0, 0.1)  # Between two columns, where a pulse stands before each of them.
 _AS_LIKELY = 0.5  # Log-odds below the best, at which another gap is as likely.
 _PULSE_EACH = -4.0  # Log-odds of a pulse before each column, one page in fifty.
-# Response to borders that is as frequent between columns as elsewhere, and the least that tells anything.
+# Response to borders that is as frequent between columns as elsewhere, and what is added to all.
 _FAINT, _ELSEWHERE = 0.08, 0.02
 _COLUMNS = -4.0  # Log-odds of equal columns on a page of no known layout, of which each strip was read as one lead.
 _UNCERTAIN = 0.05  # Least probability of a border to be missed, or to be something else.
@@ -244,9 +244,7 @@ def part_columns(strips: Sequence[Strip], page: RectifiedPage, trace: TraceMap) 
     if not parted:
         return tuple(strips)
     columns = np.arange(trace.border.shape[1])
-    size = 2 * round(2 * _BORDER_MM * page.px_per_mm[0]) + 1
-    wide = cv2.dilate(trace.border.astype(np.float32), np.ones((1, size)))
-    heat = cv2.GaussianBlur(wide, (0, 0), _BORDER_MM * page.px_per_mm[0], sigmaY=0.1)[parted]
+    heat = cv2.GaussianBlur(_wide_borders(page, trace), (0, 0), _BORDER_MM * page.px_per_mm[0], sigmaY=0.1)[parted]
 
     def odds(row: int, x_mm: Array) -> Array:
         seen = np.interp(page.column(x_mm), columns, heat[row]).clip(_UNCERTAIN, 1 - _UNCERTAIN)
@@ -266,6 +264,12 @@ def part_columns(strips: Sequence[Strip], page: RectifiedPage, trace: TraceMap) 
     return tuple(_with_gap(s, gap) if len(s.segments) > 1 else s for s in strips)
 
 
+def _wide_borders(page: RectifiedPage, trace: TraceMap) -> Array:
+    """Greatest response (strips, W) to borders within their spread."""
+    size = 2 * round(2 * _BORDER_MM * page.px_per_mm[0]) + 1
+    return np.asarray(cv2.dilate(trace.border.astype(np.float32), np.ones((1, size))))
+
+
 def split_rows(strips: Sequence[Strip], page: RectifiedPage, trace: TraceMap) -> tuple[tuple[Strip, ...], float]:
     """Split rows of one segment into the equal columns whose borders the trace shows best.
 
@@ -277,9 +281,7 @@ def split_rows(strips: Sequence[Strip], page: RectifiedPage, trace: TraceMap) ->
     Returns:
         The strips, their columns unnamed but the first, and the log-odds of these columns against none, by the borders.
     """
-    columns = np.arange(trace.border.shape[1])
-    size = 2 * round(2 * _BORDER_MM * page.px_per_mm[0]) + 1
-    heat = cv2.dilate(trace.border.astype(np.float32), np.ones((1, size)))
+    columns, heat = np.arange(trace.border.shape[1]), _wide_borders(page, trace)
     log_odds = []
     for n in range(2, MOST_COLUMNS + 1):
         borders = [page.column(np.linspace(*s.x_mm, n + 1)[1:-1]) for s in strips]

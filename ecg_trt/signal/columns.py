@@ -1,7 +1,7 @@
 """Time of the columns of a page: one after the other, or all of the same seconds.
 
 Most devices print columns in sequence. Some print the same seconds in every column, and a longer rhythm strip below.
-Beats tell: under both readings they should come at the same instants in all rows that are said to show one time.
+Under both readings beats should come at the same instants in all rows that are said to show one time.
 """
 
 from __future__ import annotations
@@ -73,11 +73,7 @@ def continue_rows(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap,
     Rows of equal length that show the same instants, as their beats tell, are different leads and stay beside each
     other.
 
-    Args:
-        page: frame of the trace.
-        strips: named strips.
-        trace: rows of the pen.
-        speed: paper speed, mm/s.
+    Arguments as of `place_columns`.
 
     Returns:
         The strips; rows that continue the one above carry the name of the first.
@@ -114,13 +110,9 @@ def _common_border(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap
 
 
 def same_log_odds(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, speed: float) -> float:
-    """Natural log-odds that all columns show the same seconds, from the beats alone; 0 where they do not tell.
+    """Natural log-odds that all columns show the same seconds, from the beats alone; 0 where there are too few.
 
-    Args:
-        page: frame of the trace.
-        strips: named strips.
-        trace: rows of the pen.
-        speed: paper speed, mm/s.
+    Arguments as of `place_columns`.
     """
     most = max((len(s.segments) for s in strips), default=0)
     rows = [k for k, s in enumerate(strips) if len(s.segments) == most]
@@ -153,7 +145,7 @@ def _from_one_start(height: Array, page: RectifiedPage, strips: Sequence[Strip])
 
 
 def _limited(log_odds: float) -> float:
-    """Limit what one column tells: all its beats may be off together."""
+    """Limit the evidence of one column: all its beats may be off together."""
     return float(np.clip(log_odds, -_MOST, _MOST))
 
 

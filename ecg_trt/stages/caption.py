@@ -62,9 +62,9 @@ class Caption:
         """Read the settings around a place: those that are whole with their probabilities, the middles of others."""
         line, whole, cut = self.line_at(photo, grid, place), [], []
         for setting in settings_of(line.text):
-            middle = _middle_if_cut(line, setting, place)
             if not line.is_shown(setting.span):
                 continue
+            middle = _middle_if_cut(line, setting, place)
             if middle is None:
                 whole.append((setting, line.probability_of(setting)))
             else:
@@ -100,20 +100,21 @@ def _middle_if_cut(line: Line, setting: Setting, place: Array) -> Array | None:
 
     A digit may stand outside where the text begins nearer to the edge than its characters are apart.
     """
-    x = line.x_mm[[setting.span[0], setting.span[1] - 1]]
-    pitch = (x[1] - x[0]) / max(1, setting.span[1] - setting.span[0] - 1)
+    first, last, pitch = line.extent(setting.span)
     reach = CAPTION_HW[1] / CAPTION_PX_PER_MM / 2 - max(_EDGE_MM, _EDGE_CHARACTERS * pitch)
-    return None if np.abs(x - place[0]).max() <= reach else np.array([x.mean(), place[1]])
+    is_whole = max(abs(first - place[0]), abs(last - place[0])) <= reach
+    return None if is_whole else np.array([(first + last) / 2, place[1]])
 
 
 def joined(first: Printed, other: Printed) -> Printed:
     """Join what two looks at a page read; of one value, the greater probability counts."""
-    kinds = {*first, *other}
-    return {
-        kind: {value: max(look.get(kind, {}).get(value, 0.0) for look in (first, other))
-               for value in {*first.get(kind, {}), *other.get(kind, {})}}
-        for kind in kinds
-    }  # fmt: skip
+    return {kind: greatest(first.get(kind, {}), other.get(kind, {})) for kind in {*first, *other}}
+
+
+def greatest(*readings: Mapping[float, float]) -> dict[float, float]:
+    """Greatest probability of each value in any of some readings."""
+    values = {value for reading in readings for value in reading}
+    return {value: max(reading.get(value, 0.0) for reading in readings) for value in values}
 
 
 def marked_places(heat: Array) -> Array:

@@ -37,7 +37,6 @@ class Page:
         signal_mv: (leads, n) float32, where the page shows it, NaN elsewhere, on the record's clock.
         fs: Hz, of `signal_mv`.
         has_grid: a grid is printed.
-        texts_mm: (n, 4) x0, y0, x1, y1 of the text around the traces, calibration text among it.
     """
 
     image: Array
@@ -53,7 +52,6 @@ class Page:
     signal_mv: Array
     fs: float
     has_grid: bool = field(default=True)
-    texts_mm: Array = field(default_factory=lambda: np.zeros((0, 4)))
 
 
 def _line_profile(
@@ -220,5 +218,4 @@ def draw_page(
     printed = draw_calibration_text(image, rng, spec, px_per_mm, taken)
     draw_clutter(image, rng, spec.size_mm, px_per_mm, spec.clutter)
     return Page(image, px_per_mm, spec, tuple(strips), tuple(xs), tuple(ys), tuple(labels), printed,
-                np.array(pulses, np.float64).reshape(-1, 4), leads, shown, fs, spec.grid.strength[0] > 0,
-                np.array(taken, np.float64).reshape(-1, 4))  # fmt: skip
+                np.array(pulses, np.float64).reshape(-1, 4), leads, shown, fs, spec.grid.strength[0] > 0)  # fmt: skip

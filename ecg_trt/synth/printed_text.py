@@ -55,17 +55,6 @@ def draw_header(image: Array, rng: np.random.Generator, spec: PageSpec, px_per_m
     return taken
 
 
-def draw_remarks(image: Array, rng: np.random.Generator, spec: PageSpec, px_per_mm: float) -> list[Box]:
-    """Draw lines of words, numbers, names and dates, no two alike, in place; return their boxes."""
-    size = float(rng.uniform(1.8, 3.2))
-    x, y = rng.uniform([1, 2], [30, 12])
-    taken: list[Box] = []
-    for _ in range(int(rng.integers(2, 9))):
-        taken.append(_write(image, draw_remark(rng), (float(x), float(y)), size, px_per_mm, spec)[1])
-        y += size * rng.uniform(1.4, 2.5)
-    return taken
-
-
 def _write(image: Array, text: str, at: tuple[float, float], size: float, px_per_mm: float,
            spec: PageSpec) -> tuple[tuple[float, float], Box]:  # fmt: skip
     """Draw text that begins at (x, y) mm, in place; return its middle and its box."""

@@ -36,7 +36,7 @@ def _label(places: dict[tuple[int, int], float]) -> Array:
 
 
 def _answer(text: str, first: int = 30, logit: float = 12.0) -> dict[str, Array]:
-    """What the network says where a text begins in a column, two columns a character."""
+    """Answer of the network where a text begins in a column, two columns a character."""
     out = np.zeros((1, 1, CLASSES, COLUMNS), np.float32)
     path = np.zeros(COLUMNS, int)
     path[first : first + 2 * len(text) : 2] = class_of(text)
