@@ -20,12 +20,12 @@ from ecg_trt.errors import DeviceError, EcgTrtError, IncompletePageError
 from ecg_trt.inference.views import Views
 from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.readers.photo import choose_page, load_photo, read_photo
-from ecg_trt.layout import STRIPS, is_unnamed
+from ecg_trt.layout import STRIPS
 from ecg_trt.malloc import release_free_memory
 from ecg_trt.merging import merge_answers, name_of
 from ecg_trt.page.calibration import ReadScales
 from ecg_trt.page.candidate import LocatedPage
-from ecg_trt.page.lead_names import named_log_odds, read_names, shared_name
+from ecg_trt.page.lead_names import named_log_odds, read_names, with_shared_name
 from ecg_trt.page.locator import PageLocator
 from ecg_trt.page.scales import Scales
 from ecg_trt.page.strips import part_columns, shift_to_borders, split_rows
@@ -53,6 +53,7 @@ Source: TypeAlias = "str | os.PathLike[str] | bytes | Array | EncodedPhoto"
 
 READING_NETWORKS = ("stage0", "stage1", "stage2", "caption")  # those that a reading needs, of the registry
 _LEAST_COLUMNS = -20.0  # Log-odds of columns by their borders, below which no names are searched for.
+_SETTINGS_LEGIBLE, _TURNED_OVER = 4.0, 2.0  # Log-odds of legible calibration text, and against a page turned over.
 _LEAST_CONFIDENCE = 0.25
 
 
@@ -215,7 +216,7 @@ class Digitizer(Closeable):
             photo = replace(photo, image=self._ops.upload(photo.image))
         located = self._find(photo, options, clock)
         with clock("names"):
-            located = self._named(photo, self._upright(photo, located, options, clock), options)
+            located = self._upright(photo, located, options, clock)
         grid, rows = located.grid, located.naming.strips
         with clock("scales"):
             page, scales_by = self._page_and_scales(photo, located, options)
@@ -272,13 +273,20 @@ class Digitizer(Closeable):
         return self._named(photo, replace(located, naming=naming), options)
 
     def _upright(self, photo: Photo, located: LocatedPage, options: ReadOptions, clock: StepTimer) -> LocatedPage:
-        """Turn a page without any lead name to the side from which its calibration text can be read."""
-        if not located.naming.is_nameless:
-            return located
-        if self._prints_settings(photo, located):
-            return located
-        other = self._find.upside_down(photo, located, options, clock)
-        return located if other is None or not self._prints_settings(photo, other) else other
+        """Take a page the way up, mirrored or not, in which most of its print is legible, and read its names.
+
+        Another way than that in which stage 1 sees the page upright is tried where its names make no known layout.
+        """
+        named = self._named(photo, located, options)
+        if named.naming.is_known or self._prints_settings(photo, named):
+            return named
+        others = [
+            (other.naming.legible + _SETTINGS_LEGIBLE * self._prints_settings(photo, other), k, other)
+            for k, way in enumerate(self._find.other_ways(photo, located, options, clock))
+            for other in (self._named(photo, way, options),)
+        ]
+        legible, _, best = max(others, default=(0.0, 0, named))
+        return best if legible > named.naming.legible + _TURNED_OVER else named
 
     def _prints_settings(self, photo: Photo, located: LocatedPage) -> bool:
         """Tell if calibration text is legible on a page or around it."""
@@ -292,12 +300,10 @@ class Digitizer(Closeable):
         if options.layout != AUTO:
             return located
         label = located.heatmaps.label
-        naming, strips = read_names(
-            located.naming, label, located.naming.strips, partial(self._caption.line_at, photo, located.grid)
-        )
-        if all(is_unnamed(segment.lead) for strip in strips for segment in strip.segments):
-            strips = shared_name(strips, self._caption.lead_in_text(photo, located.grid, label))
-        return replace(located, naming=replace(naming, strips=strips))
+        naming = read_names(located.naming, label, partial(self._caption.line_at, photo, located.grid))
+        if naming.is_nameless:
+            naming = with_shared_name(naming, self._caption.lead_in_text(photo, located.grid, label))
+        return replace(located, naming=naming)
 
     def _page_and_scales(
         self, photo: Photo, located: LocatedPage, options: ReadOptions

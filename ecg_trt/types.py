@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, TypeVar
 
+import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
@@ -55,6 +56,11 @@ class PageAlignment:
     inlier: Array
     residual_mm: Array
     quarter_turns: int
+
+    @property
+    def is_mirrored(self) -> bool:
+        """True if the photo shows the page mirrored, as a front camera may."""
+        return bool(np.linalg.det(self.page_from_photo) < 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +276,7 @@ class WarningCode(str, Enum):
     UNRELIABLE_PAGE = "unreliable-page"
     UNRELIABLE_LEADS = "unreliable-leads"
     LIMB_LEADS_CONTRADICT = "limb-leads-contradict"
+    MIRRORED = "mirrored"
     LAYOUT_UNCERTAIN = "layout-uncertain"
     LAYOUT_UNKNOWN = "layout-unknown"
     COLUMNS_SIMULTANEOUS = "columns-simultaneous"

@@ -16,7 +16,7 @@ from ecg_trt.metrics import score_record
 from ecg_trt.networks import NETWORKS
 from ecg_trt.record import EcgRecord
 from ecg_trt.synth.sample import make_sample
-from ecg_trt.types import Array
+from ecg_trt.types import Array, WarningCode
 from tests.marks import slow_but
 
 Pair = tuple[Array, EcgRecord]
@@ -85,6 +85,14 @@ def test_a_turned_photo_gives_the_same_signal(digitizer: Digitizer, sample: Pair
     image, truth = sample
     record = digitizer(np.ascontiguousarray(np.rot90(image, turns)))
     assert record.layout == "3x4+1"
+    assert score_record(truth.signal_mv, truth.fs, record.signal_mv, record.fs).snr_db > 12
+
+
+def test_a_mirrored_photo_gives_the_same_signal_and_says_so(digitizer: Digitizer, sample: Pair) -> None:
+    image, truth = sample
+    record = digitizer(np.ascontiguousarray(image[:, ::-1]))
+    assert record.layout == "3x4+1"
+    assert WarningCode.MIRRORED in {warning.code for warning in record.warnings}
     assert score_record(truth.signal_mv, truth.fs, record.signal_mv, record.fs).snr_db > 12
 
 

@@ -27,9 +27,7 @@ _READABLE = 0.6  # Share of printed names that are where they are expected, and 
 _KEPT, _NONE, _TIE = 2.4, 2.3, 1e-3
 
 
-def read_names(
-    naming: Naming, label: Array, strips: Sequence[Strip], line_at: Callable[[Array], Line]
-) -> tuple[Naming, tuple[Strip, ...]]:
+def read_names(naming: Naming, label: Array, line_at: Callable[[Array], Line]) -> Naming:
     """Read the printed names, and rename the strips where these are clear.
 
     The likeliest names, no two alike except for rhythm strips, are compared with those of the naming, and the
@@ -38,15 +36,17 @@ def read_names(
     Args:
         naming: of the page.
         label: (words, H, W) map of the words of `layout.MARKED_WORDS`.
-        strips: its strips, with their segments as they are now.
         line_at: reads the line of text through a place (x, y), page mm.
 
     Returns:
-        The naming, of another layout where the names are another's, and the strips.
+        The naming with what was read, of another layout where the names are another's.
     """
+    strips = naming.strips
     names = [segment.lead for strip in strips for segment in strip.segments]
     in_row = [len(strip.segments) for strip in strips for _ in strip.segments]
-    likely = _log_likelihoods(name_places(strips, label), line_at)
+    shares = _shares(name_places(strips, label), line_at)
+    naming = replace(naming, legible=_legible(shares))
+    likely = _log_likelihoods(shares)
     kept = np.array([_columns_of(name, k) for k, name in enumerate(names)])
     # The names of a layout stand or fall together; those of strips were seen one by one.
     none, own = (0.0, _TIE) if naming.is_known else (_NONE, _KEPT)
@@ -64,27 +64,39 @@ def read_names(
     if gain + _OTHER_ORDER * naming.is_known > 0:
         best[order] = choices
     if (best == kept).all():
-        return naming, tuple(strips)
+        return naming
     given = [name if b == k else _name_of(int(b)) for name, b, k in zip(names, best, kept, strict=True)]
     named = iter([unnamed(k) if is_unnamed(name) else name for k, name in enumerate(given)])  # No two alike.
     strips = tuple(replace(s, segments=tuple(replace(g, lead=next(named)) for g in s.segments)) for s in strips)
     if (best[order] == kept[order]).all():
-        return naming, strips
+        return replace(naming, strips=strips)
     rows = tuple(tuple(g.lead for g in s.segments) for s in strips)
     known = next((layout for layout in LAYOUTS.values() if layout.rows == rows), None)
     seconds = tuple((STANDARD_RECORD_SECONDS / len(row),) * len(row) for row in rows)
-    return replace(naming, layout=known or Layout(STRIPS, rows, seconds), missing=()), strips
+    return replace(naming, layout=known or Layout(STRIPS, rows, seconds), missing=(), strips=strips)
 
 
-def _log_likelihoods(places: Array, line_at: Callable[[Array], Line]) -> Array:
-    """Log-likelihoods (n, leads + n) of each lead's name at each place, and of n times none of them."""
-    out = np.zeros((len(places), len(LEAD_WORDS) + len(places)))
+def _shares(places: Array, line_at: Callable[[Array], Line]) -> Array:
+    """Probability (n, leads) of each lead's name at each place, NaN where no text is seen."""
+    out = np.full((len(places), len(LEAD_WORDS)), np.nan)
     for row, place in zip(out, places, strict=True):
         if np.isfinite(place).all():
-            found = line_at(place).leads_at(float(place[0]), _REACH_MM)
-            row[: len(LEAD_WORDS)] = np.log(found + _MISREAD)
-            row[len(LEAD_WORDS) :] = np.log(_MISREAD)  # What cannot be read may be any name, or none.
+            row[:] = line_at(place).leads_at(float(place[0]), _REACH_MM)
     return out
+
+
+def _legible(shares: Array) -> float:
+    """Log-odds of legible names against print that is none, or seen the wrong way, of `_shares`."""
+    found = shares.sum(1)
+    return float(np.log(1 - _READABLE + _READABLE * found[np.isfinite(found)] / _MISREAD).sum())
+
+
+def _log_likelihoods(shares: Array) -> Array:
+    """Log-likelihoods (n, leads + n) of each lead's name at each place, and of n times none of them."""
+    of_leads = np.log(shares + _MISREAD)
+    of_none = np.full((len(shares), len(shares)), np.log(_MISREAD))  # What cannot be read may be any name, or none.
+    likely = np.concatenate([of_leads, of_none], 1)
+    return np.where(np.isfinite(shares[:, :1]), likely, 0.0)
 
 
 def _assigned(likely: Array) -> Array:
@@ -106,16 +118,12 @@ def _name_of(column: int) -> str:
 def named_log_odds(strips: Sequence[Strip], label: Array, line_at: Callable[[Array], Line]) -> float:
     """Log-odds that names are printed where the columns behind the first begin; arguments as of `read_names`."""
     behind = np.array([n > 0 for strip in strips for n in range(len(strip.segments))])
-    places = name_places(strips, label)[behind]
-    found = [line_at(place).leads_at(float(place[0]), _REACH_MM).sum() for place in places if np.isfinite(place).all()]
-    return float(sum(np.log(1 - _READABLE + _READABLE * share / _MISREAD) for share in found))
+    return _legible(_shares(name_places(strips, label)[behind], line_at))
 
 
-def shared_name(strips: Sequence[Strip], lead: str | None) -> tuple[Strip, ...]:
-    """Give a lead that the caption names to strips that carry none."""
+def with_shared_name(naming: Naming, lead: str | None) -> Naming:
+    """Give a lead that the caption names to all strips of a page that names none."""
     if lead is None:
-        return tuple(strips)
-    return tuple(
-        replace(s, segments=tuple(replace(g, lead=lead) if is_unnamed(g.lead) else g for g in s.segments))
-        for s in strips
-    )
+        return naming
+    strips = tuple(replace(s, segments=tuple(replace(g, lead=lead) for g in s.segments)) for s in naming.strips)
+    return replace(naming, strips=strips)

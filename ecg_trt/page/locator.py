@@ -24,7 +24,7 @@ from ecg_trt.geometry.refine import (
 from ecg_trt.ops.base import ImageOps
 from ecg_trt.page.candidate import LocatedPage, PageCandidate
 from ecg_trt.page.naming import DOUBTFUL_LABELS, name_boxes, name_strips
-from ecg_trt.page.realignment import may_extend_beyond_view, refine_alignment, rotate90, scale
+from ecg_trt.page.realignment import may_extend_beyond_view, mirror, refine_alignment, rotate90, scale
 from ecg_trt.page.rejection import reject_without_signs, reject_without_strips
 from ecg_trt.page.sheets import sheets_of
 from ecg_trt.page.strips import agree_on_span, find_strips, slant_of
@@ -73,10 +73,10 @@ class PageLocator:
         with clock("refine"):
             return self._located(photo, found)
 
-    def upside_down(
+    def other_ways(
         self, photo: Photo, located: LocatedPage, options: ReadOptions, clock: StepTimer
-    ) -> LocatedPage | None:
-        """Locate a page the other way up; None where it shows no strips then.
+    ) -> Iterator[LocatedPage]:
+        """Locate a page upside down, mirrored, and both, as far as it shows strips then.
 
         Args:
             photo: the photo.
@@ -84,12 +84,14 @@ class PageLocator:
             options: layout, if it is known.
             clock: timer of the steps.
         """
-        candidate = self._candidate(photo, rotate90(located.alignment, 2), options.layout, clock)
-        candidate = self._refine_candidate(photo, candidate, options.layout, clock)
-        if candidate.naming is None:
-            return None
-        with clock("refine"):
-            return self._located(photo, candidate)
+        found = located.alignment
+        for alignment in (rotate90(found, 2), mirror(found), rotate90(mirror(found), 2)):
+            candidate = self._candidate(photo, alignment, options.layout, clock)
+            candidate = self._refine_candidate(photo, candidate, options.layout, clock)
+            if candidate.naming is not None:
+                with clock("refine"):
+                    other = self._located(photo, candidate)
+                yield other
 
     def _located(self, photo: Photo, found: PageCandidate) -> LocatedPage:
         """Bring all of a candidate to the frame of its refined grid."""

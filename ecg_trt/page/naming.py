@@ -69,6 +69,7 @@ class Naming:
         strips: strips that belong to it, from the top, with their segments.
         missing: leads that the layout prints and no strip shows.
         label_score: mean evidence of the lead names where they are expected, 0..1.
+        legible: log-odds of legible names against print seen the wrong way, by `page.lead_names`; 0 before.
     """
 
     layout: Layout
@@ -76,6 +77,7 @@ class Naming:
     strips: tuple[Strip, ...]
     missing: tuple[str, ...]
     label_score: float
+    legible: float = 0.0
 
     @property
     def is_known(self) -> bool:

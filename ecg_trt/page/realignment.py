@@ -1,4 +1,4 @@
-"""Other alignments of a page: rotated, scaled, or refined by an earlier candidate."""
+"""Other alignments of a page: rotated, mirrored, scaled, or refined by an earlier candidate."""
 
 from __future__ import annotations
 
@@ -29,6 +29,14 @@ def rotate90(alignment: PageAlignment, quarters: int) -> PageAlignment:
         alignment, page_from_photo=page_from_photo, size_mm=(w, h),
         quarter_turns=(alignment.quarter_turns - quarters) % 4,
     )  # fmt: skip
+
+
+def mirror(alignment: PageAlignment) -> PageAlignment:
+    """Mirror an alignment, so that a page that was photographed through a mirror is read from left to right."""
+    w = alignment.size_mm[0]
+    return replace(
+        alignment, page_from_photo=np.array([[-1, 0, w], [0, 1, 0], [0, 0, 1.0]]) @ alignment.page_from_photo
+    )
 
 
 def scale(alignment: PageAlignment, factor: float) -> PageAlignment:

@@ -29,6 +29,7 @@ _TEXTS = {
     WarningCode.LIMB_LEADS_CONTRADICT: "Leads I, II and III contradict each other (I + III should equal II, and "
     "differs by {percent:.0f} %): one of them is misread or carries the wrong name. Do not rely on the limb leads, nor "
     "on an axis computed from them.",
+    WarningCode.MIRRORED: "The picture is mirrored, and was read from the other side: its text is legible there.",
     WarningCode.LAYOUT_UNCERTAIN: "The page was read as {layout}, which is uncertain: curves may carry the name of "
     "another lead. Compare the names with the page.",
     WarningCode.TRACE_SHARED: "{leads} were followed along the same line for {seconds:.1f} s: one of them shows the "
@@ -70,6 +71,8 @@ def warnings_of(
     yield from unreliable(seen, leads, _TEXTS[WarningCode.UNRELIABLE_PAGE])
     if limb_residual > MOST_LIMB_RESIDUAL:
         yield _warn(WarningCode.LIMB_LEADS_CONTRADICT, percent=100 * limb_residual)
+    if evidence.alignment.is_mirrored:
+        yield _warn(WarningCode.MIRRORED)
     if naming.probability < _UNCERTAIN_LAYOUT or naming.label_score < DOUBTFUL_LABELS:
         yield _warn(WarningCode.LAYOUT_UNCERTAIN, layout=naming.layout.name)
     for pair, mm in _shared(evidence).items():

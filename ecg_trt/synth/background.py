@@ -37,6 +37,10 @@ def _tile(kind: str, tone: tuple[float, float, float], seed: int) -> Array:
         level += 0.03 * cv2.resize(
             rng.standard_normal((12, 12)).astype(np.float32), size, interpolation=cv2.INTER_CUBIC
         )
+    elif kind == "checks":  # a tablecloth, or tiles
+        side = int(rng.choice([16, 32, 64]))
+        band = (np.arange(_TILE) // side % 2).astype(np.float32)
+        level += np.float32(rng.uniform(-0.35, 0.35)) * (band[None] + band[:, None] - 1)
     elif kind != "blank":
         level += 0.03 * cv2.resize(rng.standard_normal((16, 16)).astype(np.float32), size)
     colour = np.array(tone, np.float32)

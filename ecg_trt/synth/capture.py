@@ -138,6 +138,7 @@ def draw_capture(
     *,
     kind: str | None = None,
     severity: float | None = None,
+    fill: float | None = None,
 ) -> Capture:
     """Draw the parameters of a picture by lot.
 
@@ -147,11 +148,12 @@ def draw_capture(
         photo_hw: height and width of the picture, px.
         kind: "photo", "scan" or "render"; drawn when None.
         severity: of the paper's deformation, 0 to 1; drawn when None.
+        fill: share of a photo's width or height that the page takes; drawn when None.
     """
     kind = kind or str(rng.choice(["photo", "scan", "render"], p=[0.76, 0.18, 0.06]))
     k1 = 0.0
     if kind == "photo":
-        photo_from_plane = _photo_view(rng, size_mm, photo_hw)
+        photo_from_plane = _photo_view(rng, size_mm, photo_hw, fill)
         k1 = float(np.clip(rng.normal(0, 0.02), -0.06, 0.06))
         level = rng.beta(1.2, 1.8) if severity is None else severity
         surface = draw_surface(rng, size_mm, 0.0 if severity is None and rng.random() < 0.1 else float(level))
@@ -191,7 +193,9 @@ def _scan_view(rng: np.random.Generator, size_mm: tuple[float, float], photo_hw:
     return np.vstack([np.column_stack([turn, centre - turn @ centre]), [0.0, 0.0, 1.0]]) @ view
 
 
-def _photo_view(rng: np.random.Generator, size_mm: tuple[float, float], photo_hw: tuple[int, int]) -> Array:
+def _photo_view(
+    rng: np.random.Generator, size_mm: tuple[float, float], photo_hw: tuple[int, int], fill: float | None
+) -> Array:
     """Draw the (3, 3) homography, plane mm to photo px, of a hand-held camera."""
     roll = rng.uniform(0, 2 * np.pi) if rng.random() < 0.3 else np.deg2rad(np.clip(rng.normal(0, 10), -25, 25))
     tilt, toward = np.deg2rad(min(abs(rng.normal(0, 13)), 32)), rng.uniform(0, 2 * np.pi)
@@ -208,7 +212,8 @@ def _photo_view(rng: np.random.Generator, size_mm: tuple[float, float], photo_hw
     corners = np.array([(0, 0, 1), (size_mm[0], 0, 1), (size_mm[0], size_mm[1], 1), (0, size_mm[1], 1)]) @ view.T
     corners = corners[:, :2] / corners[:, 2:]
     low, high = corners.min(0), corners.max(0)
-    fill = rng.uniform(0.45, 0.75) if rng.random() < 0.18 else rng.uniform(0.75, 1.1)
+    drawn = rng.uniform(0.45, 0.75) if rng.random() < 0.18 else rng.uniform(0.75, 1.1)
+    fill = drawn if fill is None else fill
     frame = np.array([photo_hw[1], photo_hw[0]], float)
     scale = fill * (frame / (high - low)).min()
     room = (frame - scale * (high - low)) / 2

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from ecg_trt.layout import LAYOUTS, LEAD_WORDS, MARKED_WORDS, STRIPS, Layout
-from ecg_trt.page.lead_names import named_log_odds, read_names, shared_name
+from ecg_trt.page.lead_names import named_log_odds, read_names, with_shared_name
 from ecg_trt.page.naming import Naming
 from ecg_trt.printed import CLASSES, Line, class_of, decoded
 from ecg_trt.types import Array, Segment, Strip
@@ -63,16 +64,17 @@ def test_names_in_the_words_of_other_devices_are_those_of_the_layout() -> None:
     other = {"I": "D1", "II": "DII", "III": "D3", "aVR": "AVR", "V1": "C1"}
     printed = [[other.get(name, name) for name in row] for row in layout.rows]
     naming = _naming(layout, strips)
-    assert read_names(naming, label, strips, _reader(strips, printed)) == (naming, strips)
+    named = read_names(naming, label, _reader(strips, printed))
+    assert named == replace(naming, legible=named.legible) and named.legible > 40
 
 
 def test_a_page_in_another_order_is_read_as_it_is_printed() -> None:
     strips, label = _page(LAYOUTS["6x2"].rows)
     printed = list(reversed(LAYOUTS["6x2"].rows))
-    naming, named = read_names(_naming(LAYOUTS["6x2"], strips), label, strips, _reader(strips, printed))
-    assert _names(named) == printed and naming.layout.name == STRIPS
-    assert naming.with_strips(named).leads == LAYOUTS["6x2"].leads, "the twelve come in their order all the same"
-    known, _ = read_names(_naming(LAYOUTS["6x2"], strips), label, strips, _reader(strips, LAYOUTS["6x2-cabrera"].rows))
+    naming = read_names(_naming(LAYOUTS["6x2"], strips), label, _reader(strips, printed))
+    assert _names(naming.strips) == printed and naming.layout.name == STRIPS
+    assert naming.leads == LAYOUTS["6x2"].leads, "the twelve come in their order all the same"
+    known = read_names(_naming(LAYOUTS["6x2"], strips), label, _reader(strips, LAYOUTS["6x2-cabrera"].rows))
     assert known.layout == LAYOUTS["6x2-cabrera"]
 
 
@@ -82,17 +84,17 @@ def test_one_odd_name_does_not_outweigh_a_layout_but_names_a_rhythm_strip() -> N
     naming = _naming(layout, strips)
     odd = [list(row) for row in layout.rows]
     odd[0][2] = "7"
-    assert read_names(naming, label, strips, _reader(strips, odd)) == (naming, strips)
+    assert read_names(naming, label, _reader(strips, odd)).strips == strips
     rhythm = [*layout.rows[:3], ("V1",)]
-    same, named = read_names(naming, label, strips, _reader(strips, rhythm))
-    assert same == naming and _names(named)[3] == ("V1",)
+    named = read_names(naming, label, _reader(strips, rhythm))
+    assert named.layout == layout and _names(named.strips)[3] == ("V1",)
 
 
 def test_no_name_is_given_twice() -> None:
     rows = (("strip1",), ("strip2",), ("strip3",))
     strips, label = _page(rows)
     naming = _naming(Layout(STRIPS, rows), strips)
-    _, named = read_names(naming, label, strips, _reader(strips, (("II",), ("II",), ("X9Z",))))
+    named = read_names(naming, label, _reader(strips, (("II",), ("II",), ("X9Z",)))).strips
     assert sorted(lead for (lead,) in _names(named)) in (["II", "strip2", "strip3"], ["II", "strip1", "strip3"])
 
 
@@ -104,10 +106,19 @@ def test_columns_are_there_where_names_begin_them() -> None:
     assert there > 20 and blank < -5
 
 
+def test_print_that_is_no_name_speaks_against_the_way_up() -> None:
+    strips, label = _page(LAYOUTS["6x2"].rows)
+    naming = _naming(LAYOUTS["6x2"], strips)
+    odd = [["7", "="] for _ in strips]
+    assert read_names(naming, label, _reader(strips, odd)).legible < -5
+    assert read_names(naming, np.zeros_like(label), _reader(strips, odd)).legible == 0, "nothing is seen there"
+
+
 def test_a_lead_that_the_caption_names_is_given_to_rows_without_names() -> None:
-    strips, _ = _page((("strip1",), ("II",)))
-    assert _names(shared_name(strips, "I")) == [("I",), ("II",)]
-    assert shared_name(strips, None) == strips
+    rows = (("strip1",), ("strip2",))
+    naming = _naming(Layout(STRIPS, rows), _page(rows)[0])
+    assert _names(with_shared_name(naming, "I").strips) == [("I",), ("I",)]
+    assert with_shared_name(naming, None) == naming
 
 
 @pytest.mark.parametrize("lead", LEAD_WORDS)

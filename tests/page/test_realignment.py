@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ecg_trt.geometry.homography import apply_homography
-from ecg_trt.page.realignment import refine_alignment
+from ecg_trt.page.realignment import mirror, refine_alignment
 from ecg_trt.types import GridWarp, PageAlignment, Strip
 
 
@@ -66,3 +66,12 @@ def test_without_a_lattice_rows_tell_the_scale() -> None:
 
 def test_without_lattice_or_usual_rows_there_is_nothing_to_go_by() -> None:
     assert refine_alignment(_alignment(np.eye(3)), _grid(_TRUE, False), [Strip(50.0, (20.0, 55.0), 1.0)]) is None
+
+
+def test_a_mirrored_alignment_sees_the_page_from_its_other_side() -> None:
+    alignment = _alignment(np.linalg.inv(_TRUE))
+    other = mirror(alignment)
+    at = np.array([[900.0, 800.0], [1500.0, 1200.0]])
+    page, flipped = (apply_homography(a.page_from_photo, at) for a in (alignment, other))
+    np.testing.assert_allclose(flipped, [280.0, 0.0] + page * [-1, 1])
+    assert other.is_mirrored and not alignment.is_mirrored and not mirror(other).is_mirrored

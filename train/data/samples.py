@@ -6,6 +6,8 @@ paper.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
@@ -31,6 +33,11 @@ from train.data.signals import PageSource
 
 Sample = dict[str, Array]
 
+_ALIGN_PAGE_PX_PER_MM = 3.0
+# Of stage 0's photos: small pages in large photos, strips of one row, mirrored, negatives ("dark mode"), in strongly
+# coloured light, on chequered cloth or tiles.
+_UNUSUAL_SHARES = (0.12, 0.06, 0.05, 0.04, 0.08, 0.06)
+_SMALL_FILL = (0.15, 0.45)  # of the photo's width or height
 _RARE_SHARE = 0.35  # of the crops of a page with words beyond the twelve leads, that are centred on one of them
 _WORD_MM = 1.0  # sigma of a word's Gaussian in the heatmap
 _PULSE_EACH_SHARE = 0.08  # of traces' pages, with a pulse before each column
@@ -77,33 +84,61 @@ def _trace_box(page: Page) -> tuple[float, float, float, float]:
 
 
 def align_sample(rng: np.random.Generator, source: PageSource, size: int = 512, kind: str | None = None) -> Sample:
-    """Stage 0: a letterboxed photo (size, size, 3) and page, axes, log_scale at stride 8."""
+    """Stage 0: a letterboxed photo (size, size, 3) and page, axes, log_scale at stride 8.
+
+    Of a mirrored photo, the truth is that of the same place seen through the paper: axes always turn clockwise.
+    """
+    is_small, is_cut, is_mirrored, is_negative, is_tinted, is_chequered = rng.random(6) < _UNUSUAL_SHARES
     aspect = rng.choice([4 / 3, 16 / 9, 1.0, 3 / 4, 9 / 16, 1.3], p=[0.3, 0.3, 0.05, 0.15, 0.1, 0.1])
     w, h = (size, round(size / aspect)) if aspect >= 1 else (round(size * aspect), size)
     plain = rng.random() < 0.1
-    page = None if plain else source.page(rng, 3.0)
-    if page is not None and page.spec.size_mm[0] / page.spec.size_mm[1] > 1.9 and rng.random() < 0.7:
-        w, h = size, int(np.clip(round(size * page.spec.size_mm[1] / page.spec.size_mm[0] * 1.1), 160, size))
-    size_mm = page.spec.size_mm if page else (280.0, 210.0)
-    image = page.image if page else draw_plain_page(rng, size_mm, 3.0)
-    capture = draw_capture(rng, size_mm, (h, w), kind=kind)
-    photo = photograph(image, 3.0, capture, rng)
+    page = None if plain else source.page(rng, _ALIGN_PAGE_PX_PER_MM)
+    size_mm, top_mm = page.spec.size_mm if page else (280.0, 210.0), 0.0
+    image = page.image if page else draw_plain_page(rng, size_mm, _ALIGN_PAGE_PX_PER_MM)
+    if page is not None and is_cut:
+        top_mm, size_mm = _around_a_row(rng, page)
+        image = image[round(top_mm * _ALIGN_PAGE_PX_PER_MM) :][: round(size_mm[1] * _ALIGN_PAGE_PX_PER_MM)]
+    if page is not None and size_mm[0] / size_mm[1] > 1.9 and rng.random() < 0.7:
+        w, h = size, int(np.clip(round(size * size_mm[1] / size_mm[0] * 1.1), 32 if is_cut else 160, size))
+    capture = draw_capture(rng, size_mm, (h, w), kind=kind, fill=rng.uniform(*_SMALL_FILL) if is_small else None)
+    if is_chequered:
+        texture = ("checks", *rng.uniform(60, 220, 3), rng.uniform(0, np.pi), rng.uniform(0.1, 0.6))
+        capture = replace(capture, photometrics=replace(capture.photometrics, background=texture))
+    photo = photograph(255 - image if is_negative else image, _ALIGN_PAGE_PX_PER_MM, capture, rng)
+    if is_tinted:
+        photo = np.clip(photo * rng.uniform(0.55, 1.1, 3), 0, 255).astype(np.uint8)
     canvas = np.full((size, size, 3), 114, np.uint8)
     top, left = (size - h) // 2, (size - w) // 2
     canvas[top : top + h, left : left + w] = photo
     cells = cell_centre(np.stack(np.meshgrid(*2 * [np.arange(size // ALIGN_STRIDE)]), -1), ALIGN_STRIDE) - [left, top]
-    uv = capture.page_from_photo(cells)
+    uv = capture.page_from_photo(cells) + np.array([0.0, top_mm])
     in_photo = (cells >= 0).all(-1) & (cells[..., 0] < w) & (cells[..., 1] < h)
-    on = in_photo & _inside(uv, _trace_box(page)) if page else np.zeros(uv.shape[:2], bool)
+    on_paper = (uv[..., 1] >= top_mm) & (uv[..., 1] <= top_mm + size_mm[1])
+    on = in_photo & on_paper & _inside(uv, _trace_box(page)) if page else np.zeros(uv.shape[:2], bool)
     jac = _jacobian(capture, cells, 4.0)
     length = np.linalg.norm(jac, axis=-2).clip(1e-3, 1e3)  # px per mm along the page's x and y
     axes = jac / length[..., None, :]
-    return {
+    sample = {
         "image": canvas,
         "page": on[None].astype(np.float32),
         "axes": np.stack([axes[..., 0, 0], axes[..., 1, 0], axes[..., 0, 1], axes[..., 1, 1]]).astype(np.float32),
         "log_scale": (np.log(length) - ALIGN_LOG_SCALE_UNIT).transpose(2, 0, 1).astype(np.float32),
     }
+    return _mirrored(sample) if is_mirrored else sample
+
+
+def _around_a_row(rng: np.random.Generator, page: Page) -> tuple[float, tuple[float, float]]:
+    """Top, and (width, height), mm, of a strip of paper around one row, as it is torn off or cut out."""
+    zero = page.strips[rng.integers(len(page.strips))].zero_y_mm
+    top = max(0.0, zero - rng.uniform(10, 22))
+    return top, (page.spec.size_mm[0], min(page.spec.size_mm[1], zero + rng.uniform(8, 20)) - top)
+
+
+def _mirrored(sample: Sample) -> Sample:
+    """Mirror a sample of stage 0; the page's x axis, mirrored with it, is turned over."""
+    flipped = {name: value[:, ::-1] if name == "image" else value[..., ::-1] for name, value in sample.items()}
+    axes = flipped["axes"] * np.array([1, -1, -1, 1], np.float32)[:, None, None]
+    return {name: np.ascontiguousarray(value) for name, value in {**flipped, "axes": axes}.items()}
 
 
 def _window(photo_xy: Array, photo_hw: tuple[int, int]) -> tuple[int, int, int, int]:
