@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from ecg_trt.geometry.offsets import LineOffsets, LinePlaces, darkness
+from ecg_trt.geometry.surface import robust_plate
 from ecg_trt.layout import standard_row_length
 from ecg_trt.types import Array, GridWarp, RectifiedPage, Strip
 
@@ -22,6 +23,9 @@ _OUTLIER_MM = 0.2  # Distance from the median of its neighbours at which an offs
 _BLUR_NODES = (0.5, 0.7)  # Sigmas, in nodes, of the blur of offsets across and along the lines.
 _FLAT_MM = 0.025  # Median distance from a cubic surface up to which paper counts as flat.
 _OFF_MM = 0.06  # Scale of Cauchy's weight: nodes this far from the cubic count half.
+# Distance from a cubic surface within which three quarters of the nodes of stage 1 lie on flat paper, 0.1 to 0.2 mm on
+# scans and 0.4 to 1.1 on photos of paper that was folded, and distance of a stray from the sheet of those around.
+_FLAT_NODES_MM, _STRAY_MM = 0.25, 0.6
 _ROUGH_MM = 7.5  # Sigma of the average over neighbouring lines, against which single lines count as rounded to pixels.
 # Lines on either side through which a cubic is laid, nodes along a line from which its distance from there is known,
 # and the share of the distance that is taken back: of 0, 0.3, 0.4 and 0.6, the best on photos of pages that were drawn
@@ -152,6 +156,31 @@ def follow_lines(grid: GridWarp, offsets: LineOffsets) -> GridWarp:
     return GridWarp(nodes.astype(np.float32), grid.mm_per_cell, grid.residual_px, grid.measured)
 
 
+def without_strays(grid: GridWarp) -> GridWarp:
+    """Replace nodes of flat paper that lie off the sheet of those around, or were not measured.
+
+    Where 5 mm lines hardly stand out from 1 mm lines, some nodes are found a millimetre off, and what is continued
+    beyond the outermost ones drifts by as much, so that no line leads it back. Paper that is bent is left as it is.
+
+    Args:
+        grid: the grid of stage 1.
+
+    Returns:
+        The grid, without the strays among the measured nodes; unchanged where the paper is bent or too few were seen.
+    """
+    if grid.measured.sum() < 10 * _CUBIC_TERMS:
+        return grid
+    nodes = grid.node_xy.astype(np.float64)
+    surface = _cubic(nodes, grid.measured, grid.mm_per_cell)
+    off = np.linalg.norm(nodes - surface, axis=-1) * grid.mm_per_cell / _pitch(nodes)
+    if np.percentile(off[grid.measured], 75) > _FLAT_NODES_MM:
+        return grid
+    plate = robust_plate(nodes, grid.measured)
+    off = np.linalg.norm(nodes - plate, axis=-1) * grid.mm_per_cell / _pitch(nodes)
+    stays = grid.measured & (off < _STRAY_MM)
+    return replace(grid, node_xy=np.where(stays[..., None], nodes, plate).astype(np.float32), measured=stays)
+
+
 def smoothed(grid: GridWarp, nodes_a_line: int = 1) -> GridWarp:
     """Take back errors of nodes and of whole lines, as far as the paper allows.
 
@@ -214,10 +243,15 @@ def _off_neighbours(nodes: Array, seen: Array) -> Array:
     return off
 
 
+def _pitch(nodes: Array) -> float:
+    """Median distance of neighbouring nodes along x, px."""
+    return float(np.median(np.linalg.norm(np.diff(nodes, axis=1), axis=-1)))
+
+
 def _cubic(nodes: Array, measured: Array, mm_per_cell: float) -> Array:
     """Fit a cubic in row and column to most of the measured nodes, and evaluate it: (rows, cols, 2) photo px."""
     rows, cols = np.nonzero(measured)
-    pitch = float(np.median(np.linalg.norm(np.diff(nodes, axis=1), axis=-1)))
+    pitch = _pitch(nodes)
     row, col = np.ogrid[: nodes.shape[0], : nodes.shape[1]]
     u, v = (2 * (a - b.mean()) / np.ptp(b) for a, b in ((col, cols), (row, rows)))
     terms = np.stack([u**i * v**j for i in range(4) for j in range(4 - i)], -1)

@@ -13,6 +13,9 @@ from ecg_trt.types import Array
 
 _REACH = 2
 _KNOWN = 1e6  # Weight that pins a measured node, against a bending weight of 1.
+_STRETCH = 0.05  # Weight of the tension that brings the plate back to the homography.
+# Weight of a measured node of some noise, distance in pitches at which it counts half (Cauchy), and number of fits.
+_NOISY, _HALF, _FITS = 0.1, 0.06, 3
 # Predictions of a node from others, each exact for one kind of sheet: [(d_row, d_col, coefficient), ...].
 _CROSS = [(0, 1), (0, -1), (1, 0), (-1, 0)]
 _PREDICTIONS = [
@@ -179,12 +182,35 @@ def fill_holes(node_xy: Array, margin_cells: int = 0) -> Array:
     plane = _plane(nodes, known)
     energy = GridEnergy(*known.shape, reach=2)
     add_bending(energy, 1.0)
-    add_stretch(energy, 0.05)
+    add_stretch(energy, _STRETCH)
     departure = np.where(known[..., None], nodes - plane, 0.0)
     energy.add([(0, 0)], [1.0], np.where(known, _KNOWN, 1e-3), departure)
     filled = plane + energy.minimise()
     filled[known] = nodes[known]
     return filled.astype(np.float32)
+
+
+def robust_plate(node_xy: Array, measured: Array) -> Array:
+    """Fit a plate under tension to nodes of some noise, of which some lie far off it.
+
+    Args:
+        node_xy: (rows, cols, 2) px, none missing.
+        measured: (rows, cols) bool, the nodes that count.
+
+    Returns:
+        (rows, cols, 2) float64 px.
+    """
+    pitch, plane, weight = _pitch(node_xy), _plane(node_xy, measured), measured.astype(np.float64)
+    departure = np.where(measured[..., None], node_xy - plane, 0.0)
+    for _ in range(_FITS):
+        energy = GridEnergy(*measured.shape, reach=2)
+        add_bending(energy, 1.0)
+        add_stretch(energy, _STRETCH)
+        energy.add([(0, 0)], [1.0], np.maximum(_NOISY * weight, 1e-3), departure)
+        plate = plane + energy.minimise()
+        off = np.linalg.norm(node_xy - plate, axis=-1) / pitch
+        weight = measured / (1 + (off / _HALF) ** 2)
+    return np.asarray(plate)
 
 
 def _as_nodes(node_xy: Array) -> Array:

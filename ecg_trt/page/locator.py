@@ -20,6 +20,7 @@ from ecg_trt.geometry.refine import (
     smoothed,
     subdivided,
     warped,
+    without_strays,
 )
 from ecg_trt.ops.base import ImageOps
 from ecg_trt.page.candidate import LocatedPage, PageCandidate
@@ -127,6 +128,7 @@ class PageLocator:
         """Refine the grid by the printed lines, or by the heatmaps where no lines are seen."""
         assert candidate.naming is not None
         grid, strips = candidate.grid, candidate.naming.strips
+        grid = without_strays(grid)
         text_mask = name_boxes(strips, candidate.heatmaps.label)
         page = self.rectify.flatten_rows(photo, grid, strips)
         if grid.is_seen:

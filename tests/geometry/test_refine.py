@@ -14,6 +14,7 @@ from ecg_trt.geometry.refine import (
     smoothed,
     subdivided,
     warped,
+    without_strays,
 )
 from ecg_trt.ops.cv2_ops import Cv2Ops
 from ecg_trt.synth.page import draw_page
@@ -130,6 +131,19 @@ def test_flat_paper_is_smoothed_and_folded_paper_is_not() -> None:
     folded_true, folded = _nodes(8.0, 0.2)
     assert np.abs(smoothed(folded).node_xy - folded.node_xy).max() < 1.0
     assert _error(smoothed(folded), folded_true) < 1.1 * _error(folded, folded_true)
+
+
+def test_strays_and_drift_of_flat_paper_are_taken_back() -> None:
+    true, grid = _nodes(0.0, 1.0)
+    nodes, measured = grid.node_xy.copy(), grid.measured.copy()
+    nodes[5:9, 30, 0] += 10.0  # four nodes that lie on the next 1 mm line
+    measured[:, 34:] = False
+    nodes[:, 34:, 1] += 8.0  # beyond the last nodes that were seen
+    found = without_strays(GridWarp(nodes, 5.0, 0.1, measured))
+    assert np.abs(found.node_xy - true)[5:9, 30].max() < 3 and np.abs(found.node_xy - true)[2:-2, 34:].max() < 4
+    assert not found.measured[5:9, 30].any() and found.measured[:, :30].mean() > 0.97
+    _, folded = _nodes(8.0, 0.2)
+    assert without_strays(folded) is folded, "paper that is bent has steps of its own"
 
 
 def test_lines_rounded_to_pixels_are_flat_paper_all_the_same() -> None:
