@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias, cast
@@ -23,23 +23,23 @@ from ecg_trt.io.readers.photo import choose_page, load_photo, read_photo
 from ecg_trt.layout import STRIPS
 from ecg_trt.malloc import release_free_memory
 from ecg_trt.merging import merge_answers, name_of
-from ecg_trt.page.calibration import ReadScales
+from ecg_trt.page.calibration import FindScaleSigns
 from ecg_trt.page.candidate import LocatedPage
 from ecg_trt.page.lead_names import named_log_odds, read_names, with_shared_name
 from ecg_trt.page.locator import PageLocator
-from ecg_trt.page.scales import Scales
+from ecg_trt.page.scales import Scales, ScaleSigns, read_scales
 from ecg_trt.page.strips import part_columns, shift_to_borders, split_rows
 from ecg_trt.quality.features import Evidence, lead_features
 from ecg_trt.quality.model import Calibration, load_calibration, quality_of
 from ecg_trt.quality.warnings import reject_low_quality, reject_non_ecg, warnings_of
 from ecg_trt.record import EcgRecord
 from ecg_trt.signal.assemble import assemble, lead_spans, missing_fractions
-from ecg_trt.signal.beat_speed import heights_mm, speed_log_odds
+from ecg_trt.signal.beat_speed import curve_height_mm, heights_mm, speed_log_likelihoods
 from ecg_trt.signal.columns import continue_rows, place_columns
 from ecg_trt.signal.settle import settle_avr, settle_order, settle_rhythm, settle_slant
 from ecg_trt.signal.shared_ink import without_shared_ink
 from ecg_trt.stages.align import Align
-from ecg_trt.stages.caption import Caption, Printed, joined
+from ecg_trt.stages.caption import Caption, joined
 from ecg_trt.stages.rectify import PageHeatmaps, Rectify
 from ecg_trt.stages.scaling import trace_px_per_mm, trace_reach_mm
 from ecg_trt.stages.trace import BEYOND_MM, TRACE_VIEWS, Trace
@@ -68,7 +68,8 @@ class Reading:
     """Record, with the results of every stage that led to it.
 
     `grid`, `heatmaps`, `strips`, `page` and `trace` share one frame of the page.
-    `limb_residual` is that of the leads before they were blended, `features` (leads, F) are those of the quality.
+    `limb_residual` is that of the leads before they were blended, `features` (leads, F) are those of the quality, and
+    `scale_signs` what speed and gain rest on.
     """
 
     record: EcgRecord
@@ -80,6 +81,7 @@ class Reading:
     trace: TraceMap
     limb_residual: float
     features: Array
+    scale_signs: ScaleSigns
 
 
 class Digitizer(Closeable):
@@ -120,7 +122,7 @@ class Digitizer(Closeable):
             stage2 = Views(stage2, TRACE_VIEWS[: chosen.views], ops=ops)
         self._rectify, self._trace = Rectify(stage1, ops), Trace(stage2, ops)
         self._find = PageLocator(Align(stage0, ops), self._rectify, ops)
-        self._caption, self._scales = Caption(caption, ops), ReadScales(ops)
+        self._caption, self._find_scales = Caption(caption, ops), FindScaleSigns(ops)
 
     @property
     def slots(self) -> int:
@@ -219,9 +221,9 @@ class Digitizer(Closeable):
             located = self._upright(photo, located, options, clock)
         grid, rows = located.grid, located.naming.strips
         with clock("scales"):
-            page, scales_by = self._page_and_scales(photo, located, options)
+            signs = self._signs_of_scales(photo, located, options)
         with clock("flatten"):
-            px_per_mm = trace_px_per_mm(scales_by(0.0).gain_mm_per_mv)
+            px_per_mm = trace_px_per_mm(_scales_of(signs, options).gain_mm_per_mv)
             flatten = partial(self._rectify.flatten_rows, photo, grid, rows, px_per_mm, trace_reach_mm(px_per_mm))
             page = flatten()
         with clock("trace"):
@@ -233,7 +235,10 @@ class Digitizer(Closeable):
             for settle in (settle_avr, settle_slant, settle_rhythm):
                 strips = settle(page, strips, trace)
         with clock("signal"):
-            scales = scales_by(speed_log_odds(heights_mm(page, strips, trace), page.px_per_mm[0]))
+            height = heights_mm(page, strips, trace)
+            beats = speed_log_likelihoods(height, page.px_per_mm[0])
+            signs = replace(signs, beats=beats, height_mm=curve_height_mm(height))
+            scales = _scales_of(signs, options)
             strips = continue_rows(page, strips, trace, scales.speed_mm_per_s)
             columns = place_columns(page, strips, trace, scales.speed_mm_per_s)
             traced = replace(located, naming=located.naming.with_strips(columns.strips))
@@ -241,7 +246,9 @@ class Digitizer(Closeable):
             record = replace(record, warnings=(*columns.warnings, *record.warnings))
         clock.ms["total"] = sum(clock.ms.values())
         record = replace(record, timings_ms={step: round(ms, 1) for step, ms in clock.ms.items()})
-        return Reading(record, located.alignment, grid, located.heatmaps, page, strips, trace, residual, features)
+        return Reading(
+            record, located.alignment, grid, located.heatmaps, page, strips, trace, residual, features, signs
+        )
 
     def _traced(
         self, page: RectifiedPage, rows: tuple[Strip, ...], text_mask: Array
@@ -305,25 +312,16 @@ class Digitizer(Closeable):
             naming = with_shared_name(naming, self._caption.lead_in_text(photo, located.grid, label))
         return replace(located, naming=naming)
 
-    def _page_and_scales(
-        self, photo: Photo, located: LocatedPage, options: ReadOptions
-    ) -> tuple[RectifiedPage, Callable[[float], Scales]]:
-        """Resample the flat page and read its scales; where one is not found, print is sought farther from the rows."""
+    def _signs_of_scales(self, photo: Photo, located: LocatedPage, options: ReadOptions) -> ScaleSigns:
+        """Find what the page shows of its scales; where it lacks one, print is sought farther from the rows."""
         printed = self._caption(photo, located.grid, located.heatmaps.label)
-        page, scales_by = self._scaled(photo, located, printed, options)
-        margins = self._find.search_margins(photo, located) if scales_by(0.0).assumed else None
-        if margins is not None:
-            grid, heatmaps = margins
-            more = self._caption(photo, grid, heatmaps.label)
-            page, scales_by = self._scaled(photo, located, joined(printed, more), options)
-        return page, scales_by
-
-    def _scaled(
-        self, photo: Photo, located: LocatedPage, printed: Printed, options: ReadOptions
-    ) -> tuple[RectifiedPage, Callable[[float], Scales]]:
-        """Resample the flat page, and read its scales from the printed text and the page."""
         page = self._rectify.flatten_rows(photo, located.grid, located.naming.strips)
-        return page, self._scales(printed, located.heatmaps, located.naming, page, options)
+        signs = self._find_scales(printed, located.heatmaps, located.naming, page)
+        margins = self._find.search_margins(photo, located) if _scales_of(signs, options).assumed else None
+        if margins is None:
+            return signs
+        grid, heatmaps = margins
+        return replace(signs, printed=joined(printed, self._caption(photo, grid, heatmaps.label)))
 
     def _decoded(self, source: Source, options: ReadOptions) -> Photo:
         """The photo, decoded where the pixel work is done if that can be."""
@@ -382,6 +380,12 @@ class Digitizer(Closeable):
         if not record.mean_quality >= options.min_quality:
             raise reject_low_quality(record.mean_quality, options.min_quality, photo.source)
         return record, residual, features
+
+
+def _scales_of(signs: ScaleSigns, options: ReadOptions) -> Scales:
+    """Speed and gain, as far as the user gives them by these."""
+    speed, gain = (None if value == AUTO else float(value) for value in (options.speed, options.gain))
+    return read_scales(signs, speed=speed, gain=gain)
 
 
 def digitize(

@@ -21,7 +21,7 @@ from ecg_trt.types import Array, GridWarp, RectifiedPage, Strip
 _LEAST_PROMINENCE = 3.0  # Height of a line's peak, in units of the spread of the rest of its profile.
 _OUTLIER_MM = 0.2  # Distance from the median of its neighbours at which an offset is an outlier.
 _BLUR_NODES = (0.5, 0.7)  # Sigmas, in nodes, of the blur of offsets across and along the lines.
-_FLAT_MM = 0.025  # Median distance from a cubic surface up to which paper counts as flat.
+_FLAT_MM = 0.045  # Median distance from a cubic surface up to which paper counts as flat.
 _OFF_MM = 0.06  # Scale of Cauchy's weight: nodes this far from the cubic count half.
 # Distance from a cubic surface within which three quarters of the nodes of stage 1 lie on flat paper, 0.1 to 0.2 mm on
 # scans and 0.4 to 1.1 on photos of paper that was folded, and distance of a stray from the sheet of those around.

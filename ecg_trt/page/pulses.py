@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import cv2
 import numpy as np
@@ -17,22 +16,13 @@ from ecg_trt.layout import (
     COMMON_GAINS_MM_PER_MV,
     COMMON_SPEEDS_MM_PER_S,
     PULSE_SECONDS,
-    STANDARD_GAIN_MM_PER_MV,
-    STANDARD_SPEED_MM_PER_S,
 )
 from ecg_trt.stages.rectify import ROW_MM, SIDE_MM
 from ecg_trt.types import Array, Strip
 
-# Ranges of the width of a pulse of 0.2 s in the heatmap at each speed. The response to its half next to the trace is
-# often lower, so that it looks too narrow; between the two ranges it may be of either speed.
-_PULSE_WIDTHS_MM = {25.0: (2.0, 6.5), 50.0: (8.5, 16.0)}
 _ENOUGH_PULSES = 2  # Pulses that must be seen, since a single patch may be anything.
 _PULSE_SEEN, _MEAN_SEEN = 0.25, 0.3  # Least response at the centre of a pulse, and of their mean.
-_CLEARLY_SEEN = 0.5  # Mean response at which a pulse is believed to be of other than the standard size.
 _NARROW_MM, _NARROW_SEEN = 4.0, 0.7  # Narrower patches are letters, unless their response is so high.
-# Least height and response of a pulse that is certainly 20 mm high; greatest height and least response of one that is
-# certainly 5 mm high, if it is not narrow. Of 250 synthetic pages none of 10 mm/mV showed either.
-_TALL_MM, _TALL_SEEN, _LOW_MM, _LOW_SEEN = 16.0, 0.6, 6.5, 0.9
 _PULSE_REACH_MM, _PULSE_SLACK_MM = 25, 2  # Distance of a pulse from a strip's end at most, and error of that end.
 _PULSE_RISE_MM = round(max(COMMON_GAINS_MM_PER_MV)) + 3
 _PULSE_FEET_MM = 5  # Distance by which the lower end of a pulse may miss the zero line.
@@ -49,32 +39,30 @@ _LINE_SHARE = 0.28  # Quantile along a line of the paper that measures its darkn
 _LINE_DARK, _LINE_COLUMNS, _LINE_ALIKE = 0.6, 0.9, 1.3
 _PAPER_MM, _SMOOTH_MM = 1.2, 3.0  # Wider dark areas are paper and no ink; sigma of the light's changes on the paper.
 _PEN_SHARE, _LEAST_PEN = 0.985, 30.0  # Quantile of darkness that counts as the pen's, and its least value.
-_CONFIDENT, _CONFIDENT_RATIO = (
-    0.25,
-    1.5,
-)  # Least ink along a pulse's strokes, and ratio to that of others.
-_HINTED = 0.1  # Ink at which strokes can confirm or contradict the heatmap.
 
 
 @dataclass(frozen=True, slots=True)
-class Pulse:
-    """Speed and gain measured from the calibration pulses, None where there are none.
+class PulseSigns:
+    """What a page shows of its calibration pulses.
 
-    `is_confident` marks a confident measurement: of speed and gain if made by strokes, of gain alone if by a heatmap.
+    Attributes:
+        ink: (speeds, gains) of `COMMON_SPEEDS_MM_PER_S` and `COMMON_GAINS_MM_PER_MV`: ink along the outline of such a
+            pulse, 0..1.
+        width_mm: of the mean pulse on the heatmap, at half of its height; 0 where there is none.
+        height_mm: likewise.
+        response: of the heatmap to it, 0..1.
     """
 
-    speed_mm_per_s: float | None
-    gain_mm_per_mv: float | None
-    is_confident: bool = False
+    ink: Array
+    width_mm: float = 0.0
+    height_mm: float = 0.0
+    response: float = 0.0
 
 
-def read_pulses(
+def find_pulses(
     pulse: Array, strips: Sequence[Strip], strokes: tuple[Array, Array], px_per_mm: tuple[float, float]
-) -> Pulse:
-    """Measure speed and gain by the size of the calibration pulses at the ends of the strips.
-
-    Confident strokes suffice, for both or for the gain. Else the heatmap is read: standard values by itself, unless
-    strokes show a wider pulse; other values only if strokes show them, too, or if the heatmap is confident.
+) -> PulseSigns:
+    """Look for calibration pulses at the ends of the strips.
 
     Args:
         pulse: (H, W) map of the insides of pulses at 1 px/mm of page mm.
@@ -83,21 +71,7 @@ def read_pulses(
             `stroke_windows` cuts them.
         px_per_mm: (x, y) of the windows.
     """
-    seen = pulses_on_map(pulse, strips)
-    ink = ink_of_pulses(strokes, px_per_mm)
-    best = max(ink, key=lambda size: ink[size])
-    others = [max(value for size, value in ink.items() if size[k] != best[k]) for k in (0, 1)]
-    is_speed, is_gain = (ink[best] > max(_CONFIDENT, _CONFIDENT_RATIO * other) for other in others)
-    if is_speed and is_gain:
-        return Pulse(*best, is_confident=True)
-    drawn = Pulse(*best) if ink[best] > _HINTED else Pulse(None, None)
-    speed, gain = seen.speed_mm_per_s, seen.gain_mm_per_mv
-    # Letters often look like a low pulse, but seldom like a wide one.
-    is_wide = speed == STANDARD_SPEED_MM_PER_S and drawn.speed_mm_per_s not in (None, speed)
-    if not (seen.is_confident or gain in (STANDARD_GAIN_MM_PER_MV, drawn.gain_mm_per_mv)):
-        gain = None
-    return Pulse(speed if speed in (STANDARD_SPEED_MM_PER_S, drawn.speed_mm_per_s) and not is_wide else None,
-                 best[1] if is_gain else gain)  # fmt: skip
+    return PulseSigns(ink_of_pulses(strokes, px_per_mm), *pulses_on_map(pulse, strips))
 
 
 def stroke_windows(strips: Sequence[Strip], side: int, origin_mm: tuple[float, float],
@@ -117,11 +91,11 @@ def stroke_windows(strips: Sequence[Strip], side: int, origin_mm: tuple[float, f
     return np.round(corners).astype(int), hw
 
 
-def ink_of_pulses(strokes: tuple[Array, Array], px_per_mm: tuple[float, float]) -> dict[tuple[float, float], float]:
-    """Measure the ink, 0..1, along the outline of a pulse of each (speed, gain), less the ink inside and above it.
+def ink_of_pulses(strokes: tuple[Array, Array], px_per_mm: tuple[float, float]) -> Array:
+    """Measure the ink (speeds, gains), 0..1, along the outline of such a pulse, less the ink inside and above it.
 
     Args:
-        strokes: see `read_pulses`.
+        strokes: see `find_pulses`.
         px_per_mm: (x, y) of the windows.
     """
     dark = [_darkness(windows, px_per_mm) for windows in strokes]
@@ -133,8 +107,8 @@ def ink_of_pulses(strokes: tuple[Array, Array], px_per_mm: tuple[float, float]) 
     upright = [np.minimum(lines, limit) for lines, limit in zip(across, most, strict=True)]
     means = [_ink(d, pen, lines, px_per_mm).mean(0) for d, lines in zip(dark, upright, strict=True)]
     sums = [np.pad(mean.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0))) for mean in means]
-    return {(speed, gain): max(_outline(total, PULSE_SECONDS * speed, gain, px_per_mm) for total in sums)
-            for speed, gain in product(COMMON_SPEEDS_MM_PER_S, COMMON_GAINS_MM_PER_MV)}  # fmt: skip
+    return np.array([[max(_outline(total, PULSE_SECONDS * speed, gain, px_per_mm) for total in sums)
+                      for gain in COMMON_GAINS_MM_PER_MV] for speed in COMMON_SPEEDS_MM_PER_S])  # fmt: skip
 
 
 def _darkness(windows: Array, px_per_mm: tuple[float, float]) -> Array:
@@ -195,27 +169,17 @@ def _outline(total: Array, wide_mm: float, high_mm: float, px_per_mm: tuple[floa
     return max(0.0, float(found.max()))
 
 
-def pulses_on_map(pulse: Array, strips: Sequence[Strip]) -> Pulse:
-    """Measure the mean pulse of a network's heatmap at half of its height; arguments as of `read_pulses`.
+def pulses_on_map(pulse: Array, strips: Sequence[Strip]) -> tuple[float, float, float]:
+    """Measure width and height, mm, of the mean pulse on a heatmap at half of its height, and the response there.
 
-    The gain may be confident, the speed never is.
+    The response to the half of a pulse next to the trace is often lower, so that it looks too narrow. Arguments are
+    those of `find_pulses`; all is 0 where there is no pulse.
     """
     for mean in sorted((_mean_pulse(pulse, strips, side) for side in (0, 1)), key=lambda m: -m.max()):
-        size = _standing(mean)
-        if size is not None:
-            (width, height), response = size, float(mean.max())
-            if width < _NARROW_MM and response < _NARROW_SEEN:
-                continue
-            speeds = [speed for speed, (low, high) in _PULSE_WIDTHS_MM.items() if low <= width < high]
-            speed, gain = (speeds[0] if speeds else None), _nearest(height, COMMON_GAINS_MM_PER_MV)
-            # A faint pulse may be cut off, or be none: it only confirms standard values.
-            is_clear = response > _CLEARLY_SEEN
-            is_tall = height >= _TALL_MM and response > _TALL_SEEN
-            is_low = height <= _LOW_MM and width >= _NARROW_MM and response > _LOW_SEEN
-            measured = (speed if is_clear or speed == STANDARD_SPEED_MM_PER_S else None,
-                    gain if is_clear or gain == STANDARD_GAIN_MM_PER_MV else None)  # fmt: skip
-            return Pulse(*measured, is_confident=is_tall or is_low)
-    return Pulse(None, None)
+        size, response = _standing(mean), float(mean.max())
+        if size is not None and (size[0] >= _NARROW_MM or response >= _NARROW_SEEN):
+            return *size, response
+    return 0.0, 0.0, 0.0
 
 
 def _mean_pulse(pulse: Array, strips: Sequence[Strip], side: int) -> Array:
@@ -247,9 +211,3 @@ def _standing(mean: Array) -> tuple[float, float] | None:
     if not (area >= 8 and w >= 2 and h >= 3 and area > 0.5 * w * h and abs(y + h - _PULSE_RISE_MM) <= _PULSE_FEET_MM):
         return None
     return float(np.median(lit[y : y + h, x : x + w].sum(1))), float(_PULSE_RISE_MM - y)
-
-
-def _nearest(value: float, options: tuple[float, ...]) -> float | None:
-    """Find the option nearest in ratio, None if none is within a factor of 1.5."""
-    ratio = np.abs(np.log(np.array(options) / max(float(value), 1e-6)))
-    return options[int(ratio.argmin())] if ratio.min() < np.log(1.5) else None

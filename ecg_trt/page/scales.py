@@ -1,43 +1,156 @@
-"""Paper speed and gain, from calibration text, pulses, the lengths of rows and the beats."""
+"""Paper speed and gain: of all pairs that devices have, the most probable, given everything that a page shows.
+
+Each source adds its log-likelihood: calibration text, calibration pulses, the length of the rows, the breadth and
+distance of the beats, and the height of the curves.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from ecg_trt.layout import (
+    COMMON_GAINS_MM_PER_MV,
     COMMON_SPEEDS_MM_PER_S,
+    GAINS_MM_PER_MV,
     LIMB_LEADS,
+    PAPER_SPEEDS_MM_PER_S,
+    PULSE_SECONDS,
     STANDARD_GAIN_MM_PER_MV,
     STANDARD_SPEED_MM_PER_S,
 )
-from ecg_trt.page.naming import Naming
-from ecg_trt.page.pulses import Pulse
+from ecg_trt.page.pulses import PulseSigns
 from ecg_trt.printed import Quantity
 from ecg_trt.stages.caption import Printed, greatest
-from ecg_trt.types import PageWarning, WarningCode
+from ecg_trt.types import Array, PageWarning, WarningCode
 
-_READ, _PLAINLY_READ = 0.9, 0.98  # Probability at which a value counts as read, and at which it needs no support.
-_BESIDE = 0.5  # Probability of a value of the other kind that supports a non-standard one.
-_RIVAL = 0.25  # Greatest odds of another value, as a share of the best one's.
-_ODDS_DISPUTE, _ODDS_ALONE = 1.4, 6.0  # Log-odds of the beats that decide a dispute, and that suffice alone.
+_SPEEDS, _GAINS = np.array(PAPER_SPEEDS_MM_PER_S), np.array(GAINS_MM_PER_MV)
+_MEASURED = 1.4  # Log-odds that print, pulses or rows add to a value that counts as measured.
+_CONTRADICTED = 2.5  # Log-odds by which a source must prefer another value to be told.
+_USER_ERRS = 0.1  # Probability that a value which is given is not that of the page.
+_READ = 0.5  # Least probability of a gain that is printed for the chest leads alone.
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleSigns:
+    """What a page shows of its paper speed and gain.
+
+    Attributes:
+        printed: probability of each value that is read.
+        pulses: calibration pulses.
+        longest_mm: length of the longest row.
+        record_s: length of a record in the page's layout, s; 0 if the layout is not known.
+        beats: (speeds,) log-likelihood of the breadth and distance of beats at each of `PAPER_SPEEDS_MM_PER_S`, zeros
+            before the traces are known.
+        height_mm: median over the rows of the range of their curves, 0 before the traces are known.
+    """
+
+    printed: Printed
+    pulses: PulseSigns
+    longest_mm: float = 0.0
+    record_s: float = 0.0
+    beats: Array = field(default_factory=lambda: np.zeros(len(PAPER_SPEEDS_MM_PER_S)))
+    height_mm: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleModel:
+    """Likelihoods of what a page shows at each speed and gain, by `python -m train.calibrate_scales`.
+
+    Attributes:
+        speed_prior: of 25 mm/s, of 50, and of all others together; set, not fitted, as hospitals differ.
+        gain_prior: of 10 mm/mV, of 5 and 20 together, and of all others together; likewise.
+        misread: probability that a value was read which is not the page's, any of them.
+        ink: power of the ink along the outline of a pulse to which its likelihood is proportional.
+        least_ink: ink that is seen where nothing is.
+        no_pulse: probability that what looks like a pulse by its ink is none.
+        width, height: spread of the logarithms of a pulse's width and height on the heatmap.
+        wide: by which the logarithm of the width is too great.
+        no_patch: probability that what looks like a pulse on the heatmap is none.
+        beats: share of the beats' log-likelihood that counts, as pages differ from the records it was fitted to.
+        odd_beats: probability of beats that are as broad and as far apart as at any speed.
+        short_rows, long_rows: likelihood of rows that are shorter or longer than a record, for one of rows as long.
+        millivolts, spread: middle of the heights of curves, mV, and spread of their logarithm.
+    """
+
+    speed_prior: tuple[float, float, float] = (0.88, 0.1, 0.02)
+    gain_prior: tuple[float, float, float] = (0.88, 0.1, 0.02)
+    misread: float = 0.009
+    ink: float = 4.5
+    least_ink: float = 0.125
+    no_pulse: float = 0.017
+    width: float = 0.24
+    wide: float = 0.34
+    height: float = 0.14
+    no_patch: float = 0.23
+    beats: float = 0.82
+    odd_beats: float = 0.03
+    short_rows: float = 0.76
+    long_rows: float = 0.05
+    millivolts: float = 1.0
+    spread: float = 0.58
+
+    def sources(self, signs: ScaleSigns) -> dict[str, Array]:
+        """Log-likelihood (speeds, gains) of what each source shows, up to a constant."""
+        speeds, gains = (_any_of(signs.printed, kinds) for kinds in (_SPEED, _GAIN))
+        seconds = signs.longest_mm / _SPEEDS / signs.record_s if signs.record_s else np.ones(len(_SPEEDS))
+        rows = np.log(np.where(seconds > _LONG, self.long_rows, np.where(seconds < _SHORT, self.short_rows, 1.0)))
+        height = np.zeros(len(_GAINS))
+        if signs.height_mm > 0:
+            height = -0.5 * (np.log(signs.height_mm / _GAINS / self.millivolts) / self.spread) ** 2
+        return {
+            "print": self._print(speeds, _SPEEDS)[:, None] + self._print(gains, _GAINS),
+            "pulse": self._pulse(signs.pulses),
+            "rows": _for_all_gains(rows),
+            "beats": _for_all_gains(_mixed(self.beats * signs.beats, self.odd_beats)),
+            "height": np.repeat(_mixed(height, _ODD_HEIGHT)[None], len(_SPEEDS), 0),
+        }
+
+    def prior(self, speed: float | None, gain: float | None) -> Array:
+        """Logarithm (speeds, gains) of what is known of any page, or given by its user."""
+        speed_share = _shares(_SPEEDS, (STANDARD_SPEED_MM_PER_S,), COMMON_SPEEDS_MM_PER_S, self.speed_prior)
+        gain_share = _shares(_GAINS, (STANDARD_GAIN_MM_PER_MV,), COMMON_GAINS_MM_PER_MV, self.gain_prior)
+        for share, values, given in ((speed_share, _SPEEDS, speed), (gain_share, _GAINS, gain)):
+            if given is not None:
+                share[:] = np.where(values == given, 1 - _USER_ERRS, _USER_ERRS * share / share[values != given].sum())
+        return np.asarray(np.log(speed_share)[:, None] + np.log(gain_share))
+
+    def _print(self, read: Mapping[float, float], values: Array) -> Array:
+        """Log-likelihood of each value, by the probability with which it is read."""
+        share = np.array([read.get(float(v), 0.0) for v in values])
+        return np.asarray(np.log(self.misread / len(values) + (1 - self.misread) * share))
+
+    def _pulse(self, pulses: PulseSigns) -> Array:
+        """Log-likelihood (speeds, gains) of pulses, by their outline in ink and by their place on the heatmap."""
+        ink = np.full((len(_SPEEDS), len(_GAINS)), float(pulses.ink.min()))
+        ink[np.ix_(np.isin(_SPEEDS, COMMON_SPEEDS_MM_PER_S), np.isin(_GAINS, COMMON_GAINS_MM_PER_MV))] = pulses.ink
+        drawn = _mixed(self.ink * np.log(ink + self.least_ink), self.no_pulse)
+        if not pulses.response > 0:
+            return drawn
+        width = (np.log(pulses.width_mm / PULSE_SECONDS / _SPEEDS) - self.wide) / self.width
+        height = np.log(pulses.height_mm / _GAINS) / self.height
+        patch = -0.5 * (width[:, None] ** 2 + height**2)
+        return drawn + _mixed(patch, self.no_patch**pulses.response)
+
+
+_LONG, _SHORT = 1.15, 0.85  # Length of the longest row, as a share of the record's.
+_ODD_HEIGHT = 0.02  # Probability of curves of any height.
 _SPEED, _GAIN, _CHEST_GAIN = (Quantity.SPEED,), (Quantity.GAIN, Quantity.LIMB_GAIN), (Quantity.CHEST_GAIN,)
-_EVEN = 0.5  # Probability of either side where a page contradicts its user.
-_FULL_PAGE = 1.2  # Ratio of a row's length to the record's at one speed, beyond which the next speed is meant.
 
 
 @dataclass(frozen=True, slots=True)
 class Scales:
-    """Paper speed and gain, and their sources.
+    """Paper speed and gain, and how they were found.
 
     Attributes:
         speed_mm_per_s: paper speed.
         gain_mm_per_mv: gain of the limb leads, and of all others unless the page prints one for the chest leads.
         chest_gain_mm_per_mv: gain of all but the limb leads.
-        assumed: of "speed" and "gain", those that were neither read nor given.
+        assumed: of "speed" and "gain", those that were neither measured nor given.
         warnings: contradictions, and a speed that was measured by the beats alone.
-        is_disputed: True if something contradicts the values that were taken.
-        doubt: probability that a value that was given is wrong: 0.5 for each that the page contradicts.
+        doubt: probability that speed or gain is another.
     """
 
     speed_mm_per_s: float
@@ -45,8 +158,12 @@ class Scales:
     chest_gain_mm_per_mv: float
     assumed: tuple[str, ...]
     warnings: tuple[PageWarning, ...]
-    is_disputed: bool = False
     doubt: float = 0.0
+
+    @property
+    def is_disputed(self) -> bool:
+        """True if something contradicts the values that were taken."""
+        return any(w.code in (WarningCode.SPEED_DISPUTED, WarningCode.GAIN_DISPUTED) for w in self.warnings)
 
     def gain_of(self, lead: str) -> float:
         """Gain of a lead, mm/mV."""
@@ -54,112 +171,92 @@ class Scales:
 
 
 def read_scales(
-    printed: Printed,
-    pulses: Pulse,
-    naming: Naming,
-    *,
-    speed_log_odds: float = 0.0,
-    speed: float | None = None,
-    gain: float | None = None,
+    signs: ScaleSigns, *, speed: float | None = None, gain: float | None = None, model: ScaleModel | None = None
 ) -> Scales:
-    """Choose speed and gain: as given, else by print, by pulses or by rows, else the standard ones, as assumed.
+    """Choose speed and gain: as given, else the most probable.
 
-    Where print or pulses contradict what was given, a warning says so.
-
-    Where print and pulses dispute the speed, the beats decide. Where nothing measures it, the beats may, and it counts
-    as assumed. The speed of a pulse that is not confident is ignored where the beats contradict it.
+    Where print, pulses, rows or beats contradict what was taken, a warning says so.
 
     Args:
-        printed: probability of each value that is read.
-        pulses: speed and gain that they measure.
-        naming: of the page's strips.
-        speed_log_odds: `signal.beat_speed.speed_log_odds`, 0 before the traces are known; of 50 against 25 mm/s, and so
-            without a word where the page prints another speed.
+        signs: what the page shows.
         speed: mm/s, if it is known.
         gain: mm/mV, if it is known.
+        model: the likelihoods, those that were fitted if None.
     """
-    assumed, warnings, values, is_disputed, doubt = [], [], [], False, 0.0
-    if (
-        not pulses.is_confident
-        and pulses.speed_mm_per_s not in (None, _speed_by_beats(speed_log_odds))
-        and abs(speed_log_odds) > _ODDS_DISPUTE
+    model = model or ScaleModel()
+    sources = model.sources(signs)
+    share = np.exp(_normalised(model.prior(speed, gain) + sum(sources.values())))
+    values, chosen = [], []
+    for axis, (known, given) in enumerate(((_SPEEDS, speed), (_GAINS, gain))):
+        chosen.append(int(share.sum(1 - axis).argmax()) if given is None else known.tolist().index(given))
+        values.append(float(known[chosen[-1]]))
+    assumed, warnings = [], []
+    for axis, (name, unit, known, given) in enumerate(
+        (("speed", "mm/s", _SPEEDS, speed), ("gain", "mm/mV", _GAINS, gain))
     ):
-        is_none = abs(speed_log_odds) > _ODDS_ALONE and pulses.gain_mm_per_mv == STANDARD_GAIN_MM_PER_MV
-        pulses = Pulse(None, None if is_none else pulses.gain_mm_per_mv)  # The pulse is none, or its width is wrong.
-    by_rows = _speed_of_rows(naming) if pulses.speed_mm_per_s is None else None
-    speeds, gains, chest_gains = (
-        greatest(*(printed.get(kind, {}) for kind in kinds)) for kinds in (_SPEED, _GAIN, _CHEST_GAIN)
-    )
-    for name, unit, given, response, beside, measured, standard in (
-        ("speed", "mm/s", speed, speeds, gains, pulses.speed_mm_per_s or by_rows, STANDARD_SPEED_MM_PER_S),
-        ("gain", "mm/mV", gain, gains, speeds, pulses.gain_mm_per_mv, STANDARD_GAIN_MM_PER_MV),
-    ):
-        log_odds = speed_log_odds if name == "speed" and set(response) <= set(COMMON_SPEEDS_MM_PER_S) else 0.0
-        is_open = not (pulses.is_confident and measured == standard)
-        is_backed = max(beside.values(), default=0.0) > _BESIDE or (is_open and log_odds > _ODDS_DISPUTE)
-        read = read_setting(response, standard, is_backed=is_backed)
-        value = measured if read is None else read
-        if None is not read != measured is not None and abs(log_odds) > _ODDS_DISPUTE:
-            value = _speed_by_beats(log_odds)
-        if given is None:
-            if value is None:
-                assumed.append(name)
-            if None is not read != measured is not None:
-                is_disputed = True
-                source = "rows are as long as at" if measured == by_rows else "calibration pulse measures"
-                warnings.append(_disputed(
-                    name, f"The page prints a {name} of {read:g} {unit}, but its {source} {measured:g} {unit}: "
-                    f"{value:g} {unit} was taken.",
-                ))  # fmt: skip
-            elif value is None and log_odds > _ODDS_ALONE:
-                value = _speed_by_beats(log_odds)
-                text = f"The beats are as broad and as far apart as at {value:g} {unit}."
+        favour = {source: _favour(table, axis) for source, table in sources.items()}
+        prior, place = _favour(model.prior(speed, gain), axis), chosen[axis]
+        gains = [_log_odds(prior + favour[k], place) - _log_odds(prior, place) for k in ("print", "pulse", "rows")]
+        if given is None and max(gains) < _MEASURED:
+            assumed.append(name)
+            if name == "speed" and values[0] != STANDARD_SPEED_MM_PER_S:
+                text = f"The beats are as broad and as far apart as at {values[0]:g} {unit}."
                 warnings.append(PageWarning(WarningCode.SPEED_FROM_BEATS, text))
-            elif value is not None and log_odds * (1 if value == standard else -1) > _ODDS_ALONE:
-                is_disputed = True
-                warnings.append(_disputed(
-                    name, f"The page was read as printed at {value:g} {unit}, but its beats are as broad and as far "
-                    f"apart as at {_speed_by_beats(log_odds):g} {unit}. Compare with the page.",
-                ))  # fmt: skip
-        elif value not in (None, given) and (read is not None or pulses.is_confident):
-            is_disputed, doubt = True, 1 - (1 - doubt) * _EVEN
-            source = "its calibration pulse measures" if read is None else "it prints"
-            warnings.append(_disputed(
-                name, f"The page was read at {given:g} {unit} as it was told, but {source} {value:g} {unit}. Compare "
-                "with the page.",
-            ))  # fmt: skip
-        values.append(float(given or value or standard))
-    chest = None if gain else read_setting(chest_gains, values[1], is_backed=bool(gains or speeds))
-    return Scales(values[0], values[1], chest or values[1], tuple(assumed), tuple(warnings), is_disputed, doubt)
+        for source, clause in _CLAUSES.items():
+            other = int(favour[source].argmax())
+            if favour[source][other] - favour[source][place] > _CONTRADICTED:
+                warnings.append(_disputed(name, unit, values[axis], clause, float(known[other]), given is not None))
+    chest = _any_of(signs.printed, _CHEST_GAIN)
+    best = max(chest, key=lambda value: chest[value], default=0.0)
+    own = best if gain is None and chest.get(best, 0.0) > _READ else values[1]
+    doubt = 1 - float(share[chosen[0], chosen[1]])
+    return Scales(values[0], values[1], own, tuple(assumed), tuple(warnings), doubt)
 
 
-def _disputed(name: str, text: str) -> PageWarning:
-    return PageWarning(WarningCode.SPEED_DISPUTED if name == "speed" else WarningCode.GAIN_DISPUTED, text)
+_CLAUSES = {
+    "print": "it prints {:g} {}",
+    "pulse": "its calibration pulses measure {:g} {}",
+    "rows": "its rows are as long as at {:g} {}",
+    "beats": "its beats are as broad and as far apart as at {:g} {}",
+}
 
 
-def _speed_by_beats(log_odds: float) -> float:
-    slow, fast = COMMON_SPEEDS_MM_PER_S
-    return fast if log_odds > 0 else slow
+def _disputed(name: str, unit: str, value: float, clause: str, other: float, is_given: bool) -> PageWarning:
+    code = WarningCode.SPEED_DISPUTED if name == "speed" else WarningCode.GAIN_DISPUTED
+    given = " as given" if is_given else ""
+    text = f"The page was read at {value:g} {unit}{given}, but {clause.format(other, unit)}. Compare with the page."
+    return PageWarning(code, text)
 
 
-def read_setting(response: Mapping[float, float], standard: float, *, is_backed: bool = False) -> float | None:
-    """Read the one value of a kind, speed or gain, that the page prints; None where none or several are read.
-
-    Args:
-        response: probability of each value that is read.
-        standard: the standard value; another is believed only if its probability is very high, or if it is backed.
-        is_backed: True if another source supports a non-standard value, or a value of another kind is read beside it.
-    """
-    if not response:
-        return None
-    best = max(response, key=lambda value: response[value])
-    rival = max((share for value, share in response.items() if value != best), default=0.0)
-    is_alone = rival * (1 - response[best]) < _RIVAL * response[best] * (1 - rival)
-    least = _READ if is_backed or best == standard else _PLAINLY_READ
-    return best if response[best] > least and is_alone else None
+def _any_of(printed: Printed, kinds: tuple[Quantity, ...]) -> dict[float, float]:
+    return greatest(*(printed.get(kind, {}) for kind in kinds))
 
 
-def _speed_of_rows(naming: Naming) -> float | None:
-    """Measure the speed by a row of a known layout that is too long for 25 mm/s; None for other rows."""
-    slow, fast = COMMON_SPEEDS_MM_PER_S
-    return fast if naming.is_known and naming.longest_mm > _FULL_PAGE * naming.layout.seconds * slow else None
+def _favour(table: Array, axis: int) -> Array:
+    """Log-likelihood of each speed (axis 0) or gain, with the best of the other."""
+    return np.asarray(table.max(1 - axis))
+
+
+def _shares(values: Array, standard: tuple[float, ...], common: tuple[float, ...],
+            prior: tuple[float, float, float]) -> Array:  # fmt: skip
+    """Spread the prior of the standard, the other common and all other values over them."""
+    kinds = np.isin(values, standard), np.isin(values, common) & ~np.isin(values, standard), ~np.isin(values, common)
+    return np.asarray(sum(share * kind / kind.sum() for share, kind in zip(prior, kinds, strict=True)))
+
+
+def _mixed(log_likelihood: Array, share: float) -> Array:
+    """Mix a log-likelihood with that of something else, which may look like any value: no source is sure of one."""
+    return np.log(share / log_likelihood.size + (1 - share) * np.exp(_normalised(log_likelihood)))
+
+
+def _log_odds(log_likelihood: Array, k: int) -> float:
+    """Log-odds of one value against all others together."""
+    return float(log_likelihood[k] - np.logaddexp.reduce(np.delete(log_likelihood, k)))
+
+
+def _normalised(log_share: Array) -> Array:
+    return log_share - np.logaddexp.reduce(log_share, axis=None)
+
+
+def _for_all_gains(of_speeds: Array) -> Array:
+    return np.repeat(of_speeds[:, None], len(_GAINS), 1)

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ecg_trt.config import ReadOptions
 from ecg_trt.layout import LAYOUTS
 from ecg_trt.ops.select import open_ops
-from ecg_trt.page.calibration import ReadScales
+from ecg_trt.page.calibration import FindScaleSigns
 from ecg_trt.page.naming import Naming
+from ecg_trt.page.scales import read_scales
 from ecg_trt.stages.caption import Printed
 from ecg_trt.stages.rectify import ROW_MM, SIDE_MM, PageHeatmaps
 from ecg_trt.synth.page import draw_page
@@ -49,15 +49,9 @@ def test_pulses_are_looked_for_beside_the_strips_of_the_flat_page(
 ) -> None:
     page, strips = scene
     elsewhere = tuple(replace(s, zero_y_mm=s.zero_y_mm + 9, x_mm=(s.x_mm[0] + 9, s.x_mm[1] + 9)) for s in strips)
-    read, options = ReadScales(open_ops()), ReadOptions()
-    found = read(SILENT, _heatmaps(), _naming(strips), page, options)(0.0)
+    find = FindScaleSigns(open_ops())
+    signs = find(SILENT, _heatmaps(), _naming(strips), page)
+    assert signs.longest_mm == pytest.approx(250.0) and signs.record_s == 10.0 and not signs.beats.any()
+    found = read_scales(signs)
     assert (found.speed_mm_per_s, found.gain_mm_per_mv, found.assumed) == (50.0, 20.0, ())
-    assert read(SILENT, _heatmaps(), _naming(elsewhere), page, options)(0.0).assumed == ("speed", "gain")
-
-
-def test_what_the_user_says_is_not_looked_for(scene: tuple[RectifiedPage, tuple[Strip, ...]]) -> None:
-    page, strips = scene
-    read, both = ReadScales(open_ops()), ReadOptions(speed=25, gain=10)
-    assert read(SILENT, _heatmaps(), _naming(strips), page, both)(0.0).speed_mm_per_s == 25.0
-    half = read(SILENT, _heatmaps(), _naming(strips), page, ReadOptions(gain=5))(0.0)
-    assert (half.speed_mm_per_s, half.gain_mm_per_mv, half.assumed) == (50.0, 5.0, ())
+    assert read_scales(find(SILENT, _heatmaps(), _naming(elsewhere), page)).assumed == ("speed", "gain")

@@ -21,9 +21,9 @@ from ecg_trt.ops.select import open_ops
 from ecg_trt.page.candidate import LocatedPage, PageCandidate
 from ecg_trt.page.locator import PageLocator
 from ecg_trt.page.naming import Naming
-from ecg_trt.page.scales import Scales
+from ecg_trt.page.pulses import PulseSigns
+from ecg_trt.page.scales import ScaleSigns
 from ecg_trt.printed import Quantity
-from ecg_trt.stages.caption import Printed
 from ecg_trt.step_timer import StepTimer
 from ecg_trt.types import GridWarp, PageAlignment, Photo, Segment, Strip
 
@@ -83,32 +83,23 @@ def test_print_is_sought_farther_from_the_rows_where_a_lattice_reaches() -> None
     assert find.search_margins(PHOTO, replace(_located(), grid=lattice)) is None
 
 
-@pytest.mark.parametrize(("farther", "found"), [(0.99, 50.0), (0.5, 25.0)])
-def test_scales_are_told_by_what_either_look_reads(farther: float, found: float) -> None:
+def test_print_farther_from_the_rows_counts_where_a_scale_is_open() -> None:
     networks = {name: FakeBackend(lambda feed: {}) for name in NETWORKS}
     digitizer: Any = Digitizer(runtime=Runtime("fake", networks, open_ops()))
     near, far = replace(_located(), heatmaps=_marks("near")), (_grid(is_seen=True), _marks("far"))
     speed, gain = Quantity.SPEED, Quantity.GAIN
-    reads = {"near": {speed: {50.0: 0.85}, gain: {10.0: 0.95}}, "far": {speed: {50.0: farther}}}
+    reads = {"near": {gain: {10.0: 0.95}}, "far": {speed: {50.0: 0.99}}}
     done: list[str] = []
-
-    class Told:
-        def __call__(self, said: Printed, *_: object) -> Any:
-            assert said[gain] == {10.0: 0.95}, "what the first look tells stays"
-            told = said[speed][50.0] > 0.98
-            return lambda odds: Scales(50.0 if told else 25.0, 10.0, 10.0, () if told else ("speed",), ())
-
-    digitizer._scales = Told()
+    no_pulses = PulseSigns(np.zeros((2, 3)))
+    digitizer._find_scales = lambda printed, *_: ScaleSigns(printed, no_pulses)
     digitizer._caption = lambda photo, grid, label: done.append(label) or reads[label]  # type: ignore[func-returns-value]
-    digitizer._rectify.flatten_rows = lambda *_: done.append("page")
+    digitizer._rectify.flatten_rows = lambda *_: None
     digitizer._find.search_margins = lambda photo, look: far
-    _, scales_by = digitizer._page_and_scales(PHOTO, near, ReadOptions())
-    assert scales_by(0.0).speed_mm_per_s == found
-    assert done == ["near", "page", "far", "page"], "on a GPU captions are cut where the page lies: it is made anew"
-    reads["near"][speed] = {50.0: 0.99}
+    signs = digitizer._signs_of_scales(PHOTO, near, ReadOptions())
+    assert signs.printed == {speed: {50.0: 0.99}, gain: {10.0: 0.95}} and done == ["near", "far"]
     done.clear()
-    assert digitizer._page_and_scales(PHOTO, near, ReadOptions())[1](0.0).speed_mm_per_s == 50.0
-    assert done == ["near", "page"]
+    assert digitizer._signs_of_scales(PHOTO, near, ReadOptions(speed=25)).printed == reads["near"]
+    assert done == ["near"], "the user gives the speed"
 
 
 def test_rows_that_run_aslant_are_looked_at_level_if_that_shows_more() -> None:

@@ -1,171 +1,138 @@
-"""Paper speed and gain from what pulses and print say."""
+"""Paper speed and gain from everything that a page shows of them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from ecg_trt.layout import LAYOUTS, STRIPS, Layout
-from ecg_trt.page.naming import Naming
-from ecg_trt.page.pulses import Pulse
-from ecg_trt.page.scales import Scales, read_scales, read_setting
+import numpy as np
+import pytest
+
+from ecg_trt.layout import (
+    COMMON_GAINS_MM_PER_MV,
+    COMMON_SPEEDS_MM_PER_S,
+    PAPER_SPEEDS_MM_PER_S,
+    PULSE_SECONDS,
+)
+from ecg_trt.page.pulses import PulseSigns
+from ecg_trt.page.scales import Scales, ScaleSigns, read_scales
 from ecg_trt.printed import Quantity
-from ecg_trt.types import Strip, WarningCode
+from ecg_trt.stages.caption import Printed
+from ecg_trt.types import Array, WarningCode
 
-NO_PULSE, USUAL_PULSE = Pulse(None, None), Pulse(25.0, 10.0)
-
-
-def _naming(layout: Layout = LAYOUTS["3x4"], length: float = 250.0) -> Naming:
-    strips = tuple(Strip(y, (30.0, 30.0 + length), 1.0) for y in (40.0, 70.0))
-    return Naming(layout, 1.0, strips, (), 1.0)
+RECORD_S = 10.0
+NONE: Printed = {}
 
 
-def _printed(**response: float) -> dict[Quantity, dict[float, float]]:
-    """Probabilities of settings, spaces and slashes left out of their names."""
-    printed: dict[Quantity, dict[float, float]] = {}
-    for name, share in response.items():
-        number = float(name[1 : name.index("mm")])
-        printed.setdefault(Quantity.GAIN if name.endswith("mmmV") else Quantity.SPEED, {})[number] = share
-    return printed
+def _signs(
+    printed: Printed = NONE, pulses: PulseSigns | None = None, beats: float | None = None, *,
+    length: float = 250.0, record_s: float = RECORD_S, height_mm: float = 0.0,
+) -> ScaleSigns:  # fmt: skip
+    """Signs of a page; `beats` are their log-odds of 50 against 25 mm/s."""
+    signs = ScaleSigns(printed, pulses or _pulses(), length, record_s, height_mm=height_mm)
+    return signs if beats is None else replace(signs, beats=_beats(beats))
 
 
-def _read(speed: float, gain: float, assumed: tuple[str, ...] = ()) -> Scales:
-    return Scales(speed, gain, gain, assumed, ())
+def _pulses(speed: float | None = None, gain: float = 10.0, ink: float = 0.5, *, on_map: bool = True) -> PulseSigns:
+    """Pulses of one size, by ink and on the heatmap; none at all without a speed."""
+    found = np.full((len(COMMON_SPEEDS_MM_PER_S), len(COMMON_GAINS_MM_PER_MV)), 0.03)
+    if speed is None:
+        return PulseSigns(found)
+    found[COMMON_SPEEDS_MM_PER_S.index(speed), COMMON_GAINS_MM_PER_MV.index(gain)] = ink
+    return PulseSigns(found, PULSE_SECONDS * speed, gain, 0.95) if on_map else PulseSigns(found)
 
 
-def test_what_is_told_by_nothing_is_assumed() -> None:
-    assert read_scales(_printed(), NO_PULSE, _naming()) == _read(25.0, 10.0, ("speed", "gain"))
+def _beats(log_odds: float) -> Array:
+    """Log-likelihoods of beats with log-odds of 50 against 25 mm/s."""
+    beats = np.full(len(PAPER_SPEEDS_MM_PER_S), -9.0)
+    beats[PAPER_SPEEDS_MM_PER_S.index(25.0)], beats[PAPER_SPEEDS_MM_PER_S.index(50.0)] = 0.0, log_odds
+    return beats
 
 
-def test_print_is_read() -> None:
-    scales = read_scales(_printed(_50mms=0.99, _20mmmV=0.96), NO_PULSE, _naming())
-    assert scales == _read(50.0, 20.0)
-    assert read_scales(_printed(_50mms=0.9, _20mmmV=0.9), NO_PULSE, _naming()).assumed == ("speed", "gain")
+def _print(
+    speed: float | None = None, gain: float | None = None, p: float = 0.97
+) -> dict[Quantity, dict[float, float]]:
+    both = ((Quantity.SPEED, speed), (Quantity.GAIN, gain))
+    return {quantity: {value: p} for quantity, value in both if value is not None}
+
+
+def _values(scales: Scales) -> tuple[float, float, tuple[str, ...]]:
+    return scales.speed_mm_per_s, scales.gain_mm_per_mv, scales.assumed
+
+
+def test_without_a_sign_the_standard_is_assumed_and_doubted() -> None:
+    scales = read_scales(_signs())
+    assert _values(scales) == (25.0, 10.0, ("speed", "gain")) and scales.warnings == ()
+    assert 0.1 < scales.doubt < 0.35
+
+
+@pytest.mark.parametrize(("speed", "gain"), [(25.0, 10.0), (50.0, 20.0), (12.5, 5.0), (100.0, 20.0)])
+def test_print_is_read(speed: float, gain: float) -> None:
+    scales = read_scales(_signs(_print(speed, gain), record_s=0.0))
+    assert _values(scales) == (speed, gain, ()) and scales.doubt < (0.02 if speed == 25 else 0.35)
+
+
+@pytest.mark.parametrize("speed", COMMON_SPEEDS_MM_PER_S)
+@pytest.mark.parametrize("gain", COMMON_GAINS_MM_PER_MV)
+def test_pulses_are_measured(speed: float, gain: float) -> None:
+    scales = read_scales(_signs(pulses=_pulses(speed, gain)))
+    assert _values(scales) == (speed, gain, ()) and scales.doubt < 0.2
+
+
+def test_what_is_faint_counts_less() -> None:
+    sure, faint = (read_scales(_signs(pulses=_pulses(50.0, ink=ink, on_map=False))) for ink in (0.6, 0.06))
+    assert sure.speed_mm_per_s == 50.0 and faint.speed_mm_per_s == 25.0
+    assert read_scales(_signs(_print(50.0, p=0.2))).doubt > 0.1
+
+
+def test_a_row_too_long_for_the_record_was_printed_fast() -> None:
+    assert _values(read_scales(_signs(length=500.0))) == (50.0, 10.0, ("gain",))
+    alone = read_scales(_signs(length=500.0, record_s=0.0))
+    assert alone.speed_mm_per_s == 25.0 and "speed" in alone.assumed
+
+
+def test_beats_decide_where_nothing_else_does_and_the_speed_stays_assumed() -> None:
+    scales = read_scales(_signs(beats=9.0))
+    assert _values(scales) == (50.0, 10.0, ("speed", "gain")) and not scales.is_disputed
+    assert [w.code for w in scales.warnings] == [WarningCode.SPEED_FROM_BEATS]
+    assert str(scales.warnings[0]) == "The beats are as broad and as far apart as at 50 mm/s."
+    assert read_scales(_signs(beats=1.0)).speed_mm_per_s == 25.0
+
+
+def test_sources_add_up_and_the_one_that_objects_is_told() -> None:
+    odd_pulse = read_scales(_signs(_print(50.0, 10.0), _pulses(25.0, on_map=False), 8.0))
+    assert odd_pulse.speed_mm_per_s == 50.0
+    assert "its calibration pulses measure 25 mm/s" in str(odd_pulse.warnings[0])
+    odd_print = read_scales(_signs(_print(50.0, 10.0), _pulses(25.0), -8.0))
+    assert odd_print.speed_mm_per_s == 25.0 and odd_print.is_disputed
+    assert "read at 25 mm/s, but it prints 50 mm/s" in str(odd_print.warnings[0])
+    odd_beats = read_scales(_signs(_print(25.0, 10.0), _pulses(25.0), 8.0))
+    assert odd_beats.speed_mm_per_s == 25.0
+    assert "its beats are as broad and as far apart as at 50 mm/s" in str(odd_beats.warnings[0])
+    odd_rows = read_scales(_signs(_print(25.0), _pulses(25.0), -8.0, length=500.0))
+    assert "its rows are as long as at 50 mm/s" in str(odd_rows.warnings[0])
+    calm = read_scales(_signs(_print(25.0, 10.0), _pulses(25.0), -8.0))
+    assert calm.doubt < 1e-3 < 1e-2 < odd_beats.doubt + 1e-2 and odd_pulse.doubt > calm.doubt
+
+
+def test_tall_curves_speak_for_a_high_gain_without_being_told() -> None:
+    doubts = [read_scales(_signs(height_mm=mm)).doubt for mm in (11.0, 45.0)]
+    assert doubts[0] < doubts[1]
+
+
+def test_what_is_given_is_taken_and_a_page_that_contradicts_it_is_told() -> None:
+    scales = read_scales(_signs(_print(25.0, 10.0)), speed=50.0, gain=20.0)
+    assert _values(scales) == (50.0, 20.0, ()) and scales.doubt > 0.5
+    assert [w.code for w in scales.warnings] == [WarningCode.SPEED_DISPUTED, WarningCode.GAIN_DISPUTED]
+    assert "read at 50 mm/s as given, but it prints 25 mm/s" in str(scales.warnings[0])
+    agreed = read_scales(_signs(_print(25.0, 10.0), _pulses(25.0)), speed=25.0, gain=10.0)
+    assert agreed.warnings == () and agreed.doubt < 1e-3
+    silent = read_scales(_signs(), speed=50.0, gain=5.0)
+    assert silent.warnings == () and silent.doubt < 0.35
 
 
 def test_chest_leads_may_have_a_gain_of_their_own() -> None:
     limb, chest = {Quantity.LIMB_GAIN: {10.0: 0.99}}, {Quantity.CHEST_GAIN: {5.0: 0.99}}
-    scales = read_scales(_printed(_25mms=0.99) | limb | chest, USUAL_PULSE, _naming())
+    scales = read_scales(_signs(_print(25.0) | limb | chest, _pulses(25.0)))
     assert [scales.gain_of(lead) for lead in ("II", "-aVR", "V1", "V7")] == [10.0, 10.0, 5.0, 5.0]
-    assert read_scales(limb | chest, NO_PULSE, _naming(), gain=20.0).gain_of("V1") == 20.0, (
-        "what is given holds for all"
-    )
-    assert read_scales(limb, NO_PULSE, _naming()).gain_of("V1") == 10.0
-
-
-def test_the_users_word_wins() -> None:
-    assert read_scales(_printed(), NO_PULSE, _naming(), speed=50.0, gain=5.0) == _read(50.0, 5.0)
-    printed = _printed(_50mms=0.99, _20mmmV=0.99)
-    assert read_scales(printed, NO_PULSE, _naming(), speed=50.0, gain=20.0) == _read(50.0, 20.0)
-
-
-def test_a_page_that_contradicts_its_user_is_told() -> None:
-    scales = read_scales(_printed(_25mms=0.99, _10mmmV=0.99), NO_PULSE, _naming(), speed=50.0, gain=20.0)
-    assert (scales.speed_mm_per_s, scales.gain_mm_per_mv, scales.assumed) == (50.0, 20.0, ())
-    assert scales.is_disputed and scales.doubt == 0.75
-    assert [w.code for w in scales.warnings] == [WarningCode.SPEED_DISPUTED, WarningCode.GAIN_DISPUTED]
-    assert "50 mm/s as it was told, but it prints 25 mm/s" in scales.warnings[0].text
-    sure = Pulse(25.0, 10.0, is_confident=True)
-    by_pulse = read_scales(_printed(), sure, _naming(), speed=25.0, gain=5.0)
-    assert [w.code for w in by_pulse.warnings] == [WarningCode.GAIN_DISPUTED]
-    assert "its calibration pulse measures 10 mm/mV" in by_pulse.warnings[0].text
-    assert not read_scales(_printed(), USUAL_PULSE, _naming(), speed=25.0, gain=5.0).is_disputed
-
-
-def test_print_beats_pulses() -> None:
-    printed = _printed(_50mms=0.99, _10mmmV=0.99)
-    for pulses in (USUAL_PULSE, Pulse(25.0, 5.0, is_confident=True)):
-        scales = read_scales(printed, pulses, _naming())
-        assert (scales.speed_mm_per_s, scales.gain_mm_per_mv, scales.assumed) == (50.0, 10.0, ())
-        assert scales.is_disputed
-        first = str(scales.warnings[0])
-        assert "speed of 50 mm/s" in first and "measures 25 mm/s: 50 mm/s was taken" in first
-    assert "measures 5 mm/mV: 10 mm/mV was taken" in str(scales.warnings[1])
-
-
-def test_two_settings_that_are_read_are_none() -> None:
-    def gain(**printed: float) -> float | None:
-        return read_setting(_printed(**printed).get(Quantity.GAIN, {}), 10.0, is_backed=True)
-
-    assert gain(_5mmmV=0.99, _10mmmV=0.98) is None
-    assert gain(_5mmmV=0.99, _10mmmV=0.8) == 5.0
-    assert gain(_5mmmV=1.0, _10mmmV=1.0) is None
-    assert gain() is None
-
-
-def test_the_unusual_is_believed_if_it_is_plain_or_beside_a_setting_of_the_other_kind() -> None:
-    assert read_setting({50.0: 0.95}, 25.0) is None
-    assert read_setting({12.5: 0.95}, 25.0, is_backed=True) == 12.5
-    assert read_setting({50.0: 0.99}, 25.0) == 50.0
-    assert read_setting({25.0: 0.95}, 25.0) == 25.0
-    assert read_scales(_printed(_50mms=0.95, _20mmmV=0.6), NO_PULSE, _naming()).speed_mm_per_s == 50.0
-
-
-def test_a_row_too_long_for_the_record_was_printed_fast() -> None:
-    assert read_scales(_printed(), NO_PULSE, _naming(length=500.0)).speed_mm_per_s == 50.0
-    assert read_scales(_printed(), NO_PULSE, _naming(length=500.0)).assumed == ("gain",)
-    alone = read_scales(_printed(), NO_PULSE, _naming(Layout(STRIPS, (("II",),)), 500.0))
-    assert alone.speed_mm_per_s == 25.0 and "speed" in alone.assumed
-
-
-def test_rows_that_contradict_the_print_are_told_of() -> None:
-    scales = read_scales(_printed(_25mms=0.99), NO_PULSE, _naming(length=500.0))
-    assert scales.speed_mm_per_s == 25.0
-    (warning,) = scales.warnings
-    assert warning.code == WarningCode.SPEED_DISPUTED
-    assert warning.text == (
-        "The page prints a speed of 25 mm/s, but its rows are as long as at 50 mm/s: 25 mm/s was taken."
-    )
-
-
-def test_waves_settle_a_dispute() -> None:
-    printed = _printed(_50mms=0.99, _10mmmV=0.99)
-    for speed_log_odds, taken in ((3.0, 50), (-3.0, 25)):
-        scales = read_scales(printed, replace(USUAL_PULSE, is_confident=True), _naming(), speed_log_odds=speed_log_odds)
-        assert scales.speed_mm_per_s == taken
-        assert f"{taken} mm/s was taken" in str(scales.warnings[0])
-        assert scales.gain_mm_per_mv == 10.0
-    denied = read_scales(printed, USUAL_PULSE, _naming(), speed_log_odds=3.0)
-    assert (denied.speed_mm_per_s, denied.warnings) == (50.0, ()), "a pulse that is not sure is none"
-
-
-def test_waves_do_not_speak_of_speeds_that_they_are_not_compared_with() -> None:
-    scales = read_scales(
-        _printed(_10mmmV=0.99) | {Quantity.SPEED: {12.5: 0.97}}, USUAL_PULSE, _naming(), speed_log_odds=-9.0
-    )
-    assert scales.speed_mm_per_s == 12.5 and "12.5 mm/s was taken" in str(scales.warnings[0])
-
-
-def test_waves_tell_where_nothing_else_does_and_it_stays_assumed() -> None:
-    scales = read_scales(_printed(), NO_PULSE, _naming(), speed_log_odds=7.0)
-    assert (scales.speed_mm_per_s, scales.gain_mm_per_mv, scales.assumed) == (50.0, 10.0, ("speed", "gain"))
-    (warning,) = scales.warnings
-    assert warning.code == WarningCode.SPEED_FROM_BEATS
-    assert warning.text == "The beats are as broad and as far apart as at 50 mm/s."
-    assert not scales.is_disputed
-    assert read_scales(_printed(), NO_PULSE, _naming(), speed_log_odds=5.0) == _read(25.0, 10.0, ("speed", "gain"))
-    assert read_scales(_printed(), NO_PULSE, _naming(), speed_log_odds=9.0, speed=25.0).warnings == ()
-
-
-def test_waves_object_to_what_was_read() -> None:
-    scales = read_scales(_printed(_25mms=0.99), NO_PULSE, _naming(), speed_log_odds=8.0)
-    assert (scales.speed_mm_per_s, scales.assumed) == (25.0, ("gain",))
-    (note,) = map(str, scales.warnings)
-    assert scales.is_disputed and "printed at 25 mm/s" in note and "at 50 mm/s" in note
-    assert read_scales(_printed(_25mms=0.99), NO_PULSE, _naming(), speed_log_odds=-8.0).warnings == ()
-
-
-def test_waves_back_an_unusual_speed_that_is_read_alone() -> None:
-    assert read_scales(_printed(_50mms=0.95), NO_PULSE, _naming()).assumed == ("speed", "gain")
-    assert read_scales(_printed(_50mms=0.95), NO_PULSE, _naming(), speed_log_odds=2.0).assumed == ("gain",)
-    sure = read_scales(_printed(_50mms=0.95), replace(USUAL_PULSE, is_confident=True), _naming(), speed_log_odds=2.0)
-    assert (sure.speed_mm_per_s, sure.assumed) == (25.0, ())
-
-
-def test_a_pulse_that_is_not_sure_is_none_if_the_waves_deny_it() -> None:
-    scales = read_scales(_printed(), USUAL_PULSE, _naming(), speed_log_odds=7.0)
-    assert (scales.speed_mm_per_s, scales.gain_mm_per_mv, scales.assumed) == (50.0, 10.0, ("speed", "gain"))
-    sure = read_scales(_printed(), replace(USUAL_PULSE, is_confident=True), _naming(), speed_log_odds=7.0)
-    assert (sure.speed_mm_per_s, sure.assumed) == (25.0, ())
-    assert read_scales(_printed(), USUAL_PULSE, _naming(), speed_log_odds=-7.0) == _read(25.0, 10.0)
-    tall = read_scales(_printed(), Pulse(25.0, 20.0), _naming(), speed_log_odds=7.0)
-    assert (tall.speed_mm_per_s, tall.gain_mm_per_mv, tall.assumed) == (50.0, 20.0, ("speed",))
+    assert read_scales(_signs(limb | chest), gain=20.0).gain_of("V1") == 20.0, "what is given holds for all"
+    assert read_scales(_signs(limb)).gain_of("V1") == 10.0

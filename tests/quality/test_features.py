@@ -9,7 +9,7 @@ import pytest
 
 from ecg_trt.layout import LEADS
 from ecg_trt.quality.features import LEAD_FEATURES, PAGE_FEATURES, Evidence, lead_features
-from ecg_trt.types import TraceMap
+from ecg_trt.types import PageWarning, TraceMap, WarningCode
 from tests.quality.sound_page import evidence_of_a_page
 
 _NAMES = (*LEAD_FEATURES, *PAGE_FEATURES)
@@ -92,8 +92,9 @@ def test_what_is_lost_does_not_count_as_doubt() -> None:
 
 def test_scales_that_are_disputed_speak_against_a_page() -> None:
     evidence = evidence_of_a_page()
+    disputed = PageWarning(WarningCode.GAIN_DISPUTED, "")
     assert _page(evidence)["scales_disputed"] == 0
-    assert _page(replace(evidence, scales=replace(evidence.scales, is_disputed=True)))["scales_disputed"] == 1
+    assert _page(replace(evidence, scales=replace(evidence.scales, warnings=(disputed,))))["scales_disputed"] == 1
 
 
 def test_leads_may_bear_other_names() -> None:

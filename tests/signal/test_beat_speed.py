@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ecg_trt.signal.beat_speed import heights_mm, speed_log_odds
+from ecg_trt.layout import PAPER_SPEEDS_MM_PER_S
+from ecg_trt.signal.beat_speed import curve_height_mm, heights_mm, speed_log_likelihoods
 from ecg_trt.types import RectifiedPage, Segment, Strip, TraceMap
 
 PX_PER_MM = 10.0
@@ -21,27 +22,45 @@ def _page(mm_per_s: float, beats_per_minute: float = 70, seconds: float = 10.0) 
     return np.array([[1.0], [0.6], [-0.8], [1.2]]) * wave + noise
 
 
+def _log_odds(page: np.ndarray) -> float:
+    """Of 50 against 25 mm/s."""
+    likely = dict(zip(PAPER_SPEEDS_MM_PER_S, speed_log_likelihoods(page, PX_PER_MM), strict=True))
+    return likely[50.0] - likely[25.0]
+
+
 def test_the_same_heart_on_fast_and_on_slow_paper() -> None:
-    assert speed_log_odds(_page(25.0), PX_PER_MM) < -2
-    assert speed_log_odds(_page(50.0), PX_PER_MM) > 4
+    assert _log_odds(_page(25.0)) < -2
+    assert _log_odds(_page(50.0)) > 4
+
+
+@pytest.mark.parametrize("speed", [12.5, 25.0, 50.0])
+def test_the_likeliest_speed_is_that_of_the_page(speed: float) -> None:
+    likely = speed_log_likelihoods(_page(speed), PX_PER_MM)
+    assert PAPER_SPEEDS_MM_PER_S[int(likely.argmax())] == speed
+    assert likely[PAPER_SPEEDS_MM_PER_S.index(25.0)] == 0
+
+
+def test_the_height_of_curves_is_their_range() -> None:
+    assert curve_height_mm(_page(25.0)) == pytest.approx(9, abs=2)
+    assert curve_height_mm(np.full((2, 900), np.nan)) == 0
 
 
 def test_a_slow_heart_on_slow_paper_is_no_fast_paper() -> None:
-    assert speed_log_odds(_page(25.0, beats_per_minute=45), PX_PER_MM) < 4
+    assert _log_odds(_page(25.0, beats_per_minute=45)) < 4
 
 
 def test_columns_that_are_not_seen_say_nothing() -> None:
     page = _page(25.0)
-    whole = speed_log_odds(page, PX_PER_MM)
+    whole = _log_odds(page)
     page[1, 300:900] = np.nan
     page[:, 1200:1220] = np.nan
-    assert speed_log_odds(page, PX_PER_MM) == pytest.approx(whole, abs=1.5)
+    assert _log_odds(page) == pytest.approx(whole, abs=1.5)
 
 
 @pytest.mark.parametrize("page", [np.zeros((3, 2500)), np.full((3, 2500), np.nan), np.zeros((0, 2500)),
                                   _page(25.0)[:, :300]])  # fmt: skip
 def test_too_few_beats_say_nothing(page: np.ndarray) -> None:
-    assert speed_log_odds(page, PX_PER_MM) == 0.0
+    assert not speed_log_likelihoods(page, PX_PER_MM).any()
 
 
 def test_heights_are_mm_above_the_zero_line_and_nothing_at_borders() -> None:
