@@ -365,9 +365,9 @@ class Digitizer(Closeable):
         features = lead_features(evidence, naming.leads)
         if self._calibration.non_ecg_score(features) > self._calibration.most_non_ecg:
             raise reject_non_ecg(features, photo.source)
-        snr_db = self._calibration.snr_db(features, scales.doubt).astype(np.float32)
+        snr_db = self._calibration.snr_db(features).astype(np.float32)
         quality = quality_of(snr_db).astype(np.float32)
-        seen_quality = quality_of(self._calibration.seen_snr_db(features, scales.doubt))
+        seen_quality = quality_of(self._calibration.seen_snr_db(features))
         warnings = warnings_of(evidence, quality, seen_quality, residual, leads=naming.leads)
         record = EcgRecord(
             signal_mv=signal, fs=options.fs, lead_names=naming.leads, layout=naming.layout.name,

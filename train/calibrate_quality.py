@@ -41,7 +41,6 @@ _CUTS = (0.02, 0.04, 0.06, 0.09, *np.linspace(0.12, 1, 12)[:-1])  # of the predi
 _FOLDS = 8
 _SAVE_EVERY, _CUT_EVERY = 20, 10
 # Sign of each feature's weight: 1 up, -1 down, 0 either. Known signs need not be learned from few pages.
-# Waves that are too wide or too high speak against a speed or a gain only where that was assumed.
 _SNR = {
     "uncertainty": -1, "uncertainty_steep": -1, "unseen": -1, "height": 1, "slope_height_ratio": -1,
     "limb_residual": -1, "page_uncertainty_steep": -1, "page_unseen": -1, "page_limb_residual": -1, "repeats": -1,
@@ -51,15 +50,14 @@ _SNR = {
 _GROSS_ERROR = {
     "uncertainty": 1, "uncertainty_steep": 1, "limb_residual": 1, "page_limb_residual": 1,
     "page_limb_residual_known": 0, "repeats": 1, "grid_off": 1, "grid_known": -1, "grid_share": -1, "names": -1,
-    "nameless": 1, "layout": -1, "missing": 1, "strips": -1, "rows": 0, "odd_length": 1, "speed_assumed": 1,
-    "gain_assumed": 1, "scales_disputed": 1, "slope_height_ratio_if_assumed": 0, "height_if_assumed": 0,
-    "synchrony": -1, "slope_concentration": 0, "align_share": -1,
+    "nameless": 1, "layout": -1, "missing": 1, "strips": -1, "rows": 0, "odd_length": 1, "scales_doubt": 1,
+    "legible": -1, "synchrony": -1, "slope_concentration": 0, "align_share": -1,
 }  # fmt: skip
 _NON_ECG = {
     "page_uncertainty": 1, "page_uncertainty_steep": 1, "page_unseen": 1, "page_height": 0,
     "page_slope_height_ratio": 0, "grid_known": -1, "grid_share": -1, "names": -1, "layout": -1, "missing": 1,
     "strips": -1, "odd_length": 1, "synchrony": -1, "slope_concentration": -1, "page_limb_residual": 1,
-    "align_off": 1, "align_share": -1, "regular": -1,
+    "align_off": 1, "align_share": -1, "regular": -1, "legible": -1,
 }  # fmt: skip
 
 

@@ -14,8 +14,6 @@ from ecg_trt.types import Array
 _REACH = 2
 _KNOWN = 1e6  # Weight that pins a measured node, against a bending weight of 1.
 _STRETCH = 0.05  # Weight of the tension that brings the plate back to the homography.
-# Weight of a measured node of some noise, distance in pitches at which it counts half (Cauchy), and number of fits.
-_NOISY, _HALF, _FITS = 0.1, 0.06, 3
 # Predictions of a node from others, each exact for one kind of sheet: [(d_row, d_col, coefficient), ...].
 _CROSS = [(0, 1), (0, -1), (1, 0), (-1, 0)]
 _PREDICTIONS = [
@@ -190,26 +188,32 @@ def fill_holes(node_xy: Array, margin_cells: int = 0) -> Array:
     return filled.astype(np.float32)
 
 
-def robust_plate(node_xy: Array, measured: Array) -> Array:
+def robust_plate(
+    node_xy: Array, measured: Array, *, weight: float, half: float, tension: float = _STRETCH, fits: int = 3
+) -> Array:
     """Fit a plate under tension to nodes of some noise, of which some lie far off it.
 
     Args:
         node_xy: (rows, cols, 2) px, none missing.
         measured: (rows, cols) bool, the nodes that count.
+        weight: of a node, against a bending weight of 1.
+        half: distance from the plate, in pitches, at which a node counts half (Cauchy).
+        tension: weight of the plate's stretching away from the homography that fits the nodes best.
+        fits: number of fits, each with the weights that follow from the one before.
 
     Returns:
         (rows, cols, 2) float64 px.
     """
-    pitch, plane, weight = _pitch(node_xy), _plane(node_xy, measured), measured.astype(np.float64)
+    pitch, plane, share = _pitch(node_xy), _plane(node_xy, measured), measured.astype(np.float64)
     departure = np.where(measured[..., None], node_xy - plane, 0.0)
-    for _ in range(_FITS):
+    for _ in range(fits):
         energy = GridEnergy(*measured.shape, reach=2)
         add_bending(energy, 1.0)
-        add_stretch(energy, _STRETCH)
-        energy.add([(0, 0)], [1.0], np.maximum(_NOISY * weight, 1e-3), departure)
+        add_stretch(energy, tension)
+        energy.add([(0, 0)], [1.0], np.maximum(weight * share, 1e-3), departure)
         plate = plane + energy.minimise()
         off = np.linalg.norm(node_xy - plate, axis=-1) / pitch
-        weight = measured / (1 + (off / _HALF) ** 2)
+        share = measured / (1 + (off / half) ** 2)
     return np.asarray(plate)
 
 

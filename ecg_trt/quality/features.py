@@ -48,10 +48,8 @@ PAGE_FEATURES = (
     "strips",  # Mean score of the strips.
     "rows",  # Number of strips.
     "odd_length",  # Distance of log2 of the rows' length from that of the whole record at 25 mm/s.
-    "speed_assumed", "gain_assumed",  # 1 where the value was neither read nor given.
-    "scales_disputed",  # 1 where something contradicts the speed or the gain that was taken.
-    # The page's features where the speed, or the gain, is assumed, else 0.
-    "slope_height_ratio_if_assumed", "height_if_assumed",
+    "scales_doubt",  # Log-odds, within +-7, that speed or gain is another.
+    "legible",  # Log-odds a lead of names that are legible, read letter by letter; 0 where they were not read.
     "synchrony",  # Correlation of the rows' steepness: all leads show the same beats.
     "slope_concentration",  # Share of the squared slope in the steepest tenth of the columns: beats are rare and steep.
     "regular",  # Correlation of the rows' common steepness with itself, one beat on.
@@ -59,6 +57,7 @@ PAGE_FEATURES = (
 
 _MEDIANS = [LEAD_FEATURES.index(name.removeprefix("page_")) for name in PAGE_FEATURES[:5]]
 _LEAST, _FEW = 1e-3, 50  # Least share under a logarithm, and least number of columns from which a feature is computed.
+_MOST_LOG_ODDS = 7.0
 _UNKNOWN_OFF, _UNKNOWN_SHARE = -1.0, -0.8  # Values of log10 mm and log10 shares that were not measured.
 # Signed sums of leads that are zero by Einthoven's and by Goldberger's law.
 _LIMB_LEAD_SUMS = ({"I": 1, "III": 1, "II": -1}, {"aVR": 1, "aVL": 1, "aVF": 1})
@@ -156,6 +155,13 @@ def _log(share: float) -> float:
     return float(np.log10(max(share, 0.0) + _LEAST))
 
 
+def _log_odds(probability: float) -> float:
+    """Natural log-odds within `_MOST_LOG_ODDS`."""
+    least = 1 / (1 + np.exp(_MOST_LOG_ODDS))
+    share = np.clip(probability, least, 1 - least)
+    return float(np.log(share / (1 - share)))
+
+
 def _limb_lead_residuals(used: Mapping[str, _Piece]) -> dict[str, float]:
     """Compute the limb-lead residual of each lead, as a share of the height, for leads that share columns.
 
@@ -188,7 +194,6 @@ def _page(evidence: Evidence, leads: Array, limb_residuals: Sequence[float], rep
     grid, naming, alignment = evidence.grid, evidence.naming, evidence.alignment
     medians = np.median(leads[:, _MEDIANS], axis=0) if len(leads) else np.array([0.0, 0.0, 0.0, -1.0, 0.0])
     seen = grid.is_seen and bool(np.isfinite(grid.residual_px))
-    speed_assumed, gain_assumed = (float(name in evidence.scales.assumed) for name in ("speed", "gain"))
     wanted = len({lead for row in naming.layout.rows for lead in row})
     return np.array([
         *medians,
@@ -202,8 +207,8 @@ def _page(evidence: Evidence, leads: Array, limb_residuals: Sequence[float], rep
         len(naming.missing) / wanted,
         float(np.mean([s.score for s in naming.strips])) if naming.strips else 0.0, float(len(naming.strips)),
         abs(np.log2(max(naming.median_mm, 1.0) / (naming.layout.seconds * STANDARD_SPEED_MM_PER_S))),
-        speed_assumed, gain_assumed, float(evidence.scales.is_disputed),
-        speed_assumed * medians[4], gain_assumed * medians[3],
+        _log_odds(evidence.scales.doubt),
+        naming.legible / max(1, sum(len(strip.segments) for strip in naming.strips)),
         *_beats(evidence),
     ])  # fmt: skip
 

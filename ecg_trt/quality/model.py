@@ -70,29 +70,25 @@ class Calibration:
     knots_db: Array
     most_non_ecg: float
 
-    def raw_snr_db(self, features: Array, doubt: float = 0.0) -> Array:
-        """Estimate the SNR (n,), dB, before it is corrected by the knots; a missing part of a lead counts as noise.
-
-        `doubt` is the probability of a gross error that the features do not know of.
-        """
+    def raw_snr_db(self, features: Array) -> Array:
+        """Estimate the SNR (n,), dB, before it is corrected by the knots; a missing part of a lead counts as noise."""
         missing = features[:, FEATURES.index("missing_fraction")]
         noise = (1 - missing) * 10 ** (-self.snr(features) / 10) + missing
         right = (1 - _share(self.gross_error(features))) * (1 - _share(self.non_ecg(features)))
-        wrong = 1 - (1 - doubt) * right
-        return np.asarray(-10 * (1 - wrong) * np.log10(noise) + wrong * self.gross_error_db)
+        return np.asarray(-10 * right * np.log10(noise) + (1 - right) * self.gross_error_db)
 
-    def snr_db(self, features: Array, doubt: float = 0.0) -> Array:
+    def snr_db(self, features: Array) -> Array:
         """Estimate the SNR (n,) of each lead, dB, NaN where the features (n, F) are; see `raw_snr_db`."""
         out = np.full(len(features), np.nan)
         printed = np.isfinite(features).all(1)
-        out[printed] = np.interp(self.raw_snr_db(features[printed], doubt), *self.knots_db)
+        out[printed] = np.interp(self.raw_snr_db(features[printed]), *self.knots_db)
         return out
 
-    def seen_snr_db(self, features: Array, doubt: float = 0.0) -> Array:
+    def seen_snr_db(self, features: Array) -> Array:
         """Estimate the SNR (n,) of the part of each lead that is not missing, dB."""
         features = features.copy()
         features[:, FEATURES.index("missing_fraction")] = 0.0
-        return self.snr_db(features, doubt)
+        return self.snr_db(features)
 
     def non_ecg_score(self, features: Array) -> float:
         """Non-ECG score: probability that the page holds no legible ECG, 0..1; 1 if no lead was seen."""

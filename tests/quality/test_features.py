@@ -9,7 +9,7 @@ import pytest
 
 from ecg_trt.layout import LEADS
 from ecg_trt.quality.features import LEAD_FEATURES, PAGE_FEATURES, Evidence, lead_features
-from ecg_trt.types import PageWarning, TraceMap, WarningCode
+from ecg_trt.types import TraceMap
 from tests.quality.sound_page import evidence_of_a_page
 
 _NAMES = (*LEAD_FEATURES, *PAGE_FEATURES)
@@ -28,7 +28,7 @@ def test_a_sound_page_speaks_for_itself() -> None:
     assert page["grid_off"] == pytest.approx(np.log10(0.1)) and page["grid_known"] == 1
     assert page["regular"] > 0.9
     assert page["synchrony"] > 0.8 and page["slope_concentration"] > 0.8
-    assert (page["speed_assumed"], page["gain_assumed"], page["missing"], page["rows"]) == (1, 0, 0, 4)
+    assert (page["missing"], page["rows"], page["legible"]) == (0, 4, 0)
 
 
 def test_noise_shows_in_the_laws_and_in_repeated_leads() -> None:
@@ -90,11 +90,12 @@ def test_what_is_lost_does_not_count_as_doubt() -> None:
     assert told["V5"] == pytest.approx([0.0, np.log10(8 / 625 + 1e-3), whole["V5"]], abs=0.05)
 
 
-def test_scales_that_are_disputed_speak_against_a_page() -> None:
+def test_doubt_of_the_scales_and_of_the_names_counts_by_its_odds() -> None:
     evidence = evidence_of_a_page()
-    disputed = PageWarning(WarningCode.GAIN_DISPUTED, "")
-    assert _page(evidence)["scales_disputed"] == 0
-    assert _page(replace(evidence, scales=replace(evidence.scales, warnings=(disputed,))))["scales_disputed"] == 1
+    for doubt, expected in ((0.0, -7.0), (0.5, 0.0), (0.9, np.log(9.0)), (1.0, 7.0)):
+        page = _page(replace(evidence, scales=replace(evidence.scales, doubt=doubt)))
+        assert page["scales_doubt"] == pytest.approx(expected)
+    assert _page(replace(evidence, naming=replace(evidence.naming, legible=26.0)))["legible"] == pytest.approx(2.0)
 
 
 def test_leads_may_bear_other_names() -> None:
