@@ -1,7 +1,8 @@
 """Rejection of what cannot be read, and of nothing else: `python benchmarks/refusal.py`.
 
-Pictures without an ECG that can be read (`synth.negatives`) count as answered well where their mean quality is a half
-or more. Photos of sound pages, of the generator's standard severity, count where they are rejected.
+Pictures without an ECG that can be read (`synth.negatives`), and recordings of other kinds that look like ECGs
+(`synth.recordings`), count as answered well where their mean quality is a half or more. Photos of sound pages, of the
+generator's standard severity, count where they are rejected.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from ecg_trt.config import RuntimeOptions
 from ecg_trt.digitizer import Digitizer, Source
 from ecg_trt.errors import EcgTrtError
 from ecg_trt.synth.negatives import KINDS, draw_negative
+from ecg_trt.synth.recordings import KINDS as RECORDINGS
+from ecg_trt.synth.recordings import draw_recording
 from ecg_trt.synth.sample import make_sample
 
 SEED = 50_000_000  # nothing of these was trained on or calibrated with
 HIGH_QUALITY = 0.5
+TO_REJECT = ("negatives", "recordings")
 Pictures = Iterator[tuple[str, str, Callable[[], Source]]]
 
 
@@ -32,6 +36,13 @@ def negatives(each: int, seed: int) -> Pictures:
     for k in range(each):
         for kind in KINDS:
             yield kind, f"{kind} {seed + k}", lambda kind=kind, k=k: draw_negative(kind, seed + k)  # type: ignore[misc]
+
+
+def recordings(each: int, seed: int) -> Pictures:
+    """Draw recordings that are no ECGs: kind, name and picture."""
+    for k in range(each):
+        for kind in RECORDINGS:
+            yield kind, f"{kind} {seed + k}", lambda kind=kind, k=k: draw_recording(kind, seed + k)  # type: ignore[misc]
 
 
 def pages(count: int, seed: int) -> Pictures:
@@ -75,13 +86,17 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--each", type=int, default=12, help=f"pictures of each of {len(KINDS)} kinds to be rejected")
+    parser.add_argument(
+        "--recordings", type=int, default=16, help=f"pictures of each of {len(RECORDINGS)} kinds that look like ECGs"
+    )
     parser.add_argument("--pages", type=int, default=200)
     parser.add_argument("--manifest", type=Path, help="also look at the clinical pages that it names")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--threads", type=int, default=0, help="of the networks, 0 for all cores")
     parser.add_argument("--json", type=Path, default=None, help="default: runs/benchmarks/refusal--MACHINE.json")
     args = parser.parse_args()
-    sets = {"negatives": negatives(args.each, args.seed), "pages": pages(args.pages, args.seed)}
+    sets = {"negatives": negatives(args.each, args.seed), "recordings": recordings(args.recordings, args.seed),
+            "pages": pages(args.pages, args.seed)}  # fmt: skip
     if args.manifest:
         sets["clinical"] = clinical(args.manifest)
     with Digitizer(RuntimeOptions(threads=args.threads)) as digitizer:
@@ -90,7 +105,7 @@ def main() -> None:
     for name, figures in summary.items():
         print(name, figures)
     telling = [row for name, mine in rows.items() for row in mine
-               if (row["quality"] is None) == (name != "negatives")]  # fmt: skip
+               if (row["quality"] is None) == (name not in TO_REJECT)]  # fmt: skip
     print("written:", write_results("refusal", {"summary": summary, "unlike_expected": telling}, args.json))
 
 

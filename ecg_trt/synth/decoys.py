@@ -39,7 +39,7 @@ def _millimetres(rng: np.random.Generator, image: Array, px_per_mm: float, size:
     _ruled(image, px_per_mm, size, (large, large), (dark[0], dark[1], dark[2]), 0.25)
 
 
-def _smooth(rng: np.random.Generator, n: int, width: float) -> Array:
+def smooth_noise(rng: np.random.Generator, n: int, width: float) -> Array:
     """Draw (n,) noise of unit variance, smooth over `width` samples."""
     raw = cv2.GaussianBlur(rng.normal(0, 1, (n, 1)), (1, 0), 0.1, sigmaY=width)[:, 0]
     return np.asarray(raw / max(float(raw.std()), 1e-9))
@@ -142,7 +142,7 @@ def line_chart(rng: np.random.Generator, image: Array, px_per_mm: float, size: S
     draw_polyline(image, np.array([20, 20, w - 10]), np.array([15, h - 15, h - 15]), px_per_mm, Ink(_BLACK, 0.3))
     for k in range(int(rng.integers(1, 5))):
         n = int(rng.integers(12, 300))
-        y = h * rng.uniform(0.25, 0.75) + _smooth(rng, n, rng.uniform(0.3, 8)) * rng.uniform(4, 20)
+        y = h * rng.uniform(0.25, 0.75) + smooth_noise(rng, n, rng.uniform(0.3, 8)) * rng.uniform(4, 20)
         tone = tuple(int(c) for c in rng.integers(0, 190, 3))
         draw_polyline(image, np.linspace(20, w - 12, n), y, px_per_mm, Ink((tone[0], tone[1], tone[2]), 0.5))
         draw_text(image, str(rng.choice(_WORDS)), (w - 40, 20 + 6 * k), 2.5, px_per_mm, 1, _BLACK)
@@ -170,8 +170,8 @@ def eeg(rng: np.random.Generator, image: Array, px_per_mm: float, size: Size) ->
     n, t = int(rng.integers(8, 22)), np.arange(0, w - 24, 0.25)
     for k in range(n):
         zero = 12 + (h - 24) * (k + 0.5) / n
-        beat = np.sin(2 * np.pi * (t * rng.uniform(0.25, 0.4) + _smooth(rng, len(t), 60) * 0.5))
-        wave = beat * (1 + _smooth(rng, len(t), 80)) + _smooth(rng, len(t), 2) + _smooth(rng, len(t), 25)
+        beat = np.sin(2 * np.pi * (t * rng.uniform(0.25, 0.4) + smooth_noise(rng, len(t), 60) * 0.5))
+        wave = beat * (1 + smooth_noise(rng, len(t), 80)) + smooth_noise(rng, len(t), 2) + smooth_noise(rng, len(t), 25)
         draw_polyline(image, 20 + t, zero + wave * h / n * 0.18, px_per_mm, Ink(_BLACK, 0.2))
         name = f"{rng.choice(['Fp', 'F', 'C', 'P', 'O', 'T'])}{rng.integers(1, 9)}"
         draw_text(image, name, (4, zero), 2.2, px_per_mm, 1, _BLACK)
@@ -182,11 +182,11 @@ def seismogram(rng: np.random.Generator, image: Array, px_per_mm: float, size: S
     w, h = size
     n, t = int(rng.integers(6, 30)), np.arange(0, w - 16, 0.2)
     for k in range(n):
-        wave = 0.15 * _smooth(rng, len(t), 1.5)
+        wave = 0.15 * smooth_noise(rng, len(t), 1.5)
         for _ in range(rng.poisson(0.6)):
             since = t - rng.uniform(0, w)
             swell = np.where(since > 0, np.exp(-since / rng.uniform(5, 40)), 0)
-            wave += swell * _smooth(rng, len(t), 1.5) * rng.uniform(0.5, 3)
+            wave += swell * smooth_noise(rng, len(t), 1.5) * rng.uniform(0.5, 3)
         draw_polyline(image, 8 + t, 10 + (h - 20) * (k + 0.5) / n + wave * 3, px_per_mm, Ink(_BLACK, 0.2))
 
 
@@ -197,10 +197,10 @@ def cardiotocogram(rng: np.random.Generator, image: Array, px_per_mm: float, siz
     _ruled(image, px_per_mm, size, (10.0, 10.0), tone, 0.25)
     _ruled(image, px_per_mm, size, (0.0, 2.5), tone, 0.1)
     t = np.arange(0, w, 0.3)
-    rate = 0.3 * h + 3 * _smooth(rng, len(t), 90) + 1.2 * _smooth(rng, len(t), 6)
+    rate = 0.3 * h + 3 * smooth_noise(rng, len(t), 90) + 1.2 * smooth_noise(rng, len(t), 6)
     draw_polyline(image, t, rate, px_per_mm, Ink(_BLACK, 0.3))
     bumps = sum(np.exp(-((t - rng.uniform(0, w)) ** 2) / (2 * 8.0**2)) for _ in range(int(w / 50)))
-    draw_polyline(image, t, 0.85 * h - 18 * bumps + 0.4 * _smooth(rng, len(t), 5), px_per_mm, Ink(_BLACK, 0.3))
+    draw_polyline(image, t, 0.85 * h - 18 * bumps + 0.4 * smooth_noise(rng, len(t), 5), px_per_mm, Ink(_BLACK, 0.3))
 
 
 def handwriting(rng: np.random.Generator, image: Array, px_per_mm: float, size: Size) -> None:
@@ -211,8 +211,8 @@ def handwriting(rng: np.random.Generator, image: Array, px_per_mm: float, size: 
     for y in np.arange(20.0, size[1] - 10, step):
         end = float(rng.uniform(0.5, 1.0)) * (size[0] - 15)
         t = np.arange(15.0, end, 0.2)
-        loops = np.sin(2.2 * t + _smooth(rng, len(t), 20)) * (1 + 0.7 * _smooth(rng, len(t), 8))
-        on = _smooth(rng, len(t), 12) > -1.2
+        loops = np.sin(2.2 * t + smooth_noise(rng, len(t), 20)) * (1 + 0.7 * smooth_noise(rng, len(t), 8))
+        on = smooth_noise(rng, len(t), 12) > -1.2
         for run in np.split(np.arange(len(t)), np.flatnonzero(np.diff(on)) + 1):
             if on[run[0]] and len(run) > 2:
                 draw_polyline(image, t[run] + 0.8 * np.cos(2.2 * t[run]), y - 1.5 + 1.2 * loops[run], px_per_mm,
@@ -225,7 +225,7 @@ def waveform(rng: np.random.Generator, image: Array, px_per_mm: float, size: Siz
     n = int(rng.integers(1, 5))
     for k in range(n):
         zero, t = h * (k + 0.5) / n, np.arange(6, w - 6, 0.25)
-        swell = np.abs(_smooth(rng, len(t), 40)) * h / n * 0.2
+        swell = np.abs(smooth_noise(rng, len(t), 40)) * h / n * 0.2
         draw_polyline(image, t, zero + swell * rng.normal(0, 1, len(t)), px_per_mm, Ink((40, 90, 170), 0.15))
 
 

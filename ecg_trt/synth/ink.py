@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -108,25 +109,37 @@ def draw_polyline(image: Array, x_mm: Array, y_mm: Array, px_per_mm: float, ink:
 
 
 def draw_trace(image: Array, x_mm: Array, y_mm: Array, px_per_mm: float, ink: Ink) -> None:
-    """Draw a line in place as `draw_polyline` does, with the true width of a fine pen; x increasing.
+    """Draw a line in place as `draw_polyline` does, with the true width of a fine pen."""
+    draw_traces(image, [np.stack([x_mm, y_mm], -1)], px_per_mm, ink)
 
-    OpenCV's anti-aliased lines are 1.7 px wider than asked for, and their widths go in steps of 2 px: so the line is
+
+def draw_traces(image: Array, paths_mm: Sequence[Array], px_per_mm: float, ink: Ink) -> None:
+    """Draw lines in place with the true width of a fine pen.
+
+    OpenCV's anti-aliased lines are 1.7 px wider than asked for, and their widths go in steps of 2 px: so the lines are
     drawn finer and averaged down.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        paths_mm: (k, 2) x, y of each line, mm of the paper; lines of fewer than two points are left out.
+        px_per_mm: of the image.
+        ink: the pen.
     """
-    if len(x_mm) < 2:
+    paths = [path for path in paths_mm if len(path) > 1]
+    if not paths:
         return
     fine, reach = _FINER * px_per_mm, ink.width_mm + 1 / px_per_mm
-    low = np.floor((np.array([x_mm[0], y_mm.min()]) - reach) * px_per_mm).astype(int)
-    high = np.ceil((np.array([x_mm[-1], y_mm.max()]) + reach) * px_per_mm).astype(int)
+    low = np.floor((np.min([path.min(0) for path in paths], 0) - reach) * px_per_mm).astype(int)
+    high = np.ceil((np.max([path.max(0) for path in paths], 0) + reach) * px_per_mm).astype(int)
     low, high = (edge.clip(0, image.shape[1::-1]) for edge in (low, high))
     width, height = high - low
     if width <= 0 or height <= 0:
         return
     mask = np.zeros((height * _FINER, width * _FINER), np.uint8)
-    points = np.stack([x_mm, y_mm], -1) * fine - low * _FINER - 0.5
+    fixed = [np.round((path * fine - low * _FINER - 0.5) * 16).astype(np.int32) for path in paths]
     steps = round((ink.width_mm * fine - 3.7) / 2)  # a thickness of 2 gives 3.7 px, one of 3 or 4 gives 5.7, and so on
     thickness = 2 * steps + 1 if steps > 0 else 2
-    cv2.polylines(mask, np.round(points * 16).astype(np.int32)[None], False, 255, thickness, cv2.LINE_AA, 4)
+    cv2.polylines(mask, fixed, False, 255, thickness, cv2.LINE_AA, 4)
     cover = cv2.resize(mask, (int(width), int(height)), interpolation=cv2.INTER_AREA)
     on = np.nonzero(cover)
     part, alpha = image[low[1] : high[1], low[0] : high[0]], cover[on][:, None] / np.float32(255)

@@ -6,18 +6,20 @@ were spoiled: out of focus, cut to a corner, too small in the frame, too dark.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
-from ecg_trt.synth.capture import draw_capture, photograph
+from ecg_trt.synth.capture import Photometrics, draw_capture, photograph
 from ecg_trt.synth.decoys import DECOYS
 from ecg_trt.synth.sample import make_sample
 from ecg_trt.types import Array
 
 _DECOY_PX_PER_MM = 5.0
 _HW = (1200, 1600)
+_CAPTURES = {"photo": 0.75, "scan": 0.25}
 
 
 def _decoy(rng: np.random.Generator, kind: str) -> Array:
@@ -26,9 +28,36 @@ def _decoy(rng: np.random.Generator, kind: str) -> Array:
     shape = (round(size[1] * _DECOY_PX_PER_MM), round(size[0] * _DECOY_PX_PER_MM), 3)
     image = np.full(shape, rng.integers(235, 256), np.uint8)
     DECOYS[kind](rng, image, _DECOY_PX_PER_MM, size)
-    hw = _HW if size[0] > size[1] else _HW[::-1]
-    capture = draw_capture(rng, size, hw, kind=str(rng.choice(["photo", "scan"], p=[0.75, 0.25])))
-    return photograph(image, _DECOY_PX_PER_MM, capture, rng)
+    return photograph_flat(rng, image, _DECOY_PX_PER_MM, size, _HW if size[0] > size[1] else _HW[::-1])
+
+
+def photograph_flat(rng: np.random.Generator, image: Array, px_per_mm: float, size_mm: tuple[float, float],
+                    photo_hw: tuple[int, int], *, shares: Mapping[str, float] = _CAPTURES,
+                    is_alone: bool = False, is_screen: bool = False) -> Array:  # fmt: skip
+    """Photograph or scan a flat drawing.
+
+    Args:
+        rng: source of randomness.
+        image: (H, W, 3) uint8 RGB raster of the drawing.
+        px_per_mm: of the raster.
+        size_mm: (width, height) of the drawing.
+        photo_hw: height and width of the picture, px.
+        shares: of the kinds of captures.
+        is_alone: no other paper lies around it, which might show an ECG.
+        is_screen: it is no paper, that is: neither folded nor torn nor soiled.
+
+    Returns:
+        (h, w, 3) uint8 RGB.
+    """
+    kind = str(rng.choice(list(shares), p=list(shares.values())))
+    capture = draw_capture(rng, size_mm, photo_hw, kind=kind, severity=0.0 if is_screen else None)
+    photometrics = capture.photometrics
+    if is_alone and photometrics.background[0] == "sheets":
+        photometrics = replace(photometrics, background=("plain", *photometrics.background[1:]))
+    if is_screen:
+        clean = Photometrics(photometrics.seed)
+        photometrics = replace(photometrics, grime=clean.grime, torn_mm=clean.torn_mm)
+    return photograph(image, px_per_mm, replace(capture, photometrics=photometrics), rng)
 
 
 def _grain(rng: np.random.Generator, image: Array) -> Array:

@@ -54,7 +54,7 @@ class Page:
     has_grid: bool = field(default=True)
 
 
-def _line_profile(
+def line_profile(
     n: int, px_per_mm: float, start: float, stop: float, step: float, width: float, dots_per_mm: float
 ) -> Array:
     """Compute the coverage 0..1 of the n pixels of one axis by lines, `width` mm wide, every `step` mm.
@@ -74,7 +74,7 @@ def _line_profile(
     return profile
 
 
-def _draw_grid(spec: PageSpec, px_per_mm: float) -> Array:
+def draw_grid(spec: PageSpec, px_per_mm: float) -> Array:
     """Draw the paper with its grid, (H, W, 3) uint8."""
     w, h = (int(np.ceil(s * px_per_mm)) for s in spec.size_mm)
     x0, y0, x1, y1 = spec.grid_mm
@@ -82,7 +82,7 @@ def _draw_grid(spec: PageSpec, px_per_mm: float) -> Array:
     axes = []
     for n, a, b in ((w, x0, x1), (h, y0, y1)):
         coarse, fine = (
-            _line_profile(n, px_per_mm, a, b, step, width, style.dots_per_mm) * strength
+            line_profile(n, px_per_mm, a, b, step, width, style.dots_per_mm) * strength
             for step, width, strength in zip((5.0, 1.0), style.width_mm, style.strength, strict=True)
         )
         axes.append([np.round(255 * p).astype(np.uint8) for p in (coarse, fine)])
@@ -181,7 +181,7 @@ def draw_page(
         spec: its appearance; drawn by lot if None.
     """
     spec = spec or draw_spec(rng)
-    image = _draw_grid(spec, px_per_mm)
+    image = draw_grid(spec, px_per_mm)
     if spec.frame:
         x0, y0, x1, y1 = spec.grid_mm
         draw_polyline(image, np.array([x0, x1, x1, x0, x0]), np.array([y0, y0, y1, y1, y0]), px_per_mm,
