@@ -23,7 +23,7 @@ def read_page(photo: EncodedPhoto, number: int, limits: PixelLimits) -> Photo:
     except SyntaxError as error:
         raise TruncatedImageError(
             f"{photo.source} cannot be decoded",
-            got=f"a HEIC photo that is damaged, truncated or of a rare kind ({error})",
+            got=f"a HEIC photo that is damaged, truncated or of a rare kind ({' '.join(str(error).split())})",
             expected="a whole photo",
             hint="Copy or download it once more, or export it as JPEG.",
         ) from error
