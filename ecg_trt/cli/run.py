@@ -342,7 +342,7 @@ def _open(photo: str) -> Any:
 
     if photo != _STDIN:
         return photo
-    return EncodedPhoto(click.get_binary_stream("stdin").read(), _name_of(photo))
+    return EncodedPhoto(sys.stdin.buffer.read(), _name_of(photo))
 
 
 def _is_terminal() -> bool:

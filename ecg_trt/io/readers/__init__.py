@@ -48,8 +48,15 @@ def _brands(head: bytes) -> tuple[bytes, ...]:
     return (head[8:12], *(head[at : at + 4] for at in range(16, end, 4)))
 
 
+def is_dicom(head: bytes) -> bool:
+    """Recognise a DICOM file by its first bytes; of these the first 128 may be those of another format, such as TIFF."""
+    return head[128:132] == b"DICM"
+
+
 def _signed(head: bytes) -> str | None:
     """Name the kind of a file that Pillow knows by its signature."""
+    if is_dicom(head):
+        return None
     return next((signature.kind for signature in PILLOW_SIGNATURES if signature.matches(head)), None)
 
 
@@ -87,7 +94,7 @@ READERS: list[Reader] = [
         formats=("DICOM",),
         suffixes=(".dcm",),
         media=("application/dicom",),
-        sniff=lambda head: head[128:132] == b"DICM",
+        sniff=is_dicom,
         read=lazily("readers.dicom", "read_page"),
         count=lazily("readers.dicom", "count_pages"),
         modules=("pydicom",),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -32,11 +31,14 @@ _pdfium = Lock()  # PDFium serves one thread at a time, whatever the number of d
 
 def count_pages(file: BinaryIO) -> int:
     """Count the pages of an open file; see `Reader.count`."""
-    try:
-        with _pdfium, _open(file, "the file") as document:
-            return len(document)
-    except InputError:
-        return 1
+    from pypdfium2 import PdfDocument, PdfiumError
+
+    with _pdfium:
+        try:
+            with PdfDocument(file) as document:
+                return len(document)
+        except PdfiumError:
+            return 1
 
 
 def read_page(photo: EncodedPhoto, number: int, limits: PixelLimits) -> Photo:
@@ -45,7 +47,7 @@ def read_page(photo: EncodedPhoto, number: int, limits: PixelLimits) -> Photo:
     A page that would have too many pixels is rendered with fewer, and a small drawing with more; a scan is never
     enlarged.
     """
-    with _pdfium, _open(BytesIO(photo.data), photo.source) as document:
+    with _pdfium, _open(photo.data, photo.source) as document:
         page = document[number - 1]
         width_pt, height_pt = page.get_size()  # As it is shown, its own rotation included.
         dpi, is_scan = _resolution(page)
@@ -58,41 +60,44 @@ def read_page(photo: EncodedPhoto, number: int, limits: PixelLimits) -> Photo:
 
 
 @contextmanager
-def _open(file: BinaryIO, name: str) -> Iterator[PdfDocument]:
-    """Open a document, and close it at the end.
+def _open(data: bytes, name: str) -> Iterator[PdfDocument]:
+    """Open a document of one page or more, and close it at the end.
 
     Raises:
         NotAnImageError: it is protected by a password, or has no page.
         TruncatedImageError: it is damaged.
     """
-    from pypdfium2 import PdfDocument, PdfiumError
-    from pypdfium2.raw import FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY, FPDF_ERR_SUCCESS
+    from pypdfium2 import PdfDocument, raw
 
-    try:
-        document = PdfDocument(file)
-    except PdfiumError as error:
-        if error.err_code in (FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY):
-            raise NotAnImageError(
-                f"{name} cannot be opened",
-                got="a PDF that is protected by a password",
-                expected="one that opens without",
-                hint="Open it in a viewer, print it to a new PDF, and pass that.",
-            ) from error
-        if error.err_code == FPDF_ERR_SUCCESS:
+    # PdfDocument would take a file without a page for damaged in the way of the last one that was.
+    handle = raw.FPDF_LoadMemDocument64(data, len(data), None)
+    if not handle:
+        raise _not_opened(raw.FPDF_GetLastError() in (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY), name)
+    with PdfDocument(handle) as document:
+        if not len(document):
             raise NotAnImageError(
                 f"{name} holds nothing to be read",
                 got="a PDF without a page",
                 expected="at least one page",
                 hint="Export it once more.",
-            ) from error
-        raise TruncatedImageError(
-            f"{name} cannot be opened",
-            got=f"a damaged or truncated PDF ({error})",
-            expected="a whole one",
-            hint="Copy or download it once more, and open it in a viewer to check.",
-        ) from error
-    with document:
+            )
         yield document
+
+
+def _not_opened(is_locked: bool, name: str) -> InputError:
+    if is_locked:
+        return NotAnImageError(
+            f"{name} cannot be opened",
+            got="a PDF that is protected by a password",
+            expected="one that opens without",
+            hint="Open it in a viewer, print it to a new PDF, and pass that.",
+        )
+    return TruncatedImageError(
+        f"{name} cannot be opened",
+        got="a damaged or truncated PDF",
+        expected="a whole one",
+        hint="Copy or download it once more, and open it in a viewer to check.",
+    )
 
 
 def _resolution(page: PdfPage) -> tuple[float, bool]:

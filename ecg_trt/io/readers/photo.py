@@ -212,7 +212,7 @@ def _own_errors_alone(name: str) -> Iterator[None]:
     except Exception as error:
         raise TruncatedImageError(
             f"{name} cannot be decoded",
-            got=f"a damaged file ({type(error).__name__}: {error})",
+            got=f"a damaged file ({type(error).__name__}: {' '.join(str(error).split())})",
             expected="a whole image",
             hint="Copy or download it once more, and open it in a viewer to check.",
         ) from error

@@ -109,7 +109,7 @@ def decode(image: Image.Image, name: str, limits: PixelLimits) -> Array:
         except Exception as error:  # Decoders raise errors of a dozen types on damaged bytes.
             raise TruncatedImageError(
                 f"{name} cannot be decoded to its end",
-                got=f"a damaged or truncated {image.format} image ({error})",
+                got=f"a damaged or truncated {image.format} image ({' '.join(str(error).split())})",
                 expected="a whole image",
                 hint="Copy or download it once more, and open it in a viewer to check.",
             ) from error
@@ -155,7 +155,7 @@ def _why_unknown(head: bytes, size: int, name: str) -> NotAnImageError | Truncat
         return unreadable(head, size, name, got="a TIFF of a kind that cannot be decoded")
     return TruncatedImageError(
         f"{name} cannot be decoded",
-        got=f"a {ours or 'AVIF'} image whose header is damaged or truncated after {size} bytes",
+        got=f"{ours or 'AVIF'} whose header is damaged or truncated after {size} bytes",
         expected="a whole image",
         hint="Copy or download it once more, and open it in a viewer to check.",
     )
@@ -208,7 +208,7 @@ def _as_srgb(image: Image.Image) -> Image.Image:
     try:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
         return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB")) or image
-    except ImageCms.PyCMSError:  # A broken profile must not prevent the reading of a photo.
+    except (OSError, ImageCms.PyCMSError):  # A broken profile must not prevent the reading of a photo.
         return image
 
 

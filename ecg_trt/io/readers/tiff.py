@@ -27,7 +27,7 @@ class _Layout(NamedTuple):
     An entry is tag, type, number of values, and the values or their offset.
     """
 
-    count: str
+    n_entries: str
     entry: str
     offset: str
 
@@ -77,7 +77,7 @@ def _page_directories(file: BinaryIO) -> list[int]:
 def _read_directory(file: BinaryIO, offset: int, layout: _Layout) -> tuple[bool, int]:
     """Read a directory: it may be a page, and the next one has an offset, 0 if there is none or it is unknown."""
     file.seek(offset)
-    n_entries = _unpack(layout.count, file.read(struct.calcsize(layout.count)))
+    n_entries = _unpack(layout.n_entries, file.read(struct.calcsize(layout.n_entries)))
     if not 0 < n_entries <= _MOST_ENTRIES:
         return True, 0
     entries = file.read(n_entries * struct.calcsize(layout.entry))
