@@ -160,8 +160,12 @@ class TestToyReader:
 
     def test_only_files_of_several_pages_are_read_ahead(self, scan, photo_path, monkeypatch):
         loaded = []
-        load = load_photo
-        monkeypatch.setattr("ecg_trt.io.readers.photo.load_photo", lambda path: loaded.append(path) or load(path))
+
+        def load(path):
+            loaded.append(path)
+            return load_photo(path)
+
+        monkeypatch.setattr("ecg_trt.io.readers.photo.load_photo", load)
         single = scan.with_name("single.toy")
         single.write_bytes(b"TOY\x01")
         assert list(pages_of(photo_path)) == [photo_path]

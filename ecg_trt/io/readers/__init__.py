@@ -49,7 +49,7 @@ def _brands(head: bytes) -> tuple[bytes, ...]:
 
 
 def is_dicom(head: bytes) -> bool:
-    """Recognise a DICOM file by its first bytes; of these the first 128 may be those of another format, such as TIFF."""
+    """Recognise a DICOM file by its first bytes, of which 128 may be those of another format, such as TIFF."""
     return head[128:132] == b"DICM"
 
 

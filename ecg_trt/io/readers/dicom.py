@@ -87,7 +87,7 @@ def _decode_frame(dataset: Dataset, number: int, name: str) -> Array:
     Raises:
         NotAnImageError: nothing that is installed can decompress it.
     """
-    from pydicom.pixels.decoders import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
     from pydicom.pixels.utils import pixel_array
 
     syntax = dataset.file_meta.TransferSyntaxUID
