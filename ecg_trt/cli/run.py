@@ -249,7 +249,7 @@ class _Batch:
             self._log(f"{page.name}: ms: {steps} ({record.backend})")
 
     def _close_photo(self) -> None:
-        """Tell pages that failed from those without an ECG, such as covers, in a file that has one on another page."""
+        """Skip pages without an ECG, such as covers, if another page of the file gave a record; the others failed."""
         for name, error in self.open_failures:
             if self.has_record and isinstance(error, NoEcgFoundError):
                 self._log(f"{name}: skipped: no ECG found on this page")

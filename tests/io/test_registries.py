@@ -149,6 +149,14 @@ class TestToyReader:
         assert result.exit_code == 0, result.output
         assert names(tmp_path / "out") == ["photo.csv", "photo.json", "stdin.csv", "stdin.json"]
 
+    def test_standard_input_may_be_one_of_several_photos_of_a_page(self, photo_path, tmp_path, fake_digitizer):
+        arguments = ["run", "--merge", "-", str(photo_path), "-o", str(tmp_path / "out")]
+        result = CliRunner().invoke(main, arguments, input=photo_path.read_bytes())
+        assert result.exit_code == 0, result.output
+        assert names(tmp_path / "out") == ["stdin.csv", "stdin.json"]
+        photos = json.loads((tmp_path / "out" / "stdin.json").read_text("utf-8"))["photos"]
+        assert [photo["source"] for photo in photos] == ["stdin", str(photo_path)]
+
     @pytest.mark.parametrize(("data", "words"), [(b"", "got no bytes at all"), (b"text", "stdin is not an image")])
     def test_standard_input_without_a_picture(self, tmp_path, fake_digitizer, data, words):
         result = CliRunner().invoke(main, ["run", "-", "-o", str(tmp_path)], input=data)

@@ -66,7 +66,7 @@ class Reader:
         read: decodes one page: (file, page number from 1, limits in pixels) to an upright 8-bit RGB picture. It checks
             the size before it decodes. Errors other than the package's become a `TruncatedImageError`.
         count: number of pages of an open file, found without decoding any; None for formats of one page. It is 1 for a
-            damaged file: `read` tells what is wrong with it.
+            damaged file, on which `read` reports.
         modules: top-level modules that it imports and that the package does not depend on.
         extra: the package's extra that installs these.
     """

@@ -1,7 +1,7 @@
 """Photos of phones in HEIC, by libheif (extra ``heif``).
 
-libheif turns a picture upright by the turns that its file prescribes. Its EXIF orientation tells of the same turns once
-more, and is ignored, as ISO/IEC 23008-12 wants it.
+libheif rotates and mirrors a picture as its file prescribes. The EXIF orientation repeats that, and is ignored, as
+ISO/IEC 23008-12 demands.
 """
 
 from __future__ import annotations

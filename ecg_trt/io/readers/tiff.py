@@ -53,7 +53,7 @@ def _page_directories(file: BinaryIO) -> list[int]:
     A directory that lies beyond the end of a truncated file counts, so that nobody takes what is left for the whole.
 
     Returns:
-        At least one, even if the file is damaged: decoding it will tell why.
+        At least one, even if the file is damaged: decoding it raises the error that explains why.
     """
     file.seek(0)
     head = file.read(16)
