@@ -11,6 +11,7 @@ import argparse
 import csv
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +22,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.common import write_results
 from ecg_trt.config import VIEWS, ReadOptions, RuntimeOptions
-from ecg_trt.digitizer import Digitizer
-from ecg_trt.errors import EcgTrtError
+from ecg_trt.digitizer import Digitizer, Reading
+from ecg_trt.errors import EcgTrtError, NoEcgFoundError
+from ecg_trt.io.readers.photo import pages_of
 from ecg_trt.io.writers.overlay import draw_overlay
 from ecg_trt.layout import LEADS
 from ecg_trt.metrics import Score, in_order, score_record, summarise
@@ -96,10 +98,19 @@ def _damage(rng: np.random.Generator) -> tuple[str, float, str]:
     return kind, float(severity), f"photo, {'flat' if severity < 0.2 else 'folded' if severity < 0.5 else 'crumpled'}"
 
 
+def read_first(digitizer: Digitizer, source: str | Array) -> Reading:
+    """Read a picture, or the first page with an ECG of a file with several."""
+    *others, last = pages_of(source)
+    for page in others:
+        with suppress(NoEcgFoundError):
+            return digitizer.read(page)
+    return digitizer.read(last)
+
+
 def judge(digitizer: Digitizer, case: Case, keep_view: bool) -> Outcome:
     """Digitize and scores one picture."""
     try:
-        reading = digitizer.read(case.source)
+        reading = read_first(digitizer, case.source)
     except EcgTrtError as error:
         return Outcome(case, None, None, "", float("nan"), f"{type(error).__name__}: {error.what}", float("nan"), None)
     record = reading.record

@@ -18,7 +18,7 @@ import click
 from ecg_trt.cli.console import EXIT_SOME_FAILED, NOTICE, exit_after, report
 from ecg_trt.cli.stems import Stems
 from ecg_trt.config import AUTO, BACKENDS, VIEWS, ReadOptions, RuntimeOptions
-from ecg_trt.errors import DeviceFaultError, EcgTrtError, OutputError
+from ecg_trt.errors import DeviceFaultError, EcgTrtError, NoEcgFoundError, OutputError
 from ecg_trt.io.readers import format_names
 from ecg_trt.io.writers import WRITERS, find_writer, write_record
 from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, PAPER_SPEEDS_MM_PER_S, STRIPS
@@ -26,6 +26,8 @@ from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, PAPER_SPEEDS_MM_PER_S, STRI
 if TYPE_CHECKING:
     from ecg_trt.digitizer import Reading
     from ecg_trt.record import EcgRecord
+
+_STDIN = "-"  # Stands for a file from standard input.
 
 
 class _FormatName(click.ParamType[str]):
@@ -52,7 +54,8 @@ def _auto_or(values: Sequence[float]) -> click.Choice[str]:
     short_help="Digitize photos.",
     help=f"Digitize PHOTOs ({format_names()}) to DIR/<name>.csv, in mV, with a <name>.json beside "
     "it that holds layout, speed, gain, quality, warnings and timings. Of a file with several pages each is a record "
-    "of its own, <name>.p1.csv, <name>.p2.csv and so on.\n\n"
+    "of its own, <name>.p1.csv, <name>.p2.csv and so on; its pages without an ECG are skipped, unless none has one. "
+    "A single - is a file from standard input, and its name stdin.\n\n"
     "With --merge all PHOTOs show one page, and give one record under the first one's name: the curves are averaged, "
     "each photo counting by how well it shows them, gaps are filled, and what contradicts the others counts little. "
     "The JSON lists the weight and lag of each photo in each lead.\n\n"
@@ -106,6 +109,8 @@ def run(
     """Digitize photos."""
     if merge and overlay:
         raise click.UsageError("--merge has no --overlay, as no single picture shows what was merged.")
+    if photos.count(_STDIN) > 1:
+        raise click.UsageError(f"{_STDIN} may be given once, as standard input holds one file.")
 
     def work() -> int:
         options = ReadOptions(
@@ -146,6 +151,8 @@ class _Batch:
     merge: bool
     verbose: bool
     failures: list[tuple[str, EcgTrtError]] = field(default_factory=list)
+    open_failures: list[tuple[str, EcgTrtError]] = field(default_factory=list)  # Of a photo with more pages to come.
+    has_record: bool = False  # A page of the photo in hand gave one.
     pending: deque[_Page] = field(default_factory=deque)  # Pages in flight, in the order of their results.
     n_pages: int = 0  # Number of pages that are done.
     n_photos: int = 0  # Number of photos whose pages are all done.
@@ -177,6 +184,7 @@ class _Batch:
                         self._finish(page, result, start)
                         if page.is_last:
                             self.n_photos += 1
+                            self._close_photo()
                             advance()
                         start = time.perf_counter()
             except DeviceFaultError as fault:
@@ -189,17 +197,18 @@ class _Batch:
         from ecg_trt.io.readers.photo import pages_of
 
         stems = Stems([WRITERS[name] for name in dict.fromkeys((*self.formats, "json"))])
+        names = [_name_of(photo) for photo in self.photos]
         if self.merge:
-            self.pending.append(_Page(self.photos[0], stems.give(self.photos[0], None)[0], True))
-            yield list(self.photos)
+            self.pending.append(_Page(names[0], stems.give(names[0], None)[0], True))
+            yield [_open(photo) for photo in self.photos]
             return
-        for photo in self.photos:
-            following = pages_of(photo)
+        for photo, file_name in zip(self.photos, names, strict=True):
+            following = pages_of(_open(photo))
             source = next(following)
             while source is not None:
                 upcoming = next(following, None)
                 name, number = (source.source, source.page) if isinstance(source, EncodedPhoto) else (photo, None)
-                stem, wanted = stems.give(photo, number)
+                stem, wanted = stems.give(file_name, number)
                 if stem != wanted:
                     self._log(f"{name}: warning: another photo of this batch has this name; written as {stem}")
                 self.pending.append(_Page(name, stem, upcoming is None))
@@ -228,8 +237,9 @@ class _Batch:
                 raise result
             record, paths = self._write(page.stem, result)
         except EcgTrtError as error:
-            self.failures.append((page.name, error))
+            self.open_failures.append((page.name, error))
             return
+        self.has_record = True
         self._clear_line()
         click.echo(_summary(page.name, record, 1e3 * (time.perf_counter() - start), paths))
         for warning in record.warnings:
@@ -237,6 +247,15 @@ class _Batch:
         if self.verbose:
             steps = ", ".join(f"{step} {ms:.0f}" for step, ms in record.timings_ms.items())
             self._log(f"{page.name}: ms: {steps} ({record.backend})")
+
+    def _close_photo(self) -> None:
+        """Skip pages without an ECG, such as covers, if another page of the file gave a record; the others failed."""
+        for name, error in self.open_failures:
+            if self.has_record and isinstance(error, NoEcgFoundError):
+                self._log(f"{name}: skipped: no ECG found on this page")
+            else:
+                self.failures.append((name, error))
+        self.open_failures, self.has_record = [], False
 
     def _write(self, stem: str, result: EcgRecord | Reading) -> tuple[EcgRecord, list[Path]]:
         """Write all files of one page: the record in each requested format, and the overlay.
@@ -273,6 +292,7 @@ class _Batch:
 
     def _report_fault(self, fault: DeviceFaultError) -> int:
         """Report a batch in which the GPU failed, and return the exit code."""
+        self._close_photo()
         code = self._report_failures()
         if self._is_single:
             return code
@@ -309,6 +329,20 @@ class _Batch:
         """Wipe the progress bar, which shares the terminal with everything else."""
         if self._n_results > 1 and _is_terminal():
             click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def _name_of(photo: str) -> str:
+    """Name a photo for messages and for its files."""
+    return "stdin" if photo == _STDIN else photo
+
+
+def _open(photo: str) -> Any:
+    """Read the photo that comes from standard input; any other is opened by whoever decodes it."""
+    from ecg_trt.io.readers.base import EncodedPhoto
+
+    if photo != _STDIN:
+        return photo
+    return EncodedPhoto(sys.stdin.buffer.read(), _name_of(photo))
 
 
 def _is_terminal() -> bool:

@@ -20,7 +20,8 @@ from ecg_trt.cuda.driver import Driver
 from ecg_trt.cuda.memory import DeviceArray, Workspace
 from ecg_trt.cuda.stream import Event, Stream
 from ecg_trt.errors import BackendError, BackendUnavailableError, install_hint
-from ecg_trt.io.readers.base import MAX_PIXELS, MIN_PIXELS
+from ecg_trt.io.readers import find_reader
+from ecg_trt.io.readers.base import HEAD_BYTES, MAX_PIXELS, MIN_PIXELS
 from ecg_trt.io.readers.jpeg import JpegMarkers, read_markers, with_orientation
 from ecg_trt.io.readers.photo import read_photo
 from ecg_trt.io.readers.pillow import PhotoHeader, peek
@@ -114,13 +115,15 @@ class GpuDecoder(Closeable):
                 expected="an open one",
                 hint="Use it inside its with block.",
             )
-        header = peek(data, name=name, max_pixels=max_pixels, min_pixels=min_pixels)
+        name = f"<{len(data)} bytes>" if name is None else name
         photo, why = None, _why_not(read_markers(data))
-        if not why:
-            photo = self._photo_buffer(header)
-            why = self._fill(photo, data, header.orientation)
+        if find_reader(data[:HEAD_BYTES], len(data), name).name == "pillow":
+            header = peek(data, name=name, max_pixels=max_pixels, min_pixels=min_pixels)
+            if not why:
+                photo = self._photo_buffer(header)
+                why = self._fill(photo, data, header.orientation)
         if why:
-            _log.debug("%s is left to the CPU: %s", name or f"<{len(data)} bytes>", why)
+            _log.debug("%s is left to the CPU: %s", name, why)
         return None if why else photo
 
     def close(self) -> None:

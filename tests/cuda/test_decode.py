@@ -150,6 +150,8 @@ OTHERS = {
     "png": encode("PNG"),
     "tiff": encode("TIFF"),
     "webp": encode("WEBP"),
+    "avif": encode("AVIF"),
+    "pdf": encode("PDF"),
     "progressive": encode(progressive=True),
     "extended": patched(encode(), 0xC0, 1, 0xC1),
     "grey": encode(mode="L"),
@@ -200,7 +202,7 @@ def test_a_jpeg_that_holds_others_and_one_with_a_tail(gpu: GpuDecoder) -> None:
     ("data", "error"),
     [
         (b"", NotAnImageError),
-        (b"%PDF-1.7 and so on", NotAnImageError),
+        (b"PK\3\4 and so on", NotAnImageError),
         (b"hello " * 99, NotAnImageError),
         (encode()[:30], TruncatedImageError),
         (patched(encode(), 0xC0, 4, 12), TruncatedImageError),  # 12 bits
@@ -208,7 +210,7 @@ def test_a_jpeg_that_holds_others_and_one_with_a_tail(gpu: GpuDecoder) -> None:
         (encode(size=(70, 65)), PhotoSizeError),
         (encode("PNG", size=(400, 400)), PhotoSizeError),
     ],
-    ids=["empty", "pdf", "nonsense", "cut header", "12 bits", "low", "small", "large png"],
+    ids=["empty", "zip", "nonsense", "cut header", "12 bits", "low", "small", "large png"],
 )
 def test_errors_are_those_of_the_cpu(data: bytes, error: type[EcgTrtError], gpu: GpuDecoder, codec: FakeCodec) -> None:
     limits: dict[str, Any] = {"min_pixels": 5000, "max_pixels": 150_000}

@@ -14,7 +14,7 @@ from PIL import Image, ImageCms, ImageFile
 from PIL.Image import Transpose
 
 from ecg_trt.errors import EcgTrtError, PhotoSizeError
-from ecg_trt.io.readers.photo import read_photo
+from ecg_trt.io.readers.photo import pages_of, read_photo
 from ecg_trt.io.readers.pillow import PhotoHeader, peek
 
 WIDTH, HEIGHT = 120, 80
@@ -47,6 +47,8 @@ def close(got, expected, tolerance):
         ("BMP", {}, 0),
         ("WEBP", {"lossless": True}, 0),
         ("WEBP", {"quality": 95}, 4),
+        ("GIF", {}, 6),
+        ("AVIF", {"quality": 95}, 4),
     ],
 )
 def test_formats(rgb, tools, kind, options, tolerance):
@@ -176,14 +178,15 @@ TURNS = {
 
 
 @pytest.mark.parametrize("orientation", TURNS)
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])
 def test_exif_orientation(rgb, tools, kind, orientation):
     stored, turn = Image.fromarray(rgb), TURNS[orientation]
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = stored if turn is None else stored.transpose(turn)
-    options = {"quality": 95} if kind == "JPEG" else {"lossless": True} if kind == "WEBP" else {}
-    assert close(read(tools.encode(stored, kind, exif=exif, **options)), rgb, 2 if kind == "JPEG" else 0)
+    options = {"quality": 95} if kind in ("JPEG", "AVIF") else {"lossless": True} if kind == "WEBP" else {}
+    tolerance = {"JPEG": 2, "AVIF": 4}.get(kind, 0)
+    assert close(read(tools.encode(stored, kind, exif=exif, **options)), rgb, tolerance)
 
 
 def test_orientation_of_grey_16_bit_and_transparent_pictures(rgb, tools):
@@ -202,9 +205,12 @@ def test_broken_exif_does_no_harm(rgb, tools):
     assert close(read(data), rgb, 2)
 
 
-def test_first_page_of_a_tiff(rgb, tools):
-    pages = [Image.fromarray(255 - rgb), Image.new("RGB", (90, 90))]
-    assert close(read(tools.encode(rgb, "TIFF", save_all=True, append_images=pages)), rgb, 0)
+def test_an_animated_gif_is_its_first_picture(rgb, tools):
+    others = [Image.fromarray(255 - rgb), Image.fromarray(rgb[::-1])]
+    data = tools.encode(rgb, "GIF", save_all=True, append_images=others, duration=100)
+    assert Image.open(BytesIO(data)).n_frames == 3  # type: ignore[attr-defined]
+    assert list(pages_of(data)) == [data]
+    assert close(read(data), rgb, 6)
 
 
 def test_sources(rgb, tools, tmp_path):
@@ -246,7 +252,7 @@ def test_limits_are_inclusive(rgb):
     cut=st.integers(0, 3000),
     flips=st.lists(st.tuples(st.integers(0, 2999), st.integers(1, 255)), max_size=6),
 )
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "BMP", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "AVIF"])
 @pytest.mark.filterwarnings("ignore")  # Pillow grumbles about broken metadata
 def test_damaged_files_raise_our_errors_alone(kind, cut, flips, damaged):
     """Whatever happens to the bytes: a picture or one of our errors."""
@@ -264,7 +270,7 @@ def test_damaged_files_raise_our_errors_alone(kind, cut, flips, damaged):
 def damaged():
     """Sound files that the test then damages."""
     files = {}
-    for kind in ("JPEG", "PNG", "TIFF", "BMP", "WEBP"):
+    for kind in ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "AVIF"):
         buffer = BytesIO()
         Image.effect_noise((80, 70), 60).convert("RGB").save(buffer, kind)
         files[kind] = buffer.getvalue()
@@ -283,7 +289,7 @@ def test_the_header_alone(rgb, tools, kind):
 
 def test_a_header_is_refused_like_the_photo(rgb, tools):
     data = tools.encode(rgb, "PNG")
-    for broken, limits in ((b"", {}), (b"%PDF-1.4", {}), (data[:20], {}), (data, {}), (data, {"max_pixels": 99})):
+    for broken, limits in ((b"", {}), (b"PK\3\4", {}), (data[:20], {}), (data, {}), (data, {"max_pixels": 99})):
         with pytest.raises(EcgTrtError) as whole:
             read_photo(broken, **limits)
         with pytest.raises(EcgTrtError) as header:

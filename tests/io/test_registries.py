@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from ecg_trt.errors import (
 from ecg_trt.io import readers
 from ecg_trt.io.readers import READERS, UNREADABLE, format_names
 from ecg_trt.io.readers.base import EncodedPhoto, PixelLimits, Reader, Signature, check_size
-from ecg_trt.io.readers.photo import choose_page, pages_of, read_photo
+from ecg_trt.io.readers.photo import choose_page, load_photo, pages_of, read_photo
 from ecg_trt.io.writers import WRITERS
 from ecg_trt.io.writers.base import Writer
 from ecg_trt.record import EcgRecord
@@ -47,7 +48,7 @@ def read_toy(photo: EncodedPhoto, number: int, limits: PixelLimits) -> Photo:
 
 TOY_READER = Reader(
     name="toy", formats=("Toy",), suffixes=(".toy",), media=("image/x-toy",), sniff=lambda head: head[:3] == b"TOY",
-    read=read_toy, count=lambda data: len(data) - 3,
+    read=read_toy, count=lambda file: len(file.read()) - 3,
 )  # fmt: skip
 
 
@@ -99,9 +100,91 @@ class TestToyReader:
         result = run(scan, "-o", tmp_path / "out")
         assert result.exit_code == 1
         assert {"scan.p1.csv", "scan.p4.csv"} < set(names(tmp_path / "out"))
-        assert "2 of 4 pages failed:" in result.stderr
+        assert "1 of 4 pages failed:" in result.stderr
         assert "scan.toy (page 2) cannot be decoded: got a damaged file (ValueError: bad page)" in result.stderr
-        assert "NoEcgFoundError" in result.stderr
+        assert "scan.toy (page 3): skipped: no ECG found on this page" in result.stderr
+        assert "NoEcgFoundError" not in result.stderr
+
+    def test_a_cover_is_skipped(self, tmp_path, photo_path, fake_digitizer):
+        scan = tmp_path / "scan.toy"
+        scan.write_bytes(bytes((*b"TOY", 0, 1, 0)))
+        result = run(scan, photo_path, "-o", tmp_path / "out", "--overlay")
+        assert result.exit_code == 0, result.output
+        assert {"scan.p2.csv", "photo.csv"} < set(names(tmp_path / "out"))
+        assert [line.split(": ")[:2] for line in result.stderr.splitlines() if ": skipped: " in line] == [
+            [f"{scan} (page {page})", "skipped"] for page in (1, 3)
+        ]
+        assert "failed" not in result.stderr
+
+    @pytest.mark.parametrize("pages", [(0, 0), (0, BROKEN)])
+    def test_a_file_without_any_ecg_failed(self, tmp_path, photo_path, fake_digitizer, pages):
+        scan = tmp_path / "scan.toy"
+        scan.write_bytes(bytes((*b"TOY", *pages)))
+        result = run(photo_path, scan, "-o", tmp_path / "out")
+        assert result.exit_code == 1
+        assert "2 of 3 pages failed:" in result.stderr
+        assert "NoEcgFoundError" in result.stderr and "skipped" not in result.stderr
+        assert names(tmp_path / "out") == ["photo.csv", "photo.json"]
+
+    def test_a_file_of_another_photo_does_not_count(self, tmp_path, photo_path, tools, fake_digitizer):
+        """A page without an ECG is skipped for an ECG in its own file alone."""
+        blank = tmp_path / "blank.png"
+        blank.write_bytes(tools.encode(np.full((HEIGHT, WIDTH, 3), 200, np.uint8)))
+        result = run(photo_path, blank, "-o", tmp_path / "out")
+        assert result.exit_code == 1 and "1 of 2 photos failed:" in result.stderr
+
+    @pytest.mark.parametrize("data", [b"TOY\x01", b"TOY\x00\x02"])
+    def test_standard_input(self, tmp_path, fake_digitizer, data):
+        out = tmp_path / "out"
+        result = CliRunner().invoke(main, ["run", "-", "-o", str(out)], input=data)
+        assert result.exit_code == 0, result.output
+        stem = "stdin" if len(data) == 4 else "stdin.p2"
+        assert names(out) == [f"{stem}.csv", f"{stem}.json"]
+        assert result.stdout.startswith("stdin" if len(data) == 4 else "stdin (page 2)")
+        assert json.loads((out / f"{stem}.json").read_text())["source"].startswith("stdin")
+
+    def test_standard_input_beside_files(self, scan, photo_path, tmp_path, fake_digitizer):
+        arguments = ["run", str(photo_path), "-", "-o", str(tmp_path / "out")]
+        result = CliRunner().invoke(main, arguments, input=photo_path.read_bytes())
+        assert result.exit_code == 0, result.output
+        assert names(tmp_path / "out") == ["photo.csv", "photo.json", "stdin.csv", "stdin.json"]
+
+    def test_standard_input_may_be_one_of_several_photos_of_a_page(self, photo_path, tmp_path, fake_digitizer):
+        arguments = ["run", "--merge", "-", str(photo_path), "-o", str(tmp_path / "out")]
+        result = CliRunner().invoke(main, arguments, input=photo_path.read_bytes())
+        assert result.exit_code == 0, result.output
+        assert names(tmp_path / "out") == ["stdin.csv", "stdin.json"]
+        photos = json.loads((tmp_path / "out" / "stdin.json").read_text("utf-8"))["photos"]
+        assert [photo["source"] for photo in photos] == ["stdin", str(photo_path)]
+
+    @pytest.mark.parametrize(("data", "words"), [(b"", "got no bytes at all"), (b"text", "stdin is not an image")])
+    def test_standard_input_without_a_picture(self, tmp_path, fake_digitizer, data, words):
+        result = CliRunner().invoke(main, ["run", "-", "-o", str(tmp_path)], input=data)
+        assert result.exit_code == 2 and words in result.stderr
+
+    def test_standard_input_holds_one_file(self, tmp_path, fake_digitizer):
+        result = CliRunner().invoke(main, ["run", "-", "-", "-o", str(tmp_path)], input=b"TOY\x01")
+        assert result.exit_code == 2 and "may be given once" in result.stderr
+
+    def test_only_files_of_several_pages_are_read_ahead(self, scan, photo_path, monkeypatch):
+        loaded = []
+
+        def load(path):
+            loaded.append(path)
+            return load_photo(path)
+
+        monkeypatch.setattr("ecg_trt.io.readers.photo.load_photo", load)
+        single = scan.with_name("single.toy")
+        single.write_bytes(b"TOY\x01")
+        assert list(pages_of(photo_path)) == [photo_path]
+        assert list(pages_of(single)) == [single]
+        assert len(list(pages_of(scan))) == 3
+        assert loaded == [scan]
+
+    def test_bytes_with_a_name_are_split_too_but_a_page_is_not(self):
+        pages = list(pages_of(EncodedPhoto(b"TOY\x01\x02", "upload")))
+        assert [page.source for page in pages] == ["upload (page 1)", "upload (page 2)"]
+        assert list(pages_of(pages[1])) == [pages[1]]
 
     def test_names_that_meet_get_a_number(self, scan, photo_path, tmp_path, fake_digitizer):
         other = photo_path.with_name("scan.p2.jpg")
@@ -155,8 +238,8 @@ class TestToyReader:
         assert names(tmp_path / "out") == ["scan.csv", "scan.json"]
 
     def test_formats_are_listed(self, tmp_path):
-        assert format_names(" or ").endswith("WebP or Toy")
-        with pytest.raises(NotAnImageError, match="Convert it to JPEG, PNG, TIFF, BMP, WebP or Toy"):
+        assert format_names(" or ").endswith("PDF or Toy")
+        with pytest.raises(NotAnImageError, match=r"Convert it to JPEG, PNG, .* PDF or Toy"):
             read_photo(b"nothing of the kind")
 
     def test_limits_reach_the_reader(self, scan):
@@ -168,7 +251,7 @@ def test_a_reader_whose_package_is_missing_names_its_extra(monkeypatch):
     missing = Reader(
         "pdf", ("PDF",), (".pdf",), (), lambda head: head[:4] == b"%PDF", read_toy, None, ("no_pdf",), "pdf"
     )
-    monkeypatch.setattr(readers, "READERS", [*READERS, missing])
+    monkeypatch.setattr(readers, "READERS", [missing, *READERS])
     with pytest.raises(NotAnImageError, match=r'got PDF, and no package no_pdf; expected the extra pdf.*"\.\[pdf\]"'):
         read_photo(b"%PDF-1.7")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ecg_trt.errors import PhotoSizeError
 
@@ -65,7 +65,8 @@ class Reader:
         sniff: decides by the first `HEAD_BYTES` of a file if this reader takes it.
         read: decodes one page: (file, page number from 1, limits in pixels) to an upright 8-bit RGB picture. It checks
             the size before it decodes. Errors other than the package's become a `TruncatedImageError`.
-        count: number of pages of a file's bytes, found without decoding any; None for formats of one page.
+        count: number of pages of an open file, found without decoding any; None for formats of one page. It is 1 for a
+            damaged file, on which `read` reports.
         modules: top-level modules that it imports and that the package does not depend on.
         extra: the package's extra that installs these.
     """
@@ -76,7 +77,7 @@ class Reader:
     media: tuple[str, ...]
     sniff: Callable[[bytes], bool]
     read: Callable[[EncodedPhoto, int, PixelLimits], Photo]
-    count: Callable[[bytes], int] | None = None
+    count: Callable[[BinaryIO], int] | None = None
     modules: tuple[str, ...] = ()
     extra: str = ""
 

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -72,7 +73,8 @@ def read_photo(
     reader = _reader_of(encoded)
     number = encoded.page
     if number is None:
-        number = 1 if _count(reader, encoded) == 1 else _need_a_choice(reader, encoded)
+        count = _count(reader, BytesIO(encoded.data), encoded.source)
+        number = 1 if count == 1 else _need_a_choice(encoded, count)
     with _own_errors_alone(encoded.source):
         return reader.read(encoded, number, limits)
 
@@ -103,15 +105,17 @@ def pages_of(source: Any) -> Iterator[Any]:
         source: what `read_photo` takes.
 
     Yields:
-        The source itself if it has one page, or if it cannot be opened, which `read_photo` will report; else an
-        `EncodedPhoto` for each page.
+        The source itself if it has one page, is one already, or cannot be opened, which `read_photo` will report; else
+        an `EncodedPhoto` for each page.
     """
+    encoded, count = None, 1
     try:
-        encoded = None if isinstance(source, EncodedPhoto) else _load_if_paged(source)
-        count = 1 if encoded is None else _count(_reader_of(encoded), encoded)
+        count = _count_of(source)
+        if count > 1:
+            encoded = source if isinstance(source, EncodedPhoto) else load_photo(source)
     except EcgTrtError:
-        encoded, count = None, 1
-    if encoded is None or count == 1:
+        encoded = None
+    if encoded is None:
         yield source
         return
     for number in range(1, count + 1):
@@ -132,7 +136,7 @@ def choose_page(source: object, number: int) -> EncodedPhoto:
     encoded = source if isinstance(source, EncodedPhoto) else load_photo(source)
     if encoded is None:
         raise _no_photo(source)
-    count = _count(_reader_of(encoded), encoded)
+    count = _count(_reader_of(encoded), BytesIO(encoded.data), encoded.source)
     if not 1 <= number <= count:
         raise OptionError(
             f"{encoded.source} has no page {number}",
@@ -147,36 +151,42 @@ def _page(encoded: EncodedPhoto, number: int) -> EncodedPhoto:
     return EncodedPhoto(encoded.data, f"{encoded.source} (page {number})", number)
 
 
-def _load_if_paged(source: object) -> EncodedPhoto | None:
-    """Read a file only if its first bytes are of a kind that may have several pages."""
+def _count_of(source: object) -> int:
+    """Count the pages of a source, and read no more of its file than that takes; 1 for whatever is no file."""
+    if isinstance(source, EncodedPhoto):
+        return 1 if source.page is not None else _count_in(BytesIO(source.data), source.source)
     if isinstance(source, (bytes, bytearray, memoryview)):
-        head, size = bytes(source[:HEAD_BYTES]), len(source)
-    elif isinstance(source, (str, os.PathLike)):
+        return _count_in(BytesIO(source), "")
+    if isinstance(source, (str, os.PathLike)):
         with _open(Path(source)) as file:
-            head, size = file.read(HEAD_BYTES), file.seek(0, os.SEEK_END)
-    else:
-        return None
-    return load_photo(source) if find_reader(head, size, "").count is not None else None
+            return _count_in(file, os.fspath(source))
+    return 1
+
+
+def _count_in(file: BinaryIO, name: str) -> int:
+    head, size = file.read(HEAD_BYTES), file.seek(0, os.SEEK_END)
+    return _count(find_reader(head, size, name), file, name)
 
 
 def _reader_of(encoded: EncodedPhoto) -> Reader:
     return find_reader(encoded.data[:HEAD_BYTES], len(encoded.data), encoded.source)
 
 
-def _count(reader: Reader, encoded: EncodedPhoto) -> int:
+def _count(reader: Reader, file: BinaryIO, name: str) -> int:
     """Count the pages of a file, at least one."""
     if reader.count is None:
         return 1
-    with _own_errors_alone(encoded.source):
-        count = reader.count(encoded.data)
+    file.seek(0)
+    with _own_errors_alone(name):
+        count = reader.count(file)
     if count < 1:
-        head, size = encoded.data[:HEAD_BYTES], len(encoded.data)
-        raise unreadable(head, size, encoded.source, got=f"{' or '.join(reader.formats)} without a page")
+        file.seek(0)
+        head, size = file.read(HEAD_BYTES), file.seek(0, os.SEEK_END)
+        raise unreadable(head, size, name, got=f"a {' or '.join(reader.formats)} file without a page")
     return count
 
 
-def _need_a_choice(reader: Reader, encoded: EncodedPhoto) -> int:
-    count = _count(reader, encoded)
+def _need_a_choice(encoded: EncodedPhoto, count: int) -> int:
     raise OptionError(
         f"{encoded.source} has several pages",
         got=f"pages 1 to {count}",
@@ -202,7 +212,7 @@ def _own_errors_alone(name: str) -> Iterator[None]:
     except Exception as error:
         raise TruncatedImageError(
             f"{name} cannot be decoded",
-            got=f"a damaged file ({type(error).__name__}: {error})",
+            got=f"a damaged file ({type(error).__name__}: {' '.join(str(error).split())})",
             expected="a whole image",
             hint="Copy or download it once more, and open it in a viewer to check.",
         ) from error

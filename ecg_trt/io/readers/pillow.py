@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from ecg_trt.errors import NotAnImageError, PhotoSizeError, TruncatedImageError
-from ecg_trt.io.readers import PILLOW_SIGNATURES, unreadable
+from ecg_trt.io.readers import PILLOW_SIGNATURES, is_avif, unreadable
 from ecg_trt.io.readers.base import (
     HEAD_BYTES,
     MAX_PIXELS,
@@ -28,7 +28,7 @@ from ecg_trt.types import Array, Photo
 if TYPE_CHECKING:
     from PIL import Image
 
-_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
+_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "AVIF")
 _ORIENTATION_TAG = 0x0112
 _PHOTOMETRIC_TAG = 262
 _BITS_TAG = 258
@@ -71,19 +71,35 @@ def peek(
         PhotoSizeError: too few or too many pixels, or a side beyond MIN_SIDE_PX .. MAX_SIDE_PX.
     """
     name = f"<{len(data)} bytes>" if name is None else name
-    with _open_image(BytesIO(data), name) as image:
+    with open_image(BytesIO(data), name) as image:
         check_size(*image.size, name, PixelLimits(min_pixels, max_pixels))
         return PhotoHeader(image.format or "", *image.size, _orientation(image))
 
 
 def read_page(photo: EncodedPhoto, number: int, limits: PixelLimits) -> Photo:
-    """Decode the first page of a file; see `Reader.read`."""
-    return Photo(_decode(BytesIO(photo.data), photo.source, limits), photo.source, number)
+    """Decode the first picture of a file; see `Reader.read`."""
+    image = open_image(BytesIO(photo.data), photo.source)
+    return Photo(decode(image, photo.source, limits), photo.source, number)
 
 
-def _decode(file: BinaryIO, name: str, limits: PixelLimits) -> Array:
-    """Decode an open file to (H, W, 3) uint8 RGB."""
-    image = _open_image(file, name)
+def decode(image: Image.Image, name: str, limits: PixelLimits) -> Array:
+    """Decode an open picture, at the page that it stands at, and close it.
+
+    Phones write HEIC and AVIF in the wide colours of their cameras; these are converted to sRGB. Other formats keep
+    their numbers, as the decoder of the GPU leaves them too.
+
+    Args:
+        image: its header read, its pixels not yet.
+        name: of the photo, for messages.
+        limits: of its size.
+
+    Returns:
+        (H, W, 3) uint8 RGB, upright.
+
+    Raises:
+        PhotoSizeError: too few or too many pixels.
+        TruncatedImageError: the image ends too early or is damaged.
+    """
     with image:
         check_size(*image.size, name, limits)
         try:
@@ -93,15 +109,22 @@ def _decode(file: BinaryIO, name: str, limits: PixelLimits) -> Array:
         except Exception as error:  # Decoders raise errors of a dozen types on damaged bytes.
             raise TruncatedImageError(
                 f"{name} cannot be decoded to its end",
-                got=f"a damaged or truncated {image.format} image ({error})",
+                got=f"a damaged or truncated {image.format} image ({' '.join(str(error).split())})",
                 expected="a whole image",
                 hint="Copy or download it once more, and open it in a viewer to check.",
             ) from error
-        return _as_rgb(_upright(image))
+        upright = _upright(image)
+        return _as_rgb(_as_srgb(upright) if image.format in ("AVIF", "HEIF") else upright)
 
 
-def _open_image(file: BinaryIO, name: str) -> Image.Image:
-    """Open a file and read its header alone."""
+def open_image(file: BinaryIO, name: str) -> Image.Image:
+    """Open a file and read its header alone.
+
+    Raises:
+        NotAnImageError: empty, or of an unknown kind.
+        TruncatedImageError: the header ends too early or is damaged.
+        PhotoSizeError: far too many pixels.
+    """
     from PIL import Image
 
     head = file.read(HEAD_BYTES)
@@ -123,17 +146,25 @@ def _open_image(file: BinaryIO, name: str) -> Image.Image:
 def _why_unknown(head: bytes, size: int, name: str) -> NotAnImageError | TruncatedImageError:
     """Tell a truncated header and a TIFF of a rare kind from bytes that are no picture at all."""
     ours = next((signature.kind for signature in PILLOW_SIGNATURES if signature.matches(head)), None)
-    if ours is None:
+    if ours is None and not is_avif(head):
         return unreadable(head, size, name)
+    if ours is None and not _decodes_avif():
+        return unreadable(head, size, name, got="an AVIF image, and a Pillow that was built without AVIF")
     if ours == "TIFF" and int.from_bytes(head[4:8], "little" if head[:2] == b"II" else "big") < size > 8:
         # Its directory is there, so the file is not truncated.
         return unreadable(head, size, name, got="a TIFF of a kind that cannot be decoded")
     return TruncatedImageError(
         f"{name} cannot be decoded",
-        got=f"a {ours} image whose header is damaged or truncated after {size} bytes",
+        got=f"{ours or 'AVIF'} whose header is damaged or truncated after {size} bytes",
         expected="a whole image",
         hint="Copy or download it once more, and open it in a viewer to check.",
     )
+
+
+def _decodes_avif() -> bool:
+    from PIL import features
+
+    return bool(features.check("avif"))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -165,6 +196,20 @@ def _upright(image: Image.Image) -> Image.Image:
     if hasattr(image, "tag_v2"):
         upright.tag_v2 = image.tag_v2  # type: ignore[attr-defined]
     return upright
+
+
+def _as_srgb(image: Image.Image) -> Image.Image:
+    """Convert the colours of an RGB picture with an embedded profile; any other picture stays as it is."""
+    from PIL import ImageCms
+
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode not in ("RGB", "RGBA"):
+        return image
+    try:
+        source = ImageCms.ImageCmsProfile(BytesIO(profile))
+        return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB")) or image
+    except (OSError, ImageCms.PyCMSError):  # A broken profile must not prevent the reading of a photo.
+        return image
 
 
 def _as_rgb(image: Image.Image) -> Array:
