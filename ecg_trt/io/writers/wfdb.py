@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecg_trt.errors import NOTICE, OutputError
+from ecg_trt.errors import OutputError
 from ecg_trt.io.atomic import atomic_folder
-from ecg_trt.types import Array
+from ecg_trt.io.writers.notes import settings_of
+from ecg_trt.io.writers.samples import INT16_MISSING, as_integers, int16_units_per_mv
 
 if TYPE_CHECKING:
     from ecg_trt.record import EcgRecord
 
-_INVALID = -32768  # Format 16's mark of a sample that does not exist.
 _HASH_DIGITS = 8  # Two of 10,000 names share these with a probability of 1 in 100.
-_UNITS_PER_MV = (1000.0, 500.0, 200.0, 100.0, 50.0, 20.0, 10.0, 5.0, 2.0, 1.0)
 
 
 def write_wfdb(record: EcgRecord, path: str | Path) -> Path:
@@ -42,26 +41,19 @@ def write_wfdb(record: EcgRecord, path: str | Path) -> Path:
 
     path = Path(path)
     name = record_name(path.name)
-    peak = float(np.max(np.abs(record.signal_mv), where=np.isfinite(record.signal_mv), initial=0.0))
-    units_per_mv = next((units for units in _UNITS_PER_MV if peak * units <= 32767), None)
-    if units_per_mv is None:
-        raise OutputError(
-            f"{path} cannot be written as WFDB",
-            got=f"a peak of {peak:.4g} mV",
-            expected="at most 32767 mV",
-            hint="This is no ECG; write CSV instead.",
-        )
+    units_per_mv = int16_units_per_mv(record.signal_mv, path, "WFDB")
+    samples = as_integers(record.signal_mv, units_per_mv, INT16_MISSING)
     with atomic_folder(path.parent, [f"{name}.dat", f"{name}.hea"]) as scratch:
         wfdb.wrsamp(
             name,
             fs=record.fs,
             units=["mV"] * len(record.lead_names),
             sig_name=list(record.lead_names),
-            d_signal=_digital(record.signal_mv, units_per_mv),
+            d_signal=np.ascontiguousarray(samples.T),
             fmt=["16"] * len(record.lead_names),
             adc_gain=[units_per_mv] * len(record.lead_names),
             baseline=[0] * len(record.lead_names),
-            comments=_comments(record),
+            comments=list(settings_of(record)),
             write_dir=str(scratch),
         )
         _check(record, scratch / name, path, units_per_mv)
@@ -89,23 +81,6 @@ def record_name(name: str) -> str:
 def stem_on_disk(stem: str) -> str:
     """See `Writer.stem_on_disk`."""
     return record_name(f"{stem}.hea")
-
-
-def _digital(signal_mv: Array, units_per_mv: float) -> Array:
-    """Convert millivolts to (n, leads) int64 samples of format 16."""
-    valid = np.isfinite(signal_mv)
-    samples = np.rint(np.where(valid, signal_mv, 0.0).astype(np.float64) * units_per_mv).astype(np.int64)
-    return np.ascontiguousarray(np.where(valid, samples, _INVALID).T)
-
-
-def _comments(record: EcgRecord) -> list[str]:
-    """List the header lines that explain the record."""
-    return [
-        f"layout: {record.layout}",
-        f"paper speed: {record.paper_speed_mm_per_s:g} mm/s",
-        f"printed gain: {record.gain_text}",
-        f"digitized from a photo by ecg_trt. {NOTICE}.",
-    ]
 
 
 def _check(record: EcgRecord, written: Path, path: Path, units_per_mv: float) -> None:
