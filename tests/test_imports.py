@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "ecg_trt"
 HEAVY = {"torch", "scipy", "wfdb", "matplotlib", "PIL", "onnxruntime", "onnx", "tensorrt", "tensorrt_rtx", "pandas",
-         "cuda", "pycuda", "nvidia"}  # fmt: skip
+         "cuda", "pycuda", "nvidia", "edfio", "pydicom", "pyarrow"}  # fmt: skip
 # A room may import, when it is itself imported, only rooms that stand on its own level or below.
 LEVELS = [
     {"blas", "errors", "closeable", "step_timer", "types", "layout", "paths", "malloc", "printed"},
