@@ -93,6 +93,7 @@ class TestArrays:
         array = record.to_array(["V5", "II", "V9"], 20, 100.0)
         np.testing.assert_array_equal(array[:2], record.signal_mv[[10, 1]])
         assert np.isnan(array[2]).all()
+        np.testing.assert_array_equal(record.to_array("V5,II,V9", 20, 100.0), array)
         np.testing.assert_array_equal(record.to_array(8, 20, 100.0), record.signal_mv[[0, 1, *range(6, 12)]])
 
     def test_zero(self, record):

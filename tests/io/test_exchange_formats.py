@@ -7,10 +7,17 @@ import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
+import duckdb
+import ecgdatakit
 import numpy as np
+import pydicom
+import pyedflib
 import pytest
+from fhir.resources.R4B.observation import Observation
+from pydicom.sr._concepts_dict import concepts
 
 from ecg_trt.errors import NOTICE, OutputError
 from ecg_trt.io.writers.lead_codes import lead_code, potential_code
@@ -58,8 +65,7 @@ def assert_same(signal_mv: Array, record: EcgRecord, atol: float = HALF_UV) -> N
 
 
 class TestEdf:
-    def read(self, path: Path) -> tuple[Array, list[str], list[tuple[float, float, str]], dict[str, str]]:
-        pyedflib = pytest.importorskip("pyedflib")
+    def read(self, path: Path) -> tuple[Array, list[str], list[tuple[float, float, str]], dict[str, Any]]:
         with pyedflib.EdfReader(str(path)) as file:
             assert file.filetype == pyedflib.FILETYPE_EDFPLUS
             assert {file.getPhysicalDimension(k) for k in range(file.signals_in_file)} == {"mV"}
@@ -147,9 +153,8 @@ class TestDicom:
 
     @pytest.mark.parametrize("lead", [*LEADS, *OTHER_LEADS, "strip1"])
     def test_codes_are_those_of_the_context_group(self, ecg, tmp_path, lead):
-        concepts = pytest.importorskip("pydicom.sr._concepts_dict").concepts["MDC"]
-        meanings = {code: text for entry in concepts.values() for code, (text, groups) in entry.items()
-                    if 3001 in groups}  # fmt: skip
+        table: Any = concepts["MDC"]
+        meanings = {code: text for entry in table.values() for code, (text, groups) in entry.items() if 3001 in groups}
         (group,) = dataset(with_leads(ecg, (lead,)).save(tmp_path / "r.dcm")).WaveformSequence
         (source,) = group.ChannelDefinitionSequence[0].ChannelSourceSequence
         assert source.CodingSchemeDesignator == "MDC"
@@ -205,9 +210,8 @@ class TestAecg:
 
 class TestFhir:
     def test_fhir_resources_reads_it_back(self, ecg, tmp_path):
-        observations = pytest.importorskip("fhir.resources.R4B.observation")
         text = ecg.save(tmp_path / "r.fhir.json").read_text("utf-8")
-        observation = observations.Observation.model_validate_json(text)
+        observation: Any = Observation.model_validate_json(text)
         assert observation.status == "preliminary" and observation.subject is None
         assert observation.code.coding[0].code == "131328"
         assert [note.text for note in observation.note] == list(notes_of(ecg))
@@ -245,7 +249,6 @@ class TestFhir:
 
 class TestParquet:
     def test_duckdb_reads_it_back(self, ecg, tmp_path):
-        duckdb = pytest.importorskip("duckdb")
         path = ecg.save(tmp_path / "r.parquet")
         with duckdb.connect() as database:
             relation = database.read_parquet(str(path))
@@ -276,11 +279,10 @@ def filled(record: EcgRecord) -> Array:
 
 def parsed(path: Path):
     """What ecgdatakit reads, in which a warning is an error."""
-    ecgdatakit = pytest.importorskip("ecgdatakit")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         return ecgdatakit.FileParser().parse(path)
 
 
 def dataset(path: Path):
-    return pytest.importorskip("pydicom").dcmread(path)
+    return pydicom.dcmread(path)

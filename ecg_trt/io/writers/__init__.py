@@ -29,7 +29,9 @@ _ENTRIES = (
         (".hea", ".dat"),
         "WFDB of PhysioNet, 16 bit, mV",
         lazily("writers.wfdb", "write_wfdb"),
+        {"starts": "Times at which signals begin: page (all together), or own (each where its lead does)."},
         stem_on_disk=lazily("writers.wfdb", "stem_on_disk"),
+        check_options=lazily("writers.wfdb", "check_starts"),
     ),
     Writer(
         "edf",

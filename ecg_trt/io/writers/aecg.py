@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ecg_trt.record import EcgRecord
 
 _ACT_CODE_OID = "2.16.840.1.113883.5.4"
-_CPT_OID, _ROUTINE_ECG = "2.16.840.1.113883.6.12", "93000"
+_CPT_OID, _TRACING_ONLY = "2.16.840.1.113883.6.12", "93005"  # An ECG without interpretation and report.
 _COMMENT = "MDC_ECG_INTERPRETATION_COMMENT"
 _NAMESPACES = {"xmlns": "urn:hl7-org:v3", "xmlns:xsi": "http://www.w3.org/2001/XMLSchema-instance"}
 
@@ -55,7 +55,7 @@ def write_aecg(record: EcgRecord, path: str | Path) -> Path:
 def _annotated_ecg(record: EcgRecord) -> Element:
     root = Element("AnnotatedECG", _NAMESPACES)
     SubElement(root, "id", root=str(uuid.uuid4()))
-    _coded(root, _ROUTINE_ECG, _CPT_OID)
+    _coded(root, _TRACING_ONLY, _CPT_OID)
     _unknown(root, "effectiveTime")
     _add_subject(root)
     series = _nested(root, "component", "series")

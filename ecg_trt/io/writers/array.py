@@ -68,13 +68,13 @@ def leads_of(leads: int | Sequence[str]) -> tuple[str, ...]:
     """List the leads of an array.
 
     Args:
-        leads: a key of `LEAD_SETS`, or names.
+        leads: a key of `LEAD_SETS`, or names; in a string, with commas.
 
     Raises:
         OptionError: there is no such key.
     """
     if not isinstance(leads, int):
-        return tuple(leads)
+        return tuple(leads.split(",") if isinstance(leads, str) else leads)
     if leads not in LEAD_SETS:
         raise OptionError(
             "There is no such number of leads",
@@ -107,7 +107,7 @@ def array_spec(array: str = "", missing: str = "nan") -> ArraySpec:
             hint="Write it like that.",
         )
     leads = found["leads"]
-    names = leads_of(int(leads) if leads.isdecimal() else leads.split(","))
+    names = leads_of(int(leads) if leads.isdecimal() else leads)
     return ArraySpec(names, int(found["samples"]), float(found["fs"]), missing)
 
 

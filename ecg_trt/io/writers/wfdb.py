@@ -5,23 +5,28 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecg_trt.errors import OutputError
+from ecg_trt.errors import OptionError, OutputError
 from ecg_trt.io.atomic import atomic_folder
 from ecg_trt.io.writers.notes import settings_of
 from ecg_trt.io.writers.samples import INT16_MISSING, as_integers, int16_units_per_mv
+from ecg_trt.types import Array
 
 if TYPE_CHECKING:
     from ecg_trt.record import EcgRecord
 
+STARTS = ("page", "own")
+"""Times at which signals begin: all at that of the page, or each at that of its lead."""
 _HASH_DIGITS = 8  # Two of 10,000 names share these with a probability of 1 in 100.
 
 
-def write_wfdb(record: EcgRecord, path: str | Path) -> Path:
+def write_wfdb(record: EcgRecord, path: str | Path, starts: str = "page") -> Path:
     """Write ``<name>.hea`` and ``<name>.dat`` in format 16 and read them back.
 
     One unit is 1 uV (coarser only where a sample exceeds 32.7 mV); samples where the page prints nothing
@@ -30,17 +35,26 @@ def write_wfdb(record: EcgRecord, path: str | Path) -> Path:
     Args:
         record: what to write.
         path: with or without ``.hea`` or ``.dat``; see `record_name` for what becomes of other letters than ASCII's.
+        starts: one of `STARTS`. With "own" every signal begins where its lead does, and all are as long as the longest;
+            the header's comments hold the beginnings.
 
     Returns:
         The header's path.
 
     Raises:
+        OptionError: starts is another.
         OutputError: it could not be written, or reads back as something else.
     """
     import wfdb
 
+    check_starts(starts)
     path = Path(path)
     name = record_name(path.name)
+    comments = list(settings_of(record))
+    if starts == "own":
+        begins = _beginnings(record)
+        comments += [f"start of {lead}: {k / record.fs:g} s" for lead, k in zip(record.lead_names, begins, strict=True)]
+        record = replace(record, signal_mv=_from(record.signal_mv, begins))
     units_per_mv = int16_units_per_mv(record.signal_mv, path, "WFDB")
     samples = as_integers(record.signal_mv, units_per_mv, INT16_MISSING)
     with atomic_folder(path.parent, [f"{name}.dat", f"{name}.hea"]) as scratch:
@@ -53,11 +67,44 @@ def write_wfdb(record: EcgRecord, path: str | Path) -> Path:
             fmt=["16"] * len(record.lead_names),
             adc_gain=[units_per_mv] * len(record.lead_names),
             baseline=[0] * len(record.lead_names),
-            comments=list(settings_of(record)),
+            comments=comments,
             write_dir=str(scratch),
         )
         _check(record, scratch / name, path, units_per_mv)
     return path.parent / f"{name}.hea"
+
+
+def check_starts(starts: str = "page") -> None:
+    """Check the option of the format.
+
+    Raises:
+        OptionError: it is none of `STARTS`.
+    """
+    if starts not in STARTS:
+        raise OptionError(
+            "Unknown option starts",
+            got=repr(starts),
+            expected=f"one of {', '.join(STARTS)}",
+            hint="Choose one of these.",
+        )
+
+
+def _beginnings(record: EcgRecord) -> list[int]:
+    """Find the first sample of each lead that is printed or seen; 0 if there is none."""
+    begins: list[int] = np.argmax(np.isfinite(record.signal_mv), axis=1).tolist()
+    for span in record.spans:
+        row = record.lead_names.index(span.lead)
+        begins[row] = min(begins[row], max(0, round(span.start_s * record.fs)))
+    return begins
+
+
+def _from(signal_mv: Array, begins: Sequence[int]) -> Array:
+    """Move the rows of (leads, n) mV to their beginnings, and cut what no lead fills at the end."""
+    moved = np.full_like(signal_mv, np.nan)
+    for row, source, k in zip(moved, signal_mv, begins, strict=True):
+        row[: len(row) - k] = source[k:]
+    shown = np.flatnonzero(np.isfinite(moved).any(axis=0))
+    return moved[:, : shown[-1] + 1] if shown.size else moved
 
 
 def record_name(name: str) -> str:
