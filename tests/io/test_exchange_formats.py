@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -143,6 +145,13 @@ class TestDicom:
         for channel in group.ChannelDefinitionSequence:
             assert all(keyword in channel for keyword in OF_A_CHANNEL)
         assert file.waveform_array(0).shape == (500, len(leads))
+
+    @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="needs dciodvfy (Debian: dicom3tools)")
+    @pytest.mark.parametrize("leads", [LEADS, ("strip1", "II")])
+    def test_dciodvfy_finds_no_error(self, ecg, tmp_path, leads):
+        path = with_leads(ecg, leads).save(tmp_path / "r.dcm")
+        check = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False)
+        assert "ECG" in check.stderr and "Error" not in check.stdout + check.stderr
 
     def test_patients_are_not_named_and_the_notice_is(self, ecg, tmp_path):
         file = dataset(ecg.save(tmp_path / "r.dcm"))

@@ -92,9 +92,9 @@ def check_starts(starts: str = "page") -> None:
 def _beginnings(record: EcgRecord) -> list[int]:
     """Find the first sample of each lead that is printed or seen; 0 if there is none."""
     begins: list[int] = np.argmax(np.isfinite(record.signal_mv), axis=1).tolist()
-    for span in record.spans:
-        row = record.lead_names.index(span.lead)
-        begins[row] = min(begins[row], max(0, round(span.start_s * record.fs)))
+    for row, lead in enumerate(record.lead_names):
+        printed = (max(0, round(span.start_s * record.fs)) for span in record.spans if span.lead == lead)
+        begins[row] = min((begins[row], *printed))
     return begins
 
 
