@@ -54,7 +54,7 @@ def write_wfdb(record: EcgRecord, path: str | Path, starts: str = "page") -> Pat
     if starts == "own":
         begins = _beginnings(record)
         comments += [f"start of {lead}: {k / record.fs:g} s" for lead, k in zip(record.lead_names, begins, strict=True)]
-        record = replace(record, signal_mv=_from(record.signal_mv, begins))
+        record = replace(record, signal_mv=_without_beginnings(record.signal_mv, begins))
     units_per_mv = int16_units_per_mv(record.signal_mv, path, "WFDB")
     samples = as_integers(record.signal_mv, units_per_mv, INT16_MISSING)
     with atomic_folder(path.parent, [f"{name}.dat", f"{name}.hea"]) as scratch:
@@ -98,7 +98,7 @@ def _beginnings(record: EcgRecord) -> list[int]:
     return begins
 
 
-def _from(signal_mv: Array, begins: Sequence[int]) -> Array:
+def _without_beginnings(signal_mv: Array, begins: Sequence[int]) -> Array:
     """Move the rows of (leads, n) mV to their beginnings, and cut what no lead fills at the end."""
     moved = np.full_like(signal_mv, np.nan)
     for row, source, k in zip(moved, signal_mv, begins, strict=True):
