@@ -210,7 +210,12 @@ _LEAD_BEFORE = re.compile(r"\blead ?([A-Za-z0-9]{1,4})\b", re.IGNORECASE)
 def lead_in(text: str) -> str | None:
     """Find the lead that a caption names, as in "Lead I, 512 Hz"; None where it names none."""
     found = _LEAD_BEFORE.search(text)
-    return next((lead for lead, words in _LEAD_SPELLINGS.items() if found and found[1] in words), None)
+    return spelled_lead(found[1]) if found else None
+
+
+def spelled_lead(word: str) -> str | None:
+    """Find the lead that a word names, such as II for D2; None if it names none."""
+    return next((lead for lead, words in _LEAD_SPELLINGS.items() if word in words), None)
 
 
 def _value(number: str, scale: float, known: tuple[float, ...]) -> float | None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecg_trt.layout import LIMB_LEADS
+from ecg_trt.layout import LIMB_LEADS, upright
+from ecg_trt.printed import spelled_lead
 from ecg_trt.types import Array, LeadSpan, LimbLeadCheck, MergedPhoto, PageWarning
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,59 @@ class EcgRecord:
         """Mean quality of the leads that are printed, NaN if none is."""
         printed = self.quality[np.isfinite(self.quality)]
         return float(printed.mean()) if printed.size else float("nan")
+
+    def __getitem__(self, lead: str) -> Array:
+        """Take one lead.
+
+        Args:
+            lead: one of `lead_names`, or as devices print it: D2 is II, C4 is V4, -aVR is aVR turned over.
+
+        Returns:
+            (n,) float32 mV, NaN where nothing is printed, or seen.
+
+        Raises:
+            KeyError: the record has no such lead.
+        """
+        name, factor = (lead, 1.0) if lead in self.lead_names else upright(spelled_lead(lead) or lead)
+        if name not in self.lead_names:
+            raise KeyError(f"There is no lead {lead}: the record has {', '.join(self.lead_names)}.")
+        row = self.signal_mv[self.lead_names.index(name)]
+        return row if factor == 1.0 else np.float32(factor) * row
+
+    def to_array(
+        self,
+        leads: int | Sequence[str] | None = 12,
+        samples: int | None = 5000,
+        fs: float | None = 500.0,
+        missing: str = "nan",
+    ) -> Array:
+        """Make the array that a model takes; see `io.writers.array.record_as_array` for how it is resampled.
+
+        Args:
+            leads: 12 for the twelve, 8 for I, II and V1 to V6, or names in the order of the rows; None for all.
+            samples: of each lead; the end is cut, or missing. None for all.
+            fs: samples a second; None for the record's.
+            missing: what stands where nothing is printed or seen: "nan", "zero", or "repeat", which repeats the
+                longest stretch of the lead without a gap.
+
+        Returns:
+            (leads, samples) float32 mV.
+
+        Raises:
+            OptionError: there are no such leads, samples, rate or policy.
+            OutputError: the record has none of the leads.
+        """
+        from ecg_trt.io.writers.array import ArraySpec, leads_of, record_as_array
+
+        names = None if leads is None else leads_of(leads)
+        return record_as_array(self, ArraySpec(names, samples, fs, missing))
+
+    def to_pandas(self) -> DataFrame:
+        """Make a data frame: one float32 column a lead, mV, on an index ``time_s``."""
+        from pandas import DataFrame, Index
+
+        times = Index(np.arange(self.signal_mv.shape[1]) / self.fs, name="time_s")
+        return DataFrame(self.signal_mv.T.copy(), index=times, columns=list(self.lead_names))
 
     def to_csv(self, path: str | Path) -> Path:
         """Write time_s and one column a lead, mV, blank where NaN. Return the path."""

@@ -15,7 +15,7 @@ import ecg_trt
 from ecg_trt import errors
 
 LIBRARIES = {"torch", "cv2", "scipy", "onnxruntime", "wfdb", "pandas", "matplotlib", "PIL", "onnx", "tensorrt"}
-LIBRARIES |= {"tensorrt_rtx"}
+LIBRARIES |= {"tensorrt_rtx", "edfio", "pydicom", "pyarrow"}
 
 
 def loaded_after(statement: str) -> set[str]:
@@ -38,7 +38,9 @@ def test_the_command_starts_light():
     [
         "config",
         *(f"io.readers{name}" for name in ("", ".pillow", ".photo")),
-        *(f"io.writers{name}" for name in ("", ".csv", ".json", ".wfdb", ".plot")),
+        "io.writers",
+        *(f"io.writers.{name}" for name in ("aecg", "array", "csv", "dicom", "edf", "fhir", "json", "parquet")),
+        *(f"io.writers.{name}" for name in ("plot", "wfdb")),
     ],
 )
 def test_readers_and_writers_load_their_libraries_when_used(module):

@@ -8,7 +8,7 @@ import time
 import traceback
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +18,9 @@ import click
 from ecg_trt.cli.console import EXIT_SOME_FAILED, NOTICE, exit_after, report
 from ecg_trt.cli.stems import Stems
 from ecg_trt.config import AUTO, BACKENDS, VIEWS, ReadOptions, RuntimeOptions
-from ecg_trt.errors import DeviceFaultError, EcgTrtError, NoEcgFoundError, OutputError
+from ecg_trt.errors import DeviceFaultError, EcgTrtError, NoEcgFoundError, OptionError, OutputError
 from ecg_trt.io.readers import format_names
-from ecg_trt.io.writers import WRITERS, find_writer, write_record
+from ecg_trt.io.writers import WRITERS, check_options, find_writer, write_record
 from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, PAPER_SPEEDS_MM_PER_S, STRIPS
 
 if TYPE_CHECKING:
@@ -44,6 +44,15 @@ class _FormatName(click.ParamType[str]):
         if value not in WRITERS:
             self.fail(f"{value!r} is not one of {', '.join(map(repr, WRITERS))}.", param, ctx)
         return value
+
+
+def _format_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give the command the options of all formats."""
+    texts = {name: text for writer in WRITERS.values() for name, text in writer.options.items()}
+    for name, text in reversed(texts.items()):  # The last that is added comes first.
+        formats = " and ".join(writer.name for writer in WRITERS.values() if name in writer.options)
+        command = click.option(f"--{name}", metavar=name.upper(), help=f"For {formats}. {text}")(command)
+    return command
 
 
 def _auto_or(values: Sequence[float]) -> click.Choice[str]:
@@ -73,6 +82,7 @@ def _auto_or(values: Sequence[float]) -> click.Choice[str]:
     type=_FormatName(),
     help="May be given several times; the JSON is always written.",
 )
+@_format_options
 @click.option("--fs", default=500.0, show_default=True, help="Samples a second, 50 to 2000.")
 @click.option("--layout", default=AUTO, show_default=True, type=click.Choice([AUTO, *LAYOUTS, STRIPS]))
 @click.option("--speed", default=AUTO, show_default=True, type=_auto_or(PAPER_SPEEDS_MM_PER_S), help="mm/s.")
@@ -105,6 +115,7 @@ def run(
     overlay: bool,
     merge: bool,
     verbose: bool,
+    **format_options: str | None,
 ) -> None:
     """Digitize photos."""
     if merge and overlay:
@@ -117,10 +128,28 @@ def run(
             layout=layout, speed=speed, gain=gain, fs=fs, min_quality=min_quality, limb_blend=limb_blend
         )
         runtime_options = RuntimeOptions(backend=backend, views=int(views))
-        wanted = tuple(dict.fromkeys(formats))
+        wanted = _with_options(formats, {name: value for name, value in format_options.items() if value is not None})
         return _Batch(photos, Path(folder), wanted, options, runtime_options, overlay, merge, verbose).run()
 
     exit_after(work, verbose)
+
+
+def _with_options(formats: Sequence[str], given: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Map each format to those of the given options that it takes.
+
+    Raises:
+        OptionError: none of the formats takes an option.
+    """
+    wanted = {name: {key: given[key] for key in WRITERS[name].options if key in given} for name in formats}
+    unused = [key for key in given if not any(key in options for options in wanted.values())]
+    if unused:
+        raise OptionError(
+            f"--{unused[0]} has no effect",
+            got=f"--format {', '.join(wanted)}",
+            expected=f"--format {' or '.join(name for name, writer in WRITERS.items() if unused[0] in writer.options)}",
+            hint="Name the format that takes it.",
+        )
+    return wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +173,7 @@ class _Batch:
 
     photos: tuple[str, ...]
     folder: Path
-    formats: tuple[str, ...]
+    formats: Mapping[str, Mapping[str, str]]  # Each with its options.
     options: ReadOptions
     runtime_options: RuntimeOptions
     overlay: bool
@@ -167,8 +196,8 @@ class _Batch:
 
         make_folder(self.folder)
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Our own error is more helpful.
-        for name in self.formats:
-            find_writer(self.folder, name)  # A wrong format is better reported before the first photo.
+        for name, options in self.formats.items():  # What is wrong here is better reported before the first photo.
+            check_options(find_writer(self.folder, name), options)
         with contextlib.ExitStack() as stack:
             digitizer = stack.enter_context(Digitizer(self.runtime_options))
             if digitizer.runtime.note and self.verbose:
@@ -288,7 +317,8 @@ class _Batch:
         return record, paths or [last]
 
     def _write_as(self, name: str, stem: str, record: EcgRecord) -> Path:
-        return write_record(record, self.folder / f"{stem}{WRITERS[name].suffixes[0]}", name)
+        path = self.folder / f"{stem}{WRITERS[name].suffixes[0]}"
+        return write_record(record, path, name, **self.formats.get(name, {}))
 
     def _report_fault(self, fault: DeviceFaultError) -> int:
         """Report a batch in which the GPU failed, and return the exit code."""

@@ -18,7 +18,7 @@ class Stems:
 
     def __init__(self, writers: Sequence[Writer]) -> None:
         self._writers = writers
-        self._taken: set[tuple[str, str]] = set()
+        self._taken: set[str] = set()
 
     def give(self, photo: str, page: int | None) -> tuple[str, str]:
         """Give a page its stem.
@@ -38,7 +38,7 @@ class Stems:
         self._taken |= self._keys(stem)
         return stem, wanted
 
-    def _keys(self, stem: str) -> set[tuple[str, str]]:
-        """Make keys that are equal for names that would meet on disk: some file systems do not tell a from A."""
-        names = [("", stem), *((writer.name, writer.stem_on_disk(stem)) for writer in self._writers)]
-        return {(name, unicodedata.normalize("NFC", on_disk).casefold()) for name, on_disk in names}
+    def _keys(self, stem: str) -> set[str]:
+        """Name the files, equally if they would meet on disk: some file systems do not tell a from A."""
+        files = (writer.stem_on_disk(stem) + suffix for writer in self._writers for suffix in writer.suffixes)
+        return {unicodedata.normalize("NFC", name).casefold() for name in (f"{stem}.overlay.png", *files)}

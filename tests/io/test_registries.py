@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -300,6 +301,7 @@ class TestWriters:
         assert all(name in CliRunner().invoke(main, ["run", "--help"]).output for name in WRITERS)
 
     def test_every_format_is_saved_by_its_suffixes(self, record, tmp_path):
+        record = replace(record, fs=500.0)  # DICOM allows no 100 samples a second.
         for writer in WRITERS.values():
             for suffix in writer.suffixes:
                 folder = tmp_path / f"{writer.name}{suffix}"
@@ -309,7 +311,7 @@ class TestWriters:
                 assert len(names(folder)) == len(writer.suffixes)
             named = record.save(tmp_path / f"named{writer.suffixes[0]}", writer.name)
             assert named.read_bytes()
-            assert NOTICE in named.read_text("utf-8") or writer.name in ("csv", "toy")
+            assert NOTICE.encode() in named.read_bytes() or writer.name in ("csv", "npy", "toy")
 
     def test_options_reach_the_writer(self, record, tmp_path):
         path = record.save(tmp_path / "r.toy", decimals=3)
@@ -319,8 +321,35 @@ class TestWriters:
         with pytest.raises(OptionError, match="expected none"):
             record.save(tmp_path / "r.csv", decimals=3)
 
+    def test_the_longest_suffix_decides(self, record, tmp_path):
+        kinds = {name: record.save(tmp_path / f"r{name}") for name in (".json", ".fhir.json", ".FHIR.JSON")}
+        is_fhir = {name: "resourceType" in path.read_text("utf-8") for name, path in kinds.items()}
+        assert is_fhir == {".json": False, ".fhir.json": True, ".FHIR.JSON": True}
+
+    def test_options_reach_the_writer_from_the_command(self, photo_path, tmp_path, fake_digitizer):
+        options = ("--format", "npy", "--format", "csv", "--array", "12x30@250", "--missing", "zero")
+        result = run(photo_path, "-o", tmp_path / "out", *options)
+        assert result.exit_code == 0, result.output
+        array = np.load(tmp_path / "out" / "photo.npy")
+        assert array.shape == (12, 30) and np.isfinite(array).all()
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (("--array", "12x30@250"), "--array has no effect: got --format csv; expected --format npz or npy"),
+            (("--format", "npz", "--array", "12x30"), "Unknown array: got '12x30'"),
+            (("--format", "npz", "--missing", "none"), "'none'; expected one of nan, zero, repeat"),
+        ],
+    )
+    def test_wrong_options_are_reported_before_the_first_photo(
+        self, photo_path, tmp_path, fake_digitizer, options, message
+    ):
+        result = run(photo_path, "-o", tmp_path / "out", *options)
+        assert result.exit_code == 2 and message in result.stderr
+        assert not list(tmp_path.glob("out/*"))
+
     def test_unknown_formats(self, record, tmp_path, photo_path, fake_digitizer):
-        with pytest.raises(OptionError, match=r"'xml'; expected one of csv, json, wfdb, toy"):
+        with pytest.raises(OptionError, match=r"'xml'; expected one of csv, json, .*, npy, toy"):
             record.save(tmp_path / "r.csv", "xml")
         with pytest.raises(OutputError, match=r"'\.xml'; expected one of \.csv, \.json"):
             record.save(tmp_path / "r.xml")
@@ -349,6 +378,15 @@ def test_names_without_latin_letters_do_not_meet(photo_path, tmp_path, fake_digi
     headers = {name for name in names(tmp_path / "out") if name.endswith(".hea")}
     assert len(headers) == 5 and "Otzi.hea" in headers
     assert all(name.isascii() for name in headers)
+
+
+def test_suffixes_of_several_parts_do_not_meet(photo_path, tmp_path, fake_digitizer):
+    other = photo_path.with_name("photo.fhir.jpg")
+    other.write_bytes(photo_path.read_bytes())
+    result = run(photo_path, other, "-o", tmp_path / "out", "--format", "fhir")
+    assert result.exit_code == 0, result.output
+    stems = ("photo", "photo.fhir-2")
+    assert names(tmp_path / "out") == sorted(f"{stem}{kind}" for stem in stems for kind in (".json", ".fhir.json"))
 
 
 def test_readme_lists_what_is_read_and_written():

@@ -21,14 +21,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ecg_trt.errors import OutputError
+from ecg_trt.errors import OptionError, OutputError
 from ecg_trt.io import atomic
 from ecg_trt.io.writers.csv import csv_text
 from ecg_trt.io.writers.json import record_as_dict
 from ecg_trt.io.writers.overlay import draw_overlay, write_image
 from ecg_trt.io.writers.wfdb import record_name
 from ecg_trt.layout import LEADS
-from ecg_trt.types import PageWarning, TraceMap, WarningCode
+from ecg_trt.types import LeadSpan, PageWarning, TraceMap, WarningCode
 
 WRITERS = ("to_csv", "to_json", "to_wfdb")
 
@@ -167,6 +167,35 @@ def test_wfdb_of_large_signals(record, tmp_path):
     np.testing.assert_allclose(back.p_signal.T, large.signal_mv, atol=1.1e-3)
     with pytest.raises(OutputError, match="peak"):
         replace(record, signal_mv=record.signal_mv * 1e6).to_wfdb(tmp_path / "huge")
+
+
+def test_wfdb_of_leads_that_begin_each_by_itself(record, tmp_path):
+    import wfdb
+
+    record.signal_mv[0, :2] = np.nan
+    record.signal_mv[6:10, :12] = np.nan
+    spans = (LeadSpan("I", 0, 0.0, 0.2), LeadSpan("V1", 0, 0.1, 0.2), LeadSpan("V1", 1, 0.12, 0.2))
+    path = replace(record, spans=spans).save(tmp_path / "r.hea", starts="own")
+    back = wfdb.rdrecord(str(path.with_suffix("")))
+    signal_mv = back.p_signal.T
+    np.testing.assert_allclose(signal_mv[0], record.signal_mv[0], atol=5.1e-4)
+    np.testing.assert_allclose(signal_mv[3, :15], record.signal_mv[3, 5:], atol=5.1e-4)
+    np.testing.assert_allclose(signal_mv[6, :10], record.signal_mv[6, 10:], atol=5.1e-4)
+    np.testing.assert_allclose(signal_mv[7, :8], record.signal_mv[7, 12:], atol=5.1e-4)
+    assert np.isnan(signal_mv[3, 15:]).all() and np.isnan(signal_mv[11]).all()
+    starts = [comment for comment in back.comments if comment.startswith("start of ")]
+    assert len(starts) == 12 and {"start of aVR: 0.05 s", "start of V1: 0.1 s", "start of V6: 0 s"} <= set(starts)
+
+
+def test_wfdb_is_as_long_as_its_longest_lead(record, tmp_path):
+    import wfdb
+
+    for row in range(12):
+        record.signal_mv[row, : 5 * (row % 4)] = record.signal_mv[row, 5 * (row % 4) + 5 :] = np.nan
+    back = wfdb.rdrecord(str(record.save(tmp_path / "r.hea", starts="own").with_suffix("")))
+    assert back.p_signal.shape == (5, 12)
+    with pytest.raises(OptionError, match="'lead'; expected one of page, own"):
+        record.save(tmp_path / "r.hea", starts="lead")
 
 
 def test_wfdb_that_reads_back_otherwise_is_refused(record, tmp_path, monkeypatch):

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 def unchanged(stem: str) -> str:
     """Take a file's stem as it is."""
     return stem
+
+
+def unchecked(**options: object) -> None:
+    """Accept any options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,11 @@ class Writer:
         summary: what the files hold, a line of help.
         write: called with (record, path, **options); returns the path of the file that is opened to read the record.
             A file that is there is replaced, and never half written. Raises `OutputError`.
-        options: keyword of `write` to a line of help.
+        options: keyword of `write` to a line of help. On the command line the values are strings.
         modules: top-level modules that it imports and that the package does not depend on.
         extra: the package's extra that installs these.
         stem_on_disk: the name that a file's stem gets, where the format allows only some characters.
+        check_options: called with the options alone, before there is a record; raises `OptionError`.
     """
 
     name: str
@@ -40,3 +41,4 @@ class Writer:
     modules: tuple[str, ...] = ()
     extra: str = ""
     stem_on_disk: Callable[[str], str] = unchanged
+    check_options: Callable[..., object] = unchecked

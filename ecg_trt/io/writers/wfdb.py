@@ -5,24 +5,28 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecg_trt.errors import NOTICE, OutputError
+from ecg_trt.errors import OptionError, OutputError
 from ecg_trt.io.atomic import atomic_folder
+from ecg_trt.io.writers.notes import settings_of
+from ecg_trt.io.writers.samples import INT16_MISSING, as_integers, int16_units_per_mv
 from ecg_trt.types import Array
 
 if TYPE_CHECKING:
     from ecg_trt.record import EcgRecord
 
-_INVALID = -32768  # Format 16's mark of a sample that does not exist.
+STARTS = ("page", "own")
+"""Times at which signals begin: all at that of the page, or each at that of its lead."""
 _HASH_DIGITS = 8  # Two of 10,000 names share these with a probability of 1 in 100.
-_UNITS_PER_MV = (1000.0, 500.0, 200.0, 100.0, 50.0, 20.0, 10.0, 5.0, 2.0, 1.0)
 
 
-def write_wfdb(record: EcgRecord, path: str | Path) -> Path:
+def write_wfdb(record: EcgRecord, path: str | Path, starts: str = "page") -> Path:
     """Write ``<name>.hea`` and ``<name>.dat`` in format 16 and read them back.
 
     One unit is 1 uV (coarser only where a sample exceeds 32.7 mV); samples where the page prints nothing
@@ -31,41 +35,76 @@ def write_wfdb(record: EcgRecord, path: str | Path) -> Path:
     Args:
         record: what to write.
         path: with or without ``.hea`` or ``.dat``; see `record_name` for what becomes of other letters than ASCII's.
+        starts: one of `STARTS`. With "own" every signal begins where its lead does, and all are as long as the longest;
+            the header's comments hold the beginnings.
 
     Returns:
         The header's path.
 
     Raises:
+        OptionError: starts is another.
         OutputError: it could not be written, or reads back as something else.
     """
     import wfdb
 
+    check_starts(starts)
     path = Path(path)
     name = record_name(path.name)
-    peak = float(np.max(np.abs(record.signal_mv), where=np.isfinite(record.signal_mv), initial=0.0))
-    units_per_mv = next((units for units in _UNITS_PER_MV if peak * units <= 32767), None)
-    if units_per_mv is None:
-        raise OutputError(
-            f"{path} cannot be written as WFDB",
-            got=f"a peak of {peak:.4g} mV",
-            expected="at most 32767 mV",
-            hint="This is no ECG; write CSV instead.",
-        )
+    comments = list(settings_of(record))
+    if starts == "own":
+        begins = _beginnings(record)
+        comments += [f"start of {lead}: {k / record.fs:g} s" for lead, k in zip(record.lead_names, begins, strict=True)]
+        record = replace(record, signal_mv=_without_beginnings(record.signal_mv, begins))
+    units_per_mv = int16_units_per_mv(record.signal_mv, path, "WFDB")
+    samples = as_integers(record.signal_mv, units_per_mv, INT16_MISSING)
     with atomic_folder(path.parent, [f"{name}.dat", f"{name}.hea"]) as scratch:
         wfdb.wrsamp(
             name,
             fs=record.fs,
             units=["mV"] * len(record.lead_names),
             sig_name=list(record.lead_names),
-            d_signal=_digital(record.signal_mv, units_per_mv),
+            d_signal=np.ascontiguousarray(samples.T),
             fmt=["16"] * len(record.lead_names),
             adc_gain=[units_per_mv] * len(record.lead_names),
             baseline=[0] * len(record.lead_names),
-            comments=_comments(record),
+            comments=comments,
             write_dir=str(scratch),
         )
         _check(record, scratch / name, path, units_per_mv)
     return path.parent / f"{name}.hea"
+
+
+def check_starts(starts: str = "page") -> None:
+    """Check the option of the format.
+
+    Raises:
+        OptionError: it is none of `STARTS`.
+    """
+    if starts not in STARTS:
+        raise OptionError(
+            "Unknown option starts",
+            got=repr(starts),
+            expected=f"one of {', '.join(STARTS)}",
+            hint="Choose one of these.",
+        )
+
+
+def _beginnings(record: EcgRecord) -> list[int]:
+    """Find the first sample of each lead that is printed or seen; 0 if there is none."""
+    begins: list[int] = np.argmax(np.isfinite(record.signal_mv), axis=1).tolist()
+    for row, lead in enumerate(record.lead_names):
+        printed = (max(0, round(span.start_s * record.fs)) for span in record.spans if span.lead == lead)
+        begins[row] = min((begins[row], *printed))
+    return begins
+
+
+def _without_beginnings(signal_mv: Array, begins: Sequence[int]) -> Array:
+    """Move the rows of (leads, n) mV to their beginnings, and cut what no lead fills at the end."""
+    moved = np.full_like(signal_mv, np.nan)
+    for row, source, k in zip(moved, signal_mv, begins, strict=True):
+        row[: len(row) - k] = source[k:]
+    shown = np.flatnonzero(np.isfinite(moved).any(axis=0))
+    return moved[:, : shown[-1] + 1] if shown.size else moved
 
 
 def record_name(name: str) -> str:
@@ -89,23 +128,6 @@ def record_name(name: str) -> str:
 def stem_on_disk(stem: str) -> str:
     """See `Writer.stem_on_disk`."""
     return record_name(f"{stem}.hea")
-
-
-def _digital(signal_mv: Array, units_per_mv: float) -> Array:
-    """Convert millivolts to (n, leads) int64 samples of format 16."""
-    valid = np.isfinite(signal_mv)
-    samples = np.rint(np.where(valid, signal_mv, 0.0).astype(np.float64) * units_per_mv).astype(np.int64)
-    return np.ascontiguousarray(np.where(valid, samples, _INVALID).T)
-
-
-def _comments(record: EcgRecord) -> list[str]:
-    """List the header lines that explain the record."""
-    return [
-        f"layout: {record.layout}",
-        f"paper speed: {record.paper_speed_mm_per_s:g} mm/s",
-        f"printed gain: {record.gain_text}",
-        f"digitized from a photo by ecg_trt. {NOTICE}.",
-    ]
 
 
 def _check(record: EcgRecord, written: Path, path: Path, units_per_mv: float) -> None:

@@ -1,0 +1,29 @@
+"""Sentences about a record, for formats that hold free text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ecg_trt.errors import NOTICE
+
+if TYPE_CHECKING:
+    from ecg_trt.record import EcgRecord
+
+GAP_NOTE = "Not printed, or not seen"
+"""Annotation of a gap, in formats that cannot leave a sample out."""
+
+
+def settings_of(record: EcgRecord) -> tuple[str, ...]:
+    """State how the page was printed and where the samples come from."""
+    return (
+        f"layout: {record.layout}",
+        f"paper speed: {record.paper_speed_mm_per_s:g} mm/s",
+        f"printed gain: {record.gain_text}",
+        f"digitized from a photo by ecg_trt. {NOTICE}.",
+    )
+
+
+def notes_of(record: EcgRecord) -> tuple[str, ...]:
+    """State the settings, then each warning with its code; what cannot be printed, as in a file's name, is ``?``."""
+    notes = (*settings_of(record), *(f"{warning.code}: {warning.text}" for warning in record.warnings))
+    return tuple("".join(c if c.isprintable() else "?" for c in note) for note in notes)
