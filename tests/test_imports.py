@@ -122,7 +122,7 @@ def test_no_modules_import_in_a_circle() -> None:
 
 
 def test_no_two_modules_have_one_name() -> None:
-    """A room's `base` and `select`, a format that is read and written, a `sample` beside its command, mean one thing."""
+    """`base` and `select` of a room, a format read and written, `sample` beside its command mean one thing."""
     names = Counter(path.stem for path in MODULES)
     twice = {name for name, count in names.items() if count > 1}
     assert twice <= {"__init__", "base", "select", "sample", "dicom"}

@@ -14,6 +14,8 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,10 @@ from ecg_trt.errors import EcgTrtError
 from ecg_trt.layout import LEADS
 from ecg_trt.metrics import in_order, score_record
 from ecg_trt.quality.model import FEATURES, FILE, Calibration, Line, as_dict
-from ecg_trt.synth.negatives import KINDS, draw_negative
+from ecg_trt.synth.negatives import KINDS as negative_kinds
+from ecg_trt.synth.negatives import draw_negative
+from ecg_trt.synth.recordings import KINDS as recording_kinds
+from ecg_trt.synth.recordings import draw_recording
 from ecg_trt.synth.sample import make_sample
 from ecg_trt.types import Array
 from ecg_trt.weights import FOLDER
@@ -141,9 +146,10 @@ def pictures(
         draw = cut if k % _CUT_EVERY == _CUT_EVERY - 1 else page  # so that rows and names that lack mean something
         name = f"page {seed + k}, recorded" if signals else f"page {seed + k}"
         yield name, lambda draw=draw, number=seed + k: draw(number)  # type: ignore[misc]
-    for k in range(negatives):
-        for kind in KINDS:
-            yield f"{kind} {seed + k}", lambda kind=kind, k=k: (draw_negative(kind, seed + k), None)  # type: ignore[misc]
+    drawn = (*product([draw_negative], negative_kinds), *product([draw_recording], recording_kinds))
+    for k, (draw_other, kind) in product(range(negatives), drawn):
+        yield f"{kind} {seed + k}", partial(lambda draw, kind, number: (draw(kind, number), None), draw_other, kind,
+                                            seed + k)  # fmt: skip
 
 
 def collect(path: Path, pages: int, negatives: int, seed: int, threads: int, signals: Path | None = None) -> Readings:
