@@ -146,10 +146,16 @@ def pictures(
         draw = cut if k % _CUT_EVERY == _CUT_EVERY - 1 else page  # so that rows and names that lack mean something
         name = f"page {seed + k}, recorded" if signals else f"page {seed + k}"
         yield name, lambda draw=draw, number=seed + k: draw(number)  # type: ignore[misc]
-    drawn = (*product([draw_negative], negative_kinds), *product([draw_recording], recording_kinds))
-    for k, (draw_other, kind) in product(range(negatives), drawn):
-        yield f"{kind} {seed + k}", partial(lambda draw, kind, number: (draw(kind, number), None), draw_other, kind,
-                                            seed + k)  # fmt: skip
+    drawn = (
+        *product([""], [draw_negative], negative_kinds),
+        *product(["recording "], [draw_recording], recording_kinds),
+    )
+    for k, (kind_of, draw_other, kind) in product(range(negatives), drawn):
+        yield f"{kind_of}{kind} {seed + k}", partial(_without_truth, draw_other, kind, seed + k)
+
+
+def _without_truth(draw: Callable[[str, int], Array], kind: str, number: int) -> tuple[Array, None]:
+    return draw(kind, number), None
 
 
 def collect(path: Path, pages: int, negatives: int, seed: int, threads: int, signals: Path | None = None) -> Readings:

@@ -213,6 +213,14 @@ def read_scales(
     return Scales(values[0], values[1], own, tuple(assumed), tuple(warnings), doubt)
 
 
+def log_posterior(signs: ScaleSigns, model: ScaleModel) -> dict[tuple[float, float], float]:
+    """Log-probability of each (speed, gain), without a word of the user."""
+    table = _normalised(model.prior(None, None) + sum(model.sources(signs).values()))
+    return {
+        (s, g): float(table[k, n]) for k, s in enumerate(PAPER_SPEEDS_MM_PER_S) for n, g in enumerate(GAINS_MM_PER_MV)
+    }
+
+
 _CLAUSES = {
     "print": "it prints {:g} {}",
     "pulse": "its calibration pulses measure {:g} {}",

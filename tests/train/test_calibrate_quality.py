@@ -10,6 +10,7 @@ import pytest
 
 from ecg_trt.quality.model import FEATURES
 from ecg_trt.synth.negatives import KINDS
+from ecg_trt.synth.recordings import KINDS as RECORDING_KINDS
 from train import calibrate_quality
 
 
@@ -95,6 +96,6 @@ def test_measurements_are_kept_until_features_or_networks_change(
 def test_pictures_are_named_and_drawn_when_asked_for() -> None:
     wanted = list(calibrate_quality.pictures(10, 1, 5))
     names = [name for name, _ in wanted]
-    assert len(set(names)) == len(names) == 10 + len(KINDS)
+    assert len(set(names)) == len(names) == 10 + len(KINDS) + len(RECORDING_KINDS)
     image, truth = dict(wanted)["noise 5"]()
     assert image.dtype == np.uint8 and truth is None
