@@ -152,11 +152,11 @@ def spelled(logits: Array, words: Sequence[str]) -> Array:
         row[1 : 2 * len(word) : 2] = class_of(word)
     skips = np.zeros(path.shape, bool)
     skips[:, 3::2] = (path[:, 3::2] != path[:, 1:-2:2]) & (path[:, 3::2] > 0)
-    forward = np.zeros(path.shape)
+    reached = np.zeros((len(words), path.shape[1] + 2))  # Two columns before the first, from which nothing comes.
+    forward = reached[:, 2:]
     forward[:, :2] = share[path[:, :2], 0] if share.shape[1] else 0.0
     for column in share.T[1:]:
-        before = np.pad(forward, ((0, 0), (2, 0)))
-        forward = (forward + before[:, 1:-1] + skips * before[:, :-2]) * column[path]
+        forward[:] = (forward + reached[:, 1:-1] + skips * reached[:, :-2]) * column[path]
     ends = 2 * np.array(list(map(len, words)))
     at = np.arange(len(words))
     return np.asarray(forward[at, ends] + forward[at, ends - 1])

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from ecg_trt.geometry.offsets import LineOffsets, LinePlaces, darkness
-from ecg_trt.geometry.surface import robust_plate
+from ecg_trt.geometry.surface import robust_plate, without_noise
 from ecg_trt.layout import standard_row_length
 from ecg_trt.types import Array, GridWarp, RectifiedPage, Strip
 
@@ -27,10 +27,10 @@ _OFF_MM = 0.06  # Scale of Cauchy's weight: nodes this far from the cubic count 
 # scans and 0.4 to 1.1 on photos of paper that was folded, and distance of a stray from the sheet of those around.
 _FLAT_NODES_MM, _STRAY_MM = 0.25, 0.6
 # Weight of a node in the plate that is laid through those of stage 1, and its distance, in pitches, at which it counts
-# half; the same, the tension and the number of fits for nodes that follow the lines of bent paper, in cells of that
-# size. Of weights of 1, 1.5, 2, 5, 10 and 20 the best on photos, 0.6 dB better than the nodes as they are measured.
+# half; the same for nodes that follow the lines of bent paper, in cells of that size. Of weights of 1, 1.5, 2, 5, 10
+# and 20 the best on photos, 0.6 dB better than the nodes as they are measured.
 _NOISY_WEIGHT, _NOISY_HALF = 0.1, 0.06
-_BENT_WEIGHT, _BENT_CELL_MM, _BENT_HALF, _BENT_TENSION, _BENT_FITS = 2.0, 2.5, 0.15, 0.001, 2
+_BENT_WEIGHT, _BENT_CELL_MM, _BENT_HALF = 2.0, 2.5, 0.15
 _ROUGH_MM = 7.5  # Sigma of the average over neighbouring lines, against which single lines count as rounded to pixels.
 # Lines on either side through which a cubic is laid, nodes along a line from which its distance from there is known,
 # and the share of the distance that is taken back: of 0, 0.3, 0.4 and 0.6, the best on photos of pages that were drawn
@@ -235,7 +235,7 @@ def _less_noisy(grid: GridWarp) -> GridWarp:
     """Bring the measured nodes of bent paper to a plate, which is stiff against noise, and gives way to folds."""
     nodes = grid.node_xy.astype(np.float64)
     weight = _BENT_WEIGHT * (grid.mm_per_cell / _BENT_CELL_MM) ** 4  # A plate bends by the fourth power of its length.
-    plate = robust_plate(nodes, grid.measured, weight=weight, half=_BENT_HALF, tension=_BENT_TENSION, fits=_BENT_FITS)
+    plate = without_noise(nodes, grid.measured, weight=weight, half=_BENT_HALF)
     return replace(grid, node_xy=np.where(grid.measured[..., None], plate, nodes).astype(np.float32))
 
 

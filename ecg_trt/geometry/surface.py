@@ -13,6 +13,7 @@ from ecg_trt.types import Array
 
 _REACH = 2
 _KNOWN = 1e6  # Weight that pins a measured node, against a bending weight of 1.
+_PLANE_NODES = 500  # Number of nodes to which the homography is fitted, about.
 _STRETCH = 0.05  # Weight of the tension that brings the plate back to the homography.
 # Predictions of a node from others, each exact for one kind of sheet: [(d_row, d_col, coefficient), ...].
 _CROSS = [(0, 1), (0, -1), (1, 0), (-1, 0)]
@@ -188,17 +189,14 @@ def fill_holes(node_xy: Array, margin_cells: int = 0) -> Array:
     return filled.astype(np.float32)
 
 
-def robust_plate(
-    node_xy: Array, measured: Array, *, weight: float, half: float, tension: float = _STRETCH, fits: int = 3
-) -> Array:
-    """Fit a plate under tension to nodes of some noise, of which some lie far off it.
+def robust_plate(node_xy: Array, measured: Array, *, weight: float, half: float, fits: int = 3) -> Array:
+    """Fit a plate under tension to nodes of some noise, of which some lie far off it, and continue it beyond them.
 
     Args:
         node_xy: (rows, cols, 2) px, none missing.
         measured: (rows, cols) bool, the nodes that count.
         weight: of a node, against a bending weight of 1.
         half: distance from the plate, in pitches, at which a node counts half (Cauchy).
-        tension: weight of the plate's stretching away from the homography that fits the nodes best.
         fits: number of fits, each with the weights that follow from the one before.
 
     Returns:
@@ -209,12 +207,41 @@ def robust_plate(
     for _ in range(fits):
         energy = GridEnergy(*measured.shape, reach=2)
         add_bending(energy, 1.0)
-        add_stretch(energy, tension)
+        add_stretch(energy, _STRETCH)
         energy.add([(0, 0)], [1.0], np.maximum(weight * share, 1e-3), departure)
         plate = plane + energy.minimise()
-        off = np.linalg.norm(node_xy - plate, axis=-1) / pitch
-        share = measured / (1 + (off / half) ** 2)
+        share = measured / (1 + (np.linalg.norm(node_xy - plate, axis=-1) / pitch / half) ** 2)
     return np.asarray(plate)
+
+
+def without_noise(node_xy: Array, measured: Array, *, weight: float, half: float, rounds: int = 8) -> Array:
+    """Bring nodes to a plate without tension, as `robust_plate` does, on a fine grid and not beyond its nodes.
+
+    Garcia's robust smoothing of gridded data (Computational Statistics & Data Analysis 54, 2010): the plate is solved
+    by a cosine transform, again and again where nodes count in part.
+
+    Args:
+        node_xy: (rows, cols, 2) px, none missing.
+        measured: (rows, cols) bool, the nodes that count.
+        weight: of a node, against a bending weight of 1.
+        half: distance from the plate, in pitches, at which a node counts half (Cauchy).
+        rounds: number of transforms.
+
+    Returns:
+        (rows, cols, 2) float64 px.
+    """
+    from scipy.fft import dctn, idctn
+
+    pitch, plane, share = _pitch(node_xy), _plane(node_xy, measured), measured.astype(np.float64)
+    curvature = np.add.outer(*(2 - 2 * np.cos(np.pi * np.arange(n) / n) for n in measured.shape))
+    damping = (1 / (1 + curvature**2 / weight))[..., None]
+    departure = node_xy - plane
+    plate = departure
+    for _ in range(rounds):
+        pulled = plate + share[..., None] * (departure - plate)
+        plate = idctn(damping * dctn(pulled, axes=(0, 1), norm="ortho"), axes=(0, 1), norm="ortho")
+        share = measured / (1 + (np.linalg.norm(departure - plate, axis=-1) / pitch / half) ** 2)
+    return np.asarray(plane + plate)
 
 
 def _as_nodes(node_xy: Array) -> Array:
@@ -281,6 +308,8 @@ def _plate_residual(nodes: Array) -> float:
 def _plane(nodes: Array, known: Array) -> Array:
     """Fit a homography to the known nodes, or an affine map near a horizon, and evaluate it: (rows, cols, 2) px."""
     row, col = np.nonzero(known)
+    some = slice(None, None, 1 + len(row) // _PLANE_NODES)
+    row, col = row[some], col[some]
     index = np.column_stack([col, row]).astype(np.float64)
     design = np.column_stack([index, np.ones(len(index))])
     if len(index) < 3 or np.linalg.matrix_rank(design) < 3:
@@ -292,9 +321,9 @@ def _plane(nodes: Array, known: Array) -> Array:
         )
     cc, rr = np.meshgrid(np.arange(known.shape[1]), np.arange(known.shape[0]))
     grid = np.stack([cc, rr], axis=-1).astype(np.float64)
-    affine = np.linalg.lstsq(design, nodes[known], rcond=None)[0]
+    affine = np.linalg.lstsq(design, nodes[row, col], rcond=None)[0]
     flat = np.concatenate([grid, np.ones_like(grid[..., :1])], axis=-1) @ affine
-    homography = _perspective(index, nodes[known], affine)
+    homography = _perspective(index, nodes[row, col], affine)
     if homography is None:
         return np.asarray(flat)
     depth = grid @ homography[2, :2] + homography[2, 2]
