@@ -282,10 +282,12 @@ class Digitizer(Closeable):
     def _upright(self, photo: Photo, located: LocatedPage, options: ReadOptions, clock: StepTimer) -> LocatedPage:
         """Take a page the way up, mirrored or not, in which most of its print is legible, and read its names.
 
-        Another way than that in which stage 1 sees the page upright is tried where its names make no known layout.
+        Another way than that in which stage 1 sees the page upright is tried where its names are not legible, or make
+        no known layout.
         """
         named = self._named(photo, located, options)
-        if named.naming.is_known or self._prints_settings(photo, named):
+        is_sure = options.layout != AUTO or (named.naming.is_known and named.naming.legible > 0)
+        if is_sure or self._prints_settings(photo, named):
             return named
         others = [
             (other.naming.legible + _SETTINGS_LEGIBLE * self._prints_settings(photo, other), k, other)

@@ -24,6 +24,7 @@ from ecg_trt.types import Array, PageAlignment, Photo
 _PAGE_THRESHOLD = 0.5
 _LEAST_CELLS = 40  # Of 4096 cells; a page smaller than a tenth of the frame's side in each direction is no page.
 _RANSAC_MM = 4.0
+_MOST_MM = 2000.0  # Longest side of a page; what is longer is a fit that reaches the horizon.
 _RULING_PX_PER_MM = 3.0  # Scale at which the orientation of the grid is measured.
 _LEAST_COHERENCE = 0.15  # Least coherence of the structure tensor at which a grid is seen.
 _FIRST_GUESS = 0.75  # Share of the least resolution asked for here, as the first scale may be 20 % too small.
@@ -121,6 +122,7 @@ class Align:
         on = largest_patch(score)
         if on.sum() >= _LEAST_CELLS:
             alignment = self._fit(axes[0], log_scale[0], score, on, canvas_from_photo)
+            _check_size(alignment.size_mm, photo.source)
         elif sheet is not None and near is not None:
             alignment = near
         else:
@@ -173,6 +175,16 @@ class Align:
             inlier=fit.inlier,
             residual_mm=fit.residual,
             quarter_turns=int(np.round(np.arctan2(mean_x[1], mean_x[0]) / (np.pi / 2))) % 4,
+        )
+
+
+def _check_size(size_mm: tuple[float, float], source: str) -> None:
+    if not max(size_mm) <= _MOST_MM:
+        raise NoEcgFoundError(
+            f"no ECG page found in {source}",
+            got=f"a page of {size_mm[0]:.0f} x {size_mm[1]:.0f} mm",
+            expected=f"sides of at most {_MOST_MM:.0f} mm",
+            hint="Photograph the whole page from above, filling the frame.",
         )
 
 
