@@ -53,8 +53,8 @@ class ReadOptions:
 
     Attributes:
         layout: "auto", a name in `layout.LAYOUTS`, or "strips" for a page of other leads, read row by row.
-        speed: paper speed, "auto", 25 or 50 mm/s.
-        gain: "auto", 5, 10 or 20 mm/mV.
+        speed: paper speed, "auto" or one of `layout.PAPER_SPEEDS_MM_PER_S`.
+        gain: "auto" or one of `layout.GAINS_MM_PER_MV`.
         fs: samples a second of the record, 50 .. 2000 Hz.
         min_px_per_mm: photos with fewer pixels a millimetre of paper are rejected.
         min_quality: pages whose mean quality comes out lower are rejected, 0 .. 1.

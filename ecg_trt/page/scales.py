@@ -184,33 +184,31 @@ def read_scales(
         model: the likelihoods, those that were fitted if None.
     """
     model = model or ScaleModel()
-    sources = model.sources(signs)
-    share = np.exp(_normalised(model.prior(speed, gain) + sum(sources.values())))
-    values, chosen = [], []
-    for axis, (known, given) in enumerate(((_SPEEDS, speed), (_GAINS, gain))):
-        chosen.append(int(share.sum(1 - axis).argmax()) if given is None else known.tolist().index(given))
-        values.append(float(known[chosen[-1]]))
-    assumed, warnings = [], []
+    sources, prior = model.sources(signs), model.prior(speed, gain)
+    share = np.exp(_normalised(prior + sum(sources.values())))
+    assumed, warnings, places = [], [], []
     for axis, (name, unit, known, given) in enumerate(
         (("speed", "mm/s", _SPEEDS, speed), ("gain", "mm/mV", _GAINS, gain))
     ):
+        place = int(share.sum(1 - axis).argmax()) if given is None else known.tolist().index(given)
+        places.append(place)
+        value, before = float(known[place]), _favour(prior, axis)
         favour = {source: _favour(table, axis) for source, table in sources.items()}
-        prior, place = _favour(model.prior(speed, gain), axis), chosen[axis]
-        gains = [_log_odds(prior + favour[k], place) - _log_odds(prior, place) for k in ("print", "pulse", "rows")]
-        if given is None and max(gains) < _MEASURED:
+        added = [_log_odds(before + favour[k], place) - _log_odds(before, place) for k in ("print", "pulse", "rows")]
+        if given is None and max(added) < _MEASURED:
             assumed.append(name)
-            if name == "speed" and values[0] != STANDARD_SPEED_MM_PER_S:
-                text = f"The beats are as broad and as far apart as at {values[0]:g} {unit}."
+            if name == "speed" and value != STANDARD_SPEED_MM_PER_S:
+                text = f"The beats are as broad and as far apart as at {value:g} {unit}."
                 warnings.append(PageWarning(WarningCode.SPEED_FROM_BEATS, text))
         for source, clause in _CLAUSES.items():
             other = int(favour[source].argmax())
             if favour[source][other] - favour[source][place] > _CONTRADICTED:
-                warnings.append(_disputed(name, unit, values[axis], clause, float(known[other]), given is not None))
+                warnings.append(_disputed(name, unit, value, clause, float(known[other]), given is not None))
+    speed, gain_of_all = float(_SPEEDS[places[0]]), float(_GAINS[places[1]])
     chest = _any_of(signs.printed, _CHEST_GAIN)
     best = max(chest, key=lambda value: chest[value], default=0.0)
-    own = best if gain is None and chest.get(best, 0.0) > _READ else values[1]
-    doubt = 1 - float(share[chosen[0], chosen[1]])
-    return Scales(values[0], values[1], own, tuple(assumed), tuple(warnings), doubt)
+    own = best if gain is None and chest.get(best, 0.0) > _READ else gain_of_all
+    return Scales(speed, gain_of_all, own, tuple(assumed), tuple(warnings), 1 - float(share[places[0], places[1]]))
 
 
 def log_posterior(signs: ScaleSigns, model: ScaleModel) -> dict[tuple[float, float], float]:
