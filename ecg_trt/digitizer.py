@@ -23,7 +23,7 @@ from ecg_trt.io.readers.photo import choose_page, load_photo, read_photo
 from ecg_trt.layout import STRIPS
 from ecg_trt.malloc import release_free_memory
 from ecg_trt.merging import merge_answers, name_of
-from ecg_trt.page.calibration import FindScaleSigns
+from ecg_trt.page.calibration import CalibrationReader
 from ecg_trt.page.candidate import LocatedPage
 from ecg_trt.page.lead_names import named_log_odds, read_names, with_shared_name
 from ecg_trt.page.locator import PageLocator
@@ -53,7 +53,7 @@ Source: TypeAlias = "str | os.PathLike[str] | bytes | Array | EncodedPhoto"
 
 READING_NETWORKS = ("stage0", "stage1", "stage2", "caption")  # those that a reading needs, of the registry
 _LEAST_COLUMNS = -20.0  # Log-odds of columns by their borders, below which no names are searched for.
-_SETTINGS_LEGIBLE, _TURNED_OVER = 4.0, 2.0  # Log-odds of legible calibration text, and against a page turned over.
+_CALIBRATION_TEXT, _OTHER_WAY = 4.0, 2.0  # Log-odds of legible calibration text, and against another way up.
 _LEAST_CONFIDENCE = 0.25
 
 
@@ -122,7 +122,7 @@ class Digitizer(Closeable):
             stage2 = Views(stage2, TRACE_VIEWS[: chosen.views], ops=ops)
         self._rectify, self._trace = Rectify(stage1, ops), Trace(stage2, ops)
         self._find = PageLocator(Align(stage0, ops), self._rectify, ops)
-        self._caption, self._find_scales = Caption(caption, ops), FindScaleSigns(ops)
+        self._caption, self._find_scales = Caption(caption, ops), CalibrationReader(ops)
 
     @property
     def slots(self) -> int:
@@ -217,8 +217,7 @@ class Digitizer(Closeable):
         with clock("upload"):
             photo = replace(photo, image=self._ops.upload(photo.image))
         located = self._find(photo, options, clock)
-        with clock("names"):
-            located = self._upright(photo, located, options, clock)
+        located = self._upright(photo, located, options, clock)
         grid, rows = located.grid, located.naming.strips
         with clock("scales"):
             signs = self._signs_of_scales(photo, located, options)
@@ -285,19 +284,21 @@ class Digitizer(Closeable):
         Another way than that in which stage 1 sees the page upright is tried where its names are not legible, or make
         no known layout.
         """
-        named = self._named(photo, located, options)
-        is_sure = options.layout != AUTO or (named.naming.is_known and named.naming.legible > 0)
-        if is_sure or self._prints_settings(photo, named):
-            return named
-        others = [
-            (other.naming.legible + _SETTINGS_LEGIBLE * self._prints_settings(photo, other), k, other)
-            for k, way in enumerate(self._find.other_ways(photo, located, options, clock))
-            for other in (self._named(photo, way, options),)
-        ]
-        legible, _, best = max(others, default=(0.0, 0, named))
-        return best if legible > named.naming.legible + _TURNED_OVER else named
+        with clock("names"):
+            named = self._named(photo, located, options)
+            has_names = named.naming.legible > 0 and (named.naming.is_known or options.layout != AUTO)
+            if has_names or self._has_calibration_text(photo, named):
+                return named
+        best, most = named, named.naming.legible + _OTHER_WAY
+        for way in self._find.other_ways(photo, located, options, clock):
+            with clock("names"):
+                other = self._named(photo, way, options)
+                legible = other.naming.legible + _CALIBRATION_TEXT * self._has_calibration_text(photo, other)
+            if legible > most:
+                best, most = other, legible
+        return best
 
-    def _prints_settings(self, photo: Photo, located: LocatedPage) -> bool:
+    def _has_calibration_text(self, photo: Photo, located: LocatedPage) -> bool:
         """Tell if calibration text is legible on a page or around it."""
         if self._caption(photo, located.grid, located.heatmaps.label):
             return True
@@ -305,12 +306,11 @@ class Digitizer(Closeable):
         return margins is not None and bool(self._caption(photo, margins[0], margins[1].label))
 
     def _named(self, photo: Photo, located: LocatedPage, options: ReadOptions) -> LocatedPage:
-        """Read the names of the leads where the user gives no layout; on a GPU, this uses the flat page's memory."""
-        if options.layout != AUTO:
-            return located
-        label = located.heatmaps.label
-        naming = read_names(located.naming, label, partial(self._caption.line_at, photo, located.grid))
-        if naming.is_nameless:
+        """Read the names of the leads; on a GPU, this uses the flat page's memory."""
+        label, is_given = located.heatmaps.label, options.layout != AUTO
+        line_at = partial(self._caption.line_at, photo, located.grid)
+        naming = read_names(located.naming, label, line_at, is_given=is_given)
+        if naming.is_nameless and not is_given:
             naming = with_shared_name(naming, self._caption.lead_in_text(photo, located.grid, label))
         return replace(located, naming=naming)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,6 +84,14 @@ class EcgRecord:
         """Mean quality of the leads that are printed, NaN if none is."""
         printed = self.quality[np.isfinite(self.quality)]
         return float(printed.mean()) if printed.size else float("nan")
+
+    def __contains__(self, lead: object) -> bool:
+        """True if the record has a lead of this name."""
+        return lead in self.lead_names
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names of the leads."""
+        return iter(self.lead_names)
 
     def __getitem__(self, lead: str) -> Array:
         """Take one lead.

@@ -27,6 +27,7 @@ class TestLeadsByName:
     def test_a_lead_is_a_row(self, record):
         np.testing.assert_array_equal(record["II"], record.signal_mv[1])
         assert record["II"].dtype == np.float32
+        assert list(record) == list(LEADS) and "II" in record and "V9" not in record
 
     @pytest.mark.parametrize(("spelling", "lead"), [("D2", "II"), ("C4", "V4"), ("AVL", "aVL"), ("v1", "V1")])
     def test_other_spellings(self, record, spelling, lead):
@@ -94,6 +95,9 @@ class TestArrays:
         np.testing.assert_array_equal(array[:2], record.signal_mv[[10, 1]])
         assert np.isnan(array[2]).all()
         np.testing.assert_array_equal(record.to_array("V5,II,V9", 20, 100.0), array)
+        np.testing.assert_array_equal(record.to_array(" C5, D2,V9", 20, 100.0), array)
+        with pytest.raises(OptionError, match="no such lead: got V55"):
+            record.to_array("V5,V55", 20, 100.0)
         np.testing.assert_array_equal(record.to_array(8, 20, 100.0), record.signal_mv[[0, 1, *range(6, 12)]])
 
     def test_zero(self, record):
@@ -119,6 +123,8 @@ class TestArrays:
             ({"leads": 3}, "number of leads: got 3; expected 12 or 8"),
             ({"samples": 0}, "no such array"),
             ({"fs": -1.0}, "no such array"),
+            ({"fs": 0.02}, "no such array"),
+            ({"samples": 10**12}, "no such array"),
             ({"fs": np.nan}, "no such array"),
             ({"missing": "mean"}, "'mean'; expected one of nan, zero, repeat"),
         ],

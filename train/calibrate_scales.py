@@ -22,6 +22,7 @@ from scipy.special import expit, logit
 from ecg_trt.config import RuntimeOptions
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import EcgTrtError
+from ecg_trt.io.atomic import atomic_path
 from ecg_trt.page.scales import ScaleModel, ScaleSigns, log_posterior
 from ecg_trt.synth.sample import make_sample
 from ecg_trt.types import Array
@@ -37,7 +38,7 @@ Page = tuple[ScaleSigns, float, float]  # what it shows, speed, gain
 
 
 def collect(path: Path, pages: int, threads: int) -> list[Page]:
-    """Read the pages that `path` does not hold yet; pages that are rejected count, and show nothing."""
+    """Read the pages that `path` does not hold yet; those that are rejected are left out."""
     seen: dict[int, Page | None] = pickle.loads(path.read_bytes()) if path.exists() else {}
     path.parent.mkdir(parents=True, exist_ok=True)
     with Digitizer(RuntimeOptions(threads=threads)) as digitizer:
@@ -51,8 +52,9 @@ def collect(path: Path, pages: int, threads: int) -> list[Page]:
             except EcgTrtError as error:
                 log.info("page %d: %s", number, error.what)
                 seen[number] = None
-            path.write_bytes(pickle.dumps(seen))
-    return [page for page in seen.values() if page is not None]
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(pickle.dumps(seen))
+    return [page for number, page in seen.items() if page is not None and number < SEED + pages]
 
 
 def fit(pages: Sequence[Page], start: ScaleModel | None = None) -> ScaleModel:

@@ -327,7 +327,9 @@ class _Batch:
         if self._is_single:
             return code
         left = self._n_results - self.n_photos
-        self._log(f"{left} of {self._n_results} photos were not tried; what is written is whole.")
+        self._log(
+            f"{left} of {self._n_results} photos were not tried, or not all of their pages; what is written is whole."
+        )
         return report(fault, self.verbose)
 
     def _report_failures(self) -> int:

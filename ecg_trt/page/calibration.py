@@ -15,8 +15,8 @@ from ecg_trt.stages.rectify import PageHeatmaps
 from ecg_trt.types import Array, RectifiedPage, Strip
 
 
-class FindScaleSigns:
-    """Finder of what a page shows of its paper speed and gain.
+class CalibrationReader:
+    """Reader of what a page shows of its paper speed and gain before its traces are known.
 
     Args:
         ops: pixel work.

@@ -27,7 +27,7 @@ _READABLE = 0.6  # Share of printed names that are where they are expected, and 
 _KEPT, _NONE, _TIE = 2.4, 2.3, 1e-3
 
 
-def read_names(naming: Naming, label: Array, line_at: Callable[[Array], Line]) -> Naming:
+def read_names(naming: Naming, label: Array, line_at: Callable[[Array], Line], *, is_given: bool = False) -> Naming:
     """Read the printed names, and rename the strips where these are clear.
 
     The likeliest names, no two alike except for rhythm strips, are compared with those of the naming, and the
@@ -37,6 +37,7 @@ def read_names(naming: Naming, label: Array, line_at: Callable[[Array], Line]) -
         naming: of the page.
         label: (words, H, W) map of the words of `layout.MARKED_WORDS`.
         line_at: reads the line of text through a place (x, y), page mm.
+        is_given: the user gives the names, so that only `Naming.legible` follows from what is read.
 
     Returns:
         The naming with what was read, of another layout where the names are another's.
@@ -46,6 +47,8 @@ def read_names(naming: Naming, label: Array, line_at: Callable[[Array], Line]) -
     in_row = [len(strip.segments) for strip in strips for _ in strip.segments]
     shares = _shares(name_places(strips, label), line_at)
     naming = replace(naming, legible=_legible(shares))
+    if is_given:
+        return naming
     likely = _log_likelihoods(shares)
     kept = np.array([_columns_of(name, k) for k, name in enumerate(names)])
     # The names of a layout stand or fall together; those of strips were seen one by one.

@@ -87,12 +87,16 @@ class PageLocator:
         """
         found = located.alignment
         for alignment in (rotate90(found, 2), mirror(found), rotate90(mirror(found), 2)):
-            candidate = self._candidate(photo, alignment, options.layout, clock)
-            candidate = self._refine_candidate(photo, candidate, options.layout, clock)
-            if candidate.naming is not None:
+            try:
+                candidate = self._candidate(photo, alignment, options.layout, clock)
+                candidate = self._refine_candidate(photo, candidate, options.layout, clock)
+                if candidate.naming is None:
+                    continue
                 with clock("refine"):
                     other = self._located(photo, candidate)
-                yield other
+            except PageError:
+                continue
+            yield other
 
     def _located(self, photo: Photo, found: PageCandidate) -> LocatedPage:
         """Bring all of a candidate to the frame of its refined grid."""

@@ -6,7 +6,7 @@ distance of the beats, and the height of the curves.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,10 +27,19 @@ from ecg_trt.stages.caption import Printed, greatest
 from ecg_trt.types import Array, PageWarning, WarningCode
 
 _SPEEDS, _GAINS = np.array(PAPER_SPEEDS_MM_PER_S), np.array(GAINS_MM_PER_MV)
-_MEASURED = 1.4  # Log-odds that print, pulses or rows add to a value that counts as measured.
-_CONTRADICTED = 2.5  # Log-odds by which a source must prefer another value to be told.
-_USER_ERRS = 0.1  # Probability that a value which is given is not that of the page.
-_READ = 0.5  # Least probability of a gain that is printed for the chest leads alone.
+_CLAUSES = {
+    "print": "it prints {}",
+    "pulse": "its calibration pulses measure {}",
+    "rows": "its rows are as long as at {}",
+    "beats": "its beats are as broad and as far apart as at {}",
+}
+_SPEED, _GAIN, _CHEST_GAIN = (Quantity.SPEED,), (Quantity.GAIN, Quantity.LIMB_GAIN), (Quantity.CHEST_GAIN,)
+_MEASURED_LOG_ODDS = 1.4  # That text, pulses or rows add to the value, for it to count as measured; a factor of four.
+_CONTRADICTED_LOG_ODDS = 2.5  # By which a source prefers another value, for a warning; a factor of twelve.
+_USER_ERROR = 0.1  # Probability that a value which is given is not that of the page.
+_CHEST_GAIN_READ = 0.5  # Least probability of a gain that is printed for the chest leads alone.
+_LONG_ROW, _SHORT_ROW = 1.15, 0.85  # Length of the longest row, as a share of the record's.
+_ANY_HEIGHT = 0.02  # Probability of curves of any height.
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +105,9 @@ class ScaleModel:
         """Log-likelihood (speeds, gains) of what each source shows, up to a constant."""
         speeds, gains = (_any_of(signs.printed, kinds) for kinds in (_SPEED, _GAIN))
         seconds = signs.longest_mm / _SPEEDS / signs.record_s if signs.record_s else np.ones(len(_SPEEDS))
-        rows = np.log(np.where(seconds > _LONG, self.long_rows, np.where(seconds < _SHORT, self.short_rows, 1.0)))
+        rows = np.log(
+            np.where(seconds > _LONG_ROW, self.long_rows, np.where(seconds < _SHORT_ROW, self.short_rows, 1.0))
+        )
         height = np.zeros(len(_GAINS))
         if signs.height_mm > 0:
             height = -0.5 * (np.log(signs.height_mm / _GAINS / self.millivolts) / self.spread) ** 2
@@ -105,7 +116,7 @@ class ScaleModel:
             "pulse": self._pulse(signs.pulses),
             "rows": _for_all_gains(rows),
             "beats": _for_all_gains(_mixed(self.beats * signs.beats, self.odd_beats)),
-            "height": np.repeat(_mixed(height, _ODD_HEIGHT)[None], len(_SPEEDS), 0),
+            "height": np.repeat(_mixed(height, _ANY_HEIGHT)[None], len(_SPEEDS), 0),
         }
 
     def prior(self, speed: float | None, gain: float | None) -> Array:
@@ -114,7 +125,9 @@ class ScaleModel:
         gain_share = _shares(_GAINS, (STANDARD_GAIN_MM_PER_MV,), COMMON_GAINS_MM_PER_MV, self.gain_prior)
         for share, values, given in ((speed_share, _SPEEDS, speed), (gain_share, _GAINS, gain)):
             if given is not None:
-                share[:] = np.where(values == given, 1 - _USER_ERRS, _USER_ERRS * share / share[values != given].sum())
+                share[:] = np.where(
+                    values == given, 1 - _USER_ERROR, _USER_ERROR * share / share[values != given].sum()
+                )
         return np.asarray(np.log(speed_share)[:, None] + np.log(gain_share))
 
     def _print(self, read: Mapping[float, float], values: Array) -> Array:
@@ -133,11 +146,6 @@ class ScaleModel:
         height = np.log(pulses.height_mm / _GAINS) / self.height
         patch = -0.5 * (width[:, None] ** 2 + height**2)
         return drawn + _mixed(patch, self.no_patch**pulses.response)
-
-
-_LONG, _SHORT = 1.15, 0.85  # Length of the longest row, as a share of the record's.
-_ODD_HEIGHT = 0.02  # Probability of curves of any height.
-_SPEED, _GAIN, _CHEST_GAIN = (Quantity.SPEED,), (Quantity.GAIN, Quantity.LIMB_GAIN), (Quantity.CHEST_GAIN,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +167,6 @@ class Scales:
     assumed: tuple[str, ...]
     warnings: tuple[PageWarning, ...]
     doubt: float = 0.0
-
-    @property
-    def is_disputed(self) -> bool:
-        """True if something contradicts the values that were taken."""
-        return any(w.code in (WarningCode.SPEED_DISPUTED, WarningCode.GAIN_DISPUTED) for w in self.warnings)
 
     def gain_of(self, lead: str) -> float:
         """Gain of a lead, mm/mV."""
@@ -187,28 +190,55 @@ def read_scales(
     sources, prior = model.sources(signs), model.prior(speed, gain)
     share = np.exp(_normalised(prior + sum(sources.values())))
     assumed, warnings, places = [], [], []
-    for axis, (name, unit, known, given) in enumerate(
-        (("speed", "mm/s", _SPEEDS, speed), ("gain", "mm/mV", _GAINS, gain))
+    for axis, quantity in enumerate(
+        (_Quantity("speed", "mm/s", _SPEEDS, speed), _Quantity("gain", "mm/mV", _GAINS, gain))
     ):
-        place = int(share.sum(1 - axis).argmax()) if given is None else known.tolist().index(given)
+        place = quantity.place(share.sum(1 - axis))
+        of_sources = {source: _best_of_others(table, axis) for source, table in sources.items()}
+        if is_assumed := quantity.is_assumed(_best_of_others(prior, axis), of_sources, place):
+            assumed.append(quantity.name)
+        if is_assumed and quantity.name == "speed" and _SPEEDS[place] != STANDARD_SPEED_MM_PER_S:
+            text = f"The beats are as broad and as far apart as at {_SPEEDS[place]:g} mm/s."
+            warnings.append(PageWarning(WarningCode.SPEED_FROM_BEATS, text))
+        warnings += quantity.contradictions(of_sources, place)
         places.append(place)
-        value, before = float(known[place]), _favour(prior, axis)
-        favour = {source: _favour(table, axis) for source, table in sources.items()}
-        added = [_log_odds(before + favour[k], place) - _log_odds(before, place) for k in ("print", "pulse", "rows")]
-        if given is None and max(added) < _MEASURED:
-            assumed.append(name)
-            if name == "speed" and value != STANDARD_SPEED_MM_PER_S:
-                text = f"The beats are as broad and as far apart as at {value:g} {unit}."
-                warnings.append(PageWarning(WarningCode.SPEED_FROM_BEATS, text))
-        for source, clause in _CLAUSES.items():
-            other = int(favour[source].argmax())
-            if favour[source][other] - favour[source][place] > _CONTRADICTED:
-                warnings.append(_disputed(name, unit, value, clause, float(known[other]), given is not None))
-    speed, gain_of_all = float(_SPEEDS[places[0]]), float(_GAINS[places[1]])
+    speed_read, gain_read = float(_SPEEDS[places[0]]), float(_GAINS[places[1]])
     chest = _any_of(signs.printed, _CHEST_GAIN)
     best = max(chest, key=lambda value: chest[value], default=0.0)
-    own = best if gain is None and chest.get(best, 0.0) > _READ else gain_of_all
-    return Scales(speed, gain_of_all, own, tuple(assumed), tuple(warnings), 1 - float(share[places[0], places[1]]))
+    chest_gain = best if gain is None and chest.get(best, 0.0) > _CHEST_GAIN_READ else gain_read
+    doubt = 1 - float(share[places[0], places[1]])
+    return Scales(speed_read, gain_read, chest_gain, tuple(assumed), tuple(warnings), doubt)
+
+
+@dataclass(frozen=True, slots=True)
+class _Quantity:
+    """Speed or gain: its name, its unit, the values that devices have, and the one that is given, if any."""
+
+    name: str
+    unit: str
+    values: Array
+    given: float | None
+
+    def place(self, share: Array) -> int:
+        """Index of the value that is taken, by the probability of each."""
+        return int(share.argmax()) if self.given is None else self.values.tolist().index(self.given)
+
+    def is_assumed(self, prior: Array, of_sources: Mapping[str, Array], place: int) -> bool:
+        """True if neither the user nor text, pulses or rows by themselves give the value."""
+        added = (_log_odds(prior + of_sources[source], place) for source in ("print", "pulse", "rows"))
+        return self.given is None and max(added) - _log_odds(prior, place) < _MEASURED_LOG_ODDS
+
+    def contradictions(self, of_sources: Mapping[str, Array], place: int) -> Iterator[PageWarning]:
+        """Warn of sources that prefer another value."""
+        code = WarningCode.SPEED_DISPUTED if self.name == "speed" else WarningCode.GAIN_DISPUTED
+        given = "" if self.given is None else " as given"
+        for source, clause in _CLAUSES.items():
+            likely = of_sources[source]
+            other = int(likely.argmax())
+            if likely[other] - likely[place] > _CONTRADICTED_LOG_ODDS:
+                shown = clause.format(f"{self.values[other]:g} {self.unit}")
+                taken = f"{self.values[place]:g} {self.unit}{given}"
+                yield PageWarning(code, f"The page was read at {taken}, but {shown}. Compare with the page.")
 
 
 def log_posterior(signs: ScaleSigns, model: ScaleModel) -> dict[tuple[float, float], float]:
@@ -219,26 +249,11 @@ def log_posterior(signs: ScaleSigns, model: ScaleModel) -> dict[tuple[float, flo
     }
 
 
-_CLAUSES = {
-    "print": "it prints {:g} {}",
-    "pulse": "its calibration pulses measure {:g} {}",
-    "rows": "its rows are as long as at {:g} {}",
-    "beats": "its beats are as broad and as far apart as at {:g} {}",
-}
-
-
-def _disputed(name: str, unit: str, value: float, clause: str, other: float, is_given: bool) -> PageWarning:
-    code = WarningCode.SPEED_DISPUTED if name == "speed" else WarningCode.GAIN_DISPUTED
-    given = " as given" if is_given else ""
-    text = f"The page was read at {value:g} {unit}{given}, but {clause.format(other, unit)}. Compare with the page."
-    return PageWarning(code, text)
-
-
 def _any_of(printed: Printed, kinds: tuple[Quantity, ...]) -> dict[float, float]:
     return greatest(*(printed.get(kind, {}) for kind in kinds))
 
 
-def _favour(table: Array, axis: int) -> Array:
+def _best_of_others(table: Array, axis: int) -> Array:
     """Log-likelihood of each speed (axis 0) or gain, with the best of the other."""
     return np.asarray(table.max(1 - axis))
 
@@ -256,7 +271,7 @@ def _mixed(log_likelihood: Array, share: float) -> Array:
 
 
 def _log_odds(log_likelihood: Array, k: int) -> float:
-    """Log-odds of one value against all others together."""
+    """Compute the log-odds of one value against all others together."""
     return float(log_likelihood[k] - np.logaddexp.reduce(np.delete(log_likelihood, k)))
 
 

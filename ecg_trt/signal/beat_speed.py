@@ -16,8 +16,8 @@ from ecg_trt.types import Array, RectifiedPage, Strip, TraceMap
 class _SpeedDiscriminant:
     """Linear discriminant of log10 of three features: distance of beats, breadth of beats, and slope/height ratio.
 
-    At another speed, features are as far from those at 25 mm/s as the ratio of both to that of 50 to 25 tells, on a
-    logarithmic scale; their spread is that of hearts, and the same at all speeds.
+    Each doubling of the speed moves the means of the features by the same distance; their spread is that of hearts, and
+    the same at all speeds.
 
     It was fitted to 798 records of PTB-XL (CC BY 4.0), laid out as 3x4+1 pages at 25 and at 50 mm/s. Log-odds of 4 and
     more are given to 0.9 % of the pages at 25 mm/s, and to 86 % of those at 50 mm/s.

@@ -17,6 +17,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import (
     MPEG4HP41,
     UID,
+    DeflatedExplicitVRLittleEndian,
     EncapsulatedPDFStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -203,6 +204,28 @@ def test_the_size_is_checked_before_it_is_decoded(monkeypatch):
         read_photo(encoded(dataset))
     with pytest.raises(PhotoSizeError, match="120 x 80"):
         read_photo(encoded(with_pixels(picture(WIDTH, HEIGHT), "RGB", 8)))
+
+
+def test_a_deflated_file_is_not_inflated(monkeypatch):
+    dataset = with_pixels(picture(WIDTH, HEIGHT), "RGB", 8)
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    data = encoded(dataset)
+    monkeypatch.setattr("pydicom.dcmread", None)
+    assert list(pages_of(data)) == [data]
+    with pytest.raises(NotAnImageError, match="a deflated DICOM file"):
+        read_photo(data)
+
+
+def test_more_pages_than_any_file_has_are_damage():
+    data = encoded(with_pixels(picture(WIDTH, HEIGHT), "RGB", 8, NumberOfFrames=2_147_483_647))
+    assert list(pages_of(data)) == [data], "the error is that of reading it"
+    with pytest.raises(NotAnImageError, match="got 2147483647 pages; expected at most 1000"):
+        read_photo(data)
+
+
+def test_pixels_of_more_values_than_a_colour_has_are_rejected():
+    with pytest.raises(NotAnImageError, match="got 4 values a pixel"):
+        read(encoded(with_pixels(picture(WIDTH, HEIGHT), "RGB", 8, SamplesPerPixel=4)))
 
 
 def enclosing(document: bytes) -> bytes:

@@ -27,7 +27,7 @@ from ecg_trt.io.writers.notes import GAP_NOTE, notes_of
 from ecg_trt.io.writers.samples import Gap, gaps
 from ecg_trt.layout import LEADS, OTHER_LEADS
 from ecg_trt.record import EcgRecord
-from ecg_trt.types import Array, PageWarning, WarningCode
+from ecg_trt.types import Array, MergedPhoto, PageWarning, WarningCode
 from tests.conftest import make_record
 
 HALF_UV = 0.5e-3 + 1e-6
@@ -212,9 +212,9 @@ class TestAecg:
         assert kinds == ["GLIST_PQ"] + ["SLIST_PQ"] * 12
 
     def test_any_name_of_a_file_is_legal(self, ecg, tmp_path):
-        named = replace(ecg, warnings=(PageWarning(WarningCode.PHOTO_LEFT_OUT, "a\udcff<\x01&.jpg was left out"),))
+        named = replace(ecg, warnings=(PageWarning(WarningCode.PHOTOS_DISAGREE, "a\udcff<\x01&.jpg differs"),))
         texts = [e.text for e in ElementTree.parse(named.save(tmp_path / "r.aecg.xml")).iter() if e.text]
-        assert "photo-left-out: a?<?&.jpg was left out" in texts
+        assert "photos-disagree: a?<?&.jpg differs" in texts
 
 
 class TestFhir:
@@ -271,6 +271,18 @@ class TestParquet:
         assert nulls == [(500,)]
         document = json.loads(dict(metadata)[b"ecg_trt"])
         assert document["notice"] == NOTICE and document["fs"] == 500.0
+
+
+@pytest.mark.parametrize("suffix", [".edf", ".dcm", ".aecg.xml", ".fhir.json", ".parquet", ".npz"])
+def test_no_file_names_its_photos(ecg, tmp_path, suffix):
+    left_out = PageWarning(WarningCode.PHOTO_LEFT_OUT, "Doe_Jane.jpg was left out.")
+    photos = (MergedPhoto("Doe_Jane.jpg", np.full(12, np.nan), np.full(12, np.nan), "other curves"),)
+    record = replace(ecg, source="Doe_Jane.png", warnings=(left_out,), photos=photos)
+    data = record.save(tmp_path / f"r{suffix}").read_bytes()
+    assert b"Doe_Jane" not in data.replace(b"\0", b"")
+    if suffix == ".npz":
+        with np.load(tmp_path / "r.npz") as content:
+            assert b"Doe_Jane" not in bytes(content["record"])
 
 
 @pytest.mark.parametrize("leads", [("strip1",), ("II", "V1", "II-2"), (*LEADS, "V7", "V8", "V9")])

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from ecg_trt.errors import EcgTrtError, OptionError, PhotoSizeError, TruncatedImageError
+from ecg_trt.errors import EcgTrtError, NotAnImageError, OptionError, PhotoSizeError, TruncatedImageError
 from ecg_trt.io.readers.photo import pages_of, read_photo
 from ecg_trt.io.readers.tiff import count_pages
 
@@ -107,6 +107,12 @@ def test_a_page_beside_its_copy_is_no_file_of_several_pages(tmp_path):
 
 def test_a_file_of_nothing_but_a_copy_gives_that():
     assert greys(make_tiff([Part(9, REDUCED)])) == [9]
+
+
+def test_more_pages_than_any_file_has_are_damage():
+    part = Part(100)
+    with pytest.raises(NotAnImageError, match="expected at most 1000"):
+        read_photo(make_tiff([part] * 1001))
 
 
 def test_a_circle_of_directories_ends():

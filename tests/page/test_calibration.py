@@ -9,7 +9,7 @@ import pytest
 
 from ecg_trt.layout import LAYOUTS
 from ecg_trt.ops.select import open_ops
-from ecg_trt.page.calibration import FindScaleSigns
+from ecg_trt.page.calibration import CalibrationReader
 from ecg_trt.page.naming import Naming
 from ecg_trt.page.scales import read_scales
 from ecg_trt.stages.caption import Printed
@@ -49,7 +49,7 @@ def test_pulses_are_looked_for_beside_the_strips_of_the_flat_page(
 ) -> None:
     page, strips = scene
     elsewhere = tuple(replace(s, zero_y_mm=s.zero_y_mm + 9, x_mm=(s.x_mm[0] + 9, s.x_mm[1] + 9)) for s in strips)
-    find = FindScaleSigns(open_ops())
+    find = CalibrationReader(open_ops())
     signs = find(SILENT, _heatmaps(), _naming(strips), page)
     assert signs.longest_mm == pytest.approx(250.0) and signs.record_s == 10.0 and not signs.beats.any()
     found = read_scales(signs)

@@ -68,4 +68,4 @@ def test_a_fetal_heart_keeps_to_its_range() -> None:
     minutes = np.arange(0, 20, 0.02)
     rate = fetal_rate(np.random.default_rng(0), minutes, np.array([4.0, 8.0]))
     assert 100 < np.nanmedian(rate) < 170
-    assert np.nanmin(rate) >= 50 and np.nanmax(rate) <= 210
+    assert 2 < np.nanstd(rate) < 30, "it varies, and never as a heart in fibrillation does"

@@ -17,6 +17,7 @@ MIN_SIDE_PX = 64
 MAX_SIDE_PX = 32766  # OpenCV's remap addresses its source with 16-bit coordinates.
 MIN_PIXELS = 150_000
 MAX_PIXELS = 50_000_000
+MAX_PAGES = 1000  # Of one file; a number beyond is damage, or an attack.
 
 
 class PixelLimits(NamedTuple):

@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _WHITE_IS_LOW = "MONOCHROME1"
 _PALETTE = "PALETTE COLOR"
+_DEFLATED, _META_BYTES = b"1.2.840.10008.1.2.1.99", 2048  # Transfer syntax, which stands at the beginning of a file.
 
 
 def count_pages(file: BinaryIO) -> int:
     """Count the frames of an open file, or the pages of the document in it; see `Reader.count`."""
     from pydicom import dcmread
 
+    if _is_deflated(file.read(_META_BYTES)):
+        return 1
+    file.seek(0)
     dataset = dcmread(file, stop_before_pixels=True)
     document = dataset.get("EncapsulatedDocument")
     if document is None:
@@ -43,6 +47,13 @@ def read_page(photo: EncodedPhoto, number: int, limits: PixelLimits) -> Photo:
     """Decode one frame of a file, or one page of the document in it; see `Reader.read`."""
     from pydicom import dcmread
 
+    if _is_deflated(photo.data[:_META_BYTES]):
+        raise NotAnImageError(
+            f"{photo.source} cannot be decoded here",
+            got="a deflated DICOM file, whose size is not known before it is inflated",
+            expected="one that is not deflated",
+            hint="Export it uncompressed, or as JPEG 2000.",
+        )
     dataset = dcmread(BytesIO(photo.data))
     document = dataset.get("EncapsulatedDocument")
     if document is not None:
@@ -50,8 +61,17 @@ def read_page(photo: EncodedPhoto, number: int, limits: PixelLimits) -> Photo:
         return reader.read(EncodedPhoto(document, photo.source, photo.page), number, limits)
     if "PixelData" not in dataset:
         raise _no_picture(dataset, photo.source)
+    channels = int(dataset.get("SamplesPerPixel", 1))
+    if channels not in (1, 3):
+        raise NotAnImageError(f"{photo.source} cannot be decoded here", got=f"{channels} values a pixel",
+                              expected="1 or 3", hint="Export the page as a picture or a PDF.")  # fmt: skip
     check_size(int(dataset.Columns), int(dataset.Rows), photo.source, limits)
     return Photo(_as_rgb(_decode_frame(dataset, number, photo.source), dataset), photo.source, number)
+
+
+def _is_deflated(head: bytes) -> bool:
+    """Tell by its meta information if a file is deflated as a whole (PS3.5, A.5)."""
+    return _DEFLATED in head
 
 
 def _reader_of(document: bytes, name: str) -> Reader:

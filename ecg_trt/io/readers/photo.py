@@ -23,6 +23,7 @@ from ecg_trt.errors import (
 from ecg_trt.io.readers import find_reader, unreadable
 from ecg_trt.io.readers.base import (
     HEAD_BYTES,
+    MAX_PAGES,
     MAX_PIXELS,
     MIN_PIXELS,
     EncodedPhoto,
@@ -183,6 +184,13 @@ def _count(reader: Reader, file: BinaryIO, name: str) -> int:
         file.seek(0)
         head, size = file.read(HEAD_BYTES), file.seek(0, os.SEEK_END)
         raise unreadable(head, size, name, got=f"a {' or '.join(reader.formats)} file without a page")
+    if count > MAX_PAGES:
+        raise NotAnImageError(
+            f"{name or 'The file'} has too many pages",
+            got=f"{count} pages",
+            expected=f"at most {MAX_PAGES}",
+            hint="Split it.",
+        )
     return count
 
 

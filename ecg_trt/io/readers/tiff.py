@@ -10,7 +10,7 @@ import struct
 from io import BytesIO
 from typing import BinaryIO, NamedTuple
 
-from ecg_trt.io.readers.base import EncodedPhoto, PixelLimits
+from ecg_trt.io.readers.base import MAX_PAGES, EncodedPhoto, PixelLimits
 from ecg_trt.io.readers.pillow import decode, open_image
 from ecg_trt.types import Photo
 
@@ -18,7 +18,7 @@ _NEW_SUBFILE_TYPE_TAG, _SUBFILE_TYPE_TAG = 254, 255
 _REDUCED_OR_MASK = 0b101  # Bits of NewSubfileType.
 _OLD_REDUCED = 2  # Value of SubfileType.
 _SHORT = 3  # Type of a 16-bit number.
-_MOST_ENTRIES = 65535  # Of a directory, as many as 32-bit TIFFs can count.
+_MOST_ENTRIES = 4096  # Of a directory; pictures have some dozens.
 
 
 class _Layout(NamedTuple):
@@ -65,7 +65,7 @@ def _page_directories(file: BinaryIO) -> list[int]:
     pages: list[int] = []
     visited: set[int] = set()
     offset = _unpack(layout.offset, at)
-    while offset and offset not in visited:
+    while offset and offset not in visited and len(visited) <= MAX_PAGES:
         visited.add(offset)
         is_page, following = _read_directory(file, offset, layout)
         if is_page:

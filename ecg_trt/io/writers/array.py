@@ -18,7 +18,8 @@ import numpy as np
 from ecg_trt.errors import OptionError, OutputError
 from ecg_trt.io.atomic import atomic_path
 from ecg_trt.io.writers.json import record_as_dict
-from ecg_trt.layout import LEADS
+from ecg_trt.layout import LEAD_WORDS, LEADS
+from ecg_trt.printed import spelled_lead
 from ecg_trt.types import Array
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ MISSING = ("nan", "zero", "repeat")
 """What stands where nothing is printed or seen: NaN, 0, or the longest stretch of the lead without a gap, repeated."""
 _ARRAY = re.compile(r"(?P<leads>[^@]+)x(?P<samples>\d+)@(?P<fs>\d+(\.\d+)?)")
 _EXAMPLES = "such as 12x5000@500, 12x2500@250, 8x5000@500 or II,V1,V5x5000@500"
+_LEAST_FS, _MOST_FS, _MOST_SAMPLES = 1.0, 10_000.0, 10_000_000
 _LARGEST_FACTOR = 10_000  # Of a ratio of two rates; the error of the ratio is below 1e-8.
 
 
@@ -57,10 +59,13 @@ class ArraySpec:
         if self.missing not in MISSING:
             raise OptionError("Unknown option missing", got=repr(self.missing), expected=f"one of {', '.join(MISSING)}",
                               hint="Choose one of these.")  # fmt: skip
-        is_positive = (self.samples is None or self.samples > 0) and (self.fs is None or 0 < self.fs < np.inf)
-        if not is_positive or (self.leads is not None and not all(self.leads)):
+        fits = (self.samples is None or 0 < self.samples <= _MOST_SAMPLES) and (
+            self.fs is None or _LEAST_FS <= self.fs <= _MOST_FS
+        )
+        if not fits or (self.leads is not None and not all(self.leads)):
             raise OptionError("There is no such array", got=f"leads {self.leads}, {self.samples} samples at {self.fs}",
-                              expected="names of leads, a positive number of samples, and a positive rate",
+                              expected=f"names of leads, 1 to {_MOST_SAMPLES} samples, and a rate of {_LEAST_FS:g} to "
+                              f"{_MOST_FS:g} Hz",
                               hint=f"Choose an array {_EXAMPLES}.")  # fmt: skip
 
 
@@ -74,7 +79,8 @@ def leads_of(leads: int | Sequence[str]) -> tuple[str, ...]:
         OptionError: there is no such key.
     """
     if not isinstance(leads, int):
-        return tuple(leads.split(",") if isinstance(leads, str) else leads)
+        names = [name.strip() for name in (leads.split(",") if isinstance(leads, str) else leads)]
+        return tuple(spelled_lead(name) or name for name in names)
     if leads not in LEAD_SETS:
         raise OptionError(
             "There is no such number of leads",
@@ -127,10 +133,19 @@ def record_as_array(record: EcgRecord, spec: ArraySpec) -> Array:
         (leads, samples) float32 mV.
 
     Raises:
+        OptionError: a name is not that of a lead.
         OutputError: the record has none of the leads.
     """
     names = record.lead_names if spec.leads is None else spec.leads
     rows = {lead: row for lead, row in zip(record.lead_names, record.signal_mv, strict=True) if lead in names}
+    unknown = [name for name in names if name not in record.lead_names and name not in LEAD_WORDS]
+    if unknown:
+        raise OptionError(
+            "There is no such lead",
+            got=", ".join(unknown),
+            expected=f"leads of the record ({', '.join(record.lead_names)}) or others by their usual names",
+            hint="Check the spelling.",
+        )
     if not rows:
         raise OutputError(
             "The record cannot be made an array",
@@ -168,7 +183,7 @@ def write_npz(record: EcgRecord, path: str | Path, array: str = "", missing: str
     """
     path, spec = Path(path), array_spec(array, missing)
     signal_mv = record_as_array(record, spec)
-    text = json.dumps(record_as_dict(record), ensure_ascii=True, allow_nan=False)
+    text = json.dumps(record_as_dict(record, names_files=False), ensure_ascii=True, allow_nan=False)
     names = np.array(record.lead_names if spec.leads is None else spec.leads)
     fs = np.array(record.fs if spec.fs is None else spec.fs)
     with atomic_path(path) as temporary, temporary.open("wb") as file:  # A path would get the suffix .npz.

@@ -14,6 +14,7 @@ import numpy as np
 
 from ecg_trt.errors import NOTICE
 from ecg_trt.io.atomic import atomic_path
+from ecg_trt.io.writers.notes import anonymous
 
 if TYPE_CHECKING:
     from ecg_trt.record import EcgRecord
@@ -57,8 +58,13 @@ def write_json(record: EcgRecord, path: str | Path) -> Path:
     return path
 
 
-def record_as_dict(record: EcgRecord) -> dict[str, Any]:
-    """Convert a record to plain dictionaries, lists, strings and finite numbers."""
+def record_as_dict(record: EcgRecord, *, names_files: bool = True) -> dict[str, Any]:
+    """Convert a record to plain dictionaries, lists, strings and finite numbers.
+
+    Args:
+        record: what to convert.
+        names_files: include the names of the photos, which may be those of patients.
+    """
     n = record.signal_mv.shape[1]
     content = {
         "notice": NOTICE,
@@ -79,7 +85,7 @@ def record_as_dict(record: EcgRecord) -> dict[str, Any]:
         "expected_snr_db": dict(zip(record.lead_names, record.snr_db.tolist(), strict=True)),
         "spans": [asdict(span) for span in record.spans],
         "limb_leads": [asdict(check) for check in record.limb_leads],
-        "warnings": [{"code": str(w.code), "text": w.text} for w in record.warnings],
+        "warnings": [{"code": str(w.code), "text": w.text if names_files else anonymous(w)} for w in record.warnings],
         "timings_ms": record.timings_ms,
         "backend": record.backend,
         "weights": record.weights,
@@ -87,6 +93,10 @@ def record_as_dict(record: EcgRecord) -> dict[str, Any]:
     }
     if record.photos:
         content["photos"] = [_photo_as_dict(photo, record.lead_names) for photo in record.photos]
+    if not names_files:
+        del content["source"]
+        for photo in content.get("photos", ()):
+            del photo["source"]
     return {key: _plain(value) for key, value in content.items()}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ecg_trt.errors import NOTICE
+from ecg_trt.types import PageWarning, WarningCode
 
 if TYPE_CHECKING:
     from ecg_trt.record import EcgRecord
@@ -23,7 +24,12 @@ def settings_of(record: EcgRecord) -> tuple[str, ...]:
     )
 
 
+def anonymous(warning: PageWarning) -> str:
+    """Give the text of a warning without the names of files, which may be those of patients."""
+    return "A photo of the page was left out." if warning.code is WarningCode.PHOTO_LEFT_OUT else warning.text
+
+
 def notes_of(record: EcgRecord) -> tuple[str, ...]:
     """State the settings, then each warning with its code; what cannot be printed, as in a file's name, is ``?``."""
-    notes = (*settings_of(record), *(f"{warning.code}: {warning.text}" for warning in record.warnings))
+    notes = (*settings_of(record), *(f"{warning.code}: {anonymous(warning)}" for warning in record.warnings))
     return tuple("".join(c if c.isprintable() else "?" for c in note) for note in notes)

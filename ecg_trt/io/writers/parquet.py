@@ -39,7 +39,7 @@ def write_parquet(record: EcgRecord, path: str | Path) -> Path:
     times = np.arange(record.signal_mv.shape[1]) / record.fs
     leads = [pyarrow.array(row, mask=~np.isfinite(row)) for row in record.signal_mv]
     table = pyarrow.Table.from_arrays([pyarrow.array(times), *leads], names=["time_s", *record.lead_names])
-    text = json.dumps(record_as_dict(record), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(record_as_dict(record, names_files=False), ensure_ascii=False, allow_nan=False)
     metadata = {METADATA_KEY: text.encode("utf-8", "backslashreplace")}
     with atomic_path(path) as temporary:
         parquet.write_table(table.replace_schema_metadata(metadata), temporary)
