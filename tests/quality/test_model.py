@@ -22,6 +22,8 @@ from ecg_trt.quality.model import (
     quality_of,
 )
 
+_MISSING = "missing_fraction"  # It counts by itself, not by a weight.
+
 
 def _flat(value: float) -> Line:
     return Line((), np.zeros(0), np.ones(0), np.zeros(0), value)
@@ -86,7 +88,7 @@ def test_the_shipped_calibration_can_be_read_and_written_again() -> None:
 
 @pytest.mark.parametrize(("name", "worse"), [
     ("page_limb_residual", 1), ("uncertainty_steep", 1), ("names", -1), ("odd_length", 1), ("missing", 1),
-    ("limb_residual", 1), ("missing_fraction", 1), ("scales_doubt", 1),
+    ("limb_residual", 1), (_MISSING, 1), ("scales_doubt", 1),
 ])  # fmt: skip
 def test_no_evidence_against_a_reading_raises_what_is_expected_of_it(name: str, worse: int) -> None:
     shipped = load_calibration()
@@ -95,8 +97,11 @@ def test_no_evidence_against_a_reading_raises_what_is_expected_of_it(name: str, 
     usual = np.array([[means.get(n, 0.0) for n in FEATURES]])
     bad = usual.copy()
     bad[0, FEATURES.index(name)] += worse
+    assert any(name in line.names for line in (shipped.snr, shipped.gross_error, shipped.non_ecg)) or name == _MISSING
     assert shipped.raw_snr_db(bad)[0] <= shipped.raw_snr_db(usual)[0] + 1e-9
     assert shipped.non_ecg_score(bad) >= shipped.non_ecg_score(usual) - 1e-9
+    if name in ("scales_doubt", "uncertainty_steep", _MISSING):
+        assert shipped.raw_snr_db(bad)[0] < shipped.raw_snr_db(usual)[0] - 0.01
 
 
 def test_a_calibration_of_other_features_is_refused(tmp_path: Path) -> None:
