@@ -72,6 +72,7 @@ class ScaleModel:
         speed_prior: of 25 mm/s, of 50, and of all others together; set, not fitted, as hospitals differ.
         gain_prior: of 10 mm/mV, of 5 and 20 together, and of all others together; likewise.
         misread: probability that a value was read which is not the page's, any of them.
+        cut: probability that the first digits of a number were lost, so that 25 is read as 5; set by one photo of 17.
         ink: power of the ink along the outline of a pulse to which its likelihood is proportional.
         least_ink: ink that is seen where nothing is.
         no_pulse: probability that what looks like a pulse by its ink is none.
@@ -87,6 +88,7 @@ class ScaleModel:
     speed_prior: tuple[float, float, float] = (0.88, 0.1, 0.02)
     gain_prior: tuple[float, float, float] = (0.88, 0.1, 0.02)
     misread: float = 0.009
+    cut: float = 0.1
     ink: float = 4.5
     least_ink: float = 0.125
     no_pulse: float = 0.017
@@ -133,6 +135,9 @@ class ScaleModel:
     def _print(self, read: Mapping[float, float], values: Array) -> Array:
         """Log-likelihood of each value, by the probability with which it is read."""
         share = np.array([read.get(float(v), 0.0) for v in values])
+        texts = [f"{v:g}" for v in values]
+        ends = np.array([[longer != text and longer.endswith(text) for text in texts] for longer in texts])
+        share = share + self.cut * ends @ share
         return np.asarray(np.log(self.misread / len(values) + (1 - self.misread) * share))
 
     def _pulse(self, pulses: PulseSigns) -> Array:

@@ -78,6 +78,12 @@ def test_pulses_are_measured(speed: float, gain: float) -> None:
     assert _values(scales) == (speed, gain, ()) and scales.doubt < 0.2
 
 
+def test_a_number_whose_first_digit_is_lost_is_no_other_number() -> None:
+    lost = read_scales(_signs(_print(5.0, 10.0)))
+    assert _values(lost) == (25.0, 10.0, ("speed",)) and lost.warnings == ()
+    assert read_scales(_signs(_print(6.25, 10.0), record_s=0.0)).speed_mm_per_s != 5.0
+
+
 def test_what_is_faint_counts_less() -> None:
     sure, faint = (read_scales(_signs(pulses=_pulses(50.0, ink=ink, on_map=False))) for ink in (0.6, 0.06))
     assert sure.speed_mm_per_s == 50.0 and faint.speed_mm_per_s == 25.0
