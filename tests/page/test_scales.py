@@ -84,6 +84,12 @@ def test_a_number_whose_first_digit_is_lost_is_no_other_number() -> None:
     assert read_scales(_signs(_print(6.25, 10.0), record_s=0.0)).speed_mm_per_s != 5.0
 
 
+def test_a_pulse_whose_half_is_faint_is_not_one_of_slow_paper() -> None:
+    narrow = PulseSigns(_pulses().ink, 3.0, 9.0, 0.9)
+    scales = read_scales(_signs(pulses=narrow, beats=-6.0))
+    assert scales.speed_mm_per_s == 25.0 and scales.warnings == ()
+
+
 def test_what_is_faint_counts_less() -> None:
     sure, faint = (read_scales(_signs(pulses=_pulses(50.0, ink=ink, on_map=False))) for ink in (0.6, 0.06))
     assert sure.speed_mm_per_s == 50.0 and faint.speed_mm_per_s == 25.0
