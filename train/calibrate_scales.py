@@ -29,7 +29,16 @@ from ecg_trt.types import Array
 
 log = logging.getLogger("train.calibrate_scales")
 SEED = 61_000_000  # neither training's nor a benchmark's
-_SHARES = {"misread", "cut", "no_pulse", "no_patch", "beats", "odd_beats", "short_rows", "long_rows"}  # within 0 and 1
+_SHARES = {
+    "read_error",
+    "cut",
+    "no_pulse",
+    "no_patch",
+    "beats",
+    "odd_beats",
+    "short_rows",
+    "long_rows",
+}  # within 0 and 1
 _SET = {"speed_prior", "gain_prior"}
 _KEPT = 0.02  # Weight of the distance from the weights as they are, for what hardly any page shows.
 _LEAST = -12.0  # Log-probability of the truth that no page falls below, so that none outweighs all others.

@@ -71,7 +71,7 @@ class ScaleModel:
     Attributes:
         speed_prior: of 25 mm/s, of 50, and of all others together; set, not fitted, as hospitals differ.
         gain_prior: of 10 mm/mV, of 5 and 20 together, and of all others together; likewise.
-        misread: probability that a value was read which is not the page's, any of them.
+        read_error: probability that a value was read which is not the page's, any of them.
         cut: probability that the first digits of a number were lost, so that 25 is read as 5; set by one photo of 17.
         ink: power of the ink along the outline of a pulse to which its likelihood is proportional.
         least_ink: ink that is seen where nothing is.
@@ -89,7 +89,7 @@ class ScaleModel:
 
     speed_prior: tuple[float, float, float] = (0.88, 0.1, 0.02)
     gain_prior: tuple[float, float, float] = (0.88, 0.1, 0.02)
-    misread: float = 0.009
+    read_error: float = 0.009
     cut: float = 0.1
     ink: float = 4.5
     least_ink: float = 0.125
@@ -141,7 +141,7 @@ class ScaleModel:
         texts = [f"{v:g}" for v in values]
         ends = np.array([[longer != text and longer.endswith(text) for text in texts] for longer in texts])
         share = share + self.cut * ends @ share
-        return np.asarray(np.log(self.misread / len(values) + (1 - self.misread) * share))
+        return np.asarray(np.log(self.read_error / len(values) + (1 - self.read_error) * share))
 
     def _pulse(self, pulses: PulseSigns) -> Array:
         """Log-likelihood (speeds, gains) of pulses, by their outline in ink and by their place on the heatmap."""
@@ -167,7 +167,7 @@ class Scales:
         chest_gain_mm_per_mv: gain of all but the limb leads.
         assumed: of "speed" and "gain", those that were neither measured nor given.
         warnings: contradictions, and a speed that was measured by the beats alone.
-        doubt: probability that speed or gain is another.
+        uncertainty: probability that speed or gain is another.
     """
 
     speed_mm_per_s: float
@@ -175,7 +175,7 @@ class Scales:
     chest_gain_mm_per_mv: float
     assumed: tuple[str, ...]
     warnings: tuple[PageWarning, ...]
-    doubt: float = 0.0
+    uncertainty: float = 0.0
 
     def gain_of(self, lead: str) -> float:
         """Gain of a lead, mm/mV."""
@@ -215,8 +215,8 @@ def read_scales(
     chest = _any_of(signs.printed, _CHEST_GAIN)
     best = max(chest, key=lambda value: chest[value], default=0.0)
     chest_gain = best if gain is None and chest.get(best, 0.0) > _CHEST_GAIN_READ else gain_read
-    doubt = 1 - float(share[places[0], places[1]])
-    return Scales(speed_read, gain_read, chest_gain, tuple(assumed), tuple(warnings), doubt)
+    uncertainty = 1 - float(share[places[0], places[1]])
+    return Scales(speed_read, gain_read, chest_gain, tuple(assumed), tuple(warnings), uncertainty)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ PAGE_FEATURES = (
     "strips",  # Mean score of the strips.
     "rows",  # Number of strips.
     "odd_length",  # Distance of log2 of the rows' length from that of the whole record at 25 mm/s.
-    "scales_doubt",  # Log-odds, within +-7, that speed or gain is another.
+    "scales_uncertainty",  # Log-odds, within +-7, that speed or gain is another.
     "legible",  # Log-odds a lead of names that are legible, read letter by letter; 0 where they were not read.
     "synchrony",  # Correlation of the rows' steepness: all leads show the same beats.
     "slope_concentration",  # Share of the squared slope in the steepest tenth of the columns: beats are rare and steep.
@@ -207,7 +207,7 @@ def _page(evidence: Evidence, leads: Array, limb_residuals: Sequence[float], rep
         len(naming.missing) / wanted,
         float(np.mean([s.score for s in naming.strips])) if naming.strips else 0.0, float(len(naming.strips)),
         abs(np.log2(max(naming.median_mm, 1.0) / (naming.layout.seconds * STANDARD_SPEED_MM_PER_S))),
-        _log_odds(evidence.scales.doubt),
+        _log_odds(evidence.scales.uncertainty),
         naming.legible / max(1, sum(len(strip.segments) for strip in naming.strips)),
         *_beats(evidence),
     ])  # fmt: skip

@@ -59,23 +59,23 @@ def _values(scales: Scales) -> tuple[float, float, tuple[str, ...]]:
     return scales.speed_mm_per_s, scales.gain_mm_per_mv, scales.assumed
 
 
-def test_without_a_sign_the_standard_is_assumed_and_doubted() -> None:
+def test_without_a_sign_the_standard_is_assumed_and_uncertain() -> None:
     scales = read_scales(_signs())
     assert _values(scales) == (25.0, 10.0, ("speed", "gain")) and scales.warnings == ()
-    assert 0.1 < scales.doubt < 0.35
+    assert 0.1 < scales.uncertainty < 0.35
 
 
 @pytest.mark.parametrize(("speed", "gain"), [(25.0, 10.0), (50.0, 20.0), (12.5, 5.0), (100.0, 20.0)])
 def test_print_is_read(speed: float, gain: float) -> None:
     scales = read_scales(_signs(_print(speed, gain), record_s=0.0))
-    assert _values(scales) == (speed, gain, ()) and scales.doubt < (0.02 if speed == 25 else 0.35)
+    assert _values(scales) == (speed, gain, ()) and scales.uncertainty < (0.02 if speed == 25 else 0.35)
 
 
 @pytest.mark.parametrize("speed", COMMON_SPEEDS_MM_PER_S)
 @pytest.mark.parametrize("gain", COMMON_GAINS_MM_PER_MV)
 def test_pulses_are_measured(speed: float, gain: float) -> None:
     scales = read_scales(_signs(pulses=_pulses(speed, gain)))
-    assert _values(scales) == (speed, gain, ()) and scales.doubt < 0.2
+    assert _values(scales) == (speed, gain, ()) and scales.uncertainty < 0.2
 
 
 def test_a_number_whose_first_digit_is_lost_is_no_other_number() -> None:
@@ -93,7 +93,7 @@ def test_a_pulse_whose_half_is_faint_is_not_one_of_slow_paper() -> None:
 def test_what_is_faint_counts_less() -> None:
     sure, faint = (read_scales(_signs(pulses=_pulses(50.0, ink=ink, on_map=False))) for ink in (0.6, 0.06))
     assert sure.speed_mm_per_s == 50.0 and faint.speed_mm_per_s == 25.0
-    assert read_scales(_signs(_print(50.0, p=0.2))).doubt > 0.1
+    assert read_scales(_signs(_print(50.0, p=0.2))).uncertainty > 0.1
 
 
 def test_a_row_too_long_for_the_record_was_printed_fast() -> None:
@@ -123,24 +123,24 @@ def test_sources_add_up_and_the_one_that_objects_is_told() -> None:
     odd_rows = read_scales(_signs(_print(25.0), _pulses(25.0), -8.0, length=500.0))
     assert "its rows are as long as at 50 mm/s" in str(odd_rows.warnings[0])
     calm = read_scales(_signs(_print(25.0, 10.0), _pulses(25.0), -8.0))
-    assert calm.doubt < odd_beats.doubt < odd_pulse.doubt and calm.doubt < 1e-3
+    assert calm.uncertainty < odd_beats.uncertainty < odd_pulse.uncertainty and calm.uncertainty < 1e-3
 
 
 def test_tall_curves_speak_for_a_high_gain_without_being_told() -> None:
     low, tall = (read_scales(_signs(height_mm=mm)) for mm in (11.0, 45.0))
-    assert low.gain_mm_per_mv == 10.0 and low.doubt < tall.doubt
+    assert low.gain_mm_per_mv == 10.0 and low.uncertainty < tall.uncertainty
     assert low.warnings == tall.warnings == ()
 
 
 def test_what_is_given_is_taken_and_a_page_that_contradicts_it_is_told() -> None:
     scales = read_scales(_signs(_print(25.0, 10.0)), speed=50.0, gain=20.0)
-    assert _values(scales) == (50.0, 20.0, ()) and scales.doubt > 0.5
+    assert _values(scales) == (50.0, 20.0, ()) and scales.uncertainty > 0.5
     assert [w.code for w in scales.warnings] == [WarningCode.SPEED_DISPUTED, WarningCode.GAIN_DISPUTED]
     assert "read at 50 mm/s as given, but it prints 25 mm/s" in str(scales.warnings[0])
     agreed = read_scales(_signs(_print(25.0, 10.0), _pulses(25.0)), speed=25.0, gain=10.0)
-    assert agreed.warnings == () and agreed.doubt < 1e-3
+    assert agreed.warnings == () and agreed.uncertainty < 1e-3
     silent = read_scales(_signs(), speed=50.0, gain=5.0)
-    assert silent.warnings == () and silent.doubt < 0.35
+    assert silent.warnings == () and silent.uncertainty < 0.35
 
 
 def test_chest_leads_may_have_a_gain_of_their_own() -> None:

@@ -90,11 +90,11 @@ def test_what_is_lost_does_not_count_as_doubt() -> None:
     assert told["V5"] == pytest.approx([0.0, np.log10(8 / 625 + 1e-3), whole["V5"]], abs=0.05)
 
 
-def test_doubt_of_the_scales_and_of_the_names_counts_by_its_odds() -> None:
+def test_uncertainty_of_the_scales_and_of_the_names_counts_by_its_odds() -> None:
     evidence = evidence_of_a_page()
-    for doubt, expected in ((0.0, -7.0), (0.5, 0.0), (0.9, np.log(9.0)), (1.0, 7.0)):
-        page = _page(replace(evidence, scales=replace(evidence.scales, doubt=doubt)))
-        assert page["scales_doubt"] == pytest.approx(expected)
+    for share, expected in ((0.0, -7.0), (0.5, 0.0), (0.9, np.log(9.0)), (1.0, 7.0)):
+        page = _page(replace(evidence, scales=replace(evidence.scales, uncertainty=share)))
+        assert page["scales_uncertainty"] == pytest.approx(expected)
     assert _page(replace(evidence, naming=replace(evidence.naming, legible=26.0)))["legible"] == pytest.approx(2.0)
 
 

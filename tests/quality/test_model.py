@@ -88,7 +88,7 @@ def test_the_shipped_calibration_can_be_read_and_written_again() -> None:
 
 @pytest.mark.parametrize(("name", "worse"), [
     ("page_limb_residual", 1), ("uncertainty_steep", 1), ("names", -1), ("odd_length", 1), ("missing", 1),
-    ("limb_residual", 1), (_MISSING, 1), ("scales_doubt", 1),
+    ("limb_residual", 1), (_MISSING, 1), ("scales_uncertainty", 1),
 ])  # fmt: skip
 def test_no_evidence_against_a_reading_raises_what_is_expected_of_it(name: str, worse: int) -> None:
     shipped = load_calibration()
@@ -100,7 +100,7 @@ def test_no_evidence_against_a_reading_raises_what_is_expected_of_it(name: str, 
     assert any(name in line.names for line in (shipped.snr, shipped.gross_error, shipped.non_ecg)) or name == _MISSING
     assert shipped.raw_snr_db(bad)[0] <= shipped.raw_snr_db(usual)[0] + 1e-9
     assert shipped.non_ecg_score(bad) >= shipped.non_ecg_score(usual) - 1e-9
-    if name in ("scales_doubt", "uncertainty_steep", _MISSING):
+    if name in ("scales_uncertainty", "uncertainty_steep", _MISSING):
         assert shipped.raw_snr_db(bad)[0] < shipped.raw_snr_db(usual)[0] - 0.01
 
 

@@ -25,11 +25,11 @@ def test_weights_follow_what_the_pages_show() -> None:
     pages = [_page(np.random.default_rng(k)) for k in range(120)]
     before = ScaleModel()
     after = fit(pages, before)
-    assert after.misread > 3 * before.misread, "print that is often wrong counts less"
+    assert after.read_error > 3 * before.read_error, "print that is often wrong counts less"
     assert after.spread < before.spread, "heights that differ little count more"
     assert (after.speed_prior, after.gain_prior) == (before.speed_prior, before.gain_prior)
 
     def likely(model: ScaleModel) -> float:
         return float(np.mean([log_posterior(signs, model)[speed, gain] for signs, speed, gain in pages]))
 
-    assert likely(after) > likely(before) > likely(replace(before, misread=0.9))
+    assert likely(after) > likely(before) > likely(replace(before, read_error=0.9))
