@@ -122,7 +122,7 @@ class Digitizer(Closeable):
             stage2 = Views(stage2, TRACE_VIEWS[: chosen.views], ops=ops)
         self._rectify, self._trace = Rectify(stage1, ops), Trace(stage2, ops)
         self._find = PageLocator(Align(stage0, ops), self._rectify, ops)
-        self._caption, self._find_scales = Caption(caption, ops), CalibrationReader(ops)
+        self._caption, self._calibration_reader = Caption(caption, ops), CalibrationReader(ops)
 
     @property
     def slots(self) -> int:
@@ -315,10 +315,10 @@ class Digitizer(Closeable):
         return replace(located, naming=naming)
 
     def _signs_of_scales(self, photo: Photo, located: LocatedPage, options: ReadOptions) -> ScaleSigns:
-        """Find what the page shows of its scales; where it lacks one, print is sought farther from the rows."""
+        """Find what the page shows of its scales; where it lacks one, print is searched for farther from the rows."""
         printed = self._caption(photo, located.grid, located.heatmaps.label)
         page = self._rectify.flatten_rows(photo, located.grid, located.naming.strips)
-        signs = self._find_scales(printed, located.heatmaps, located.naming, page)
+        signs = self._calibration_reader(printed, located.heatmaps, located.naming, page)
         margins = self._find.search_margins(photo, located) if _scales_of(signs, options).assumed else None
         if margins is None:
             return signs

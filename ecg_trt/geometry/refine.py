@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from ecg_trt.geometry.offsets import LineOffsets, LinePlaces, darkness
-from ecg_trt.geometry.surface import robust_plate, without_noise
+from ecg_trt.geometry.surface import cauchy_weight, robust_plate, without_noise
 from ecg_trt.layout import standard_row_length
 from ecg_trt.types import Array, GridWarp, RectifiedPage, Strip
 
@@ -176,13 +176,15 @@ def without_strays(grid: GridWarp) -> GridWarp:
     if grid.measured.sum() < 10 * _CUBIC_TERMS:
         return grid
     nodes = grid.node_xy.astype(np.float64)
-    surface = _cubic(nodes, grid.measured, grid.mm_per_cell)
-    off = np.linalg.norm(nodes - surface, axis=-1) * grid.mm_per_cell / _pitch(nodes)
-    if np.percentile(off[grid.measured], 75) > _FLAT_NODES_MM:
+    px_per_mm = _pitch(nodes) / grid.mm_per_cell
+
+    def off_mm(surface: Array) -> Array:
+        return np.asarray(np.linalg.norm(nodes - surface, axis=-1) / px_per_mm)
+
+    if np.percentile(off_mm(_cubic(nodes, grid.measured, grid.mm_per_cell))[grid.measured], 75) > _FLAT_NODES_MM:
         return grid
     plate = robust_plate(nodes, grid.measured, weight=_NOISY_WEIGHT, half=_NOISY_HALF)
-    off = np.linalg.norm(nodes - plate, axis=-1) * grid.mm_per_cell / _pitch(nodes)
-    stays = grid.measured & (off < _STRAY_MM)
+    stays = grid.measured & (off_mm(plate) < _STRAY_MM)
     return replace(grid, node_xy=np.where(stays[..., None], nodes, plate).astype(np.float32), measured=stays)
 
 
@@ -274,7 +276,7 @@ def _cubic(nodes: Array, measured: Array, mm_per_cell: float) -> Array:
         root = np.sqrt(weight)[:, None]
         factors = np.linalg.lstsq(seen * root, wanted * root, rcond=None)[0]
         miss = np.linalg.norm(seen @ factors - wanted, axis=1) * mm_per_cell / pitch
-        weight = 1 / (1 + (miss / _OFF_MM) ** 2)  # Cauchy's weight makes the fit robust.
+        weight = cauchy_weight(miss, _OFF_MM)
     return np.asarray(terms @ factors)
 
 

@@ -189,6 +189,11 @@ def fill_holes(node_xy: Array, margin_cells: int = 0) -> Array:
     return filled.astype(np.float32)
 
 
+def cauchy_weight(distance: Array, half: float) -> Array:
+    """Weigh observations by 0..1, a half at a distance of `half`, so that those far off hardly count."""
+    return np.asarray(1 / (1 + (distance / half) ** 2))
+
+
 def robust_plate(node_xy: Array, measured: Array, *, weight: float, half: float, fits: int = 3) -> Array:
     """Fit a plate under tension to nodes of some noise, of which some lie far off it, and continue it beyond them.
 
@@ -210,7 +215,7 @@ def robust_plate(node_xy: Array, measured: Array, *, weight: float, half: float,
         add_stretch(energy, _STRETCH)
         energy.add([(0, 0)], [1.0], np.maximum(weight * share, 1e-3), departure)
         plate = plane + energy.minimise()
-        share = measured / (1 + (np.linalg.norm(node_xy - plate, axis=-1) / pitch / half) ** 2)
+        share = measured * cauchy_weight(np.linalg.norm(node_xy - plate, axis=-1) / pitch, half)
     return np.asarray(plate)
 
 
@@ -240,7 +245,7 @@ def without_noise(node_xy: Array, measured: Array, *, weight: float, half: float
     for _ in range(rounds):
         pulled = plate + share[..., None] * (departure - plate)
         plate = idctn(damping * dctn(pulled, axes=(0, 1), norm="ortho"), axes=(0, 1), norm="ortho")
-        share = measured / (1 + (np.linalg.norm(departure - plate, axis=-1) / pitch / half) ** 2)
+        share = measured * cauchy_weight(np.linalg.norm(departure - plate, axis=-1) / pitch, half)
     return np.asarray(plane + plate)
 
 

@@ -43,7 +43,7 @@ _PEN_SHARE, _LEAST_PEN = 0.985, 30.0  # Quantile of darkness that counts as the 
 
 @dataclass(frozen=True, slots=True)
 class PulseSigns:
-    """What a page shows of its calibration pulses.
+    """Signs of a page's calibration pulses.
 
     Attributes:
         ink: (speeds, gains) of `COMMON_SPEEDS_MM_PER_S` and `COMMON_GAINS_MM_PER_MV`: ink along the outline of such a

@@ -44,7 +44,7 @@ _ANY_HEIGHT = 0.02  # Probability of curves of any height.
 
 @dataclass(frozen=True, slots=True)
 class ScaleSigns:
-    """What a page shows of its paper speed and gain.
+    """Signs of a page's paper speed and gain.
 
     Attributes:
         printed: probability of each value that is read.
@@ -197,7 +197,7 @@ def read_scales(
     """
     model = model or ScaleModel()
     sources, prior = model.sources(signs), model.prior(speed, gain)
-    share = np.exp(_normalised(prior + sum(sources.values())))
+    share = np.exp(_posterior(prior, sources))
     assumed, warnings, places = [], [], []
     for axis, quantity in enumerate(
         (_Quantity("speed", "mm/s", _SPEEDS, speed), _Quantity("gain", "mm/mV", _GAINS, gain))
@@ -252,10 +252,15 @@ class _Quantity:
 
 def log_posterior(signs: ScaleSigns, model: ScaleModel) -> dict[tuple[float, float], float]:
     """Log-probability of each (speed, gain), without a word of the user."""
-    table = _normalised(model.prior(None, None) + sum(model.sources(signs).values()))
+    table = _posterior(model.prior(None, None), model.sources(signs))
     return {
         (s, g): float(table[k, n]) for k, s in enumerate(PAPER_SPEEDS_MM_PER_S) for n, g in enumerate(GAINS_MM_PER_MV)
     }
+
+
+def _posterior(prior: Array, sources: Mapping[str, Array]) -> Array:
+    """Log-probability (speeds, gains)."""
+    return _normalised(prior + sum(sources.values()))
 
 
 def _any_of(printed: Printed, kinds: tuple[Quantity, ...]) -> dict[float, float]:

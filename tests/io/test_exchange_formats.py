@@ -237,7 +237,7 @@ class TestFhir:
         assert NOTICE in json.loads(text)["text"]["div"]
 
     def test_codes(self, ecg, tmp_path):
-        """Those of FHIR's example of an ECG, and of its value set DeviceMetricType."""
+        """Codes of FHIR's example of an ECG, and of its value set DeviceMetricType."""
         leads = ("I", "II", "III", "V1", "V7", "strip1")
         document = json.loads(with_leads(ecg, leads).save(tmp_path / "r.fhir.json").read_text("utf-8"))
         codes = [component["code"]["coding"][0] for component in document["component"]]
@@ -299,7 +299,7 @@ def filled(record: EcgRecord) -> Array:
 
 
 def parsed(path: Path):
-    """What ecgdatakit reads, in which a warning is an error."""
+    """Read by ecgdatakit, in which a warning is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         return ecgdatakit.FileParser().parse(path)

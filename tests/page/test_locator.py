@@ -91,7 +91,7 @@ def test_print_farther_from_the_rows_counts_where_a_scale_is_open() -> None:
     reads = {"near": {gain: {10.0: 0.95}}, "far": {speed: {50.0: 0.99}}}
     done: list[str] = []
     no_pulses = PulseSigns(np.zeros((2, 3)))
-    digitizer._find_scales = lambda printed, *_: ScaleSigns(printed, no_pulses)
+    digitizer._calibration_reader = lambda printed, *_: ScaleSigns(printed, no_pulses)
     digitizer._caption = lambda photo, grid, label: done.append(label) or reads[label]  # type: ignore[func-returns-value]
     digitizer._rectify.flatten_rows = lambda *_: None
     digitizer._find.search_margins = lambda photo, look: far

@@ -33,15 +33,7 @@ def write_aecg(record: EcgRecord, path: str | Path) -> Path:
 
     Patient, trial and date are unknown, and marked as such. Notes, warnings and gaps are annotations.
 
-    Args:
-        record: what to write.
-        path: the file, replaced if it is there.
-
-    Returns:
-        The path.
-
-    Raises:
-        OutputError: it could not be written.
+    Arguments, result and errors are those of `Writer.write`.
     """
     path = Path(path)
     root = _annotated_ecg(record)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LEAD_SETS: dict[int, tuple[str, ...]] = {12: LEADS, 8: ("I", "II", *LEADS[6:])}
 """Leads of an array by their number: the twelve, or the eight of which the others are linear combinations."""
 MISSING = ("nan", "zero", "repeat")
-"""What stands where nothing is printed or seen: NaN, 0, or the longest stretch of the lead without a gap, repeated."""
+"""Policies for what is not printed or seen: NaN, 0, or the longest stretch of the lead without a gap, repeated."""
 _ARRAY = re.compile(r"(?P<leads>[^@]+)x(?P<samples>\d+)@(?P<fs>\d+(\.\d+)?)")
 _EXAMPLES = "such as 12x5000@500, 12x2500@250, 8x5000@500 or II,V1,V5x5000@500"
 _LEAST_FS, _MOST_FS, _MOST_SAMPLES = 1.0, 10_000.0, 10_000_000
@@ -143,7 +143,7 @@ def record_as_array(record: EcgRecord, spec: ArraySpec) -> Array:
         raise OptionError(
             "There is no such lead",
             got=", ".join(unknown),
-            expected=f"leads of the record ({', '.join(record.lead_names)}) or others by their usual names",
+            expected=f"leads of the record ({', '.join(record.lead_names)}) or others by their standard names",
             hint="Check the spelling.",
         )
     if not rows:

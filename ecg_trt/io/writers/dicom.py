@@ -38,12 +38,7 @@ def write_dicom(record: EcgRecord, path: str | Path) -> Path:
     The patient is nobody: what must be there of them is empty. The standard wants the date of the acquisition, which
     no page is read for: the file has that of its own making.
 
-    Args:
-        record: what to write.
-        path: the file, replaced if it is there.
-
-    Returns:
-        The path.
+    Arguments and result are those of `Writer.write`.
 
     Raises:
         OutputError: it could not be written, or the standard does not allow its sampling rate or number of leads.

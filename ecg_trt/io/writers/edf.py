@@ -29,15 +29,7 @@ def write_edf(record: EcgRecord, path: str | Path) -> Path:
 
     One unit is 1 uV (coarser only where a sample exceeds 32.7 mV). There is no patient, and no date.
 
-    Args:
-        record: what to write.
-        path: the file, replaced if it is there.
-
-    Returns:
-        The path.
-
-    Raises:
-        OutputError: it could not be written.
+    Arguments, result and errors are those of `Writer.write`.
     """
     path = Path(path)
     edf = _as_edf(record, int16_units_per_mv(record.signal_mv, path, "EDF"))

@@ -33,15 +33,7 @@ def write_fhir(record: EcgRecord, path: str | Path) -> Path:
 
     It has no subject and no date, and is preliminary, as nobody has compared it with the page.
 
-    Args:
-        record: what to write.
-        path: the file, replaced if it is there.
-
-    Returns:
-        The path.
-
-    Raises:
-        OutputError: it could not be written.
+    Arguments, result and errors are those of `Writer.write`.
     """
     path = Path(path)
     text = json.dumps(_observation(record), indent=2, ensure_ascii=False, allow_nan=False)

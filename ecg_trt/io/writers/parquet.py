@@ -22,15 +22,7 @@ def write_parquet(record: EcgRecord, path: str | Path) -> Path:
 
     The file's metadata hold all but the samples, as the JSON has it, under the key `METADATA_KEY`.
 
-    Args:
-        record: what to write.
-        path: the file, replaced if it is there.
-
-    Returns:
-        The path.
-
-    Raises:
-        OutputError: it could not be written.
+    Arguments, result and errors are those of `Writer.write`.
     """
     import pyarrow
     from pyarrow import parquet
