@@ -48,6 +48,7 @@ class PageAlignment:
         inlier: (K,) bool, cells that agree with the homography.
         residual_mm: (K,) float64, distance of each cell from the homography, mm on the page.
         quarter_turns: how often the photo was turned by 90 degrees clockwise with regard to the page, 0..3.
+        others: (n, 2) photo px, the middles of other large patches of ECG paper in the photo.
     """
 
     page_from_photo: Array
@@ -56,6 +57,7 @@ class PageAlignment:
     inlier: Array
     residual_mm: Array
     quarter_turns: int
+    others: Array = field(default_factory=lambda: np.zeros((0, 2)))
 
     @property
     def is_mirrored(self) -> bool:
@@ -279,6 +281,8 @@ class WarningCode(str, Enum):
     MIRRORED = "mirrored"
     LAYOUT_UNCERTAIN = "layout-uncertain"
     LAYOUT_UNKNOWN = "layout-unknown"
+    UNREAD_PRINT = "unread-print"
+    OTHER_PAGES = "other-pages"
     COLUMNS_SIMULTANEOUS = "columns-simultaneous"
     AVR_INVERTED = "avr-inverted"
     TRACE_SHARED = "trace-shared"

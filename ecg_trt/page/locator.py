@@ -28,7 +28,7 @@ from ecg_trt.page.naming import DOUBTFUL_LABELS, name_boxes, name_strips
 from ecg_trt.page.realignment import may_extend_beyond_view, mirror, refine_alignment, rotate90, scale
 from ecg_trt.page.rejection import reject_without_signs, reject_without_strips
 from ecg_trt.page.sheets import sheets_of
-from ecg_trt.page.strips import agree_on_span, find_strips, slant_of
+from ecg_trt.page.strips import agree_on_span, find_strips, slant_of, unread_mm
 from ecg_trt.page.without_grid import rectify_without_grid
 from ecg_trt.stages.align import Align, check_resolution, rotate
 from ecg_trt.stages.rectify import PageHeatmaps, Rectify, px_per_mm_of
@@ -179,8 +179,11 @@ class PageLocator:
         with clock("rectify"):
             grid, heatmaps = self.rectify(photo, alignment)
         with clock("layout"):
-            strips = agree_on_span(find_strips(heatmaps.zero), heatmaps.start, heatmaps.end, is_scaled=grid.is_seen)
+            found = find_strips(heatmaps.zero)
+            strips = agree_on_span(found, heatmaps.start, heatmaps.end, is_scaled=grid.is_seen)
             naming = name_strips(strips, heatmaps.label, heatmaps.start, layout=layout)
+            if naming is not None:
+                naming = replace(naming, unread_mm=unread_mm(found, naming.strips))
         return PageCandidate(alignment, grid, heatmaps, naming)
 
     def _views(
