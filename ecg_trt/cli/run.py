@@ -300,7 +300,8 @@ class _Batch:
         try:
             paths = [self._write_as(name, stem, record) for name in self.formats if name != "json"]
             if not isinstance(result, EcgRecord):
-                from ecg_trt.io.writers.overlay import draw_overlay, write_image
+                from ecg_trt.io.writers.image import write_image
+                from ecg_trt.io.writers.overlay import draw_overlay
 
                 picture = draw_overlay(result.page, result.strips, result.trace, record)
                 write_image(picture, self.folder / f"{stem}.overlay.png")

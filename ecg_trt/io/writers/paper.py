@@ -1,7 +1,7 @@
 """ECG paper to scale: where rows, leads, names and calibration pulses of a record stand, in mm.
 
-Frame: mm on the sheet, x to the right, y down, origin at the top left. Boxes of 5 mm begin at the origin, and zero lines
-lie on their borders. What draws it (`plot`, `report_leads`) has no geometry of its own.
+Frame: mm on the sheet, x to the right, y down, origin at the top left. Boxes of 5 mm begin at the origin, and zero
+lines lie on their borders. What draws it (`plot`, `leads_svg`) has no geometry of its own.
 """
 
 from __future__ import annotations

@@ -57,9 +57,9 @@ def plot_record(record: EcgRecord, *, speed: float | None = None, gain: float | 
     panel.set_axis_off()
     # The lines are collections: a tick for each of them would take ten times as long to draw.
     for step, colour, line_mm in _GRIDS:
-        lines = {"colors": colour, "linewidths": line_mm / _POINT_MM, "zorder": 0}
-        panel.vlines(np.arange(0.0, width + 1e-6, step), 0.0, height, **lines)
-        panel.hlines(np.arange(0.0, height + 1e-6, step), 0.0, width, **lines)
+        pen = line_mm / _POINT_MM
+        panel.vlines(np.arange(0.0, width + 1e-6, step), 0.0, height, colors=colour, linewidths=pen, zorder=0)
+        panel.hlines(np.arange(0.0, height + 1e-6, step), 0.0, width, colors=colour, linewidths=pen, zorder=0)
     _draw_rows(panel, paper)
     _text(panel, paper.title_at, paper.title, TEXT_HEIGHT_MM)
     _text(panel, paper.footer_at, paper.footer, TEXT_HEIGHT_MM)
@@ -68,12 +68,12 @@ def plot_record(record: EcgRecord, *, speed: float | None = None, gain: float | 
 
 def _draw_rows(panel: Axes, paper: Paper) -> None:
     """Draw pulses, curves and names; NaN breaks a curve."""
-    pen = {"color": _INK, "linewidth": _PEN_MM / _POINT_MM, "solid_joinstyle": "round"}
+    pen = _PEN_MM / _POINT_MM
     for row in paper.rows:
         for pulse in row.pulses:
-            panel.plot(*pulse.T, **pen)
+            panel.plot(pulse[:, 0], pulse[:, 1], color=_INK, linewidth=pen)
         for lead in row.leads:
-            panel.plot(lead.x_mm, lead.y_mm, label=lead.name, **pen)
+            panel.plot(lead.x_mm, lead.y_mm, label=lead.name, color=_INK, linewidth=pen, solid_joinstyle="round")
             _text(panel, row.name_at(lead), lead.name, NAME_HEIGHT_MM, weight="bold")
 
 
