@@ -81,21 +81,30 @@ def picture(data: bytes, media: str, text: str) -> Element:
     return element("img", src=f"data:{media};base64,{base64.b64encode(data).decode('ascii')}", alt=text)
 
 
+def picture_beside(name: str) -> Element:
+    """Show a picture that lies beside the page, and adds nothing to the words around it; it is loaded when in view."""
+    return element("img", src=_address(name), alt="", loading="lazy")
+
+
 def link(name: str, text: str | None = None) -> Element:
     """Make a link to a file beside the page; its name is shown unless there is a text."""
-    return element("a", name if text is None else text, href="./" + quote(name.encode("utf-8", "surrogateescape")))
+    return element("a", name if text is None else text, href=_address(name))
 
 
-def table(caption: str, heads: Iterable[str], rows: Iterable[Iterable[Content]], **attributes: str) -> Element:
-    """Make a table whose first column heads its rows; it scrolls by itself where the window is narrow."""
+def _address(name: str) -> str:
+    return "./" + quote(name.encode("utf-8", "surrogateescape"))
+
+
+def row(head: Content, *cells: Content, **attributes: str) -> Element:
+    """Make a row of a table; its first cell heads it."""
+    return element("tr", element("th", head, scope="row"), [element("td", cell) for cell in cells], **attributes)
+
+
+def table(caption: str, heads: Iterable[str], rows: Iterable[Element]) -> Element:
+    """Make a table of `row`s, which scrolls by itself where the window is narrow."""
     head = element("thead", element("tr", [element("th", text, scope="col") for text in heads]))
-    body = element("tbody", [_row(list(cells)) for cells in rows])
-    made = element("table", element("caption", caption), head, body, **attributes)
+    made = element("table", element("caption", caption), head, element("tbody", rows))
     return element("div", made, class_="scroll", tabindex="0", role="region", aria_label=caption)
-
-
-def _row(cells: list[Content]) -> Element:
-    return element("tr", element("th", cells[0], scope="row"), [element("td", cell) for cell in cells[1:]])
 
 
 def _asset(name: str) -> str:

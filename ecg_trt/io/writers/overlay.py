@@ -21,10 +21,12 @@ from ecg_trt.io.writers.legend import (
     legend,
     quality_colour,
 )
+from ecg_trt.io.writers.photo_picture import draw_photo
 from ecg_trt.layout import upright
 from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
 
 if TYPE_CHECKING:
+    from ecg_trt.digitizer import Reading
     from ecg_trt.record import EcgRecord
 
 _OPACITY = 0.65
@@ -50,7 +52,7 @@ def draw_overlay(
         strips: its printed rows, named.
         trace: rows of the trace, page px, one row a strip.
         record: what was made of it.
-        photo: (h, w, 3) uint8 RGB, shown beside the page, see `io.writers.photo_picture`; left out if None.
+        photo: (h, w, 3) uint8 RGB, shown beside the page, see `draw_photo`; left out if None.
 
     Returns:
         (H', W', 3) uint8 RGB: a caption and a legend above the page, which has one scale along both axes.
@@ -76,6 +78,12 @@ def draw_overlay(
     if photo is not None:
         canvas = _beside(photo, canvas)
     return np.concatenate((caption(record, canvas.shape[1]), legend(canvas.shape[1]), canvas))
+
+
+def overlay_of(reading: Reading) -> Array:
+    """Draw the overlay of a reading, with the photo beside the page, (H, W, 3) uint8 RGB."""
+    photo = draw_photo(reading.photo, reading.grid, reading.page)
+    return draw_overlay(reading.page, reading.strips, reading.trace, reading.record, photo)
 
 
 def _quality(record: EcgRecord, segment: Segment) -> float:

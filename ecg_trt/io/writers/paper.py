@@ -136,7 +136,7 @@ def lay_out(record: EcgRecord, *, speed: float | None = None, gain: float | None
 
 
 def printed_rows(record: EcgRecord) -> list[list[LeadSpan]]:
-    """List the leads of each printed row: by the record's spans, else by its layout, else a row a lead."""
+    """List the leads of each printed row: by the record's spans, else by its layout; any other lead in a row of its own."""
     if record.spans:
         rows = sorted({span.row for span in record.spans})
         return [[span for span in record.spans if span.row == row] for row in rows]
@@ -144,10 +144,12 @@ def printed_rows(record: EcgRecord) -> list[list[LeadSpan]]:
     layout = LAYOUTS.get(record.layout)
     if layout is None or not set(layout.leads) <= set(record.lead_names):
         return [[LeadSpan(lead, row, 0.0, shown_s)] for row, lead in enumerate(record.lead_names)]
-    return [
+    rows = [
         [LeadSpan(upright(lead)[0], row, start, end) for lead, start, end in layout.spans(row, shown_s)]
         for row in range(len(layout.rows))
     ]
+    others = (lead for lead in record.lead_names if lead not in layout.leads)
+    return rows + [[LeadSpan(lead, row, 0.0, shown_s)] for row, lead in enumerate(others, len(rows))]
 
 
 def _scale(name: str, value: float, unit: str) -> float:

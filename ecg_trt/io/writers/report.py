@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element
@@ -12,7 +13,7 @@ import numpy as np
 
 from ecg_trt.errors import NOTICE
 from ecg_trt.io.atomic import atomic_path
-from ecg_trt.io.writers.html import Content, element, html_page, link, picture, table
+from ecg_trt.io.writers.html import Content, element, html_page, link, picture, row, table
 from ecg_trt.io.writers.image import encoded, fitted, write_image
 from ecg_trt.io.writers.json import versions
 from ecg_trt.io.writers.leads_svg import leads_svg
@@ -87,11 +88,17 @@ def write_report(
     return path
 
 
-def grade(quality: float) -> str:
+def _grade(quality: float) -> str:
     """Grade a quality in a word, which is also a class of the style; NaN is "none"."""
     if not np.isfinite(quality):
         return "none"
     return "good" if quality >= GOOD_QUALITY else "fair" if quality >= POOR_QUALITY else "poor"
+
+
+def graded(quality: float) -> Element:
+    """Write a quality with its grade."""
+    word = _grade(quality)
+    return element("span", f"{quality:.2f} {word}" if word != "none" else "not printed", class_=word)
 
 
 def facts(pairs: Sequence[tuple[str, Element | str]]) -> Element:
@@ -105,12 +112,6 @@ def _section(heading: str, *content: Content, class_: str = "") -> Element:
     return element("section", element("h2", heading), *content, **({"class_": class_} if class_ else {}))
 
 
-def _graded(quality: float) -> Element:
-    """Write a quality with its grade."""
-    word = grade(quality)
-    return element("span", f"{quality:.2f} {word}" if word != "none" else "not printed", class_=word)
-
-
 def _summary(record: EcgRecord, title: str) -> Iterator[Element]:
     yield element("h1", title)
     origin = (
@@ -120,7 +121,7 @@ def _summary(record: EcgRecord, title: str) -> Iterator[Element]:
     assumed = ", ".join(record.assumed)
     yield facts(
         [
-            ("Mean quality", _graded(record.mean_quality)),
+            ("Mean quality", graded(record.mean_quality)),
             ("Layout", f"{record.layout} (probability {record.layout_probability:.2f})"),
             ("Paper speed", f"{record.paper_speed_mm_per_s:g} mm/s" + ", assumed" * ("speed" in record.assumed)),
             ("Gain", record.gain_text + ", assumed" * ("gain" in record.assumed)),
@@ -171,8 +172,8 @@ def _quality(record: EcgRecord) -> Element:
     heads = ("Lead", "Quality", "Expected SNR, dB", "Gain, mm/mV", "Printed, s", "Seen, s")
     printed = _printed_s(record)
     rows = (
-        (lead, _graded(float(quality)), _number(snr_db, 1), f"{record.gain_of(lead):g}", _number(printed[lead], 2),
-         _number(np.isfinite(signal).sum() / record.fs, 2))
+        row(lead, graded(float(quality)), _number(snr_db, 1), f"{record.gain_of(lead):g}", _number(printed[lead], 2),
+            _number(np.isfinite(signal).sum() / record.fs, 2))
         for lead, quality, snr_db, signal in zip(
             record.lead_names, record.quality, record.snr_db, record.signal_mv, strict=True
         )
@@ -183,7 +184,7 @@ def _quality(record: EcgRecord) -> Element:
 def _printed_s(record: EcgRecord) -> dict[str, float]:
     """Measure for how long each lead is printed, s; a time that is printed twice counts once."""
     masks = {lead: np.zeros(record.signal_mv.shape[1], bool) for lead in record.lead_names}
-    for span in (span for row in printed_rows(record) for span in row):
+    for span in chain.from_iterable(printed_rows(record)):
         masks[span.lead][max(round(span.start_s * record.fs), 0) : max(round(span.end_s * record.fs), 0)] = True
     return {lead: float(mask.sum()) / record.fs for lead, mask in masks.items()}
 
@@ -195,8 +196,8 @@ def _number(value: float, decimals: int) -> str:
 def _checks(record: EcgRecord) -> Iterator[Element]:
     if record.limb_leads:
         rows = (
-            (", ".join(check.leads), f"{check.start_s:.2f} to {check.end_s:.2f}", f"{check.residual:.3f}",
-             "yes" if check.is_blended else "no")
+            row(", ".join(check.leads), f"{check.start_s:.2f} to {check.end_s:.2f}", f"{check.residual:.3f}",
+                "yes" if check.is_blended else "no")
             for check in record.limb_leads
         )  # fmt: skip
         caption = (
@@ -209,7 +210,7 @@ def _checks(record: EcgRecord) -> Iterator[Element]:
     if record.photos:
         caption = "Photos that the record was merged from, with their mean share."
         photos = (
-            (PurePath(photo.source).name or f"photo {k}", _number(_mean(photo.weight), 2), photo.left_out)
+            row(PurePath(photo.source).name or f"photo {k}", _number(_mean(photo.weight), 2), photo.left_out)
             for k, photo in enumerate(record.photos, 1)
         )
         yield table(caption, ("Photo", "Share", "Left out"), photos)
