@@ -134,7 +134,7 @@ def make_heatmaps(strips: tuple[Strip, ...], size_mm: tuple[int, int]) -> PageHe
     label = np.zeros((len(MARKED_WORDS), *size_mm[::-1]), np.float32)
     for strip in strips:
         y = round(strip.zero_y_mm)
-        planes["pulse"][y - 9 : y, 6:10] = 0.9
+        planes["pulse"][y - 9 : y, 9:13] = 0.9
         for segment in strip.segments:
             label[MARKED_WORDS.index(segment.lead), y - 6, round(segment.x_mm[0]) + 3] = 0.8
     return PageHeatmaps(label=label, **planes)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePath
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element
 
@@ -13,6 +13,7 @@ from ecg_trt.errors import NOTICE
 from ecg_trt.io.atomic import atomic_path
 from ecg_trt.io.writers import WRITERS
 from ecg_trt.io.writers.html import BESIDE, element, html_page, link, picture_beside, row, table
+from ecg_trt.io.writers.overlay import OVERLAY_SUFFIX
 from ecg_trt.io.writers.report import SUFFIX, THUMBNAIL_SUFFIX, facts, graded
 
 if TYPE_CHECKING:
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 
 NAME = "report.html"
 """Name of the file in the folder of a batch."""
-_FAILED, _OK, _SKIPPED = "failed", "ok", "skipped"
-_ORDER = {_FAILED: 0, _OK: 1, _SKIPPED: 2}
+_ORDER = ("failed", "ok", "skipped")
 _HEADS = ("Page", "Picture", "Status", "Quality", "Layout", "Speed, mm/s", "Gain, mm/mV", "Assumed", "Warnings",
           "Error", "Files")  # fmt: skip
 
@@ -41,15 +41,18 @@ def write_batch_report(results: Sequence[PageResult], folder: str | Path, *, nam
         OutputError: it could not be written.
     """
     path = Path(folder) / NAME
-    present = frozenset(file.name for file in path.parent.iterdir()) if path.parent.is_dir() else frozenset()
-    ordered = sorted(results, key=_badness)
+    several = {file for file, count in Counter(page.file for page in results).items() if count > 1}
+    rows = [
+        _row(page, _files_of(page.stem, path.parent), _source(page, several) if names_files else "")
+        for page in sorted(results, key=_badness)
+    ]
     body = (
         element("h1", "ECG pages"),
         element("p", "The worst pages come first. ", element("strong", f"{NOTICE}."), class_="notice"),
         _counts(results),
         _filters(results),
         element("p", f"{len(results)} pages", id="count", role="status"),
-        table("Pages of this batch, the worst first", _HEADS, [_row(page, present, names_files) for page in ordered]),
+        table("Pages of this batch, the worst first", _HEADS, rows),
     )
     with atomic_path(path) as temporary:
         temporary.write_bytes(html_page("ECG pages", *body, script="batch_report.js", images=BESIDE))
@@ -58,16 +61,26 @@ def write_batch_report(results: Sequence[PageResult], folder: str | Path, *, nam
 
 def _badness(page: PageResult) -> tuple[int, float, str]:
     """Sort what failed before what was read, by quality, and that before what was skipped."""
-    quality = _quality(page)
-    return _ORDER.get(page.status, 0), quality if math.isfinite(quality) else -1.0, page.stem
+    return _ORDER.index(page.status), -1.0 if page.quality is None else page.quality, page.stem
 
 
-def _quality(page: PageResult) -> float:
-    return math.nan if page.quality is None else page.quality
+def _files_of(stem: str, folder: Path) -> dict[str, str]:
+    """Map the suffixes of a page's files that are there to their paths below the folder."""
+    parent, name = PurePosixPath(stem).parent, PurePosixPath(stem).name
+    written = {suffix: writer.stem_on_disk(name) + suffix for writer in WRITERS.values() for suffix in writer.suffixes}
+    pictures = {suffix: name + suffix for suffix in (SUFFIX, THUMBNAIL_SUFFIX, OVERLAY_SUFFIX)}
+    paths = {suffix: str(parent / file) for suffix, file in (written | pictures).items()}
+    return {suffix: path for suffix, path in paths.items() if (folder / path).is_file()}
+
+
+def _source(page: PageResult, several: set[str]) -> str:
+    """Name the photo, and its page if the table has several of its file."""
+    name = PurePath(page.file).name
+    return f"{name}, page {page.page}" if page.file in several else name
 
 
 def _counts(results: Sequence[PageResult]) -> Element:
-    counts = Counter(page.status for page in results)
+    counts = Counter(str(page.status) for page in results)
     return facts([(status, str(counts[status])) for status in _ORDER if counts[status]])
 
 
@@ -96,47 +109,30 @@ def _choice(name: str, values: Iterable[str]) -> Element:
     )
 
 
-def _row(page: PageResult, present: frozenset[str], names_files: bool) -> Element:
-    files = [name for name in _file_names(page.stem) if name in present]
-    report, thumbnail = page.stem + SUFFIX, page.stem + THUMBNAIL_SUFFIX
-    is_read = page.status == _OK
-    title = page.stem or PurePath(page.file).stem
-    heading: list[Element | str] = [link(report, title) if report in files else title]
-    if names_files:
-        heading.append(element("div", _source(page), class_="notice"))
-    error = f"{page.error}: {page.message}" if names_files and page.message else page.error
-    quality = _quality(page)
+def _row(page: PageResult, files: Mapping[str, str], source: str) -> Element:
+    """Make the row of a page; without a source, its name and the message, which holds it, are left out."""
+    title = link(files[SUFFIX], page.stem) if SUFFIX in files else page.stem
+    links = (link(path, suffix[1:]) for suffix, path in files.items() if suffix not in (SUFFIX, THUMBNAIL_SUFFIX))
     return row(
-        heading,
-        picture_beside(thumbnail) if thumbnail in present else "",
-        page.status,
-        graded(quality) if is_read else "",
-        page.layout if is_read else "",
-        _number(page.speed_mm_per_s) if is_read else "",
-        _gains(page) if is_read else "",
+        [title, element("div", source, class_="notice")],
+        picture_beside(files[THUMBNAIL_SUFFIX]) if THUMBNAIL_SUFFIX in files else "",
+        str(page.status),
+        "" if page.quality is None else graded(page.quality),
+        page.layout,
+        _number(page.speed_mm_per_s),
+        _gains(page),
         ", ".join(page.assumed),
         ", ".join(page.warnings),
-        error,
-        [part for name in files for part in (link(name, name.removeprefix(page.stem).lstrip(".")), " ")],
-        data_status=page.status,
-        data_quality=f"{quality:.4f}" if math.isfinite(quality) else "",
+        element("div", f"{page.error}: {page.message}" if page.error and source else page.error, class_="words"),
+        chain.from_iterable((part, " ") for part in links),
+        data_status=str(page.status),
+        data_quality="" if page.quality is None else f"{page.quality:.4f}",
         data_warnings=" ".join(page.warnings),
     )
 
 
-def _file_names(stem: str) -> list[str]:
-    """List the files that a page may have."""
-    written = [writer.stem_on_disk(stem) + suffix for writer in WRITERS.values() for suffix in writer.suffixes]
-    return [stem + SUFFIX, *written, f"{stem}.overlay.png"] if stem else []
-
-
-def _source(page: PageResult) -> str:
-    name = PurePath(page.file).name
-    return name if page.page is None else f"{name}, page {page.page}"
-
-
 def _number(value: float | None) -> str:
-    return "" if value is None or not math.isfinite(value) else f"{value:g}"
+    return "" if value is None else f"{value:g}"
 
 
 def _gains(page: PageResult) -> str:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ecg_trt.digitizer import Reading
     from ecg_trt.record import EcgRecord
 
+OVERLAY_SUFFIX = ".overlay.png"
 _OPACITY = 0.65
 _LEAST_CONFIDENCE = 0.5  # A trace of less confidence is drawn as uncertain.
 _LIGHTEN = 0.35

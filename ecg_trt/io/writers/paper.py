@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecg_trt.errors import NOTICE, OptionError
-from ecg_trt.layout import LAYOUTS, PULSE_SECONDS, upright
+from ecg_trt.layout import LAYOUTS, PULSE_SECONDS, Layout, upright
 from ecg_trt.types import Array, LeadSpan
 
 if TYPE_CHECKING:
@@ -136,20 +136,23 @@ def lay_out(record: EcgRecord, *, speed: float | None = None, gain: float | None
 
 
 def printed_rows(record: EcgRecord) -> list[list[LeadSpan]]:
-    """List the leads of each printed row: by the record's spans, else by its layout; any other lead in a row of its own."""
+    """List the leads of each printed row: by the record's spans, else by its layout.
+
+    Leads that a layout does not have, and those of a record without one, are given a row each.
+    """
     if record.spans:
         rows = sorted({span.row for span in record.spans})
         return [[span for span in record.spans if span.row == row] for row in rows]
     shown_s = record.signal_mv.shape[1] / record.fs
     layout = LAYOUTS.get(record.layout)
     if layout is None or not set(layout.leads) <= set(record.lead_names):
-        return [[LeadSpan(lead, row, 0.0, shown_s)] for row, lead in enumerate(record.lead_names)]
-    rows = [
-        [LeadSpan(upright(lead)[0], row, start, end) for lead, start, end in layout.spans(row, shown_s)]
-        for row in range(len(layout.rows))
+        layout = Layout("", ())
+    spans = [layout.spans(row, shown_s) for row in range(len(layout.rows))]
+    printed = {upright(lead)[0] for row in spans for lead, _, _ in row}
+    spans += [((lead, 0.0, shown_s),) for lead in record.lead_names if lead not in printed]
+    return [
+        [LeadSpan(upright(lead)[0], row, start, end) for lead, start, end in leads] for row, leads in enumerate(spans)
     ]
-    others = (lead for lead in record.lead_names if lead not in layout.leads)
-    return rows + [[LeadSpan(lead, row, 0.0, shown_s)] for row, lead in enumerate(others, len(rows))]
 
 
 def _scale(name: str, value: float, unit: str) -> float:
