@@ -21,7 +21,7 @@ function show() {
 }
 
 form.hidden = false;
-form.addEventListener("input", show);
+for (const kind of ["input", "change"]) form.addEventListener(kind, show);
 form.addEventListener("submit", (event) => event.preventDefault());
 form.addEventListener("reset", () => setTimeout(show));
 show();
