@@ -20,7 +20,7 @@ HEAVY = {"torch", "scipy", "wfdb", "matplotlib", "PIL", "onnxruntime", "onnx", "
 LEVELS = [
     {"blas", "errors", "closeable", "slots", "step_timer", "types", "layout", "paths", "malloc", "printed"},
     {"geometry", "io", "config", "networks", "weights"},
-    {"record", "cuda"},
+    {"record", "results", "cuda"},
     {"ops", "engines"},
     {"inference", "backends"},
     {"stages"},
@@ -29,6 +29,7 @@ LEVELS = [
     {"quality", "metrics", "synth"},
     {"digitizer", "merging"},
     {"batch", "processes"},
+    {"archive"},
     {"cli", "__main__"},
 ]
 CONCRETE = {"backends.ort", "backends.trt", "backends.fake", "ops.cv2_ops", "ops.cuda_ops", "cuda.core_driver",
