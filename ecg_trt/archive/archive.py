@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
@@ -69,17 +69,15 @@ class Archive(Closeable):
                 reserved=(RESULTS_CSV, RESULTS_PARQUET) if has_table else (),
                 owners={result.stem: (result.file, result.page) for result in earlier},
             )
-            self._worker: PageWorker | None = None
-            self._pool: ProcessPool[PageTask, PageOutcome] | None = None
+            self._outcomes: Callable[[Iterable[PageTask]], Generator[PageOutcome, None, None]]
             if jobs == 1:
-                self._worker = stack.enter_context(PageWorker(folder, options))
-                runtime = self._worker.digitizer.runtime
+                worker = stack.enter_context(PageWorker(folder, options))
+                runtime = worker.digitizer.runtime
                 self.note = runtime.note and f"Networks run on {runtime.name}; not on {runtime.note}."
+                self._outcomes = worker.outcomes
             else:
-                threads = options.runtime.threads or threads_each(max(jobs, 1))
-                options = replace(options, runtime=replace(options.runtime, threads=threads))
-                open_worker = partial(PageWorker, folder, options)
-                self._pool = stack.enter_context(ProcessPool(open_worker, jobs, timeout_s=_LONGEST_PAGE_S))
+                pool = stack.enter_context(_open_pool(folder, options, jobs))
+                self._outcomes = partial(_in_processes, pool=pool, digest=self._digest)
             self._stack = stack.pop_all()
 
     def digitize(self, items: Sequence[ArchiveItem]) -> Generator[PageOutcome, None, None]:
@@ -140,12 +138,6 @@ class Archive(Closeable):
                     result = replace(result, file=task.file)
                     self._table.append(result)
                 yield PageOutcome(replace(task, stem=result.stem), result, is_known=True)
-
-    def _outcomes(self, tasks: Iterable[PageTask]) -> Generator[PageOutcome, None, None]:
-        if self._worker is not None:
-            return self._worker.outcomes(tasks)
-        assert self._pool is not None
-        return _in_processes(tasks, self._pool, self._digest)
 
     def _kept(self, outcome: PageOutcome, open_items: dict[int, _OpenItem]) -> Iterator[PageOutcome]:
         """Decide what a page without an ECG is, and keep the result."""
@@ -252,8 +244,15 @@ def _tasks(number: int, item: ArchiveItem) -> Iterator[PageTask]:
             yield PageTask(item.photos, page.page, page.source, stem, number, len(pages), digests[0])
 
 
+def _open_pool(folder: Path, options: ArchiveOptions, jobs: int) -> ProcessPool[PageTask, PageOutcome]:
+    """Open processes that share the cores, unless the options say how many threads each has."""
+    threads = options.runtime.threads or threads_each(max(jobs, 1))
+    options = replace(options, runtime=replace(options.runtime, threads=threads))
+    return ProcessPool(partial(PageWorker, folder, options), jobs, timeout_s=_LONGEST_PAGE_S)
+
+
 def _in_processes(
-    tasks: Iterable[PageTask], pool: ProcessPool[PageTask, PageOutcome], digest: str
+    tasks: Iterable[PageTask], *, pool: ProcessPool[PageTask, PageOutcome], digest: str
 ) -> Generator[PageOutcome, None, None]:
     """Do tasks in a pool, and yield their outcomes as they end; as many wait as are in hand."""
     pending: dict[Future[PageOutcome], PageTask] = {}
