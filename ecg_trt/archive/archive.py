@@ -21,8 +21,9 @@ from ecg_trt.io.atomic import make_folder, remove_scratch
 from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.readers.photo import load_photo, pages_of
 from ecg_trt.io.writers import WRITERS
+from ecg_trt.io.writers.batch_report import write_batch_report
 from ecg_trt.processes import ProcessPool, threads_each
-from ecg_trt.results import RESULTS_CSV, RESULTS_PARQUET, PageResult, PageStatus, ResultsTable
+from ecg_trt.results import RESULTS_CSV, RESULTS_PARQUET, PageResult, PageStatus, ResultsTable, read_results
 
 _LONGEST_PAGE_S = 600.0  # A page in a process of its own that takes longer hangs.
 
@@ -34,7 +35,7 @@ class Archive(Closeable):
         folder: made if missing.
         options: how pages are read and written.
         jobs: number of processes; 1 for none but this one. Processes share the cores, or the GPU.
-        has_table: keep ``results.csv`` in the folder (`results.ResultsTable`).
+        has_table: keep ``results.csv`` in the folder (`results.ResultsTable`), and report on it if the options say so.
         resume: go on with the table that is there: pages of the same content, read with the same options, are known.
 
     Attributes:
@@ -60,6 +61,7 @@ class Archive(Closeable):
         make_folder(folder)
         options.check_formats(folder)
         self._folder, self._digest, self._resume, self.note = folder, options.digest(), resume, ""
+        self._options = options
         with ExitStack() as stack:
             self._table = stack.enter_context(ResultsTable(folder, resume=resume)) if has_table else None
             earlier = self._table.earlier if self._table else []
@@ -121,8 +123,10 @@ class Archive(Closeable):
             yield from self._kept(known.popleft(), open_items)
 
     def close(self) -> None:
-        """Close the networks and the table; more than once is fine."""
+        """Close the networks and the table, and write the report on it; more than once is fine."""
         self._stack.close()
+        if self._table is not None and self._options.report:
+            write_batch_report(read_results(self._folder), self._folder, names_files=not self._options.deidentify)
 
     def _plan(self, items: Sequence[ArchiveItem]) -> Iterator[PageTask | PageOutcome]:
         """List the tasks of all items, and the outcomes of those that an earlier run did."""

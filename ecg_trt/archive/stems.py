@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from ecg_trt.io.writers.base import Writer
+from ecg_trt.io.writers.overlay import OVERLAY_SUFFIX
 
 _TAKEN = object()  # Owner of a name that is given no second time.
 
@@ -49,7 +50,7 @@ class Stems:
         """Name the files, equally if they would meet on disk."""
         folder, slash, name = stem.rpartition("/")
         files = (writer.stem_on_disk(name) + suffix for writer in self._writers for suffix in writer.suffixes)
-        return {_normal(folder + slash + file) for file in (f"{name}.overlay.png", *files)}
+        return {_normal(folder + slash + file) for file in (name + OVERLAY_SUFFIX, *files)}
 
 
 def _normal(name: str) -> str:

@@ -27,6 +27,11 @@ from ecg_trt.io.atomic import make_folder
 from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.readers.photo import choose_page, load_photo
 from ecg_trt.io.writers import WRITERS, check_options, find_writer, write_record
+from ecg_trt.io.writers.deidentify import deidentified
+from ecg_trt.io.writers.image import write_image
+from ecg_trt.io.writers.notes import without_file_names
+from ecg_trt.io.writers.overlay import OVERLAY_SUFFIX, overlay_of
+from ecg_trt.io.writers.report import REPORT_SUFFIX, pictures_of, write_report
 from ecg_trt.merging import name_of
 from ecg_trt.record import EcgRecord
 from ecg_trt.results import PageResult, PageStatus
@@ -43,14 +48,25 @@ class ArchiveOptions:
     Attributes:
         formats: names of formats in `WRITERS`, each with its options; the JSON is always written.
         overlay: write the picture that shows what was read.
+        report: write a page to read of each record and, beside the table of results, one of all.
+        pictures: reports show photo and overlay; False where photos are merged, as no single picture shows that.
+        deidentify: blank all but the rows in pictures, and drop the names of photos.
         read: how pages are read.
         runtime: what runs the networks.
     """
 
     formats: Mapping[str, Mapping[str, str]]
     overlay: bool = False
+    report: bool = False
+    pictures: bool = True
+    deidentify: bool = False
     read: ReadOptions = field(default_factory=ReadOptions)
     runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
+
+    @property
+    def needs_readings(self) -> bool:
+        """True if records alone do not do; a reading costs a download of the flat page."""
+        return self.overlay or (self.report and self.pictures)
 
     def check_formats(self, folder: Path) -> None:
         """Report what is wrong with a format before the first page.
@@ -193,7 +209,7 @@ class PageWorker(Closeable):
                 pending.append(task)
                 yield task.source()
 
-        many = read_many if self._options.overlay else digitize_many  # A reading costs a download of the flat page.
+        many = read_many if self._options.needs_readings else digitize_many
         with closing(many(sources(), self._options.read, digitizer=self.digitizer)) as answers:
             start = time.perf_counter()
             for answer in answers:
@@ -261,23 +277,28 @@ def _result(task: PageTask, digest: str, seconds: float) -> PageResult:
 def _write(
     folder: Path, stem: str, answer: EcgRecord | Reading, options: ArchiveOptions
 ) -> tuple[EcgRecord, list[Path]]:
-    """Write all files of one page: the record in each requested format, and the overlay.
+    """Write all files of one page: the record in each requested format, the overlay and the report.
 
     The JSON comes last, so that it stands for a finished page.
 
     Raises:
         OutputError: they could not be written.
     """
+    if options.deidentify:
+        answer = without_file_names(answer) if isinstance(answer, EcgRecord) else deidentified(answer)
+    reading = None if isinstance(answer, EcgRecord) else answer
     record = answer if isinstance(answer, EcgRecord) else answer.record
     try:
         if "/" in stem:
             make_folder((folder / stem).parent)
         paths = [_write_as(name, folder, stem, record, options) for name in options.formats if name != "json"]
-        if not isinstance(answer, EcgRecord):
-            from ecg_trt.io.writers.overlay import draw_overlay, write_image
-
-            picture = draw_overlay(answer.page, answer.strips, answer.trace, record)
-            write_image(picture, folder / f"{stem}.overlay.png")
+        shown = [path.name for path in paths]
+        if options.overlay and reading is not None:
+            shown.append(write_image(overlay_of(reading), folder / f"{stem}{OVERLAY_SUFFIX}").name)
+        if options.report:
+            path = folder / f"{stem}{REPORT_SUFFIX}"
+            files = [*shown, path.name.removesuffix(REPORT_SUFFIX) + WRITERS["json"].suffixes[0]]
+            write_report(record, path, pictures=None if reading is None else pictures_of(reading), files=files)
         last = _write_as("json", folder, stem, record, options)
     except EcgTrtError:
         raise

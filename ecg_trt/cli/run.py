@@ -102,6 +102,10 @@ def _auto_or(values: Sequence[float]) -> click.Choice[str]:
     help="Make limb leads that are printed together consistent with Einthoven's and Goldberger's laws.",
 )
 @click.option("--overlay", is_flag=True, help="Also write <name>.overlay.png: the page with what was read.")
+@click.option("--report", is_flag=True, help="Also write <name>.report.html, a page to read, and for several files "
+              "DIR/report.html: all pages, the worst first.")  # fmt: skip
+@click.option("--deidentify", is_flag=True, help="Blank all pictures but for the rows of the ECG, and leave the names "
+              "of photos out of the JSON and the reports. What is written on a row stays.")  # fmt: skip
 @click.option("--merge", is_flag=True, help="The photos show one page: write one record, named after the first.")
 @click.option("--merge-by", metavar="PATTERN", help="Regular expression that tells which photos show one page.")
 @click.option("-v", "--verbose", is_flag=True, help="Times of each step; why no better backend runs; tracebacks.")
@@ -121,13 +125,16 @@ def run(
     min_quality: float,
     limb_blend: bool,
     overlay: bool,
+    report: bool,
+    deidentify: bool,
     merge: bool,
     merge_by: str | None,
     verbose: bool,
     **format_options: str | None,
 ) -> None:
     """Digitize photos."""
-    if overlay and (merge or merge_by is not None):
+    merges = merge or merge_by is not None
+    if overlay and merges:
         raise click.UsageError("--merge has no --overlay, as no single picture shows what was merged.")
     if merge and merge_by is not None:
         raise click.UsageError("--merge takes all photos together, --merge-by some: give one of them.")
@@ -144,6 +151,9 @@ def run(
                 formats, {name: value for name, value in format_options.items() if value is not None}
             ),
             overlay=overlay,
+            report=report,
+            pictures=not merges,
+            deidentify=deidentify,
             read=ReadOptions(
                 layout=layout, speed=speed, gain=gain, fs=fs, min_quality=min_quality, limb_blend=limb_blend
             ),

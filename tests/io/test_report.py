@@ -29,6 +29,7 @@ class Parsed(HTMLParser):
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.words: list[str] = []
+        self.tags: list[str] = []  # Of each of the words, all that are open.
         self.open: list[str] = []
         self.feed(page.decode())
         assert not self.open
@@ -44,6 +45,7 @@ class Parsed(HTMLParser):
     def handle_data(self, data):
         if not self.open or self.open[-1] not in ("style", "script"):
             self.words.append(data)
+            self.tags.append(" ".join(self.open))
 
     @property
     def text(self) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import pytest
 
+from ecg_trt.ops.base import ImageOps
 from ecg_trt.ops.cuda_ops import CudaOps
 from ecg_trt.ops.cv2_ops import Cv2Ops
 from ecg_trt.ops.photo_view import VIEW_PX, view_of
@@ -37,6 +40,6 @@ def test_a_small_photo_stays_as_it_is() -> None:
 
 def test_the_gpu_s_view_is_the_cpu_s(gpu: CudaOps) -> None:
     image = picture(2000, 1500)
-    expected, got = (view_of(ops, image) for ops in (Cv2Ops(), gpu))
+    expected, got = view_of(Cv2Ops(), image), view_of(cast(ImageOps, gpu), image)
     assert got.scale == expected.scale
     assert np.abs(got.image.astype(int) - expected.image).max() <= 1

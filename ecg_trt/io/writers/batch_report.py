@@ -14,7 +14,7 @@ from ecg_trt.io.atomic import atomic_path
 from ecg_trt.io.writers import WRITERS
 from ecg_trt.io.writers.html import BESIDE, element, html_page, link, picture_beside, row, table
 from ecg_trt.io.writers.overlay import OVERLAY_SUFFIX
-from ecg_trt.io.writers.report import SUFFIX, THUMBNAIL_SUFFIX, facts, graded
+from ecg_trt.io.writers.report import REPORT_SUFFIX, THUMBNAIL_SUFFIX, facts, graded
 
 if TYPE_CHECKING:
     from ecg_trt.results import PageResult
@@ -68,7 +68,7 @@ def _files_of(stem: str, folder: Path) -> dict[str, str]:
     """Map the suffixes of a page's files that are there to their paths below the folder."""
     parent, name = PurePosixPath(stem).parent, PurePosixPath(stem).name
     written = {suffix: writer.stem_on_disk(name) + suffix for writer in WRITERS.values() for suffix in writer.suffixes}
-    pictures = {suffix: name + suffix for suffix in (SUFFIX, THUMBNAIL_SUFFIX, OVERLAY_SUFFIX)}
+    pictures = {suffix: name + suffix for suffix in (REPORT_SUFFIX, THUMBNAIL_SUFFIX, OVERLAY_SUFFIX)}
     paths = {suffix: str(parent / file) for suffix, file in (written | pictures).items()}
     return {suffix: path for suffix, path in paths.items() if (folder / path).is_file()}
 
@@ -111,8 +111,10 @@ def _choice(name: str, values: Iterable[str]) -> Element:
 
 def _row(page: PageResult, files: Mapping[str, str], source: str) -> Element:
     """Make the row of a page; without a source, its name and the message, which holds it, are left out."""
-    title = link(files[SUFFIX], page.stem) if SUFFIX in files else page.stem
-    links = (link(path, suffix[1:]) for suffix, path in files.items() if suffix not in (SUFFIX, THUMBNAIL_SUFFIX))
+    title = link(files[REPORT_SUFFIX], page.stem) if REPORT_SUFFIX in files else page.stem
+    links = (
+        link(path, suffix[1:]) for suffix, path in files.items() if suffix not in (REPORT_SUFFIX, THUMBNAIL_SUFFIX)
+    )
     return row(
         [title, element("div", source, class_="notice")],
         picture_beside(files[THUMBNAIL_SUFFIX]) if THUMBNAIL_SUFFIX in files else "",

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ecg_trt.digitizer import Reading
     from ecg_trt.record import EcgRecord
 
-SUFFIX, THUMBNAIL_SUFFIX = ".report.html", ".thumb.jpg"
+REPORT_SUFFIX, THUMBNAIL_SUFFIX = ".report.html", ".thumb.jpg"
 _PHOTO_PX, _OVERLAY_PX, _THUMBNAIL_PX = 1000, 1800, 240  # Longer sides of the pictures at most.
 _JPEG_QUALITY, _THUMBNAIL_QUALITY = 82, 75
 
@@ -58,7 +58,7 @@ def write_report(
 
     Args:
         record: what to report on.
-        path: ends in `SUFFIX`, replaced if it is there; what stands before the suffix is the title.
+        path: ends in `REPORT_SUFFIX`, replaced if it is there; what stands before the suffix is the title.
         pictures: of the reading, left out for a record of several photos.
         files: names of the record's other files, in the same folder, to link to.
 
@@ -69,7 +69,7 @@ def write_report(
         OutputError: it could not be written.
     """
     path = Path(path)
-    title = path.name.removesuffix(SUFFIX)
+    title = path.name.removesuffix(REPORT_SUFFIX)
     sections = (
         *_summary(record, title),
         _section("Warnings", _warnings(record)),
