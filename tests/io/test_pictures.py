@@ -33,7 +33,7 @@ def test_overlay_is_golden(record, tmp_path, golden, tools, monkeypatch):
     assert off.reshape(rows, 8, columns, 8, 3).mean((1, 3)).max() < 8.0
 
 
-def test_overlay_shows_trace_gap_and_doubt(record, tools):
+def test_overlay_shows_trace_gap_and_uncertainty(record, tools):
     view = tools.reading(record)
     picture = draw_overlay(view.page, view.strips, view.trace, view.record)
     assert picture.dtype == np.uint8
@@ -43,8 +43,8 @@ def test_overlay_shows_trace_gap_and_doubt(record, tools):
     page = picture[caption:].astype(int)
     row = view.trace.ridge_row[0]
     at = {x: page[round(2 * float(row[x]) + 0.5), 2 * x] for x in (100, 420)}
-    assert at[100][2] > at[100][0] + 40, "a sure trace of lead I is blue"
-    assert at[420][0] > at[420][2] + 100, "a doubtful one is orange"
+    assert at[100][2] > at[100][0] + 40, "a confident trace of lead I is blue"
+    assert at[420][0] > at[420][2] + 100, "an uncertain one is orange"
     larger = cv2.resize(view.page.image, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
     lightened = 0.65 * larger[4:24, 100:1000] + 0.35 * 255
     assert np.abs(page[4:24, 100:1000] - lightened).max() <= 2, "the page stays"
@@ -64,8 +64,8 @@ def test_an_overlay_has_one_scale_along_both_axes(record, tools):
         origin_mm=(-0.5 / 4 + 0.5 / 20, -0.5 / 4 + 0.5 / 8),
     )
     rows = np.repeat((view.trace.ridge_row + 0.5) * sides[1] - 0.5, sides[0], axis=1)
-    sure = np.repeat(view.trace.confidence, sides[0], axis=1)
-    got = draw_overlay(fine, view.strips, TraceMap(rows, sure, np.zeros_like(sure)), record)
+    confidence = np.repeat(view.trace.confidence, sides[0], axis=1)
+    got = draw_overlay(fine, view.strips, TraceMap(rows, confidence, np.zeros_like(confidence)), record)
     expected = draw_overlay(view.page, view.strips, view.trace, record)
     assert got.shape == expected.shape
     assert np.abs(got.astype(int) - expected).mean() < 3

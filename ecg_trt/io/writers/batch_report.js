@@ -5,7 +5,7 @@ const pages = [...document.querySelectorAll("tbody tr")];
 
 function show() {
   const { words, status, warning, quality } = Object.fromEntries(new FormData(form));
-  const sought = words.trim().toLowerCase();
+  const wanted = words.trim().toLowerCase();
   let shown = 0;
   for (const page of pages) {
     const { status: its, warnings, quality: own } = page.dataset;
@@ -13,7 +13,7 @@ function show() {
       (!status || its === status) &&
       (!warning || warnings.split(" ").includes(warning)) &&
       (!quality || own === "" || Number(own) <= Number(quality)) &&
-      (!sought || page.textContent.toLowerCase().includes(sought))
+      (!wanted || page.textContent.toLowerCase().includes(wanted))
     );
     shown += !page.hidden;
   }

@@ -124,7 +124,7 @@ def _row(page: PageResult, files: Mapping[str, str], source: str) -> Element:
         _number(page.speed_mm_per_s),
         _gains(page),
         ", ".join(page.assumed),
-        ", ".join(page.warnings),
+        chain.from_iterable((element("code", code), " ") for code in page.warnings),
         element("div", f"{page.error}: {page.message}" if page.error and source else page.error, class_="words"),
         chain.from_iterable((part, " ") for part in links),
         data_status=str(page.status),
