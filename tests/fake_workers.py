@@ -16,6 +16,14 @@ from ecg_trt.closeable import Closeable
 from ecg_trt.errors import DeviceFaultError, NoEcgFoundError, WeightsError
 
 
+def is_alive(pid: int) -> bool:
+    """True for a process that runs: one that ended, but was not waited for, is a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 class FakeWorker(Closeable):
     """Does a job (what, argument) in a process of its own, and leaves a file in a folder when it is closed."""
 

@@ -12,14 +12,13 @@ from functools import partial
 from pathlib import Path
 
 from ecg_trt import errors
-from ecg_trt.archive.inputs import ArchiveItem
+from ecg_trt.archive.inputs import ArchiveItem, load_file
 from ecg_trt.archive.stems import Stems
 from ecg_trt.archive.worker import ArchiveOptions, PageOutcome, PageTask, PageWorker, failed
 from ecg_trt.closeable import Closeable
 from ecg_trt.errors import DeviceFaultError, EcgTrtError, NoEcgFoundError, PageError, WorkerError
 from ecg_trt.io.atomic import make_folder, remove_scratch
-from ecg_trt.io.readers.base import EncodedPhoto
-from ecg_trt.io.readers.photo import load_photo, pages_of
+from ecg_trt.io.readers.photo import pages_of
 from ecg_trt.io.writers import WRITERS
 from ecg_trt.io.writers.batch_report import write_batch_report
 from ecg_trt.processes import ProcessPool, threads_each
@@ -64,12 +63,11 @@ class Archive(Closeable):
         self._options = options
         with ExitStack() as stack:
             self._table = stack.enter_context(ResultsTable(folder, resume=resume)) if has_table else None
-            earlier = self._table.earlier if self._table else []
-            self._known = _KnownPages(folder, earlier, self._digest)
+            self._earlier = self._table.earlier if self._table else []
             self._stems = Stems(
                 [WRITERS[name] for name in dict.fromkeys((*options.formats, "json"))],
                 reserved=(RESULTS_CSV, RESULTS_PARQUET) if has_table else (),
-                owners={result.stem: (result.file, result.page) for result in earlier},
+                owners={result.stem: (result.file, result.page) for result in self._earlier},
             )
             self._outcomes: Callable[[Iterable[PageTask]], Generator[PageOutcome, None, None]]
             if jobs == 1:
@@ -130,10 +128,10 @@ class Archive(Closeable):
 
     def _plan(self, items: Sequence[ArchiveItem]) -> Iterator[PageTask | PageOutcome]:
         """List the tasks of all items, and the outcomes of those that an earlier run did."""
-        self._known.set_files({item.name for item in items})
+        known = _KnownPages(self._earlier, self._folder, self._digest, {item.name for item in items})
         for number, item in enumerate(items):
             for task in _tasks(number, item):
-                result = self._known.take(task)
+                result = known.take(task)
                 if result is None:
                     stem = self._stems.give(task.stem, (task.file, task.page or 1))
                     yield replace(task, stem=stem, is_renamed=stem != task.stem)
@@ -190,21 +188,18 @@ class _KnownPages:
     or renamed since: then the path in the result is none of this run.
 
     Args:
-        folder: of the archive.
         results: of the earlier run.
-        digest: of the options of this one.
+        folder: of the archive.
+        digest: of the options of this run.
+        files: of this run.
     """
 
-    def __init__(self, folder: Path, results: Sequence[PageResult], digest: str) -> None:
+    def __init__(self, results: Sequence[PageResult], folder: Path, digest: str, files: set[str]) -> None:
+        self._files = files
         self._results: dict[tuple[str, int], list[PageResult]] = {}
         for result in results:
             if result.options == digest and result.sha256 and _is_final(result, folder):
                 self._results.setdefault((result.sha256, result.page), []).append(result)
-        self._files: set[str] = set()
-
-    def set_files(self, files: set[str]) -> None:
-        """Note the files of this run."""
-        self._files = files
 
     def take(self, task: PageTask) -> PageResult | None:
         """Take the result of a page, which then serves no other; None if there is none."""
@@ -218,7 +213,7 @@ class _KnownPages:
 
 
 def _is_final(result: PageResult, folder: Path) -> bool:
-    """Tell if reading a page again would change nothing: crashes, lost files and missing packages are tried again."""
+    """Exclude what another try may change: crashes, lost files, damaged copies, packages that were missing."""
     if result.status is PageStatus.OK:
         return (folder / f"{result.stem}.json").is_file()
     return issubclass(getattr(errors, result.error, EcgTrtError), PageError)
@@ -226,17 +221,9 @@ def _is_final(result: PageResult, folder: Path) -> bool:
 
 def _tasks(number: int, item: ArchiveItem) -> Iterator[PageTask]:
     """List the tasks of an item, with the stems that they would like to have."""
-    digests = []
-    pages: list[EncodedPhoto] = []
-    for photo in item.photos:
-        try:
-            encoded = photo if isinstance(photo, EncodedPhoto) else load_photo(photo)
-            assert encoded is not None
-        except EcgTrtError:
-            digests.append("")
-            continue
-        digests.append(hashlib.sha256(encoded.data).hexdigest())
-        pages = list(pages_of(encoded))
+    files = [load_file(photo) for photo in item.photos]
+    digests = ["" if file is None else hashlib.sha256(file.data).hexdigest() for file in files]
+    pages = [] if files[0] is None else list(pages_of(files[0]))
     if len(item.photos) > 1:
         together = hashlib.sha256(",".join(digests).encode()).hexdigest()
         yield PageTask(item.photos, None, item.name, item.stem, number, sha256=together)

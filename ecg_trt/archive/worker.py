@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecg_trt import __version__
-from ecg_trt.archive.inputs import PhotoFile
+from ecg_trt.archive.inputs import PhotoFile, load_file
 from ecg_trt.batch import digitize_many, read_many
 from ecg_trt.closeable import Closeable
 from ecg_trt.config import ReadOptions, RuntimeOptions
 from ecg_trt.errors import DeviceFaultError, EcgTrtError, OutputError
 from ecg_trt.io.atomic import make_folder
 from ecg_trt.io.readers.base import EncodedPhoto
-from ecg_trt.io.readers.photo import choose_page, load_photo
 from ecg_trt.io.writers import WRITERS, check_options, find_writer, write_record
 from ecg_trt.io.writers.deidentify import deidentified
 from ecg_trt.io.writers.image import write_image
@@ -115,18 +114,14 @@ class PageTask:
         return name_of(self.photos[0])
 
     def source(self) -> Any:
-        """Load the page, or the photos of it, for `digitize_many`, which reports on what cannot be loaded."""
+        """Load the page for `digitize_many`, which loads several photos itself, and reports on what cannot be loaded.
+
+        A page is named even if it is the only one: a file that has been given more of them meanwhile is still one task.
+        """
         if len(self.photos) > 1:
             return list(self.photos)
-        (photo,) = self.photos
-        try:
-            if self.page is not None:
-                return choose_page(photo, self.page)
-            loaded = photo if isinstance(photo, EncodedPhoto) else load_photo(photo)
-            assert loaded is not None
-            return replace(loaded, page=1)  # If the file has been given more pages meanwhile, they are not for this.
-        except EcgTrtError:
-            return photo
+        loaded = load_file(self.photos[0])
+        return self.photos[0] if loaded is None else EncodedPhoto(loaded.data, self.name, self.page or 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,7 @@ class OutcomeReport:
         elif error is not None:
             self._clear_line()
             if self._is_single:
-                click.secho(f"error: {error}", err=True, fg="red")
+                report(error)
             else:
                 click.secho(f"{name}: {outcome.result.error}: {error}", err=True, fg="red")
             if self._verbose and outcome.trace:

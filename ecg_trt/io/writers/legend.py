@@ -22,7 +22,8 @@ UNCERTAIN: Colour = (255, 130, 0)
 ZERO_LINE: Colour = (90, 90, 90)
 INK: Colour = (20, 20, 20)
 UNSEEN: Colour = (170, 170, 170)
-_GOOD, _FAIR, _POOR = (0, 70, 230), (160, 0, 170), (200, 20, 20)  # Blue, violet and red differ for the colour-blind, too.
+# Blue, violet and red differ for the colour-blind, too.
+_GOOD, _FAIR, _POOR = (0, 70, 230), (160, 0, 170), (200, 20, 20)
 _CAPTION_CHARACTERS = 150  # Most characters in a line of the caption.
 _MOST_WARNINGS = 3
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
