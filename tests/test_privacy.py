@@ -119,8 +119,8 @@ def test_a_real_page_is_blanked_but_for_its_rows(digitizer):
     same = (blanked.image == page.image).all(-1)
     assert ((blanked.image == paper).all(-1) | same).all(), "a pixel is the page's, or paper"
     assert 0.5 < 1 - same.mean() < 0.95
-    for strip, ridge in zip(reading.strips, reading.trace.ridge_row, strict=True):
-        seen = np.isfinite(ridge)
+    for strip, ridge, confidence in zip(reading.strips, reading.trace.ridge_row, reading.trace.confidence, strict=True):
+        seen = np.isfinite(ridge) & (confidence > 0.5)
         seen &= (page.x_mm(np.arange(ridge.size)) > strip.x_mm[0]) & (page.x_mm(np.arange(ridge.size)) < strip.x_mm[1])
         columns = np.flatnonzero(seen)
         assert same[ridge[columns].round().astype(int), columns].all(), "the curve is kept"

@@ -51,8 +51,17 @@ def test_what_is_beside_the_rows_is_blanked(record, tools, scale):
     assert inked(view.page.image) > 0, "the reading itself is left as it is"
 
 
+def test_print_that_is_taken_for_a_curve_is_blanked(record, tools):
+    """The last row is followed into the footer, without confidence."""
+    view = tools.reading(record)
+    view.trace.ridge_row[3, 410:420] = 4 * 116
+    clean = deidentified(with_names(view, tools))
+    assert inked(clean.page.image) == inked(clean.photo.image) == 0
+
+
 def test_rows_names_and_pulses_stay(record, tools):
     view = with_names(tools.reading(record), tools)
+    view.trace.confidence[:] = 0.9
     kept = np.s_[4 * 12 : 4 * 15, 4 * 16 : 4 * 20]  # The first lead name: 6 mm above the zero line.
     pulse = np.s_[4 * 14 : 4 * 18, 4 * 10 : 4 * 12]
     for place in (kept, pulse):
@@ -67,7 +76,7 @@ def test_rows_names_and_pulses_stay(record, tools):
 def test_a_page_without_rows_is_blank(record, tools):
     view = with_names(tools.reading(record), tools)
     empty = replace(view.heatmaps, pulse=np.zeros_like(view.heatmaps.pulse))
-    none = replace(view.trace, ridge_row=view.trace.ridge_row[:0])
+    none = replace(view.trace, ridge_row=view.trace.ridge_row[:0], confidence=view.trace.confidence[:0])
     clean = deidentified(replace(view, strips=(), trace=none, heatmaps=empty))
     assert (clean.page.image == 255).all() and (clean.photo.image == 255).all()
 

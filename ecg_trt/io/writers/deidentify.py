@@ -16,6 +16,7 @@ import numpy as np
 
 from ecg_trt.geometry.grid import dense_map
 from ecg_trt.io.writers.notes import without_file_names
+from ecg_trt.io.writers.overlay import LEAST_CONFIDENCE
 from ecg_trt.io.writers.photo_picture import fill_polygons
 from ecg_trt.layout import MARKED_WORDS
 from ecg_trt.types import Array, GridWarp, PhotoView, RectifiedPage, Strip, TraceMap
@@ -57,9 +58,11 @@ def _kept(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, heatmap
     size = (round(n / side * _PX_PER_MM) for n, side in zip(page.seen.shape, page.px_per_mm[::-1], strict=True))
     height, width = size
     lines = np.zeros((height, width), np.uint8)
-    for strip, ridge in zip(strips, trace.ridge_row, strict=True):
+    for strip, ridge, confidence in zip(strips, trace.ridge_row, trace.confidence, strict=True):
         x_mm = page.x_mm(np.arange(ridge.size))
-        within = np.isfinite(ridge) & (x_mm >= strip.x_mm[0]) & (x_mm <= strip.x_mm[1])
+        # What is followed without confidence may be print instead of a curve.
+        is_curve = np.isfinite(ridge) & (confidence >= LEAST_CONFIDENCE)
+        within = is_curve & (x_mm >= strip.x_mm[0]) & (x_mm <= strip.x_mm[1])
         curve = np.stack((x_mm, page.y_mm(ridge)), -1)[within]
         zero = np.array([(x, strip.zero_y_mm) for x in strip.x_mm])
         for points in (curve, zero):

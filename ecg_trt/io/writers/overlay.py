@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 OVERLAY_SUFFIX = ".overlay.png"
 _OPACITY = 0.65
-_LEAST_CONFIDENCE = 0.5  # A trace of less confidence is drawn as uncertain.
+LEAST_CONFIDENCE = 0.5  # A trace of less confidence is uncertain.
 _LIGHTEN = 0.35
 _PX_PER_MM = 8.0  # Of the overlay, along both axes: a trace is read at another scale along time than along voltage.
 _BORDER_MM = 6.0  # Half the height of the line between two leads of a row.
@@ -142,7 +142,7 @@ def _draw_trace(
     """Draw the confident parts of one lead's segment in its colour, or without a colour the uncertain ones."""
     width = trace.ridge_row.shape[1]
     left, right = (min(max(_px(page, x, 0.0)[0], 0), width) for x in segment.x_mm)
-    ridge, confident = trace.ridge_row[row, left:right], trace.confidence[row, left:right] >= _LEAST_CONFIDENCE
+    ridge, confident = trace.ridge_row[row, left:right], trace.confidence[row, left:right] >= LEAST_CONFIDENCE
     pen = _thickness(page)
     for start, end, is_confident in _runs(ridge, confident):
         if is_confident != (colour is not None):
