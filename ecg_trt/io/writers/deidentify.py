@@ -55,9 +55,10 @@ def deidentified(reading: Reading) -> Reading:
 
 def _kept(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, heatmaps: PageHeatmaps) -> Array:
     """Mask what is kept: (H, W) uint8, 0 or 1, of the flat page at `_PX_PER_MM`."""
-    size = (round(n / side * _PX_PER_MM) for n, side in zip(page.seen.shape, page.px_per_mm[::-1], strict=True))
-    height, width = size
-    lines = np.zeros((height, width), np.uint8)
+    height, width = (
+        round(n / side * _PX_PER_MM) for n, side in zip(page.seen.shape, page.px_per_mm[::-1], strict=True)
+    )
+    kept = _pulses(heatmaps.pulse, page, (height, width))
     for strip, ridge, confidence in zip(strips, trace.ridge_row, trace.confidence, strict=True):
         x_mm = page.x_mm(np.arange(ridge.size))
         # What is followed without confidence may be print instead of a curve.
@@ -66,14 +67,9 @@ def _kept(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap, heatmap
         curve = np.stack((x_mm, page.y_mm(ridge)), -1)[within]
         zero = np.array([(x, strip.zero_y_mm) for x in strip.x_mm])
         for points in (curve, zero):
-            cv2.polylines(lines, [_to_mask(points, page)], False, 1)
-    x = np.rint(page.origin_mm[0] + np.arange(width) / _PX_PER_MM).astype(int)
-    y = np.rint(page.origin_mm[1] + np.arange(height) / _PX_PER_MM).astype(int)
-    pulse = np.zeros_like(lines)
-    inside = [(at >= 0) & (at < n) for at, n in zip((y, x), heatmaps.pulse.shape, strict=True)]
-    pulse[np.ix_(*inside)] = heatmaps.pulse[np.ix_(y[inside[0]], x[inside[1]])] > _PULSE_SEEN
+            cv2.polylines(kept, [_to_mask(points, page)], False, 1)
     side = 2 * round(_ROUND_MM * _PX_PER_MM) + 1
-    kept = cv2.dilate(lines | pulse, np.ones((side, side), np.uint8))
+    kept = cv2.dilate(kept, np.ones((side, side), np.uint8))
     for name in _names(strips, heatmaps.label):
         corners = _to_mask(np.array([name - _NAME_HALF_MM, name + _NAME_HALF_MM]), page)
         cv2.rectangle(kept, corners[0, 0].tolist(), corners[1, 0].tolist(), 1, -1)
@@ -85,23 +81,25 @@ def _to_mask(xy_mm: Array, page: RectifiedPage) -> Array:
     return np.rint((xy_mm - page.origin_mm) * _PX_PER_MM).astype(np.int32).reshape(-1, 1, 2)
 
 
+def _pulses(heatmap: Array, page: RectifiedPage, shape: tuple[int, int]) -> Array:
+    """Bring the calibration pulses of a heatmap to a mask of a shape, uint8, 0 or 1."""
+    mask_from_page = np.array([[_PX_PER_MM, 0.0, 0.0], [0.0, _PX_PER_MM, 0.0]])
+    mask_from_page[:, 2] = -_PX_PER_MM * np.array(page.origin_mm)
+    pulses = (heatmap > _PULSE_SEEN).astype(np.uint8)  # At 1 px/mm: pixel (x, y) is page mm (x, y).
+    return np.asarray(cv2.warpAffine(pulses, mask_from_page, shape[::-1], flags=cv2.INTER_NEAREST))
+
+
 def _names(strips: Sequence[Strip], label: Array) -> Iterator[Array]:
     """Locate the lead names that are read where they are expected: (2,) page mm of each."""
     left, right, above, below = _NAME_REACH_MM
     for strip in strips:
-        for segment in strip.segments:
-            if segment.lead not in MARKED_WORDS:
-                continue
-            x, y = round(segment.x_mm[0] + left), round(strip.zero_y_mm + above)
-            x, y = max(x, 0), max(y, 0)
-            reach = label[
-                MARKED_WORDS.index(segment.lead),
-                y : max(round(strip.zero_y_mm + below), 0),
-                x : max(round(segment.x_mm[0] + right), 0),
-            ]
+        for segment in (segment for segment in strip.segments if segment.lead in MARKED_WORDS):
+            x0, x1 = (max(round(segment.x_mm[0] + side), 0) for side in (left, right))
+            y0, y1 = (max(round(strip.zero_y_mm + side), 0) for side in (above, below))
+            reach = label[MARKED_WORDS.index(segment.lead), y0:y1, x0:x1]
             if reach.size and reach.max() > _NAME_SEEN:
                 row, column = np.unravel_index(reach.argmax(), reach.shape)
-                yield np.array([x + column, y + row], np.float64)
+                yield np.array([x0 + column, y0 + row], np.float64)
 
 
 def _on_page(kept: Array, page: RectifiedPage) -> Array:
