@@ -166,3 +166,19 @@ def test_a_record_that_shows_nothing(record, tmp_path):
 def test_a_report_that_cannot_be_written(record, tmp_path):
     with pytest.raises(OutputError):
         write_report(record, tmp_path / "missing" / "page.report.html")
+
+
+@pytest.mark.slow
+def test_a_report_on_a_photo(digitizer, tmp_path):
+    reading = digitizer.read(Path(__file__).parents[2] / "examples" / "photo.jpg")
+    path = write_report(reading.record, tmp_path / "photo.report.html", pictures=pictures_of(reading))
+    page = Parsed(path.read_bytes())
+    assert 2e5 < path.stat().st_size < 1.5e6
+    assert len(page.all("img")) == 2
+    (svg,) = page.all("svg")
+    assert str(svg["aria-label"]).startswith("photo: I, aVR, V1, V4, II")
+    assert 250 < float(str(svg["width"]).removesuffix("mm")) < 281, "it fits on A4, to scale"
+    curves = [points_of(str(a["d"])) for a in page.all("path") if a["class"] == "ink"]
+    assert len(curves) == 4 + 13, "a pulse a row, and three rows of four leads above a rhythm strip"
+    widths = [curve[-1][-1, 0] - curve[0][0, 0] for curve in curves[-1:]]
+    assert widths == [pytest.approx(250.0, abs=1.0)]
