@@ -86,19 +86,19 @@ class ResultsTable(Closeable):
 
     Raises:
         InputError: what is there is no such table.
-        OutputError: there is a table, but `resume` is False, or it cannot be written.
+        OutputError: there is a table with results, but `resume` is False, or it cannot be written.
     """
 
     def __init__(self, folder: Path, *, resume: bool = False) -> None:
         self._path = folder / RESULTS_CSV
         self.earlier: list[PageResult] = []
         if self._path.exists():
-            if not resume:
-                raise OutputError(
-                    "This folder has the table of an earlier run", got=str(self._path), expected="a folder without",
-                    hint="Go on with it by --resume, name another folder with -o, or remove the file to begin anew.",
-                )  # fmt: skip
             self.earlier = read_results(self._path)
+        if self.earlier and not resume:
+            raise OutputError(
+                "This folder has the table of an earlier run", got=str(self._path), expected="a folder without",
+                hint="Go on with it by --resume, name another folder with -o, or remove the file to begin anew.",
+            )  # fmt: skip
         try:
             _write_csv(self.earlier, self._path)
             self._file = _open(self._path, "a")
@@ -226,5 +226,9 @@ def _write_parquet(results: Sequence[PageResult], path: Path) -> None:
 
 
 def _no_table(path: Path, got: str) -> InputError:
-    return InputError(f"{path} is no table of an archive's results", got=got, expected=f"{', '.join(_NAMES[:4])}, ..",
-                      hint="Take a results.csv that this version of `ecg-trt run` wrote.")  # fmt: skip
+    return InputError(
+        f"{path} is no table of an archive's results",
+        got=got,
+        expected=f"the columns {', '.join(_NAMES[:4])}, ..",
+        hint="Only the table of this version is read: to begin anew, remove it or name another folder.",
+    )

@@ -81,6 +81,7 @@ def test_the_last_line_of_a_page_counts(tmp_path):
 
 
 def test_an_earlier_table_is_not_overwritten(tmp_path):
+    write(tmp_path, [])
     write(tmp_path)
     with pytest.raises(OutputError, match="--resume"):
         ResultsTable(tmp_path)
