@@ -118,10 +118,17 @@ class ResultsTable(Closeable):
             raise output_error(self._path, error) from error
 
     def close(self) -> None:
-        """Close the table and write it as Parquet, too; more than once is fine."""
+        """Close the table and write it as Parquet, too; more than once is fine.
+
+        Raises:
+            OutputError: it could not be written.
+        """
         if self._file.closed:
             return
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as error:  # The disk is still too full for a line.
+            raise output_error(self._path, error) from error
         results = read_results(self._path)
         _write_csv(results, self._path)
         if missing_module(("pyarrow",)) is None:
