@@ -43,7 +43,7 @@ class PageResult:
         layout: such as "3x4+1", "" without a record, as for all that follow up to `warnings`.
         speed_mm_per_s: paper speed.
         gain_mm_per_mv: gain, that of the limb leads where the chest leads have another.
-        chest_gain_mm_per_mv: gain of all but the limb leads, None if it is the same.
+        chest_gain_mm_per_mv: gain of all but the limb leads, also if it is the same.
         assumed: scales that were neither read nor given: "speed", "gain".
         quality: mean quality of the leads that are printed, 0 .. 1.
         warnings: codes of the warnings (`types.WarningCode`), in their order.
