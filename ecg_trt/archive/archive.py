@@ -14,7 +14,7 @@ from pathlib import Path
 from ecg_trt import errors
 from ecg_trt.archive.inputs import ArchiveItem, load_file
 from ecg_trt.archive.stems import Stems
-from ecg_trt.archive.worker import ArchiveOptions, PageOutcome, PageTask, PageWorker, failed
+from ecg_trt.archive.worker import ArchiveOptions, PageJob, PageOutcome, PageWorker, failed
 from ecg_trt.closeable import Closeable
 from ecg_trt.errors import DeviceFaultError, EcgTrtError, NoEcgFoundError, PageError, WorkerError
 from ecg_trt.io.atomic import make_folder, remove_scratch
@@ -69,7 +69,7 @@ class Archive(Closeable):
                 reserved=(RESULTS_CSV, RESULTS_PARQUET) if has_table else (),
                 owners={result.stem: (result.file, result.page) for result in self._earlier},
             )
-            self._outcomes: Callable[[Iterable[PageTask]], Generator[PageOutcome, None, None]]
+            self._outcomes: Callable[[Iterable[PageJob]], Generator[PageOutcome, None, None]]
             if jobs == 1:
                 worker = stack.enter_context(PageWorker(folder, options))
                 runtime = worker.digitizer.runtime
@@ -84,12 +84,12 @@ class Archive(Closeable):
         """Digitize files and groups of photos, one bad page harming no other, and keep the table.
 
         Yields:
-            For each page its outcome, as it ends. Pages on which no ECG is found come when their
-            file is done: they are skipped if it has one on another page.
+            For each page its outcome, as it ends. Pages on which no ECG is found come when their file is done: they
+            are skipped if it has one on another page.
 
         Raises:
-            DeviceFaultError: the GPU has failed, with one job, as the last outcome shows. With several the process is
-                replaced.
+            DeviceFaultError: the GPU has failed in this process, as the last outcome shows. One of several processes is
+                replaced instead.
             BackendError: the networks cannot be loaded in a new process.
             OutputError: the table cannot be written.
         """
@@ -100,10 +100,10 @@ class Archive(Closeable):
         open_items: dict[int, _OpenItem] = {}
         plan = self._plan(items)
 
-        def unknown(first: PageTask) -> Iterator[PageTask]:
+        def unknown(first: PageJob) -> Iterator[PageJob]:
             yield first
             for entry in plan:
-                if isinstance(entry, PageTask):
+                if isinstance(entry, PageJob):
                     yield entry
                 else:
                     known.append(entry)
@@ -126,28 +126,28 @@ class Archive(Closeable):
         if self._table is not None and self._options.report:
             write_batch_report(read_results(self._folder), self._folder, names_files=not self._options.deidentify)
 
-    def _plan(self, items: Sequence[ArchiveItem]) -> Iterator[PageTask | PageOutcome]:
-        """List the tasks of all items, and the outcomes of those that an earlier run did."""
+    def _plan(self, items: Sequence[ArchiveItem]) -> Iterator[PageJob | PageOutcome]:
+        """List the jobs of all items, and the outcomes of those that an earlier run did."""
         known = _KnownPages(self._earlier, self._folder, self._digest, {item.name for item in items})
         for number, item in enumerate(items):
-            for task in _tasks(number, item):
-                result = known.take(task)
+            for job in _jobs_of(number, item):
+                result = known.take(job)
                 if result is None:
-                    stem = self._stems.give(task.stem, (task.file, task.page or 1))
-                    yield replace(task, stem=stem, is_renamed=stem != task.stem)
+                    stem = self._stems.give(job.stem, (job.file, job.page or 1))
+                    yield replace(job, stem=stem, is_renamed=stem != job.stem)
                     continue
-                if result.file != task.file and self._table is not None:
-                    result = replace(result, file=task.file)
+                if result.file != job.file and self._table is not None:
+                    result = replace(result, file=job.file)
                     self._table.append(result)
-                yield PageOutcome(replace(task, stem=result.stem), result, is_known=True)
+                yield PageOutcome(replace(job, stem=result.stem), result, is_known=True)
 
     def _kept(self, outcome: PageOutcome, open_items: dict[int, _OpenItem]) -> Iterator[PageOutcome]:
         """Decide what a page without an ECG is, and keep the result."""
-        task = outcome.task
-        item = open_items.setdefault(task.item, _OpenItem(task.pages))
+        job = outcome.job
+        item = open_items.setdefault(job.item, _OpenItem(job.pages))
         ended = item.add(outcome)
         if not item.left:
-            del open_items[task.item]
+            del open_items[job.item]
         for outcome in ended:
             if self._table is not None and not outcome.is_known:
                 self._table.append(outcome.result)
@@ -166,7 +166,7 @@ class _OpenItem:
         """Add a page, and return the outcomes of those of which nothing more is to be learnt."""
         self.left -= 1
         self.has_record |= outcome.result.status is PageStatus.OK
-        if isinstance(outcome.error, NoEcgFoundError) and outcome.task.pages > 1:
+        if isinstance(outcome.error, NoEcgFoundError) and outcome.job.pages > 1:
             self.without_ecg.append(outcome)
             ended = []
         else:
@@ -182,7 +182,7 @@ def _skipped(outcome: PageOutcome) -> PageOutcome:
 
 
 class _KnownPages:
-    """Results of an earlier run that hold still.
+    """Results of an earlier run that still hold.
 
     A page is known by content, number and options. A result serves the file that it was made of, or one that was moved
     or renamed since: then the path in the result is none of this run.
@@ -201,10 +201,10 @@ class _KnownPages:
             if result.options == digest and result.sha256 and _is_final(result, folder):
                 self._results.setdefault((result.sha256, result.page), []).append(result)
 
-    def take(self, task: PageTask) -> PageResult | None:
+    def take(self, job: PageJob) -> PageResult | None:
         """Take the result of a page, which then serves no other; None if there is none."""
-        results = self._results.get((task.sha256, task.page or 1), [])
-        own = next((result for result in results if result.file == task.file), None)
+        results = self._results.get((job.sha256, job.page or 1), [])
+        own = next((result for result in results if result.file == job.file), None)
         moved = next((result for result in results if result.file not in self._files), None)
         found = own or moved
         if found is not None:
@@ -219,23 +219,23 @@ def _is_final(result: PageResult, folder: Path) -> bool:
     return issubclass(getattr(errors, result.error, EcgTrtError), PageError)
 
 
-def _tasks(number: int, item: ArchiveItem) -> Iterator[PageTask]:
-    """List the tasks of an item, with the stems that they would like to have."""
+def _jobs_of(number: int, item: ArchiveItem) -> Iterator[PageJob]:
+    """List the jobs of an item, with the stems that they would like to have."""
     files = [load_file(photo) for photo in item.photos]
     digests = ["" if file is None else hashlib.sha256(file.data).hexdigest() for file in files]
     pages = [] if files[0] is None else list(pages_of(files[0]))
     if len(item.photos) > 1:
         together = hashlib.sha256(",".join(digests).encode()).hexdigest()
-        yield PageTask(item.photos, None, item.name, item.stem, number, sha256=together)
+        yield PageJob(item.photos, None, item.name, item.stem, number, sha256=together)
     elif len(pages) < 2:
-        yield PageTask(item.photos, None, item.name, item.stem, number, sha256=digests[0])
+        yield PageJob(item.photos, None, item.name, item.stem, number, sha256=digests[0])
     else:
         for page in pages:
             stem = f"{item.stem}.p{page.page}"
-            yield PageTask(item.photos, page.page, page.source, stem, number, len(pages), digests[0])
+            yield PageJob(item.photos, page.page, page.source, stem, number, len(pages), digests[0])
 
 
-def _open_pool(folder: Path, options: ArchiveOptions, jobs: int) -> ProcessPool[PageTask, PageOutcome]:
+def _open_pool(folder: Path, options: ArchiveOptions, jobs: int) -> ProcessPool[PageJob, PageOutcome]:
     """Open processes that share the cores, unless the options say how many threads each has."""
     threads = options.runtime.threads or threads_each(max(jobs, 1))
     options = replace(options, runtime=replace(options.runtime, threads=threads))
@@ -243,21 +243,21 @@ def _open_pool(folder: Path, options: ArchiveOptions, jobs: int) -> ProcessPool[
 
 
 def _in_processes(
-    tasks: Iterable[PageTask], *, pool: ProcessPool[PageTask, PageOutcome], digest: str
+    jobs: Iterable[PageJob], *, pool: ProcessPool[PageJob, PageOutcome], digest: str
 ) -> Generator[PageOutcome, None, None]:
-    """Do tasks in a pool, and yield their outcomes as they end; as many wait as are in hand."""
-    pending: dict[Future[PageOutcome], PageTask] = {}
+    """Do jobs in a pool, and yield their outcomes as they end; as many wait as are in hand."""
+    pending: dict[Future[PageOutcome], PageJob] = {}
 
     def ended() -> Iterator[PageOutcome]:
         for future in wait(pending, return_when=FIRST_COMPLETED).done:
-            task = pending.pop(future)
+            job = pending.pop(future)
             try:
                 yield future.result()
             except (WorkerError, DeviceFaultError) as error:
-                yield failed(task, error, digest)
+                yield failed(job, error, digest)
 
-    for task in tasks:
-        pending[pool.submit(task)] = task
+    for job in jobs:
+        pending[pool.submit(job)] = job
         if len(pending) >= 2 * pool.processes:
             yield from ended()
     while pending:
