@@ -135,13 +135,7 @@ def run(
     **format_options: str | None,
 ) -> None:
     """Digitize photos."""
-    merges = merge or merge_by is not None
-    if overlay and merges:
-        raise click.UsageError("--merge has no --overlay, as no single picture shows what was merged.")
-    if merge and merge_by is not None:
-        raise click.UsageError("--merge takes all photos together, --merge-by some: give one of them.")
-    if photos.count(_STDIN) > 1:
-        raise click.UsageError(f"{_STDIN} may be given once, as standard input holds one file.")
+    _check_usage(photos, overlay, merge, merge_by)
 
     def work() -> int:
         from ecg_trt.archive.inputs import is_folder
@@ -154,19 +148,30 @@ def run(
             ),
             overlay=overlay,
             report=report,
-            pictures=not merges,
+            pictures=not (merge or merge_by is not None),
             deidentify=deidentify,
             read=ReadOptions(
                 layout=layout, speed=speed, gain=gain, fs=fs, min_quality=min_quality, limb_blend=limb_blend
             ),
             runtime=RuntimeOptions(backend=backend, views=int(views)),
         )
-        make_folder(Path(folder))
-        items = _find(photos, Path(folder), recursive, merge, merge_by)
+        out = Path(folder)
+        make_folder(out)
+        items = _find(photos, out, recursive, merge, merge_by)
         has_table = resume or len(items) > 1 or any(map(is_folder, photos))
-        return _digitize(items, Path(folder), options, jobs=jobs, has_table=has_table, resume=resume, verbose=verbose)
+        return _digitize(items, out, options, jobs=jobs, has_table=has_table, resume=resume, verbose=verbose)
 
     exit_after(work, verbose)
+
+
+def _check_usage(photos: Sequence[str], overlay: bool, merge: bool, merge_by: str | None) -> None:
+    """Reject options that contradict each other."""
+    if overlay and (merge or merge_by is not None):
+        raise click.UsageError("--merge has no --overlay, as no single picture shows what was merged.")
+    if merge and merge_by is not None:
+        raise click.UsageError("--merge takes all photos together, --merge-by some: give one of them.")
+    if photos.count(_STDIN) > 1:
+        raise click.UsageError(f"{_STDIN} may be given once, as standard input holds one file.")
 
 
 def _find(photos: Sequence[str], folder: Path, recursive: bool, merge: bool, merge_by: str | None) -> list[ArchiveItem]:
