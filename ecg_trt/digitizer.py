@@ -23,6 +23,7 @@ from ecg_trt.io.readers.photo import choose_page, load_photo, read_photo
 from ecg_trt.layout import STRIPS
 from ecg_trt.malloc import release_free_memory
 from ecg_trt.merging import merge_answers, name_of
+from ecg_trt.ops.photo_view import view_of
 from ecg_trt.page.calibration import CalibrationReader
 from ecg_trt.page.candidate import LocatedPage
 from ecg_trt.page.lead_names import named_log_odds, read_names, with_shared_name
@@ -44,7 +45,7 @@ from ecg_trt.stages.rectify import PageHeatmaps, Rectify
 from ecg_trt.stages.scaling import trace_px_per_mm, trace_reach_mm
 from ecg_trt.stages.trace import BEYOND_MM, TRACE_VIEWS, Trace
 from ecg_trt.step_timer import StepTimer
-from ecg_trt.types import Array, GridWarp, PageAlignment, Photo, RectifiedPage, Strip, TraceMap
+from ecg_trt.types import Array, GridWarp, PageAlignment, Photo, PhotoView, RectifiedPage, Strip, TraceMap
 from ecg_trt.weights import list_weights
 
 _log = logging.getLogger(__name__)
@@ -69,10 +70,11 @@ class Reading:
 
     `grid`, `heatmaps`, `strips`, `page` and `trace` share one frame of the page.
     `limb_residual` is that of the leads before they were blended, `features` (leads, F) are those of the quality, and
-    `scale_signs` what speed and gain rest on.
+    `scale_signs` what speed and gain rest on. `photo` is the photo at a size for pictures.
     """
 
     record: EcgRecord
+    photo: PhotoView
     alignment: PageAlignment
     grid: GridWarp
     heatmaps: PageHeatmaps
@@ -206,11 +208,12 @@ class Digitizer(Closeable):
         with one_blas_thread():
             reading = self._read(source, options or self.options)
         image, seen = self._ops.download(reading.page.image, reading.page.seen)
+        photo = view_of(self._ops, reading.photo.image)
         release_free_memory()
-        return replace(reading, page=replace(reading.page, image=image, seen=seen))
+        return replace(reading, photo=photo, page=replace(reading.page, image=image, seen=seen))
 
     def _read(self, source: Source | Photo, options: ReadOptions) -> Reading:
-        """The flat page stays where the pixel work left it."""
+        """The photo, at its own size, and the flat page stay where the pixel work left them."""
         clock = StepTimer()
         with clock("decode"):
             photo = source if isinstance(source, Photo) else self._decoded(source, options)
@@ -246,8 +249,9 @@ class Digitizer(Closeable):
         clock.ms["total"] = sum(clock.ms.values())
         record = replace(record, timings_ms={step: round(ms, 1) for step, ms in clock.ms.items()})
         return Reading(
-            record, located.alignment, grid, located.heatmaps, page, strips, trace, residual, features, signs
-        )
+            record, PhotoView(photo.image, 1.0), located.alignment, grid, located.heatmaps, page, strips, trace,
+            residual, features, signs,
+        )  # fmt: skip
 
     def _traced(
         self, page: RectifiedPage, rows: tuple[Strip, ...], text_mask: Array

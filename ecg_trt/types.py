@@ -37,6 +37,23 @@ class Photo:
 
 
 @dataclass(frozen=True, slots=True)
+class PhotoView:
+    """The photo at a size for pictures that people look at.
+
+    Attributes:
+        image: (h, w, 3) uint8 RGB, upright per EXIF; nothing else of the file.
+        scale: its pixels a photo px.
+    """
+
+    image: Array
+    scale: float
+
+    def points(self, photo_xy: Array) -> Array:
+        """Convert points (.., 2), photo px, to this view's."""
+        return np.asarray((photo_xy + 0.5) * self.scale - 0.5)
+
+
+@dataclass(frozen=True, slots=True)
 class PageAlignment:
     """Position of the page in the photo, to first order.
 
