@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     )
     from ecg_trt.record import EcgRecord
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "BackendError",

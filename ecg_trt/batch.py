@@ -18,11 +18,12 @@ from ecg_trt.closeable import Closeable
 from ecg_trt.config import ReadOptions, RuntimeOptions
 from ecg_trt.errors import DeviceFaultError, EcgTrtError, InputError, OptionError, PageError
 from ecg_trt.io.readers.base import EncodedPhoto
-from ecg_trt.io.readers.photo import load_photo, pages_of, read_photo
+from ecg_trt.io.readers.photo import load_photo, pages_of, read_photo, read_recording
 from ecg_trt.merging import merge_answers, name_of
 from ecg_trt.record import EcgRecord
+from ecg_trt.recorded import record_of
 from ecg_trt.slots import SlotPool, SlotQueue
-from ecg_trt.types import Array, Photo
+from ecg_trt.types import Array, Photo, Recording
 
 if TYPE_CHECKING:
     from ecg_trt.digitizer import Digitizer, Reading
@@ -48,9 +49,9 @@ class _Group:
 
 @dataclass(frozen=True, slots=True)
 class _Decoded:
-    """Photo that is decoded or at least loaded (or the error), the time that took, and the options of its reading."""
+    """Photo, decoded or at least loaded, or the signal itself, or the error; the time that took, and the options."""
 
-    photo: Photo | EncodedPhoto | EcgTrtError
+    photo: Photo | EncodedPhoto | Recording | EcgTrtError
     decode_ms: float
     options: ReadOptions
 
@@ -89,8 +90,11 @@ def digitize_many(
 def read_many(
     photos: Iterable[Source], options: ReadOptions | Iterable[ReadOptions] | None = None,
     runtime_options: RuntimeOptions | None = None, *, digitizer: Digitizer | None = None,
-) -> Generator[Reading | EcgTrtError, None, None]:  # fmt: skip
-    """Read photos as `digitize_many` does, but yield readings, with everything that an overlay needs."""
+) -> Generator[Reading | EcgRecord | EcgTrtError, None, None]:  # fmt: skip
+    """Read photos as `digitize_many` does, but yield readings, with everything that an overlay needs.
+
+    Of a file that holds the signal itself there is nothing to draw: it gives its record.
+    """
     with closing(_many(photos, options, runtime_options, digitizer, _reading, None)) as readings:
         yield from readings
 
@@ -288,15 +292,18 @@ def _decode(item: _Item, decoder: PhotoDecoder | None, copy_to_pinned: Callable[
     """Decode a photo in a thread, as Pillow releases the GIL; only load it if a worker slot decodes it."""
     source, options = item
 
-    def read() -> Photo | EncodedPhoto:
+    def read() -> Photo | EncodedPhoto | Recording:
         encoded = None if decoder is None else load_photo(source)
         if decoder is not None and encoded is not None and decoder.takes(encoded.data):
             return encoded
+        recording = read_recording(encoded or source)
+        if recording is not None:
+            return recording
         photo = read_photo(encoded or source, max_pixels=options.max_pixels, min_pixels=options.min_pixels)
         return photo if copy_to_pinned is None else replace(photo, image=copy_to_pinned(photo.image))
 
     start = time.perf_counter()
-    photo: Photo | EncodedPhoto | EcgTrtError
+    photo: Photo | EncodedPhoto | Recording | EcgTrtError
     try:
         photo = read()
     except EcgTrtError as error:
@@ -323,11 +330,15 @@ def _guarded(
 
 def _record(digitizer: Digitizer, decoded: _Decoded) -> EcgRecord:
     assert not isinstance(decoded.photo, EcgTrtError)
+    if isinstance(decoded.photo, Recording):
+        return _with_decode_time(record_of(decoded.photo, decoded.options.fs), decoded.decode_ms)
     return _with_decode_time(digitizer(decoded.photo, decoded.options), decoded.decode_ms)
 
 
-def _reading(digitizer: Digitizer, decoded: _Decoded) -> Reading:
+def _reading(digitizer: Digitizer, decoded: _Decoded) -> Reading | EcgRecord:
     assert not isinstance(decoded.photo, EcgTrtError)
+    if isinstance(decoded.photo, Recording):
+        return _record(digitizer, decoded)
     reading = digitizer.read(decoded.photo, decoded.options)
     return replace(reading, record=_with_decode_time(reading.record, decoded.decode_ms))
 

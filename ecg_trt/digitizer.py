@@ -19,7 +19,7 @@ from ecg_trt.config import AUTO, ReadOptions, RuntimeOptions
 from ecg_trt.errors import DeviceError, EcgTrtError, IncompletePageError
 from ecg_trt.inference.views import Views
 from ecg_trt.io.readers.base import EncodedPhoto
-from ecg_trt.io.readers.photo import choose_page, load_photo, read_photo
+from ecg_trt.io.readers.photo import choose_page, load_photo, read_photo, read_recording
 from ecg_trt.layout import STRIPS
 from ecg_trt.malloc import release_free_memory
 from ecg_trt.merging import merge_answers, name_of
@@ -34,6 +34,7 @@ from ecg_trt.quality.features import Evidence, lead_features
 from ecg_trt.quality.model import Calibration, load_calibration, quality_of
 from ecg_trt.quality.warnings import reject_low_quality, reject_non_ecg, warnings_of
 from ecg_trt.record import EcgRecord
+from ecg_trt.recorded import record_of
 from ecg_trt.signal.assemble import assemble, lead_spans, missing_fractions
 from ecg_trt.signal.beat_speed import curve_height_mm, heights_mm, speed_log_likelihoods
 from ecg_trt.signal.columns import continue_rows, place_columns
@@ -164,7 +165,7 @@ class Digitizer(Closeable):
 
         Args:
             source: a path, the bytes of an image file (`EncodedPhoto` if they have a name), a decoded `Photo`, or an
-                (H, W, 3) uint8 RGB array.
+                (H, W, 3) uint8 RGB array. A file that holds the signal itself (DICOM) gives that.
             options: of this photo, those of the digitizer if None.
             page: number from 1; may be left out where the file has one page.
 
@@ -175,6 +176,9 @@ class Digitizer(Closeable):
         try:
             with one_blas_thread():
                 chosen = source if page is None else choose_page(source, page)
+                recording = read_recording(chosen)
+                if recording is not None:  # The signal itself: there is nothing to read it from.
+                    return record_of(recording, (options or self.options).fs)
                 return self._read(chosen, options or self.options).record
         finally:
             release_free_memory()

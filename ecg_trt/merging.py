@@ -25,6 +25,7 @@ SAME_PAGE_CORRELATION = 0.6
 _LEAST_MAJORITY = 1.5  # Weight of the photos that agree beside that of the others, for these to be left out.
 _ASSUMED = 0.1  # Share that an assumed speed or gain counts beside one that was read.
 _PART_MISSING = 0.1  # Missing share of a lead that is warned of, as for a single photo.
+_MOST_SNR_DB = 60.0  # That counts: the SNR of a signal that was not digitized is infinite.
 _SHOWN_SHARES = (0.5, 1.0)  # Shares of a record that pages show.
 # Warnings about gaps and quality, which the merged record may have lost; they are given anew.
 _GIVEN_ANEW = frozenset((WarningCode.UNRELIABLE_PAGE, WarningCode.UNRELIABLE_LEADS, WarningCode.PARTLY_MISSING,
@@ -253,7 +254,7 @@ def _expected_noise(records: Sequence[EcgRecord], signal: Array, leads: Sequence
 
     The expected SNR counts missing samples as noise; they are no reason to distrust the others.
     """
-    share = 10 ** (-_expected_snr_db(records, leads) / 10)
+    share = 10 ** (-np.minimum(_expected_snr_db(records, leads), _MOST_SNR_DB) / 10)
     seen_by_any = np.isfinite(signal).any(0).sum(1)
     missing = (1 - np.isfinite(signal).sum(2) / np.maximum(seen_by_any, 1)).clip(0, 0.99)
     seen = np.maximum((share - missing) / (1 - missing), 0.1 * share)

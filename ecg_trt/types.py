@@ -37,6 +37,43 @@ class Photo:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordedLead:
+    """Lead as a device recorded it.
+
+    Attributes:
+        name: one of `layout.LEAD_WORDS`, or what the file calls it.
+        samples_mv: (n,) float64 mV, NaN where the file has no value.
+        fs: samples a second.
+        start_s: time of the first sample on the clock of the file, s.
+    """
+
+    name: str
+    samples_mv: Array
+    fs: float
+    start_s: float
+
+    @property
+    def end_s(self) -> float:
+        """Time at which it ends, s."""
+        return self.start_s + len(self.samples_mv) / self.fs
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """The signal itself, which a file holds in place of a picture.
+
+    Attributes:
+        leads: in the order of the file, at least one.
+        source: path or description, for messages.
+        is_derived: the file says that the signal was computed from another, and not recorded.
+    """
+
+    leads: tuple[RecordedLead, ...]
+    source: str
+    is_derived: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class PhotoView:
     """The photo at a size for pictures that people look at.
 
@@ -317,6 +354,7 @@ class WarningCode(str, Enum):
     LOW_RESOLUTION = "low-resolution"
     PHOTOS_DISAGREE = "photos-disagree"
     PHOTO_LEFT_OUT = "photo-left-out"
+    NOT_DIGITIZED = "not-digitized"
 
     def __str__(self) -> str:
         return self.value

@@ -27,7 +27,7 @@ LEVELS = [
     {"page"},
     {"signal"},
     {"quality", "metrics", "synth"},
-    {"digitizer", "merging"},
+    {"digitizer", "merging", "recorded"},
     {"batch", "processes"},
     {"archive"},
     {"cli", "__main__"},

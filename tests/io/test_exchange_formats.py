@@ -22,7 +22,7 @@ from fhir.resources.R4B.observation import Observation
 from pydicom.sr._concepts_dict import concepts
 
 from ecg_trt.errors import NOTICE, OutputError
-from ecg_trt.io.writers.lead_codes import lead_code, potential_code
+from ecg_trt.io.lead_codes import lead_code, potential_code
 from ecg_trt.io.writers.notes import GAP_NOTE, notes_of
 from ecg_trt.io.writers.samples import Gap, gaps
 from ecg_trt.layout import LEADS, OTHER_LEADS

@@ -99,6 +99,7 @@ READERS: list[Reader] = [
         count=lazily("readers.dicom", "count_pages"),
         modules=("pydicom",),
         extra="dicom",
+        record=lazily("readers.dicom_waveform", "read_recording"),
     ),
     Reader(
         name="pdf",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from ecg_trt.errors import PhotoSizeError
 
 if TYPE_CHECKING:
-    from ecg_trt.types import Photo
+    from ecg_trt.types import Photo, Recording
 
 HEAD_BYTES = 256  # Number of first bytes that are sniffed; DICOM's mark stands at 128.
 
@@ -70,6 +70,8 @@ class Reader:
             damaged file, on which `read` reports.
         modules: top-level modules that it imports and that the package does not depend on.
         extra: the package's extra that installs these.
+        record: takes the signal from a file that holds it in place of a picture, None from any other file; None for
+            formats that hold pictures alone.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Reader:
     count: Callable[[BinaryIO], int] | None = None
     modules: tuple[str, ...] = ()
     extra: str = ""
+    record: Callable[[EncodedPhoto], Recording | None] | None = None
 
 
 def check_size(width: int, height: int, name: str, limits: PixelLimits) -> None:

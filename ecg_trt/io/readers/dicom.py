@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _WHITE_IS_LOW = "MONOCHROME1"
 _PALETTE = "PALETTE COLOR"
-_DEFLATED, _META_BYTES = b"1.2.840.10008.1.2.1.99", 2048  # Transfer syntax, which stands at the beginning of a file.
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+META_BYTES = 2048  # Number of first bytes of a file in which its transfer syntax stands.
 
 
 def count_pages(file: BinaryIO) -> int:
     """Count the frames of an open file, or the pages of the document in it; see `Reader.count`."""
     from pydicom import dcmread
 
-    if _is_deflated(file.read(_META_BYTES)):
+    if is_deflated(file.read(META_BYTES)):
         return 1
     file.seek(0)
     dataset = dcmread(file, stop_before_pixels=True)
@@ -47,7 +48,7 @@ def read_page(photo: EncodedPhoto, number: int, limits: PixelLimits) -> Photo:
     """Decode one frame of a file, or one page of the document in it; see `Reader.read`."""
     from pydicom import dcmread
 
-    if _is_deflated(photo.data[:_META_BYTES]):
+    if is_deflated(photo.data[:META_BYTES]):
         raise NotAnImageError(
             f"{photo.source} cannot be decoded here",
             got="a deflated DICOM file, whose size is not known before it is inflated",
@@ -69,8 +70,8 @@ def read_page(photo: EncodedPhoto, number: int, limits: PixelLimits) -> Photo:
     return Photo(_as_rgb(_decode_frame(dataset, number, photo.source), dataset), photo.source, number)
 
 
-def _is_deflated(head: bytes) -> bool:
-    """Tell by its meta information if a file is deflated as a whole (PS3.5, A.5)."""
+def is_deflated(head: bytes) -> bool:
+    """Decide by its meta information if a file is deflated as a whole (PS3.5, A.5)."""
     return _DEFLATED in head
 
 
@@ -87,7 +88,8 @@ def _no_picture(dataset: Dataset, name: str) -> NotAnImageError:
             got=f"a DICOM file with the signal itself, {groups[0].NumberOfWaveformChannels} channels at "
             f"{float(groups[0].SamplingFrequency):g} Hz",
             expected="a picture of a paper ECG",
-            hint="It needs no digitizing: take the samples from it, with pydicom's waveform_array for example.",
+            hint="It needs no digitizing: `ecg-trt run` and `ecg_trt.digitize` take the leads of a resting ECG, "
+            "pydicom's waveform_array takes any others.",
         )
     kind = dataset.get("SOPClassUID")
     return NotAnImageError(

@@ -31,7 +31,7 @@ from ecg_trt.io.readers.base import (
     Reader,
     check_size,
 )
-from ecg_trt.types import Array, Photo
+from ecg_trt.types import Array, Photo, Recording
 
 _FILE = "the path of an image file"
 
@@ -78,6 +78,33 @@ def read_photo(
         number = 1 if count == 1 else _need_a_choice(encoded, count)
     with _own_errors_alone(encoded.source):
         return reader.read(encoded, number, limits)
+
+
+def read_recording(source: object) -> Recording | None:
+    """Take the signal from a file that holds it in place of a picture.
+
+    Args:
+        source: what `read_photo` takes.
+
+    Returns:
+        The recording; None for a picture, of which no more than the first bytes are read.
+
+    Raises:
+        PhotoNotFoundError: no such file, a directory, or no right to read it.
+        NotAnImageError: a file that no reader takes, or a signal that is no ECG of some minutes.
+        TruncatedImageError: the file ends too early or is damaged.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        with _open(Path(source)) as file:
+            head, size = file.read(HEAD_BYTES), file.seek(0, os.SEEK_END)
+        if find_reader(head, size, os.fspath(source)).record is None:
+            return None
+    encoded = source if isinstance(source, EncodedPhoto) else load_photo(source)
+    record = None if encoded is None else _reader_of(encoded).record
+    if encoded is None or record is None:
+        return None
+    with _own_errors_alone(encoded.source):
+        return record(encoded)
 
 
 def load_photo(source: object) -> EncodedPhoto | None:

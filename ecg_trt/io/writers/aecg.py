@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element, SubElement
 import numpy as np
 
 from ecg_trt.io.atomic import atomic_path
-from ecg_trt.io.writers.lead_codes import MDC_OID, lead_code
+from ecg_trt.io.lead_codes import MDC_OID, lead_code
 from ecg_trt.io.writers.notes import GAP_NOTE, notes_of
 from ecg_trt.io.writers.samples import UV_PER_MV, Gap, as_integers, gaps
 from ecg_trt.types import Array

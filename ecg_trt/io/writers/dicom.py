@@ -14,7 +14,7 @@ import numpy as np
 
 from ecg_trt.errors import NOTICE, OutputError
 from ecg_trt.io.atomic import atomic_path
-from ecg_trt.io.writers.lead_codes import lead_code
+from ecg_trt.io.lead_codes import lead_code
 from ecg_trt.io.writers.notes import notes_of
 from ecg_trt.io.writers.samples import INT16_MISSING, UV_PER_MV, as_integers, int16_units_per_mv
 from ecg_trt.layout import LEADS

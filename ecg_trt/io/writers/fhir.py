@@ -14,7 +14,7 @@ import numpy as np
 
 from ecg_trt.errors import NOTICE
 from ecg_trt.io.atomic import atomic_path
-from ecg_trt.io.writers.lead_codes import MDC_URI, POTENTIAL, potential_code
+from ecg_trt.io.lead_codes import MDC_URI, POTENTIAL, potential_code
 from ecg_trt.io.writers.notes import notes_of
 from ecg_trt.io.writers.samples import UV_PER_MV, as_integers
 from ecg_trt.types import Array

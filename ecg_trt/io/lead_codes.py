@@ -55,6 +55,11 @@ def lead_code(lead: str) -> LeadCode:
     return LeadCode(_NUMBERS[lead], f"MDC_ECG_LEAD_{lead.upper()}")
 
 
+def lead_of_number(number: int) -> str | None:
+    """Find the lead of a number in partition 2, which is its number in SCP-ECG, too; None if there is none."""
+    return next((lead for lead, known in _NUMBERS.items() if known == number), None)
+
+
 def potential_code(lead: str) -> MdcCode:
     """Find the code of the potential that is measured at a lead.
 

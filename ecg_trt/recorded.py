@@ -1,0 +1,62 @@
+"""Record of a signal that a file holds itself, so that nothing is digitized."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ecg_trt.layout import LEADS, STANDARD_GAIN_MM_PER_MV, STANDARD_SPEED_MM_PER_S, STRIPS
+from ecg_trt.record import EcgRecord
+from ecg_trt.signal.resample import resample
+from ecg_trt.types import Array, LeadSpan, PageWarning, RecordedLead, Recording, WarningCode
+
+_TEXT = (
+    "The file holds the signal itself, which was taken as it is: nothing was digitized from a picture. Quality 1 means "
+    "that this is the signal of the file, and says nothing of how well it was recorded."
+)
+_DERIVED = " According to the file it was computed from another signal, or from a picture."
+
+
+def record_of(recording: Recording, fs: float) -> EcgRecord:
+    """Make the record of a recording.
+
+    Args:
+        recording: leads, each with its own rate and beginning. Of two of one name the longer counts.
+        fs: samples a second of the record.
+
+    Returns:
+        A record that begins with the earliest lead: the twelve leads first, in their order. It has no layout, and the
+        standard scales, at which plots show it.
+    """
+    longest: dict[str, RecordedLead] = {}
+    for lead in sorted(recording.leads, key=lambda lead: lead.start_s - lead.end_s):
+        longest.setdefault(lead.name, lead)
+    names = (*(name for name in LEADS if name in longest),
+             *dict.fromkeys(lead.name for lead in recording.leads if lead.name not in LEADS))  # fmt: skip
+    leads = [longest[name] for name in names]
+    start_s = min(lead.start_s for lead in leads)
+    n = round((max(lead.end_s for lead in leads) - start_s) * fs)
+    text = _TEXT + _DERIVED * recording.is_derived
+    return EcgRecord(
+        signal_mv=np.stack([_resampled(lead, start_s, fs, n) for lead in leads]).astype(np.float32),
+        fs=fs,
+        lead_names=names,
+        layout=STRIPS,
+        paper_speed_mm_per_s=STANDARD_SPEED_MM_PER_S,
+        gain_mm_per_mv=STANDARD_GAIN_MM_PER_MV,
+        quality=np.ones(len(leads), np.float32),
+        snr_db=np.full(len(leads), np.inf, np.float32),
+        warnings=(PageWarning(WarningCode.NOT_DIGITIZED, text),),
+        source=recording.source,
+        spans=tuple(
+            LeadSpan(lead.name, row, lead.start_s - start_s, lead.end_s - start_s) for row, lead in enumerate(leads)
+        ),
+    )
+
+
+def _resampled(lead: RecordedLead, start_s: float, fs: float, n: int) -> Array:
+    """Samples (n,) mV of a lead on the record's clock; those of its own clock are left as they are."""
+    samples = lead.samples_mv
+    if lead.fs == fs and lead.start_s == start_s:
+        return np.pad(samples, (0, n - len(samples)), constant_values=np.nan)
+    times = lead.start_s - start_s + np.arange(len(samples)) / lead.fs
+    return resample(samples, times, fs, n)
