@@ -393,11 +393,3 @@ def test_suffixes_of_several_parts_do_not_meet(photo_path, tmp_path, fake_digiti
     stems = ("photo", "photo.fhir-2")
     files = [f"{stem}{kind}" for stem in stems for kind in (".json", ".fhir.json")]
     assert names(tmp_path / "out") == sorted([*files, *TABLES])
-
-
-def test_readme_lists_what_is_read_and_written():
-    text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-    listed = text.split("<!-- formats -->")[1].split("<!-- /formats -->")[0]
-    assert listed == format_names()
-    for writer in WRITERS.values():
-        assert all(suffix in text for suffix in writer.suffixes)
