@@ -51,6 +51,13 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+def test_help_has_a_line_for_each_command():
+    text = CliRunner().invoke(main, ["--help"]).output
+    lines = dict(line.strip().split(maxsplit=1) for line in text.split("Commands:\n")[1].splitlines())
+    assert set(lines) == set(main.commands)
+    assert all(line.endswith(".") and not line.endswith("...") for line in lines.values()), "cut short"
+
+
 @pytest.mark.parametrize("command", [[], ["run"], ["info"], ["sample"]])
 def test_help_says_research_use_only(command):
     result = CliRunner().invoke(main, [*command, "--help"])

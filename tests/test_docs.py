@@ -1,4 +1,4 @@
-"""The documentation: every page is in the site's navigation, every link leads somewhere, tables are those of the code."""
+"""Documentation: every page is in the site's navigation, every link leads somewhere, tables are those of the code."""
 
 from __future__ import annotations
 
