@@ -1,0 +1,160 @@
+"""Rows of pages: by a worker without Ray, and on a local cluster of two workers, one of which is killed in mid-run."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import ecg_trt.distributed.ray as on_ray
+from ecg_trt.config import ReadOptions, RuntimeOptions
+from ecg_trt.errors import (
+    BackendUnavailableError,
+    DriverError,
+    NoEcgFoundError,
+    OptionError,
+    WorkerCrashedError,
+)
+from ecg_trt.record import EcgRecord
+from tests.conftest import encode, make_record, picture
+
+pyarrow = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
+
+ROOT = Path(__file__).parents[2]
+PHOTO = ROOT / "examples" / "photo.jpg"
+
+
+class QuickPool:
+    """A pool that answers at once, and ignores what would open its worker."""
+
+    def __init__(self, open_worker: Any, processes: int, *, timeout_s: float | None) -> None:
+        pass
+
+    def submit(self, page: Any) -> Future[EcgRecord]:
+        future: Future[EcgRecord] = Future()
+        what = {"expected": "ECG paper", "hint": "Show it."}
+        if isinstance(page, str):
+            errors = {"crash.jpg": WorkerCrashedError, "no gpu.jpg": DriverError}
+            kind = errors.get(page)
+            if kind is not None:
+                future.set_exception(kind("It failed", got="this", **what))
+        elif page.page == 2:
+            future.set_exception(NoEcgFoundError("No ECG", got="a cover", **what))
+        if not future.done():
+            future.set_result(make_record(n=50))
+        return future
+
+
+Rows = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture
+def rows(monkeypatch: pytest.MonkeyPatch) -> Rows:
+    """The rows that a worker makes of the files of one block."""
+    monkeypatch.setattr(on_ray, "ProcessPool", QuickPool)
+
+    def rows_of(block: dict[str, list[Any]], **formats: dict[str, object]) -> list[dict[str, Any]]:
+        worker = on_ray.PageWorker(ReadOptions(), RuntimeOptions(), formats, 1, None)
+        tables = list(worker(pyarrow.table(block)))
+        assert all(table.schema == on_ray.page_schema(formats) for table in tables)
+        return [row for table in tables for row in table.to_pylist()]
+
+    return rows_of
+
+
+def test_a_page_is_a_row_with_its_files(rows: Rows) -> None:
+    (row,) = rows({"path": ["a/photo.png"], "bytes": [encode(picture())]}, csv={}, wfdb={}, fhir={})
+    record = make_record(n=50)
+    assert (row["file"], row["page"], row["status"], row["error"]) == ("a/photo.png", 1, "ok", "")
+    assert (row["layout"], row["assumed"], row["warnings"]) == ("3x4+1", ["gain"], ["leads-missing", "gain-assumed"])
+    np.testing.assert_array_equal(np.float32(row["signal_mv"]), record.signal_mv)
+    np.testing.assert_array_equal(np.float32(row["lead_quality"]), record.quality)
+    assert row["csv"].startswith(b"time_s,I,II") and row["hea"].startswith(b"photo 12 ") and len(row["dat"]) == 1200
+    assert b'"Observation"' in row["fhir.json"] and row["seconds"] > 0
+
+
+def test_pages_without_an_ecg_are_skipped_where_another_has_one(rows: Rows) -> None:
+    pages = [Image.fromarray(picture(seed=seed)) for seed in range(3)]
+    file = encode(pages[0], "TIFF", save_all=True, append_images=pages[1:])
+    found = rows({"path": ["s3://scans/report.tif"], "bytes": [file]}, wfdb={})
+    assert [(row["page"], row["status"]) for row in found] == [(1, "ok"), (2, "skipped"), (3, "ok")]
+    assert found[1]["error"] == "NoEcgFoundError" and found[1]["hint"] == "Show it." and found[1]["signal_mv"] is None
+    assert found[2]["hea"].startswith(b"report_p3 ")
+
+
+def test_an_error_is_a_row_unless_no_page_could_do_better(rows: Rows) -> None:
+    crash, sound = rows({"path": ["crash.jpg", "sound.jpg"]})
+    assert (crash["status"], crash["error"], sound["status"]) == ("failed", "WorkerCrashedError", "ok")
+    assert crash["message"].startswith("It failed: got this")
+    with pytest.raises(DriverError):
+        rows({"path": ["sound.jpg", "no gpu.jpg"]})
+
+
+def test_formats_are_checked_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_ray, "_ray_data", lambda: None)
+    with pytest.raises(OptionError, match="Unknown format"):
+        on_ray.digitize("photos", formats=["xls"])
+    with pytest.raises(OptionError, match="no such option"):
+        on_ray.digitize("photos", formats={"csv": {"array": "12x500@50"}})
+
+
+def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_ray, "missing_module", lambda modules: modules[0])
+    with pytest.raises(BackendUnavailableError, match=r'pip install -e "\.\[ray\]"'):
+        on_ray.digitize("photos")
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """Six files of seven pages: four photos, one with a cover behind it, a file that is no picture, an empty one."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a", "b", "c"):
+        (folder / f"{name}.jpg").write_bytes(PHOTO.read_bytes())
+    with Image.open(PHOTO) as photo:
+        cover = Image.new("RGB", (800, 600), "white")
+        photo.convert("RGB").save(folder / "d.tif", save_all=True, append_images=[cover])
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "no picture.jpg").write_bytes(b"none")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray (240 MB) is not installed: pip install -e .[ray]")
+@pytest.mark.skipif(sys.platform != "linux", reason="the workers are looked up in /proc")
+def test_every_page_is_there_once_though_a_worker_is_killed(archive: Path, tmp_path: Path) -> None:
+    # Ray reads its settings when it is imported. An installed package may be that of another clone.
+    settings = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tests.distributed.ray_cluster", str(archive), str(tmp_path / "out")]
+    run = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **settings}, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    said = json.loads(run.stdout.splitlines()[-1])
+    assert said["killed"] and said["seen"] == 3, "one of the two workers was killed, and replaced"
+    assert said["errors"] == {"not there.jpg": "PhotoNotFoundError", "no picture.jpg": "NotAnImageError"}
+    rows = parquet.read_table(tmp_path / "out").to_pylist()
+    assert sorted((Path(row["file"]).name, row["page"], row["status"], row["error"]) for row in rows) == [
+        ("a.jpg", 1, "ok", ""),
+        ("b.jpg", 1, "ok", ""),
+        ("c.jpg", 1, "ok", ""),
+        ("d.tif", 1, "ok", ""),
+        ("d.tif", 2, "skipped", "NoEcgFoundError"),
+        ("empty.jpg", 1, "failed", "NotAnImageError"),
+        ("no picture.jpg", 1, "failed", "NotAnImageError"),
+    ]
+    sound = [row for row in rows if row["status"] == "ok"]
+    assert all(row["layout"] == "3x4+1" and row["csv"].count(b"\n") == 5001 for row in sound)
+    assert all(len(row["signal_mv"]) == 12 and row["quality"] > 0.9 for row in sound)
