@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
+import types
 from pathlib import Path
 from typing import Any
 
+from ecg_trt.archive.worker import ArchiveOptions, PageOutcome, PageTask, PageWorker
 from ecg_trt.closeable import Closeable
 from ecg_trt.errors import DeviceFaultError, NoEcgFoundError, WeightsError
 
@@ -49,3 +52,22 @@ def open_nothing() -> FakeWorker:
 def open_and_die() -> FakeWorker:
     os.kill(os.getpid(), signal.SIGSEGV)
     return FakeWorker()
+
+
+class FakePageWorker(PageWorker):
+    """Worker of an archive without networks; it dies on the files that are called crash, and is slow on slow ones."""
+
+    def __init__(self, folder: Path, options: ArchiveOptions) -> None:
+        from tests.conftest import FakeDigitizer, FakeReading
+
+        module = types.ModuleType("ecg_trt.digitizer")
+        module.Digitizer, module.Reading = FakeDigitizer, FakeReading  # type: ignore[attr-defined]
+        sys.modules["ecg_trt.digitizer"] = module
+        super().__init__(folder, options)
+
+    def __call__(self, task: PageTask) -> PageOutcome:
+        if Path(task.file).stem == "crash":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if Path(task.file).stem == "slow":
+            time.sleep(0.5)
+        return super().__call__(task)

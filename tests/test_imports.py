@@ -21,7 +21,7 @@ HEAVY = {"torch", "scipy", "wfdb", "matplotlib", "PIL", "onnxruntime", "onnx", "
 LEVELS = [
     {"blas", "errors", "closeable", "slots", "step_timer", "types", "layout", "paths", "malloc", "printed"},
     {"geometry", "io", "config", "networks", "weights"},
-    {"record", "cuda"},
+    {"record", "results", "cuda"},
     {"ops", "engines"},
     {"inference", "backends"},
     {"stages"},
@@ -30,6 +30,7 @@ LEVELS = [
     {"quality", "metrics", "synth"},
     {"digitizer", "merging"},
     {"batch", "processes"},
+    {"archive"},
     {"distributed"},
     {"cli", "__main__"},
 ]

@@ -1,0 +1,278 @@
+"""An archive: photos in, the files and the result of each page out, and what an earlier run did left as it is."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from ecg_trt import errors
+from ecg_trt.archive.inputs import ArchiveItem
+from ecg_trt.archive.stems import Stems
+from ecg_trt.archive.worker import ArchiveOptions, PageOutcome, PageTask, PageWorker, failed
+from ecg_trt.closeable import Closeable
+from ecg_trt.errors import DeviceFaultError, EcgTrtError, NoEcgFoundError, PageError, WorkerError
+from ecg_trt.io.atomic import make_folder, remove_scratch
+from ecg_trt.io.readers.base import EncodedPhoto
+from ecg_trt.io.readers.photo import load_photo, pages_of
+from ecg_trt.io.writers import WRITERS
+from ecg_trt.processes import ProcessPool, threads_each
+from ecg_trt.results import RESULTS_CSV, RESULTS_PARQUET, PageResult, PageStatus, ResultsTable
+
+_LONGEST_PAGE_S = 600.0  # A page in a process of its own that takes longer hangs.
+
+
+class Archive(Closeable):
+    """Open archive, to whose folder the files of each page go.
+
+    Args:
+        folder: made if missing.
+        options: how pages are read and written.
+        jobs: number of processes; 1 for none but this one. Processes share the cores, or the GPU.
+        has_table: keep ``results.csv`` in the folder (`results.ResultsTable`).
+        resume: go on with the table that is there: pages of the same content, read with the same options, are known.
+
+    Attributes:
+        note: what runs the networks, and why nothing better does; "" if nothing better was wanted, or with processes.
+
+    Raises:
+        BackendError: the networks cannot be loaded.
+        InputError: a table of this name is of another kind.
+        OptionError: a format has no such option.
+        OutputError: nothing can be written to the folder, a format's package is missing, or a table is there and
+            `resume` is False.
+
+    Example:
+        >>> items, others = find_items(["scans"], Path("records"), recursive=True)  # doctest: +SKIP
+        ... with Archive(Path("records"), ArchiveOptions({"csv": {}}), jobs=4, resume=True) as archive:
+        ...     for outcome in archive.digitize(items):
+        ...         print(outcome.result)
+    """
+
+    def __init__(
+        self, folder: Path, options: ArchiveOptions, *, jobs: int = 1, has_table: bool = True, resume: bool = False
+    ) -> None:
+        make_folder(folder)
+        options.check_formats(folder)
+        self._folder, self._digest, self._resume, self.note = folder, options.digest(), resume, ""
+        with ExitStack() as stack:
+            self._table = stack.enter_context(ResultsTable(folder, resume=resume)) if has_table else None
+            earlier = self._table.earlier if self._table else []
+            self._known = _KnownPages(folder, earlier, self._digest)
+            self._stems = Stems(
+                [WRITERS[name] for name in dict.fromkeys((*options.formats, "json"))],
+                reserved=(RESULTS_CSV, RESULTS_PARQUET) if has_table else (),
+                owners={result.stem: (result.file, result.page) for result in earlier},
+            )
+            self._outcomes: Callable[[Iterable[PageTask]], Generator[PageOutcome, None, None]]
+            if jobs == 1:
+                worker = stack.enter_context(PageWorker(folder, options))
+                runtime = worker.digitizer.runtime
+                self.note = runtime.note and f"Networks run on {runtime.name}; not on {runtime.note}."
+                self._outcomes = worker.outcomes
+            else:
+                pool = stack.enter_context(_open_pool(folder, options, jobs))
+                self._outcomes = partial(_in_processes, pool=pool, digest=self._digest)
+            self._stack = stack.pop_all()
+
+    def digitize(self, items: Sequence[ArchiveItem]) -> Generator[PageOutcome, None, None]:
+        """Digitize files and groups of photos, one bad page harming no other, and keep the table.
+
+        Yields:
+            For each page its outcome, as it ends. Pages on which no ECG is found come when their
+            file is done: they are skipped if it has one on another page.
+
+        Raises:
+            DeviceFaultError: the GPU has failed, with one job, as the last outcome shows. With several the process is
+                replaced.
+            BackendError: the networks cannot be loaded in a new process.
+            OutputError: the table cannot be written.
+        """
+        if self._resume:
+            for folder in {(self._folder / item.stem).parent for item in items}:
+                remove_scratch(folder)
+        known: deque[PageOutcome] = deque()
+        open_items: dict[int, _OpenItem] = {}
+        plan = self._plan(items)
+
+        def unknown(first: PageTask) -> Iterator[PageTask]:
+            yield first
+            for entry in plan:
+                if isinstance(entry, PageTask):
+                    yield entry
+                else:
+                    known.append(entry)
+
+        for entry in plan:
+            if isinstance(entry, PageOutcome):  # Up to the first page that is not known, there is nothing to wait for.
+                yield from self._kept(entry, open_items)
+                continue
+            with closing(self._outcomes(unknown(entry))) as outcomes:
+                for outcome in outcomes:
+                    yield from self._kept(outcome, open_items)
+                    while known:
+                        yield from self._kept(known.popleft(), open_items)
+        while known:
+            yield from self._kept(known.popleft(), open_items)
+
+    def close(self) -> None:
+        """Close the networks and the table; more than once is fine."""
+        self._stack.close()
+
+    def _plan(self, items: Sequence[ArchiveItem]) -> Iterator[PageTask | PageOutcome]:
+        """List the tasks of all items, and the outcomes of those that an earlier run did."""
+        self._known.set_files({item.name for item in items})
+        for number, item in enumerate(items):
+            for task in tasks_of(number, item):
+                result = self._known.take(task)
+                if result is None:
+                    stem = self._stems.give(task.stem, (task.file, task.page or 1))
+                    yield replace(task, stem=stem, is_renamed=stem != task.stem)
+                    continue
+                if result.file != task.file and self._table is not None:
+                    result = replace(result, file=task.file)
+                    self._table.append(result)
+                yield PageOutcome(replace(task, stem=result.stem), result, is_known=True)
+
+    def _kept(self, outcome: PageOutcome, open_items: dict[int, _OpenItem]) -> Iterator[PageOutcome]:
+        """Decide what a page without an ECG is, and keep the result."""
+        task = outcome.task
+        item = open_items.setdefault(task.item, _OpenItem(task.pages))
+        ended = item.add(outcome)
+        if not item.left:
+            del open_items[task.item]
+        for outcome in ended:
+            if self._table is not None and not outcome.is_known:
+                self._table.append(outcome.result)
+            yield outcome
+
+
+@dataclass
+class _OpenItem:
+    """A file or group some pages of which are still to come."""
+
+    left: int
+    has_record: bool = False
+    without_ecg: list[PageOutcome] = field(default_factory=list)
+
+    def add(self, outcome: PageOutcome) -> list[PageOutcome]:
+        """Add a page, and return the outcomes of those of which nothing more is to be learnt."""
+        self.left -= 1
+        self.has_record |= outcome.result.status is PageStatus.OK
+        if isinstance(outcome.error, NoEcgFoundError) and outcome.task.pages > 1:
+            self.without_ecg.append(outcome)
+            ended = []
+        else:
+            ended = [outcome]
+        if not self.left:
+            ended += [_skipped(page) for page in self.without_ecg] if self.has_record else self.without_ecg
+            ended[-1] = replace(ended[-1], is_last=True)
+        return ended
+
+
+def _skipped(outcome: PageOutcome) -> PageOutcome:
+    return replace(outcome, result=replace(outcome.result, status=PageStatus.SKIPPED), error=None)
+
+
+class _KnownPages:
+    """Results of an earlier run that hold still.
+
+    A page is known by content, number and options. A result serves the file that it was made of, or one that was moved
+    or renamed since: then the path in the result is none of this run.
+
+    Args:
+        folder: of the archive.
+        results: of the earlier run.
+        digest: of the options of this one.
+    """
+
+    def __init__(self, folder: Path, results: Sequence[PageResult], digest: str) -> None:
+        self._results: dict[tuple[str, int], list[PageResult]] = {}
+        for result in results:
+            if result.options == digest and result.sha256 and _is_final(result, folder):
+                self._results.setdefault((result.sha256, result.page), []).append(result)
+        self._files: set[str] = set()
+
+    def set_files(self, files: set[str]) -> None:
+        """Note the files of this run."""
+        self._files = files
+
+    def take(self, task: PageTask) -> PageResult | None:
+        """Take the result of a page, which then serves no other; None if there is none."""
+        results = self._results.get((task.sha256, task.page or 1), [])
+        own = next((result for result in results if result.file == task.file), None)
+        moved = next((result for result in results if result.file not in self._files), None)
+        found = own or moved
+        if found is not None:
+            results.remove(found)
+        return found
+
+
+def _is_final(result: PageResult, folder: Path) -> bool:
+    """Tell if reading a page again would change nothing: crashes, lost files and missing packages are tried again."""
+    if result.status is PageStatus.OK:
+        return (folder / f"{result.stem}.json").is_file()
+    return issubclass(getattr(errors, result.error, EcgTrtError), PageError)
+
+
+def tasks_of(number: int, item: ArchiveItem) -> Iterator[PageTask]:
+    """List the tasks of an item, with the stems that they would like to have.
+
+    Args:
+        number: of the item in the archive.
+        item: a file or a group of photos.
+    """
+    digests = []
+    pages: list[EncodedPhoto] = []
+    for photo in item.photos:
+        try:
+            encoded = photo if isinstance(photo, EncodedPhoto) else load_photo(photo)
+            assert encoded is not None
+        except EcgTrtError:
+            digests.append("")
+            continue
+        digests.append(hashlib.sha256(encoded.data).hexdigest())
+        pages = list(pages_of(encoded))
+    if len(item.photos) > 1:
+        together = hashlib.sha256(",".join(digests).encode()).hexdigest()
+        yield PageTask(item.photos, None, item.name, item.stem, number, sha256=together)
+    elif len(pages) < 2:
+        yield PageTask(item.photos, None, item.name, item.stem, number, sha256=digests[0])
+    else:
+        for page in pages:
+            stem = f"{item.stem}.p{page.page}"
+            yield PageTask(item.photos, page.page, page.source, stem, number, len(pages), digests[0])
+
+
+def _open_pool(folder: Path, options: ArchiveOptions, jobs: int) -> ProcessPool[PageTask, PageOutcome]:
+    """Open processes that share the cores, unless the options say how many threads each has."""
+    threads = options.runtime.threads or threads_each(max(jobs, 1))
+    options = replace(options, runtime=replace(options.runtime, threads=threads))
+    return ProcessPool(partial(PageWorker, folder, options), jobs, timeout_s=_LONGEST_PAGE_S)
+
+
+def _in_processes(
+    tasks: Iterable[PageTask], *, pool: ProcessPool[PageTask, PageOutcome], digest: str
+) -> Generator[PageOutcome, None, None]:
+    """Do tasks in a pool, and yield their outcomes as they end; as many wait as are in hand."""
+    pending: dict[Future[PageOutcome], PageTask] = {}
+
+    def ended() -> Iterator[PageOutcome]:
+        for future in wait(pending, return_when=FIRST_COMPLETED).done:
+            task = pending.pop(future)
+            try:
+                yield future.result()
+            except (WorkerError, DeviceFaultError) as error:
+                yield failed(task, error, digest)
+
+    for task in tasks:
+        pending[pool.submit(task)] = task
+        if len(pending) >= 2 * pool.processes:
+            yield from ended()
+    while pending:
+        yield from ended()
