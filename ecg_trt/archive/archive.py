@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from ecg_trt import errors
 from ecg_trt.archive.inputs import ArchiveItem
@@ -24,7 +25,20 @@ from ecg_trt.io.writers import WRITERS
 from ecg_trt.processes import ProcessPool, threads_each
 from ecg_trt.results import RESULTS_CSV, RESULTS_PARQUET, PageResult, PageStatus, ResultsTable
 
-_LONGEST_PAGE_S = 600.0  # A page in a process of its own that takes longer hangs.
+LONGEST_PAGE_S = 600.0  # A page in a process of its own that takes longer hangs.
+
+
+class TaskPool(Protocol):
+    """Workers that do tasks, such as a `ProcessPool`; its errors are those of the pages."""
+
+    @property
+    def processes(self) -> int:
+        """Number of tasks that are done at a time."""
+        ...
+
+    def submit(self, task: PageTask) -> Future[PageOutcome]:
+        """Do a task, as soon as a worker is free."""
+        ...
 
 
 class Archive(Closeable):
@@ -36,6 +50,7 @@ class Archive(Closeable):
         jobs: number of processes; 1 for none but this one. Processes share the cores, or the GPU.
         has_table: keep ``results.csv`` in the folder (`results.ResultsTable`).
         resume: go on with the table that is there: pages of the same content, read with the same options, are known.
+        pool: does the tasks in place of processes of its own; the caller closes it, after this.
 
     Attributes:
         note: what runs the networks, and why nothing better does; "" if nothing better was wanted, or with processes.
@@ -55,8 +70,9 @@ class Archive(Closeable):
     """
 
     def __init__(
-        self, folder: Path, options: ArchiveOptions, *, jobs: int = 1, has_table: bool = True, resume: bool = False
-    ) -> None:
+        self, folder: Path, options: ArchiveOptions, *, jobs: int = 1, has_table: bool = True, resume: bool = False,
+        pool: TaskPool | None = None,
+    ) -> None:  # fmt: skip
         make_folder(folder)
         options.check_formats(folder)
         self._folder, self._digest, self._resume, self.note = folder, options.digest(), resume, ""
@@ -70,13 +86,13 @@ class Archive(Closeable):
                 owners={result.stem: (result.file, result.page) for result in earlier},
             )
             self._outcomes: Callable[[Iterable[PageTask]], Generator[PageOutcome, None, None]]
-            if jobs == 1:
+            if jobs == 1 and pool is None:
                 worker = stack.enter_context(PageWorker(folder, options))
                 runtime = worker.digitizer.runtime
                 self.note = runtime.note and f"Networks run on {runtime.name}; not on {runtime.note}."
                 self._outcomes = worker.outcomes
             else:
-                pool = stack.enter_context(_open_pool(folder, options, jobs))
+                pool = pool or stack.enter_context(_open_pool(folder, options, jobs))
                 self._outcomes = partial(_in_processes, pool=pool, digest=self._digest)
             self._stack = stack.pop_all()
 
@@ -253,12 +269,10 @@ def _open_pool(folder: Path, options: ArchiveOptions, jobs: int) -> ProcessPool[
     """Open processes that share the cores, unless the options say how many threads each has."""
     threads = options.runtime.threads or threads_each(max(jobs, 1))
     options = replace(options, runtime=replace(options.runtime, threads=threads))
-    return ProcessPool(partial(PageWorker, folder, options), jobs, timeout_s=_LONGEST_PAGE_S)
+    return ProcessPool(partial(PageWorker, folder, options), jobs, timeout_s=LONGEST_PAGE_S)
 
 
-def _in_processes(
-    tasks: Iterable[PageTask], *, pool: ProcessPool[PageTask, PageOutcome], digest: str
-) -> Generator[PageOutcome, None, None]:
+def _in_processes(tasks: Iterable[PageTask], *, pool: TaskPool, digest: str) -> Generator[PageOutcome, None, None]:
     """Do tasks in a pool, and yield their outcomes as they end; as many wait as are in hand."""
     pending: dict[Future[PageOutcome], PageTask] = {}
 

@@ -17,7 +17,7 @@ import threading
 import time
 from pathlib import Path
 
-WORKER = b"ray::MapWorker(MapBatches(PageWorker))"
+WORKER = b"ray::MapWorker(MapBatches(RowWorker))"
 BUSY_S = 4.0  # Time after which workers that are there have read a part of their first photos.
 
 
@@ -34,20 +34,24 @@ def page_workers() -> set[int]:
 
 
 class Killer(threading.Thread):
-    """Kills one of two workers when both have been at work for a while; notes all that it has seen."""
+    """Kills one of two workers when both have been at work for a while; notes all that are there meanwhile."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
+        self.before = page_workers()  # Those of an earlier dataset, which are on their way out.
         self.seen: set[int] = set()
         self.killed = 0
         self.is_over = threading.Event()
 
     def run(self) -> None:
+        since = time.monotonic()
+        before: set[int] = set()
         while not self.is_over.wait(0.2):
-            now = page_workers()
+            now = page_workers() - self.before
             self.seen |= now
-            if len(now) == 2 and not self.killed:
-                time.sleep(BUSY_S)
+            if now != before or len(now) != 2:
+                since, before = time.monotonic(), now
+            elif not self.killed and time.monotonic() - since > BUSY_S:
                 self.killed = min(now)
                 os.kill(self.killed, signal.SIGKILL)
 
@@ -59,6 +63,7 @@ def main(archive: str, out: str) -> None:
     from ecg_trt.config import RuntimeOptions
     from ecg_trt.distributed.ray import digitize
 
+    # Two workers, and a core to read and write.
     ray.init(num_cpus=3, object_store_memory=500_000_000, include_dashboard=False, log_to_driver=False)
     try:
         options = RuntimeOptions(backend="ort")

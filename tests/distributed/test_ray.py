@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ import pytest
 from PIL import Image
 
 import ecg_trt.distributed.ray as on_ray
-from ecg_trt.config import ReadOptions, RuntimeOptions
+from ecg_trt.archive.worker import ArchiveOptions, PageTask
+from ecg_trt.config import RuntimeOptions
 from ecg_trt.errors import (
     BackendUnavailableError,
     DriverError,
@@ -27,6 +30,7 @@ from ecg_trt.errors import (
     WorkerCrashedError,
 )
 from ecg_trt.record import EcgRecord
+from ecg_trt.results import PageResult
 from tests.conftest import encode, make_record, picture
 
 pyarrow = pytest.importorskip("pyarrow")
@@ -37,23 +41,20 @@ PHOTO = ROOT / "examples" / "photo.jpg"
 
 
 class QuickPool:
-    """A pool that answers at once, and ignores what would open its worker."""
+    """A pool that answers at once, by the name and the number of the page."""
 
-    def __init__(self, open_worker: Any, processes: int, *, timeout_s: float | None) -> None:
-        pass
+    def __init__(self, open_worker: Any, processes: int, *, timeout_s: float | None, threads: int) -> None:
+        assert (processes, timeout_s, threads) == (1, None, 3)
 
-    def submit(self, page: Any) -> Future[EcgRecord]:
+    def submit(self, task: PageTask) -> Future[EcgRecord]:
         future: Future[EcgRecord] = Future()
-        what = {"expected": "ECG paper", "hint": "Show it."}
-        if isinstance(page, str):
-            errors = {"crash.jpg": WorkerCrashedError, "no gpu.jpg": DriverError}
-            kind = errors.get(page)
-            if kind is not None:
-                future.set_exception(kind("It failed", got="this", **what))
-        elif page.page == 2:
-            future.set_exception(NoEcgFoundError("No ECG", got="a cover", **what))
-        if not future.done():
+        kind = {"crash.jpg": WorkerCrashedError, "no gpu.jpg": DriverError}.get(task.file)
+        if task.page == 2:
+            kind = NoEcgFoundError
+        if kind is None:
             future.set_result(make_record(n=50))
+        else:
+            future.set_exception(kind("It failed", got="this", expected="that", hint="Show it."))
         return future
 
 
@@ -65,8 +66,9 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> Rows:
     """The rows that a worker makes of the files of one block."""
     monkeypatch.setattr(on_ray, "ProcessPool", QuickPool)
 
-    def rows_of(block: dict[str, list[Any]], **formats: dict[str, object]) -> list[dict[str, Any]]:
-        worker = on_ray.PageWorker(ReadOptions(), RuntimeOptions(), formats, 1, None)
+    def rows_of(block: dict[str, list[Any]], *formats: str) -> list[dict[str, Any]]:
+        options = ArchiveOptions({name: {} for name in formats}, runtime=RuntimeOptions(threads=3))
+        worker = on_ray.RowWorker(options, None)
         tables = list(worker(pyarrow.table(block)))
         assert all(table.schema == on_ray.page_schema(formats) for table in tables)
         return [row for table in tables for row in table.to_pylist()]
@@ -75,20 +77,20 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> Rows:
 
 
 def test_a_page_is_a_row_with_its_files(rows: Rows) -> None:
-    (row,) = rows({"path": ["a/photo.png"], "bytes": [encode(picture())]}, csv={}, wfdb={}, fhir={})
+    (row,) = rows({"path": ["a/photo.png"], "bytes": [encode(picture())]}, "csv", "wfdb", "fhir")
     record = make_record(n=50)
     assert (row["file"], row["page"], row["status"], row["error"]) == ("a/photo.png", 1, "ok", "")
     assert (row["layout"], row["assumed"], row["warnings"]) == ("3x4+1", ["gain"], ["leads-missing", "gain-assumed"])
     np.testing.assert_array_equal(np.float32(row["signal_mv"]), record.signal_mv)
     np.testing.assert_array_equal(np.float32(row["lead_quality"]), record.quality)
     assert row["csv"].startswith(b"time_s,I,II") and row["hea"].startswith(b"photo 12 ") and len(row["dat"]) == 1200
-    assert b'"Observation"' in row["fhir.json"] and row["seconds"] > 0
+    assert b'"Observation"' in row["fhir.json"] and row["sha256"] == hashlib.sha256(encode(picture())).hexdigest()
 
 
 def test_pages_without_an_ecg_are_skipped_where_another_has_one(rows: Rows) -> None:
     pages = [Image.fromarray(picture(seed=seed)) for seed in range(3)]
     file = encode(pages[0], "TIFF", save_all=True, append_images=pages[1:])
-    found = rows({"path": ["s3://scans/report.tif"], "bytes": [file]}, wfdb={})
+    found = rows({"path": ["s3://scans/report.tif"], "bytes": [file]}, "wfdb")
     assert [(row["page"], row["status"]) for row in found] == [(1, "ok"), (2, "skipped"), (3, "ok")]
     assert found[1]["error"] == "NoEcgFoundError" and found[1]["hint"] == "Show it." and found[1]["signal_mv"] is None
     assert found[2]["hea"].startswith(b"report_p3 ")
@@ -102,8 +104,13 @@ def test_an_error_is_a_row_unless_no_page_could_do_better(rows: Rows) -> None:
         rows({"path": ["sound.jpg", "no gpu.jpg"]})
 
 
+def test_columns_begin_with_those_of_an_archive_s_table() -> None:
+    names = [field.name for field in fields(PageResult)]
+    assert on_ray.page_schema().names[: len(names)] == names
+
+
 def test_formats_are_checked_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(on_ray, "_ray_data", lambda: None)
+    monkeypatch.setattr(on_ray, "import_ray", lambda module: None)
     with pytest.raises(OptionError, match="Unknown format"):
         on_ray.digitize("photos", formats=["xls"])
     with pytest.raises(OptionError, match="no such option"):
