@@ -11,9 +11,17 @@ import types
 from pathlib import Path
 from typing import Any
 
-from ecg_trt.archive.worker import ArchiveOptions, PageOutcome, PageTask, PageWorker
+from ecg_trt.archive.worker import ArchiveOptions, PageJob, PageOutcome, PageWorker
 from ecg_trt.closeable import Closeable
 from ecg_trt.errors import DeviceFaultError, NoEcgFoundError, WeightsError
+
+
+def is_alive(pid: int) -> bool:
+    """True for a process that runs: one that ended, but was not waited for, is a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 class FakeWorker(Closeable):
@@ -65,9 +73,9 @@ class FakePageWorker(PageWorker):
         sys.modules["ecg_trt.digitizer"] = module
         super().__init__(folder, options)
 
-    def __call__(self, task: PageTask) -> PageOutcome:
-        if Path(task.file).stem == "crash":
+    def __call__(self, job: PageJob) -> PageOutcome:
+        if Path(job.file).stem == "crash":
             os.kill(os.getpid(), signal.SIGKILL)
-        if Path(task.file).stem == "slow":
+        if Path(job.file).stem == "slow":
             time.sleep(0.5)
-        return super().__call__(task)
+        return super().__call__(job)

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Protocol
 
 from ecg_trt import errors
-from ecg_trt.archive.inputs import ArchiveItem
+from ecg_trt.archive.inputs import ArchiveItem, load_file
 from ecg_trt.archive.stems import Stems
-from ecg_trt.archive.worker import ArchiveOptions, PageOutcome, PageTask, PageWorker, failed
+from ecg_trt.archive.worker import ArchiveOptions, PageJob, PageOutcome, PageWorker, failed
 from ecg_trt.closeable import Closeable
 from ecg_trt.errors import DeviceFaultError, EcgTrtError, NoEcgFoundError, PageError, WorkerError
 from ecg_trt.io.atomic import make_folder, remove_scratch
-from ecg_trt.io.readers.base import EncodedPhoto
-from ecg_trt.io.readers.photo import load_photo, pages_of
+from ecg_trt.io.readers.photo import pages_of
 from ecg_trt.io.writers import WRITERS
 from ecg_trt.processes import ProcessPool, threads_each
 from ecg_trt.results import RESULTS_CSV, RESULTS_PARQUET, PageResult, PageStatus, ResultsTable
@@ -28,16 +27,16 @@ from ecg_trt.results import RESULTS_CSV, RESULTS_PARQUET, PageResult, PageStatus
 LONGEST_PAGE_S = 600.0  # A page in a process of its own that takes longer hangs.
 
 
-class TaskPool(Protocol):
-    """Workers that do tasks, such as a `ProcessPool`; its errors are those of the pages."""
+class JobPool(Protocol):
+    """Workers that do jobs, such as a `ProcessPool`."""
 
     @property
     def processes(self) -> int:
-        """Number of tasks that are done at a time."""
+        """Number of jobs that are done at a time."""
         ...
 
-    def submit(self, task: PageTask) -> Future[PageOutcome]:
-        """Do a task, as soon as a worker is free."""
+    def submit(self, job: PageJob) -> Future[PageOutcome]:
+        """Do a job, as soon as a worker is free; the future may raise a `WorkerError` or a `DeviceFaultError`."""
         ...
 
 
@@ -50,7 +49,7 @@ class Archive(Closeable):
         jobs: number of processes; 1 for none but this one. Processes share the cores, or the GPU.
         has_table: keep ``results.csv`` in the folder (`results.ResultsTable`).
         resume: go on with the table that is there: pages of the same content, read with the same options, are known.
-        pool: does the tasks in place of processes of its own; the caller closes it, after this.
+        pool: does the jobs in place of processes of its own; the caller closes it, after this.
 
     Attributes:
         note: what runs the networks, and why nothing better does; "" if nothing better was wanted, or with processes.
@@ -71,21 +70,20 @@ class Archive(Closeable):
 
     def __init__(
         self, folder: Path, options: ArchiveOptions, *, jobs: int = 1, has_table: bool = True, resume: bool = False,
-        pool: TaskPool | None = None,
+        pool: JobPool | None = None,
     ) -> None:  # fmt: skip
         make_folder(folder)
         options.check_formats(folder)
         self._folder, self._digest, self._resume, self.note = folder, options.digest(), resume, ""
         with ExitStack() as stack:
             self._table = stack.enter_context(ResultsTable(folder, resume=resume)) if has_table else None
-            earlier = self._table.earlier if self._table else []
-            self._known = _KnownPages(folder, earlier, self._digest)
+            self._earlier = self._table.earlier if self._table else []
             self._stems = Stems(
                 [WRITERS[name] for name in dict.fromkeys((*options.formats, "json"))],
                 reserved=(RESULTS_CSV, RESULTS_PARQUET) if has_table else (),
-                owners={result.stem: (result.file, result.page) for result in earlier},
+                owners={result.stem: (result.file, result.page) for result in self._earlier},
             )
-            self._outcomes: Callable[[Iterable[PageTask]], Generator[PageOutcome, None, None]]
+            self._outcomes: Callable[[Iterable[PageJob]], Generator[PageOutcome, None, None]]
             if jobs == 1 and pool is None:
                 worker = stack.enter_context(PageWorker(folder, options))
                 runtime = worker.digitizer.runtime
@@ -104,7 +102,7 @@ class Archive(Closeable):
             file is done: they are skipped if it has one on another page.
 
         Raises:
-            DeviceFaultError: the GPU has failed, with one job, as the last outcome shows. With several the process is
+            DeviceFaultError: the GPU has failed, in this process, as the last outcome shows; one of several is
                 replaced.
             BackendError: the networks cannot be loaded in a new process.
             OutputError: the table cannot be written.
@@ -116,10 +114,10 @@ class Archive(Closeable):
         open_items: dict[int, _OpenItem] = {}
         plan = self._plan(items)
 
-        def unknown(first: PageTask) -> Iterator[PageTask]:
+        def unknown(first: PageJob) -> Iterator[PageJob]:
             yield first
             for entry in plan:
-                if isinstance(entry, PageTask):
+                if isinstance(entry, PageJob):
                     yield entry
                 else:
                     known.append(entry)
@@ -140,28 +138,28 @@ class Archive(Closeable):
         """Close the networks and the table; more than once is fine."""
         self._stack.close()
 
-    def _plan(self, items: Sequence[ArchiveItem]) -> Iterator[PageTask | PageOutcome]:
-        """List the tasks of all items, and the outcomes of those that an earlier run did."""
-        self._known.set_files({item.name for item in items})
+    def _plan(self, items: Sequence[ArchiveItem]) -> Iterator[PageJob | PageOutcome]:
+        """List the jobs of all items, and the outcomes of those that an earlier run did."""
+        known = _KnownPages(self._earlier, self._folder, self._digest, {item.name for item in items})
         for number, item in enumerate(items):
-            for task in tasks_of(number, item):
-                result = self._known.take(task)
+            for job in jobs_of(number, item):
+                result = known.take(job)
                 if result is None:
-                    stem = self._stems.give(task.stem, (task.file, task.page or 1))
-                    yield replace(task, stem=stem, is_renamed=stem != task.stem)
+                    stem = self._stems.give(job.stem, (job.file, job.page or 1))
+                    yield replace(job, stem=stem, is_renamed=stem != job.stem)
                     continue
-                if result.file != task.file and self._table is not None:
-                    result = replace(result, file=task.file)
+                if result.file != job.file and self._table is not None:
+                    result = replace(result, file=job.file)
                     self._table.append(result)
-                yield PageOutcome(replace(task, stem=result.stem), result, is_known=True)
+                yield PageOutcome(replace(job, stem=result.stem), result, is_known=True)
 
     def _kept(self, outcome: PageOutcome, open_items: dict[int, _OpenItem]) -> Iterator[PageOutcome]:
         """Decide what a page without an ECG is, and keep the result."""
-        task = outcome.task
-        item = open_items.setdefault(task.item, _OpenItem(task.pages))
+        job = outcome.job
+        item = open_items.setdefault(job.item, _OpenItem(job.pages))
         ended = item.add(outcome)
         if not item.left:
-            del open_items[task.item]
+            del open_items[job.item]
         for outcome in ended:
             if self._table is not None and not outcome.is_known:
                 self._table.append(outcome.result)
@@ -180,7 +178,7 @@ class _OpenItem:
         """Add a page, and return the outcomes of those of which nothing more is to be learnt."""
         self.left -= 1
         self.has_record |= outcome.result.status is PageStatus.OK
-        if isinstance(outcome.error, NoEcgFoundError) and outcome.task.pages > 1:
+        if isinstance(outcome.error, NoEcgFoundError) and outcome.job.pages > 1:
             self.without_ecg.append(outcome)
             ended = []
         else:
@@ -202,26 +200,23 @@ class _KnownPages:
     or renamed since: then the path in the result is none of this run.
 
     Args:
-        folder: of the archive.
         results: of the earlier run.
-        digest: of the options of this one.
+        folder: of the archive.
+        digest: of the options of this run.
+        files: of this run.
     """
 
-    def __init__(self, folder: Path, results: Sequence[PageResult], digest: str) -> None:
+    def __init__(self, results: Sequence[PageResult], folder: Path, digest: str, files: set[str]) -> None:
+        self._files = files
         self._results: dict[tuple[str, int], list[PageResult]] = {}
         for result in results:
             if result.options == digest and result.sha256 and _is_final(result, folder):
                 self._results.setdefault((result.sha256, result.page), []).append(result)
-        self._files: set[str] = set()
 
-    def set_files(self, files: set[str]) -> None:
-        """Note the files of this run."""
-        self._files = files
-
-    def take(self, task: PageTask) -> PageResult | None:
+    def take(self, job: PageJob) -> PageResult | None:
         """Take the result of a page, which then serves no other; None if there is none."""
-        results = self._results.get((task.sha256, task.page or 1), [])
-        own = next((result for result in results if result.file == task.file), None)
+        results = self._results.get((job.sha256, job.page or 1), [])
+        own = next((result for result in results if result.file == job.file), None)
         moved = next((result for result in results if result.file not in self._files), None)
         found = own or moved
         if found is not None:
@@ -230,62 +225,54 @@ class _KnownPages:
 
 
 def _is_final(result: PageResult, folder: Path) -> bool:
-    """Tell if reading a page again would change nothing: crashes, lost files and missing packages are tried again."""
+    """Exclude what another try may change: crashes, lost files, damaged copies, packages that were missing."""
     if result.status is PageStatus.OK:
         return (folder / f"{result.stem}.json").is_file()
     return issubclass(getattr(errors, result.error, EcgTrtError), PageError)
 
 
-def tasks_of(number: int, item: ArchiveItem) -> Iterator[PageTask]:
-    """List the tasks of an item, with the stems that they would like to have.
+def jobs_of(number: int, item: ArchiveItem) -> Iterator[PageJob]:
+    """List the jobs of an item, with the stems that they would like to have.
 
     Args:
         number: of the item in the archive.
         item: a file or a group of photos.
     """
-    digests = []
-    pages: list[EncodedPhoto] = []
-    for photo in item.photos:
-        try:
-            encoded = photo if isinstance(photo, EncodedPhoto) else load_photo(photo)
-            assert encoded is not None
-        except EcgTrtError:
-            digests.append("")
-            continue
-        digests.append(hashlib.sha256(encoded.data).hexdigest())
-        pages = list(pages_of(encoded))
+    files = [load_file(photo) for photo in item.photos]
+    digests = ["" if file is None else hashlib.sha256(file.data).hexdigest() for file in files]
+    pages = [] if files[0] is None else list(pages_of(files[0]))
     if len(item.photos) > 1:
         together = hashlib.sha256(",".join(digests).encode()).hexdigest()
-        yield PageTask(item.photos, None, item.name, item.stem, number, sha256=together)
+        yield PageJob(item.photos, None, item.name, item.stem, number, sha256=together)
     elif len(pages) < 2:
-        yield PageTask(item.photos, None, item.name, item.stem, number, sha256=digests[0])
+        yield PageJob(item.photos, None, item.name, item.stem, number, sha256=digests[0])
     else:
         for page in pages:
             stem = f"{item.stem}.p{page.page}"
-            yield PageTask(item.photos, page.page, page.source, stem, number, len(pages), digests[0])
+            yield PageJob(item.photos, page.page, page.source, stem, number, len(pages), digests[0])
 
 
-def _open_pool(folder: Path, options: ArchiveOptions, jobs: int) -> ProcessPool[PageTask, PageOutcome]:
+def _open_pool(folder: Path, options: ArchiveOptions, jobs: int) -> ProcessPool[PageJob, PageOutcome]:
     """Open processes that share the cores, unless the options say how many threads each has."""
     threads = options.runtime.threads or threads_each(max(jobs, 1))
     options = replace(options, runtime=replace(options.runtime, threads=threads))
     return ProcessPool(partial(PageWorker, folder, options), jobs, timeout_s=LONGEST_PAGE_S)
 
 
-def _in_processes(tasks: Iterable[PageTask], *, pool: TaskPool, digest: str) -> Generator[PageOutcome, None, None]:
-    """Do tasks in a pool, and yield their outcomes as they end; as many wait as are in hand."""
-    pending: dict[Future[PageOutcome], PageTask] = {}
+def _in_processes(jobs: Iterable[PageJob], *, pool: JobPool, digest: str) -> Generator[PageOutcome, None, None]:
+    """Do jobs in a pool, and yield their outcomes as they end; as many wait as are in hand."""
+    pending: dict[Future[PageOutcome], PageJob] = {}
 
     def ended() -> Iterator[PageOutcome]:
         for future in wait(pending, return_when=FIRST_COMPLETED).done:
-            task = pending.pop(future)
+            job = pending.pop(future)
             try:
                 yield future.result()
             except (WorkerError, DeviceFaultError) as error:
-                yield failed(task, error, digest)
+                yield failed(job, error, digest)
 
-    for task in tasks:
-        pending[pool.submit(task)] = task
+    for job in jobs:
+        pending[pool.submit(job)] = job
         if len(pending) >= 2 * pool.processes:
             yield from ended()
     while pending:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from ecg_trt.errors import OptionError, PhotoNotFoundError
+from ecg_trt.errors import EcgTrtError, OptionError, PhotoNotFoundError
 from ecg_trt.io import readers
 from ecg_trt.io.readers.base import HEAD_BYTES, EncodedPhoto
+from ecg_trt.io.readers.photo import load_photo
 from ecg_trt.merging import name_of
 
 PhotoFile: TypeAlias = "str | EncodedPhoto"
@@ -79,8 +80,16 @@ def find_items(
     return items, others
 
 
+def load_file(photo: PhotoFile) -> EncodedPhoto | None:
+    """Load a file; None if that fails, on which whoever digitizes it will report."""
+    try:
+        return photo if isinstance(photo, EncodedPhoto) else load_photo(photo)
+    except EcgTrtError:
+        return None
+
+
 def is_folder(path: str) -> bool:
-    """Tell a folder from a file, and from a path that is none."""
+    """Distinguish a folder from a file, and from a path that is none."""
     try:
         return Path(path).is_dir()
     except (OSError, ValueError):  # It is too long, or holds a NUL byte.

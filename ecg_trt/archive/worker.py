@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecg_trt import __version__
-from ecg_trt.archive.inputs import PhotoFile
+from ecg_trt.archive.inputs import PhotoFile, load_file
 from ecg_trt.batch import digitize_many, read_many
 from ecg_trt.closeable import Closeable
 from ecg_trt.config import ReadOptions, RuntimeOptions
 from ecg_trt.errors import DeviceFaultError, EcgTrtError, OutputError
 from ecg_trt.io.atomic import make_folder
 from ecg_trt.io.readers.base import EncodedPhoto
-from ecg_trt.io.readers.photo import choose_page, load_photo
 from ecg_trt.io.writers import WRITERS, check_options, find_writer, write_record
 from ecg_trt.merging import name_of
 from ecg_trt.record import EcgRecord
@@ -70,7 +69,7 @@ class ArchiveOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class PageTask:
+class PageJob:
     """One record to be made, of a page or of several photos of one page.
 
     Attributes:
@@ -79,7 +78,7 @@ class PageTask:
         name: for messages: path and number of the page.
         stem: of its files, a path below the archive's folder.
         item: number of its file or group in the archive.
-        pages: number of tasks of this item.
+        pages: number of jobs of this item.
         sha256: of the content of the files, "" if that could not be read.
         is_renamed: True if another page has the name that its files would have.
     """
@@ -99,26 +98,22 @@ class PageTask:
         return name_of(self.photos[0])
 
     def source(self) -> Any:
-        """Load the page, or the photos of it, for `digitize_many`, which reports on what cannot be loaded."""
+        """Load the page for `digitize_many`, which loads several photos itself, and reports on what cannot be loaded.
+
+        A page is named even if it is the only one: a file that has been given more of them meanwhile is still one job.
+        """
         if len(self.photos) > 1:
             return list(self.photos)
-        (photo,) = self.photos
-        try:
-            if self.page is not None:
-                return choose_page(photo, self.page)
-            loaded = photo if isinstance(photo, EncodedPhoto) else load_photo(photo)
-            assert loaded is not None
-            return replace(loaded, page=1)  # If the file has been given more pages meanwhile, they are not for this.
-        except EcgTrtError:
-            return photo
+        loaded = load_file(self.photos[0])
+        return self.photos[0] if loaded is None else EncodedPhoto(loaded.data, self.name, self.page or 1)
 
 
 @dataclass(frozen=True, slots=True)
 class PageOutcome:
-    """End of a task: its line of the table, and what a person at the command line reads beside.
+    """End of a job: its line of the table, and what a person at the command line reads beside.
 
     Attributes:
-        task: what was to be done.
+        job: what was to be done.
         result: line of the table.
         error: that it met, None for a record.
         trace: traceback of the error's cause, if nobody foresaw it.
@@ -128,11 +123,11 @@ class PageOutcome:
         timings_ms: of its steps.
         backend: that ran the networks.
         paths: files that were written, except those that stand beside them.
-        is_known: True if an earlier run did the task.
+        is_known: True if an earlier run did the job.
         is_last: True if nothing of its file or group is to come.
     """
 
-    task: PageTask
+    job: PageJob
     result: PageResult
     error: EcgTrtError | None = None
     trace: str = ""
@@ -168,30 +163,30 @@ class PageWorker(Closeable):
             self.digitizer = stack.enter_context(Digitizer(options.runtime))
             self._stack = stack.pop_all()
 
-    def __call__(self, task: PageTask) -> PageOutcome:
-        """Do one task.
+    def __call__(self, job: PageJob) -> PageOutcome:
+        """Do one job.
 
         Raises:
             DeviceFaultError: the GPU has failed; nothing more can be done on it in this process.
         """
-        with closing(self.outcomes([task])) as outcomes:
+        with closing(self.outcomes([job])) as outcomes:
             outcome = next(outcomes)
         if isinstance(outcome.error, DeviceFaultError):
             raise outcome.error
         return outcome
 
-    def outcomes(self, tasks: Iterable[PageTask]) -> Generator[PageOutcome, None, None]:
-        """Do tasks in their order; some are decoded while the ones before are digitized.
+    def outcomes(self, jobs: Iterable[PageJob]) -> Generator[PageOutcome, None, None]:
+        """Do jobs in their order; some are decoded while the ones before are digitized.
 
         Raises:
             DeviceFaultError: the GPU has failed, as the last outcome shows.
         """
-        pending: deque[PageTask] = deque()
+        pending: deque[PageJob] = deque()
 
         def sources() -> Iterator[Any]:
-            for task in tasks:
-                pending.append(task)
-                yield task.source()
+            for job in jobs:
+                pending.append(job)
+                yield job.source()
 
         many = read_many if self._options.overlay else digitize_many  # A reading costs a download of the flat page.
         with closing(many(sources(), self._options.read, digitizer=self.digitizer)) as answers:
@@ -204,17 +199,17 @@ class PageWorker(Closeable):
         """Close the networks; more than once is fine."""
         self._stack.close()
 
-    def _finish(self, task: PageTask, answer: EcgRecord | Reading | EcgTrtError, start: float) -> PageOutcome:
+    def _finish(self, job: PageJob, answer: EcgRecord | Reading | EcgTrtError, start: float) -> PageOutcome:
         """Write the files of a page, and sum up what became of it."""
         try:
             if isinstance(answer, EcgTrtError):
                 raise answer
-            record, paths = _write(self._folder, task.stem, answer, self._options)
+            record, paths = _write(self._folder, job.stem, answer, self._options)
         except EcgTrtError as error:
-            return failed(task, error, self._digest, time.perf_counter() - start)
-        result = result_of(task, self._digest, time.perf_counter() - start, record)
+            return failed(job, error, self._digest, time.perf_counter() - start)
+        result = result_of(job, self._digest, time.perf_counter() - start, record)
         return PageOutcome(
-            task,
+            job,
             result,
             leads=int(np.isfinite(record.signal_mv).any(1).sum()),
             gain=record.gain_text,
@@ -225,33 +220,33 @@ class PageWorker(Closeable):
         )
 
 
-def failed(task: PageTask, error: EcgTrtError, digest: str, seconds: float = 0.0) -> PageOutcome:
-    """Sum up a task that met an error."""
+def failed(job: PageJob, error: EcgTrtError, digest: str, seconds: float = 0.0) -> PageOutcome:
+    """Sum up a job that met an error."""
     result = replace(
-        result_of(task, digest, seconds), status=PageStatus.FAILED, error=type(error).__name__, message=str(error)
+        result_of(job, digest, seconds), status=PageStatus.FAILED, error=type(error).__name__, message=str(error)
     )
     cause = error.__cause__
     return PageOutcome(
-        task, result, error=error, trace="" if cause is None else "".join(traceback.format_exception(cause))
+        job, result, error=error, trace="" if cause is None else "".join(traceback.format_exception(cause))
     )
 
 
-def result_of(task: PageTask, digest: str, seconds: float, record: EcgRecord | None = None) -> PageResult:
+def result_of(job: PageJob, digest: str, seconds: float, record: EcgRecord | None = None) -> PageResult:
     """Make the line of the table, as far as it is known without or with a record.
 
     Args:
-        task: that ended.
+        job: that ended.
         digest: of the options.
         seconds: that it took.
         record: of the page.
     """
     result = PageResult(
-        file=task.file,
-        page=task.page or 1,
+        file=job.file,
+        page=job.page or 1,
         status=PageStatus.OK,
         seconds=round(seconds, 3),
-        stem=task.stem,
-        sha256=task.sha256,
+        stem=job.stem,
+        sha256=job.sha256,
         options=digest,
     )
     if record is None:

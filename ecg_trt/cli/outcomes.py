@@ -51,7 +51,7 @@ class OutcomeReport:
     def add(self, outcome: PageOutcome) -> None:
         """Report on a page."""
         self._n_pages += 1
-        self._is_single &= outcome.task.pages == 1 and not outcome.is_known
+        self._is_single &= outcome.job.pages == 1 and not outcome.is_known
         self._n_known += outcome.is_known
         if outcome.result.status == "failed":
             self._failures[outcome.result.error] += 1
@@ -94,15 +94,15 @@ class OutcomeReport:
         click.echo(text, err=True)
 
     def _print(self, outcome: PageOutcome) -> None:
-        name, error = outcome.task.name, outcome.error
-        if outcome.task.is_renamed:
-            self.log(f"{name}: warning: another photo of this batch has this name; written as {outcome.task.stem}")
+        name, error = outcome.job.name, outcome.error
+        if outcome.job.is_renamed:
+            self.log(f"{name}: warning: another photo of this batch has this name; written as {outcome.job.stem}")
         if outcome.result.status == "skipped":
             self.log(f"{name}: skipped: no ECG found on this page")
         elif error is not None:
             self._clear_line()
             if self._is_single:
-                click.secho(f"error: {error}", err=True, fg="red")
+                report(error)
             else:
                 click.secho(f"{name}: {outcome.result.error}: {error}", err=True, fg="red")
             if self._verbose and outcome.trace:
@@ -132,7 +132,7 @@ def _summary(outcome: PageOutcome) -> str:
     quality = math.nan if result.quality is None else result.quality
     return "  ".join(
         (
-            outcome.task.name,
+            outcome.job.name,
             result.layout,
             f"{result.speed_mm_per_s:g} mm/s",
             outcome.gain,

@@ -106,7 +106,9 @@ def _auto_or(values: Sequence[float]) -> click.Choice[str]:
 )
 @click.option("--overlay", is_flag=True, help="Also write <name>.overlay.png: the page with what was read.")
 @click.option("--merge", is_flag=True, help="The photos show one page: write one record, named after the first.")
-@click.option("--merge-by", metavar="PATTERN", help="Regular expression that tells which photos show one page.")
+@click.option(
+    "--merge-by", metavar="PATTERN", help="Regular expression: photos whose paths match in the same text show one page."
+)
 @click.option("-v", "--verbose", is_flag=True, help="Times of each step; why no better backend runs; tracebacks.")
 def run(
     photos: tuple[str, ...],

@@ -13,9 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from ecg_trt.archive.archive import LONGEST_PAGE_S, tasks_of
+from ecg_trt.archive.archive import LONGEST_PAGE_S, jobs_of
 from ecg_trt.archive.inputs import ArchiveItem
-from ecg_trt.archive.worker import ArchiveOptions, PageTask, failed, result_of
+from ecg_trt.archive.worker import ArchiveOptions, PageJob, failed, result_of
 from ecg_trt.batch import digitize_many
 from ecg_trt.closeable import Closeable
 from ecg_trt.config import ReadOptions, RuntimeOptions
@@ -136,7 +136,7 @@ class RowWorker:
 
     def __init__(self, options: ArchiveOptions, timeout_s: float | None) -> None:
         self._options, self._digest, self._schema = options, options.digest(), page_schema(options.formats)
-        self._pool: ProcessPool[PageTask, EcgRecord] = ProcessPool(
+        self._pool: ProcessPool[PageJob, EcgRecord] = ProcessPool(
             partial(RecordReader, options), 1, timeout_s=timeout_s, threads=options.runtime.threads
         )
 
@@ -152,26 +152,26 @@ class RowWorker:
         for number, path in enumerate(block["path"].to_pylist()):
             photo = EncodedPhoto(block["bytes"][number].as_py(), path) if has_bytes else path
             item = ArchiveItem((photo,), Path(path).stem or "photo")
-            rows = [self._row(task) for task in tasks_of(number, item)]
+            rows = [self._row(job) for job in jobs_of(number, item)]
             if any(row["status"] == PageStatus.OK.value for row in rows):
                 for row in rows:
                     if row["error"] == NoEcgFoundError.__name__:
                         row["status"] = PageStatus.SKIPPED.value
             yield pyarrow.Table.from_pylist(rows, self._schema)
 
-    def _row(self, task: PageTask) -> dict[str, Any]:
+    def _row(self, job: PageJob) -> dict[str, Any]:
         """Digitize a page and make its row."""
         start = time.perf_counter()
         columns: dict[str, Any]
         try:
-            record = self._pool.submit(task).result()
-            columns = _record_columns(record) | _files_of(record, task.stem, self._options.formats)
-            result = result_of(task, self._digest, time.perf_counter() - start, record)
+            record = self._pool.submit(job).result()
+            columns = _record_columns(record) | _files_of(record, job.stem, self._options.formats)
+            result = result_of(job, self._digest, time.perf_counter() - start, record)
         except EcgTrtError as error:
             if isinstance(error, BackendError) and not isinstance(error, (DeviceFaultError, DeviceMemoryError)):
                 raise
             columns = {"hint": error.hint}
-            result = failed(task, error, self._digest, time.perf_counter() - start).result
+            result = failed(job, error, self._digest, time.perf_counter() - start).result
         return {**asdict(result), "status": result.status.value, **columns}
 
 
@@ -185,13 +185,13 @@ class RecordReader(Closeable):
     def __init__(self, options: ArchiveOptions) -> None:
         self._digitizer = Digitizer(options.runtime, options=options.read)
 
-    def __call__(self, task: PageTask) -> EcgRecord:
+    def __call__(self, job: PageJob) -> EcgRecord:
         """Read a page.
 
         Raises:
             EcgTrtError: it has no record; an error that nobody foresaw is one, too.
         """
-        answer = next(digitize_many([task.source()], digitizer=self._digitizer))
+        answer = next(digitize_many([job.source()], digitizer=self._digitizer))
         if isinstance(answer, EcgTrtError):
             raise answer
         return answer

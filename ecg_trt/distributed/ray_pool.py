@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ecg_trt.archive.archive import LONGEST_PAGE_S
-from ecg_trt.archive.worker import ArchiveOptions, PageOutcome, PageTask, PageWorker, failed
+from ecg_trt.archive.inputs import load_file
+from ecg_trt.archive.worker import ArchiveOptions, PageOutcome, PageJob, PageWorker, failed
 from ecg_trt.closeable import Closeable
 from ecg_trt.distributed.ray import import_ray
-from ecg_trt.errors import BackendUnavailableError, DeviceFaultError, EcgTrtError, WorkerCrashedError, WorkerError
-from ecg_trt.io.readers.photo import load_photo
+from ecg_trt.errors import BackendUnavailableError, DeviceFaultError, WorkerCrashedError, WorkerError
 from ecg_trt.processes import ProcessPool
 from ecg_trt.slots import SlotPool
 
@@ -52,7 +52,7 @@ class ClusterPool(Closeable):
                     hint="Start one with `ray start --head`, and take the address that it shows.",
                 ) from error
             stack.callback(ray.shutdown)
-            remote = ray.remote(num_cpus=threads, max_restarts=-1, max_task_retries=-1)(TaskWorker)
+            remote = ray.remote(num_cpus=threads, max_restarts=-1, max_task_retries=-1)(JobWorker)
             count = workers or max(int(ray.cluster_resources().get("CPU", 1)) // threads, 1)
             actors = [remote.remote(folder.resolve(), options) for _ in range(count)]
             self._slots = stack.enter_context(SlotPool(actors, count, "ecg-trt-ray"))
@@ -60,11 +60,11 @@ class ClusterPool(Closeable):
 
     @property
     def processes(self) -> int:
-        """Number of tasks that are done at a time."""
+        """Number of jobs that are done at a time."""
         return len(self._slots)
 
-    def submit(self, task: PageTask) -> Future[PageOutcome]:
-        """Do a task in one of the workers, as soon as one is free.
+    def submit(self, job: PageJob) -> Future[PageOutcome]:
+        """Do a job in one of the workers, as soon as one is free.
 
         Returns:
             A future of its outcome; it raises a `WorkerCrashedError` if Ray cannot replace its worker.
@@ -72,7 +72,8 @@ class ClusterPool(Closeable):
         Raises:
             RuntimeError: the pool is closed.
         """
-        loaded = replace(task, photos=tuple(map(_loaded, task.photos)))
+        # The workers may not have the files; on one that cannot be loaded they report.
+        loaded = replace(job, photos=tuple(load_file(photo) or photo for photo in job.photos))
 
         def work(actor: Any) -> PageOutcome:
             try:
@@ -84,17 +85,17 @@ class ClusterPool(Closeable):
                     expected="an outcome",
                     hint="Ray's dashboard and logs say more; all machines need this package in this version.",
                 ) from error
-            return replace(outcome, task=task)
+            return replace(outcome, job=job)
 
         return self._slots.submit(work)
 
     def close(self) -> None:
-        """Cancel waiting tasks, finish those in hand, and leave the cluster; more than once is fine."""
+        """Cancel waiting jobs, finish those in hand, and leave the cluster; more than once is fine."""
         self._stack.close()
 
 
-class TaskWorker:
-    """Worker of a cluster: a task in, its outcome out. The networks are in a process of their own (`ProcessPool`).
+class JobWorker:
+    """Worker of a cluster: a job in, its outcome out. The networks are in a process of their own (`ProcessPool`).
 
     Args:
         folder: of the archive.
@@ -103,21 +104,13 @@ class TaskWorker:
 
     def __init__(self, folder: Path, options: ArchiveOptions) -> None:
         self._digest = options.digest()
-        self._pool: ProcessPool[PageTask, PageOutcome] = ProcessPool(
+        self._pool: ProcessPool[PageJob, PageOutcome] = ProcessPool(
             partial(PageWorker, folder, options), 1, timeout_s=LONGEST_PAGE_S, threads=options.runtime.threads
         )
 
-    def do(self, task: PageTask) -> PageOutcome:
-        """Do a task; a crash or a lost GPU is its outcome."""
+    def do(self, job: PageJob) -> PageOutcome:
+        """Do a job; a crash or a lost GPU is its outcome."""
         try:
-            return self._pool.submit(task).result()
+            return self._pool.submit(job).result()
         except (WorkerError, DeviceFaultError) as error:
-            return failed(task, error, self._digest)
-
-
-def _loaded(photo: Any) -> Any:
-    """Load a file, as the workers may not have it; one that cannot be loaded is left for them to report on."""
-    try:
-        return load_photo(photo) or photo
-    except EcgTrtError:
-        return photo
+            return failed(job, error, self._digest)

@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 import ecg_trt.distributed.ray as on_ray
-from ecg_trt.archive.worker import ArchiveOptions, PageTask
+from ecg_trt.archive.worker import ArchiveOptions, PageJob
 from ecg_trt.config import RuntimeOptions
 from ecg_trt.errors import (
     BackendUnavailableError,
@@ -46,10 +46,10 @@ class QuickPool:
     def __init__(self, open_worker: Any, processes: int, *, timeout_s: float | None, threads: int) -> None:
         assert (processes, timeout_s, threads) == (1, None, 3)
 
-    def submit(self, task: PageTask) -> Future[EcgRecord]:
+    def submit(self, job: PageJob) -> Future[EcgRecord]:
         future: Future[EcgRecord] = Future()
-        kind = {"crash.jpg": WorkerCrashedError, "no gpu.jpg": DriverError}.get(task.file)
-        if task.page == 2:
+        kind = {"crash.jpg": WorkerCrashedError, "no gpu.jpg": DriverError}.get(job.file)
+        if job.page == 2:
             kind = NoEcgFoundError
         if kind is None:
             future.set_result(make_record(n=50))
