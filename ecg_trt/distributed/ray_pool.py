@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import replace
@@ -11,12 +12,14 @@ from typing import Any
 
 from ecg_trt.archive.archive import LONGEST_PAGE_S
 from ecg_trt.archive.inputs import load_file
-from ecg_trt.archive.worker import ArchiveOptions, PageOutcome, PageJob, PageWorker, failed
+from ecg_trt.archive.worker import ArchiveOptions, PageJob, PageOutcome, PageWorker, failed
 from ecg_trt.closeable import Closeable
 from ecg_trt.distributed.ray import import_ray
 from ecg_trt.errors import BackendUnavailableError, DeviceFaultError, WorkerCrashedError, WorkerError
 from ecg_trt.processes import ProcessPool
 from ecg_trt.slots import SlotPool
+
+_LONGEST_CONNECT_S = 10.0
 
 
 class ClusterPool(Closeable):
@@ -43,8 +46,9 @@ class ClusterPool(Closeable):
         options = replace(options, runtime=replace(options.runtime, threads=threads))
         with ExitStack() as stack:
             try:
+                _connect(address)
                 ray.init(address, logging_level="error", log_to_driver=False)
-            except (ConnectionError, ValueError) as error:
+            except (OSError, ValueError) as error:
                 raise BackendUnavailableError(
                     "The cluster cannot be reached",
                     got=f"{address} ({error})",
@@ -114,3 +118,15 @@ class JobWorker:
             return self._pool.submit(job).result()
         except (WorkerError, DeviceFaultError) as error:
             return failed(job, error, self._digest)
+
+
+def _connect(address: str) -> None:
+    """Connect to a host and port once, as Ray would go on trying for minutes.
+
+    Raises:
+        OSError: nobody answers.
+        ValueError: the port is no number.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon:
+        socket.create_connection((host, int(port)), _LONGEST_CONNECT_S).close()

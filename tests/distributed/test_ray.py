@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,11 +18,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 import ecg_trt.distributed.ray as on_ray
 from ecg_trt.archive.worker import ArchiveOptions, PageJob
+from ecg_trt.cli import main
 from ecg_trt.config import RuntimeOptions
+from ecg_trt.distributed import ray_pool
 from ecg_trt.errors import (
     BackendUnavailableError,
     DriverError,
@@ -30,13 +34,14 @@ from ecg_trt.errors import (
     WorkerCrashedError,
 )
 from ecg_trt.record import EcgRecord
-from ecg_trt.results import PageResult
+from ecg_trt.results import PageResult, read_results
 from tests.conftest import encode, make_record, picture
 
 pyarrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
 
 ROOT = Path(__file__).parents[2]
+COMMAND = "from ecg_trt.cli import main; main()"
 PHOTO = ROOT / "examples" / "photo.jpg"
 
 
@@ -117,6 +122,15 @@ def test_formats_are_checked_before_anything_is_read(monkeypatch: pytest.MonkeyP
         on_ray.digitize("photos", formats={"csv": {"array": "12x500@50"}})
 
 
+def test_a_cluster_that_is_not_there(photo_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_pool, "import_ray", lambda: None)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    words = ["run", str(photo_path), "-o", str(tmp_path / "out"), "--ray", f"127.0.0.1:{port}"]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2 and "ray start --head" in result.stderr and str(port) in result.stderr
+
+
 def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(on_ray, "missing_module", lambda modules: modules[0])
     with pytest.raises(BackendUnavailableError, match=r'pip install -e "\.\[ray\]"'):
@@ -138,30 +152,52 @@ def archive(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(find_spec("ray") is None, reason="Ray (240 MB) is not installed: pip install -e .[ray]")
-@pytest.mark.skipif(sys.platform != "linux", reason="the workers are looked up in /proc")
-def test_every_page_is_there_once_though_a_worker_is_killed(archive: Path, tmp_path: Path) -> None:
+cluster_test = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("ray") is None, reason="Ray (240 MB) is not installed: pip install -e .[ray]"),
+    pytest.mark.skipif(sys.platform != "linux", reason="the workers are looked up in /proc"),
+]
+
+
+def run_with_ray(*words: object) -> subprocess.CompletedProcess[str]:
+    """Run Python, in which a local cluster may be started."""
     # Ray reads its settings when it is imported. An installed package may be that of another clone.
     settings = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.distributed.ray_cluster", str(archive), str(tmp_path / "out")]
-    run = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **settings}, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert run.returncode == 0, run.stderr[-3000:]
-    said = json.loads(run.stdout.splitlines()[-1])
-    assert said["killed"] and said["seen"] == 3, "one of the two workers was killed, and replaced"
-    assert said["errors"] == {"not there.jpg": "PhotoNotFoundError", "no picture.jpg": "NotAnImageError"}
-    rows = parquet.read_table(tmp_path / "out").to_pylist()
-    assert sorted((Path(row["file"]).name, row["page"], row["status"], row["error"]) for row in rows) == [
-        ("a.jpg", 1, "ok", ""),
-        ("b.jpg", 1, "ok", ""),
-        ("c.jpg", 1, "ok", ""),
-        ("d.tif", 1, "ok", ""),
-        ("d.tif", 2, "skipped", "NoEcgFoundError"),
-        ("empty.jpg", 1, "failed", "NotAnImageError"),
-        ("no picture.jpg", 1, "failed", "NotAnImageError"),
-    ]
-    sound = [row for row in rows if row["status"] == "ok"]
-    assert all(row["layout"] == "3x4+1" and row["csv"].count(b"\n") == 5001 for row in sound)
-    assert all(len(row["signal_mv"]) == 12 and row["quality"] > 0.9 for row in sound)
+    command, environment = [sys.executable, *map(str, words)], {**os.environ, **settings}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+class TestCluster:
+    pytestmark = cluster_test
+
+    def test_every_page_is_there_once_though_a_worker_is_killed(self, archive: Path, tmp_path: Path) -> None:
+        run = run_with_ray("-m", "tests.distributed.ray_cluster", archive, tmp_path / "out")
+        assert run.returncode == 0, run.stderr[-3000:]
+        found = json.loads(run.stdout.splitlines()[-1])
+        assert found["killed"] and found["seen"] == 3, "one of the two workers was killed, and replaced"
+        assert found["errors"] == {"not there.jpg": "PhotoNotFoundError", "no picture.jpg": "NotAnImageError"}
+        rows = parquet.read_table(tmp_path / "out").to_pylist()
+        assert sorted((Path(row["file"]).name, row["page"], row["status"], row["error"]) for row in rows) == [
+            ("a.jpg", 1, "ok", ""),
+            ("b.jpg", 1, "ok", ""),
+            ("c.jpg", 1, "ok", ""),
+            ("d.tif", 1, "ok", ""),
+            ("d.tif", 2, "skipped", "NoEcgFoundError"),
+            ("empty.jpg", 1, "failed", "NotAnImageError"),
+            ("no picture.jpg", 1, "failed", "NotAnImageError"),
+        ]
+        sound = [row for row in rows if row["status"] == "ok"]
+        assert all(row["layout"] == "3x4+1" and row["csv"].count(b"\n") == 5001 for row in sound)
+        assert all(len(row["signal_mv"]) == 12 and row["quality"] > 0.9 for row in sound)
+
+    def test_the_command_works_on_a_cluster(self, archive: Path, tmp_path: Path) -> None:
+        out = tmp_path / "records"
+        files = archive / "a.jpg", archive / "empty.jpg", archive / "not there.jpg"
+        run = run_with_ray("-c", COMMAND, "run", *files, "-o", out, "--ray", "local", "--backend", "ort")
+        assert run.returncode == 1, run.stderr[-3000:]
+        assert {result.stem: (str(result.status), result.error) for result in read_results(out)} == {
+            "a": ("ok", ""),
+            "empty": ("failed", "NotAnImageError"),
+            "not there": ("failed", "PhotoNotFoundError"),
+        }
+        assert sorted(path.name for path in out.glob("a.*")) == ["a.csv", "a.json"]
