@@ -43,7 +43,7 @@ class PageResult:
         layout: such as "3x4+1", "" without a record, as for all that follow up to `warnings`.
         speed_mm_per_s: paper speed.
         gain_mm_per_mv: gain, that of the limb leads where the chest leads have another.
-        chest_gain_mm_per_mv: gain of all but the limb leads, None if it is the same.
+        chest_gain_mm_per_mv: gain of all but the limb leads, also if it is the same.
         assumed: scales that were neither read nor given: "speed", "gain".
         quality: mean quality of the leads that are printed, 0 .. 1.
         warnings: codes of the warnings (`types.WarningCode`), in their order.
@@ -86,19 +86,19 @@ class ResultsTable(Closeable):
 
     Raises:
         InputError: what is there is no such table.
-        OutputError: there is a table, but `resume` is False, or it cannot be written.
+        OutputError: there is a table with results, but `resume` is False, or it cannot be written.
     """
 
     def __init__(self, folder: Path, *, resume: bool = False) -> None:
         self._path = folder / RESULTS_CSV
         self.earlier: list[PageResult] = []
         if self._path.exists():
-            if not resume:
-                raise OutputError(
-                    "This folder has the table of an earlier run", got=str(self._path), expected="a folder without",
-                    hint="Go on with it by --resume, name another folder with -o, or remove the file to begin anew.",
-                )  # fmt: skip
             self.earlier = read_results(self._path)
+        if self.earlier and not resume:
+            raise OutputError(
+                "This folder has the table of an earlier run", got=str(self._path), expected="a folder without",
+                hint="Go on with it by --resume, name another folder with -o, or remove the file to begin anew.",
+            )  # fmt: skip
         try:
             _write_csv(self.earlier, self._path)
             self._file = _open(self._path, "a")
@@ -118,10 +118,17 @@ class ResultsTable(Closeable):
             raise output_error(self._path, error) from error
 
     def close(self) -> None:
-        """Close the table and write it as Parquet, too; more than once is fine."""
+        """Close the table and write it as Parquet, too; more than once is fine.
+
+        Raises:
+            OutputError: it could not be written.
+        """
         if self._file.closed:
             return
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as error:  # The disk is still too full for a line.
+            raise output_error(self._path, error) from error
         results = read_results(self._path)
         _write_csv(results, self._path)
         if missing_module(("pyarrow",)) is None:
@@ -226,5 +233,9 @@ def _write_parquet(results: Sequence[PageResult], path: Path) -> None:
 
 
 def _no_table(path: Path, got: str) -> InputError:
-    return InputError(f"{path} is no table of an archive's results", got=got, expected=f"{', '.join(_NAMES[:4])}, ..",
-                      hint="Take a results.csv that this version of `ecg-trt run` wrote.")  # fmt: skip
+    return InputError(
+        f"{path} is no table of an archive's results",
+        got=got,
+        expected=f"the columns {', '.join(_NAMES[:4])}, ..",
+        hint="Only the table of this version is read: to begin anew, remove it or name another folder.",
+    )

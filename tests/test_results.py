@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from ecg_trt import results
 from ecg_trt.errors import InputError, OutputError
 from ecg_trt.results import PageResult, PageStatus, ResultsTable, read_results
 
@@ -81,6 +83,7 @@ def test_the_last_line_of_a_page_counts(tmp_path):
 
 
 def test_an_earlier_table_is_not_overwritten(tmp_path):
+    write(tmp_path, [])
     write(tmp_path)
     with pytest.raises(OutputError, match="--resume"):
         ResultsTable(tmp_path)
@@ -122,10 +125,17 @@ def test_without_pyarrow(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["results.csv"]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full disk")
 def test_a_full_disk_is_an_error_of_its_kind(tmp_path, monkeypatch):
-    with ResultsTable(tmp_path) as table, monkeypatch.context() as patch:
-        patch.setattr("ecg_trt.results._csv_text", lambda _: (_ for _ in ()).throw(OSError(28, "No space left")))
-        with pytest.raises(OutputError, match="no space left"):
-            table.append(OK)
+    honest, full = results._open, Path("/dev/full")
+    monkeypatch.setattr(results, "_open", lambda path, mode: honest(full if mode == "a" else path, mode))
+    table = ResultsTable(tmp_path)
+    for work in (lambda: table.append(OK), table.close):
+        with pytest.raises(OutputError, match="no space left on device"):
+            work()
+    table.close()
+
+
+def test_a_folder_that_is_missing(tmp_path):
     with pytest.raises(OutputError):
         ResultsTable(tmp_path / "nowhere")

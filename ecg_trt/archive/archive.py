@@ -98,12 +98,12 @@ class Archive(Closeable):
         """Digitize files and groups of photos, one bad page harming no other, and keep the table.
 
         Yields:
-            For each page its outcome, as it ends. Pages on which no ECG is found come when their
-            file is done: they are skipped if it has one on another page.
+            For each page its outcome, as it ends. Pages on which no ECG is found come when their file is done: they
+            are skipped if it has one on another page.
 
         Raises:
-            DeviceFaultError: the GPU has failed, in this process, as the last outcome shows; one of several is
-                replaced.
+            DeviceFaultError: the GPU has failed in this process, as the last outcome shows. One of several processes is
+                replaced instead.
             BackendError: the networks cannot be loaded in a new process.
             OutputError: the table cannot be written.
         """
@@ -194,7 +194,7 @@ def _skipped(outcome: PageOutcome) -> PageOutcome:
 
 
 class _KnownPages:
-    """Results of an earlier run that hold still.
+    """Results of an earlier run that still hold.
 
     A page is known by content, number and options. A result serves the file that it was made of, or one that was moved
     or renamed since: then the path in the result is none of this run.

@@ -257,7 +257,7 @@ def result_of(job: PageJob, digest: str, seconds: float, record: EcgRecord | Non
         layout=record.layout,
         speed_mm_per_s=record.paper_speed_mm_per_s,
         gain_mm_per_mv=record.gain_mm_per_mv,
-        chest_gain_mm_per_mv=record.chest_gain_mm_per_mv,
+        chest_gain_mm_per_mv=record.chest_gain_mm_per_mv or record.gain_mm_per_mv,
         assumed=record.assumed,
         quality=round(quality, 4) if math.isfinite(quality) else None,
         warnings=tuple(str(warning.code.value) for warning in record.warnings),

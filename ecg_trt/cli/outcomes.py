@@ -61,7 +61,8 @@ class OutcomeReport:
         if outcome.is_last:
             self._n_ended += 1
             if self._bar is not None:
-                self._bar.update(1, f"{self._n_pages / (time.perf_counter() - self._start):.2g} pages/s")
+                rate = (self._n_pages - self._n_known) / (time.perf_counter() - self._start)
+                self._bar.update(1, f"{rate:.2g} pages/s")
 
     def end(self, fault: DeviceFaultError | None = None) -> int:
         """Report on all, and return the exit code.

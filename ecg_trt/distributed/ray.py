@@ -165,7 +165,7 @@ class RowWorker:
         columns: dict[str, Any]
         try:
             record = self._pool.submit(job).result()
-            columns = _record_columns(record) | _files_of(record, job.stem, self._options.formats)
+            columns = record_columns(record) | _files_of(record, job.stem, self._options.formats)
             result = result_of(job, self._digest, time.perf_counter() - start, record)
         except EcgTrtError as error:
             if isinstance(error, BackendError) and not isinstance(error, (DeviceFaultError, DeviceMemoryError)):
@@ -221,7 +221,7 @@ def page_schema(formats: Iterable[str] = ()) -> pyarrow.Schema:
     return pa.schema({**columns, **{suffix[1:]: pa.large_binary() for suffix in suffixes}})
 
 
-def _record_columns(record: EcgRecord) -> dict[str, Any]:
+def record_columns(record: EcgRecord) -> dict[str, Any]:
     """Take from a record what its row has beside the result; NaN is what is missing."""
     return {
         "hint": "",
