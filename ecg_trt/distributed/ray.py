@@ -77,19 +77,17 @@ def digitize(
         OutputError: what a format needs is not installed.
     """
     data = import_ray("ray.data")
-    runtime_options = runtime_options or RuntimeOptions()
+    runtime = runtime_options or RuntimeOptions()
     archive_options = ArchiveOptions(
         dict(formats) if isinstance(formats, Mapping) else {name: {} for name in formats},
         read=options or ReadOptions(),
-        runtime=replace(runtime_options, threads=runtime_options.threads or cpus_per_worker),
+        runtime=replace(runtime, threads=runtime.threads or cpus_per_worker),
     )
     archive_options.check_formats(Path())
-    if not isinstance(files, data.Dataset):
-        paths = [files] if isinstance(files, (str, PathLike)) else files
-        files = data.read_binary_files([fspath(path) for path in paths], include_paths=True)
     least, most = concurrency if isinstance(concurrency, tuple) else (concurrency or 1, concurrency)
+    dataset = _as_dataset(files, data)
     _warn_of_a_full_cluster(least * cpus_per_worker)
-    return files.map_batches(
+    return dataset.map_batches(
         RowWorker,
         fn_constructor_args=(archive_options, timeout_s),
         batch_size=None,  # A block at a time, of which the worker takes file after file: it is what Ray does again.
@@ -98,6 +96,14 @@ def digitize(
         num_cpus=cpus_per_worker,
         num_gpus=gpus_per_worker,
     )
+
+
+def _as_dataset(files: Any, data: Any) -> Any:
+    """Open files by Ray's data library, unless they are a dataset."""
+    if isinstance(files, data.Dataset):
+        return files
+    paths = [files] if isinstance(files, (str, PathLike)) else files
+    return data.read_binary_files([fspath(path) for path in paths], include_paths=True)
 
 
 def _warn_of_a_full_cluster(cores: int) -> None:
