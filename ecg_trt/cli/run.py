@@ -133,12 +133,7 @@ def run(
     **format_options: str | None,
 ) -> None:
     """Digitize photos."""
-    if overlay and (merge or merge_by is not None):
-        raise click.UsageError("--merge has no --overlay, as no single picture shows what was merged.")
-    if merge and merge_by is not None:
-        raise click.UsageError("--merge takes all photos together, --merge-by some: give one of them.")
-    if photos.count(_STDIN) > 1:
-        raise click.UsageError(f"{_STDIN} may be given once, as standard input holds one file.")
+    _check_usage(photos, overlay, merge, merge_by)
 
     def work() -> int:
         from ecg_trt.archive.inputs import is_folder
@@ -155,13 +150,23 @@ def run(
             ),
             runtime=RuntimeOptions(backend=backend, views=int(views)),
         )
-        make_folder(Path(folder))
-        items = _find(photos, Path(folder), recursive, merge, merge_by)
+        out = Path(folder)
+        make_folder(out)
+        items = _find(photos, out, recursive, merge, merge_by)
         has_table = resume or len(items) > 1 or any(map(is_folder, photos))
-        return _digitize(items, Path(folder), options, jobs=jobs, ray=ray, has_table=has_table, resume=resume,
-                         verbose=verbose)  # fmt: skip
+        return _digitize(items, out, options, jobs=jobs, ray=ray, has_table=has_table, resume=resume, verbose=verbose)
 
     exit_after(work, verbose)
+
+
+def _check_usage(photos: Sequence[str], overlay: bool, merge: bool, merge_by: str | None) -> None:
+    """Reject options that contradict each other."""
+    if overlay and (merge or merge_by is not None):
+        raise click.UsageError("--merge has no --overlay, as no single picture shows what was merged.")
+    if merge and merge_by is not None:
+        raise click.UsageError("--merge takes all photos together, --merge-by some: give one of them.")
+    if photos.count(_STDIN) > 1:
+        raise click.UsageError(f"{_STDIN} may be given once, as standard input holds one file.")
 
 
 def _find(photos: Sequence[str], folder: Path, recursive: bool, merge: bool, merge_by: str | None) -> list[ArchiveItem]:
