@@ -6,10 +6,13 @@ that a correction is undone by leaving it out. `Digitizer.correct` applies them.
 
 from __future__ import annotations
 
+import json
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from ecg_trt.config import ReadOptions, check_choice, check_number
@@ -208,6 +211,22 @@ class Corrections:
                 parts = [_object(name, part, keys, needs_all=True) for part in given[name]]
                 given[name] = build(parts)
         return cls(**given)
+
+
+def read_corrections(path: str | os.PathLike[str]) -> Corrections:
+    """Read corrections from a JSON file.
+
+    Raises:
+        OptionError: the file cannot be read, is no JSON, or holds a value outside its range.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OptionError(
+            f"The corrections in {path} cannot be read", got=f"{type(error).__name__}: {error}",
+            expected="a JSON file", hint="docs/corrections.md shows one.",
+        ) from error  # fmt: skip
+    return Corrections.from_json(content)
 
 
 def _names_of(parts: Sequence[Mapping[str, Any]]) -> dict[tuple[Any, Any], Any]:
