@@ -22,7 +22,6 @@ from ecg_trt.printed import spelled_lead
 
 Point: TypeAlias = tuple[float, float]
 
-_QUARTERS = (None, 0, 1, 2, 3)
 _CORNERS = 4
 _LEAST_POINTS = 2
 _MOST_ROTATION_DEG = 45.0  # What is turned by more is turned by quarters.
@@ -129,8 +128,10 @@ class Corrections:
         """Check every value, and spell names as a record does."""
         if self.corners is not None:
             object.__setattr__(self, "corners", _checked_corners(self.corners))
-        check_choice("quarter_turns", self.quarter_turns, _QUARTERS)
-        check_choice("mirrored", self.mirrored, (None, False, True))
+        if self.quarter_turns is not None and (type(self.quarter_turns) is not int or not 0 <= self.quarter_turns < 4):
+            raise _wrong("quarter_turns", repr(self.quarter_turns), "one of 0, 1, 2, 3")
+        if self.mirrored is not None and type(self.mirrored) is not bool:
+            raise _wrong("mirrored", repr(self.mirrored), "True or False")
         check_choice("layout", self.layout, (None, *LAYOUTS, STRIPS))
         (rotation,) = _numbers("rotation_deg", (self.rotation_deg,))
         if abs(rotation) > _MOST_ROTATION_DEG:
