@@ -77,8 +77,8 @@ def test_three_photos_are_better_than_the_best() -> None:
     assert (merged.snr_db > 17).all()
 
 
-def test_what_was_corrected_of_any_photo_is_said_and_no_place_in_one_is_given() -> None:
-    place = {"outline_px": ((0.0, 0.0), (9.0, 0.0), (9.0, 9.0), (0.0, 9.0)), "px_per_mm": 7.0}
+def test_what_was_corrected_of_any_photo_is_kept_and_places_in_photos_are_not() -> None:
+    place: dict[str, Any] = {"outline_px": ((0.0, 0.0), (9.0, 0.0), (9.0, 9.0), (0.0, 9.0)), "px_per_mm": 7.0}
     photos = [replace(photo(f"{k}.jpg"), corrected=what, **place) for k, what in enumerate([("gain",), ("V1", "gain")])]
     merged = merge_records(photos)
     assert merged.corrected == ("gain", "V1")
