@@ -47,6 +47,9 @@ if TYPE_CHECKING:
         ResolutionError,
         TruncatedImageError,
         WeightsError,
+        WorkerCrashedError,
+        WorkerError,
+        WorkerTimeoutError,
     )
     from ecg_trt.record import EcgRecord
 
@@ -87,6 +90,9 @@ __all__ = [
     "RuntimeOptions",
     "TruncatedImageError",
     "WeightsError",
+    "WorkerCrashedError",
+    "WorkerError",
+    "WorkerTimeoutError",
     "__version__",
     "digitize",
     "digitize_many",
