@@ -21,6 +21,7 @@ HEAVY = {"torch", "scipy", "wfdb", "matplotlib", "PIL", "onnxruntime", "onnx", "
 LEVELS = [
     {"blas", "errors", "closeable", "slots", "step_timer", "types", "layout", "paths", "malloc", "printed"},
     {"geometry", "io", "config", "networks", "weights"},
+    {"corrections"},
     {"record", "results", "cuda"},
     {"ops", "engines"},
     {"inference", "backends"},
@@ -28,6 +29,7 @@ LEVELS = [
     {"page"},
     {"signal"},
     {"quality", "metrics", "synth"},
+    {"reading"},
     {"digitizer", "merging"},
     {"batch", "processes"},
     {"archive"},

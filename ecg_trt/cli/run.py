@@ -12,6 +12,7 @@ import click
 
 from ecg_trt.cli.console import NOTICE, exit_after
 from ecg_trt.config import AUTO, BACKENDS, VIEWS, ReadOptions, RuntimeOptions
+from ecg_trt.corrections import read_corrections
 from ecg_trt.errors import DeviceFaultError, OptionError
 from ecg_trt.io.readers import format_names
 from ecg_trt.io.writers import WRITERS
@@ -104,6 +105,9 @@ def _auto_or(values: Sequence[float]) -> click.Choice[str]:
     show_default=True,
     help="Make limb leads that are printed together consistent with Einthoven's and Goldberger's laws.",
 )
+@click.option(
+    "--corrections", metavar="FILE.json", type=click.Path(), help="Apply a person's corrections to the PHOTO."
+)
 @click.option("--overlay", is_flag=True, help="Also write <name>.overlay.png: the page with what was read.")
 @click.option("--report", is_flag=True, help="Also write <name>.report.html, a page to read, and for several files "
               "DIR/report.html: all pages, the worst first.")  # fmt: skip
@@ -130,6 +134,7 @@ def run(
     views: str,
     min_quality: float,
     limb_blend: bool,
+    corrections: str | None,
     overlay: bool,
     report: bool,
     deidentify: bool,
@@ -154,6 +159,7 @@ def run(
             report=report,
             pictures=not (merge or merge_by is not None),
             deidentify=deidentify,
+            corrections=None if corrections is None else read_corrections(corrections),
             read=ReadOptions(
                 layout=layout, speed=speed, gain=gain, fs=fs, min_quality=min_quality, limb_blend=limb_blend
             ),
@@ -162,6 +168,8 @@ def run(
         out = Path(folder)
         make_folder(out)
         items = _find(photos, out, recursive, merge, merge_by)
+        if corrections is not None and (len(items) > 1 or merge or merge_by is not None):
+            raise click.UsageError("--corrections are those of one PHOTO.")
         has_table = resume or len(items) > 1 or any(map(is_folder, photos))
         return _digitize(items, out, options, jobs=jobs, ray=ray, has_table=has_table, resume=resume, verbose=verbose)
 
