@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 from ecg_trt.backends.runtime import PhotoDecoder, available_cores
 from ecg_trt.closeable import Closeable
 from ecg_trt.config import ReadOptions, RuntimeOptions
+from ecg_trt.corrections import Corrections
 from ecg_trt.errors import DeviceFaultError, EcgTrtError, InputError, OptionError, PageError
 from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.readers.photo import load_photo, pages_of, read_photo, read_recording
@@ -26,7 +27,8 @@ from ecg_trt.slots import SlotPool, SlotQueue
 from ecg_trt.types import Array, Photo, Recording
 
 if TYPE_CHECKING:
-    from ecg_trt.digitizer import Digitizer, Reading
+    from ecg_trt.digitizer import Digitizer
+    from ecg_trt.reading import Reading
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | Array | EncodedPhoto"
 
@@ -90,12 +92,15 @@ def digitize_many(
 def read_many(
     photos: Iterable[Source], options: ReadOptions | Iterable[ReadOptions] | None = None,
     runtime_options: RuntimeOptions | None = None, *, digitizer: Digitizer | None = None,
+    corrections: Corrections | None = None,
 ) -> Generator[Reading | EcgRecord | EcgTrtError, None, None]:  # fmt: skip
     """Read photos as `digitize_many` does, but yield readings, with everything that an overlay needs.
 
-    Of a file that holds the signal itself there is nothing to draw: it gives its record.
+    All photos are corrected alike, by `corrections`. Of a file that holds the signal itself there is nothing to draw
+    or to correct: it gives its record, and with corrections an error.
     """
-    with closing(_many(photos, options, runtime_options, digitizer, _reading, None)) as readings:
+    read = partial(_reading, corrections=corrections)
+    with closing(_many(photos, options, runtime_options, digitizer, read, None)) as readings:
         yield from readings
 
 
@@ -335,11 +340,16 @@ def _record(digitizer: Digitizer, decoded: _Decoded) -> EcgRecord:
     return _with_decode_time(digitizer(decoded.photo, decoded.options), decoded.decode_ms)
 
 
-def _reading(digitizer: Digitizer, decoded: _Decoded) -> Reading | EcgRecord:
+def _reading(
+    digitizer: Digitizer, decoded: _Decoded, *, corrections: Corrections | None
+) -> Reading | EcgRecord:  # fmt: skip
     assert not isinstance(decoded.photo, EcgTrtError)
     if isinstance(decoded.photo, Recording):
+        if corrections is not None:
+            raise OptionError("The corrections cannot be applied", got=f"{decoded.photo.source}, a signal",
+                              expected="a picture of a page", hint="Leave them out.")  # fmt: skip
         return _record(digitizer, decoded)
-    reading = digitizer.read(decoded.photo, decoded.options)
+    reading = digitizer.read(decoded.photo, decoded.options, corrections)
     return replace(reading, record=_with_decode_time(reading.record, decoded.decode_ms))
 
 

@@ -354,6 +354,8 @@ class WarningCode(str, Enum):
     LOW_RESOLUTION = "low-resolution"
     PHOTOS_DISAGREE = "photos-disagree"
     PHOTO_LEFT_OUT = "photo-left-out"
+    LEFT_OUT_BY_HAND = "left-out-by-hand"
+    REDRAWN_BY_HAND = "redrawn-by-hand"
     NOT_DIGITIZED = "not-digitized"
 
     def __str__(self) -> str:

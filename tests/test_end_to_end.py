@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import ecgdatakit
 import numpy as np
@@ -24,7 +25,7 @@ from ecg_trt.synth.sample import make_sample
 from tests.conftest import make_record
 
 ROOT = Path(__file__).parents[1]
-PLAIN = {"width_px": 2200, "kind": "scan", "paper_speed_mm_per_s": 25.0, "gain_mm_per_mv": 10.0}
+PLAIN: dict[str, Any] = {"width_px": 2200, "kind": "scan", "paper_speed_mm_per_s": 25.0, "gain_mm_per_mv": 10.0}
 PAGES = {"ward": (2, "3x4+1"), "clinic": (1, "6x2")}  # Seed and layout.
 LEAST_SNR_DB = 12.0
 HALF_UV = 5e-4

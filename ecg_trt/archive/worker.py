@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,8 @@ from ecg_trt.archive.inputs import PhotoFile, load_file
 from ecg_trt.batch import digitize_many, read_many
 from ecg_trt.closeable import Closeable
 from ecg_trt.config import ReadOptions, RuntimeOptions
-from ecg_trt.errors import DeviceFaultError, EcgTrtError, OutputError
+from ecg_trt.corrections import Corrections
+from ecg_trt.errors import DeviceFaultError, EcgTrtError, OptionError, OutputError
 from ecg_trt.io.atomic import make_folder
 from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.writers import WRITERS, check_options, find_writer, write_record
@@ -37,7 +39,7 @@ from ecg_trt.results import PageResult, PageStatus
 from ecg_trt.weights import list_weights
 
 if TYPE_CHECKING:
-    from ecg_trt.digitizer import Reading
+    from ecg_trt.reading import Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class ArchiveOptions:
         report: write a page to read of each record and, beside the table of results, one of all.
         pictures: reports show photo and overlay; False where photos are merged, as no single picture shows that.
         deidentify: blank all but the rows in pictures, and drop the names of photos.
+        corrections: of the one page of the archive, by a person.
         read: how pages are read.
         runtime: what runs the networks.
     """
@@ -59,13 +62,14 @@ class ArchiveOptions:
     report: bool = False
     pictures: bool = True
     deidentify: bool = False
+    corrections: Corrections | None = None
     read: ReadOptions = field(default_factory=ReadOptions)
     runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
 
     @property
     def needs_readings(self) -> bool:
         """True if records alone do not do; a reading costs a download of the flat page."""
-        return self.overlay or (self.report and self.pictures)
+        return self.overlay or self.corrections is not None or (self.report and self.pictures)
 
     def check_formats(self, folder: Path) -> None:
         """Report what is wrong with a format before the first page.
@@ -79,7 +83,8 @@ class ArchiveOptions:
 
     def digest(self) -> str:
         """Hash all that decides what is written of a page: 16 hex digits. What runs the networks does not."""
-        content = asdict(replace(self, runtime=RuntimeOptions(views=self.runtime.views)))
+        content = asdict(replace(self, runtime=RuntimeOptions(views=self.runtime.views), corrections=None))
+        content["corrections"] = None if self.corrections is None else self.corrections.to_json()
         text = json.dumps([__version__, list_weights(), content], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -201,10 +206,14 @@ class PageWorker(Closeable):
 
         def sources() -> Iterator[Any]:
             for job in jobs:
+                if self._options.corrections is not None and job.pages > 1:
+                    raise OptionError("The corrections cannot be applied", got=f"{job.pages} pages in {job.file}",
+                                      expected="one page", hint="Save its page as a picture.")  # fmt: skip
                 pending.append(job)
                 yield job.source()
 
-        many = read_many if self._options.needs_readings else digitize_many
+        read: Any = partial(read_many, corrections=self._options.corrections)
+        many = read if self._options.needs_readings else digitize_many
         with closing(many(sources(), self._options.read, digitizer=self.digitizer)) as answers:
             start = time.perf_counter()
             for answer in answers:
@@ -223,17 +232,7 @@ class PageWorker(Closeable):
             record, paths = _write(self._folder, job.stem, answer, self._options)
         except EcgTrtError as error:
             return failed(job, error, self._digest, time.perf_counter() - start)
-        quality = record.mean_quality
-        result = replace(
-            _result(job, self._digest, time.perf_counter() - start),
-            layout=record.layout,
-            speed_mm_per_s=record.paper_speed_mm_per_s,
-            gain_mm_per_mv=record.gain_mm_per_mv,
-            chest_gain_mm_per_mv=record.chest_gain_mm_per_mv or record.gain_mm_per_mv,
-            assumed=record.assumed,
-            quality=round(quality, 4) if math.isfinite(quality) else None,
-            warnings=tuple(str(warning.code.value) for warning in record.warnings),
-        )
+        result = result_of(job, self._digest, time.perf_counter() - start, record)
         return PageOutcome(
             job,
             result,
@@ -249,7 +248,7 @@ class PageWorker(Closeable):
 def failed(job: PageJob, error: EcgTrtError, digest: str, seconds: float = 0.0) -> PageOutcome:
     """Sum up a job that met an error."""
     result = replace(
-        _result(job, digest, seconds), status=PageStatus.FAILED, error=type(error).__name__, message=str(error)
+        result_of(job, digest, seconds), status=PageStatus.FAILED, error=type(error).__name__, message=str(error)
     )
     cause = error.__cause__
     return PageOutcome(
@@ -257,8 +256,16 @@ def failed(job: PageJob, error: EcgTrtError, digest: str, seconds: float = 0.0) 
     )
 
 
-def _result(job: PageJob, digest: str, seconds: float) -> PageResult:
-    return PageResult(
+def result_of(job: PageJob, digest: str, seconds: float, record: EcgRecord | None = None) -> PageResult:
+    """Make the line of the table, as far as it is known without or with a record.
+
+    Args:
+        job: that ended.
+        digest: of the options.
+        seconds: that it took.
+        record: of the page.
+    """
+    result = PageResult(
         file=job.file,
         page=job.page or 1,
         status=PageStatus.OK,
@@ -266,6 +273,19 @@ def _result(job: PageJob, digest: str, seconds: float) -> PageResult:
         stem=job.stem,
         sha256=job.sha256,
         options=digest,
+    )
+    if record is None:
+        return result
+    quality = record.mean_quality
+    return replace(
+        result,
+        layout=record.layout,
+        speed_mm_per_s=record.paper_speed_mm_per_s,
+        gain_mm_per_mv=record.gain_mm_per_mv,
+        chest_gain_mm_per_mv=record.chest_gain_mm_per_mv or record.gain_mm_per_mv,
+        assumed=record.assumed,
+        quality=round(quality, 4) if math.isfinite(quality) else None,
+        warnings=tuple(str(warning.code.value) for warning in record.warnings),
     )
 
 

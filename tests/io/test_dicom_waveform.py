@@ -21,8 +21,9 @@ from pydicom.uid import (
 
 from ecg_trt.batch import digitize_many, read_many
 from ecg_trt.cli import main
+from ecg_trt.corrections import Corrections
 from ecg_trt.digitizer import Digitizer
-from ecg_trt.errors import NotAnImageError, TruncatedImageError
+from ecg_trt.errors import NotAnImageError, OptionError, TruncatedImageError
 from ecg_trt.io.lead_codes import lead_code
 from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.readers.photo import read_photo, read_recording
@@ -260,6 +261,11 @@ class TestDoors:
         assert result.exit_code == 0, result.output
         assert {file.name for file in out.iterdir()} == {"ecg.csv", "ecg.json", "ecg.report.html"}
         assert "nothing was digitized from a picture" in result.stderr
+
+    def test_corrections_of_it_are_rejected(self, path, fake_digitizer):
+        with fake_digitizer() as digitizer:
+            (answer,) = read_many([path], digitizer=digitizer, corrections=Corrections(speed=50.0))
+        assert isinstance(answer, OptionError) and "a signal" in str(answer)
 
     def test_a_twelve_lead_object_of_another_writer(self, ecg):
         source = [channel(code(lead_code(lead).dicom, "MDC", lead)) for lead in LEADS]

@@ -22,7 +22,7 @@ from ecg_trt.layout import MARKED_WORDS
 from ecg_trt.types import Array, GridWarp, PhotoView, RectifiedPage, Strip, TraceMap
 
 if TYPE_CHECKING:
-    from ecg_trt.digitizer import Reading
+    from ecg_trt.reading import Reading
     from ecg_trt.stages.rectify import PageHeatmaps
 
 _PX_PER_MM = 2.0  # Of the mask of what is kept.
@@ -46,9 +46,8 @@ def deidentified(reading: Reading) -> Reading:
     page, photo = reading.page, reading.photo
     kept = _kept(page, reading.strips, reading.trace, reading.heatmaps)
     return replace(
-        reading,
+        reading.with_page(replace(page, image=_blanked(page.image, _on_page(kept, page)))),
         record=without_file_names(reading.record),
-        page=replace(page, image=_blanked(page.image, _on_page(kept, page))),
         photo=replace(photo, image=_blanked(photo.image, _on_photo(kept, page, reading.grid, photo))),
     )
 

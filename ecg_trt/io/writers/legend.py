@@ -109,7 +109,9 @@ def caption(record: EcgRecord, width: int) -> Array:
     if len(record.warnings) > _MOST_WARNINGS:
         warnings[-1] = f"and {len(record.warnings) - _MOST_WARNINGS + 1} more warnings, see the JSON file"
     wrapped = [part for text in warnings for part in textwrap.wrap(text, _CAPTION_CHARACTERS)]
-    rows = [("  |  ".join(filter(None, settings)), INK), *((part, _POOR) for part in wrapped)]
+    by_hand = f"corrected by hand: {', '.join(record.corrected)}" if record.corrected else ""
+    stated = ["  |  ".join(filter(None, settings)), *textwrap.wrap(by_hand, _CAPTION_CHARACTERS)]
+    rows = [*((text, INK) for text in stated), *((part, _POOR) for part in wrapped)]
     rows.append((NOTICE.replace(",", " -"), ZERO_LINE))
     canvas = np.full((line * 2 * len(rows), width, 3), 255, np.uint8)
     cv2.rectangle(canvas, (line, line // 2), (2 * line, line // 2 + line), quality_colour(quality), -1)

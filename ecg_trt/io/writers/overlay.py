@@ -26,7 +26,7 @@ from ecg_trt.layout import upright
 from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
 
 if TYPE_CHECKING:
-    from ecg_trt.digitizer import Reading
+    from ecg_trt.reading import Reading
     from ecg_trt.record import EcgRecord
 
 OVERLAY_SUFFIX = ".overlay.png"

@@ -24,7 +24,7 @@ from ecg_trt.io.writers.photo_picture import draw_photo
 from ecg_trt.types import Array
 
 if TYPE_CHECKING:
-    from ecg_trt.digitizer import Reading
+    from ecg_trt.reading import Reading
     from ecg_trt.record import EcgRecord
 
 REPORT_SUFFIX, THUMBNAIL_SUFFIX = ".report.html", ".thumb.jpg"
