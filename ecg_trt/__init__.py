@@ -1,11 +1,8 @@
 """A photo of a paper ECG in, calibrated leads in millivolts out. Research use only, not a medical device.
 
-::
-
-    import ecg_trt
-
-    record = ecg_trt.digitize("photo.jpg")
-    record.to_csv("photo.csv")
+Example:
+    >>> record = ecg_trt.digitize("photo.jpg")  # doctest: +SKIP
+    ... record.to_csv("photo.csv")
 
 Importing the package is light: names are loaded when they are first used.
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,8 +16,7 @@ from ecg_trt.config import AUTO, ReadOptions, RuntimeOptions
 from ecg_trt.corrections import Corrections
 from ecg_trt.errors import DeviceError, EcgTrtError
 from ecg_trt.inference.views import Views
-from ecg_trt.io.readers.base import EncodedPhoto
-from ecg_trt.io.readers.photo import choose_page, read_recording
+from ecg_trt.io.readers.photo import PhotoSource, choose_page
 from ecg_trt.layout import STRIPS
 from ecg_trt.malloc import release_free_memory
 from ecg_trt.merging import merge_answers, name_of
@@ -32,7 +30,7 @@ from ecg_trt.page.strips import part_columns, shift_to_borders, split_rows
 from ecg_trt.quality.model import Calibration, load_calibration
 from ecg_trt.reading import Reading, RecordMaker, TracedPage, first_reading_needed, photo_needed, scales_of
 from ecg_trt.record import EcgRecord
-from ecg_trt.recorded import record_of
+from ecg_trt.recorded import recorded_in
 from ecg_trt.signal.shared_ink import without_shared_ink
 from ecg_trt.stages.align import Align
 from ecg_trt.stages.caption import Caption, joined
@@ -45,7 +43,7 @@ from ecg_trt.weights import list_weights
 
 _log = logging.getLogger(__name__)
 
-Source: TypeAlias = "str | os.PathLike[str] | bytes | Array | EncodedPhoto"
+Source: TypeAlias = PhotoSource
 
 READING_NETWORKS = ("stage0", "stage1", "stage2", "caption")  # those that a reading needs, of the registry
 _LEAST_COLUMNS = -20.0  # Log-odds of columns by their borders, below which no names are searched for.
@@ -148,10 +146,8 @@ class Digitizer(Closeable):
         try:
             with one_blas_thread():
                 chosen = source if page is None else choose_page(source, page)
-                recording = read_recording(chosen)
-                if recording is not None:  # The signal itself: there is nothing to read it from.
-                    return record_of(recording, (options or self.options).fs)
-                return self._read(chosen, options or self.options, Corrections()).record
+                how = options or self.options
+                return recorded_in(chosen, how.fs) or self._read(chosen, how, Corrections()).record
         finally:
             release_free_memory()
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ecg_trt.layout import LIMB_LEADS, upright
 from ecg_trt.printed import spelled_lead
-from ecg_trt.types import Array, LeadSpan, LimbLeadCheck, MergedPhoto, PageWarning
+from ecg_trt.types import Array, LeadSpan, LimbLeadCheck, MergedPhoto, PageWarning, WarningCode
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,6 +86,11 @@ class EcgRecord:
         chest = self.chest_gain_mm_per_mv
         others = "" if chest in (None, self.gain_mm_per_mv) else f", chest leads {chest:g} mm/mV"
         return f"{self.gain_mm_per_mv:g} mm/mV{others}"
+
+    @property
+    def is_digitized(self) -> bool:
+        """False if the signal was taken from a file that holds it, so that layout and scales are those of no page."""
+        return all(warning.code is not WarningCode.NOT_DIGITIZED for warning in self.warnings)
 
     @property
     def mean_quality(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ecg_trt.io.readers.photo import read_recording
 from ecg_trt.layout import LEADS, STANDARD_GAIN_MM_PER_MV, STANDARD_SPEED_MM_PER_S, STRIPS
 from ecg_trt.record import EcgRecord
 from ecg_trt.signal.resample import resample
@@ -14,6 +15,20 @@ _TEXT = (
     "that this is the signal of the file, and says nothing of how well it was recorded."
 )
 _DERIVED = " According to the file it was computed from another signal, or from a picture."
+
+
+def recorded_in(source: object, fs: float) -> EcgRecord | None:
+    """Make the record of a file that holds the signal itself; None for a picture. See `io.readers.photo`.
+
+    Args:
+        source: what `read_recording` takes.
+        fs: samples a second of the record.
+
+    Raises:
+        InputError: as `read_recording` does.
+    """
+    recording = read_recording(source)
+    return None if recording is None else record_of(recording, fs)
 
 
 def record_of(recording: Recording, fs: float) -> EcgRecord:

@@ -102,7 +102,7 @@ def test_reports(records):
     assert all(name in table for name in ("both.p2.report.html", "recorded.report.html", "lawn.png"))
     assert "data:image/jpeg" in (out / "phone.report.html").read_text("utf-8")
     page = (out / "recorded.report.html").read_text("utf-8")
-    assert "not-digitized" in page and "data:image/jpeg" not in page
+    assert "not-digitized" in page and "Paper speed" not in page and "data:image/jpeg" not in page
 
 
 @pytest.mark.parametrize(

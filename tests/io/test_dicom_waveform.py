@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydicom import Dataset, FileMetaDataset, dcmread
 from pydicom.uid import (
     UID,
@@ -23,10 +26,11 @@ from ecg_trt.batch import digitize_many, read_many
 from ecg_trt.cli import main
 from ecg_trt.corrections import Corrections
 from ecg_trt.digitizer import Digitizer
-from ecg_trt.errors import NotAnImageError, OptionError, TruncatedImageError
+from ecg_trt.errors import EcgTrtError, NotAnImageError, OptionError, TruncatedImageError
 from ecg_trt.io.lead_codes import lead_code
 from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.readers.photo import read_photo, read_recording
+from ecg_trt.io.writers.notes import notes_of
 from ecg_trt.layout import LEADS
 from ecg_trt.merging import merge_records
 from ecg_trt.record import EcgRecord
@@ -116,6 +120,8 @@ class TestRoundTrip:
         back = record_of(recording(ecg.save(tmp_path / "ecg.dcm").read_bytes()), 500.0)
         for suffix in (".json", ".csv", ".aecg.xml", ".dcm"):
             assert back.save(tmp_path / f"again{suffix}").stat().st_size > 0
+        assert not back.is_digitized and ecg.is_digitized
+        assert "not digitized" in notes_of(back)[0] and not any("mm/s" in note for note in notes_of(back))
         assert '"I": null' in (tmp_path / "again.json").read_text("utf-8"), "an infinite SNR is no JSON"
 
     def test_recordings_of_one_page_merge(self, ecg, tmp_path):
@@ -230,6 +236,17 @@ class TestRejected:
         item.NumberOfWaveformSamples = 2000
         with pytest.raises(TruncatedImageError, match="damaged"):
             recording(file(item))
+
+    @settings(max_examples=150)
+    @given(st.data())
+    @pytest.mark.filterwarnings("ignore")  # pydicom warns of odd values
+    def test_damage_is_an_error_of_the_package(self, data):
+        whole = bytearray(file(group(ramp(0, 5, n=40), [channel(ChannelLabel="I"), channel(ChannelLabel="II")])))
+        for at in data.draw(st.lists(st.integers(132, len(whole) - 1), max_size=4)):
+            whole[at] = data.draw(st.integers(0, 255))
+        end = data.draw(st.integers(140, len(whole)))
+        with contextlib.suppress(EcgTrtError):
+            read_recording(bytes(whole[:end]))
 
     def test_pictures_are_none(self, tmp_path):
         path = tmp_path / "photo.jpg"

@@ -63,7 +63,7 @@ def read_recording(photo: EncodedPhoto) -> Recording | None:
 
 
 def _rhythm(groups: Sequence[Dataset]) -> list[Dataset]:
-    """Choose the groups that show the rhythm, from the surest sign to none."""
+    """Choose the groups that show the rhythm, from the clearest sign to none."""
     labels = [str(group.get("MultiplexGroupLabel", "")).upper() for group in groups]
     for mask in (
         ["RHYTHM" in label for label in labels],

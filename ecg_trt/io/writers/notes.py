@@ -18,6 +18,8 @@ _LEFT_OUT = "A photo of the page was left out."
 
 def settings_of(record: EcgRecord) -> tuple[str, ...]:
     """State how the page was printed and where the samples come from."""
+    if not record.is_digitized:
+        return (f"taken from a recorded signal by ecg_trt, not digitized. {NOTICE}.",)
     return (
         f"layout: {record.layout}",
         f"paper speed: {record.paper_speed_mm_per_s:g} mm/s",

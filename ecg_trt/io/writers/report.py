@@ -114,10 +114,13 @@ def _section(heading: str, *content: Content, class_: str = "") -> Element:
 
 def _summary(record: EcgRecord, title: str) -> Iterator[Element]:
     yield element("h1", title)
-    origin = (
-        f"Digitized from {PurePath(record.source).name} by ecg_trt. " if record.source else "Digitized by ecg_trt. "
-    )
+    origin = "Digitized" if record.is_digitized else "Taken as it is"
+    origin += f" from {PurePath(record.source).name} by ecg_trt. " if record.source else " by ecg_trt. "
     yield element("p", origin, element("strong", f"{NOTICE}."), class_="notice")
+    length = "Record", f"{record.signal_mv.shape[1] / record.fs:g} s at {record.fs:g} Hz"
+    if not record.is_digitized:
+        yield facts([length])
+        return
     assumed = ", ".join(record.assumed)
     yield facts(
         [
@@ -125,7 +128,7 @@ def _summary(record: EcgRecord, title: str) -> Iterator[Element]:
             ("Layout", f"{record.layout} (probability {record.layout_probability:.2f})"),
             ("Paper speed", f"{record.paper_speed_mm_per_s:g} mm/s" + ", assumed" * ("speed" in record.assumed)),
             ("Gain", record.gain_text + ", assumed" * ("gain" in record.assumed)),
-            ("Record", f"{record.signal_mv.shape[1] / record.fs:g} s at {record.fs:g} Hz"),
+            length,
             (
                 "Assumed",
                 f"{assumed}: neither read nor given" if assumed else "nothing: speed and gain were read or given",
