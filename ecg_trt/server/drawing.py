@@ -1,0 +1,135 @@
+"""Pictures and curves of a reading, for the page to draw."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from ecg_trt.geometry.homography import apply_homography
+from ecg_trt.layout import upright
+from ecg_trt.ops.select import open_ops
+from ecg_trt.types import Array, RectifiedPage, Segment
+
+if TYPE_CHECKING:
+    from ecg_trt.digitizer import Reading
+    from ecg_trt.record import EcgRecord
+
+_MOST_SIDE_PX = 3000  # Of the photo as it is shown.
+_MOST_PX_PER_MM = 8.0  # Of the flat page as it is shown; a finer one shows no more of most photos.
+_MOST_FLAT_PX = 6_000_000
+_MARGIN_MM = 6.0  # Of paper around what was read, so that names and print beside the rows are in view.
+_STEP_MM = 0.1  # Between points of a curve.
+_LEAST_CONFIDENCE = 0.5  # A curve of less is drawn as uncertain, as in the overlay.
+_POOR_QUALITY, _GOOD_QUALITY = 0.5, 0.8
+
+
+def shown_photo(image: Array) -> Array:
+    """Scale a photo down to what a screen can show."""
+    scale = _MOST_SIDE_PX / max(image.shape[:2])
+    return image if scale >= 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+
+def flat_page(image: Array, reading: Reading) -> RectifiedPage:
+    """Flatten the part of a photo that was read, with some paper around it.
+
+    The trace is read from a page that is fine along time and coarse along voltage; this one is for the eye, with one
+    scale along both.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, the photo.
+        reading: what was read of it.
+    """
+    page = reading.page
+    size_px = page.seen.shape[::-1]
+    origin = tuple(page.origin_mm[k] - _MARGIN_MM for k in (0, 1))
+    size = tuple(size_px[k] / page.px_per_mm[k] + 2 * _MARGIN_MM for k in (0, 1))
+    finest = min(_MOST_PX_PER_MM, float(np.sqrt(_MOST_FLAT_PX / (size[0] * size[1]))))
+    scale = min(finest, max(2.0, 1.25 * page.photo_px_per_mm))
+    hw = round(size[1] * scale), round(size[0] * scale)
+    grid = reading.grid
+    flat, seen = open_ops().rectify(
+        image, grid.node_xy, grid.mm_per_cell, (origin[0], origin[1]), (scale, scale), hw, interpolation="linear"
+    )
+    return RectifiedPage(flat, (scale, scale), (origin[0], origin[1]), seen, page.photo_px_per_mm)
+
+
+def page_drawing(reading: Reading, flat: RectifiedPage, photo_shape: tuple[int, ...]) -> dict[str, Any]:
+    """Describe the curves on the flat page, and the page's place in the photo.
+
+    Args:
+        reading: what was read.
+        flat: page as it is shown.
+        photo_shape: (H, W, ..) of the photo.
+
+    Returns:
+        Plain values; lengths on paper are page mm, those in the photo photo px.
+    """
+    height, width = flat.seen.shape
+    return {
+        "photo": {"width": photo_shape[1], "height": photo_shape[0]},
+        "flat": {
+            "x_mm": _mm(flat.origin_mm[0] - 0.5 / flat.px_per_mm[0]),
+            "y_mm": _mm(flat.origin_mm[1] - 0.5 / flat.px_per_mm[1]),
+            "width_mm": _mm(width / flat.px_per_mm[0]),
+            "height_mm": _mm(height / flat.px_per_mm[1]),
+        },
+        "corners": _corners(reading),
+        "mirrored": reading.alignment.is_mirrored,
+        "quarter_turns": reading.alignment.quarter_turns,
+        "speed_mm_per_s": reading.record.paper_speed_mm_per_s,
+        "rows": [_row(reading, number) for number in range(len(reading.strips))],
+    }
+
+
+def _corners(reading: Reading) -> list[list[float]]:
+    """Corners of the page's area in the photo: top left, top right, bottom right, bottom left."""
+    width, height = reading.alignment.size_mm
+    area = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
+    points = apply_homography(np.linalg.inv(reading.alignment.page_from_photo), area)
+    return [[round(float(x), 1), round(float(y), 1)] for x, y in points]
+
+
+def _row(reading: Reading, number: int) -> dict[str, Any]:
+    """Describe a row: its zero line, leads, and the curve in steps of about `_STEP_MM`."""
+    page, trace, strip = reading.page, reading.trace, reading.strips[number]
+    step = max(1, round(_STEP_MM * page.px_per_mm[0]))
+    first, last = (min(max(column, 0), page.seen.shape[1]) for column in page.columns_between(strip.x_mm))
+    columns = np.arange(first, last, step)
+    height = page.y_mm(trace.ridge_row[number, columns].astype(np.float64))
+    uncertain = trace.confidence[number, columns] < _LEAST_CONFIDENCE
+    return {
+        "zero_y_mm": _mm(strip.zero_y_mm),
+        "x_mm": [_mm(x) for x in strip.x_mm],
+        "leads": [_lead(segment, reading.record) for segment in strip.segments],
+        "curve": {
+            "x_mm": _mm(page.x_mm(float(first))),
+            "step_mm": step / page.px_per_mm[0],
+            "y_mm": [_mm(y) if np.isfinite(y) else None for y in height.tolist()],
+            "uncertain": [1 if flag else 0 for flag in uncertain.tolist()],
+        },
+    }
+
+
+def _lead(segment: Segment, record: EcgRecord) -> dict[str, Any]:
+    name = upright(segment.lead)[0]
+    quality = float(record.quality[record.lead_names.index(name)]) if name in record.lead_names else float("nan")
+    return {
+        "lead": segment.lead,
+        "x_mm": [_mm(x) for x in segment.x_mm],
+        "gain_mm_per_mv": record.gain_of(segment.lead),
+        "quality": round(quality, 3) if np.isfinite(quality) else None,
+        "grade": _grade(quality),
+    }
+
+
+def _grade(quality: float) -> str:
+    """Sort a lead's quality into the three colours of the page."""
+    if not quality >= _POOR_QUALITY:
+        return "poor"
+    return "good" if quality >= _GOOD_QUALITY else "fair"
+
+
+def _mm(value: float) -> float:
+    return round(float(value), 3)
