@@ -46,6 +46,9 @@ if TYPE_CHECKING:
         ResolutionError,
         TruncatedImageError,
         WeightsError,
+        WorkerCrashedError,
+        WorkerError,
+        WorkerTimeoutError,
     )
     from ecg_trt.record import EcgRecord
 
@@ -83,6 +86,9 @@ __all__ = [
     "RuntimeOptions",
     "TruncatedImageError",
     "WeightsError",
+    "WorkerCrashedError",
+    "WorkerError",
+    "WorkerTimeoutError",
     "__version__",
     "digitize",
     "digitize_many",

@@ -11,8 +11,6 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice, repeat
-from queue import SimpleQueue
-from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 from ecg_trt.backends.runtime import PhotoDecoder, available_cores
@@ -23,6 +21,7 @@ from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.readers.photo import load_photo, pages_of, read_photo
 from ecg_trt.merging import merge_answers, name_of
 from ecg_trt.record import EcgRecord
+from ecg_trt.slots import SlotPool, SlotQueue
 from ecg_trt.types import Array, Photo
 
 if TYPE_CHECKING:
@@ -123,16 +122,10 @@ class DigitizerPool(Closeable):
     ) -> None:  # fmt: skip
         from ecg_trt.digitizer import Digitizer
 
-        if waiting < 1:
-            raise OptionError("The pool cannot be opened", got=f"waiting={waiting}", expected="1 or more",
-                              hint="Leave waiting out to get the default.")  # fmt: skip
         with ExitStack() as stack:
             first = digitizer or stack.enter_context(Digitizer(runtime_options))
             self.options = options or ReadOptions()
-            self._slots = _SlotQueue(first.with_replicas())
-            self._pending = BoundedSemaphore(waiting + len(self._slots))
-            self._threads = ThreadPoolExecutor(len(self._slots), thread_name_prefix="ecg-trt-pool")
-            stack.callback(self._threads.shutdown, wait=True, cancel_futures=True)
+            self._slots = stack.enter_context(SlotPool(first.with_replicas(), waiting, "ecg-trt-pool"))
             self._stack = stack.pop_all()
 
     @property
@@ -154,43 +147,14 @@ class DigitizerPool(Closeable):
         Raises:
             RuntimeError: the pool is closed.
         """
-        self._pending.acquire()
-        try:
-            chosen = options or self.options
-            if isinstance(photo, (list, tuple)):
-                future = self._threads.submit(self._slots.lend, lambda slot: slot.merge(photo, chosen))
-            else:
-                future = self._threads.submit(self._slots.lend, lambda slot: slot(cast("Source", photo), chosen))
-        except RuntimeError:
-            self._pending.release()
-            raise
-        future.add_done_callback(lambda _: self._pending.release())
-        return future
+        chosen = options or self.options
+        if isinstance(photo, (list, tuple)):
+            return self._slots.submit(lambda slot: slot.merge(photo, chosen))
+        return self._slots.submit(lambda slot: slot(cast("Source", photo), chosen))
 
     def close(self) -> None:
         """Cancel waiting photos, finish those in flight, and close the networks; more than once is fine."""
         self._stack.close()
-
-
-class _SlotQueue:
-    """Queue of digitizers, each lent to one caller at a time."""
-
-    def __init__(self, slots: Sequence[Digitizer]) -> None:
-        self._count = len(slots)
-        self._free: SimpleQueue[Digitizer] = SimpleQueue()
-        for slot in slots:
-            self._free.put(slot)
-
-    def __len__(self) -> int:
-        return self._count
-
-    def lend(self, work: Callable[[Digitizer], _Result]) -> _Result:
-        """Wait for a free worker slot and do the work with it."""
-        slot = self._free.get()
-        try:
-            return work(slot)
-        finally:
-            self._free.put(slot)
 
 
 def _merged(
@@ -295,7 +259,7 @@ def _in_slots(
     slots: Sequence[Digitizer], decoded: Iterable[_Decoded], read: Callable[[Digitizer, _Decoded], _Result]
 ) -> Generator[_Result | EcgTrtError, None, None]:
     """Keep a photo in flight for every worker slot, and as many waiting, so that none idles meanwhile."""
-    queue = _SlotQueue(slots)
+    queue = SlotQueue(slots)
 
     def work(photo: _Decoded) -> _Result | EcgTrtError:
         return queue.lend(lambda slot: _guarded(read, slot, photo))

@@ -16,6 +16,9 @@
     │   ├── LowQualityError       read, but with less quality than requested
     │   └── DifferentPagesError   photos of one page that show several
     ├── OutputError               a result that cannot be written
+    ├── WorkerError               a worker process
+    │   ├── WorkerCrashedError    it died
+    │   └── WorkerTimeoutError    it took too long, and was ended
     └── BackendError              inference
         ├── BackendUnavailableError   not installed, or no device
         ├── WeightsError              a network missing or altered
@@ -34,6 +37,12 @@ Every message states what happened, what was found, what was expected, and a hin
 
 from __future__ import annotations
 
+import functools
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 NOTICE = "Research use only, not a medical device"
 """Shown wherever a record or a command shows itself."""
 
@@ -51,6 +60,10 @@ class EcgTrtError(Exception):
     def __init__(self, what: str, *, got: str, expected: str, hint: str) -> None:
         self.what, self.got, self.expected, self.hint = what, got, expected, hint
         super().__init__(f"{what}: got {got}; expected {expected}. {hint}")
+
+    def __reduce__(self) -> tuple[Callable[[str], EcgTrtError], tuple[str]]:
+        """Pickle what was given, from which the message is made again."""
+        return functools.partial(type(self), got=self.got, expected=self.expected, hint=self.hint), (self.what,)
 
 
 class InputError(EcgTrtError):
@@ -103,6 +116,18 @@ class DifferentPagesError(PageError):
 
 class OutputError(EcgTrtError):
     """A result could not be written."""
+
+
+class WorkerError(EcgTrtError):
+    """A worker process did not do its job."""
+
+
+class WorkerCrashedError(WorkerError):
+    """The process died, in native code or by the system's hand."""
+
+
+class WorkerTimeoutError(WorkerError):
+    """The process took longer than it may, and was ended."""
 
 
 class BackendError(EcgTrtError):

@@ -18,7 +18,7 @@ HEAVY = {"torch", "scipy", "wfdb", "matplotlib", "PIL", "onnxruntime", "onnx", "
          "cuda", "pycuda", "nvidia", "pypdfium2", "pi_heif", "pydicom", "edfio", "pyarrow"}  # fmt: skip
 # A room may import, when it is itself imported, only rooms that stand on its own level or below.
 LEVELS = [
-    {"blas", "errors", "closeable", "step_timer", "types", "layout", "paths", "malloc", "printed"},
+    {"blas", "errors", "closeable", "slots", "step_timer", "types", "layout", "paths", "malloc", "printed"},
     {"geometry", "io", "config", "networks", "weights"},
     {"record", "cuda"},
     {"ops", "engines"},
@@ -28,7 +28,7 @@ LEVELS = [
     {"signal"},
     {"quality", "metrics", "synth"},
     {"digitizer", "merging"},
-    {"batch"},
+    {"batch", "processes"},
     {"cli", "__main__"},
 ]
 CONCRETE = {"backends.ort", "backends.trt", "backends.fake", "ops.cv2_ops", "ops.cuda_ops", "cuda.core_driver",
