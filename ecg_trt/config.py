@@ -40,8 +40,8 @@ class RuntimeOptions:
 
     def __post_init__(self) -> None:
         """Check every value."""
-        _check_choice("backend", self.backend, BACKENDS)
-        _check_choice("views", self.views, VIEWS)
+        check_choice("backend", self.backend, BACKENDS)
+        check_choice("views", self.views, VIEWS)
         if not isinstance(self.threads, int) or self.threads < 0:
             raise OptionError("threads is out of range", got=repr(self.threads), expected="0 (all cores) or more",
                               hint="Leave threads out to get the default.")  # fmt: skip
@@ -79,12 +79,13 @@ class ReadOptions:
 
     def __post_init__(self) -> None:
         """Check every value and turn "25" into 25.0."""
-        _check_choice("layout", self.layout, (AUTO, *LAYOUTS, STRIPS))
+        check_choice("layout", self.layout, (AUTO, *LAYOUTS, STRIPS))
         for name, choices, unit in (
             ("speed", PAPER_SPEEDS_MM_PER_S, "mm/s"),
             ("gain", GAINS_MM_PER_MV, "mm/mV"),
         ):
-            object.__setattr__(self, name, _auto_or_one_of(name, getattr(self, name), choices, unit))
+            if getattr(self, name) != AUTO:
+                object.__setattr__(self, name, check_number(name, getattr(self, name), choices, unit))
         for name, low, high, unit in (
             ("fs", MIN_FS, MAX_FS, "Hz"),
             ("min_px_per_mm", 0.5, 100.0, "px/mm"),
@@ -122,7 +123,8 @@ def member_of(kind: type[_Kind], name: str, what: str) -> _Kind:
         ) from None
 
 
-def _check_choice(name: str, value: object, choices: Sequence[object]) -> None:
+def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
+    """Raise an OptionError unless an option has one of some values."""
     if value not in choices:
         raise OptionError(
             f"Unknown {name}",
@@ -140,16 +142,19 @@ def _number(value: object) -> float:
         return math.nan
 
 
-def _auto_or_one_of(name: str, value: object, choices: Sequence[float], unit: str) -> str | float:
-    if isinstance(value, str) and value == AUTO:
-        return AUTO
+def check_number(name: str, value: object, choices: Sequence[float], unit: str) -> float:
+    """Convert "25" to 25.0, one of the values that devices have.
+
+    Raises:
+        OptionError: it is none of `choices`.
+    """
     number = _number(value)
     if number not in choices:
         raise OptionError(
             f"Unknown {name}",
             got=repr(value),
-            expected=f"auto, or one of {', '.join(f'{choice:g}' for choice in choices)} {unit}",
-            hint=f"Read it off the page's margin, or leave {name} at auto.",
+            expected=f"one of {', '.join(f'{choice:g}' for choice in choices)} {unit}",
+            hint=f"Read it off the page's margin, or leave {name} out to have the page read for it.",
         )
     return number
 

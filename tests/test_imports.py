@@ -20,6 +20,7 @@ HEAVY = {"torch", "scipy", "wfdb", "matplotlib", "PIL", "onnxruntime", "onnx", "
 LEVELS = [
     {"blas", "errors", "closeable", "slots", "step_timer", "types", "layout", "paths", "malloc", "printed"},
     {"geometry", "io", "config", "networks", "weights"},
+    {"corrections"},
     {"record", "cuda"},
     {"ops", "engines"},
     {"inference", "backends"},
