@@ -30,6 +30,7 @@ LEVELS = [
     {"quality", "metrics", "synth"},
     {"digitizer", "merging"},
     {"batch", "processes"},
+    {"server"},
     {"cli", "__main__"},
 ]
 CONCRETE = {"backends.ort", "backends.trt", "backends.fake", "ops.cv2_ops", "ops.cuda_ops", "cuda.core_driver",
