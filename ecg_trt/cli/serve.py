@@ -69,8 +69,15 @@ def _serve(host: str, port: int, token: str, names: tuple[str, ...], backend: st
         _announce(options)
         server = uvicorn.Server(
             uvicorn.Config(
-                app, host=host, port=port, log_level="warning", server_header=False, proxy_headers=False,
-                limit_concurrency=200, timeout_keep_alive=10, timeout_graceful_shutdown=_LONGEST_END_S,
+                app,
+                host=host,
+                port=port,
+                log_level="warning",
+                server_header=False,
+                proxy_headers=False,
+                limit_concurrency=200,
+                timeout_keep_alive=10,
+                timeout_graceful_shutdown=_LONGEST_END_S,
             )  # fmt: skip
         )
         server.run()

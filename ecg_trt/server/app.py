@@ -150,6 +150,12 @@ def _add_records(app: FastAPI) -> None:
             response.status_code = 200
         return RecordsAnswer(records=[answer_of(page, service.store) for page in pages])
 
+    @app.get("/v1/records", responses=_PROBLEMS, tags=["records"])
+    async def several(request: Request, id: Annotated[list[str], Query(min_length=1)]) -> RecordsAnswer:
+        """Show several records."""
+        store = _service(request).store
+        return RecordsAnswer(records=[answer_of(store.get(identifier), store) for identifier in id])
+
     @app.get("/v1/records/{identifier}", response_model=RecordAnswer, responses=_PROBLEMS, tags=["records"])
     async def show(request: Request, identifier: str, wait: Wait = 0.0, format: str = "") -> Any:
         """Show a record; with `format`, such as `edf`, as a file. Further parameters are options of the format."""

@@ -61,9 +61,7 @@ class Service:
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._settled(records), seconds)
 
-    async def read_again(
-        self, record: StoredRecord, options: ReadOptions, corners: tuple[Point, ...] | None
-    ) -> None:
+    async def read_again(self, record: StoredRecord, options: ReadOptions, corners: tuple[Point, ...] | None) -> None:
         """Read a record anew, with other options or an area of its photo alone; its corrections are dropped.
 
         Raises:

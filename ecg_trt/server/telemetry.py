@@ -23,9 +23,7 @@ class Telemetry:
         self._requests = Counter(
             "ecg_trt_requests", "Requests that were answered.", ["method", "status"], registry=self._registry
         )
-        self._settled = Counter(
-            "ecg_trt_pages", "Pages that were read, or failed.", ["state"], registry=self._registry
-        )
+        self._settled = Counter("ecg_trt_pages", "Pages that were read, or failed.", ["state"], registry=self._registry)
         self._seconds = Histogram(
             "ecg_trt_job_seconds", "Seconds of a job.", ["job"], buckets=_SECONDS, registry=self._registry
         )
