@@ -67,19 +67,11 @@ def _serve(host: str, port: int, token: str, names: tuple[str, ...], backend: st
         app = create_app(options, pool)
         tempfile.tempdir = str(app.state.service.store.folder)  # Uploads that are still coming lie there too.
         _announce(options)
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                host=host,
-                port=port,
-                log_level="warning",
-                server_header=False,
-                proxy_headers=False,
-                limit_concurrency=200,
-                timeout_keep_alive=10,
-                timeout_graceful_shutdown=_LONGEST_END_S,
-            )  # fmt: skip
-        )
+        config = uvicorn.Config(
+            app, host=host, port=port, log_level="warning", server_header=False, proxy_headers=False,
+            limit_concurrency=200, timeout_keep_alive=10, timeout_graceful_shutdown=_LONGEST_END_S,
+        )  # fmt: skip
+        server = uvicorn.Server(config)
         server.run()
     return 0 if server.started else EXIT_FAILED
 

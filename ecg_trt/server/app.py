@@ -20,8 +20,8 @@ from ecg_trt import __version__
 from ecg_trt.config import ReadOptions
 from ecg_trt.corrections import Corrections
 from ecg_trt.errors import NOTICE, EcgTrtError, OptionError
-from ecg_trt.io.readers import READERS
 from ecg_trt.io.lazy import missing_module
+from ecg_trt.io.readers import READERS
 from ecg_trt.io.writers import WRITERS
 from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, LEAD_WORDS, PAPER_SPEEDS_MM_PER_S, STRIPS
 from ecg_trt.server.dispatch import Dispatcher, Pool
@@ -170,7 +170,10 @@ def _add_records(app: FastAPI) -> None:
 
     @app.patch("/v1/records/{identifier}", responses=_PROBLEMS, openapi_extra=corrections_schema(), tags=["records"])
     async def correct(request: Request, identifier: str) -> RecordAnswer:
-        """Correct a record. Corrections are relative to the first reading: all of them are given each time."""
+        """Correct a record. Corrections are relative to the first reading: all of them are given each time.
+
+        A page that could not be read is read with them, as by the corners of its page.
+        """
         service = _service(request)
         record = service.store.get(identifier)
         try:
@@ -183,12 +186,11 @@ def _add_records(app: FastAPI) -> None:
 
     @app.post("/v1/records/{identifier}/read", status_code=202, responses=_PROBLEMS, tags=["records"])
     async def read_again(request: Request, identifier: str, change: ReadAgain, wait: Wait = 0.0) -> RecordAnswer:
-        """Read a page anew, with other options, or only an area of its picture. Its corrections are dropped."""
+        """Read a page anew, with other options. Its corrections are dropped."""
         service, limits = _service(request), request.app.state.options
         record = service.store.get(identifier)
         options = read_options(change.options, record.options, limits.max_pixels)
-        area = None if change.corners is None else Corrections(corners=tuple(change.corners)).corners
-        await service.read_again(record, options, area)
+        await service.read_again(record, options)
         if wait:
             await service.wait([record], wait)
         return answer_of(record, service.store)

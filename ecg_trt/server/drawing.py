@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.layout import upright
 from ecg_trt.ops.select import open_ops
+from ecg_trt.page.corrected import outline
 from ecg_trt.types import Array, RectifiedPage, Segment
 
 if TYPE_CHECKING:
-    from ecg_trt.digitizer import Reading
+    from ecg_trt.reading import Reading
     from ecg_trt.record import EcgRecord
 
 _MOST_SIDE_PX = 3000  # Of the photo as it is shown.
@@ -23,6 +23,7 @@ _MARGIN_MM = 6.0  # Of paper around what was read, so that names and print besid
 _STEP_MM = 0.1  # Between points of a curve.
 _LEAST_CONFIDENCE = 0.5  # A curve of less is drawn as uncertain, as in the overlay.
 _POOR_QUALITY, _GOOD_QUALITY = 0.5, 0.8
+_UNSEEN = 128  # Grey of what the photo does not show.
 
 
 def shown_photo(image: Array) -> Array:
@@ -52,43 +53,34 @@ def flat_page(image: Array, reading: Reading) -> RectifiedPage:
     flat, seen = open_ops().rectify(
         image, grid.node_xy, grid.mm_per_cell, (origin[0], origin[1]), (scale, scale), hw, interpolation="linear"
     )
+    flat[~seen] = _UNSEEN
     return RectifiedPage(flat, (scale, scale), (origin[0], origin[1]), seen, page.photo_px_per_mm)
 
 
-def page_drawing(reading: Reading, flat: RectifiedPage, photo_shape: tuple[int, ...]) -> dict[str, Any]:
-    """Describe the curves on the flat page, and the page's place in the photo.
-
-    Args:
-        reading: what was read.
-        flat: page as it is shown.
-        photo_shape: (H, W, ..) of the photo.
-
-    Returns:
-        Plain values; lengths on paper are page mm, those in the photo photo px.
-    """
+def place_of(flat: RectifiedPage, photo_shape: tuple[int, ...]) -> dict[str, Any]:
+    """Give the size of the photo (H, W, ..), px, and the place of the flat page, page mm, as plain values."""
     height, width = flat.seen.shape
     return {
         "photo": {"width": photo_shape[1], "height": photo_shape[0]},
-        "flat": {
+        "flat": {  # Its outer edges: coordinates of the page are those of pixels' centres.
             "x_mm": _mm(flat.origin_mm[0] - 0.5 / flat.px_per_mm[0]),
             "y_mm": _mm(flat.origin_mm[1] - 0.5 / flat.px_per_mm[1]),
             "width_mm": _mm(width / flat.px_per_mm[0]),
             "height_mm": _mm(height / flat.px_per_mm[1]),
         },
-        "corners": _corners(reading),
+    }
+
+
+def page_drawing(reading: Reading) -> dict[str, Any]:
+    """Describe the curves on the flat page, page mm, and the page's corners in the photo, photo px, as plain values."""
+    corners = reading.corrections.corners or outline(reading.page, reading.grid)
+    return {
+        "corners": [[round(x, 1), round(y, 1)] for x, y in corners],
         "mirrored": reading.alignment.is_mirrored,
         "quarter_turns": reading.alignment.quarter_turns,
         "speed_mm_per_s": reading.record.paper_speed_mm_per_s,
         "rows": [_row(reading, number) for number in range(len(reading.strips))],
     }
-
-
-def _corners(reading: Reading) -> list[list[float]]:
-    """Corners of the page's area in the photo: top left, top right, bottom right, bottom left."""
-    width, height = reading.alignment.size_mm
-    area = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
-    points = apply_homography(np.linalg.inv(reading.alignment.page_from_photo), area)
-    return [[round(float(x), 1), round(float(y), 1)] for x, y in points]
 
 
 def _row(reading: Reading, number: int) -> dict[str, Any]:

@@ -7,33 +7,29 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import cv2
-import numpy as np
-
 from ecg_trt.closeable import Closeable
 from ecg_trt.config import ReadOptions, RuntimeOptions
-from ecg_trt.corrections import Corrections, Point
+from ecg_trt.corrections import Corrections
 from ecg_trt.errors import EcgTrtError
 from ecg_trt.io.atomic import atomic_path
 from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.readers.photo import pages_of, read_photo
 from ecg_trt.io.writers.json import record_as_dict
 from ecg_trt.io.writers.overlay import draw_overlay, write_image
-from ecg_trt.server.drawing import flat_page, page_drawing, shown_photo
-from ecg_trt.types import Array, Photo
+from ecg_trt.server.drawing import flat_page, page_drawing, place_of, shown_photo
+from ecg_trt.types import Photo
 
 if TYPE_CHECKING:
-    from ecg_trt.digitizer import Digitizer, Reading
+    from ecg_trt.digitizer import Digitizer
+    from ecg_trt.reading import Reading
 
 FIRST, RECORD, DRAWING = "first.pickle", "record.pickle", "drawing.json"
 PHOTO, FLAT, OVERLAY = "photo.jpg", "flat.jpg", "overlay.png"
-_AREA = "area.png"  # Part of the photo that a person chose to be read, in the photo's place.
-_LEAST_SIDE_PX = 64
+_PLACE, _FRAME = "place.json", "frame.json"  # Of the flat page: where it lies, and by which corrections.
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +42,6 @@ class ReadJob:
         page: number from 1; None for the first of a file whose pages are to be counted.
         folder: for the results.
         options: of the reading.
-        corners: of the area to be read alone: top left, top right, bottom right and bottom left, photo px.
     """
 
     upload: Path
@@ -54,15 +49,14 @@ class ReadJob:
     page: int | None
     folder: Path
     options: ReadOptions
-    corners: tuple[Point, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CorrectJob:
-    """Correct a page that was read.
+    """Correct a page; one that could not be read may be read with corrections.
 
     Attributes:
-        read: job by which it was read first.
+        read: job by which it was read, or failed.
         corrections: all of them.
     """
 
@@ -75,7 +69,7 @@ class OverlayJob:
     """Draw the overlay of a page that was read.
 
     Attributes:
-        read: job by which it was read first.
+        read: job by which it was read.
         corrections: all of them.
     """
 
@@ -104,12 +98,15 @@ class PageResult:
 class Worker(Closeable):
     """One worker process: an open digitizer, and the jobs that it does.
 
+    The last reading is kept in memory, as one correction mostly follows another.
+
     Args:
         digitizer: closed with the worker.
     """
 
     def __init__(self, digitizer: Digitizer) -> None:
         self._digitizer = digitizer
+        self._last: tuple[Path, Reading] | None = None
 
     def close(self) -> None:
         """Close the digitizer."""
@@ -123,28 +120,54 @@ class Worker(Closeable):
         """
         if isinstance(job, ReadJob):
             return self._read(job)
-        photo = _decoded(job.read, EncodedPhoto(job.read.upload.read_bytes(), job.read.name), 1)
-        reading = self._digitizer.correct(_load(job.read.folder / FIRST), job.corrections, photo)
+        reading, photo = self._corrected(job.read, job.corrections)
         if isinstance(job, CorrectJob):
-            return _written(job.read.folder, photo, reading)
+            return self._written(job.read.folder, reading, photo)
         picture = draw_overlay(reading.page, reading.strips, reading.trace, reading.record)
         write_image(picture, job.read.folder / OVERLAY)
         return PageResult()
 
     def _read(self, job: ReadJob) -> PageResult:
         pages = job.page or 1
+        for name in (FIRST, _FRAME):
+            (job.folder / name).unlink(missing_ok=True)
         try:
-            encoded = EncodedPhoto(job.upload.read_bytes(), job.name)
-            (job.folder / _AREA).unlink(missing_ok=True)
             if job.page is None:
-                pages = sum(1 for _ in pages_of(encoded))
-            photo = _decoded(job, encoded, pages)
+                pages = sum(1 for _ in pages_of(EncodedPhoto(job.upload.read_bytes(), job.name)))
+            photo = _decoded(job)
             write_image(shown_photo(photo.image), job.folder / PHOTO)
             reading = self._digitizer.read(photo, job.options)
+            _store(reading, job.folder / FIRST)
+            return replace(self._written(job.folder, reading, photo), pages=pages)
         except EcgTrtError as error:
             return PageResult(pages, error=error.with_traceback(None))
-        _store(reading, job.folder / FIRST)
-        return replace(_written(job.folder, photo, reading), pages=pages)
+
+    def _corrected(self, read: ReadJob, corrections: Corrections) -> tuple[Reading, Photo | None]:
+        """Correct a page; the photo is decoded, and given, only where the frame of the page changes."""
+        first, frame = read.folder / FIRST, _frame_of(corrections)
+        if self._last is not None and self._last[0] == read.folder and first.exists():
+            last = self._last[1]
+            if _frame_of(last.corrections) == frame == _text_of(read.folder / _FRAME):
+                return self._digitizer.correct(last, corrections), None
+        photo = _decoded(read)
+        if first.exists():
+            return self._digitizer.correct(_load(first), corrections, photo), photo
+        return self._digitizer.read(photo, read.options, corrections), photo
+
+    def _written(self, folder: Path, reading: Reading, photo: Photo | None) -> PageResult:
+        """Write everything that is shown of a reading; the flat page only where its frame has changed."""
+        if photo is not None:
+            flat = flat_page(photo.image, reading)
+            write_image(flat.image, folder / FLAT)
+            _write_text(json.dumps(place_of(flat, photo.image.shape)), folder / _PLACE)
+            _write_text(_frame_of(reading.corrections), folder / _FRAME)
+        place = json.loads(_text_of(folder / _PLACE))
+        drawing = json.dumps(place | page_drawing(reading), allow_nan=False, separators=(",", ":"))
+        _write_text(drawing, folder / DRAWING)
+        _store(reading.record, folder / RECORD)
+        (folder / OVERLAY).unlink(missing_ok=True)
+        self._last = folder, reading
+        return PageResult(summary=record_as_dict(reading.record))
 
 
 def open_worker(runtime_options: RuntimeOptions) -> Worker:
@@ -163,41 +186,24 @@ def load_record(folder: Path) -> Any:
     return _load(folder / RECORD)
 
 
-def _decoded(job: ReadJob, encoded: EncodedPhoto, pages: int) -> Photo:
-    """Decode the page, or the area of it that is to be read alone."""
-    page = job.page or (1 if pages > 1 else None)
-    limits = {"max_pixels": job.options.max_pixels, "min_pixels": job.options.min_pixels}
-    area = job.folder / _AREA
-    if job.corners is not None and area.exists():
-        return replace(read_photo(area, max_pixels=job.options.max_pixels, min_pixels=1), source=job.name)
-    photo = read_photo(encoded, page=page, **limits)
-    if job.corners is None:
-        return photo
-    photo = replace(photo, image=_area(photo.image, job.corners))
-    write_image(photo.image, area)
-    return photo
+def _decoded(job: ReadJob) -> Photo:
+    photo = EncodedPhoto(job.upload.read_bytes(), job.name)
+    options = job.options
+    return read_photo(photo, page=job.page or 1, max_pixels=options.max_pixels, min_pixels=options.min_pixels)
 
 
-def _area(image: Array, corners: Sequence[Point]) -> Array:
-    """Cut an area out of a photo and flatten it, (H, W, 3) uint8, its sides as long as on average in the photo."""
-    src = np.array(corners, np.float32)
-    sides = np.linalg.norm(src - np.roll(src, -1, axis=0), axis=1)
-    width, height = (max(_LEAST_SIDE_PX, round(float(sides[k] + sides[k + 2]) / 2)) for k in (0, 1))
-    dst = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], np.float32)
-    warp = cv2.getPerspectiveTransform(src, dst)
-    return cv2.warpPerspective(image, warp, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+def _frame_of(corrections: Corrections) -> str:
+    """Write down the corrections that decide on the frame of the flat page."""
+    return json.dumps(corrections.of_page.to_json())
 
 
-def _written(folder: Path, photo: Photo, reading: Reading) -> PageResult:
-    """Write everything that is shown of a reading."""
-    flat = flat_page(photo.image, reading)
-    write_image(flat.image, folder / FLAT)
-    drawing = json.dumps(page_drawing(reading, flat, photo.image.shape), allow_nan=False, separators=(",", ":"))
-    with atomic_path(folder / DRAWING) as temporary:
-        temporary.write_text(drawing, encoding="utf-8")
-    _store(reading.record, folder / RECORD)
-    (folder / OVERLAY).unlink(missing_ok=True)
-    return PageResult(summary=record_as_dict(reading.record))
+def _text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _write_text(text: str, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _store(content: object, path: Path) -> None:

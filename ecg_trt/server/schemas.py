@@ -62,7 +62,6 @@ class RecordAnswer(BaseModel):
     revision: int = Field(description="Grows with each reading and correction.", examples=[1])
     expires_s: float = Field(description="Seconds until it is removed, unless somebody asks for it.")
     options: dict[str, Any] = Field(description="Options of the reading.")
-    area: list[tuple[float, float]] | None = Field(description="Corners of the area that was read alone, photo px.")
     corrections: dict[str, Any] = Field(description="What a person set.", examples=[CORRECTIONS_EXAMPLE])
     record: dict[str, Any] | None = Field(description="Everything but the samples, see docs/output.md.")
     error: Problem | None = Field(description="Why the page could not be read.")
@@ -79,17 +78,8 @@ class ReadAgain(BaseModel):
     """How a page is to be read anew."""
 
     options: dict[str, Any] = Field(default_factory=dict, description="Those of ReadOptions; others as they were.")
-    corners: list[tuple[float, float]] | None = Field(
-        default=None, min_length=4, max_length=4,
-        description="Area to be read alone: top left, top right, bottom right, bottom left, photo px.",
-    )  # fmt: skip
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [{"options": {"speed": 50}, "corners": [[40, 60], [1900, 80], [1880, 1300], [50, 1290]]}]
-        },
-    )
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"options": {"min_px_per_mm": 1.5}}]})
 
 
 class Health(BaseModel):
@@ -109,7 +99,6 @@ def answer_of(record: StoredRecord, store: RecordStore) -> RecordAnswer:
         pages_in_file=record.upload.pages, state=record.state, revision=record.revision,
         expires_s=round(store.expires_s(record), 1),
         options={option.name: getattr(record.options, option.name) for option in fields(ReadOptions)},
-        area=None if record.corners is None else list(record.corners),
         corrections=record.corrections.to_json(), record=record.summary,
         error=None if record.error is None else Problem(**problem_of(record.error)),
     )  # fmt: skip

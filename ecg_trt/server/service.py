@@ -9,11 +9,11 @@ import time
 from collections.abc import Mapping, Sequence
 
 from ecg_trt.config import ReadOptions
-from ecg_trt.corrections import Corrections, Point
+from ecg_trt.corrections import Corrections
 from ecg_trt.errors import EcgTrtError
 from ecg_trt.server.dispatch import Dispatcher, Urgency
 from ecg_trt.server.exports import Export, check_formats, export
-from ecg_trt.server.jobs import OVERLAY, CorrectJob, OverlayJob, PageResult, ReadJob
+from ecg_trt.server.jobs import OVERLAY, PHOTO, CorrectJob, OverlayJob, PageResult, ReadJob
 from ecg_trt.server.problems import RequestError
 from ecg_trt.server.store import RecordStore, State, StoredRecord
 from ecg_trt.server.telemetry import Telemetry
@@ -61,14 +61,14 @@ class Service:
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._settled(records), seconds)
 
-    async def read_again(self, record: StoredRecord, options: ReadOptions, corners: tuple[Point, ...] | None) -> None:
-        """Read a record anew, with other options or an area of its photo alone; its corrections are dropped.
+    async def read_again(self, record: StoredRecord, options: ReadOptions) -> None:
+        """Read a record anew, with other options; its corrections are dropped.
 
         Raises:
             RequestError: 409, it is being read.
         """
         self._check_settled(record)
-        record.options, record.corners, record.corrections = options, corners, Corrections()
+        record.options, record.corrections = options, Corrections()
         record.state, record.error = State.WAITING, None
         record.settled.clear()
         self._start(record, Urgency.NOW)
@@ -76,17 +76,22 @@ class Service:
     async def correct(self, record: StoredRecord, corrections: Corrections) -> None:
         """Apply corrections to a record; it stays as it was if they cannot be applied.
 
+        A page that could not be read is read with them.
+
         Raises:
-            RequestError: 409, it is not done.
+            RequestError: 409, it is being read, or it is no picture.
             EcgTrtError: they cannot be applied.
         """
         async with record.lock:
-            self._check_done(record)
+            self._check_settled(record)
+            if not (record.folder / PHOTO).exists():
+                raise _not_read(record, "Send another picture.")
             start = time.perf_counter()
             result: PageResult = await self.dispatcher.do(CorrectJob(_read_job(record), corrections), Urgency.NOW)
             self._telemetry.observe("correct", time.perf_counter() - start)
             record.summary, record.corrections = result.summary, corrections
             record.revision += 1
+            record.settle(State.DONE)
 
     async def overlay(self, record: StoredRecord) -> None:
         """Draw a record's overlay, unless there is one.
@@ -182,15 +187,22 @@ class Service:
     def _check_done(self, record: StoredRecord) -> None:
         self._check_settled(record)
         if record.state is not State.DONE:
-            raise RequestError(409, "The page was not read", got=f"the state {record.state}", expected="done",
-                               hint="Read it again, with other options or a part of the picture.")  # fmt: skip
+            raise _not_read(record, "Correct it by the corners of its page, or read it again with other options.")
+
+
+def _not_read(record: StoredRecord, hint: str) -> RequestError:
+    return RequestError(409, "The page was not read", got=f"the state {record.state}", expected="done", hint=hint)
 
 
 def _read_job(record: StoredRecord) -> ReadJob:
-    return ReadJob(record.upload.path, record.name, record.page, record.folder, record.options, record.corners)
+    return ReadJob(record.upload.path, record.name, record.page, record.folder, record.options)
 
 
 def unforeseen(error: Exception) -> EcgTrtError:
     """Wrap an error that nobody foresaw; its text stays in the log, as it may hold paths."""
-    return EcgTrtError("Internal error", got=type(error).__name__, expected="a record, or an error that explains itself",
-                       hint="Please report it with the server's log.")  # fmt: skip
+    return EcgTrtError(
+        "Internal error",
+        got=type(error).__name__,
+        expected="a record, or an error that explains itself",
+        hint="Please report it with the server's log.",
+    )

@@ -15,7 +15,7 @@ from typing import Any
 
 from ecg_trt.closeable import Closeable
 from ecg_trt.config import ReadOptions
-from ecg_trt.corrections import Corrections, Point
+from ecg_trt.corrections import Corrections
 from ecg_trt.errors import EcgTrtError
 from ecg_trt.server.problems import RequestError
 
@@ -50,7 +50,6 @@ class StoredRecord:
         corrections: that the summary rests on.
         revision: of its files; 0 until it is read, and one more after each correction.
         asked_at: when it was last asked for, s.
-        corners: of the area of its photo that was read alone, None for all of it.
         settled: set while it is done or failed.
         lock: held while it is corrected.
         task: that has it read.
@@ -67,7 +66,6 @@ class StoredRecord:
     summary: dict[str, Any] | None = None
     corrections: Corrections = field(default_factory=Corrections)
     revision: int = 0
-    corners: tuple[Point, ...] | None = None
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     task: asyncio.Task[None] | None = None

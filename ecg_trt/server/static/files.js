@@ -90,8 +90,8 @@ export async function saveSession() {
         const data = await asText(await getBlob(`/v1/records/${record.id}/upload`));
         photos.set(first, { name: record.name, data, pages: [] });
       }
-      const { page, options, area } = record;
-      photos.get(first).pages.push({ page, options, area, corrections: setOf(record) });
+      const { page, options } = record;
+      photos.get(first).pages.push({ page, options, corrections: setOf(record) });
     }
     const session = { format: FORMAT, version: VERSION, notice: $("#notice").textContent, photos: [...photos.values()] };
     save(new Blob([JSON.stringify(session)], { type: "application/json" }), "ecg_session.json");
@@ -123,14 +123,12 @@ async function restore({ name, data, pages }) {
   const [first] = await upload([new File([bytes], name)], options);
   if (!first.id) return;
   await settled(first);
-  for (const { page, area, corrections } of pages) {
+  for (const { page, corrections } of pages) {
     const record = records.find((each) => first.pages.includes(each.id) && each.page === page);
     if (!record) continue;
     await settled(record);
-    const base = `/v1/records/${record.id}`;
-    if (area) Object.assign(record, await sendJson("POST", `${base}/read?wait=60`, { options, corners: area }));
-    if (record.state === "done" && corrections) {
-      const answer = await sendJson("PATCH", base, corrections);
+    if (corrections && JSON.stringify(corrections) !== JSON.stringify(record.corrections)) {
+      const answer = await sendJson("PATCH", `/v1/records/${record.id}`, corrections);
       Object.assign(record, answer, { set: answer.corrections, loaded: null });
     }
     if (record === current()) select(record);

@@ -18,7 +18,7 @@ export function drawPanel(panel, record, choices, onDelete) {
 function sections(record, choices, onDelete) {
   if (!record) return [h("p", { className: "quiet" }, "Nothing is read yet.")];
   const head = title(record, onDelete);
-  if (record.state === "failed") return [head, failure(record), record.id && again(record, choices)].filter(Boolean);
+  if (record.state === "failed") return [head, failure(record), record.pictures.photo && again(record, choices)].filter(Boolean);
   if (record.state !== "done" || !record.record) {
     return [head, h("p", { className: "quiet" }, "The result stands here as soon as the picture is read.")];
   }
@@ -46,27 +46,26 @@ function failure(record) {
 function again(record, choices) {
   const { options } = record;
   const field = (name, label, values, unit) => h("label", {}, h("span", {}, label),
-    h("select", { name }, [["auto", "Read from the page"], ...values.map((v) => [v, `${v}${unit}`])].map(([value, text]) =>
-      h("option", { value, selected: String(options[name]) === String(value) }, text))));
+    h("select", { name }, [["", "Read from the page"], ...values.map((v) => [v, `${v}${unit}`])].map(([value, text]) =>
+      h("option", { value }, text))));
+  const resolution = h("input", { name: "min_px_per_mm", type: "number", min: 0.5, max: 100, step: 0.1,
+    value: options.min_px_per_mm });
   const form = h("form", { className: "settings", onsubmit: (event) => {
     event.preventDefault();
-    const chosen = Object.fromEntries(new FormData(form));
-    const area = chosen.area === "on";
-    delete chosen.area;
-    readAgain(record, chosen, area ? form.getCorners() : null);
+    const { min_px_per_mm: finest, ...chosen } = Object.fromEntries(new FormData(form));
+    if (Number(finest) !== options.min_px_per_mm) { readAgain(record, { min_px_per_mm: Number(finest) }); return; }
+    const set = Object.entries(chosen).filter(([, value]) => value);
+    correct(record, { corners: record.shownCorners, ...Object.fromEntries(set.map(([name, value]) =>
+      [name, name === "layout" ? value : Number(value)])) });
   } },
-  h("h3", {}, "Try again"),
-  h("p", { className: "quiet" }, "Move the corners to the page's own, and say what it prints."),
+  h("h3", {}, "Show where the page lies"),
+  h("p", { className: "quiet" }, "Drag the corners in the photo to those of the page, and say what it prints."),
   field("layout", "Layout", choices.layouts, ""),
   field("speed", "Paper speed", choices.speeds, " mm/s"),
   field("gain", "Gain", choices.gains, " mm/mV"),
-  h("label", {}, h("span", {}, "Least resolution"), h("span", { className: "with-unit" },
-    h("input", { name: "min_px_per_mm", type: "number", min: 0.5, max: 100, step: 0.1, value: options.min_px_per_mm }),
-    "px/mm")),
-  h("label", { className: "check" }, h("input", { name: "area", type: "checkbox", checked: true }),
-    "Only the area between the corners"),
-  h("button", { className: "primary", type: "submit" }, "Read again"));
-  form.getCorners = () => record.shownCorners ?? null;
+  h("label", {}, h("span", {}, "Least resolution"), h("span", { className: "with-unit" }, resolution, "px/mm")),
+  h("button", { className: "primary", type: "submit", disabled: Boolean(record.isBusy) },
+    record.isBusy ? "Reading" : "Read this page"));
   return form;
 }
 
@@ -77,8 +76,7 @@ function summary(record) {
     h("div", { className: "score" },
       h("span", { className: "number" }, quality === null ? "–" : percent(quality)),
       h("span", {}, h("strong", {}, "Mean quality"), h("br"), WORDS[kind])),
-    h("p", { className: "quiet" }, `${record.record.leads.length} leads, ${seconds.toFixed(1)} s at ${fs} Hz.`,
-      record.area ? " Only the area that you marked was read." : ""));
+    h("p", { className: "quiet" }, `${record.record.leads.length} leads, ${seconds.toFixed(1)} s at ${fs} Hz.`));
 }
 
 function warnings(record) {

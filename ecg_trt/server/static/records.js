@@ -140,7 +140,7 @@ export async function load(record) {
   if (record.loaded === revision || !isSettled(record) || !record.id) return;
   const base = `/v1/records/${record.id}`;
   const picture = async (kind) => URL.createObjectURL(await getBlob(`${base}/pictures/${kind}`));
-  const photo = record.photoKey === String(record.area) ? record.pictures.photo : await picture("photo").catch(() => null);
+  const photo = record.pictures.photo ?? await picture("photo").catch(() => null);
   const isDone = record.state === "done";
   const [flat, drawing] = isDone ? await Promise.all([picture("flat"), getJson(`${base}/drawing`)]) : [null, null];
   if (record.revision !== revision) return;
@@ -148,7 +148,6 @@ export async function load(record) {
     if (record.pictures[kind] && record.pictures[kind] !== url) URL.revokeObjectURL(record.pictures[kind]);
     record.pictures[kind] = url;
   }
-  record.photoKey = String(record.area);
   record.drawing = drawing;
   record.loaded = revision;
   if (record === selected) emit("loaded");
@@ -209,10 +208,10 @@ async function submit(record, corrections) {
   }
 }
 
-/** Read a page anew: with other options, or an area of its picture alone. */
-export async function readAgain(record, options, corners) {
+/** Read a page anew, with other options. */
+export async function readAgain(record, options) {
   try {
-    take(record, await sendJson("POST", `/v1/records/${record.id}/read`, { options, corners }));
+    take(record, await sendJson("POST", `/v1/records/${record.id}/read`, { options }));
     Object.assign(record, { undo: [], redo: [], good: null, pending: null });
     select(record);
   } catch (error) {
