@@ -22,12 +22,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.common import write_results
 from ecg_trt.config import VIEWS, ReadOptions, RuntimeOptions
-from ecg_trt.digitizer import Digitizer, Reading
+from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import EcgTrtError, NoEcgFoundError
 from ecg_trt.io.readers.photo import pages_of
 from ecg_trt.io.writers.overlay import draw_overlay
 from ecg_trt.layout import LEADS
 from ecg_trt.metrics import Score, in_order, score_record, summarise
+from ecg_trt.reading import Reading
 from ecg_trt.types import Array
 
 _TILE_W, _TILE_H = 900, 640

@@ -25,7 +25,8 @@ from ecg_trt.slots import SlotPool, SlotQueue
 from ecg_trt.types import Array, Photo
 
 if TYPE_CHECKING:
-    from ecg_trt.digitizer import Digitizer, Reading
+    from ecg_trt.digitizer import Digitizer
+    from ecg_trt.reading import Reading
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | Array | EncodedPhoto"
 

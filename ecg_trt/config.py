@@ -54,7 +54,8 @@ class ReadOptions:
     Attributes:
         layout: "auto", a name in `layout.LAYOUTS`, or "strips" for a page of other leads, read row by row.
         speed: paper speed, "auto" or one of `layout.PAPER_SPEEDS_MM_PER_S`.
-        gain: "auto" or one of `layout.GAINS_MM_PER_MV`.
+        gain: "auto" or one of `layout.GAINS_MM_PER_MV`; of all leads, unless `chest_gain` is given.
+        chest_gain: likewise, of all but the limb leads.
         fs: samples a second of the record, 50 .. 2000 Hz.
         min_px_per_mm: photos with fewer pixels a millimetre of paper are rejected.
         min_quality: pages whose mean quality comes out lower are rejected, 0 .. 1.
@@ -70,6 +71,7 @@ class ReadOptions:
     layout: str = AUTO
     speed: str | float = AUTO
     gain: str | float = AUTO
+    chest_gain: str | float = AUTO
     fs: float = 500.0
     min_px_per_mm: float = 2.0
     min_quality: float = 0.0
@@ -83,6 +85,7 @@ class ReadOptions:
         for name, choices, unit in (
             ("speed", PAPER_SPEEDS_MM_PER_S, "mm/s"),
             ("gain", GAINS_MM_PER_MV, "mm/mV"),
+            ("chest_gain", GAINS_MM_PER_MV, "mm/mV"),
         ):
             if getattr(self, name) != AUTO:
                 object.__setattr__(self, name, check_number(name, getattr(self, name), choices, unit))

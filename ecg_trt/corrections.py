@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from typing import Any, TypeAlias
 
-from ecg_trt.config import check_choice, check_number
+from ecg_trt.config import ReadOptions, check_choice, check_number
 from ecg_trt.errors import OptionError
 from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, LEAD_WORDS, PAPER_SPEEDS_MM_PER_S, STRIPS
 from ecg_trt.printed import spelled_lead
@@ -150,6 +150,17 @@ class Corrections:
             for stretch in getattr(self, name):
                 _check_kind(name, stretch, kind)
             object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Names of the attributes that correct something."""
+        nothing = Corrections()
+        return tuple(f.name for f in fields(self) if getattr(self, f.name) != getattr(nothing, f.name))
+
+    def over(self, options: ReadOptions) -> ReadOptions:
+        """Options in which layout, speed and gains are as corrected."""
+        values = {name: getattr(self, name) for name in ("layout", "speed", "gain", "chest_gain")}
+        return replace(options, **{name: value for name, value in values.items() if value is not None})
 
     @property
     def moves_page(self) -> bool:

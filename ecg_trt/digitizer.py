@@ -5,21 +5,20 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TypeAlias, cast
-
-import numpy as np
 
 from ecg_trt.backends.runtime import Runtime
 from ecg_trt.backends.select import open_runtime
 from ecg_trt.blas import one_blas_thread
 from ecg_trt.closeable import Closeable
 from ecg_trt.config import AUTO, ReadOptions, RuntimeOptions
-from ecg_trt.errors import DeviceError, EcgTrtError, IncompletePageError
+from ecg_trt.corrections import Corrections
+from ecg_trt.errors import DeviceError, EcgTrtError
 from ecg_trt.inference.views import Views
 from ecg_trt.io.readers.base import EncodedPhoto
-from ecg_trt.io.readers.photo import choose_page, load_photo, read_photo
+from ecg_trt.io.readers.photo import choose_page
 from ecg_trt.layout import STRIPS
 from ecg_trt.malloc import release_free_memory
 from ecg_trt.merging import merge_answers, name_of
@@ -27,24 +26,19 @@ from ecg_trt.page.calibration import CalibrationReader
 from ecg_trt.page.candidate import LocatedPage
 from ecg_trt.page.lead_names import named_log_odds, read_names, with_shared_name
 from ecg_trt.page.locator import PageLocator
-from ecg_trt.page.scales import Scales, ScaleSigns, read_scales
+from ecg_trt.page.scales import ScaleSigns
 from ecg_trt.page.strips import part_columns, shift_to_borders, split_rows
-from ecg_trt.quality.features import Evidence, lead_features
-from ecg_trt.quality.model import Calibration, load_calibration, quality_of
-from ecg_trt.quality.warnings import reject_low_quality, reject_non_ecg, warnings_of
+from ecg_trt.quality.model import Calibration, load_calibration
+from ecg_trt.reading import Reading, RecordMaker, TracedPage, first_reading_needed, photo_needed, scales_of
 from ecg_trt.record import EcgRecord
-from ecg_trt.signal.assemble import assemble, lead_spans, missing_fractions
-from ecg_trt.signal.beat_speed import curve_height_mm, heights_mm, speed_log_likelihoods
-from ecg_trt.signal.columns import continue_rows, place_columns
-from ecg_trt.signal.settle import settle_avr, settle_order, settle_rhythm, settle_slant
 from ecg_trt.signal.shared_ink import without_shared_ink
 from ecg_trt.stages.align import Align
 from ecg_trt.stages.caption import Caption, joined
-from ecg_trt.stages.rectify import PageHeatmaps, Rectify
+from ecg_trt.stages.rectify import Rectify
 from ecg_trt.stages.scaling import trace_px_per_mm, trace_reach_mm
 from ecg_trt.stages.trace import BEYOND_MM, TRACE_VIEWS, Trace
 from ecg_trt.step_timer import StepTimer
-from ecg_trt.types import Array, GridWarp, PageAlignment, Photo, RectifiedPage, Strip, TraceMap
+from ecg_trt.types import Array, Photo, RectifiedPage, Strip, TraceMap
 from ecg_trt.weights import list_weights
 
 _log = logging.getLogger(__name__)
@@ -54,34 +48,12 @@ Source: TypeAlias = "str | os.PathLike[str] | bytes | Array | EncodedPhoto"
 READING_NETWORKS = ("stage0", "stage1", "stage2", "caption")  # those that a reading needs, of the registry
 _LEAST_COLUMNS = -20.0  # Log-odds of columns by their borders, below which no names are searched for.
 _CALIBRATION_TEXT, _OTHER_WAY = 4.0, 2.0  # Log-odds of legible calibration text, and against another way up.
-_LEAST_CONFIDENCE = 0.25
 
 
 def reading_weights() -> dict[str, str]:
     """Map the networks that a reading needs to their SHA-256, as far as the manifest has them."""
     known = list_weights()
     return {name: known[name] for name in READING_NETWORKS if name in known}
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """Record, with the results of every stage that led to it.
-
-    `grid`, `heatmaps`, `strips`, `page` and `trace` share one frame of the page.
-    `limb_residual` is that of the leads before they were blended, `features` (leads, F) are those of the quality, and
-    `scale_signs` what speed and gain rest on.
-    """
-
-    record: EcgRecord
-    alignment: PageAlignment
-    grid: GridWarp
-    heatmaps: PageHeatmaps
-    page: RectifiedPage
-    strips: tuple[Strip, ...]
-    trace: TraceMap
-    limb_residual: float
-    features: Array
-    scale_signs: ScaleSigns
 
 
 class Digitizer(Closeable):
@@ -115,7 +87,8 @@ class Digitizer(Closeable):
         self._replicas: list[Digitizer] = []
         chosen = self.runtime_options
         self.runtime = runtime or open_runtime(chosen.backend, networks=READING_NETWORKS, threads=chosen.threads)
-        self._weights = {name: digest[:12] for name, digest in reading_weights().items()}
+        weights = {name: digest[:12] for name, digest in reading_weights().items()}
+        self._make_record = RecordMaker(self._calibration, self.runtime.name, weights)
         self._ops = ops = self.runtime.ops
         stage0, stage1, stage2, caption = map(self.runtime.backend, READING_NETWORKS)
         if chosen.views > 1:
@@ -173,7 +146,7 @@ class Digitizer(Closeable):
         try:
             with one_blas_thread():
                 chosen = source if page is None else choose_page(source, page)
-                return self._read(chosen, options or self.options).record
+                return self._read(chosen, options or self.options, Corrections()).record
         finally:
             release_free_memory()
 
@@ -201,28 +174,124 @@ class Digitizer(Closeable):
         except EcgTrtError as error:
             return error
 
-    def read(self, source: Source | Photo, options: ReadOptions | None = None) -> Reading:
-        """Digitize one photo and keep what every stage found. Raises as `__call__` does."""
-        with one_blas_thread():
-            reading = self._read(source, options or self.options)
-        image, seen = self._ops.download(reading.page.image, reading.page.seen)
-        release_free_memory()
-        return replace(reading, page=replace(reading.page, image=image, seen=seen))
+    def read(
+        self, source: Source | Photo, options: ReadOptions | None = None, corrections: Corrections | None = None
+    ) -> Reading:
+        """Digitize one photo and keep what every stage found.
 
-    def _read(self, source: Source | Photo, options: ReadOptions) -> Reading:
+        Args:
+            source: of the photo, as `__call__` takes it.
+            options: of this photo, those of the digitizer if None.
+            corrections: of what is read; with `Corrections.corners` the page is not searched for, so that a photo can
+                be read in which none is found.
+
+        Raises:
+            InputError: as `__call__` does, and for corrections as `correct` does.
+            PageError: the image shows no ECG page that can be read.
+        """
+        with one_blas_thread():
+            reading = self._read(source, options or self.options, corrections or Corrections())
+        return self._downloaded(reading)
+
+    def correct(self, reading: Reading, corrections: Corrections, photo: Source | Photo | None = None) -> Reading:
+        """Apply a person's corrections, and read anew only what they change.
+
+        Corrections are those of the first, uncorrected reading: all of them are given each time, and one that is left
+        out is undone. A corrected reading serves as well, and saves time, as long as its `Corrections.of_page` stay.
+
+        Args:
+            reading: the first reading of a photo, or a corrected one; it stays as it is.
+            corrections: all of them.
+            photo: as `read` had it, needed where the page is aligned anew, or rows are traced that were not before.
+
+        Raises:
+            OptionError: a row, column or stretch that the page does not have; the photo, or the first reading, is
+                needed; or as `Corrections` does.
+            PageError: the page cannot be read as corrected.
+        """
+        with one_blas_thread():
+            clock = StepTimer()
+            traced = reading.traced
+            if corrections.of_page != reading.corrections.of_page:
+                if reading.corrections.of_page != Corrections():
+                    raise first_reading_needed()
+                opened = None if photo is None else self._opened(photo, reading.options, clock)
+                traced = self._anew(traced, corrections.of_page, opened, reading.options, clock)
+            corrected = self._timed(traced, reading.options, corrections, clock)
+        return self._downloaded(corrected)
+
+    def _downloaded(self, reading: Reading) -> Reading:
+        """Copy the flat page to the host."""
+        page = reading.page
+        image, seen = self._ops.download(page.image, page.seen)
+        release_free_memory()
+        return replace(reading, traced=replace(reading.traced, page=replace(page, image=image, seen=seen)))
+
+    def _read(self, source: Source | Photo, options: ReadOptions, corrections: Corrections) -> Reading:
         """The flat page stays where the pixel work left it."""
         clock = StepTimer()
+        photo = self._opened(source, options, clock)
+        traced = None
+        if corrections.corners is None:
+            located = self._upright(photo, self._find(photo, options, clock), options, clock)
+            traced = self._traced_page(photo, located, options, clock)
+        if traced is None or corrections.of_page != Corrections():
+            traced = self._anew(traced, corrections.of_page, photo, options, clock)
+        return self._timed(traced, options, corrections, clock)
+
+    def _opened(self, source: Source | Photo, options: ReadOptions, clock: StepTimer) -> Photo:
         with clock("decode"):
-            photo = source if isinstance(source, Photo) else self._decoded(source, options)
+            photo = (
+                source
+                if isinstance(source, Photo)
+                else self.runtime.decoded(source, max_pixels=options.max_pixels, min_pixels=options.min_pixels)
+            )
         with clock("upload"):
-            photo = replace(photo, image=self._ops.upload(photo.image))
-        located = self._find(photo, options, clock)
-        located = self._upright(photo, located, options, clock)
+            return replace(photo, image=self._ops.upload(photo.image))
+
+    def _timed(self, traced: TracedPage, options: ReadOptions, corrections: Corrections, clock: StepTimer) -> Reading:
+        """Make the record, with the times of all steps."""
+        with clock("signal"):
+            reading = self._make_record(traced, options, corrections)
+        timings = {step: round(ms, 1) for step, ms in (clock.ms | {"total": sum(clock.ms.values())}).items()}
+        return replace(reading, record=replace(reading.record, timings_ms=timings))
+
+    def _anew(
+        self, traced: TracedPage | None, corrections: Corrections, photo: Photo | None, options: ReadOptions,
+        clock: StepTimer,
+    ) -> TracedPage:  # fmt: skip
+        """Read a page anew from where corrections of the page begin to matter.
+
+        Args:
+            traced: the page as it was read first; None only where `Corrections.corners` are given.
+            corrections: of the page.
+            photo: None if it is not at hand.
+            options: of the first reading.
+            clock: timer of the steps.
+        """
+        options = corrections.over(options)
+        if traced is not None and not corrections.moves_page:
+            with clock("layout"):
+                located = self._find.named_as(traced.located, options.layout, traced.source)
+                renamed = traced.renamed(located)
+            if renamed is not None:
+                return renamed
+        if photo is None:
+            raise photo_needed()
+        if corrections.moves_page:
+            first = None if traced is None else traced.located.alignment
+            photo, located = self._find.locate_anew(photo, first, corrections, options, clock)
+        with clock("names"):
+            located = self._named(photo, located, options)
+        return self._traced_page(photo, located, options, clock)
+
+    def _traced_page(self, photo: Photo, located: LocatedPage, options: ReadOptions, clock: StepTimer) -> TracedPage:
+        """Flatten a page with its names, and trace its rows."""
         grid, rows = located.grid, located.naming.strips
         with clock("scales"):
             signs = self._signs_of_scales(photo, located, options)
         with clock("flatten"):
-            px_per_mm = trace_px_per_mm(_scales_of(signs, options).gain_mm_per_mv)
+            px_per_mm = trace_px_per_mm(scales_of(signs, options).gain_mm_per_mv)
             flatten = partial(self._rectify.flatten_rows, photo, grid, rows, px_per_mm, trace_reach_mm(px_per_mm))
             page = flatten()
         with clock("trace"):
@@ -230,24 +299,8 @@ class Digitizer(Closeable):
             parted = self._split(photo, located, page, strips, trace, options)
             if parted is not located:
                 located, strips, page = parted, parted.naming.strips, flatten()
-            strips = settle_order(page, strips, trace, [row[0] for row in located.naming.layout.rows])
-            for settle in (settle_avr, settle_slant, settle_rhythm):
-                strips = settle(page, strips, trace)
         with clock("signal"):
-            height = heights_mm(page, strips, trace)
-            beats = speed_log_likelihoods(height, page.px_per_mm[0])
-            signs = replace(signs, beats=beats, height_mm=curve_height_mm(height))
-            scales = _scales_of(signs, options)
-            strips = continue_rows(page, strips, trace, scales.speed_mm_per_s)
-            columns = place_columns(page, strips, trace, scales.speed_mm_per_s)
-            traced = replace(located, naming=located.naming.with_strips(columns.strips))
-            record, residual, features = self._record(photo, page, traced, trace, scales, options)
-            record = replace(record, warnings=(*columns.warnings, *record.warnings))
-        clock.ms["total"] = sum(clock.ms.values())
-        record = replace(record, timings_ms={step: round(ms, 1) for step, ms in clock.ms.items()})
-        return Reading(
-            record, located.alignment, grid, located.heatmaps, page, strips, trace, residual, features, signs
-        )
+            return TracedPage.of(photo.source, located, page, strips, trace, signs)
 
     def _traced(
         self, page: RectifiedPage, rows: tuple[Strip, ...], text_mask: Array
@@ -319,75 +372,11 @@ class Digitizer(Closeable):
         printed = self._caption(photo, located.grid, located.heatmaps.label)
         page = self._rectify.flatten_rows(photo, located.grid, located.naming.strips)
         signs = self._calibration_reader(printed, located.heatmaps, located.naming, page)
-        margins = self._find.search_margins(photo, located) if _scales_of(signs, options).assumed else None
+        margins = self._find.search_margins(photo, located) if scales_of(signs, options).assumed else None
         if margins is None:
             return signs
         grid, heatmaps = margins
         return replace(signs, printed=joined(printed, self._caption(photo, grid, heatmaps.label)))
-
-    def _decoded(self, source: Source, options: ReadOptions) -> Photo:
-        """The photo, decoded where the pixel work is done if that can be."""
-        limits = {"max_pixels": options.max_pixels, "min_pixels": options.min_pixels}
-        if self.runtime.decoder is not None:
-            encoded = source if isinstance(source, EncodedPhoto) else load_photo(source)
-            source = source if encoded is None else encoded
-            if encoded is not None and self.runtime.decoder.takes(encoded.data):
-                image = self.runtime.decoder.decode(encoded.data, name=encoded.source, **limits)
-                if image is not None:
-                    return Photo(image, encoded.source)
-        return read_photo(source, **limits)
-
-    def _record(
-        self,
-        photo: Photo,
-        page: RectifiedPage,
-        located: LocatedPage,
-        trace: TraceMap,
-        scales: Scales,
-        options: ReadOptions,
-    ) -> tuple[EcgRecord, float, Array]:
-        """The record, the `limb_residual` and the features of its quality."""
-        naming = located.naming
-        speed = scales.speed_mm_per_s
-        signal, sure, residual, checks = assemble(
-            page, naming.strips, trace, leads=naming.leads, speed=speed, gain_of=scales.gain_of, fs=options.fs,
-            seconds=naming.record_seconds(speed), blends_limb_leads=options.limb_blend,
-        )  # fmt: skip
-        if not np.isfinite(signal).any() or np.nanmean(sure) < _LEAST_CONFIDENCE:
-            raise IncompletePageError(
-                f"the traces in {photo.source} could not be followed",
-                got=f"a mean confidence of {np.nan_to_num(np.nanmean(sure)):.2f}",
-                expected=f"at least {_LEAST_CONFIDENCE}",
-                hint="Take a sharper photo of the whole page, closer and without glare.",
-            )
-        evidence = Evidence(
-            located.alignment, located.grid, page, naming, trace, scales,
-            missing_fractions(signal, naming.strips, leads=naming.leads, speed=speed, fs=options.fs),
-        )  # fmt: skip
-        features = lead_features(evidence, naming.leads)
-        if self._calibration.non_ecg_score(features) > self._calibration.most_non_ecg:
-            raise reject_non_ecg(features, photo.source)
-        snr_db = self._calibration.snr_db(features).astype(np.float32)
-        quality = quality_of(snr_db).astype(np.float32)
-        seen_quality = quality_of(self._calibration.seen_snr_db(features))
-        warnings = warnings_of(evidence, quality, seen_quality, residual, leads=naming.leads)
-        record = EcgRecord(
-            signal_mv=signal, fs=options.fs, lead_names=naming.leads, layout=naming.layout.name,
-            layout_probability=naming.probability, paper_speed_mm_per_s=speed, gain_mm_per_mv=scales.gain_mm_per_mv,
-            chest_gain_mm_per_mv=scales.chest_gain_mm_per_mv, quality=quality,
-            snr_db=snr_db, warnings=(*naming.warnings, *scales.warnings, *warnings), backend=self.runtime.name,
-            weights=dict(self._weights), assumed=scales.assumed, source=photo.source,
-            limb_leads=checks, spans=lead_spans(naming.strips, speed),
-        )  # fmt: skip
-        if not record.mean_quality >= options.min_quality:
-            raise reject_low_quality(record.mean_quality, options.min_quality, photo.source)
-        return record, residual, features
-
-
-def _scales_of(signs: ScaleSigns, options: ReadOptions) -> Scales:
-    """Speed and gain, as far as the user gives them by these."""
-    speed, gain = (None if value == AUTO else float(value) for value in (options.speed, options.gain))
-    return read_scales(signs, speed=speed, gain=gain)
 
 
 def digitize(

@@ -317,6 +317,8 @@ def _record(
         chest_gain_mm_per_mv=main.chest_gain_mm_per_mv if main.gain_mm_per_mv == scales.gain else None,
         quality=quality, snr_db=snr_db, warnings=warnings, timings_ms=_times(records),
         assumed=scales.assumed, source=records[0].source, photos=_photos(records, belongs, merged),
+        corrected=tuple(dict.fromkeys(what for record in records for what in record.corrected)), outline_px=(),
+        px_per_mm=None,
     )  # fmt: skip
 
 

@@ -45,6 +45,11 @@ class EcgRecord:
         limb_leads: checks of the limb leads against each other, before they were made consistent.
         chest_gain_mm_per_mv: gain of all but the limb leads, None if it is that of the limb leads.
         photos: those that the record was merged from, with the part of each; empty for a single photo.
+        corrected: what a person corrected: attributes of `corrections.Corrections`, then the leads whose name or curve
+            was changed.
+        outline_px: corners of the area that was read, the rows with their margins, photo px: top left, top right,
+            bottom right and bottom left of the upright page. Empty if unknown.
+        px_per_mm: resolution of the photo on the page, px/mm (median), None if unknown.
     """
 
     signal_mv: Array
@@ -66,6 +71,9 @@ class EcgRecord:
     photos: tuple[MergedPhoto, ...] = ()
     chest_gain_mm_per_mv: float | None = None
     spans: tuple[LeadSpan, ...] = ()
+    corrected: tuple[str, ...] = ()
+    outline_px: tuple[tuple[float, float], ...] = ()
+    px_per_mm: float | None = None
 
     def gain_of(self, lead: str) -> float:
         """Gain of a lead, mm/mV."""

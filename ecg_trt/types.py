@@ -296,6 +296,8 @@ class WarningCode(str, Enum):
     LOW_RESOLUTION = "low-resolution"
     PHOTOS_DISAGREE = "photos-disagree"
     PHOTO_LEFT_OUT = "photo-left-out"
+    LEFT_OUT_BY_HAND = "left-out-by-hand"
+    REDRAWN_BY_HAND = "redrawn-by-hand"
 
     def __str__(self) -> str:
         return self.value

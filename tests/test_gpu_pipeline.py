@@ -14,10 +14,11 @@ import pytest
 from build_engines.export import Precision, export
 from ecg_trt.batch import digitize_many
 from ecg_trt.config import RuntimeOptions
-from ecg_trt.digitizer import Digitizer, Reading
+from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import EcgTrtError, NoEcgFoundError
 from ecg_trt.metrics import score_record
 from ecg_trt.networks import NETWORKS
+from ecg_trt.reading import Reading
 from ecg_trt.record import EcgRecord
 from ecg_trt.synth.sample import make_sample
 from ecg_trt.types import Array

@@ -28,6 +28,7 @@ LEVELS = [
     {"page"},
     {"signal"},
     {"quality", "metrics", "synth"},
+    {"reading"},
     {"digitizer", "merging"},
     {"batch", "processes"},
     {"server"},

@@ -10,10 +10,11 @@ import pytest
 
 import ecg_trt
 from ecg_trt.config import ReadOptions, RuntimeOptions
-from ecg_trt.digitizer import Digitizer, Reading
+from ecg_trt.digitizer import Digitizer
 from ecg_trt.layout import LEADS
 from ecg_trt.metrics import score_record
 from ecg_trt.networks import NETWORKS
+from ecg_trt.reading import Reading
 from ecg_trt.record import EcgRecord
 from ecg_trt.synth.sample import make_sample
 from ecg_trt.types import Array, WarningCode

@@ -10,8 +10,10 @@ from typing import Protocol
 from ecg_trt.backends.base import Backend, closed_error
 from ecg_trt.closeable import Closeable
 from ecg_trt.errors import BackendError
+from ecg_trt.io.readers.base import EncodedPhoto
+from ecg_trt.io.readers.photo import PhotoSource, load_photo, read_photo
 from ecg_trt.ops.base import ImageOps
-from ecg_trt.types import Array, TensorSpec
+from ecg_trt.types import Array, Photo, TensorSpec
 
 
 def available_cores() -> int:
@@ -137,6 +139,29 @@ class Runtime(Closeable):
                 hint="Name it among the networks of `open_runtime`, or leave them out to open all.",
             )
         return self.backends[network]
+
+    def decoded(self, source: PhotoSource, *, max_pixels: int, min_pixels: int) -> Photo:
+        """Decode a photo, where the pixel work is done if that can be.
+
+        Args:
+            source: a path, the bytes of an image file (`EncodedPhoto` if they have a name), or an (H, W, 3) uint8 RGB
+                array.
+            max_pixels: photos with more pixels are rejected before they are decoded.
+            min_pixels: photos with fewer pixels are rejected.
+
+        Raises:
+            InputError: the source is no usable image.
+            BackendError: the decoder or the GPU failed.
+        """
+        limits = {"max_pixels": max_pixels, "min_pixels": min_pixels}
+        if self.decoder is not None:
+            encoded = source if isinstance(source, EncodedPhoto) else load_photo(source)
+            source = source if encoded is None else encoded
+            if encoded is not None and self.decoder.takes(encoded.data):
+                image = self.decoder.decode(encoded.data, name=encoded.source, **limits)
+                if image is not None:
+                    return Photo(image, encoded.source)
+        return read_photo(source, **limits)
 
     @property
     def slots(self) -> int:

@@ -24,7 +24,7 @@ from ecg_trt.io.writers import WRITERS, check_options, find_writer, write_record
 from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, PAPER_SPEEDS_MM_PER_S, STRIPS
 
 if TYPE_CHECKING:
-    from ecg_trt.digitizer import Reading
+    from ecg_trt.reading import Reading
     from ecg_trt.record import EcgRecord
 
 _STDIN = "-"  # Stands for a file from standard input.

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecg_trt.errors import OptionError, PageError
+from ecg_trt.geometry.homography import apply_homography, fit_homography, jacobian
 from ecg_trt.geometry.surface import fill_holes
 from ecg_trt.types import Array
 
 _SLACK = 1e-6  # Cells by which the rim of a page may lie beyond the grid; it absorbs rounding errors.
+_STEPS = 12  # Of Newton's method from the photo back to the page; folds take most.
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,16 @@ class GridTaps:
         flat = _matrix(self.y.first[rows], self.y.weight[rows], n) @ along.reshape(n, -1)
         out = np.ascontiguousarray(flat.reshape(-1, 2, len(columns)).transpose(0, 2, 1), np.float32)
         return self._blanked(out, self.y.cell[rows], self.x.cell[columns])
+
+    def points(self) -> Array:
+        """Map as many points as both axes have taps: (n, 2) float64 photo px, NaN outside the grid."""
+        rows, columns = (taps.first[:, None] + np.arange(4) for taps in (self.y, self.x))
+        near = self.node_xy[np.minimum(rows, self.node_xy.shape[0] - 1)[:, :, None],
+                            np.minimum(columns, self.node_xy.shape[1] - 1)[:, None]]  # fmt: skip
+        out = np.einsum("ni,nj,nijk->nk", self.y.weight, self.x.weight, near)
+        is_off = (self.y.cell < 0) | (self.x.cell < 0) | self.blank[self.y.cell, self.x.cell]
+        out[is_off] = np.nan
+        return out
 
     def blanked(self, out: Array) -> Array:
         """Write NaN into a map (H, W, 2) of all of the page's pixels where there is no grid, and return it."""
@@ -155,9 +167,7 @@ def grid_taps(
     out_hw: tuple[int, int],
 ) -> GridTaps:
     """Compute the taps of `dense_map`; arguments and errors are the same."""
-    nodes = np.asarray(node_xy, np.float64)
-    if nodes.ndim != 3 or nodes.shape[2] != 2 or min(nodes.shape[:2]) < 2:
-        raise _bad("The page cannot be mapped", f"nodes of shape {nodes.shape}", "(rows, cols, 2), at least 2 x 2")
+    nodes, blank = _whole(node_xy)
     if not min(mm_per_cell, *px_per_mm, *out_hw) > 0:
         raise _bad(
             "The page cannot be mapped",
@@ -166,13 +176,73 @@ def grid_taps(
         )
     col = (origin_mm[0] + np.arange(out_hw[1]) / px_per_mm[0]) / mm_per_cell
     row = (origin_mm[1] + np.arange(out_hw[0]) / px_per_mm[1]) / mm_per_cell
+    return GridTaps(nodes, blank, axis_taps(col, nodes.shape[1]), axis_taps(row, nodes.shape[0]))
+
+
+def photo_points(node_xy: Array, mm_per_cell: float, xy_mm: Array) -> Array:
+    """Map points of the page to the photo, as `dense_map` does its pixels.
+
+    Args:
+        node_xy: (rows, cols, 2) photo px, NaN = missing, at least 2 x 2.
+        mm_per_cell: spacing of the grid, mm.
+        xy_mm: (..., 2) page mm.
+
+    Returns:
+        (..., 2) float64 photo px; NaN outside the grid and in cells with a missing corner.
+
+    Raises:
+        OptionError: fewer than 2 x 2 nodes.
+    """
+    nodes, blank = _whole(node_xy)
+    points = np.asarray(xy_mm, np.float64)
+    col, row = (points.reshape(-1, 2) / mm_per_cell).T
+    known = np.isfinite(col) & np.isfinite(row)
+    col, row = np.where(known, col, -1.0), np.where(known, row, -1.0)
+    taps = GridTaps(nodes, blank, axis_taps(col, nodes.shape[1]), axis_taps(row, nodes.shape[0]))
+    return taps.points().reshape(points.shape)
+
+
+def page_points(node_xy: Array, mm_per_cell: float, xy_px: Array) -> Array:
+    """Map points of the photo to the page; the inverse of `photo_points`, by Newton's method.
+
+    Args:
+        node_xy: (rows, cols, 2) photo px, NaN = missing, at least 2 x 2.
+        mm_per_cell: spacing of the grid, mm.
+        xy_px: (..., 2) photo px.
+
+    Returns:
+        (..., 2) float64 page mm; NaN outside the grid and in cells with a missing corner.
+
+    Raises:
+        OptionError: fewer than 2 x 2 nodes.
+        PageError: fewer than four nodes, or all of them (nearly) on one line.
+    """
+    nodes = np.asarray(node_xy, np.float64)
+    last_mm = mm_per_cell * (np.array(nodes.shape[1::-1]) - 1)
+    grid_mm = mm_per_cell * np.stack(np.meshgrid(*map(np.arange, nodes.shape[1::-1])), -1).astype(np.float64)
+    plane = fit_homography(nodes.reshape(-1, 2), grid_mm.reshape(-1, 2), threshold=mm_per_cell).dst_from_src
+    target = np.asarray(xy_px, np.float64)
+    page = apply_homography(plane, target)
+    for _ in range(_STEPS):
+        at = page.clip(0, last_mm)
+        step = np.einsum("...ij,...j->...i", jacobian(plane, target), target - photo_points(nodes, mm_per_cell, at))
+        page = at + step
+    slack = _SLACK * mm_per_cell
+    is_off = np.any((page < -slack) | (page > last_mm + slack), axis=-1, keepdims=True)
+    return np.where(is_off, np.nan, page)
+
+
+def _whole(node_xy: Array) -> tuple[Array, Array]:
+    """Check a grid, and fill in missing nodes: nodes (rows, cols, 2) float64, cells (rows - 1, cols - 1) to blank."""
+    nodes = np.asarray(node_xy, np.float64)
+    if nodes.ndim != 3 or nodes.shape[2] != 2 or min(nodes.shape[:2]) < 2:
+        raise _bad("The page cannot be mapped", f"nodes of shape {nodes.shape}", "(rows, cols, 2), at least 2 x 2")
     missing = np.asarray(~np.isfinite(nodes).all(-1))
     if missing.all():
         nodes = np.zeros_like(nodes)
     elif missing.any():
         nodes = _stand_ins(nodes, missing)
-    blank = missing[:-1, :-1] | missing[1:, :-1] | missing[:-1, 1:] | missing[1:, 1:]
-    return GridTaps(nodes, blank, axis_taps(col, nodes.shape[1]), axis_taps(row, nodes.shape[0]))
+    return nodes, missing[:-1, :-1] | missing[1:, :-1] | missing[:-1, 1:] | missing[1:, 1:]
 
 
 def _bad(what: str, got: str, expected: str) -> OptionError:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from ecg_trt.config import ReadOptions
+from ecg_trt.corrections import Corrections
 from ecg_trt.errors import PageError, ResolutionError
 from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.geometry.offsets import LinePlaces
@@ -24,7 +26,8 @@ from ecg_trt.geometry.refine import (
 )
 from ecg_trt.ops.base import ImageOps
 from ecg_trt.page.candidate import LocatedPage, PageCandidate
-from ecg_trt.page.naming import DOUBTFUL_LABELS, name_boxes, name_strips
+from ecg_trt.page.corrected import aligned_by_corners, with_way_up, without_surroundings
+from ecg_trt.page.naming import DOUBTFUL_LABELS, Naming, name_boxes, name_strips
 from ecg_trt.page.realignment import may_extend_beyond_view, mirror, refine_alignment, rotate90, scale
 from ecg_trt.page.rejection import reject_without_signs, reject_without_strips
 from ecg_trt.page.sheets import sheets_of
@@ -87,16 +90,64 @@ class PageLocator:
         """
         found = located.alignment
         for alignment in (rotate90(found, 2), mirror(found), rotate90(mirror(found), 2)):
-            try:
-                candidate = self._candidate(photo, alignment, options.layout, clock)
-                candidate = self._refine_candidate(photo, candidate, options.layout, clock)
-                if candidate.naming is None:
-                    continue
-                with clock("refine"):
-                    other = self._located(photo, candidate)
-            except PageError:
-                continue
-            yield other
+            with suppress(PageError):
+                yield self._refined(photo, self._candidate(photo, alignment, options.layout, clock), options, clock)
+
+    def locate_anew(
+        self, photo: Photo, first: PageAlignment | None, corrections: Corrections, options: ReadOptions,
+        clock: StepTimer,
+    ) -> tuple[Photo, LocatedPage]:  # fmt: skip
+        """Locate a page where corrections say that it lies; it is neither turned nor looked for elsewhere.
+
+        Args:
+            photo: the photo.
+            first: alignment that is corrected; None only where `Corrections.corners` are given.
+            corrections: of the alignment.
+            options: layout, if it is known, and least resolution.
+            clock: timer of the steps.
+
+        Returns:
+            The photo, without what lies beside corners that are given; and the page.
+
+        Raises:
+            PageError: no strips are found, or the resolution of the page is too low.
+        """
+        with clock("align"):
+            if corrections.corners is not None:
+                first = aligned_by_corners(corrections.corners, self.align(photo, sheet=np.array(corrections.corners)))
+                (host,) = self.ops.download(photo.image)
+                hidden = without_surroundings(host, first)
+                photo = replace(photo, image=self.ops.upload(hidden))
+            assert first is not None
+            alignment = with_way_up(first, corrections)
+        candidate = self._candidate(photo, alignment, options.layout, clock)
+        located = self._refined(photo, self._on_scale(photo, candidate, options.layout, clock), options, clock)
+        check_resolution(px_per_mm_of(located.grid), options.min_px_per_mm, photo.source)
+        return photo, located
+
+    def named_as(self, located: LocatedPage, layout: str, source: str) -> LocatedPage:
+        """Find the strips of a located page anew, and name them by a layout.
+
+        Args:
+            located: the page.
+            layout: name of a layout, `layout.STRIPS`, or "auto".
+            source: of the photo, for the message.
+
+        Raises:
+            NoEcgFoundError: no strips are found.
+        """
+        naming = self._naming(located.grid, located.heatmaps, layout)
+        if naming is None:
+            raise reject_without_strips(source)
+        return replace(located, naming=naming, text_mask=name_boxes(naming.strips, located.heatmaps.label))
+
+    def _refined(self, photo: Photo, candidate: PageCandidate, options: ReadOptions, clock: StepTimer) -> LocatedPage:
+        """Refine a candidate to a located page."""
+        candidate = self._refine_candidate(photo, candidate, options.layout, clock)
+        if candidate.naming is None:
+            raise reject_without_strips(photo.source)
+        with clock("refine"):
+            return self._located(photo, candidate)
 
     def _located(self, photo: Photo, found: PageCandidate) -> LocatedPage:
         """Bring all of a candidate to the frame of its refined grid."""
@@ -179,9 +230,12 @@ class PageLocator:
         with clock("rectify"):
             grid, heatmaps = self.rectify(photo, alignment)
         with clock("layout"):
-            strips = agree_on_span(find_strips(heatmaps.zero), heatmaps.start, heatmaps.end, is_scaled=grid.is_seen)
-            naming = name_strips(strips, heatmaps.label, heatmaps.start, layout=layout)
-        return PageCandidate(alignment, grid, heatmaps, naming)
+            return PageCandidate(alignment, grid, heatmaps, self._naming(grid, heatmaps, layout))
+
+    def _naming(self, grid: GridWarp, heatmaps: PageHeatmaps, layout: str) -> Naming | None:
+        """Find and name strips, None where there are none."""
+        strips = agree_on_span(find_strips(heatmaps.zero), heatmaps.start, heatmaps.end, is_scaled=grid.is_seen)
+        return name_strips(strips, heatmaps.label, heatmaps.start, layout=layout)
 
     def _views(
         self,
@@ -229,18 +283,23 @@ class PageLocator:
             best = candidate if candidate.score > best.score + _TURNED else best
         if best.label_score < _HARDLY_LABELS and not best.grid.is_seen:
             raise (reject_without_strips if best.naming is None else reject_without_signs)(photo.source)
-        first = best
+        best = self._on_scale(photo, best, layout, clock)
+        best = self._refine_candidate(photo, best, layout, clock)
+        if best.naming is None:
+            raise reject_without_strips(photo.source)
+        if best.label_score < DOUBTFUL_LABELS and not best.grid.is_seen:
+            raise reject_without_signs(photo.source)
+        return best
+
+    def _on_scale(self, photo: Photo, first: PageCandidate, layout: str, clock: StepTimer) -> PageCandidate:
+        """Try other scales of a candidate in which no grid is seen."""
+        best = first
         for factor in _OTHER_SCALES:
             if best.grid.is_seen:
                 break
             candidate = self._candidate(photo, scale(first.alignment, factor), layout, clock)
             if candidate.grid.is_seen and candidate.label_score > 0.5 * first.label_score:
                 best = candidate
-        best = self._refine_candidate(photo, best, layout, clock)
-        if best.naming is None:
-            raise reject_without_strips(photo.source)
-        if best.label_score < DOUBTFUL_LABELS and not best.grid.is_seen:
-            raise reject_without_signs(photo.source)
         return best
 
     def _refine_candidate(self, photo: Photo, best: PageCandidate, layout: str, clock: StepTimer) -> PageCandidate:

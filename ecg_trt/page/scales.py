@@ -183,8 +183,9 @@ class Scales:
 
 
 def read_scales(
-    signs: ScaleSigns, *, speed: float | None = None, gain: float | None = None, model: ScaleModel | None = None
-) -> Scales:
+    signs: ScaleSigns, *, speed: float | None = None, gain: float | None = None, chest_gain: float | None = None,
+    model: ScaleModel | None = None,
+) -> Scales:  # fmt: skip
     """Choose speed and gain: as given, else the most probable.
 
     Where print, pulses, rows or beats contradict what was taken, a warning says so.
@@ -193,6 +194,7 @@ def read_scales(
         signs: what the page shows.
         speed: mm/s, if it is known.
         gain: mm/mV, if it is known.
+        chest_gain: mm/mV of all but the limb leads, if it is known; `gain`, where that is known, if not.
         model: the likelihoods, those that were fitted if None.
     """
     model = model or ScaleModel()
@@ -214,7 +216,8 @@ def read_scales(
     speed_read, gain_read = float(_SPEEDS[places[0]]), float(_GAINS[places[1]])
     chest = _any_of(signs.printed, _CHEST_GAIN)
     best = max(chest, key=lambda value: chest[value], default=0.0)
-    chest_gain = best if gain is None and chest.get(best, 0.0) > _CHEST_GAIN_READ else gain_read
+    if chest_gain is None:
+        chest_gain = best if gain is None and chest.get(best, 0.0) > _CHEST_GAIN_READ else gain_read
     uncertainty = 1 - float(share[places[0], places[1]])
     return Scales(speed_read, gain_read, chest_gain, tuple(assumed), tuple(warnings), uncertainty)
 

@@ -36,8 +36,8 @@ _TEXTS = {
     "other's beats there. Compare them with the page.",
     WarningCode.WAVES_CUT: "The highest or deepest waves of {leads} leave the part of the page that is looked at and "
     "are cut short. Do not measure their amplitude.",
-    WarningCode.PARTLY_MISSING: "Not seen (cut off, covered, too faint, or the row ends earlier), and left empty: "
-    "{shares}.",
+    WarningCode.PARTLY_MISSING: "Not seen (cut off, covered, too faint, or the row ends earlier) or left out by hand, "
+    "and left empty: {shares}.",
     WarningCode.ROWS_TOO_LONG: "The rows last {seconds:.1f} s at {speed:g} mm/s, and a record {record:g} s: what comes "
     "later is left out. Check the paper speed.",
     WarningCode.LEADS_MISSING: "Not found on the page, cut off or covered: {leads}. Nothing is given for them.",

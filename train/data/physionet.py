@@ -15,9 +15,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ecg_trt.digitizer import Digitizer, Reading
+from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import InputError, PageError
 from ecg_trt.layout import LEADS, STANDARD_RECORD_SECONDS, upright
+from ecg_trt.reading import Reading
 from ecg_trt.signal.assemble import segment_starts_s
 from ecg_trt.signal.resample import valid_columns
 from ecg_trt.stages.scaling import TRACE_PX_PER_MM
