@@ -9,7 +9,6 @@ import numpy as np
 
 from ecg_trt.layout import upright
 from ecg_trt.ops.select import open_ops
-from ecg_trt.page.corrected import outline
 from ecg_trt.types import Array, RectifiedPage, Segment
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def place_of(flat: RectifiedPage, photo_shape: tuple[int, ...]) -> dict[str, Any
 
 def page_drawing(reading: Reading) -> dict[str, Any]:
     """Describe the curves on the flat page, page mm, and the page's corners in the photo, photo px, as plain values."""
-    corners = reading.corrections.corners or outline(reading.page, reading.grid)
+    corners = reading.corrections.corners or reading.record.outline_px
     return {
         "corners": [[round(x, 1), round(y, 1)] for x, y in corners],
         "mirrored": reading.alignment.is_mirrored,

@@ -67,6 +67,7 @@ export function openExport() {
   const { which } = $("#export-form").elements;
   const isDone = current()?.state === "done";
   for (const radio of which) radio.disabled = radio.value === "one" && !isDone;
+  $("#export-records").hidden = all.length === 1 && isDone;
   which.value = isDone ? "one" : "all";
   $("#export-count").textContent = `All ${all.length} that were read`;
   $("#export-name").textContent = isDone ? current().name : "This record";

@@ -36,9 +36,9 @@ export class PhotoPane {
       for (const [name, value] of Object.entries(sides)) image.setAttribute(name, value);
       image.setAttribute("href", url);
     }
-    this.viewport.setBounds(0, 0, width, height);
     this.corners = corners ?? guess(size);
     this.isGuess = !corners;
+    this.viewport.setBounds(...around(size, this.corners));
     this.draw();
   }
 
@@ -157,6 +157,16 @@ export class PhotoPane {
     const arm = radius / 3;
     cross.setAttribute("d", `M ${cx - arm} ${cy} H ${cx + arm} M ${cx} ${cy - arm} V ${cy + arm}`);
   }
+}
+
+/** Extent of the photo and of the corners, some of which may lie beside it. */
+function around({ width, height }, corners) {
+  const range = (k, most) => {
+    const places = corners.map((corner) => corner[k]);
+    return [Math.min(0, ...places), Math.max(most, ...places)];
+  };
+  const [[x0, x1], [y0, y1]] = [range(0, width), range(1, height)];
+  return [x0, y0, x1 - x0, y1 - y0];
 }
 
 function guess({ width, height }) {

@@ -142,8 +142,13 @@ export async function load(record) {
   const picture = async (kind) => URL.createObjectURL(await getBlob(`${base}/pictures/${kind}`));
   const photo = record.pictures.photo ?? await picture("photo").catch(() => null);
   const isDone = record.state === "done";
-  const [flat, drawing] = isDone ? await Promise.all([picture("flat"), getJson(`${base}/drawing`)]) : [null, null];
+  const frame = JSON.stringify([record.options, ...OF_PAGE.map((key) => record.set?.[key])]);
+  const isSameFrame = record.pictures.flat && frame === record.frame;
+  const [flat, drawing] = isDone
+    ? await Promise.all([isSameFrame ? record.pictures.flat : picture("flat"), getJson(`${base}/drawing`)])
+    : [null, null];
   if (record.revision !== revision) return;
+  record.frame = frame;
   for (const [kind, url] of Object.entries({ photo, flat })) {
     if (record.pictures[kind] && record.pictures[kind] !== url) URL.revokeObjectURL(record.pictures[kind]);
     record.pictures[kind] = url;
@@ -183,10 +188,10 @@ function step(record, from, to) {
 
 /** Send the newest corrections; those that come meanwhile are sent together, afterwards. */
 async function submit(record, corrections) {
-  record.pending = corrections;
+  const wasBusy = record.isBusy;
+  Object.assign(record, { pending: corrections, isBusy: true });
   emit("corrected");
-  if (record.isBusy) return;
-  record.isBusy = true;
+  if (wasBusy) return;
   await wait(SEND_MS); // A key that is held, or a slider, makes one change of many.
   try {
     while (record.pending) {
