@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import sys
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +14,9 @@ from ecg_trt.cli.console import EXIT_FAILED, NOTICE, report
 from ecg_trt.config import AUTO, BACKENDS, RuntimeOptions
 from ecg_trt.errors import EcgTrtError, OptionError, install_hint
 from ecg_trt.io.lazy import missing_module
+
+if TYPE_CHECKING:
+    from ecg_trt.server.settings import ServerOptions
 
 _MODULES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 _LONGEST_END_S = 5
@@ -72,15 +77,14 @@ def _serve(host: str, port: int, token: str, names: tuple[str, ...], backend: st
             limit_concurrency=200, timeout_keep_alive=10, timeout_graceful_shutdown=_LONGEST_END_S,
         )  # fmt: skip
         server = uvicorn.Server(config)
+        for number in (signal.SIGINT, signal.SIGTERM):  # Uvicorn ends on them, and then raises them once more.
+            signal.signal(number, lambda *_: None)
         server.run()
     return 0 if server.started else EXIT_FAILED
 
 
-def _announce(options: object) -> None:
+def _announce(options: ServerOptions) -> None:
     """Say where the page is, and who can reach it."""
-    from ecg_trt.server.settings import ServerOptions
-
-    assert isinstance(options, ServerOptions)
     shown = f"[{options.host}]" if ":" in options.host else options.host
     fragment = f"#token={options.token}" if options.token else ""
     click.echo(f"http://{shown}:{options.port}/{fragment}")

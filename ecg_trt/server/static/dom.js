@@ -38,7 +38,7 @@ export function say(text) {
 /** Show an error in words, with its hint, until it is dismissed. */
 export function complain(error) {
   const card = h("div", { className: "toast", role: "alert" },
-    h("div", {}, h("strong", {}, error.what ?? "Something went wrong"), h("p", {}, sentence(error)),
+    h("div", {}, h("strong", {}, capital(error.what ?? "Something went wrong")), h("p", {}, sentence(error)),
       error.hint && h("p", { className: "hint" }, error.hint)),
     h("button", { className: "plain", ariaLabel: "Dismiss", onclick: () => card.remove() }, icon("close")));
   $("#toasts").append(card);
@@ -49,3 +49,6 @@ export function complain(error) {
 export function sentence(error) {
   return error.got ? `Got ${error.got}; expected ${error.expected}.` : String(error.message ?? error);
 }
+
+/** A sentence begins with a capital; the name of a file is left as it is. */
+export const capital = (text) => (/^[a-z]+ /.test(text) ? text[0].toUpperCase() + text.slice(1) : text);

@@ -1,6 +1,6 @@
 // What was read, in words and numbers, and the settings that a person may set.
 
-import { h, icon, sentence } from "./dom.js";
+import { capital, h, icon, sentence } from "./dom.js";
 import { correct, readAgain, remove, setOf } from "./records.js";
 
 const WORDS = { good: "Good", fair: "Fair: compare it with the page", poor: "Poor: do not rely on it" };
@@ -37,7 +37,7 @@ function title(record, onDelete) {
 function failure(record) {
   const { error } = record;
   return h("section", { className: "card poor", role: "alert" },
-    h("h3", {}, error?.what ?? "The picture could not be read"),
+    h("h3", {}, capital(error?.what ?? "The picture could not be read")),
     error && h("p", {}, sentence(error)),
     error?.hint && h("p", { className: "hint" }, error.hint));
 }
@@ -46,7 +46,7 @@ function failure(record) {
 function again(record, choices) {
   const { options } = record;
   const field = (name, label, values, unit) => h("label", {}, h("span", {}, label),
-    h("select", { name }, [["", "Read from the page"], ...values.map((v) => [v, `${v}${unit}`])].map(([value, text]) =>
+    h("select", { name }, [["", "From the page"], ...values.map((v) => [v, `${v}${unit}`])].map(([value, text]) =>
       h("option", { value }, text))));
   const resolution = h("input", { name: "min_px_per_mm", type: "number", min: 0.5, max: 100, step: 0.1,
     value: options.min_px_per_mm });
