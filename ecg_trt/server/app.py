@@ -42,7 +42,7 @@ from ecg_trt.server.schemas import (
 )
 from ecg_trt.server.service import Service
 from ecg_trt.server.settings import ServerOptions
-from ecg_trt.server.store import RecordStore, StoredRecord
+from ecg_trt.server.record_store import RecordStore, StoredRecord
 from ecg_trt.server.telemetry import Telemetry
 
 _STATIC = Path(__file__).parent / "static"

@@ -11,10 +11,10 @@ from ecg_trt.config import ReadOptions
 from ecg_trt.corrections import Corrections
 from ecg_trt.errors import NOTICE, OptionError
 from ecg_trt.server.problems import problem_of
-from ecg_trt.server.store import RecordStore, State, StoredRecord
+from ecg_trt.server.record_store import RecordStore, State, StoredRecord
 
 _EXAMPLE_ID = "q7Jm2vX0cPz1aB3d"
-_EXAMPLE_PROBLEM = {
+_EXAMPLE_PROBLEM: dict[str, Any] = {
     "type": "urn:ecg-trt:no-ecg-found",
     "title": "photo.jpg shows no ECG",
     "status": 422,
@@ -25,7 +25,7 @@ _EXAMPLE_PROBLEM = {
     "hint": "Photograph the page alone.",
     "notice": NOTICE,
 }
-CORRECTIONS_EXAMPLE = {
+CORRECTIONS_EXAMPLE: dict[str, Any] = {
     "gain": 5,
     "names": [{"row": 0, "column": 1, "lead": "aVL"}],
     "zero_lines": [{"row": 3, "y_mm": 132.5}],

@@ -15,7 +15,7 @@ from ecg_trt.server.dispatch import Dispatcher, Urgency
 from ecg_trt.server.exports import Export, check_formats, export
 from ecg_trt.server.jobs import OVERLAY, PHOTO, CorrectJob, OverlayJob, PageResult, ReadJob
 from ecg_trt.server.problems import RequestError
-from ecg_trt.server.store import RecordStore, State, StoredRecord
+from ecg_trt.server.record_store import RecordStore, State, StoredRecord
 from ecg_trt.server.telemetry import Telemetry
 
 _log = logging.getLogger(__name__)

@@ -61,8 +61,8 @@ def test_a_token_is_needed_if_there_is_one(serve: Callable[..., TestClient]) -> 
         answer = client.get(path)
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"] == "Bearer"
-        for wrong in ("Bearer secret", "Basic secret-word", "Bearer sécret-word".encode(), "Bearer "):
-            assert client.get(path, headers={"authorization": wrong}).status_code == 401
+        for wrong in (b"Bearer secret", b"Basic secret-word", "Bearer sécret-word".encode(), b"Bearer "):
+            assert client.get(path, headers={b"authorization": wrong}).status_code == 401
     right = {"authorization": "Bearer secret-word"}
     assert client.get("/v1/choices", headers=right).status_code == 200
     assert client.post("/v1/records", files=FILES).status_code == 401

@@ -17,7 +17,7 @@ from ecg_trt.io.writers import WRITERS
 from tests.server.conftest import FakePool
 from tests.server.fake_worker import BUG, CRASH, GOOD, NO_ECG, THREE_PAGES
 
-NONE_SET = {"corners": None, "quarter_turns": None, "rotation_deg": 0.0, "mirrored": None, "layout": None,
+NONE_SET: dict[str, Any] = {"corners": None, "quarter_turns": None, "rotation_deg": 0.0, "mirrored": None, "layout": None,
             "speed": None, "gain": None, "chest_gain": None, "names": [], "zero_lines": [], "left_out": [],
             "redrawn": []}  # fmt: skip
 

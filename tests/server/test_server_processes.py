@@ -57,15 +57,19 @@ def test_a_photo_is_read_corrected_and_exported(true_client: TestClient) -> None
     flat = client.get(f"{path}/pictures/flat").content
     assert drawing["flat"]["width_mm"] > 250
     row = drawing["rows"][1]
-    left_out = {"row": 1, "x_mm": [row["x_mm"][0] + 10, row["x_mm"][0] + 20]}
-    set_by_hand = {"gain": 5, "names": [{"row": 0, "column": 0, "lead": "V6"}], "left_out": [left_out]}
+    start, end = row["x_mm"][0] + 10, row["x_mm"][0] + 20
+    set_by_hand = {
+        "gain": 5,
+        "names": [{"row": 0, "column": 0, "lead": "V6"}],
+        "left_out": [{"row": 1, "x_mm": [start, end]}],
+    }
     corrected = client.patch(path, json=set_by_hand).json()
     assert corrected["record"]["gain_mm_per_mv"] == 5
     assert client.get(f"{path}/pictures/flat").content == flat
     curve = client.get(f"{path}/drawing").json()["rows"][1]["curve"]
     heights = np.array([np.nan if y is None else y for y in curve["y_mm"]])
     places = curve["x_mm"] + curve["step_mm"] * np.arange(heights.size)
-    assert np.isnan(heights[(places > left_out["x_mm"][0] + 0.2) & (places < left_out["x_mm"][1] - 0.2)]).all()
+    assert np.isnan(heights[(places > start + 0.2) & (places < end - 0.2)]).all()
     wrong = client.patch(path, json={"left_out": [{"row": 9, "x_mm": [0, 1]}]})
     assert wrong.status_code == 422
     overlay = client.get(f"{path}/pictures/overlay")
