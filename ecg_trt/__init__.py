@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ecg_trt.batch import DigitizerPool, digitize_many
     from ecg_trt.config import ReadOptions, RuntimeOptions
+    from ecg_trt.corrections import Corrections, LeftOut, Redrawn
     from ecg_trt.digitizer import Digitizer, digitize
     from ecg_trt.errors import (
         BackendError,
@@ -58,6 +59,7 @@ __all__ = [
     "BackendError",
     "BackendUnavailableError",
     "BuildError",
+    "Corrections",
     "DeviceError",
     "DeviceFaultError",
     "DeviceMemoryError",
@@ -69,6 +71,7 @@ __all__ = [
     "EcgTrtError",
     "IncompletePageError",
     "InputError",
+    "LeftOut",
     "LowQualityError",
     "NoEcgFoundError",
     "NotAnImageError",
@@ -82,6 +85,7 @@ __all__ = [
     "PlanMismatchError",
     "PlanMissingError",
     "ReadOptions",
+    "Redrawn",
     "ResolutionError",
     "RuntimeOptions",
     "TruncatedImageError",
@@ -95,10 +99,13 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Corrections": "corrections",
     "Digitizer": "digitizer",
     "DigitizerPool": "batch",
     "EcgRecord": "record",
+    "LeftOut": "corrections",
     "ReadOptions": "config",
+    "Redrawn": "corrections",
     "RuntimeOptions": "config",
     "digitize": "digitizer",
     "digitize_many": "batch",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 from ecg_trt.backends.runtime import PhotoDecoder, available_cores
 from ecg_trt.closeable import Closeable
 from ecg_trt.config import ReadOptions, RuntimeOptions
+from ecg_trt.corrections import Corrections
 from ecg_trt.errors import DeviceFaultError, EcgTrtError, InputError, OptionError, PageError
 from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.readers.photo import load_photo, pages_of, read_photo
@@ -90,9 +91,14 @@ def digitize_many(
 def read_many(
     photos: Iterable[Source], options: ReadOptions | Iterable[ReadOptions] | None = None,
     runtime_options: RuntimeOptions | None = None, *, digitizer: Digitizer | None = None,
+    corrections: Corrections | None = None,
 ) -> Generator[Reading | EcgTrtError, None, None]:  # fmt: skip
-    """Read photos as `digitize_many` does, but yield readings, with everything that an overlay needs."""
-    with closing(_many(photos, options, runtime_options, digitizer, _reading, None)) as readings:
+    """Read photos as `digitize_many` does, but yield readings, with everything that an overlay needs.
+
+    All photos are corrected alike, by `corrections`.
+    """
+    read = partial(_reading, corrections=corrections)
+    with closing(_many(photos, options, runtime_options, digitizer, read, None)) as readings:
         yield from readings
 
 
@@ -327,9 +333,9 @@ def _record(digitizer: Digitizer, decoded: _Decoded) -> EcgRecord:
     return _with_decode_time(digitizer(decoded.photo, decoded.options), decoded.decode_ms)
 
 
-def _reading(digitizer: Digitizer, decoded: _Decoded) -> Reading:
+def _reading(digitizer: Digitizer, decoded: _Decoded, *, corrections: Corrections | None) -> Reading:
     assert not isinstance(decoded.photo, EcgTrtError)
-    reading = digitizer.read(decoded.photo, decoded.options)
+    reading = digitizer.read(decoded.photo, decoded.options, corrections)
     return replace(reading, record=_with_decode_time(reading.record, decoded.decode_ms))
 
 

@@ -6,10 +6,13 @@ that a correction is undone by leaving it out. `Digitizer.correct` applies them.
 
 from __future__ import annotations
 
+import json
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from ecg_trt.config import ReadOptions, check_choice, check_number
@@ -19,7 +22,6 @@ from ecg_trt.printed import spelled_lead
 
 Point: TypeAlias = tuple[float, float]
 
-_QUARTERS = (None, 0, 1, 2, 3)
 _CORNERS = 4
 _LEAST_POINTS = 2
 _MOST_ROTATION_DEG = 45.0  # What is turned by more is turned by quarters.
@@ -126,8 +128,10 @@ class Corrections:
         """Check every value, and spell names as a record does."""
         if self.corners is not None:
             object.__setattr__(self, "corners", _checked_corners(self.corners))
-        check_choice("quarter_turns", self.quarter_turns, _QUARTERS)
-        check_choice("mirrored", self.mirrored, (None, False, True))
+        if self.quarter_turns is not None and (type(self.quarter_turns) is not int or not 0 <= self.quarter_turns < 4):
+            raise _wrong("quarter_turns", repr(self.quarter_turns), "one of 0, 1, 2, 3")
+        if self.mirrored is not None and type(self.mirrored) is not bool:
+            raise _wrong("mirrored", repr(self.mirrored), "True or False")
         check_choice("layout", self.layout, (None, *LAYOUTS, STRIPS))
         (rotation,) = _numbers("rotation_deg", (self.rotation_deg,))
         if abs(rotation) > _MOST_ROTATION_DEG:
@@ -208,6 +212,22 @@ class Corrections:
                 parts = [_object(name, part, keys, needs_all=True) for part in given[name]]
                 given[name] = build(parts)
         return cls(**given)
+
+
+def read_corrections(path: str | os.PathLike[str]) -> Corrections:
+    """Read corrections from a JSON file.
+
+    Raises:
+        OptionError: the file cannot be read, is no JSON, or holds a value outside its range.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OptionError(
+            f"The corrections in {path} cannot be read", got=f"{type(error).__name__}: {error}",
+            expected="a JSON file", hint="docs/corrections.md shows one.",
+        ) from error  # fmt: skip
+    return Corrections.from_json(content)
 
 
 def _names_of(parts: Sequence[Mapping[str, Any]]) -> dict[tuple[Any, Any], Any]:

@@ -6,7 +6,7 @@ import importlib.util
 import sys
 import types
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from hypothesis import settings
 from PIL import Image
 
 from ecg_trt.config import ReadOptions, RuntimeOptions
+from ecg_trt.corrections import Corrections
 from ecg_trt.errors import NoEcgFoundError
 from ecg_trt.layout import LAYOUTS, LEADS
 from ecg_trt.record import EcgRecord
@@ -143,13 +144,16 @@ class FakeDigitizer:
     def __exit__(self, *_: object) -> None:
         type(self).opened -= 1
 
-    def read(self, source: Photo, options: ReadOptions | None = None) -> FakeReading:
+    def read(
+        self, source: Photo, options: ReadOptions | None = None, corrections: Corrections | None = None
+    ) -> FakeReading:
         low, high = source.image.min(), source.image.max()
         if high == 13:
             raise ZeroDivisionError("a bug")
         if low == high:
             raise NoEcgFoundError("No ECG", got="a uniform picture", expected="ECG paper", hint="Show it.")
-        return make_reading(make_record(n=50, fs=(options or self.options).fs, source=source.source))
+        record = make_record(n=50, fs=(options or self.options).fs, source=source.source)
+        return make_reading(record if corrections is None else replace(record, corrected=corrections.given))
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ import click
 from ecg_trt.cli.console import EXIT_SOME_FAILED, NOTICE, exit_after, report
 from ecg_trt.cli.stems import Stems
 from ecg_trt.config import AUTO, BACKENDS, VIEWS, ReadOptions, RuntimeOptions
+from ecg_trt.corrections import Corrections, read_corrections
 from ecg_trt.errors import DeviceFaultError, EcgTrtError, NoEcgFoundError, OptionError, OutputError
 from ecg_trt.io.readers import format_names
 from ecg_trt.io.writers import WRITERS, check_options, find_writer, write_record
@@ -97,6 +99,9 @@ def _auto_or(values: Sequence[float]) -> click.Choice[str]:
     show_default=True,
     help="Make limb leads that are printed together consistent with Einthoven's and Goldberger's laws.",
 )
+@click.option(
+    "--corrections", metavar="FILE.json", type=click.Path(), help="Apply a person's corrections to the PHOTO."
+)
 @click.option("--overlay", is_flag=True, help="Also write <name>.overlay.png: the page with what was read.")
 @click.option("--merge", is_flag=True, help="The photos show one page: write one record, named after the first.")
 @click.option("-v", "--verbose", is_flag=True, help="Times of each step; why no better backend runs; tracebacks.")
@@ -112,6 +117,7 @@ def run(
     views: str,
     min_quality: float,
     limb_blend: bool,
+    corrections: str | None,
     overlay: bool,
     merge: bool,
     verbose: bool,
@@ -120,6 +126,8 @@ def run(
     """Digitize photos."""
     if merge and overlay:
         raise click.UsageError("--merge has no --overlay, as no single picture shows what was merged.")
+    if corrections is not None and (merge or len(photos) > 1):
+        raise click.UsageError("--corrections are those of one PHOTO.")
     if photos.count(_STDIN) > 1:
         raise click.UsageError(f"{_STDIN} may be given once, as standard input holds one file.")
 
@@ -129,7 +137,8 @@ def run(
         )
         runtime_options = RuntimeOptions(backend=backend, views=int(views))
         wanted = _with_options(formats, {name: value for name, value in format_options.items() if value is not None})
-        return _Batch(photos, Path(folder), wanted, options, runtime_options, overlay, merge, verbose).run()
+        by_hand = None if corrections is None else read_corrections(corrections)
+        return _Batch(photos, Path(folder), wanted, options, runtime_options, overlay, merge, verbose, by_hand).run()
 
     exit_after(work, verbose)
 
@@ -179,6 +188,7 @@ class _Batch:
     overlay: bool
     merge: bool
     verbose: bool
+    corrections: Corrections | None = None
     failures: list[tuple[str, EcgTrtError]] = field(default_factory=list)
     open_failures: list[tuple[str, EcgTrtError]] = field(default_factory=list)  # Of a photo with more pages to come.
     has_record: bool = False  # A page of the photo in hand gave one.
@@ -202,7 +212,9 @@ class _Batch:
             digitizer = stack.enter_context(Digitizer(self.runtime_options))
             if digitizer.runtime.note and self.verbose:
                 click.echo(f"Networks run on {digitizer.runtime.name}; not on {digitizer.runtime.note}.", err=True)
-            many = read_many if self.overlay else digitize_many  # A reading costs a download of the flat page.
+            # A reading costs a download of the flat page.
+            many: Any = read_many if self.overlay else digitize_many
+            many = many if self.corrections is None else partial(read_many, corrections=self.corrections)
             results = many(self._pages(), self.options, digitizer=digitizer)
             stack.callback(results.close)
             try:
@@ -236,6 +248,9 @@ class _Batch:
             source = next(following)
             while source is not None:
                 upcoming = next(following, None)
+                if self.corrections is not None and upcoming is not None:
+                    raise OptionError("The corrections cannot be applied", got=f"a file with several pages, {photo}",
+                                      expected="one page", hint="Save its page as a picture.")  # fmt: skip
                 name, number = (source.source, source.page) if isinstance(source, EncodedPhoto) else (photo, None)
                 stem, wanted = stems.give(file_name, number)
                 if stem != wanted:
@@ -299,7 +314,7 @@ class _Batch:
         record = result if isinstance(result, EcgRecord) else result.record
         try:
             paths = [self._write_as(name, stem, record) for name in self.formats if name != "json"]
-            if not isinstance(result, EcgRecord):
+            if self.overlay and not isinstance(result, EcgRecord):
                 from ecg_trt.io.writers.overlay import draw_overlay, write_image
 
                 picture = draw_overlay(result.page, result.strips, result.trace, record)

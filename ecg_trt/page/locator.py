@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from ecg_trt.config import ReadOptions
-from ecg_trt.corrections import Corrections
+from ecg_trt.corrections import Corrections, Point
 from ecg_trt.errors import PageError, ResolutionError
 from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.geometry.offsets import LinePlaces
@@ -33,7 +33,7 @@ from ecg_trt.page.rejection import reject_without_signs, reject_without_strips
 from ecg_trt.page.sheets import sheets_of
 from ecg_trt.page.strips import agree_on_span, find_strips, slant_of
 from ecg_trt.page.without_grid import rectify_without_grid
-from ecg_trt.stages.align import Align, check_resolution, rotate
+from ecg_trt.stages.align import Align, check_resolution, rotate, sheet_alignment
 from ecg_trt.stages.rectify import PageHeatmaps, Rectify, px_per_mm_of
 from ecg_trt.step_timer import StepTimer
 from ecg_trt.types import GridWarp, PageAlignment, Photo
@@ -113,17 +113,29 @@ class PageLocator:
             PageError: no strips are found, or the resolution of the page is too low.
         """
         with clock("align"):
-            if corrections.corners is not None:
-                first = aligned_by_corners(corrections.corners, self.align(photo, sheet=np.array(corrections.corners)))
-                (host,) = self.ops.download(photo.image)
-                hidden = without_surroundings(host, first)
-                photo = replace(photo, image=self.ops.upload(hidden))
-            assert first is not None
-            alignment = with_way_up(first, corrections)
-        candidate = self._candidate(photo, alignment, options.layout, clock)
-        located = self._refined(photo, self._on_scale(photo, candidate, options.layout, clock), options, clock)
+            if corrections.corners is None:
+                assert first is not None
+                alignments = [first]
+            else:
+                photo, alignments = self._by_corners(photo, corrections.corners)
+        candidates = [
+            self._candidate(photo, with_way_up(alignment, corrections), options.layout, clock)
+            for alignment in alignments
+        ]
+        # At a wrong scale, lines are taken for one another, and few of them fit.
+        best = max(candidates, key=lambda candidate: candidate.score + float(candidate.grid.measured.mean()))
+        located = self._refined(photo, self._on_scale(photo, best, options.layout, clock), options, clock)
         check_resolution(px_per_mm_of(located.grid), options.min_px_per_mm, photo.source)
         return photo, located
+
+    def _by_corners(self, photo: Photo, corners: Sequence[Point]) -> tuple[Photo, list[PageAlignment]]:
+        """Align a page by its corners at the scales that stage 0 sees and that pages mostly have; hide all else."""
+        places = np.array(corners)
+        sheets = self.align(photo, sheet=places), sheet_alignment(places)
+        alignments = [aligned_by_corners(corners, sheet) for sheet in sheets]
+        (image,) = self.ops.download(photo.image)
+        hidden = self.ops.upload(without_surroundings(image, alignments[0]))
+        return replace(photo, image=hidden), alignments
 
     def named_as(self, located: LocatedPage, layout: str, source: str) -> LocatedPage:
         """Find the strips of a located page anew, and name them by a layout.

@@ -107,7 +107,7 @@ class Align:
         """
         hw = (ALIGN_INPUT_PX, ALIGN_INPUT_PX)
         if sheet is not None:
-            near = _sheet_alignment(sheet)
+            near = sheet_alignment(sheet)
         canvas_from_photo = letterbox(photo.image.shape[:2], hw) if near is None else _close_up(near, hw)
         canvas = self.ops.warp_homography(photo.image, canvas_from_photo, hw, fill=BESIDE_GREY)
         if stretched:
@@ -188,8 +188,12 @@ def _check_size(size_mm: tuple[float, float], source: str) -> None:
         )
 
 
-def _sheet_alignment(corners: Array) -> PageAlignment:
-    """Align a sheet with corners (4, 2) photo px, as if it were right-angled and as long as a page."""
+def sheet_alignment(corners: Array) -> PageAlignment:
+    """Align a sheet, as if it were right-angled and as long as a page.
+
+    Args:
+        corners: (4, 2) photo px, in any order.
+    """
     around = corners - corners.mean(0)
     corners = corners[np.argsort(np.arctan2(around[:, 1], around[:, 0]))].astype(np.float64)
     sides = np.linalg.norm(np.roll(corners, -1, axis=0) - corners, axis=1)

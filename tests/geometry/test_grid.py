@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecg_trt.errors import OptionError, PageError
-from ecg_trt.geometry.grid import dense_map, grid_taps
+from ecg_trt.geometry.grid import dense_map, grid_taps, page_points, photo_points
 from ecg_trt.geometry.homography import apply_homography, jacobian
 from ecg_trt.geometry.indexing import grid_array, index_grid
 from ecg_trt.geometry.surface import fill_holes, fit_surface, without_misindexed_patches
@@ -217,6 +217,32 @@ def test_some_places_of_the_map_are_those_of_the_whole(shape: tuple[int, int]) -
     rows, columns = np.arange(0, shape[0] * 11, 4), np.arange(1, shape[1] * 16, 3)
     some, whole = grid_taps(nodes, *frame).places(rows, columns), dense_map(nodes, *frame)
     assert np.allclose(some, whole[np.ix_(rows, columns)], atol=1e-3, equal_nan=True)
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (3, 5), (12, 9)], ids=str)
+def test_single_points_are_mapped_as_the_pixels_are(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    nodes = 8 * lattice(*shape) + rng.normal(0, 0.5, (*shape, 2))
+    nodes[rng.random(shape) < 0.05] = np.nan
+    hw = (shape[0] * 11, shape[1] * 16)
+    mm = np.stack(np.meshgrid(np.arange(hw[1]) / 3 - 3, np.arange(hw[0]) / 2 - 2), -1)
+    whole = dense_map(nodes, 5.0, (-3.0, -2.0), (3.0, 2.0), hw)
+    assert np.allclose(photo_points(nodes, 5.0, mm), whole, atol=1e-3, equal_nan=True)
+
+
+def test_points_of_the_photo_are_mapped_back() -> None:
+    nodes = lattice(20, 30) * 40.0
+    nodes[..., 1] += 25 * np.sin(2 * np.pi * nodes[..., 0] / 640)
+    nodes[7, 9] = np.nan
+    mm = np.random.default_rng(2).uniform((0, 0), (145, 95), (500, 2))
+    photo = photo_points(nodes, 5.0, mm)
+    seen = np.isfinite(photo).all(1)
+    assert 450 < seen.sum() < 500
+    back = page_points(nodes, 5.0, photo)
+    assert np.abs(back - mm)[seen].max() < 1e-6
+    assert np.isnan(back[~seen]).all()
+    assert np.isnan(page_points(nodes, 5.0, np.array([[-300.0, 50.0], [50.0, 4000.0]]))).all()
+    assert np.isnan(photo_points(nodes, 5.0, np.array([np.nan, 5.0]))).all()
 
 
 def _flat_sheet() -> np.ndarray:

@@ -244,6 +244,7 @@ def _caption(record: EcgRecord, width: int) -> Array:
         f"{record.paper_speed_mm_per_s:g} mm/s",
         record.gain_text,
         f"assumed: {', '.join(record.assumed)}" if record.assumed else "",
+        f"corrected: {', '.join(record.corrected)}" if record.corrected else "",
         f"mean quality {quality:.2f}" if np.isfinite(quality) else "nothing read",
     ]
     warnings = [warning.text for warning in record.warnings[:3]]
