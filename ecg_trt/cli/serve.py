@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 import signal
+import socket
 import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
-from ecg_trt.cli.console import EXIT_FAILED, NOTICE, report
+from ecg_trt.cli.console import EXIT_INTERRUPTED, NOTICE, report
 from ecg_trt.config import AUTO, BACKENDS, RuntimeOptions
 from ecg_trt.errors import EcgTrtError, OptionError, install_hint
 from ecg_trt.io.lazy import missing_module
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _MODULES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 _LONGEST_END_S = 5
+_MOST_CONNECTIONS = 64
 
 
 @click.command(
@@ -45,12 +47,12 @@ _LONGEST_END_S = 5
 def serve(host: str, port: int, token: str, names: tuple[str, ...], backend: str, **limits: float) -> None:
     """Serve a page to read and correct photos on."""
     try:
-        sys.exit(_serve(host, port, token, names, backend, limits))
+        _serve(host, port, token, names, backend, limits)
     except EcgTrtError as error:
         sys.exit(report(error))
 
 
-def _serve(host: str, port: int, token: str, names: tuple[str, ...], backend: str, limits: dict[str, float]) -> int:
+def _serve(host: str, port: int, token: str, names: tuple[str, ...], backend: str, limits: dict[str, float]) -> None:
     missing = missing_module(_MODULES)
     if missing is not None:
         raise OptionError("The server cannot be started", got=f"no package {missing}", expected="the extra web",
@@ -62,25 +64,42 @@ def _serve(host: str, port: int, token: str, names: tuple[str, ...], backend: st
     from ecg_trt.processes import ProcessPool, threads_each
     from ecg_trt.server.app import create_app
     from ecg_trt.server.jobs import open_worker
+    from ecg_trt.server.record_store import RecordStore
     from ecg_trt.server.settings import ServerOptions
 
     is_open = not ServerOptions(token="-", host=host).is_loopback
     token = token or (secrets.token_urlsafe(16) if is_open else "")
     options = ServerOptions(host=host, port=port, token=token, names=names, **limits)  # type: ignore[arg-type]
     runtime = RuntimeOptions(backend=backend, threads=threads_each(options.processes))
-    with ProcessPool(partial(open_worker, runtime), options.processes, timeout_s=options.timeout_s) as pool:
-        app = create_app(options, pool)
-        tempfile.tempdir = str(app.state.service.store.folder)  # Uploads that are still coming lie there too.
-        _announce(options)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_INTERRUPTED))  # What is open is closed on the way out.
+    with (
+        _listening(host, port) as listener,
+        RecordStore(options.max_records, options.keep_s) as store,
+        ProcessPool(partial(open_worker, runtime), options.processes, timeout_s=options.timeout_s) as pool,
+    ):
+        tempfile.tempdir = str(store.folder)  # Uploads that are still coming lie there too.
         config = uvicorn.Config(
-            app, host=host, port=port, log_level="warning", server_header=False, proxy_headers=False,
-            limit_concurrency=200, timeout_keep_alive=10, timeout_graceful_shutdown=_LONGEST_END_S,
+            create_app(options, pool, store), log_level="warning", server_header=False, proxy_headers=False,
+            limit_concurrency=_MOST_CONNECTIONS, timeout_keep_alive=10, timeout_graceful_shutdown=_LONGEST_END_S,
         )  # fmt: skip
-        server = uvicorn.Server(config)
+        _announce(options)
         for number in (signal.SIGINT, signal.SIGTERM):  # Uvicorn ends on them, and then raises them once more.
             signal.signal(number, lambda *_: None)
-        server.run()
-    return 0 if server.started else EXIT_FAILED
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Open the socket, before anything that takes long.
+
+    Raises:
+        OptionError: the address is not this machine's, or the port is taken.
+    """
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise OptionError(f"{host}:{port} cannot be listened on", got=(error.strerror or str(error)).lower(),
+                          expected="an address of this machine, and a free port",
+                          hint="Choose another with --host or --port.") from error  # fmt: skip
 
 
 def _announce(options: ServerOptions) -> None:
@@ -89,6 +108,9 @@ def _announce(options: ServerOptions) -> None:
     fragment = f"#token={options.token}" if options.token else ""
     click.echo(f"http://{shown}:{options.port}/{fragment}")
     if not options.is_loopback:
-        click.secho("Warning: every machine on this network can reach the server, and it does not encrypt: put it "
-                    "behind a proxy with TLS. Requests need the token.", err=True, fg="yellow")  # fmt: skip
+        warning = (
+            "Warning: every machine on this network can reach the server, under this machine's own address, and it "
+            "does not encrypt: put a proxy with TLS before it. Requests need the token."
+        )
+        click.secho(warning, err=True, fg="yellow")
     click.echo(f"{NOTICE}. Ctrl-C ends the server and removes its files.", err=True)

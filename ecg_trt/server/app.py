@@ -29,6 +29,7 @@ from ecg_trt.server.exports import Export
 from ecg_trt.server.guard import Guard
 from ecg_trt.server.jobs import DRAWING, FLAT, OVERLAY, PHOTO
 from ecg_trt.server.problems import RequestError, problem_response
+from ecg_trt.server.record_store import RecordStore, StoredRecord
 from ecg_trt.server.schemas import (
     Health,
     Problem,
@@ -42,7 +43,6 @@ from ecg_trt.server.schemas import (
 )
 from ecg_trt.server.service import Service
 from ecg_trt.server.settings import ServerOptions
-from ecg_trt.server.record_store import RecordStore, StoredRecord
 from ecg_trt.server.telemetry import Telemetry
 
 _STATIC = Path(__file__).parent / "static"
@@ -60,14 +60,14 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 Wait = Annotated[float, Query(ge=0, le=_LONGEST_WAIT_S, description="Seconds to wait for the result at most.")]
 
 
-def create_app(options: ServerOptions, pool: Pool) -> FastAPI:
+def create_app(options: ServerOptions, pool: Pool, store: RecordStore) -> FastAPI:
     """Make the app.
 
     Args:
         options: of the server.
         pool: processes whose worker is `jobs.Worker`; closed by who opened it, after the app's end.
+        store: of the records; closed by who opened it, after the pool, which may still write there.
     """
-    store = RecordStore(options.max_records, options.keep_s)
     dispatcher = Dispatcher(pool, options.processes, options.waiting)
     telemetry = Telemetry(lambda: dispatcher.waiting, lambda: len(store))
     service = Service(store, dispatcher, telemetry, options.max_pages)
@@ -75,10 +75,9 @@ def create_app(options: ServerOptions, pool: Pool) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         cleaner = asyncio.create_task(service.remove_expired())
-        with store:
-            yield
-            cleaner.cancel()
-            await service.close()
+        yield
+        cleaner.cancel()
+        await service.close()
 
     app = FastAPI(
         title="ecg_trt", version=__version__, description=f"Photos of paper ECGs in, millivolts out. {NOTICE}.",
@@ -141,8 +140,7 @@ def _add_records(app: FastAPI) -> None:
             if not sent:
                 raise OptionError("There is no file in the request", got="none", expected="one or more as files",
                                   hint="curl -F files=@photo.jpg")  # fmt: skip
-            files = [(part.filename or "photo", await part.read()) for part in sent]
-        records = await service.add(files, chosen)
+            records = await service.add([(part.filename or "photo", part.file) for part in sent], chosen)
         if wait:
             await service.wait(records, wait)
         pages = [page for record in records for page in record.upload.records]

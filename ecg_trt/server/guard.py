@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -9,10 +10,13 @@ from urllib.parse import urlsplit
 
 import anyio
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ecg_trt.server.problems import RequestError, problem_response
+from ecg_trt.server.problems import RequestError, problem_response, unforeseen
 from ecg_trt.server.settings import MEGABYTE, ServerOptions
+
+_log = logging.getLogger(__name__)
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -95,9 +99,15 @@ class Guard:
                 await self._app(scope, receive, send_with_headers)
         except RequestError as error:
             await problem_response(error)(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            return  # In mid-upload: nobody waits for an answer.
         except TimeoutError:
             if not has_started:
                 await problem_response(self._too_slow())(scope, receive, send_with_headers)
+        except Exception as error:
+            _log.exception("a request failed")
+            if not has_started:
+                await problem_response(unforeseen(error))(scope, receive, send_with_headers)
 
     def _too_slow(self) -> RequestError:
         return RequestError(408, "The request took too long", got=f"no end after {self._timeout_s:g} s",

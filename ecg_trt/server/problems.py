@@ -78,3 +78,13 @@ def problem_response(error: EcgTrtError) -> JSONResponse:
     """Answer a request with an error."""
     headers = error.headers if isinstance(error, RequestError) else None
     return JSONResponse(problem_of(error), status_of(error), headers=headers, media_type=MEDIA_TYPE)
+
+
+def unforeseen(error: Exception) -> EcgTrtError:
+    """Wrap an error that nobody foresaw; its text stays in the log, as it may hold paths."""
+    return EcgTrtError(
+        "Internal error",
+        got=type(error).__name__,
+        expected="an answer, or an error that explains itself",
+        hint="Please report it with the server's log.",
+    )

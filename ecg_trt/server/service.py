@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import shutil
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
 
 from ecg_trt.config import ReadOptions
 from ecg_trt.corrections import Corrections
 from ecg_trt.errors import EcgTrtError
+from ecg_trt.io.atomic import output_error
 from ecg_trt.server.dispatch import Dispatcher, Urgency
 from ecg_trt.server.exports import Export, check_formats, export
 from ecg_trt.server.jobs import OVERLAY, PHOTO, CorrectJob, OverlayJob, PageResult, ReadJob
-from ecg_trt.server.problems import RequestError
+from ecg_trt.server.problems import RequestError, unforeseen
 from ecg_trt.server.record_store import RecordStore, State, StoredRecord
 from ecg_trt.server.telemetry import Telemetry
 
@@ -35,23 +39,27 @@ class Service:
         self.store, self.dispatcher, self._telemetry = store, dispatcher, telemetry
         self._max_pages = max_pages
 
-    async def add(self, files: Sequence[tuple[str, bytes]], options: ReadOptions) -> list[StoredRecord]:
+    async def add(self, files: Sequence[tuple[str, BinaryIO]], options: ReadOptions) -> list[StoredRecord]:
         """Take files, and have them read in turn.
 
         Args:
-            files: name and bytes of each.
+            files: name and open file of each.
             options: of their reading.
 
         Raises:
             RequestError: 503, there is no room for all of them; none is taken.
+            OutputError: the disk is full; likewise.
         """
         self.dispatcher.check_room(len(files))
         self.store.make_room(len(files))
-        records = []
-        for name, content in files:
-            upload = self.store.add_upload(name)
-            await asyncio.to_thread(upload.path.write_bytes, content)
-            records.append(self.store.add(upload, options))
+        records = [self.store.add(self.store.add_upload(name), options) for name, _ in files]
+        try:
+            for record, (_, file) in zip(records, files, strict=True):
+                await asyncio.to_thread(_copy, file, record.upload.path)
+        except OSError as error:
+            for record in records:
+                self.store.remove(record)
+            raise output_error(self.store.folder, error) from error
         for record in records:
             self._start(record, Urgency.IN_TURN)
         return records
@@ -194,15 +202,10 @@ def _not_read(record: StoredRecord, hint: str) -> RequestError:
     return RequestError(409, "The page was not read", got=f"the state {record.state}", expected="done", hint=hint)
 
 
+def _copy(file: BinaryIO, path: Path) -> None:
+    with path.open("wb") as target:
+        shutil.copyfileobj(file, target)
+
+
 def _read_job(record: StoredRecord) -> ReadJob:
     return ReadJob(record.upload.path, record.name, record.page, record.folder, record.options)
-
-
-def unforeseen(error: Exception) -> EcgTrtError:
-    """Wrap an error that nobody foresaw; its text stays in the log, as it may hold paths."""
-    return EcgTrtError(
-        "Internal error",
-        got=type(error).__name__,
-        expected="a record, or an error that explains itself",
-        hint="Please report it with the server's log.",
-    )

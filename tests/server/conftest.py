@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 
 from ecg_trt.server.app import create_app
 from ecg_trt.server.jobs import Job, PageResult
+from ecg_trt.server.record_store import RecordStore
 from ecg_trt.server.settings import ServerOptions
 from tests.server.fake_worker import work
 
@@ -54,7 +55,9 @@ def serve(pool: FakePool) -> Iterator[Callable[..., TestClient]]:
     with ExitStack() as stack:
 
         def opened(**options: Any) -> TestClient:
-            app = create_app(ServerOptions(**options), pool)
+            limits = ServerOptions(**options)
+            store = stack.enter_context(RecordStore(limits.max_records, limits.keep_s))
+            app = create_app(limits, pool, store)
             return stack.enter_context(TestClient(app, base_url=ADDRESS))
 
         yield opened

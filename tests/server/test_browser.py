@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,11 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).parents[2]
-PHOTO = ROOT / "examples" / "photo.jpg"
+from tests.server.running import PHOTO, running, until
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
-LONGEST_S = 120.0
 
 pytestmark = [
     pytest.mark.slow,
@@ -30,26 +23,11 @@ pytestmark = [
 ]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a server with the true digitizer."""
-    port = free_port()
-    command = [sys.executable, "-c", "from ecg_trt.cli import main; main()", "serve", "--port", str(port)]
-    environment = {**os.environ, "ECG_TRT_TOKEN": "word"}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as server:
-        try:
-            url = f"http://127.0.0.1:{port}"
-            until(lambda: answers(f"{url}/healthz"))
-            yield url
-        finally:
-            server.terminate()
-            assert server.wait(30) == 0
+    with running(tmp_path_factory.mktemp("server"), token="word") as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -68,23 +46,6 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield driver
     finally:
         driver.quit()
-
-
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
-def until(holds: Callable[[], Any], seconds: float = LONGEST_S) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if result := holds():
-            return result
-        time.sleep(0.05)
-    raise AssertionError("the page did not come so far in time")
 
 
 class Page:

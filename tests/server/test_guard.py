@@ -170,3 +170,18 @@ def test_openapi_shows_examples(client: TestClient) -> None:
     patch = document["paths"]["/v1/records/{identifier}"]["patch"]["requestBody"]["content"]["application/json"]
     assert patch["example"]["gain"] == 5
     assert document["components"]["schemas"]["Problem"]["examples"]
+
+
+def test_an_error_that_nobody_foresaw_is_a_problem_too(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(self: object, identifier: str) -> None:
+        raise ZeroDivisionError("a secret path")
+
+    monkeypatch.setattr("ecg_trt.server.record_store.RecordStore.get", broken)
+    answer = client.get("/v1/records/x")
+    assert answer.status_code == 500
+    assert answer.json()["got"] == "ZeroDivisionError"
+    assert "secret" not in answer.text
+    assert "secret" in caplog.text
+    assert answer.headers["x-content-type-options"] == "nosniff"

@@ -14,12 +14,15 @@ from fastapi.testclient import TestClient
 
 from ecg_trt.errors import NOTICE
 from ecg_trt.io.writers import WRITERS
+from ecg_trt.server.record_store import RecordStore
 from tests.server.conftest import FakePool
 from tests.server.fake_worker import BUG, CRASH, GOOD, NO_ECG, THREE_PAGES
 
-NONE_SET: dict[str, Any] = {"corners": None, "quarter_turns": None, "rotation_deg": 0.0, "mirrored": None, "layout": None,
-            "speed": None, "gain": None, "chest_gain": None, "names": [], "zero_lines": [], "left_out": [],
-            "redrawn": []}  # fmt: skip
+NONE_SET: dict[str, Any] = {
+    **dict.fromkeys(("corners", "quarter_turns", "mirrored", "layout", "speed", "gain", "chest_gain")),
+    **{name: [] for name in ("names", "zero_lines", "left_out", "redrawn")},
+    "rotation_deg": 0.0,
+}
 
 
 def upload(client: TestClient, *contents: bytes, wait: float = 10, name: str = "photo.jpg", **options: str) -> Any:
@@ -223,11 +226,9 @@ def test_records_expire_and_make_room(serve: Callable[..., TestClient]) -> None:
     assert not list(folder_of(client).iterdir())
 
 
-def test_all_files_are_gone_at_the_end(serve: Callable[..., TestClient]) -> None:
-    client = serve()
-    upload(client, GOOD)
-    folder = folder_of(client)
-    assert folder.stat().st_mode & 0o777 == 0o700
-    client.__exit__(None, None, None)
-    assert not folder.exists()
-    client.__enter__()
+def test_all_files_are_gone_at_the_end() -> None:
+    with RecordStore(1, 60.0) as store:
+        upload = store.add_upload("photo.jpg")
+        upload.path.write_bytes(GOOD)
+        assert store.folder.stat().st_mode & 0o777 == 0o700
+    assert not store.folder.exists()

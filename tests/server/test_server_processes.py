@@ -6,7 +6,6 @@ import io
 import zipfile
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,18 +16,19 @@ from ecg_trt.config import RuntimeOptions
 from ecg_trt.processes import ProcessPool
 from ecg_trt.server.app import create_app
 from ecg_trt.server.jobs import open_worker
+from ecg_trt.server.record_store import RecordStore
 from ecg_trt.server.settings import ServerOptions
 from tests.server.conftest import ADDRESS
 from tests.server.fake_worker import CRASH, GOOD, PAUSE, open_mortal_worker
-
-PHOTO = Path(__file__).parents[2] / "examples" / "photo.jpg"
+from tests.server.running import PHOTO
 
 
 def test_a_process_that_dies_or_hangs_costs_its_page_alone() -> None:
     files = [("files", (f"{k}.jpg", content)) for k, content in enumerate((GOOD, CRASH, PAUSE, GOOD))]
     with (
+        RecordStore(10, 60.0) as store,
         ProcessPool(open_mortal_worker, 1, timeout_s=2.0) as pool,
-        TestClient(create_app(ServerOptions(), pool), base_url=ADDRESS) as client,
+        TestClient(create_app(ServerOptions(), pool, store), base_url=ADDRESS) as client,
     ):
         records = client.post("/v1/records?wait=60", files=files).json()["records"]
     assert [record["state"] for record in records] == ["done", "failed", "failed", "done"]
@@ -38,8 +38,9 @@ def test_a_process_that_dies_or_hangs_costs_its_page_alone() -> None:
 @pytest.fixture(scope="module")
 def true_client() -> Iterator[TestClient]:
     with (
+        RecordStore(10, 60.0) as store,
         ProcessPool(partial(open_worker, RuntimeOptions(threads=1)), 1, timeout_s=120.0) as pool,
-        TestClient(create_app(ServerOptions(), pool), base_url=ADDRESS) as client,
+        TestClient(create_app(ServerOptions(), pool, store), base_url=ADDRESS) as client,
     ):
         yield client
 

@@ -10,7 +10,6 @@ import { drawQueue, progress } from "./queue.js";
 import { correct, current, events, isSettled, load, poll, records, redo, resume, select, setOf, undo, upload }
   from "./records.js";
 
-const FINE_LIMIT_DEG = 45;
 let choices = null;
 
 const photo = new PhotoPane($("#photo"), (corners) => {
@@ -127,8 +126,7 @@ function mirror() {
 }
 
 function rotate(degrees) {
-  const angle = Math.min(Math.max(degrees, -FINE_LIMIT_DEG), FINE_LIMIT_DEG);
-  correct(current(), { rotation_deg: Math.round(angle * 10) / 10 });
+  correct(current(), { rotation_deg: Math.round(degrees * 10) / 10 });
 }
 
 // ---- names of leads ------------------------------------------------------------------------------------------------

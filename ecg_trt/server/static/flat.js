@@ -6,7 +6,6 @@ import { Viewport } from "./viewport.js";
 const LEAST_STRETCH_MM = 0.8;
 const STROKE_STEP_MM = 0.15;
 const KEY_STEP_MM = 0.25;
-const TEXT_PX = 12;
 
 export class FlatPane {
   /**
@@ -82,7 +81,8 @@ export class FlatPane {
     const label = `Zero line of row ${k + 1}${isSet ? ", set by you" : ""}. Arrow keys move it.`;
     return s("g", {
       class: `zero-line${isSet ? " is-set" : ""}`, tabindex: 0, role: "slider", "aria-label": label,
-      "aria-orientation": "vertical", "aria-valuenow": y.toFixed(2), "aria-valuetext": `${y.toFixed(1)} mm`,
+      "aria-orientation": "vertical", "aria-valuemin": this.drawing.flat.y_mm.toFixed(1),
+      "aria-valuemax": (this.drawing.flat.y_mm + this.drawing.flat.height_mm).toFixed(1), "aria-valuenow": y.toFixed(1), "aria-valuetext": `${y.toFixed(1)} mm`,
       "data-row": k, onkeydown: (event) => this.zeroKey(event, k),
     },
     s("line", { x1: row.x_mm[0], x2: row.x_mm[1], y1: y, y2: y }),
@@ -230,7 +230,7 @@ function bar(row, left) {
   const [x, y] = [Math.max(row.x_mm[0] - 3, left + 2), row.zero_y_mm];
   return s("g", { class: "bar" },
     s("path", { d: `M ${x - 1} ${y} H ${x + 1} M ${x} ${y} V ${y - gain} M ${x - 1} ${y - gain} H ${x + 1}` }),
-    s("text", { x, y: y + 1.5, "font-size": TEXT_PX }, "1 mV"));
+    s("text", { x, y: y + 1.5 }, "1 mV"));
 }
 
 const round = (value) => Math.round(value * 100) / 100;

@@ -6,7 +6,7 @@ import { correct, readAgain, remove, setOf } from "./records.js";
 const WORDS = { good: "Good", fair: "Fair: compare it with the page", poor: "Poor: do not rely on it" };
 
 const grade = (quality) => (quality === null ? "poor" : quality >= 0.8 ? "good" : quality >= 0.5 ? "fair" : "poor");
-const percent = (quality) => `${Math.round(100 * quality)} %`;
+const number = (quality) => quality.toFixed(2);
 
 /** Draw the panel of a record anew; the focus stays on the control that has it. */
 export function drawPanel(panel, record, choices, onDelete) {
@@ -74,7 +74,7 @@ function summary(record) {
   const kind = grade(quality);
   return h("section", { className: `card ${kind}` },
     h("div", { className: "score" },
-      h("span", { className: "number" }, quality === null ? "–" : percent(quality)),
+      h("span", { className: "number" }, quality === null ? "–" : number(quality)),
       h("span", {}, h("strong", {}, "Mean quality"), h("br"), WORDS[kind])),
     h("p", { className: "quiet" }, `${record.record.leads.length} leads, ${seconds.toFixed(1)} s at ${fs} Hz.`));
 }
@@ -142,7 +142,7 @@ function leads(record, choices) {
 }
 
 function meter({ quality, grade: kind }) {
-  const text = quality === null ? "not seen" : percent(quality);
+  const text = quality === null ? "not seen" : number(quality);
   const bar = h("span", { className: `meter ${kind}`, ariaHidden: "true" }, h("span", {}));
   bar.firstChild.style.width = `${100 * (quality ?? 0)}%`;
   return h("span", { className: "with-meter" }, bar, text);
@@ -167,7 +167,7 @@ function stretches(record) {
       onclick: () => correct(record, { [kind]: set[kind].filter((_, other) => other !== k) }) }, icon("close")));
   const items = [...(set.left_out ?? []).map(item("left_out", "Not used")),
     ...(set.redrawn ?? []).map(item("redrawn", "Drawn by you"))];
-  const number = (name, value) => h("input", { name, type: "number", step: 0.01, min: 0, required: true, value });
+  const inSeconds = (name, value) => h("input", { name, type: "number", step: 0.01, min: 0, required: true, value });
   const form = h("form", { className: "inline", onsubmit: (event) => {
     event.preventDefault();
     const [row, from, to] = ["row", "from", "to"].map((name) => Number(form.elements[name].value));
@@ -175,7 +175,7 @@ function stretches(record) {
     correct(record, { left_out: [...(set.left_out ?? []), { row: row - 1, x_mm: [x0 + from * speed, x0 + to * speed] }] });
   } },
   h("label", {}, "Row ", h("input", { name: "row", type: "number", min: 1, max: rows.length, value: 1, required: true })),
-  h("label", {}, "from ", number("from", 0), " s"), h("label", {}, "to ", number("to", 1), " s"),
+  h("label", {}, "from ", inSeconds("from", 0), " s"), h("label", {}, "to ", inSeconds("to", 1), " s"),
   h("button", { type: "submit" }, "Leave out"));
   return h("section", {}, h("h3", {}, "Stretches"),
     items.length ? h("ul", { className: "stretches" }, items) : h("p", { className: "quiet" },

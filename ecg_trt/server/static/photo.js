@@ -8,6 +8,7 @@ const SIDES = ["Top", "Right", "Bottom", "Left"];
 const LENS_PX = 64;
 const LENS_ZOOM = 3;
 const AWAY_PX = 92;
+const MARGIN = 0.02; // Share of the photo around it, so that handles at its rim are whole.
 const INSET = 0.06; // Share of the photo at which corners stand that nobody knows.
 
 export class PhotoPane {
@@ -163,7 +164,7 @@ export class PhotoPane {
 function around({ width, height }, corners) {
   const range = (k, most) => {
     const places = corners.map((corner) => corner[k]);
-    return [Math.min(0, ...places), Math.max(most, ...places)];
+    return [Math.min(0, ...places) - MARGIN * most, Math.max(most, ...places) + MARGIN * most];
   };
   const [[x0, x1], [y0, y1]] = [range(0, width), range(1, height)];
   return [x0, y0, x1 - x0, y1 - y0];

@@ -12,7 +12,7 @@ export function drawQueue(list) {
     const page = record.pages?.length > 1 ? ` · page ${record.page ?? "?"}` : "";
     const quality = record.record?.mean_quality;
     const detail = record.state === "done" && typeof quality === "number"
-      ? `${Math.round(100 * quality)} %` : record.state === "failed" ? record.error?.what ?? "" : "";
+      ? `quality ${quality.toFixed(2)}` : record.state === "failed" ? record.error?.what ?? "" : "";
     const words = record.isBusy ? "Correcting" : WORDS[record.state];
     return h("li", {}, h("button", { className: `item ${record.state}`, type: "button",
       ariaCurrent: isCurrent ? "true" : null, onclick: () => select(record) },

@@ -5,6 +5,7 @@ import { call, getBlob, getJson, Problem, sendJson } from "./api.js";
 const KEY = "ecg-trt-records";
 const POLL_MS = 600;
 const SEND_MS = 250;
+const ASK_MS = 300_000; // The server forgets a record that nobody asks for.
 
 /** Corrections that hold only for the page as it lies now: they go when the page is read anew in another frame. */
 const ON_PAGE = ["zero_lines", "left_out", "redrawn"];
@@ -91,11 +92,14 @@ export async function resume() {
   emit("changed");
 }
 
-/** Ask for ever how far the records are. */
+/** Ask for ever how far the records are; now and then for all of them, so that they are kept. */
 export async function poll() {
+  let asked = Date.now();
   for (;;) {
     await wait(POLL_MS);
-    const open = records.filter((record) => record.id && !isSettled(record));
+    const asksForAll = Date.now() - asked > ASK_MS;
+    const open = records.filter((record) => record.id && (asksForAll || !isSettled(record)));
+    if (asksForAll) asked = Date.now();
     if (!open.length) continue;
     try {
       const query = open.map((record) => `id=${record.id}`).join("&");
