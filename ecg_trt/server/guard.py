@@ -36,6 +36,7 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 _PROTECTED = ("/v1/", "/metrics")
 _MOST_CLIENTS = 10_000  # Clients whose rate is remembered.
 _MINUTE_S = 60.0
+_LONGEST_DRAIN_S = 10.0
 
 
 class RateLimiter:
@@ -98,6 +99,7 @@ class Guard:
             with anyio.fail_after(self._timeout_s):
                 await self._app(scope, receive, send_with_headers)
         except RequestError as error:
+            await self._drain(receive)
             await problem_response(error)(scope, receive, send_with_headers)
         except ClientDisconnect:
             return  # In mid-upload: nobody waits for an answer.
@@ -108,6 +110,15 @@ class Guard:
             _log.exception("a request failed")
             if not has_started:
                 await problem_response(unforeseen(error))(scope, receive, send_with_headers)
+
+    async def _drain(self, receive: Receive) -> None:
+        """Take the body of a rejected request: a client that is cut off while it sends does not see the answer."""
+        left, more = self._options.max_upload_mb * MEGABYTE, True
+        with anyio.move_on_after(_LONGEST_DRAIN_S):
+            while more and left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                more = message.get("more_body", False)
 
     def _too_slow(self) -> RequestError:
         return RequestError(408, "The request took too long", got=f"no end after {self._timeout_s:g} s",
