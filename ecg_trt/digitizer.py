@@ -241,11 +241,7 @@ class Digitizer(Closeable):
 
     def _opened(self, source: Source | Photo, options: ReadOptions, clock: StepTimer) -> Photo:
         with clock("decode"):
-            photo = (
-                source
-                if isinstance(source, Photo)
-                else self.runtime.decoded(source, max_pixels=options.max_pixels, min_pixels=options.min_pixels)
-            )
+            photo = self.runtime.decoded(source, max_pixels=options.max_pixels, min_pixels=options.min_pixels)
         with clock("upload"):
             return replace(photo, image=self._ops.upload(photo.image))
 

@@ -47,7 +47,6 @@ class Line:
         x_mm: (n,) place of each, page mm.
         logits: (CLASSES, T) that it was decoded from.
         columns_mm: (T,) place of each column, page mm.
-        seen: (T,) bool, columns that the photo shows.
     """
 
     text: str
@@ -55,18 +54,11 @@ class Line:
     x_mm: Array
     logits: Array
     columns_mm: Array
-    seen: Array
 
     def extent(self, span: tuple[int, int]) -> tuple[float, float, float]:
         """Measure the places of the first and the last character of a span, and their mean distance, mm."""
         first, last = self.x_mm[[span[0], span[1] - 1]].tolist()
         return first, last, (last - first) / max(1, span[1] - span[0] - 1)
-
-    def is_shown(self, span: tuple[int, int]) -> bool:
-        """Return if the photo shows the characters of a span, and room for two more before them and one behind."""
-        first, last, pitch = self.extent(span)
-        inside = (self.columns_mm >= first - 2 * pitch) & (self.columns_mm <= last + pitch)
-        return bool(self.seen[inside].all())
 
     def leads_at(self, x_mm: float, reach_mm: float) -> Array:
         """Probability (len(LEAD_WORDS),) that all the text within reach of a place is the name of each lead."""

@@ -189,14 +189,14 @@ class RecordMaker:
     ) -> tuple[EcgRecord, float, Array]:
         """The record, the `limb_residual` and the features of its quality."""
         page, speed = traced.page, scales.speed_mm_per_s
-        signal, sure, residual, checks = assemble(
+        signal, confidence, residual, checks = assemble(
             page, naming.strips, trace, leads=naming.leads, speed=speed, gain_of=scales.gain_of, fs=options.fs,
             seconds=naming.record_seconds(speed), blends_limb_leads=options.limb_blend,
         )  # fmt: skip
-        if not np.isfinite(signal).any() or np.nanmean(sure) < _LEAST_CONFIDENCE:
+        if not np.isfinite(signal).any() or np.nanmean(confidence) < _LEAST_CONFIDENCE:
             raise IncompletePageError(
                 f"the traces in {traced.source} could not be followed",
-                got=f"a mean confidence of {np.nan_to_num(np.nanmean(sure)):.2f}",
+                got=f"a mean confidence of {np.nan_to_num(np.nanmean(confidence)):.2f}",
                 expected=f"at least {_LEAST_CONFIDENCE}",
                 hint="Take a sharper photo of the whole page, closer and without glare.",
             )

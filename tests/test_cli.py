@@ -10,6 +10,7 @@ import types
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from ecg_trt import __version__, weights
 from ecg_trt.cli import main
@@ -377,3 +378,21 @@ def test_sample_that_cannot_be_written(sample, tmp_path, out):
     assert result.exit_code == 2
     assert result.stderr.startswith("error: ")
     assert names(tmp_path) == ["file"]
+
+
+def test_corrections_are_those_of_one_page(run, photo_path, tmp_path, tools):
+    given = tmp_path / "by_hand.json"
+    given.write_text('{"gain": 20}')
+    assert run(photo_path, "-o", tmp_path, "--corrections", given).exit_code == 0
+    assert json.loads((tmp_path / "photo.json").read_text())["corrected"] == ["gain"]
+    assert not (tmp_path / "photo.overlay.png").exists()
+    assert run(photo_path, "-o", tmp_path, "--corrections", given, "--overlay").exit_code == 0
+    assert (tmp_path / "photo.overlay.png").exists()
+    for several in ([photo_path, photo_path], [photo_path, "--merge"]):
+        assert "one PHOTO" in run(*several, "-o", tmp_path, "--corrections", given).output
+    pages = tmp_path / "pages.tif"
+    first, second = (Image.fromarray(tools.picture(seed=seed)) for seed in (1, 2))
+    first.save(pages, save_all=True, append_images=[second])
+    assert "several pages" in run(pages, "-o", tmp_path, "--corrections", given).output
+    given.write_text('{"gain": 3}')
+    assert "Unknown gain" in run(photo_path, "-o", tmp_path, "--corrections", given).output

@@ -7,7 +7,8 @@ import pickle
 
 import pytest
 
-from ecg_trt.corrections import Corrections, LeftOut, Redrawn
+from ecg_trt.config import ReadOptions
+from ecg_trt.corrections import Corrections, LeftOut, Redrawn, read_corrections
 from ecg_trt.errors import OptionError
 
 ALL = Corrections(
@@ -104,3 +105,19 @@ def test_what_is_wrong_in_json_is_named(wrong):
     assert next(iter(wrong)) in str(caught.value)
     with pytest.raises(OptionError):
         Corrections.from_json([wrong])
+
+
+def test_options_give_way_to_corrections():
+    options = ReadOptions(layout="6x2", speed=50, fs=250)
+    assert Corrections(layout="3x4", gain=5).over(options) == ReadOptions(layout="3x4", speed=50, gain=5, fs=250)
+    assert Corrections(names={(0, 0): "I"}).over(options) == options
+
+
+def test_a_file_of_corrections(tmp_path):
+    path = tmp_path / "by_hand.json"
+    path.write_text(json.dumps(ALL.to_json()))
+    assert read_corrections(path) == ALL
+    path.write_text("{")
+    for wrong in (path, tmp_path / "none.json"):
+        with pytest.raises(OptionError, match=wrong.name):
+            read_corrections(wrong)

@@ -77,6 +77,14 @@ def test_three_photos_are_better_than_the_best() -> None:
     assert (merged.snr_db > 17).all()
 
 
+def test_what_was_corrected_of_any_photo_is_kept_and_places_in_photos_are_not() -> None:
+    place: dict[str, Any] = {"outline_px": ((0.0, 0.0), (9.0, 0.0), (9.0, 9.0), (0.0, 9.0)), "px_per_mm": 7.0}
+    photos = [replace(photo(f"{k}.jpg"), corrected=what, **place) for k, what in enumerate([("gain",), ("V1", "gain")])]
+    merged = merge_records(photos)
+    assert merged.corrected == ("gain", "V1")
+    assert (merged.outline_px, merged.px_per_mm) == ((), None)
+
+
 def test_a_wrong_lead_is_outvoted_and_told() -> None:
     photos = [photo(name) for name in ("a.jpg", "b.jpg", "c.jpg")]
     photos[1].signal_mv[7] = page(seed=3)[7]

@@ -84,9 +84,9 @@ def test_a_setting_is_judged_among_the_values_that_devices_have() -> None:
     logits[class_of("5")[0], 0] = 7.0  # the 2 may be a 5
     read, probability, columns = decoded(logits)
     places = 0.25 * np.arange(len(path))
-    line = Line(read, probability, places[columns], logits, places, places > -1e9)
+    line = Line(read, probability, places[columns], logits, places)
     speed, gain = settings_of(line.text)
     assert line.probability_of(speed) > 0.9, "no device has 55 mm/s"
     assert line.probability_of(gain) > 0.9
-    faint = Line(read, probability, places[columns], 0.3 * logits, places, places > -1e9)
+    faint = Line(read, probability, places[columns], 0.3 * logits, places)
     assert faint.probability_of(speed) < 0.2

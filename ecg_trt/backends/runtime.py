@@ -140,12 +140,12 @@ class Runtime(Closeable):
             )
         return self.backends[network]
 
-    def decoded(self, source: PhotoSource, *, max_pixels: int, min_pixels: int) -> Photo:
+    def decoded(self, source: PhotoSource | Photo, *, max_pixels: int, min_pixels: int) -> Photo:
         """Decode a photo, where the pixel work is done if that can be.
 
         Args:
             source: a path, the bytes of an image file (`EncodedPhoto` if they have a name), or an (H, W, 3) uint8 RGB
-                array.
+                array; a decoded photo is given back as it is.
             max_pixels: photos with more pixels are rejected before they are decoded.
             min_pixels: photos with fewer pixels are rejected.
 
@@ -153,6 +153,8 @@ class Runtime(Closeable):
             InputError: the source is no usable image.
             BackendError: the decoder or the GPU failed.
         """
+        if isinstance(source, Photo):
+            return source
         limits = {"max_pixels": max_pixels, "min_pixels": min_pixels}
         if self.decoder is not None:
             encoded = source if isinstance(source, EncodedPhoto) else load_photo(source)

@@ -15,6 +15,7 @@ import numpy as np
 
 from ecg_trt.geometry.offsets import LineOffsets, LinePlaces, darkness
 from ecg_trt.geometry.surface import cauchy_weight, robust_plate, without_noise
+from ecg_trt.geometry.unwrap import unwrapped
 from ecg_trt.layout import standard_row_length
 from ecg_trt.types import Array, GridWarp, RectifiedPage, Strip
 
@@ -112,10 +113,13 @@ def refine_grid(
         hw: height and width of that page, px.
 
     Returns:
-        The grid with its nodes moved by at most half a small box; nodes outside the page follow their neighbours.
+        The grid with its nodes moved: those that were measured by at most half a small box, others by as much as the
+        continuation of the grid has drifted. Nodes outside the page follow their neighbours.
     """
-    dx, seen_x = _without_outliers(offsets.x, offsets.x_prominence)
-    dy, seen_y = _without_outliers(offsets.y.T, offsets.y_prominence.T)
+    x = unwrapped(offsets.x, offsets.x_prominence, grid.measured)
+    y = unwrapped(offsets.y, offsets.y_prominence, grid.measured)
+    dx, seen_x = _without_outliers(x, offsets.x_prominence)
+    dy, seen_y = _without_outliers(y.T, offsets.y_prominence.T)
     nodes, frame = _move_nodes(grid, np.stack([_sharpen(dx), _sharpen(dy).T], -1) / grid.mm_per_cell)
     inside = np.outer(
         *((mm > 0) & (mm * s < n) for mm, s, n in zip((places.y_mm, places.x_mm), px_per_mm[::-1], hw, strict=True))

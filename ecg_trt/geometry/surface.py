@@ -82,7 +82,7 @@ def fit_surface(
     for _ in range(rounds):
         miss = np.linalg.norm(nodes - _median_prediction(nodes), axis=-1)
         around = _shifted(miss, _REACH)
-        spread = 1.4826 * _median_of_finite(around.reshape(-1, *miss.shape))
+        spread = 1.4826 * median_of_finite(around.reshape(-1, *miss.shape))
         limit = np.clip(sigmas * spread, least * pitch, most * pitch)
         ring = around[1:4, 1:4].reshape(-1, *miss.shape)
         worst = miss >= np.fmax.reduce(ring, axis=0)
@@ -278,7 +278,7 @@ def _shifted(field: Array, reach: int) -> Array:
     return np.asarray(np.moveaxis(windows, (-2, -1), (0, 1)))
 
 
-def _median_of_finite(values: Array) -> Array:
+def median_of_finite(values: Array) -> Array:
     """Median over the first axis of the values that are not NaN; NaN where all are."""
     ordered = np.sort(values, axis=0)  # NaN is sorted last.
     count = np.isfinite(values).sum(axis=0)
@@ -291,7 +291,7 @@ def _median_of_finite(values: Array) -> Array:
 def _median_prediction(nodes: Array) -> Array:
     near = _shifted(nodes, _REACH)
     stack = np.stack([sum(k * near[_REACH + r, _REACH + c] for r, c, k in terms) for terms in _PREDICTIONS])
-    return _median_of_finite(stack)
+    return median_of_finite(stack)
 
 
 def _plate_residual(nodes: Array) -> float:

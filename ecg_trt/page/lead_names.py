@@ -7,12 +7,21 @@ or under other names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from ecg_trt.layout import LAYOUTS, LEAD_WORDS, STANDARD_RECORD_SECONDS, STRIPS, Layout, is_unnamed, unnamed
+from ecg_trt.layout import (
+    INVERTED_AVR,
+    LAYOUTS,
+    LEAD_WORDS,
+    STANDARD_RECORD_SECONDS,
+    STRIPS,
+    Layout,
+    is_unnamed,
+    unnamed,
+)
 from ecg_trt.page.naming import Naming, name_places
 from ecg_trt.printed import Line
 from ecg_trt.types import Array, Strip
@@ -22,6 +31,9 @@ _MISREAD = 0.02  # Probability of each name where the text is none, or misread.
 # Log-odds of other names than those of a known layout: of a page in another order, and of a rhythm strip of another
 # lead. A page of no known layout may carry any.
 _OTHER_ORDER, _OTHER_RHYTHM = -5.0, -1.0
+_OTHER_NAME = -1.5  # Log-odds of each name that a page in another order prints where a known layout prints its own.
+_OTHER_SIGN = 1.4  # Log-odds at which -aVR is taken for aVR; the limb leads have the last word.
+_SHIFTED_ROWS = -2.0  # Log-odds of names that stand nearer to the next row than to their own.
 _READABLE = 0.6  # Share of printed names that are where they are expected, and legible.
 # Log-odds by which a strip's name, or none, is preferred to another that is as likely, and the name of a layout.
 _KEPT, _NONE, _TIE = 2.4, 2.3, 1e-3
@@ -44,39 +56,76 @@ def read_names(naming: Naming, label: Array, line_at: Callable[[Array], Line], *
     """
     strips = naming.strips
     names = [segment.lead for strip in strips for segment in strip.segments]
-    in_row = [len(strip.segments) for strip in strips for _ in strip.segments]
     shares = _shares(name_places(strips, label), line_at)
     naming = replace(naming, legible=_legible(shares))
     if is_given:
         return naming
     likely = _log_likelihoods(shares)
-    kept = np.array([_columns_of(name, k) for k, name in enumerate(names)])
     # The names of a layout stand or fall together; those of strips were seen one by one.
-    none, own = (0.0, _TIE) if naming.is_known else (_NONE, _KEPT)
-    likely[:, len(LEAD_WORDS) :] += none
-    likely[np.arange(len(names)), kept] += np.where(kept < len(LEAD_WORDS), own, 0.0)
+    likely[:, len(LEAD_WORDS) :] += 0.0 if naming.is_known else _NONE
+    named = np.array([_columns_of(name, k) for k, name in enumerate(names)])
+    kept = _with_sign_of_avr(named, likely)
+    likely[np.arange(len(names)), kept] += np.where(kept < len(LEAD_WORDS), _TIE if naming.is_known else _KEPT, 0.0)
+    best, uncertainty = kept.copy(), 0.0
+    in_row = [len(strip.segments) for strip in strips for _ in strip.segments]
     rhythm = np.array([n == 1 < max(in_row) for n in in_row], bool)
-    best = kept.copy()
     for k in np.flatnonzero(rhythm):
         choice = int(likely[k].argmax())
         gain = likely[k, choice] - likely[k, kept[k]]
         best[k] = choice if gain + _OTHER_RHYTHM * naming.is_known > 0 else kept[k]
     order = np.flatnonzero(~rhythm)
-    choices = _assigned(likely[order])
-    gain = float((likely[order, choices] - likely[order, kept[order]]).sum())
-    if gain + _OTHER_ORDER * naming.is_known > 0:
-        best[order] = choices
-    if (best == kept).all():
+    is_other = kept[order, None] != np.arange(likely.shape[1])
+    choices = _assigned(likely[order] + _OTHER_NAME * naming.is_known * is_other)
+    other = float((likely[order, choices] + _OTHER_NAME * naming.is_known * (choices != kept[order])).sum())
+    if naming.is_known and (choices != kept[order]).any():
+        log_odds = other + _OTHER_ORDER - max(_own(strips, likely, kept, order))
+        uncertainty = float(1 / (1 + np.exp(abs(log_odds))))
+        choices = choices if log_odds > 0 else kept[order]
+    best[order] = choices
+    naming = replace(naming, probability=naming.probability * (1 - uncertainty))
+    if (best == named).all():
         return naming
-    given = [name if b == k else _name_of(int(b)) for name, b, k in zip(names, best, kept, strict=True)]
-    named = iter([unnamed(k) if is_unnamed(name) else name for k, name in enumerate(given)])  # No two alike.
-    strips = tuple(replace(s, segments=tuple(replace(g, lead=next(named)) for g in s.segments)) for s in strips)
+    given = [name if b == k else _name_of(int(b)) for name, b, k in zip(names, best, named, strict=True)]
+    renamed = iter([unnamed(k) if is_unnamed(name) else name for k, name in enumerate(given)])  # No two alike.
+    strips = tuple(replace(s, segments=tuple(replace(g, lead=next(renamed)) for g in s.segments)) for s in strips)
     if (best[order] == kept[order]).all():
         return replace(naming, strips=strips)
     rows = tuple(tuple(g.lead for g in s.segments) for s in strips)
     known = next((layout for layout in LAYOUTS.values() if layout.rows == rows), None)
     seconds = tuple((STANDARD_RECORD_SECONDS / len(row),) * len(row) for row in rows)
     return replace(naming, layout=known or Layout(STRIPS, rows, seconds), missing=(), strips=strips)
+
+
+def _with_sign_of_avr(named: Array, likely: Array) -> Array:
+    """Take -aVR for aVR, or aVR for -aVR, where that is what is read; columns as of `_columns_of`."""
+    plus, minus = LEAD_WORDS.index("aVR"), LEAD_WORDS.index(INVERTED_AVR)
+    inverted = {plus: minus, minus: plus}
+    return np.array([
+        inverted[k] if k in inverted and row[inverted[k]] > row[k] + _OTHER_SIGN else k
+        for k, row in zip(named.tolist(), likely, strict=True)
+    ])  # fmt: skip
+
+
+def _own(strips: Sequence[Strip], likely: Array, kept: Array, order: Array) -> Iterator[float]:
+    """Yield the log-likelihood of the names of a layout, where they are expected and a row farther up or down.
+
+    Where rows are dense, a name may stand nearer to the row above or below its own.
+
+    Args:
+        strips: named strips.
+        likely: log-likelihoods (n, leads + n) of names.
+        kept: (n,) columns of the names of the layout.
+        order: segments that count.
+    """
+    places = [(k, n, len(strip.segments)) for k, strip in enumerate(strips) for n in range(len(strip.segments))]
+    for shift in (0, -1, 1):
+        total = _SHIFTED_ROWS * abs(shift)
+        for segment in order.tolist():
+            row, column, count = places[segment]
+            other = (row + shift, column, count)
+            shown = kept[places.index(other)] if other in places else len(LEAD_WORDS) + segment
+            total += float(likely[segment, shown])
+        yield total
 
 
 def _shares(places: Array, line_at: Callable[[Array], Line]) -> Array:

@@ -13,6 +13,7 @@ from ecg_trt.page.naming import Naming
 from ecg_trt.types import GridWarp, PageAlignment, Strip
 
 _RANSAC_MM = 4.0
+_MOST_RHYTHM_ROWS = 3  # Devices print no more.
 _SIDE_MARGIN_MM = 22.0  # Margin around the strips in a refined alignment.
 _MORE_ROWS_MM = 60.0  # Additional margin above and below them, where rows are missing.
 # Additional margin beside rows of no standard length that end where the grid does, that is within 30 mm of its end.
@@ -92,7 +93,7 @@ def refine_alignment(
 def may_extend_beyond_view(naming: Naming, grid: GridWarp, photo_hw: tuple[int, int]) -> bool:
     """Test whether the photo goes on beyond the view where a further row may stand.
 
-    Below a layout without rhythm strips that may be a rhythm strip; above or below strips of no known layout, any row.
+    Below a layout of several columns that may be a rhythm strip; above or below strips of no known layout, any row.
 
     Args:
         naming: of the strips.
@@ -106,7 +107,8 @@ def may_extend_beyond_view(naming: Naming, grid: GridWarp, photo_hw: tuple[int, 
     above, below = ((2 * a - b) / grid.mm_per_cell for a, b in ((zeros[0], zeros[1]), (zeros[-1], zeros[-2])))
     is_open = not naming.is_known
     rows = [above] if is_open and above < seen[0] else []
-    if below > seen[-1] and (is_open or (naming.layout.columns > 1 and not naming.layout.rhythm_rows)):
+    may_have_rhythm = naming.layout.columns > 1 and len(naming.layout.rhythm_rows) < _MOST_RHYTHM_ROWS
+    if below > seen[-1] and (is_open or may_have_rhythm):
         rows.append(below)
     nodes = grid.node_xy[np.clip(np.round(rows).astype(int), 0, len(grid.node_xy) - 1)]
     at = nodes[:, nodes.shape[1] // 2]

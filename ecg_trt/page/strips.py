@@ -33,8 +33,9 @@ _LONG = 0.8  # Ratio to the longest row; shorter rows may be seen in part.
 _ALIKE_MM = (25.0, 40.0)  # Greatest difference of a row's beginning and end from the others' for it to be like them.
 _CUT_MM = 3.0  # Distance by which a row that the picture cuts may begin later than it is seen.
 _LEAST_SHARE = 0.7  # Least share of a row that must be in the picture.
-# Mean response of all rows that counts as a segment start, and number of four such starts that fix a row's place.
-_START_SEEN, _ENOUGH_STARTS = 0.1, 3
+# Mean response of all rows that counts as a segment start; number of four such starts that fix a row's place; numbers
+# of equal columns that begin with them in a row that the picture cuts.
+_START_SEEN, _ENOUGH_STARTS, _COLUMN_COUNTS = 0.1, 3, (4, 6)
 # Spread of single borders about the page's, and distance at which the pen must show within a lead.
 _BORDER_MM, _INSIDE_MM = 0.15, 0.5
 # Spread of the shift, and of one where names or pulses were taken for the rows' beginning; the log-odds of the latter,
@@ -161,8 +162,9 @@ def agree_on_span(strips: Sequence[Strip], start: Array, end: Array, *, is_scale
     else:
         for length in standard_row_lengths_mm():
             if _LEAST_SHARE * length < high - low < length:
-                whole = _laid(starts, ends, length, (high - length - _CUT_MM, low + _CUT_MM))
-                shared = whole.span if whole.starts_seen >= _ENOUGH_STARTS else shared
+                for count in _COLUMN_COUNTS:
+                    whole = _laid(starts, ends, length, (high - length - _CUT_MM, low + _CUT_MM), count)
+                    shared = whole.span if whole.starts_seen >= count - 1 else shared
     is_near = np.abs(spans - (low, high)) < _ALIKE_MM
     alike = np.asarray(is_near.all(1))
     if (is_near.mean(0) >= 0.5).all():  # A row that is seen in part is as long as the others.
@@ -172,21 +174,21 @@ def agree_on_span(strips: Sequence[Strip], start: Array, end: Array, *, is_scale
 
 
 class _Laid(NamedTuple):
-    """Row of some length, placed where responses add up to most, and how many of its quarters show a start."""
+    """Row of some length, placed where responses add up to most, and how many of its columns show a start."""
 
     span: tuple[float, float]
     total: float
     starts_seen: int
 
 
-def _laid(starts: Array, ends: Array, length: float, reach: tuple[float, float]) -> _Laid:
-    """Place a row so that it begins within reach."""
+def _laid(starts: Array, ends: Array, length: float, reach: tuple[float, float], count: int = 4) -> _Laid:
+    """Place a row of a number of equal columns so that it begins within reach."""
     at = np.arange(*reach, 0.25)
-    quarters = np.stack([np.interp(at + k * length / 4, np.arange(len(starts)), starts, 0, 0) for k in range(4)])
-    total = quarters.sum(0) + np.interp(at + length, np.arange(len(ends)), ends, 0, 0)
+    begins = [np.interp(at + k * length / count, np.arange(len(starts)), starts, 0, 0) for k in range(count)]
+    total = np.sum(begins, axis=0) + np.interp(at + length, np.arange(len(ends)), ends, 0, 0)
     total -= 1e-3 * np.abs(at - at.mean())  # Without any response, the middle is taken.
     best = int(total.argmax())
-    starts_seen = int((quarters[:, best] > _START_SEEN).sum())
+    starts_seen = sum(bool(response[best] > _START_SEEN) for response in begins)
     return _Laid((float(at[best]), float(at[best]) + length), float(total[best]), starts_seen)
 
 

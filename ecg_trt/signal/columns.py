@@ -24,6 +24,7 @@ _BEAT_S = 0.004  # Error of the distance between two beats, mean absolute.
 # an error of the rows' beginnings; and the share of the latter.
 _LEAD_S, _ROW_S, _ROW_SHARE = 0.015, 0.06, 0.2
 _OTHER_SHARE = 0.05  # Of beats that are extra beats in one reading, noise, or not seen.
+_OTHER_COLUMN = 0.005  # Probability that most beats of a column are.
 _BOX_ERROR_MM = 0.5  # Distance from a whole number of large boxes at which a row is that long.
 _BORDER_REACH_MM, _BORDER_SEEN = 1.5, 0.3  # Error of a row's beginning or end, and least response to a border.
 _MOST = 8.0  # Greatest log-odds that one column gives.
@@ -172,7 +173,7 @@ def _one_time(first: Array, other: Array, length_s: float) -> float:
         share * np.exp(-0.5 * (middle / spread) ** 2) / (np.sqrt(2 * np.pi) * spread)
         for share, spread in ((1 - _ROW_SHARE, _LEAD_S), (_ROW_SHARE, _ROW_S))
     )
-    return float(np.log(density + _OTHER_SHARE / apart) + _around(offset[inside] - middle, _BEAT_S, apart).sum())
+    return float(np.log(density + _OTHER_COLUMN / apart) + _around(offset[inside] - middle, _BEAT_S, apart).sum())
 
 
 def _other_time(first: Array, other: Array) -> float:

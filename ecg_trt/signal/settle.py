@@ -6,7 +6,6 @@ rhythm strip's lead shows by repetition.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -24,6 +23,7 @@ _STRAIGHTER = 0.6  # Ratio of the residual energies with and without a slant at 
 # Variance of the difference of two prints, as a share of their own: at most for one lead, at least for two.
 _REPEATED, _DIFFERENT = 0.15, 0.4
 _LEAST_MM = 10.0  # Length that two prints must share to be compared.
+_ONE_COLUMN_MM = 2.0  # Difference of the ends of leads that are printed in one column; rows may be slightly oblique.
 _END_MM = 1.5  # Left out at the ends of leads, where the neighbouring lead may reach in.
 
 
@@ -135,12 +135,13 @@ def _middle(strips: Sequence[Strip]) -> float:
 
 def _columns(strips: Sequence[Strip]) -> Iterator[tuple[dict[str, tuple[int, float]], tuple[float, float]]]:
     """Group limb leads that are printed one above the other: strip and sign of each, and their span in page mm."""
-    columns: dict[tuple[float, float], dict[str, tuple[int, float]]] = defaultdict(dict)
+    columns: dict[tuple[float, float], dict[str, tuple[int, float]]] = {}
     for k, strip in enumerate(strips):
         for segment in strip.segments:
             lead, sign = upright(segment.lead)
             if lead in LEADS[:LIMB]:
-                columns[segment.x_mm].setdefault(lead, (k, sign))
+                x_mm = next((x for x in columns if np.allclose(x, segment.x_mm, 0, _ONE_COLUMN_MM)), segment.x_mm)
+                columns.setdefault(x_mm, {}).setdefault(lead, (k, sign))
     for x_mm, rows in columns.items():
         if len(rows) >= 3:
             yield rows, x_mm

@@ -62,8 +62,6 @@ class Caption:
         """Read the settings around a place: those that are whole with their probabilities, the middles of others."""
         line, whole, cut = self.line_at(photo, grid, place), [], []
         for setting in settings_of(line.text):
-            if not line.is_shown(setting.span):
-                continue
             middle = _middle_if_cut(line, setting, place)
             if middle is None:
                 whole.append((setting, line.probability_of(setting)))
@@ -83,16 +81,15 @@ class Caption:
         h, w = CAPTION_HW
         x, y = place - (np.array([w, h]) - 1) / 2 / CAPTION_PX_PER_MM
         scale = (CAPTION_PX_PER_MM, CAPTION_PX_PER_MM)
-        crop, seen = self.ops.rectify(
+        crop, _ = self.ops.rectify(
             photo.image, grid.node_xy, grid.mm_per_cell, (x, y), scale, (h, w), "cubic", BESIDE_GREY
         )
         out = self.backend.infer({"image": crop.reshape(1, h, w, 3)})
-        logits, seen = self.ops.download(out["text"], seen)
+        (logits,) = self.ops.download(out["text"])
         logits = np.asarray(np.nan_to_num(logits[0, 0]), np.float64)
         text, probability, columns = decoded(logits)
         places = x + cell_centre(np.arange(logits.shape[1]), CAPTION_STRIDE) / CAPTION_PX_PER_MM
-        shown = np.asarray(seen[h // 4 : -h // 4].reshape(-1, logits.shape[1], CAPTION_STRIDE).all((0, 2)))
-        return Line(text, probability, places[columns], logits, places, shown)
+        return Line(text, probability, places[columns], logits, places)
 
 
 def _middle_if_cut(line: Line, setting: Setting, place: Array) -> Array | None:

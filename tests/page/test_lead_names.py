@@ -45,7 +45,7 @@ def _reader(strips: Sequence[Strip], printed: Rows, logit: float = 14.0) -> Call
         logits[path, np.arange(128)] = logit
         text, sure, columns = decoded(logits)
         places = place[0] - 16 + (np.arange(128) + 0.5) / 4
-        return Line(text, sure, places[columns], logits, places, places > -1e9)
+        return Line(text, sure, places[columns], logits, places)
 
     return line_at
 

@@ -244,14 +244,15 @@ def _caption(record: EcgRecord, width: int) -> Array:
         f"{record.paper_speed_mm_per_s:g} mm/s",
         record.gain_text,
         f"assumed: {', '.join(record.assumed)}" if record.assumed else "",
-        f"corrected: {', '.join(record.corrected)}" if record.corrected else "",
         f"mean quality {quality:.2f}" if np.isfinite(quality) else "nothing read",
     ]
+    corrected = f"corrected by hand: {', '.join(record.corrected)}" if record.corrected else ""
     warnings = [warning.text for warning in record.warnings[:3]]
     if len(record.warnings) > 3:
         warnings[2] = f"and {len(record.warnings) - 2} more warnings, see the JSON file"
     wrapped = [part for text in warnings for part in textwrap.wrap(text, _CAPTION_CHARACTERS)]
-    rows = [("  |  ".join(filter(None, settings)), _INK), *((part, _POOR) for part in wrapped)]
+    stated = ["  |  ".join(filter(None, settings)), *textwrap.wrap(corrected, _CAPTION_CHARACTERS)]
+    rows = [*((text, _INK) for text in stated), *((part, _POOR) for part in wrapped)]
     rows.append((NOTICE.replace(",", " -"), _ZERO_LINE))
     caption = np.full((line * 2 * len(rows), width, 3), 255, np.uint8)
     badge = _GOOD if quality >= _GOOD_QUALITY else _FAIR if quality >= _POOR_QUALITY else _POOR

@@ -7,8 +7,8 @@ const POLL_MS = 600;
 const SEND_MS = 250;
 const ASK_MS = 300_000; // The server forgets a record that nobody asks for.
 
-/** Corrections that hold only for the page as it lies now: they go when the page is read anew in another frame. */
-const ON_PAGE = ["zero_lines", "left_out", "redrawn"];
+/** Corrections that name rows and places of the page as it lies now: they go when another frame is read. */
+const ON_PAGE = ["names", "zero_lines", "left_out", "redrawn"];
 const OF_PAGE = ["corners", "quarter_turns", "rotation_deg", "mirrored", "layout"];
 
 export const events = new EventTarget();
@@ -170,7 +170,6 @@ export function correct(record, change) {
   const before = setOf(record);
   const after = { ...before, ...change };
   if (OF_PAGE.some((key) => key in change)) for (const key of ON_PAGE) after[key] = [];
-  if ("layout" in change) after.names = [];
   record.undo.push(before);
   record.redo = [];
   submit(record, after);
