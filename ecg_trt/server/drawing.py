@@ -56,11 +56,10 @@ def flat_page(image: Array, reading: Reading) -> RectifiedPage:
     return RectifiedPage(flat, (scale, scale), (origin[0], origin[1]), seen, page.photo_px_per_mm)
 
 
-def place_of(flat: RectifiedPage, photo_shape: tuple[int, ...]) -> dict[str, Any]:
-    """Give the size of the photo (H, W, ..), px, and the place of the flat page, page mm, as plain values."""
+def place_of(flat: RectifiedPage) -> dict[str, Any]:
+    """Give the place of the flat page as it is shown, page mm, as plain values."""
     height, width = flat.seen.shape
     return {
-        "photo": {"width": photo_shape[1], "height": photo_shape[0]},
         "flat": {  # Its outer edges: coordinates of the page are those of pixels' centres.
             "x_mm": _mm(flat.origin_mm[0] - 0.5 / flat.px_per_mm[0]),
             "y_mm": _mm(flat.origin_mm[1] - 0.5 / flat.px_per_mm[1]),

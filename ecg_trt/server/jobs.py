@@ -86,11 +86,13 @@ class PageResult:
 
     Attributes:
         pages: number of pages of its file.
+        photo_px: (width, height) of the photo, None if it could not be decoded, or was not anew.
         summary: of the record, None if it could not be read.
         error: why it could not.
     """
 
     pages: int = 1
+    photo_px: tuple[int, int] | None = None
     summary: dict[str, Any] | None = None
     error: EcgTrtError | None = None
 
@@ -128,19 +130,21 @@ class Worker(Closeable):
         return PageResult()
 
     def _read(self, job: ReadJob) -> PageResult:
-        pages = job.page or 1
+        pages, photo_px = job.page or 1, None
         for name in (FIRST, _FRAME):
             (job.folder / name).unlink(missing_ok=True)
         try:
             if job.page is None:
                 pages = sum(1 for _ in pages_of(EncodedPhoto(job.upload.read_bytes(), job.name)))
             photo = _decoded(job)
+            height, width = photo.image.shape[:2]
+            photo_px = width, height
             write_image(shown_photo(photo.image), job.folder / PHOTO)
             reading = self._digitizer.read(photo, job.options)
             _store(reading, job.folder / FIRST)
-            return replace(self._written(job.folder, reading, photo), pages=pages)
+            return replace(self._written(job.folder, reading, photo), pages=pages, photo_px=photo_px)
         except EcgTrtError as error:
-            return PageResult(pages, error=error.with_traceback(None))
+            return PageResult(pages, photo_px, error=error.with_traceback(None))
 
     def _corrected(self, read: ReadJob, corrections: Corrections) -> tuple[Reading, Photo | None]:
         """Correct a page; the photo is decoded, and given, only where the frame of the page changes."""
@@ -159,7 +163,7 @@ class Worker(Closeable):
         if photo is not None:
             flat = flat_page(photo.image, reading)
             write_image(flat.image, folder / FLAT)
-            _write_text(json.dumps(place_of(flat, photo.image.shape)), folder / _PLACE)
+            _write_text(json.dumps(place_of(flat)), folder / _PLACE)
             _write_text(_frame_of(reading.corrections), folder / _FRAME)
         place = json.loads(_text_of(folder / _PLACE))
         drawing = json.dumps(place | page_drawing(reading), allow_nan=False, separators=(",", ":"))

@@ -44,6 +44,7 @@ class StoredRecord:
         folder: of its own files.
         options: of its reading.
         page: number within the file, from 1; None as long as the file's pages are not counted.
+        photo_px: (width, height) of the photo, None as long as it is not decoded.
         state: how far it is.
         error: why it failed.
         summary: of the record, as `io.writers.json.record_as_dict` makes it; None until it is done.
@@ -61,6 +62,7 @@ class StoredRecord:
     options: ReadOptions
     page: int | None
     asked_at: float
+    photo_px: tuple[int, int] | None = None
     state: State = State.WAITING
     error: EcgTrtError | None = None
     summary: dict[str, Any] | None = None

@@ -58,6 +58,7 @@ class RecordAnswer(BaseModel):
     page: int | None = Field(description="From 1; null as long as the file's pages are not counted.", examples=[1])
     pages: list[str] = Field(description="Ids of the records of all pages of the file.", examples=[[_EXAMPLE_ID]])
     pages_in_file: int = Field(description="More than pages where there was no room for all.", examples=[1])
+    photo_px: tuple[int, int] | None = Field(description="Width and height of the photo.", examples=[[2600, 1950]])
     state: State
     revision: int = Field(description="Grows with each reading and correction.", examples=[1])
     expires_s: float = Field(description="Seconds until it is removed, unless somebody asks for it.")
@@ -96,7 +97,7 @@ def answer_of(record: StoredRecord, store: RecordStore) -> RecordAnswer:
     """Describe a record."""
     return RecordAnswer(
         id=record.id, name=record.name, page=record.page, pages=[page.id for page in record.upload.records],
-        pages_in_file=record.upload.pages, state=record.state, revision=record.revision,
+        pages_in_file=record.upload.pages, photo_px=record.photo_px, state=record.state, revision=record.revision,
         expires_s=round(store.expires_s(record), 1),
         options={option.name: getattr(record.options, option.name) for option in fields(ReadOptions)},
         corrections=record.corrections.to_json(), record=record.summary,

@@ -17,7 +17,7 @@ from ecg_trt.errors import EcgTrtError
 from ecg_trt.io.atomic import output_error
 from ecg_trt.server.dispatch import Dispatcher, Urgency
 from ecg_trt.server.exports import Export, check_formats, export
-from ecg_trt.server.jobs import OVERLAY, PHOTO, CorrectJob, OverlayJob, PageResult, ReadJob
+from ecg_trt.server.jobs import OVERLAY, CorrectJob, OverlayJob, PageResult, ReadJob
 from ecg_trt.server.problems import RequestError, unforeseen
 from ecg_trt.server.record_store import RecordStore, State, StoredRecord
 from ecg_trt.server.telemetry import Telemetry
@@ -92,7 +92,7 @@ class Service:
         """
         async with record.lock:
             self._check_settled(record)
-            if not (record.folder / PHOTO).exists():
+            if record.photo_px is None:
                 raise _not_read(record, "Send another picture.")
             start = time.perf_counter()
             result: PageResult = await self.dispatcher.do(CorrectJob(_read_job(record), corrections), Urgency.NOW)
@@ -168,7 +168,7 @@ class Service:
         if record.page is None:
             record.page, record.upload.pages = 1, result.pages
             self._add_pages(record)
-        record.summary = result.summary
+        record.summary, record.photo_px = result.summary, result.photo_px
         record.revision += 1
         state = State.DONE if result.error is None else State.FAILED
         self._telemetry.settled(str(state))

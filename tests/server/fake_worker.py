@@ -47,9 +47,9 @@ def work(job: Job) -> PageResult:
     if content == NO_ECG:
         (job.folder / PHOTO).write_bytes(b"photo")
         no_ecg = NoEcgFoundError(f"{job.name} shows no ECG", got="a cat", expected="ECG paper", hint="Show the page.")
-        return PageResult(pages, error=no_ecg)
+        return PageResult(pages, (700, 500), error=no_ecg)
     result = _write(job, 10.0)
-    return PageResult(pages, result.summary)
+    return PageResult(pages, (700, 500), result.summary)
 
 
 def _write(job: ReadJob, gain: float) -> PageResult:

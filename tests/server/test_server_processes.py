@@ -56,6 +56,7 @@ def test_a_photo_is_read_corrected_and_exported(true_client: TestClient) -> None
     assert [len(row["leads"]) for row in drawing["rows"]] == [4, 4, 4, 1]
     assert Image.open(io.BytesIO(client.get(f"{path}/pictures/photo").content)).size == (2600, 1950)
     flat = client.get(f"{path}/pictures/flat").content
+    assert record["photo_px"] == [2600, 1950]
     assert drawing["flat"]["width_mm"] > 250
     row = drawing["rows"][1]
     start, end = row["x_mm"][0] + 10, row["x_mm"][0] + 20

@@ -75,22 +75,12 @@ function showPictures(record) {
   const isReady = isSettled(record);
   if (isReady && pictures.photo) {
     const corners = setOf(record).corners ?? drawing?.corners ?? null;
-    sizeOf(record).then((size) => {
-      if (record !== current()) return;
-      photo.show(pictures.photo, size, corners);
-      if (record.state === "failed") record.shownCorners = photo.corners;
-    });
+    const [width, height] = record.photo_px;
+    photo.show(pictures.photo, { width, height }, corners);
+    if (record.state === "failed") record.shownCorners = photo.corners;
   } else photo.clear();
   if (isReady && drawing) flat.show(pictures.flat, drawing, setOf(record));
   else flat.clear();
-}
-
-/** Size of the photo, px, to which corners refer: the server's, or that of the picture where nothing was read. */
-async function sizeOf({ drawing, pictures }) {
-  if (drawing) return drawing.photo;
-  const image = h("img", { src: pictures.photo });
-  await image.decode();
-  return { width: image.naturalWidth, height: image.naturalHeight };
 }
 
 events.addEventListener("changed", draw);

@@ -41,7 +41,9 @@ export class FlatPane {
    * @param set corrections that a person made.
    */
   show(url, drawing, set) {
+    const focused = this.svg.contains(document.activeElement) ? document.activeElement.dataset.key : null;
     this.drawing = drawing;
+    this.zeros = drawing.rows.map((row) => row.zero_y_mm);
     const { x_mm: x, y_mm: y, width_mm: width, height_mm: height } = drawing.flat;
     for (const [name, value] of Object.entries({ x, y, width, height })) this.image.setAttribute(name, value);
     this.image.setAttribute("href", url);
@@ -58,6 +60,7 @@ export class FlatPane {
     this.layers.left.replaceChildren(...(set.left_out ?? []).map((stretch, k) => this.leftOut(stretch, k)));
     this.layers.stroke.replaceChildren(...(set.redrawn ?? []).map((stretch) => s("path",
       { class: "redrawn", d: line(stretch.x_mm, stretch.y_mm) })));
+    if (focused) this.svg.querySelector(`[data-key="${focused}"]`)?.focus({ preventScroll: true });
   }
 
   name(row, lead, k, column, set) {
@@ -69,7 +72,8 @@ export class FlatPane {
     const text = s("text", { class: `name ${lead.grade}` },
       lead.lead, s("tspan", { class: "quality", dx: "0.35em" }, isSet ? "✎" : quality));
     return s("g", {
-      class: "name-button", role: "button", tabindex: 0, "data-click": "", "aria-label": label,
+      class: "name-button", role: "button", tabindex: 0, "data-click": "", "data-key": `name-${k}-${column}`,
+      "aria-label": label,
       transform: `translate(${x} ${y})`, onclick: act,
       onkeydown: (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); act(event); } },
     }, s("rect", { class: "name-back" }), text);
@@ -83,7 +87,7 @@ export class FlatPane {
       class: `zero-line${isSet ? " is-set" : ""}`, tabindex: 0, role: "slider", "aria-label": label,
       "aria-orientation": "vertical", "aria-valuemin": this.drawing.flat.y_mm.toFixed(1),
       "aria-valuemax": (this.drawing.flat.y_mm + this.drawing.flat.height_mm).toFixed(1), "aria-valuenow": y.toFixed(1), "aria-valuetext": `${y.toFixed(1)} mm`,
-      "data-row": k, onkeydown: (event) => this.zeroKey(event, k),
+      "data-row": k, "data-key": `zero-${k}`, onkeydown: (event) => this.zeroKey(event, k),
     },
     s("line", { x1: row.x_mm[0], x2: row.x_mm[1], y1: y, y2: y }),
     s("line", { class: "reach", x1: row.x_mm[0], x2: row.x_mm[1], y1: y, y2: y }),
@@ -95,7 +99,9 @@ export class FlatPane {
     if (!step) return;
     event.preventDefault();
     event.stopPropagation();
-    this.on.zeroLine(k, round(this.drawing.rows[k].zero_y_mm + step * (event.shiftKey ? 4 : 1)));
+    this.zeros[k] = round(this.zeros[k] + step * (event.shiftKey ? 4 : 1));
+    event.currentTarget.setAttribute("transform", `translate(0 ${this.zeros[k] - this.drawing.rows[k].zero_y_mm})`);
+    this.on.zeroLine(k, this.zeros[k]);
   }
 
   leftOut({ row, x_mm: [x0, x1] }, index) {

@@ -8,8 +8,14 @@ const WORDS = { good: "Good", fair: "Fair: compare it with the page", poor: "Poo
 const grade = (quality) => (quality === null ? "poor" : quality >= 0.8 ? "good" : quality >= 0.5 ? "fair" : "poor");
 const number = (quality) => quality.toFixed(2);
 
-/** Draw the panel of a record anew; the focus stays on the control that has it. */
+let shown = "";
+
+/** Draw the panel of a record, if anything in it has changed; the focus stays on the control that has it. */
 export function drawPanel(panel, record, choices, onDelete) {
+  const { id, name, state, revision, loaded, isBusy, pages, pictures } = record ?? {};
+  const content = JSON.stringify([id, name, state, revision, loaded, isBusy, pages, pictures?.photo, record && setOf(record)]);
+  if (content === shown) return;
+  shown = content;
   const focused = panel.contains(document.activeElement) ? document.activeElement.dataset.key : null;
   panel.replaceChildren(...sections(record, choices, onDelete));
   if (focused) panel.querySelector(`[data-key="${focused}"]`)?.focus({ preventScroll: true });

@@ -140,13 +140,16 @@ export class Viewport {
   }
 
   key(event) {
+    if (event.key === "Escape" && this.drag) {
+      this.drag.cancel?.();
+      this.drag = null;
+    }
     if (event.target !== this.svg || event.ctrlKey || event.metaKey || event.altKey) return;
     const step = 60;
     const actions = {
       "+": () => this.zoom(1.3), "=": () => this.zoom(1.3), "-": () => this.zoom(1 / 1.3), 0: () => this.fit(),
       ArrowLeft: () => this.pan(step, 0), ArrowRight: () => this.pan(-step, 0),
       ArrowUp: () => this.pan(0, step), ArrowDown: () => this.pan(0, -step),
-      Escape: () => { this.drag?.cancel?.(); this.drag = null; },
     };
     if (!(event.key in actions)) return;
     event.preventDefault();
