@@ -26,8 +26,8 @@ _MOST_CONNECTIONS = 64
 
 @click.command(
     short_help="Serve a page to read and correct photos on, and REST.",
-    help="Serve a page on which photos are read, looked at, corrected and exported, and the same as REST "
-    "(/openapi.json). Only this machine reaches it, unless --host says otherwise; then every request needs the token. "
+    help="Serve a page on which photos are read, compared, corrected and exported, and the same as REST "
+    "(/openapi.json). Only this machine reaches it, unless --host is another; then every request needs the token. "
     f"Files lie in one temporary folder, and are gone at the end.\n\n{NOTICE}",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")

@@ -1,4 +1,4 @@
-"""Web server: a page on which a reading is looked at and corrected, and REST beside it (extra ``web``).
+"""Web server: a page on which photos are read and corrected, and REST beside it (extra ``web``).
 
 ::
 

@@ -1,4 +1,4 @@
-"""Routes of the server: records, their files, and what the server says about itself."""
+"""Routes of the server: records, their files, and facts about the server."""
 
 from __future__ import annotations
 

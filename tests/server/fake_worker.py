@@ -1,4 +1,4 @@
-"""A worker without networks: what an upload holds says what becomes of it."""
+"""A worker without networks: the bytes of an upload decide what becomes of it."""
 
 from __future__ import annotations
 

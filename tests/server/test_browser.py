@@ -171,7 +171,7 @@ def test_a_session_is_saved_and_opened(page: Page, tmp_path: Path) -> None:
     assert not complaints(page.browser)
 
 
-def test_what_fails_says_why_and_may_be_tried_again(page: Page, tmp_path: Path) -> None:
+def test_what_fails_has_a_reason_and_may_be_tried_again(page: Page, tmp_path: Path) -> None:
     noise, text = tmp_path / "noise.png", tmp_path / "notes.txt"
     Image.fromarray(np.random.default_rng(0).integers(120, 140, (500, 700, 3), np.uint8)).save(noise)
     text.write_text("no picture")

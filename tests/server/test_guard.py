@@ -125,7 +125,7 @@ def test_a_store_full_of_unread_records_asks_to_come_back(serve: Callable[..., T
     assert client.post("/v1/records", files=FILES).status_code == 503
 
 
-def test_too_many_requests_are_told_when_to_come_back(serve: Callable[..., TestClient]) -> None:
+def test_too_many_requests_are_answered_with_a_time_to_wait(serve: Callable[..., TestClient]) -> None:
     client = serve(rate=4)
     statuses = [client.post("/v1/records", files=FILES).status_code for _ in range(4)]
     assert statuses == [202, 202, 429, 429]

@@ -63,7 +63,7 @@ def test_states_follow_the_work(client: TestClient, pool: FakePool) -> None:
     assert client.get(f"/v1/records/{second['id']}?wait=10").json()["state"] == "done"
 
 
-def test_a_page_that_cannot_be_read_says_why(client: TestClient) -> None:
+def test_a_page_that_cannot_be_read_has_a_reason(client: TestClient) -> None:
     good, bad = upload(client, GOOD, NO_ECG)
     assert good["state"] == "done"
     assert bad["state"] == "failed"

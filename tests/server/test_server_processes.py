@@ -99,7 +99,7 @@ def test_corners_move_the_page_and_its_flat_picture(true_client: TestClient) -> 
 
 
 @pytest.mark.slow
-def test_bad_files_say_what_they_are(true_client: TestClient) -> None:
+def test_bad_files_are_named_as_what_they_are(true_client: TestClient) -> None:
     noise = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (500, 700, 3), np.uint8)).save(noise, "PNG")
     photo = PHOTO.read_bytes()

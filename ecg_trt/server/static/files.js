@@ -24,9 +24,10 @@ export function setUpExport(choices) {
     h("span", {}, h("strong", {}, format.name), h("span", { className: "quiet" }, format.summary))));
   $("#export-formats").replaceChildren(...boxes);
   const texts = Object.assign({}, ...choices.formats.map((format) => format.options));
-  options.replaceChildren(...Object.entries(texts).map(([name, text]) => h("label", { hidden: true, "data-option": name },
-    h("span", {}, name), h("input", { name: `option-${name}`, autocomplete: "off" }),
-    h("span", { className: "quiet" }, text))));
+  options.replaceChildren(...Object.entries(texts).map(([name, text]) =>
+    h("label", { hidden: true, "data-option": name },
+      h("span", {}, name), h("input", { name: `option-${name}`, autocomplete: "off" }),
+      h("span", { className: "quiet" }, text))));
 
   function chosen() {
     return [...document.querySelectorAll("#export-formats input:checked")].map((box) => box.value);
@@ -94,7 +95,8 @@ export async function saveSession() {
       const { page, options } = record;
       photos.get(first).pages.push({ page, options, corrections: setOf(record) });
     }
-    const session = { format: FORMAT, version: VERSION, notice: $("#notice").textContent, photos: [...photos.values()] };
+    const notice = $("#notice").textContent;
+    const session = { format: FORMAT, version: VERSION, notice, photos: [...photos.values()] };
     save(new Blob([JSON.stringify(session)], { type: "application/json" }), "ecg_session.json");
     say(`A session of ${photos.size} pictures was saved.`);
   } catch (error) {

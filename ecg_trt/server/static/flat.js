@@ -82,11 +82,12 @@ export class FlatPane {
   zeroLine(row, k, set) {
     const isSet = (set.zero_lines ?? []).some((line) => line.row === k);
     const y = row.zero_y_mm;
+    const { y_mm: top, height_mm: height } = this.drawing.flat;
     const label = `Zero line of row ${k + 1}${isSet ? ", set by you" : ""}. Arrow keys move it.`;
     return s("g", {
       class: `zero-line${isSet ? " is-set" : ""}`, tabindex: 0, role: "slider", "aria-label": label,
-      "aria-orientation": "vertical", "aria-valuemin": this.drawing.flat.y_mm.toFixed(1),
-      "aria-valuemax": (this.drawing.flat.y_mm + this.drawing.flat.height_mm).toFixed(1), "aria-valuenow": y.toFixed(1), "aria-valuetext": `${y.toFixed(1)} mm`,
+      "aria-orientation": "vertical", "aria-valuemin": top.toFixed(1), "aria-valuemax": (top + height).toFixed(1),
+      "aria-valuenow": y.toFixed(1), "aria-valuetext": `${y.toFixed(1)} mm`,
       "data-row": k, "data-key": `zero-${k}`, onkeydown: (event) => this.zeroKey(event, k),
     },
     s("line", { x1: row.x_mm[0], x2: row.x_mm[1], y1: y, y2: y }),
@@ -213,7 +214,7 @@ function line(xs, ys) {
 function curves(row) {
   const { x_mm: start, step_mm: step, y_mm: heights, uncertain } = row.curve;
   const paths = row.leads.map((lead) => ({ lead, text: "" }));
-  let [doubtful, isDown, wasUncertain, last] = ["", false, false, null];
+  let [uncertainPath, isDown, wasUncertain, last] = ["", false, false, null];
   heights.forEach((y, k) => {
     const x = start + k * step;
     const path = paths.find(({ lead }) => x >= lead.x_mm[0] - step && x < lead.x_mm[1]) ?? paths.at(-1);
@@ -221,12 +222,12 @@ function curves(row) {
     const isUncertain = uncertain[k] === 1;
     const point = `${x.toFixed(2)} ${y}`;
     path.text += `${isDown && path === last ? "L" : "M"}${point}`;
-    if (isUncertain) doubtful += `${isDown && wasUncertain ? "L" : "M"}${point}`;
+    if (isUncertain) uncertainPath += `${isDown && wasUncertain ? "L" : "M"}${point}`;
     [isDown, wasUncertain, last] = [true, isUncertain, path];
   });
   return [
     ...paths.map(({ lead, text }) => s("path", { class: `curve ${lead.grade}`, d: text || null })),
-    s("path", { class: "curve uncertain", d: doubtful || null }),
+    s("path", { class: "curve uncertain", d: uncertainPath || null }),
   ];
 }
 

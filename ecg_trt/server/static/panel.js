@@ -13,7 +13,8 @@ let shown = "";
 /** Draw the panel of a record, if anything in it has changed; the focus stays on the control that has it. */
 export function drawPanel(panel, record, choices, onDelete) {
   const { id, name, state, revision, loaded, isBusy, pages, pictures } = record ?? {};
-  const content = JSON.stringify([id, name, state, revision, loaded, isBusy, pages, pictures?.photo, record && setOf(record)]);
+  const set = record && setOf(record);
+  const content = JSON.stringify([id, name, state, revision, loaded, isBusy, pages, pictures?.photo, set]);
   if (content === shown) return;
   shown = content;
   const focused = panel.contains(document.activeElement) ? document.activeElement.dataset.key : null;
@@ -24,7 +25,9 @@ export function drawPanel(panel, record, choices, onDelete) {
 function sections(record, choices, onDelete) {
   if (!record) return [h("p", { className: "quiet" }, "Nothing is read yet.")];
   const head = title(record, onDelete);
-  if (record.state === "failed") return [head, failure(record), record.pictures.photo && again(record, choices)].filter(Boolean);
+  if (record.state === "failed") {
+    return [head, failure(record), record.pictures.photo && again(record, choices)].filter(Boolean);
+  }
   if (record.state !== "done" || !record.record) {
     return [head, h("p", { className: "quiet" }, "The result stands here as soon as the picture is read.")];
   }
@@ -106,10 +109,12 @@ function settings(record, choices) {
     return h("label", { className: isSet ? "is-set" : "" },
       h("span", {}, label, " ", isSet && badge("set by you", "set"), isAssumed && badge("assumed", "assumed")),
       h("span", { className: "with-unit" },
-        h("select", { "data-key": key, onchange: (event) => correct(record, { [key]: parsed(event.target.value, values) }) },
-          shown.map((v) => h("option", { value: v, selected: v === value }, `${v}${unit}`))),
+        h("select", { "data-key": key,
+          onchange: (event) => correct(record, { [key]: parsed(event.target.value, values) }) },
+        shown.map((v) => h("option", { value: v, selected: v === value }, `${v}${unit}`))),
         isSet && h("button", { type: "button", className: "plain", title: "Take what was read",
-          ariaLabel: `${label}: take what was read`, onclick: () => correct(record, { [key]: null }) }, icon("reset"))));
+          ariaLabel: `${label}: take what was read`,
+          onclick: () => correct(record, { [key]: null }) }, icon("reset"))));
   };
   return h("section", { className: "settings" }, h("h3", {}, "Page"),
     field("layout", "Layout", choices.layouts, set.layout ?? read.layout, ""),
@@ -178,9 +183,11 @@ function stretches(record) {
     event.preventDefault();
     const [row, from, to] = ["row", "from", "to"].map((name) => Number(form.elements[name].value));
     const [x0] = rows[row - 1].x_mm;
-    correct(record, { left_out: [...(set.left_out ?? []), { row: row - 1, x_mm: [x0 + from * speed, x0 + to * speed] }] });
+    const stretch = { row: row - 1, x_mm: [x0 + from * speed, x0 + to * speed] };
+    correct(record, { left_out: [...(set.left_out ?? []), stretch] });
   } },
-  h("label", {}, "Row ", h("input", { name: "row", type: "number", min: 1, max: rows.length, value: 1, required: true })),
+  h("label", {}, "Row ",
+    h("input", { name: "row", type: "number", min: 1, max: rows.length, value: 1, required: true })),
   h("label", {}, "from ", inSeconds("from", 0), " s"), h("label", {}, "to ", inSeconds("to", 1), " s"),
   h("button", { type: "submit" }, "Leave out"));
   return h("section", {}, h("h3", {}, "Stretches"),
