@@ -22,6 +22,8 @@ _MARGIN_MM = 6.0  # Of paper around what was read, so that names and print besid
 _STEP_MM = 0.1  # Between points of a curve.
 _LEAST_CONFIDENCE = 0.5  # A curve of less is drawn as uncertain, as in the overlay.
 _POOR_QUALITY, _GOOD_QUALITY = 0.5, 0.8
+_WHITE_PAPER, _PAPER_PERCENTILE, _MOST_GAIN = 230.0, 85.0, 3.0  # Brightness of paper as it is shown, 0 .. 255.
+_EVERY = 16  # Pixels of which one is measured for it.
 _UNSEEN = 128  # Grey of what the photo does not show.
 
 
@@ -52,8 +54,16 @@ def flat_page(image: Array, reading: Reading) -> RectifiedPage:
     flat, seen = open_ops().rectify(
         image, grid.node_xy, grid.mm_per_cell, (origin[0], origin[1]), (scale, scale), hw, interpolation="linear"
     )
+    flat = _bright(flat, seen)
     flat[~seen] = _UNSEEN
     return RectifiedPage(flat, (scale, scale), (origin[0], origin[1]), seen, page.photo_px_per_mm)
+
+
+def _bright(image: Array, seen: Array) -> Array:
+    """Brighten a page that lies in the dark, so that the curves stand out from it."""
+    paper = float(np.percentile(image[seen][::_EVERY], _PAPER_PERCENTILE)) if seen.any() else _WHITE_PAPER
+    gain = min(max(_WHITE_PAPER / max(paper, 1.0), 1.0), _MOST_GAIN)
+    return cv2.convertScaleAbs(image, alpha=gain)
 
 
 def place_of(flat: RectifiedPage) -> dict[str, Any]:
