@@ -184,6 +184,28 @@ def test_what_fails_has_a_reason_and_may_be_tried_again(page: Page, tmp_path: Pa
     until(lambda: "notes.txt is not an image" in page.one("#panel").text)
 
 
+def test_two_fingers_zoom_wherever_they_begin(page: Page) -> None:
+    page.send(PHOTO)
+    until(lambda: page.all(".curve.good"))
+    before = page.value("document.querySelector('#flat').viewBox.baseVal.width")
+    label, line = (page.value(f"{found}.getBoundingClientRect().toJSON()") for found in (
+        "document.querySelectorAll('.name-button')[5]", "document.querySelectorAll('.zero-line .grip')[2]"))  # fmt: skip
+    (ax, ay), (bx, by) = ((box["x"] + box["width"] / 2, box["y"] + box["height"] / 2) for box in (label, line))
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        fingers = [{"x": x, "y": y, "id": k} for k, (x, y) in enumerate(points)]
+        page.browser.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
+
+    touch("touchStart", (ax, ay))
+    touch("touchStart", (ax, ay), (bx, by))
+    for step in range(1, 11):
+        touch("touchMove", (ax - 5 * step, ay - 5 * step), (bx + 5 * step, by + 5 * step))
+    touch("touchEnd")
+    assert page.value("document.querySelector('#flat').viewBox.baseVal.width") < 0.9 * before
+    assert page.one("#undo").get_property("disabled")  # Neither the name nor the zero line was touched.
+    assert not page.one("#names").get_property("open")
+
+
 def test_the_page_asks_for_a_token(browser: Any, address: str) -> None:
     browser.get("about:blank")
     browser.get(address)

@@ -93,17 +93,18 @@ export class Viewport {
   }
 
   down(event) {
-    if (event.button > 0 || event.target.closest("[data-click]")) return;
+    if (event.button > 0) return;
     this.pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
     if (this.pointers.size > 1) {
       this.drag?.cancel?.();
       this.drag = null;
       return;
     }
-    this.drag = this.pick(event, this.at(event)) ?? this.paper();
+    const isButton = event.target.closest("[data-click]");
+    this.drag = (isButton ? null : this.pick(event, this.at(event))) ?? this.paper();
     this.started = { x: event.clientX, y: event.clientY };
     if (!this.drag.isPaper) event.preventDefault();
-    this.svg.setPointerCapture(event.pointerId);
+    if (!isButton) this.svg.setPointerCapture(event.pointerId); // A button that is captured would not be clicked.
   }
 
   paper() {
@@ -116,6 +117,7 @@ export class Viewport {
     const last = this.pointers.get(event.pointerId);
     if (!last) return;
     const [dx, dy] = [event.clientX - last.x, event.clientY - last.y];
+    if (this.distance(event) > SLACK) this.svg.setPointerCapture(event.pointerId);
     if (this.pointers.size === 2) this.pinch(event, last, dx, dy);
     else this.drag?.move(this.at(event), dx, dy);
     this.pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
@@ -129,12 +131,17 @@ export class Viewport {
     this.pan(dx / 2, dy / 2);
   }
 
+  /** Pixels that a pointer has moved since it went down. */
+  distance(event) {
+    return Math.hypot(event.clientX - this.started.x, event.clientY - this.started.y);
+  }
+
   up(event) {
     if (!this.pointers.delete(event.pointerId)) return;
     const drag = this.drag;
     this.drag = null;
     if (!drag) return;
-    const moved = Math.hypot(event.clientX - this.started.x, event.clientY - this.started.y);
+    const moved = this.distance(event);
     if (event.type === "pointercancel") drag.cancel?.();
     else drag.end?.(this.at(event), moved < SLACK);
   }
