@@ -188,8 +188,8 @@ def test_two_fingers_zoom_wherever_they_begin(page: Page) -> None:
     page.send(PHOTO)
     until(lambda: page.all(".curve.good"))
     before = page.value("document.querySelector('#flat').viewBox.baseVal.width")
-    label, line = (page.value(f"{found}.getBoundingClientRect().toJSON()") for found in (
-        "document.querySelectorAll('.name-button')[5]", "document.querySelectorAll('.zero-line .grip')[2]"))  # fmt: skip
+    found = (".name-button:nth-child(6)", ".zero-line:nth-child(3) .grip")
+    label, line = (page.value(f"document.querySelector('{f}').getBoundingClientRect().toJSON()") for f in found)
     (ax, ay), (bx, by) = ((box["x"] + box["width"] / 2, box["y"] + box["height"] / 2) for box in (label, line))
 
     def touch(kind: str, *points: tuple[float, float]) -> None:
