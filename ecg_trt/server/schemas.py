@@ -108,7 +108,8 @@ def answer_of(record: StoredRecord, store: RecordStore) -> RecordAnswer:
 def corrections_schema() -> dict[str, Any]:
     """Request body of a correction, for OpenAPI."""
     properties: dict[str, Any] = {name: {} for name in Corrections().to_json()}
-    schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    text = "docs/corrections.md describes each; keys may be left out."
+    schema = {"type": "object", "properties": properties, "additionalProperties": False, "description": text}
     return {"requestBody": {"content": {"application/json": {"schema": schema, "example": CORRECTIONS_EXAMPLE}}}}
 
 

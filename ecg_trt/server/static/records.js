@@ -5,6 +5,7 @@ import { call, getBlob, getJson, Problem, sendJson } from "./api.js";
 const KEY = "ecg-trt-records";
 const POLL_MS = 600;
 const SEND_MS = 250;
+const STEP_MS = 700; // Changes of one kind that follow one another faster, as by a key that is held, are one step.
 const ASK_MS = 300_000; // The server forgets a record that nobody asks for.
 
 /** Corrections that name rows and places of the page as it lies now: they go when another frame is read. */
@@ -170,8 +171,10 @@ export function correct(record, change) {
   const before = setOf(record);
   const after = { ...before, ...change };
   if (OF_PAGE.some((key) => key in change)) for (const key of ON_PAGE) after[key] = [];
-  record.undo.push(before);
-  record.redo = [];
+  const [kind, now] = [Object.keys(change).join(), Date.now()];
+  const isSameStep = record.step?.kind === kind && now - record.step.at < STEP_MS;
+  if (!isSameStep) record.undo.push(before);
+  Object.assign(record, { redo: [], step: { kind, at: now } });
   submit(record, after);
 }
 
@@ -185,6 +188,7 @@ export function redo(record) {
 
 function step(record, from, to) {
   if (!from.length) return;
+  record.step = null;
   to.push(setOf(record));
   submit(record, from.pop());
 }
