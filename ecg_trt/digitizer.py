@@ -22,6 +22,7 @@ from ecg_trt.io.readers.photo import choose_page
 from ecg_trt.layout import STRIPS
 from ecg_trt.malloc import release_free_memory
 from ecg_trt.merging import merge_answers, name_of
+from ecg_trt.ops.photo_view import view_of
 from ecg_trt.page.calibration import CalibrationReader
 from ecg_trt.page.candidate import LocatedPage
 from ecg_trt.page.lead_names import named_log_odds, read_names, with_shared_name
@@ -38,7 +39,7 @@ from ecg_trt.stages.rectify import Rectify
 from ecg_trt.stages.scaling import trace_px_per_mm, trace_reach_mm
 from ecg_trt.stages.trace import BEYOND_MM, TRACE_VIEWS, Trace
 from ecg_trt.step_timer import StepTimer
-from ecg_trt.types import Array, Photo, RectifiedPage, Strip, TraceMap
+from ecg_trt.types import Array, Photo, PhotoView, RectifiedPage, Strip, TraceMap
 from ecg_trt.weights import list_weights
 
 _log = logging.getLogger(__name__)
@@ -191,7 +192,7 @@ class Digitizer(Closeable):
         """
         with one_blas_thread():
             reading = self._read(source, options or self.options, corrections or Corrections())
-        return self._downloaded(reading)
+        return self._downloaded(replace(reading, photo=view_of(self._ops, reading.photo.image)))
 
     def correct(self, reading: Reading, corrections: Corrections, photo: Source | Photo | None = None) -> Reading:
         """Apply a person's corrections, and read anew only what they change.
@@ -217,7 +218,7 @@ class Digitizer(Closeable):
                     raise first_reading_needed()
                 opened = None if photo is None else self._opened(photo, reading.options, clock)
                 traced = self._anew(traced, corrections.of_page, opened, reading.options, clock)
-            corrected = self._timed(traced, reading.options, corrections, clock)
+            corrected = self._timed(traced, reading.photo, reading.options, corrections, clock)
         return self._downloaded(corrected)
 
     def _downloaded(self, reading: Reading) -> Reading:
@@ -225,10 +226,10 @@ class Digitizer(Closeable):
         page = reading.page
         image, seen = self._ops.download(page.image, page.seen)
         release_free_memory()
-        return replace(reading, traced=replace(reading.traced, page=replace(page, image=image, seen=seen)))
+        return reading.with_page(replace(page, image=image, seen=seen))
 
     def _read(self, source: Source | Photo, options: ReadOptions, corrections: Corrections) -> Reading:
-        """The flat page stays where the pixel work left it."""
+        """The photo, at its own size, and the flat page stay where the pixel work left them."""
         clock = StepTimer()
         photo = self._opened(source, options, clock)
         traced = None
@@ -237,7 +238,7 @@ class Digitizer(Closeable):
             traced = self._traced_page(photo, located, options, clock)
         if traced is None or corrections.of_page != Corrections():
             traced = self._anew(traced, corrections.of_page, photo, options, clock)
-        return self._timed(traced, options, corrections, clock)
+        return self._timed(traced, PhotoView(photo.image, 1.0), options, corrections, clock)
 
     def _opened(self, source: Source | Photo, options: ReadOptions, clock: StepTimer) -> Photo:
         with clock("decode"):
@@ -245,10 +246,12 @@ class Digitizer(Closeable):
         with clock("upload"):
             return replace(photo, image=self._ops.upload(photo.image))
 
-    def _timed(self, traced: TracedPage, options: ReadOptions, corrections: Corrections, clock: StepTimer) -> Reading:
+    def _timed(
+        self, traced: TracedPage, photo: PhotoView, options: ReadOptions, corrections: Corrections, clock: StepTimer
+    ) -> Reading:
         """Make the record, with the times of all steps."""
         with clock("signal"):
-            reading = self._make_record(traced, options, corrections)
+            reading = self._make_record(traced, photo, options, corrections)
         timings = {step: round(ms, 1) for step, ms in (clock.ms | {"total": sum(clock.ms.values())}).items()}
         return replace(reading, record=replace(reading.record, timings_ms=timings))
 

@@ -26,7 +26,7 @@ from ecg_trt.signal.columns import continue_rows, place_columns
 from ecg_trt.signal.corrected_rows import by_hand_warnings, changed_leads, corrected_trace, with_zero_lines
 from ecg_trt.signal.settle import settle_avr, settle_order, settle_rhythm, settle_slant
 from ecg_trt.stages.rectify import PageHeatmaps
-from ecg_trt.types import Array, GridWarp, PageAlignment, RectifiedPage, Strip, TraceMap, WarningCode
+from ecg_trt.types import Array, GridWarp, PageAlignment, PhotoView, RectifiedPage, Strip, TraceMap, WarningCode
 
 _LEAST_CONFIDENCE = 0.25
 
@@ -87,6 +87,7 @@ class Reading:
 
     Attributes:
         record: the leads in millivolts.
+        photo: the photo at a size for pictures.
         traced: the page before names, scales and rows were corrected.
         strips: named rows, as the record has them.
         trace: rows of the pen, as the record has them.
@@ -97,6 +98,7 @@ class Reading:
     """
 
     record: EcgRecord
+    photo: PhotoView
     traced: TracedPage
     strips: tuple[Strip, ...]
     trace: TraceMap
@@ -130,6 +132,10 @@ class Reading:
         """Signs of speed and gain."""
         return self.traced.signs
 
+    def with_page(self, page: RectifiedPage) -> Reading:
+        """Copy with another picture of the flat page."""
+        return replace(self, traced=replace(self.traced, page=page))
+
     def photo_xy(self, xy_mm: Array) -> Array:
         """Map points (..., 2) of the page, page mm, through the grid to photo px; NaN outside the grid."""
         return photo_points(self.grid.node_xy, self.grid.mm_per_cell, xy_mm)
@@ -153,11 +159,12 @@ class RecordMaker:
     backend: str
     weights: Mapping[str, str]
 
-    def __call__(self, traced: TracedPage, options: ReadOptions, corrections: Corrections) -> Reading:
+    def __call__(self, traced: TracedPage, photo: PhotoView, options: ReadOptions, corrections: Corrections) -> Reading:
         """Make the record of a page.
 
         Args:
             traced: the page.
+            photo: at a size for pictures.
             options: by which it was read.
             corrections: those of the page are in `traced` already; the others are applied.
 
@@ -182,7 +189,7 @@ class RecordMaker:
         )  # fmt: skip
         corrected = (*corrections.given, *changed_leads(naming.strips, corrections))
         record = replace(record, warnings=warnings, corrected=corrected)
-        return Reading(record, traced, naming.strips, trace, residual, features, options, corrections)
+        return Reading(record, photo, traced, naming.strips, trace, residual, features, options, corrections)
 
     def _record(
         self, traced: TracedPage, naming: Naming, trace: TraceMap, scales: Scales, options: ReadOptions

@@ -191,8 +191,17 @@ class EcgRecord:
 
         return write_record(self, path, format, **options)
 
-    def plot(self) -> Figure:
-        """Draw the leads with matplotlib (extra ``plot``)."""
+    def plot(self, *, speed: float | None = None, gain: float | None = None) -> Figure:
+        """Draw the leads as the page had them, on ECG paper to scale, with matplotlib (extra ``plot``).
+
+        Args:
+            speed: mm/s; that of the page if None.
+            gain: mm/mV of all leads; those of the page if None.
+
+        Raises:
+            OptionError: a scale is not above zero.
+            OutputError: matplotlib is not installed.
+        """
         from ecg_trt.io.writers.plot import plot_record
 
-        return plot_record(self)
+        return plot_record(self, speed=speed, gain=gain)

@@ -37,6 +37,23 @@ class Photo:
 
 
 @dataclass(frozen=True, slots=True)
+class PhotoView:
+    """The photo at a size for pictures that people look at.
+
+    Attributes:
+        image: (h, w, 3) uint8 RGB, upright per EXIF; nothing else of the file.
+        scale: its pixels a photo px.
+    """
+
+    image: Array
+    scale: float
+
+    def points(self, photo_xy: Array) -> Array:
+        """Convert points (.., 2), photo px, to this view's."""
+        return np.asarray((photo_xy + 0.5) * self.scale - 0.5)
+
+
+@dataclass(frozen=True, slots=True)
 class PageAlignment:
     """Position of the page in the photo, to first order.
 
@@ -48,6 +65,7 @@ class PageAlignment:
         inlier: (K,) bool, cells that agree with the homography.
         residual_mm: (K,) float64, distance of each cell from the homography, mm on the page.
         quarter_turns: how often the photo was turned by 90 degrees clockwise with regard to the page, 0..3.
+        others: (n, 2) photo px, the middles of other large patches of ECG paper in the photo.
     """
 
     page_from_photo: Array
@@ -56,6 +74,7 @@ class PageAlignment:
     inlier: Array
     residual_mm: Array
     quarter_turns: int
+    others: Array = field(default_factory=lambda: np.zeros((0, 2)))
 
     @property
     def is_mirrored(self) -> bool:
@@ -279,6 +298,8 @@ class WarningCode(str, Enum):
     MIRRORED = "mirrored"
     LAYOUT_UNCERTAIN = "layout-uncertain"
     LAYOUT_UNKNOWN = "layout-unknown"
+    UNREAD_PRINT = "unread-print"
+    OTHER_PAGES = "other-pages"
     COLUMNS_SIMULTANEOUS = "columns-simultaneous"
     AVR_INVERTED = "avr-inverted"
     TRACE_SHARED = "trace-shared"

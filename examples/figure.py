@@ -15,7 +15,7 @@ import ecg_trt
 from ecg_trt.io.readers.photo import read_photo
 from ecg_trt.io.writers.overlay import draw_overlay
 
-WIDTH, GAP = 1600, 16  # px
+WIDTH, GAP = 1400, 16  # px
 
 
 def scaled(picture: np.ndarray, *, width: int) -> Image.Image:
@@ -42,7 +42,7 @@ def main(photo: str, target: str) -> None:
     sheet.paste(above[0], (0, 0))
     sheet.paste(above[1], (WIDTH - above[1].width, 0))
     sheet.paste(below, (0, above[0].height + GAP))
-    sheet.save(target, quality=82)
+    sheet.save(target, quality=80)
 
 
 if __name__ == "__main__":

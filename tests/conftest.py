@@ -20,9 +20,22 @@ from PIL import Image
 from ecg_trt.config import ReadOptions, RuntimeOptions
 from ecg_trt.corrections import Corrections
 from ecg_trt.errors import NoEcgFoundError
-from ecg_trt.layout import LAYOUTS, LEADS
+from ecg_trt.layout import LAYOUTS, LEADS, MARKED_WORDS
 from ecg_trt.record import EcgRecord
-from ecg_trt.types import Array, LimbLeadCheck, PageWarning, Photo, RectifiedPage, Segment, Strip, TraceMap, WarningCode
+from ecg_trt.stages.rectify import PageHeatmaps
+from ecg_trt.types import (
+    Array,
+    GridWarp,
+    LimbLeadCheck,
+    PageWarning,
+    Photo,
+    PhotoView,
+    RectifiedPage,
+    Segment,
+    Strip,
+    TraceMap,
+    WarningCode,
+)
 
 settings.register_profile("seeded", derandomize=True, deadline=None)
 settings.load_profile("seeded")
@@ -88,9 +101,47 @@ def record() -> EcgRecord:
 @dataclass(frozen=True)
 class FakeReading:
     record: EcgRecord
+    photo: PhotoView
+    grid: GridWarp
+    heatmaps: PageHeatmaps
     page: RectifiedPage
     strips: tuple[Strip, ...]
     trace: TraceMap
+
+    def with_page(self, page: RectifiedPage) -> FakeReading:
+        return replace(self, page=page)
+
+
+PHOTO_PX_PER_MM, PHOTO_BORDER_PX = 3.0, 12.0
+
+
+def make_grid(page: RectifiedPage) -> GridWarp:
+    """The grid of a page that lies straight in its photo, `PHOTO_BORDER_PX` from the photo's edges."""
+    width, height = (side / page.px_per_mm[0] for side in page.seen.shape[::-1])
+    nodes = np.stack(np.meshgrid(np.arange(0, width + 5, 5), np.arange(0, height + 5, 5)), -1)
+    node_xy = (PHOTO_PX_PER_MM * nodes + PHOTO_BORDER_PX).astype(np.float32)
+    return GridWarp(node_xy, 5.0, 0.1, np.ones(node_xy.shape[:2], bool))
+
+
+def make_photo(page: RectifiedPage) -> PhotoView:
+    """A photo of the page on a brown table, as `make_grid` has it."""
+    scale = PHOTO_PX_PER_MM / page.px_per_mm[0]
+    size = [round(side * scale + 2 * PHOTO_BORDER_PX) for side in page.seen.shape[::-1]]
+    view = np.array([[scale, 0, PHOTO_BORDER_PX], [0, scale, PHOTO_BORDER_PX]])
+    image = cv2.warpAffine(page.image, view, size, flags=cv2.INTER_AREA, borderValue=(90, 60, 30))
+    return PhotoView(np.asarray(image), 1.0)
+
+
+def make_heatmaps(strips: tuple[Strip, ...], size_mm: tuple[int, int]) -> PageHeatmaps:
+    """Heatmaps of (width, height) mm: lead names 6 mm above the zero lines, and a pulse before each row."""
+    planes = {name: np.zeros(size_mm[::-1], np.float32) for name in ("zero", "start", "end", "pulse")}
+    label = np.zeros((len(MARKED_WORDS), *size_mm[::-1]), np.float32)
+    for strip in strips:
+        y = round(strip.zero_y_mm)
+        planes["pulse"][y - 9 : y, 9:13] = 0.9
+        for segment in strip.segments:
+            label[MARKED_WORDS.index(segment.lead), y - 6, round(segment.x_mm[0]) + 3] = 0.8
+    return PageHeatmaps(label=label, **planes)
 
 
 def make_reading(record: EcgRecord) -> FakeReading:
@@ -116,7 +167,9 @@ def make_reading(record: EcgRecord) -> FakeReading:
     seen = np.ones((height, width), bool)
     seen[:20, :40] = False
     page = RectifiedPage(image, (px_per_mm, px_per_mm), (0.0, 0.0), seen, 4.0)
-    return FakeReading(record, page, tuple(strips), TraceMap(ridge, confidence, np.zeros_like(confidence)))
+    trace = TraceMap(ridge, confidence, np.zeros_like(confidence))
+    heatmaps = make_heatmaps(tuple(strips), (150, 120))
+    return FakeReading(record, make_photo(page), make_grid(page), heatmaps, page, tuple(strips), trace)
 
 
 class FakeDigitizer:
@@ -204,4 +257,6 @@ def photo_path(tmp_path: Path) -> Path:
 @pytest.fixture
 def tools() -> types.SimpleNamespace:
     """Makers that tests call with arguments of their own."""
-    return types.SimpleNamespace(record=make_record, reading=make_reading, picture=picture, encode=encode)
+    return types.SimpleNamespace(
+        record=make_record, reading=make_reading, photo_of=make_photo, picture=picture, encode=encode
+    )

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
+import types
 from pathlib import Path
 from typing import Any
 
+from ecg_trt.archive.worker import ArchiveOptions, PageJob, PageOutcome, PageWorker
 from ecg_trt.closeable import Closeable
 from ecg_trt.errors import DeviceFaultError, NoEcgFoundError, WeightsError
+
+
+def is_alive(pid: int) -> bool:
+    """True for a process that runs: one that ended, but was not waited for, is a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 class FakeWorker(Closeable):
@@ -49,3 +60,22 @@ def open_nothing() -> FakeWorker:
 def open_and_die() -> FakeWorker:
     os.kill(os.getpid(), signal.SIGSEGV)
     return FakeWorker()
+
+
+class FakePageWorker(PageWorker):
+    """Worker of an archive without networks; it dies on the files that are called crash, and is slow on slow ones."""
+
+    def __init__(self, folder: Path, options: ArchiveOptions) -> None:
+        from tests.conftest import FakeDigitizer, FakeReading
+
+        module = types.ModuleType("ecg_trt.digitizer")
+        module.Digitizer, module.Reading = FakeDigitizer, FakeReading  # type: ignore[attr-defined]
+        sys.modules["ecg_trt.digitizer"] = module
+        super().__init__(folder, options)
+
+    def __call__(self, job: PageJob) -> PageOutcome:
+        if Path(job.file).stem == "crash":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if Path(job.file).stem == "slow":
+            time.sleep(0.5)
+        return super().__call__(job)

@@ -19,6 +19,7 @@ from ecg_trt.layout import LAYOUTS, LEADS
 from ecg_trt.quality.warnings import reject_low_quality
 
 NOTICE = "Research use only, not a medical device"
+TABLES = ["results.csv", "results.parquet"]
 
 
 @pytest.fixture
@@ -170,8 +171,9 @@ def test_a_batch_goes_on_and_reports_last(run, photo_path, blank, tmp_path):
     other.write_bytes(photo_path.read_bytes())
     result = run(photo_path, missing, blank, other, "-o", tmp_path / "out")
     assert result.exit_code == 1
-    assert names(tmp_path / "out") == ["other.csv", "other.json", "photo.csv", "photo.json"]
+    assert names(tmp_path / "out") == ["other.csv", "other.json", "photo.csv", "photo.json", *TABLES]
     assert len(result.stdout.splitlines()) == 2
+    assert f"{missing}: PhotoNotFoundError: {missing} cannot be opened" in result.stderr
     table = result.stderr[result.stderr.index("2 of 4 photos failed:") :]
     assert "PhotoNotFoundError" in table
     assert "NoEcgFoundError" in table
@@ -180,7 +182,7 @@ def test_a_batch_goes_on_and_reports_last(run, photo_path, blank, tmp_path):
 
 
 def test_a_batch_that_fails_entirely(run, blank, tmp_path):
-    assert run(blank, tmp_path / "no.jpg", "-o", tmp_path / "out").exit_code == 1
+    assert run(blank, tmp_path / "no.jpg", "-o", tmp_path / "out").exit_code == 2
 
 
 def test_a_single_failure(run, blank, tmp_path):
@@ -264,7 +266,7 @@ def test_interruption(run, fake_digitizer, photo_path, tmp_path, monkeypatch):
     result = run(photo_path, photo_path, "-o", tmp_path / "out")
     assert result.exit_code == 130
     assert "Interrupted" in result.stderr
-    assert names(tmp_path / "out") == []
+    assert names(tmp_path / "out") == TABLES
 
 
 @pytest.mark.parametrize("overlay", [False, True])
@@ -298,7 +300,7 @@ def test_a_fault_of_the_gpu_ends_the_batch(run, fake_digitizer, blank, photo_pat
     monkeypatch.setattr(fake_digitizer, "read", fail)
     result = run(photo_path, blank, *others, "-o", tmp_path / "out")
     assert result.exit_code == 2
-    assert names(tmp_path / "out") == ["photo.csv", "photo.json"]
+    assert names(tmp_path / "out") == ["photo.csv", "photo.json", *TABLES]
     assert "2 of 5 photos failed:" in result.stderr
     assert "2 of 5 photos were not tried" in result.stderr
     assert result.stderr.count("error: The GPU has failed, and with it the batch: got ILLEGAL_ADDRESS") == 1
@@ -309,11 +311,11 @@ def test_a_fault_of_the_gpu_ends_the_batch(run, fake_digitizer, blank, photo_pat
 
 
 def test_progress_bar_on_a_terminal(run, photo_path, tmp_path, monkeypatch):
-    monkeypatch.setattr("ecg_trt.cli.run._is_terminal", lambda: True)
+    monkeypatch.setattr("ecg_trt.cli.outcomes._is_terminal", lambda: True)
     monkeypatch.setattr("click._termui_impl.isatty", lambda _stream: True)
     result = run(photo_path, photo_path, "-o", tmp_path / "out")
     assert result.exit_code == 0
-    assert "2/2" in result.stderr
+    assert "2/2" in result.stderr and "pages/s" in result.stderr
     assert "2/2" not in run(photo_path, "-o", tmp_path / "one").stderr
 
 
@@ -393,6 +395,6 @@ def test_corrections_are_those_of_one_page(run, photo_path, tmp_path, tools):
     pages = tmp_path / "pages.tif"
     first, second = (Image.fromarray(tools.picture(seed=seed)) for seed in (1, 2))
     first.save(pages, save_all=True, append_images=[second])
-    assert "several pages" in run(pages, "-o", tmp_path, "--corrections", given).output
+    assert "2 pages" in run(pages, "-o", tmp_path, "--corrections", given).output
     given.write_text('{"gain": 3}')
     assert "Unknown gain" in run(photo_path, "-o", tmp_path, "--corrections", given).output

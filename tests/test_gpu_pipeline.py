@@ -97,7 +97,9 @@ def test_several_views_say_on_the_gpu_what_they_say_on_the_cpu(gpu: Pair, photo:
 
 
 def test_an_overlay_shows_the_page(gpu: Pair, photo: Array, reading: Reading) -> None:
-    got = gpu[0].read(photo).page
+    whole = gpu[0].read(photo)
+    got = whole.page
+    assert np.abs(whole.photo.image.astype(int) - reading.photo.image).mean() < 1
     assert got.image.shape == reading.page.image.shape
     off = np.abs(got.image.astype(int) - reading.page.image)[got.seen & reading.page.seen]
     assert off.mean() < 1

@@ -21,7 +21,7 @@ LEVELS = [
     {"blas", "errors", "closeable", "slots", "step_timer", "types", "layout", "paths", "malloc", "printed"},
     {"geometry", "io", "config", "networks", "weights"},
     {"corrections"},
-    {"record", "cuda"},
+    {"record", "results", "cuda"},
     {"ops", "engines"},
     {"inference", "backends"},
     {"stages"},
@@ -31,7 +31,7 @@ LEVELS = [
     {"reading"},
     {"digitizer", "merging"},
     {"batch", "processes"},
-    {"server"},
+    {"archive", "server"},
     {"cli", "__main__"},
 ]
 CONCRETE = {"backends.ort", "backends.trt", "backends.fake", "ops.cv2_ops", "ops.cuda_ops", "cuda.core_driver",

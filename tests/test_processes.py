@@ -25,21 +25,13 @@ from ecg_trt.errors import (
     WorkerTimeoutError,
 )
 from ecg_trt.processes import ProcessPool, WorkerTraceback, threads_each
-from tests.fake_workers import FakeWorker, open_and_die, open_nothing
+from tests.fake_workers import FakeWorker, is_alive, open_and_die, open_nothing
 
 
 @pytest.fixture(scope="module")
 def pool():
     with ProcessPool(FakeWorker, 2, timeout_s=5.0) as opened:
         yield opened
-
-
-def is_alive(pid):
-    """True for a process that runs: one that ended, but was not waited for, is a zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_jobs_come_back_from_two_processes(pool):

@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import time
-import traceback
-import warnings
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from ecg_trt.cli.console import EXIT_SOME_FAILED, NOTICE, exit_after, report
-from ecg_trt.cli.stems import Stems
+from ecg_trt.cli.console import NOTICE, exit_after
 from ecg_trt.config import AUTO, BACKENDS, VIEWS, ReadOptions, RuntimeOptions
-from ecg_trt.corrections import Corrections, read_corrections
-from ecg_trt.errors import DeviceFaultError, EcgTrtError, NoEcgFoundError, OptionError, OutputError
+from ecg_trt.corrections import read_corrections
+from ecg_trt.errors import DeviceFaultError, OptionError
 from ecg_trt.io.readers import format_names
-from ecg_trt.io.writers import WRITERS, check_options, find_writer, write_record
+from ecg_trt.io.writers import WRITERS
 from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, PAPER_SPEEDS_MM_PER_S, STRIPS
 
 if TYPE_CHECKING:
-    from ecg_trt.reading import Reading
-    from ecg_trt.record import EcgRecord
+    from ecg_trt.archive.inputs import ArchiveItem
+    from ecg_trt.archive.worker import ArchiveOptions
 
 _STDIN = "-"  # Stands for a file from standard input.
+_MOST_NAMED = 5  # Files that a line names.
 
 
 class _FormatName(click.ParamType[str]):
@@ -62,19 +56,28 @@ def _auto_or(values: Sequence[float]) -> click.Choice[str]:
 
 
 @click.command(
-    short_help="Digitize photos.",
+    short_help="Digitize photos, files and folders.",
     help=f"Digitize PHOTOs ({format_names()}) to DIR/<name>.csv, in mV, with a <name>.json beside "
     "it that holds layout, speed, gain, quality, warnings and timings. Of a file with several pages each is a record "
     "of its own, <name>.p1.csv, <name>.p2.csv and so on; its pages without an ECG are skipped, unless none has one. "
     "A single - is a file from standard input, and its name stdin.\n\n"
+    "Of a FOLDER every file is taken that is known by its suffix or its first bytes, but no hidden one, nor DIR; the "
+    "folders below keep their structure in DIR. For a folder or several files DIR/results.csv has a line a page, "
+    "and DIR/results.parquet too where pyarrow is installed. --resume goes on with it: pages of the same content, read "
+    "with the same options, are known, wherever their file lies now.\n\n"
     "With --merge all PHOTOs show one page, and give one record under the first one's name: the curves are averaged, "
     "each photo counting by how well it shows them, gaps are filled, and what contradicts the others counts little. "
-    "The JSON lists the weight and lag of each photo in each lead.\n\n"
-    "Exit code: 0 all went well, 1 some photos of several failed, 2 a single photo failed, nothing could be done, "
-    f"or the GPU failed in mid-batch; what is written is whole.\n\n{NOTICE}",
+    "The JSON lists the weight and lag of each photo in each lead. With --merge-by photos belong to one page if the "
+    "first group of PATTERN, or all of it, matches the same text in their paths.\n\n"
+    "Exit code: 0 all went well; 1 some pages failed; 2 all failed, nothing could be done, or the GPU failed in "
+    f"mid-batch; what is written is whole.\n\n{NOTICE}",
 )
-@click.argument("photos", metavar="PHOTO...", nargs=-1, required=True, type=click.Path())
+@click.argument("photos", metavar="PHOTO|FOLDER...", nargs=-1, required=True, type=click.Path())
 @click.option("-o", "--output", "folder", metavar="DIR", default=".", help="Made if missing.  [default: .]")
+@click.option("-r", "--recursive", is_flag=True, help="Search the folders below each FOLDER, too.")
+@click.option("--resume", is_flag=True, help="Go on with DIR/results.csv; crashes are tried again, bad pages are not.")
+@click.option("--jobs", default=1, show_default=True, metavar="N", type=click.IntRange(min=1),
+              help="Processes, which share the cores or the GPU; each has networks of its own.")  # fmt: skip
 @click.option(
     "--format",
     "formats",
@@ -103,11 +106,21 @@ def _auto_or(values: Sequence[float]) -> click.Choice[str]:
     "--corrections", metavar="FILE.json", type=click.Path(), help="Apply a person's corrections to the PHOTO."
 )
 @click.option("--overlay", is_flag=True, help="Also write <name>.overlay.png: the page with what was read.")
+@click.option("--report", is_flag=True, help="Also write <name>.report.html, a page to read, and for several files "
+              "DIR/report.html: all pages, the worst first.")  # fmt: skip
+@click.option("--deidentify", is_flag=True, help="Blank all pictures but for the rows of the ECG, and leave the names "
+              "of photos out of the JSON and the reports. What is written on a row stays.")  # fmt: skip
 @click.option("--merge", is_flag=True, help="The photos show one page: write one record, named after the first.")
+@click.option(
+    "--merge-by", metavar="PATTERN", help="Regular expression: photos whose paths match in the same text show one page."
+)
 @click.option("-v", "--verbose", is_flag=True, help="Times of each step; why no better backend runs; tracebacks.")
 def run(
     photos: tuple[str, ...],
     folder: str,
+    recursive: bool,
+    resume: bool,
+    jobs: int,
     formats: tuple[str, ...],
     fs: float,
     layout: str,
@@ -119,28 +132,96 @@ def run(
     limb_blend: bool,
     corrections: str | None,
     overlay: bool,
+    report: bool,
+    deidentify: bool,
     merge: bool,
+    merge_by: str | None,
     verbose: bool,
     **format_options: str | None,
 ) -> None:
     """Digitize photos."""
-    if merge and overlay:
+    _check_usage(photos, overlay, merge, merge_by)
+
+    def work() -> int:
+        from ecg_trt.archive.inputs import is_folder
+        from ecg_trt.archive.worker import ArchiveOptions
+        from ecg_trt.io.atomic import make_folder
+
+        options = ArchiveOptions(
+            formats=_with_options(
+                formats, {name: value for name, value in format_options.items() if value is not None}
+            ),
+            overlay=overlay,
+            report=report,
+            pictures=not (merge or merge_by is not None),
+            deidentify=deidentify,
+            corrections=None if corrections is None else read_corrections(corrections),
+            read=ReadOptions(
+                layout=layout, speed=speed, gain=gain, fs=fs, min_quality=min_quality, limb_blend=limb_blend
+            ),
+            runtime=RuntimeOptions(backend=backend, views=int(views)),
+        )
+        out = Path(folder)
+        make_folder(out)
+        items = _find(photos, out, recursive, merge, merge_by)
+        if corrections is not None and (len(items) > 1 or merge or merge_by is not None):
+            raise click.UsageError("--corrections are those of one PHOTO.")
+        has_table = resume or len(items) > 1 or any(map(is_folder, photos))
+        return _digitize(items, out, options, jobs=jobs, has_table=has_table, resume=resume, verbose=verbose)
+
+    exit_after(work, verbose)
+
+
+def _check_usage(photos: Sequence[str], overlay: bool, merge: bool, merge_by: str | None) -> None:
+    """Reject options that contradict each other."""
+    if overlay and (merge or merge_by is not None):
         raise click.UsageError("--merge has no --overlay, as no single picture shows what was merged.")
-    if corrections is not None and (merge or len(photos) > 1):
-        raise click.UsageError("--corrections are those of one PHOTO.")
+    if merge and merge_by is not None:
+        raise click.UsageError("--merge takes all photos together, --merge-by some: give one of them.")
     if photos.count(_STDIN) > 1:
         raise click.UsageError(f"{_STDIN} may be given once, as standard input holds one file.")
 
-    def work() -> int:
-        options = ReadOptions(
-            layout=layout, speed=speed, gain=gain, fs=fs, min_quality=min_quality, limb_blend=limb_blend
-        )
-        runtime_options = RuntimeOptions(backend=backend, views=int(views))
-        wanted = _with_options(formats, {name: value for name, value in format_options.items() if value is not None})
-        by_hand = None if corrections is None else read_corrections(corrections)
-        return _Batch(photos, Path(folder), wanted, options, runtime_options, overlay, merge, verbose, by_hand).run()
 
-    exit_after(work, verbose)
+def _find(photos: Sequence[str], folder: Path, recursive: bool, merge: bool, merge_by: str | None) -> list[ArchiveItem]:
+    """Find the files, read that from standard input, and group photos of one page."""
+    from ecg_trt.archive.inputs import find_items, merge_items, merge_items_by
+    from ecg_trt.io.readers.base import EncodedPhoto
+
+    paths = [EncodedPhoto(sys.stdin.buffer.read(), "stdin") if photo == _STDIN else photo for photo in photos]
+    items, others = find_items(paths, folder, recursive=recursive)
+    if others:
+        named = ", ".join(others[:_MOST_NAMED]) + ", .." * (len(others) > _MOST_NAMED)
+        click.echo(f"{len(others)} other file{'s' * (len(others) != 1)} left out: {named}", err=True)
+    if merge:
+        return [merge_items(items)]
+    return items if merge_by is None else merge_items_by(items, merge_by)
+
+
+def _digitize(
+    items: Sequence[ArchiveItem],
+    folder: Path,
+    options: ArchiveOptions,
+    *,
+    jobs: int,
+    has_table: bool,
+    resume: bool,
+    verbose: bool,
+) -> int:
+    """Digitize, report on each page, and return the exit code."""
+    from ecg_trt.archive.archive import Archive
+    from ecg_trt.cli.outcomes import OutcomeReport
+
+    report = OutcomeReport(len(items), verbose)
+    with Archive(folder, options, jobs=jobs, has_table=has_table, resume=resume) as archive:
+        if archive.note and verbose:
+            report.log(archive.note)
+        try:
+            with report.progress(), contextlib.closing(archive.digitize(items)) as outcomes:
+                for outcome in outcomes:
+                    report.add(outcome)
+        except DeviceFaultError as fault:
+            return report.end(fault)
+    return report.end()
 
 
 def _with_options(formats: Sequence[str], given: Mapping[str, str]) -> dict[str, dict[str, str]]:
@@ -159,259 +240,3 @@ def _with_options(formats: Sequence[str], given: Mapping[str, str]) -> dict[str,
             hint="Name the format that takes it.",
         )
     return wanted
-
-
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """One page that is being digitized.
-
-    Attributes:
-        name: of its file, with the page's number if that has several.
-        stem: of its files.
-        is_last: of its file.
-    """
-
-    name: str
-    stem: str
-    is_last: bool
-
-
-@dataclass
-class _Batch:
-    """One call of ``run``."""
-
-    photos: tuple[str, ...]
-    folder: Path
-    formats: Mapping[str, Mapping[str, str]]  # Each with its options.
-    options: ReadOptions
-    runtime_options: RuntimeOptions
-    overlay: bool
-    merge: bool
-    verbose: bool
-    corrections: Corrections | None = None
-    failures: list[tuple[str, EcgTrtError]] = field(default_factory=list)
-    open_failures: list[tuple[str, EcgTrtError]] = field(default_factory=list)  # Of a photo with more pages to come.
-    has_record: bool = False  # A page of the photo in hand gave one.
-    pending: deque[_Page] = field(default_factory=deque)  # Pages in flight, in the order of their results.
-    n_pages: int = 0  # Number of pages that are done.
-    n_photos: int = 0  # Number of photos whose pages are all done.
-
-    def run(self) -> int:
-        """Digitize all photos and return the exit code."""
-        from PIL import Image
-
-        from ecg_trt.batch import digitize_many, read_many
-        from ecg_trt.digitizer import Digitizer
-        from ecg_trt.io.atomic import make_folder
-
-        make_folder(self.folder)
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Our own error is more helpful.
-        for name, options in self.formats.items():  # What is wrong here is better reported before the first photo.
-            check_options(find_writer(self.folder, name), options)
-        with contextlib.ExitStack() as stack:
-            digitizer = stack.enter_context(Digitizer(self.runtime_options))
-            if digitizer.runtime.note and self.verbose:
-                click.echo(f"Networks run on {digitizer.runtime.name}; not on {digitizer.runtime.note}.", err=True)
-            # A reading costs a download of the flat page.
-            many: Any = read_many if self.overlay else digitize_many
-            many = many if self.corrections is None else partial(read_many, corrections=self.corrections)
-            results = many(self._pages(), self.options, digitizer=digitizer)
-            stack.callback(results.close)
-            try:
-                with self._progress() as advance:
-                    start = time.perf_counter()
-                    for result in results:
-                        page = self.pending.popleft()
-                        self._finish(page, result, start)
-                        if page.is_last:
-                            self.n_photos += 1
-                            self._close_photo()
-                            advance()
-                        start = time.perf_counter()
-            except DeviceFaultError as fault:
-                return self._report_fault(fault)
-        return self._report_failures()
-
-    def _pages(self) -> Iterator[Any]:
-        """Open one photo after the other as the batch requests it, and note the stem of its results."""
-        from ecg_trt.io.readers.base import EncodedPhoto
-        from ecg_trt.io.readers.photo import pages_of
-
-        stems = Stems([WRITERS[name] for name in dict.fromkeys((*self.formats, "json"))])
-        names = [_name_of(photo) for photo in self.photos]
-        if self.merge:
-            self.pending.append(_Page(names[0], stems.give(names[0], None)[0], True))
-            yield [_open(photo) for photo in self.photos]
-            return
-        for photo, file_name in zip(self.photos, names, strict=True):
-            following = pages_of(_open(photo))
-            source = next(following)
-            while source is not None:
-                upcoming = next(following, None)
-                if self.corrections is not None and upcoming is not None:
-                    raise OptionError("The corrections cannot be applied", got=f"a file with several pages, {photo}",
-                                      expected="one page", hint="Save its page as a picture.")  # fmt: skip
-                name, number = (source.source, source.page) if isinstance(source, EncodedPhoto) else (photo, None)
-                stem, wanted = stems.give(file_name, number)
-                if stem != wanted:
-                    self._log(f"{name}: warning: another photo of this batch has this name; written as {stem}")
-                self.pending.append(_Page(name, stem, upcoming is None))
-                yield source
-                source = upcoming
-
-    @property
-    def _n_results(self) -> int:
-        """Number of photos, as far as each gives a result of its own."""
-        return 1 if self.merge else len(self.photos)
-
-    @contextlib.contextmanager
-    def _progress(self) -> Iterator[Callable[[], None]]:
-        """Open a progress bar on stderr for several photos, if that is a terminal."""
-        if self._n_results < 2 or not _is_terminal():
-            yield lambda: None
-            return
-        with click.progressbar(length=self._n_results, file=sys.stderr, show_pos=True) as bar:
-            yield lambda: bar.update(1)
-
-    def _finish(self, page: _Page, result: EcgRecord | Reading | EcgTrtError, start: float) -> None:
-        """Write the results of one page and report them."""
-        self.n_pages += 1
-        try:
-            if isinstance(result, EcgTrtError):
-                raise result
-            record, paths = self._write(page.stem, result)
-        except EcgTrtError as error:
-            self.open_failures.append((page.name, error))
-            return
-        self.has_record = True
-        self._clear_line()
-        click.echo(_summary(page.name, record, 1e3 * (time.perf_counter() - start), paths))
-        for warning in record.warnings:
-            self._log(f"{page.name}: warning: {warning.text}")
-        if self.verbose:
-            steps = ", ".join(f"{step} {ms:.0f}" for step, ms in record.timings_ms.items())
-            self._log(f"{page.name}: ms: {steps} ({record.backend})")
-
-    def _close_photo(self) -> None:
-        """Skip pages without an ECG, such as covers, if another page of the file gave a record; the others failed."""
-        for name, error in self.open_failures:
-            if self.has_record and isinstance(error, NoEcgFoundError):
-                self._log(f"{name}: skipped: no ECG found on this page")
-            else:
-                self.failures.append((name, error))
-        self.open_failures, self.has_record = [], False
-
-    def _write(self, stem: str, result: EcgRecord | Reading) -> tuple[EcgRecord, list[Path]]:
-        """Write all files of one page: the record in each requested format, and the overlay.
-
-        The JSON comes last, so that it stands for a finished page.
-
-        Raises:
-            OutputError: they could not be written.
-        """
-        from ecg_trt.record import EcgRecord
-
-        record = result if isinstance(result, EcgRecord) else result.record
-        try:
-            paths = [self._write_as(name, stem, record) for name in self.formats if name != "json"]
-            if self.overlay and not isinstance(result, EcgRecord):
-                from ecg_trt.io.writers.overlay import draw_overlay, write_image
-
-                picture = draw_overlay(result.page, result.strips, result.trace, record)
-                write_image(picture, self.folder / f"{stem}.overlay.png")
-            last = self._write_as("json", stem, record)
-        except EcgTrtError:
-            raise
-        except Exception as error:
-            raise OutputError(
-                f"{stem} could not be written: internal error",
-                got=f"{type(error).__name__}: {error}",
-                expected="files",
-                hint="Please report it with the traceback (-v).",
-            ) from error
-        return record, paths or [last]
-
-    def _write_as(self, name: str, stem: str, record: EcgRecord) -> Path:
-        path = self.folder / f"{stem}{WRITERS[name].suffixes[0]}"
-        return write_record(record, path, name, **self.formats.get(name, {}))
-
-    def _report_fault(self, fault: DeviceFaultError) -> int:
-        """Report a batch in which the GPU failed, and return the exit code."""
-        self._close_photo()
-        code = self._report_failures()
-        if self._is_single:
-            return code
-        left = self._n_results - self.n_photos
-        self._log(
-            f"{left} of {self._n_results} photos were not tried, or not all of their pages; what is written is whole."
-        )
-        return report(fault, self.verbose)
-
-    def _report_failures(self) -> int:
-        """Print the table of failures and return the exit code."""
-        if not self.failures:
-            return 0
-        if self._is_single:
-            return report(self.failures[0][1], self.verbose)
-        what = "photos" if self.n_pages <= self._n_results else "pages"
-        total = max(self.n_pages, self._n_results)
-        self._log(f"\n{len(self.failures)} of {total} {what} failed:")
-        width = max(len(name) for name, _ in self.failures)
-        for name, error in self.failures:
-            self._log(f"  {name:<{width}}  {type(error).__name__:<22}  {error}")
-            if self.verbose and error.__cause__ is not None:
-                self._log("".join(traceback.format_exception(error.__cause__)))
-        return EXIT_SOME_FAILED
-
-    @property
-    def _is_single(self) -> bool:
-        """Tell a call with one photo of one page, whose failure is that of the command."""
-        return self._n_results == 1 and self.n_pages <= 1
-
-    def _log(self, text: str) -> None:
-        self._clear_line()
-        click.echo(text, err=True)
-
-    def _clear_line(self) -> None:
-        """Wipe the progress bar, which shares the terminal with everything else."""
-        if self._n_results > 1 and _is_terminal():
-            click.echo("\r\x1b[K", nl=False, err=True)
-
-
-def _name_of(photo: str) -> str:
-    """Name a photo for messages and for its files."""
-    return "stdin" if photo == _STDIN else photo
-
-
-def _open(photo: str) -> Any:
-    """Read the photo that comes from standard input; any other is opened by whoever decodes it."""
-    from ecg_trt.io.readers.base import EncodedPhoto
-
-    if photo != _STDIN:
-        return photo
-    return EncodedPhoto(sys.stdin.buffer.read(), _name_of(photo))
-
-
-def _is_terminal() -> bool:
-    return sys.stderr.isatty()
-
-
-def _summary(name: str, record: EcgRecord, ms: float, paths: Sequence[Path]) -> str:
-    """Make the line of stdout that sums up a page and names its files."""
-    import numpy as np
-
-    n_leads = int(np.isfinite(record.signal_mv).any(1).sum())
-    n_warnings = len(record.warnings)
-    return "  ".join(
-        (
-            name,
-            record.layout,
-            f"{record.paper_speed_mm_per_s:g} mm/s",
-            record.gain_text,
-            f"{n_leads} lead{'s' * (n_leads != 1)}",
-            f"quality {record.mean_quality:.2f}",
-            f"{ms:.0f} ms",
-            f"{n_warnings} warning{'s' * (n_warnings != 1)}",
-            ", ".join(map(str, paths)),
-        )
-    )

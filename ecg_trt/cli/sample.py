@@ -24,7 +24,7 @@ def sample(out: Path, seed: int | None) -> None:
     import secrets
 
     from ecg_trt.io.atomic import make_folder
-    from ecg_trt.io.writers.overlay import write_image
+    from ecg_trt.io.writers.image import write_image
     from ecg_trt.synth.sample import make_sample
 
     seed = secrets.randbelow(2**31) if seed is None else seed

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ecg_trt.errors import OutputError
 
+_SCRATCH = ".ecg-trt-"  # Begin of the names of scratch folders.
 _HINTS = {
     errno.EACCES: "Choose another folder with -o, or give yourself the right to write there.",
     errno.EPERM: "Choose another folder with -o, or give yourself the right to write there.",
@@ -46,7 +47,7 @@ def atomic_folder(folder: Path, names: Sequence[str]) -> Iterator[Path]:
         for name in names:
             if (folder / name).is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        scratch = Path(tempfile.mkdtemp(prefix=".ecg-trt-", dir=folder))
+        scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=folder))
     except OSError as error:
         raise output_error(folder / names[0], error) from error
     try:
@@ -74,6 +75,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     with atomic_folder(path.parent, [path.name]) as scratch:
         yield scratch / path.name
+
+
+def remove_scratch(folder: Path) -> None:
+    """Remove scratch folders that a killed process left in a folder; none may be writing there."""
+    for scratch in folder.glob(f"{_SCRATCH}*"):
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def make_folder(folder: Path) -> None:

@@ -31,7 +31,7 @@ from ecg_trt.page.naming import DOUBTFUL_LABELS, Naming, name_boxes, name_strips
 from ecg_trt.page.realignment import may_extend_beyond_view, mirror, refine_alignment, rotate90, scale
 from ecg_trt.page.rejection import reject_without_signs, reject_without_strips
 from ecg_trt.page.sheets import sheets_of
-from ecg_trt.page.strips import agree_on_span, find_strips, slant_of
+from ecg_trt.page.strips import agree_on_span, find_strips, slant_of, unread_mm
 from ecg_trt.page.without_grid import rectify_without_grid
 from ecg_trt.stages.align import Align, check_resolution, rotate, sheet_alignment
 from ecg_trt.stages.rectify import PageHeatmaps, Rectify, px_per_mm_of
@@ -246,8 +246,10 @@ class PageLocator:
 
     def _naming(self, grid: GridWarp, heatmaps: PageHeatmaps, layout: str) -> Naming | None:
         """Find and name strips, None where there are none."""
-        strips = agree_on_span(find_strips(heatmaps.zero), heatmaps.start, heatmaps.end, is_scaled=grid.is_seen)
-        return name_strips(strips, heatmaps.label, heatmaps.start, layout=layout)
+        found = find_strips(heatmaps.zero)
+        strips = agree_on_span(found, heatmaps.start, heatmaps.end, is_scaled=grid.is_seen)
+        naming = name_strips(strips, heatmaps.label, heatmaps.start, layout=layout)
+        return naming and replace(naming, unread_mm=unread_mm(found, naming.strips))
 
     def _views(
         self,

@@ -70,6 +70,7 @@ class Naming:
         missing: leads that the layout prints and no strip shows.
         label_score: mean evidence of the lead names where they are expected, 0..1.
         legible: log-odds of legible names against print seen the wrong way, by `page.lead_names`; 0 before.
+        unread_mm: length of rows, and of parts of rows, that are seen on the page and were not read.
     """
 
     layout: Layout
@@ -78,6 +79,7 @@ class Naming:
     missing: tuple[str, ...]
     label_score: float
     legible: float = 0.0
+    unread_mm: float = 0.0
 
     @property
     def is_known(self) -> bool:
@@ -130,6 +132,11 @@ class Naming:
         if INVERTED_AVR in printed:
             yield PageWarning(
                 WarningCode.AVR_INVERTED, "The page prints -aVR; it was turned over, and the record holds aVR."
+            )
+        if self.unread_mm > 0:
+            yield PageWarning(
+                WarningCode.UNREAD_PRINT,
+                f"Print that looks like curves, {self.unread_mm:.0f} mm in all, belongs to no lead and was not read.",
             )
         if not self.is_known:
             yield PageWarning(

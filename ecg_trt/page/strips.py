@@ -72,6 +72,24 @@ def find_strips(zero: Array) -> list[Strip]:
     return _joined(sorted(strips, key=lambda s: s.zero_y_mm))
 
 
+def unread_mm(found: Sequence[Strip], read: Sequence[Strip]) -> float:
+    """Measure the length of rows, and of parts of rows, that are seen on a page and belong to no lead, mm.
+
+    Args:
+        found: rows of the page, by `find_strips`.
+        read: those of them that were named, with the beginnings and ends of their leads.
+    """
+    total = 0.0
+    for strip in found:
+        own = next((r for r in read if abs(r.zero_y_mm - strip.zero_y_mm) < _LEAST_ROW_PITCH_MM), None)
+        if own is None:
+            total += strip.x_mm[1] - strip.x_mm[0]
+        else:
+            beyond = own.x_mm[0] - strip.x_mm[0], strip.x_mm[1] - own.x_mm[1]
+            total += sum(length for length in beyond if length > _LEAST_STRIP_MM)
+    return total
+
+
 def slant_of(zero: Array) -> float:
     """Measure the angle (radians, x towards y) of the rows in the map of zero lines; 0 where none stands out."""
     y, x = np.nonzero(zero > _ZERO_SEEN)

@@ -7,18 +7,20 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ecg_trt.errors import LowQualityError, NoEcgFoundError
+from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.layout import upright
 from ecg_trt.page.naming import DOUBTFUL_LABELS
 from ecg_trt.quality.features import Evidence
 from ecg_trt.quality.model import FEATURES
 from ecg_trt.signal.assemble import MOST_LIMB_RESIDUAL
 from ecg_trt.signal.shared_ink import shared_stretches
-from ecg_trt.types import Array, PageWarning, WarningCode
+from ecg_trt.types import Array, PageAlignment, PageWarning, WarningCode
 
 _POOR_QUALITY, _UNCERTAIN_LAYOUT = 0.5, 0.6
 _PART_MISSING, _NEARLY_MISSING = 0.1, 0.95  # Missing fractions that are warned of, and that leave nothing to rate.
 _LONG_ROW, _SHORT_ROW = 1.1, 0.9  # Lengths of the longest row, as a share of the record's.
 _FINE_PX_PER_MM = 3.5  # At this scale a pen of 0.3 mm is a pixel wide.
+_BESIDE_MM = 20.0  # Distance from the page beyond which ECG paper is another page's.
 _RIM_MM = 0.5  # A pen this near to the rim of the flat page may leave it.
 _LEAST_SYNCHRONY, _MOST_UNCERTAINTY = 0.3, -1.0  # Of `synchrony` and `page_uncertainty`.
 _TEXTS = {
@@ -30,6 +32,8 @@ _TEXTS = {
     "differs by {percent:.0f} %): one of them is misread or carries the wrong name. Do not rely on the limb leads, nor "
     "on an axis computed from them.",
     WarningCode.MIRRORED: "The picture is mirrored, and was read from the other side: its text is legible there.",
+    WarningCode.OTHER_PAGES: "The picture shows {count} of ECG paper, and only the largest was read. Photograph "
+    "each page alone, or cut the picture.",
     WarningCode.LAYOUT_UNCERTAIN: "The page was read as {layout}, which is uncertain: curves may carry the name of "
     "another lead. Compare the names with the page.",
     WarningCode.TRACE_SHARED: "{leads} were followed along the same line for {seconds:.1f} s: one of them shows the "
@@ -73,6 +77,8 @@ def warnings_of(
         yield _warn(WarningCode.LIMB_LEADS_CONTRADICT, percent=100 * limb_residual)
     if evidence.alignment.is_mirrored:
         yield _warn(WarningCode.MIRRORED)
+    if others := _other_pages(evidence.alignment):
+        yield _warn(WarningCode.OTHER_PAGES, count="a further sheet" if others == 1 else f"{others} further sheets")
     if naming.probability < _UNCERTAIN_LAYOUT or naming.label_score < DOUBTFUL_LABELS:
         yield _warn(WarningCode.LAYOUT_UNCERTAIN, layout=naming.layout.name)
     for pair, mm in _shared(evidence).items():
@@ -115,6 +121,14 @@ def _gaps(evidence: Evidence, missing: Array, matters: Array, leads: Sequence[st
         yield _warn(WarningCode.GAIN_ASSUMED, gain=scales.gain_mm_per_mv)
     if seconds < _SHORT_ROW * record and naming.is_known:
         yield _warn(WarningCode.ROWS_SHORT, seconds=seconds, record=record)
+
+
+def _other_pages(alignment: PageAlignment) -> int:
+    """Count the patches of ECG paper that lie beside the page."""
+    if not len(alignment.others):
+        return 0
+    xy = apply_homography(alignment.page_from_photo, alignment.others)
+    return int(((xy < -_BESIDE_MM) | (xy > np.array(alignment.size_mm) + _BESIDE_MM)).any(1).sum())
 
 
 def _cut(evidence: Evidence) -> list[str]:

@@ -23,6 +23,7 @@ from ecg_trt.types import Array, PageAlignment, Photo
 
 _PAGE_THRESHOLD = 0.5
 _LEAST_CELLS = 40  # Of 4096 cells; a page smaller than a tenth of the frame's side in each direction is no page.
+_OTHER_SHARE = 0.4  # Least size of another page, as a share of the page's.
 _RANSAC_MM = 4.0
 _MOST_MM = 2000.0  # Longest side of a page; what is longer is a fit that reaches the horizon.
 _RULING_PX_PER_MM = 3.0  # Scale at which the orientation of the grid is measured.
@@ -41,6 +42,25 @@ def largest_patch(score: Array, threshold: float = _PAGE_THRESHOLD) -> Array:
     weight = np.bincount(names.ravel(), score.ravel().astype(np.float64), count)
     weight[0] = 0
     return np.asarray(names == int(weight.argmax()))
+
+
+def other_patches(score: Array, on: Array, threshold: float = _PAGE_THRESHOLD) -> Array:
+    """Find the patches of ECG paper beside the page that are not much smaller.
+
+    Args:
+        score: (h, w) that a cell lies on ECG paper.
+        on: (h, w) bool, the cells of the page.
+        threshold: least score of a cell.
+
+    Returns:
+        (n, 2), the middle (x, y) of each, in cells.
+    """
+    count, names, _, middles = cv2.connectedComponentsWithStats(
+        ((score > threshold) & ~on).astype(np.uint8), connectivity=4
+    )
+    total = np.bincount(names.ravel(), score.ravel().astype(np.float64), count)
+    least = _OTHER_SHARE * float(score[on].sum())
+    return np.array([middles[k] for k in range(1, count) if total[k] > max(least, _LEAST_CELLS)]).reshape(-1, 2)
 
 
 def settle_axes(axes: Array, weight: Array) -> tuple[Array, float]:
@@ -168,6 +188,7 @@ class Align:
         high = np.percentile(flat, 99.5, axis=0) + half
         shift = np.array([[1, 0, -low[0]], [0, 1, -low[1]], [0, 0, 1]])
         mean_x = unit[0][:, on].mean(1)
+        middles = cell_centre(other_patches(score, on), ALIGN_STRIDE)
         return PageAlignment(
             page_from_photo=shift @ fit.dst_from_src @ canvas_from_photo,
             size_mm=(float(high[0] - low[0]), float(high[1] - low[1])),
@@ -175,6 +196,7 @@ class Align:
             inlier=fit.inlier,
             residual_mm=fit.residual,
             quarter_turns=int(np.round(np.arctan2(mean_x[1], mean_x[0]) / (np.pi / 2))) % 4,
+            others=apply_homography(np.linalg.inv(canvas_from_photo), middles),
         )
 
 

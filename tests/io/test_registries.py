@@ -76,6 +76,9 @@ def scan(tmp_path):
     return path
 
 
+TABLES = ["results.csv", "results.parquet"]
+
+
 def run(*arguments: object):
     return CliRunner().invoke(main, ["run", *map(str, arguments)])
 
@@ -90,7 +93,8 @@ class TestToyReader:
         result = run(scan, photo_path, "-o", tmp_path / "out")
         assert result.exit_code == 0, result.output
         stems = ["photo", "scan.p1", "scan.p2", "scan.p3"]
-        assert names(tmp_path / "out") == sorted(f"{stem}.{kind}" for stem in stems for kind in ("csv", "json"))
+        files = [f"{stem}.{kind}" for stem in stems for kind in ("csv", "json")]
+        assert names(tmp_path / "out") == sorted([*files, *TABLES])
         lines = result.stdout.splitlines()
         assert [line.split("  ")[0] for line in lines] == [f"{scan} (page {k})" for k in (1, 2, 3)] + [str(photo_path)]
         assert str(tmp_path / "out" / "scan.p2.csv") in lines[1]
@@ -125,7 +129,7 @@ class TestToyReader:
         assert result.exit_code == 1
         assert "2 of 3 pages failed:" in result.stderr
         assert "NoEcgFoundError" in result.stderr and "skipped" not in result.stderr
-        assert names(tmp_path / "out") == ["photo.csv", "photo.json"]
+        assert names(tmp_path / "out") == ["photo.csv", "photo.json", *TABLES]
 
     def test_a_file_of_another_photo_does_not_count(self, tmp_path, photo_path, tools, fake_digitizer):
         """A page without an ECG is skipped for an ECG in its own file alone."""
@@ -148,7 +152,7 @@ class TestToyReader:
         arguments = ["run", str(photo_path), "-", "-o", str(tmp_path / "out")]
         result = CliRunner().invoke(main, arguments, input=photo_path.read_bytes())
         assert result.exit_code == 0, result.output
-        assert names(tmp_path / "out") == ["photo.csv", "photo.json", "stdin.csv", "stdin.json"]
+        assert names(tmp_path / "out") == ["photo.csv", "photo.json", *TABLES, "stdin.csv", "stdin.json"]
 
     def test_standard_input_may_be_one_of_several_photos_of_a_page(self, photo_path, tmp_path, fake_digitizer):
         arguments = ["run", "--merge", "-", str(photo_path), "-o", str(tmp_path / "out")]
@@ -192,7 +196,8 @@ class TestToyReader:
         other.write_bytes(photo_path.read_bytes())
         result = run(other, scan, "-o", tmp_path / "out", "--format", "json")
         assert result.exit_code == 0, result.output
-        assert names(tmp_path / "out") == ["scan.p1.json", "scan.p2-2.json", "scan.p2.json", "scan.p3.json"]
+        assert names(tmp_path / "out") == [
+            *TABLES, "scan.p1.json", "scan.p2-2.json", "scan.p2.json", "scan.p3.json"]  # fmt: skip
 
     @pytest.mark.parametrize("slots", [1, 2])
     def test_many_photos_may_have_many_pages(self, scan, photo_path, fake_digitizer, monkeypatch, slots):
@@ -386,7 +391,8 @@ def test_suffixes_of_several_parts_do_not_meet(photo_path, tmp_path, fake_digiti
     result = run(photo_path, other, "-o", tmp_path / "out", "--format", "fhir")
     assert result.exit_code == 0, result.output
     stems = ("photo", "photo.fhir-2")
-    assert names(tmp_path / "out") == sorted(f"{stem}{kind}" for stem in stems for kind in (".json", ".fhir.json"))
+    files = [f"{stem}{kind}" for stem in stems for kind in (".json", ".fhir.json")]
+    assert names(tmp_path / "out") == sorted([*files, *TABLES])
 
 
 def test_readme_lists_what_is_read_and_written():

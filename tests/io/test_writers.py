@@ -8,13 +8,10 @@ import json
 import math
 import os
 import stat
-import sys
 import time
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -24,11 +21,11 @@ from PIL import Image
 from ecg_trt.errors import OptionError, OutputError
 from ecg_trt.io import atomic
 from ecg_trt.io.writers.csv import csv_text
+from ecg_trt.io.writers.image import write_image
 from ecg_trt.io.writers.json import record_as_dict
-from ecg_trt.io.writers.overlay import draw_overlay, write_image
 from ecg_trt.io.writers.wfdb import record_name
 from ecg_trt.layout import LEADS
-from ecg_trt.types import LeadSpan, PageWarning, TraceMap, WarningCode
+from ecg_trt.types import LeadSpan
 
 WRITERS = ("to_csv", "to_json", "to_wfdb")
 
@@ -54,19 +51,6 @@ def test_wfdb_is_golden(record, tmp_path, golden):
     assert header.read_bytes() == golden(header)
     samples = tmp_path / "record.dat"
     assert samples.read_bytes() == golden(samples)
-
-
-def test_overlay_is_golden(record, tmp_path, golden, tools, monkeypatch):
-    """Fonts differ between versions of OpenCV, so no text is drawn, and blocks of 8 x 8 px are compared."""
-    monkeypatch.setattr("ecg_trt.io.writers.overlay._text", lambda *_args, **_kwargs: None)
-    view = tools.reading(record)
-    picture = draw_overlay(view.page, view.strips, view.trace, view.record)
-    path = write_image(picture, tmp_path / "overlay.png")
-    want = np.asarray(Image.open(BytesIO(golden(path))), np.float32)
-    assert want.shape == picture.shape
-    rows = picture.shape[0] // 8 * 8
-    blocks = np.abs(picture.astype(np.float32) - want)[:rows].reshape(-1, 8, 75, 8, 3).mean((1, 3))
-    assert blocks.max() < 8.0
 
 
 def test_csv_reads_back(record, tmp_path):
@@ -291,18 +275,6 @@ def test_make_folder(tmp_path):
             atomic.make_folder(bad)
 
 
-def test_plot(record):
-    figure = record.plot()
-    assert len(figure.axes) == 12
-    for row, panel in enumerate(figure.axes[::2] + figure.axes[1::2]):
-        (line,) = panel.lines
-        np.testing.assert_array_equal(line.get_ydata(), record.signal_mv[row])
-        assert panel.get_title(loc="left").split()[0] == LEADS[row]
-        low, high = panel.get_ylim()
-        assert low <= -1 < 1 <= high
-    assert "not printed" in figure.axes[11].get_title(loc="left")
-
-
 @pytest.mark.parametrize("leads", [("strip1",), ("II", "V1", "II-2"), (*LEADS, "V7", "V8", "V9")])
 def test_records_of_any_leads_are_written(record, tmp_path, leads):
     import wfdb
@@ -314,82 +286,8 @@ def test_records_of_any_leads_are_written(record, tmp_path, leads):
     assert header == ",".join(("time_s", *leads))
     assert tuple(record_as_dict(any_leads)["quality"]) == leads
     assert tuple(wfdb.rdrecord(str(any_leads.to_wfdb(tmp_path / "any").with_suffix(""))).sig_name) == leads
-    drawn = [panel for panel in any_leads.plot().axes if panel.axison]
-    assert {panel.get_title(loc="left").split()[0] for panel in drawn} == set(leads)
-
-
-def test_plot_is_written(record, tmp_path):
-    record.plot().savefig(tmp_path / "leads.png", dpi=30)
-    assert (tmp_path / "leads.png").stat().st_size > 1000
-
-
-def test_plot_without_matplotlib(record, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(OutputError, match=r'pip install -e "\.\[plot\]"'):
-        record.plot()
-
-
-def test_overlay_shows_trace_gap_and_doubt(record, tools):
-    view = tools.reading(record)
-    picture = draw_overlay(view.page, view.strips, view.trace, view.record)
-    assert picture.dtype == np.uint8
-    height, width = view.page.image.shape[:2]
-    caption = picture.shape[0] - 2 * height  # the page has 4 px/mm, the overlay 8
-    assert caption > 0 and picture.shape[1] == 2 * width
-    page = picture[caption:].astype(int)
-    row = view.trace.ridge_row[0]
-    at = {x: page[round(2 * float(row[x]) + 0.5), 2 * x] for x in (100, 420)}
-    assert at[100][2] > at[100][0] + 40, "a sure trace of lead I is blue"
-    assert at[420][0] > at[420][2] + 100, "a doubtful one is orange"
-    larger = cv2.resize(view.page.image, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
-    lightened = 0.65 * larger[4:24, 100:1000] + 0.35 * 255
-    assert np.abs(page[4:24, 100:1000] - lightened).max() <= 2, "the page stays"
-    assert (page[:40, :80] == 170).all(), "what the photo does not show is grey"
-
-
-def test_an_overlay_has_one_scale_along_both_axes(record, tools):
-    """A page that is read at other scales looks like one that is read at one scale."""
-    view = tools.reading(record)
-    (height, width), sides = view.page.image.shape[:2], (5, 2)  # 20 and 8 px/mm instead of 4
-    wide, tall = width * sides[0], height * sides[1]
-    fine = replace(
-        view.page,
-        image=cv2.resize(view.page.image, (wide, tall), interpolation=cv2.INTER_NEAREST),
-        seen=np.kron(view.page.seen, np.ones(sides[::-1], bool)),
-        px_per_mm=(20.0, 8.0),
-        origin_mm=(-0.5 / 4 + 0.5 / 20, -0.5 / 4 + 0.5 / 8),
-    )
-    rows = np.repeat((view.trace.ridge_row + 0.5) * sides[1] - 0.5, sides[0], axis=1)
-    sure = np.repeat(view.trace.confidence, sides[0], axis=1)
-    got = draw_overlay(fine, view.strips, TraceMap(rows, sure, np.zeros_like(sure)), record)
-    expected = draw_overlay(view.page, view.strips, view.trace, record)
-    assert got.shape == expected.shape
-    assert np.abs(got.astype(int) - expected).mean() < 3
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"warnings": ()},
-        {"warnings": tuple(PageWarning(WarningCode.NO_GRID, text) for text in "abcdef"), "assumed": ()},
-        {"quality": np.full(12, np.nan, np.float32)},
-        {"quality": np.full(12, 0.9, np.float32), "gain_mm_per_mv": 20.0},
-    ],
-)
-def test_overlay_of_every_kind(record, tools, changes):
-    view = tools.reading(replace(record, **changes))
-    assert draw_overlay(view.page, view.strips, view.trace, view.record).ndim == 3
-
-
-def test_overlay_of_a_trace_that_leaves_the_page(record, tools):
-    view = tools.reading(record)
-    strips = [
-        replace(strip, segments=tuple(replace(piece, x_mm=(-5.0, 999.0)) for piece in strip.segments))
-        for strip in view.strips
-    ]
-    view.trace.ridge_row[:, :5] = -100.0
-    assert draw_overlay(view.page, strips, view.trace, record).ndim == 3
-    assert draw_overlay(view.page, (), view.trace, record).ndim == 3
+    (panel,) = any_leads.plot().axes
+    assert {line.get_label() for line in panel.lines} >= set(leads)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".JPEG"])
@@ -402,13 +300,3 @@ def test_images_keep_their_colours(tmp_path, suffix):
 def test_images_of_other_suffixes(tmp_path):
     with pytest.raises(OutputError, match=r"\.gif"):
         write_image(np.zeros((9, 9, 3), np.uint8), tmp_path / "a.gif")
-
-
-def test_overlay_names_the_leads_as_printed(record, tools):
-    view = tools.reading(record)
-    first = view.strips[0]
-    printed = replace(first, segments=(replace(first.segments[0], lead="-aVR"), *first.segments[1:]))
-    picture = draw_overlay(view.page, [printed, *view.strips[1:]], view.trace, view.record)
-    plain = draw_overlay(view.page, view.strips, view.trace, view.record)
-    assert picture.shape == plain.shape
-    assert not np.array_equal(picture, plain), "the name is another"

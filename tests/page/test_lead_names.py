@@ -90,6 +90,35 @@ def test_one_odd_name_does_not_outweigh_a_layout_but_names_a_rhythm_strip() -> N
     assert named.layout == layout and _names(named.strips)[3] == ("V1",)
 
 
+@pytest.mark.parametrize("shift", [-1, 1])
+def test_names_that_stand_nearer_to_the_next_row_are_those_of_the_layout(shift: int) -> None:
+    layout = LAYOUTS["12x1"]
+    strips, label = _page(layout.rows)
+    names = [row[0] for row in layout.rows]
+    printed = [[name] for name in ([*names[1:], "="] if shift > 0 else ["=", *names[:-1]])]
+    naming = read_names(_naming(layout, strips), label, _reader(strips, printed))
+    assert naming.layout == layout and _names(naming.strips) == list(layout.rows)
+    assert naming.probability == pytest.approx(0.9, abs=0.01)
+
+
+def test_what_may_be_another_order_is_less_certain() -> None:
+    layout = LAYOUTS["6x2"]
+    strips, label = _page(layout.rows)
+    odd = [list(row) for row in layout.rows]
+    odd[0][1], odd[1][1], odd[2][1] = "V3", "V1", "V2"
+    naming = read_names(_naming(layout, strips), label, _reader(strips, odd, logit=8.0))
+    assert naming.layout == layout and naming.probability < 0.8
+
+
+def test_the_sign_of_avr_is_read() -> None:
+    layout = LAYOUTS["3x4-cabrera"]
+    strips, label = _page(layout.rows)
+    printed = [["-aVR" if name == "aVR" else name for name in row] for row in layout.rows]
+    naming = read_names(_naming(layout, strips), label, _reader(strips, printed))
+    assert naming.layout == layout and _names(naming.strips) == list(map(tuple, printed))
+    assert naming.leads == layout.leads
+
+
 def test_no_name_is_given_twice() -> None:
     rows = (("strip1",), ("strip2",), ("strip3",))
     strips, label = _page(rows)

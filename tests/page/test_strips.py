@@ -12,7 +12,15 @@ import pytest
 
 from ecg_trt.layout import MARKED_WORDS
 from ecg_trt.page.naming import name_strips
-from ecg_trt.page.strips import agree_on_span, find_strips, part_columns, shift_to_borders, slant_of, split_rows
+from ecg_trt.page.strips import (
+    agree_on_span,
+    find_strips,
+    part_columns,
+    shift_to_borders,
+    slant_of,
+    split_rows,
+    unread_mm,
+)
 from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
 from tests.geometry.true_maps import maps_of, page_of
 
@@ -172,6 +180,24 @@ def test_strips_stay_where_no_border_is_seen() -> None:
     ):
         assert shift_to_borders(strips, _FRAME, trace, 1.5) == strips
     assert shift_to_borders(strips, _FRAME, _trace([seen] * 3, [pen] * 3), 1.5) != strips
+
+
+def test_a_cut_row_of_six_columns_is_laid_where_these_begin() -> None:
+    page = page_of(1, layout="2x6", paper_speed_mm_per_s=25.0)
+    maps = maps_of(page)
+    for m in maps.values():
+        m[..., round(page.strips[0].x_mm[1]) - 15 :] = 0
+    strips = agree_on_span(find_strips(maps["zero"][0]), maps["start"][0], maps["end"][0])
+    for found, true in zip(strips, page.strips, strict=True):
+        assert found.x_mm == pytest.approx(true.x_mm, abs=1.0)
+
+
+def test_rows_and_parts_of_rows_that_no_lead_takes_are_measured() -> None:
+    rows = [Strip(40.0, (20.0, 270.0), 1.0), Strip(70.0, (20.0, 310.0), 1.0), Strip(100.0, (22.0, 268.0), 1.0)]
+    read = [replace(s, x_mm=(20.0, 270.0)) for s in rows]
+    assert unread_mm(rows[::2], read[::2]) == 0
+    assert unread_mm(rows, read) == 40.0, "a column more"
+    assert unread_mm(rows, read[:1]) == 290.0 + 246.0
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.layout import LEADS
 from ecg_trt.page.scales import Scales
 from ecg_trt.quality.features import Evidence
 from ecg_trt.quality.model import FEATURES
 from ecg_trt.quality.warnings import reject_low_quality, reject_non_ecg, warnings_of
+from ecg_trt.types import WarningCode
 from tests.quality.sound_page import evidence_of_a_page
 
 _JARGON = ("residual", "lattice", "homography", "confidence", "px", "SNR")
@@ -70,6 +72,18 @@ def test_paper_and_photo() -> None:
     assert "2.5 pixels a millimetre" in _told(replace(evidence, page=replace(evidence.page, photo_px_per_mm=2.5)))
     half = tuple(replace(s, x_mm=(5.0, 130.0)) for s in evidence.naming.strips)
     assert "5.0 s instead of 10 s" in _told(replace(evidence, naming=replace(evidence.naming, strips=half)))
+
+
+def test_print_that_was_not_read_and_other_sheets_are_reported() -> None:
+    evidence = _sure_page()
+    naming = replace(evidence.naming, unread_mm=246.0)
+    assert [w.code for w in naming.warnings] == [WarningCode.UNREAD_PRINT]
+    w, h = evidence.alignment.size_mm
+    photo_from_page = np.linalg.inv(evidence.alignment.page_from_photo)
+    for places, count in (([(w / 2, h + 10)], 0), ([(w / 2, h + 80)], 1), ([(-90, 40), (w + 90, 40)], 2)):
+        others = apply_homography(photo_from_page, np.array(places, np.float64))
+        text = _told(replace(evidence, alignment=replace(evidence.alignment, others=others)))
+        assert ("only the largest was read" in text) is (count > 0) and ("2 further" in text) is (count == 2)
 
 
 def test_rows_that_were_followed_along_the_same_ink() -> None:

@@ -163,6 +163,14 @@ def test_the_law_tells_avr_from_its_inverse(printed: str, read: str) -> None:
     assert [s.segments[0].lead for s in settled] == ["aVL", "I", printed, "V1"]
 
 
+def test_rows_that_begin_slightly_apart_are_of_one_column() -> None:
+    one, three = _waves()
+    avr = (one + one + three) / 2
+    strips, trace = _printed({"I": one, "II": one + three, "aVR": avr})
+    oblique = [strip.moved(0.05 * k) for k, strip in enumerate(strips)]
+    assert [s.segments[0].lead for s in settle_avr(_page(), oblique, trace)] == ["I", "II", "-aVR"]
+
+
 def test_rows_that_slant_against_the_grid_are_brought_to_one_time() -> None:
     one, three = _waves()
     late = {k: np.roll(w, round(10 * 0.01 * 20 * k)) for k, w in enumerate((one, one + three, three))}

@@ -74,6 +74,12 @@ def test_a_regular_rhythm_in_step_with_the_columns_does_not_tell() -> None:
     assert place_columns(page, strips, trace, SPEED).log_odds > -12, "it may be either"
 
 
+def test_columns_half_a_beat_apart_are_no_columns_of_one_time() -> None:
+    regular = 0.05 + 0.45 * np.arange(23)
+    page, strips, trace = _scene([_row(regular, 0.003 * k) for k in range(3)], LEADS)
+    assert place_columns(page, strips, trace, SPEED).log_odds < 0, "the second column begins in mid-beat"
+
+
 def test_too_few_beats_and_single_columns_do_not_tell() -> None:
     page, strips, trace = _scene([_row(np.array([1.0, 6.0]))] * 3, LEADS)
     assert same_log_odds(page, strips, trace, SPEED) == 0.0

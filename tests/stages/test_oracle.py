@@ -15,7 +15,7 @@ from ecg_trt.geometry.homography import apply_homography, letterbox
 from ecg_trt.layout import MARKED_WORDS
 from ecg_trt.ops.select import open_ops
 from ecg_trt.page.realignment import rotate90
-from ecg_trt.stages.align import Align, largest_patch, settle_axes
+from ecg_trt.stages.align import Align, largest_patch, other_patches, settle_axes
 from ecg_trt.stages.rectify import Rectify
 from ecg_trt.stages.scaling import ALIGN_LOG_SCALE_UNIT
 from ecg_trt.stages.trace import Trace, tile_starts
@@ -103,6 +103,14 @@ def test_largest_patch_takes_one_of_several_sheets() -> None:
     score[2:6, 2:6], score[10:18, 8:18] = 0.9, 0.8
     patch = largest_patch(score)
     assert patch.sum() == 80 and patch[10:18, 8:18].all()
+
+
+def test_other_large_patches_are_other_sheets() -> None:
+    score = np.zeros((40, 40))
+    score[2:5, 2:6], score[6:18, 2:18], score[22:38, 8:38] = 0.9, 0.9, 0.8
+    page = largest_patch(score)
+    assert other_patches(score, page) == pytest.approx(np.array([[9.5, 11.5]]))
+    assert len(other_patches(score * page, page)) == 0
 
 
 class _RectifyNetwork:

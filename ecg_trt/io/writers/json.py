@@ -14,7 +14,7 @@ import numpy as np
 
 from ecg_trt.errors import NOTICE
 from ecg_trt.io.atomic import atomic_path
-from ecg_trt.io.writers.notes import anonymous
+from ecg_trt.io.writers.notes import without_file_names
 
 if TYPE_CHECKING:
     from ecg_trt.record import EcgRecord
@@ -65,10 +65,11 @@ def record_as_dict(record: EcgRecord, *, names_files: bool = True) -> dict[str, 
         record: what to convert.
         names_files: include the names of the photos, which may be those of patients.
     """
+    record = record if names_files else without_file_names(record)
     n = record.signal_mv.shape[1]
     content = {
         "notice": NOTICE,
-        "source": record.source,
+        **_source(record.source),
         "layout": record.layout,
         "layout_probability": record.layout_probability,
         "paper_speed_mm_per_s": record.paper_speed_mm_per_s,
@@ -88,7 +89,7 @@ def record_as_dict(record: EcgRecord, *, names_files: bool = True) -> dict[str, 
         "expected_snr_db": dict(zip(record.lead_names, record.snr_db.tolist(), strict=True)),
         "spans": [asdict(span) for span in record.spans],
         "limb_leads": [asdict(check) for check in record.limb_leads],
-        "warnings": [{"code": str(w.code), "text": w.text if names_files else anonymous(w)} for w in record.warnings],
+        "warnings": [{"code": str(w.code), "text": w.text} for w in record.warnings],
         "timings_ms": record.timings_ms,
         "backend": record.backend,
         "weights": record.weights,
@@ -96,18 +97,19 @@ def record_as_dict(record: EcgRecord, *, names_files: bool = True) -> dict[str, 
     }
     if record.photos:
         content["photos"] = [_photo_as_dict(photo, record.lead_names) for photo in record.photos]
-    if not names_files:
-        del content["source"]
-        for photo in content.get("photos", ()):
-            del photo["source"]
     return {key: _plain(value) for key, value in content.items()}
+
+
+def _source(name: str) -> dict[str, str]:
+    """Name the photo; nothing where its name was dropped."""
+    return {"source": name} if name else {}
 
 
 def _photo_as_dict(photo: MergedPhoto, leads: Sequence[str]) -> dict[str, Any]:
     """Convert a photo's part in a merged record; lags in ms."""
     weight, lag_ms = photo.weight.tolist(), (1e3 * photo.lag_s).tolist()
     return {
-        "source": photo.source,
+        **_source(photo.source),
         "weight": dict(zip(leads, weight, strict=True)),
         "lag_ms": dict(zip(leads, lag_ms, strict=True)),
         "left_out": photo.left_out,

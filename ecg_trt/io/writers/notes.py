@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ecg_trt.errors import NOTICE
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 GAP_NOTE = "Not printed, or not seen"
 """Annotation of a gap, in formats that cannot leave a sample out."""
+_LEFT_OUT = "A photo of the page was left out."
 
 
 def settings_of(record: EcgRecord) -> tuple[str, ...]:
@@ -26,7 +28,14 @@ def settings_of(record: EcgRecord) -> tuple[str, ...]:
 
 def anonymous(warning: PageWarning) -> str:
     """Give the text of a warning without the names of files, which may be those of patients."""
-    return "A photo of the page was left out." if warning.code is WarningCode.PHOTO_LEFT_OUT else warning.text
+    return _LEFT_OUT if warning.code is WarningCode.PHOTO_LEFT_OUT else warning.text
+
+
+def without_file_names(record: EcgRecord) -> EcgRecord:
+    """Drop the names of files, which may be those of patients, from a record, its warnings and its photos."""
+    warnings = tuple(replace(warning, text=anonymous(warning)) for warning in record.warnings)
+    photos = tuple(replace(photo, source="", left_out=_LEFT_OUT if photo.left_out else "") for photo in record.photos)
+    return replace(record, source="", warnings=warnings, photos=photos)
 
 
 def notes_of(record: EcgRecord) -> tuple[str, ...]:

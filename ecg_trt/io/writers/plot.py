@@ -1,13 +1,13 @@
-"""A record as a matplotlib figure."""
+"""A record as a matplotlib figure: ECG paper to scale."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecg_trt.errors import NOTICE, OutputError, install_hint
+from ecg_trt.errors import OutputError, install_hint
+from ecg_trt.io.writers.paper import LARGE_BOX_MM, NAME_HEIGHT_MM, SMALL_BOX_MM, TEXT_HEIGHT_MM, Paper, lay_out
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,23 +15,28 @@ if TYPE_CHECKING:
 
     from ecg_trt.record import EcgRecord
 
-_ROWS = 6
-_LARGE_BOX_S, _LARGE_BOX_MV = 0.2, 0.5
-_GRID, _INK = "#f3b6b0", "#10243e"
+_INCH_MM, _POINT_MM = 25.4, 25.4 / 72
+_GRIDS = ((SMALL_BOX_MM, "#f8dcd8", 0.1), (LARGE_BOX_MM, "#eeb0a8", 0.2))  # Spacing, mm; colour; width of lines, mm.
+_INK, _PEN_MM = "#10243e", 0.3
+_CAPITAL = 0.72  # Height of capitals of a font as a share of its size.
 
 
-def plot_record(record: EcgRecord) -> Figure:
-    """Draw a panel for each lead, in columns of six, on large boxes of 0.2 s by 0.5 mV.
+def plot_record(record: EcgRecord, *, speed: float | None = None, gain: float | None = None) -> Figure:
+    """Draw the record as its page had it, 1 mm of paper on 1 mm of the figure.
 
-    The figure belongs to nobody: no window, no global state. `figure.savefig("leads.pdf")` writes it.
+    The figure belongs to nobody: no window, no global state. `figure.savefig("leads.pdf")` writes it. Data coordinates
+    of its one panel are mm on the paper, see `io.writers.paper`.
 
     Args:
         record: what to draw.
+        speed: mm/s; that of the page if None.
+        gain: mm/mV of all leads; those of the page if None.
 
     Returns:
         The figure.
 
     Raises:
+        OptionError: a scale is not above zero.
         OutputError: matplotlib is not installed.
     """
     try:
@@ -43,49 +48,37 @@ def plot_record(record: EcgRecord) -> Figure:
             expected="the extra plot",
             hint=install_hint("plot"),
         ) from error
-    figure = Figure(figsize=(14.0, 9.0), layout="constrained")
-    rows = min(_ROWS, len(record.lead_names))
-    columns = math.ceil(len(record.lead_names) / rows)
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    limits = _limits_mv(record)
-    for row, (name, panel) in enumerate(zip(record.lead_names, panels.T.ravel(), strict=False)):
-        _draw_lead(panel, record, row, limits)
-        quality = record.quality[row]
-        note = f"quality {quality:.2f}" if np.isfinite(quality) else "not printed"
-        panel.set_title(f"{name}   {note}", loc="left", fontsize=9)
-    for panel in panels.T.ravel()[len(record.lead_names) :]:
-        panel.set_axis_off()
-    for panel in panels[-1]:
-        panel.set_xlabel("s")
-    for panel in panels[:, 0]:
-        panel.set_ylabel("mV")
-    figure.suptitle(
-        f"{record.source}   {record.layout}, {record.paper_speed_mm_per_s:g} mm/s, {record.gain_text}   ({NOTICE})",
-        fontsize=10,
-    )
+    paper = lay_out(record, speed=speed, gain=gain)
+    width, height = paper.size_mm
+    figure = Figure(figsize=(width / _INCH_MM, height / _INCH_MM))
+    panel = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    panel.set_xlim(0.0, width)
+    panel.set_ylim(height, 0.0)
+    panel.set_axis_off()
+    # The lines are collections: a tick for each of them would take ten times as long to draw.
+    for step, colour, line_mm in _GRIDS:
+        pen = line_mm / _POINT_MM
+        panel.vlines(np.arange(0.0, width + 1e-6, step), 0.0, height, colors=colour, linewidths=pen, zorder=0)
+        panel.hlines(np.arange(0.0, height + 1e-6, step), 0.0, width, colors=colour, linewidths=pen, zorder=0)
+    _draw_rows(panel, paper)
+    _text(panel, paper.title_at, paper.title, TEXT_HEIGHT_MM)
+    _text(panel, paper.footer_at, paper.footer, TEXT_HEIGHT_MM)
     return figure
 
 
-def _limits_mv(record: EcgRecord) -> tuple[float, float]:
-    """Find the limits, in whole large boxes, that hold every lead, at least -1 .. 1 mV."""
-    finite = np.isfinite(record.signal_mv)
-    low = float(np.min(record.signal_mv, where=finite, initial=-1.0))
-    high = float(np.max(record.signal_mv, where=finite, initial=1.0))
-    return (
-        math.floor(low / _LARGE_BOX_MV - 1e-6) * _LARGE_BOX_MV,
-        math.ceil(high / _LARGE_BOX_MV + 1e-6) * _LARGE_BOX_MV,
-    )
+def _draw_rows(panel: Axes, paper: Paper) -> None:
+    """Draw pulses, curves and names; NaN breaks a curve."""
+    pen = _PEN_MM / _POINT_MM
+    for row in paper.rows:
+        for pulse in row.pulses:
+            panel.plot(pulse[:, 0], pulse[:, 1], color=_INK, linewidth=pen)
+        for lead in row.leads:
+            panel.plot(lead.x_mm, lead.y_mm, label=lead.name, color=_INK, linewidth=pen, solid_joinstyle="round")
+            _text(panel, row.name_at(lead), lead.name, NAME_HEIGHT_MM, weight="bold")
 
 
-def _draw_lead(panel: Axes, record: EcgRecord, row: int, limits: tuple[float, float]) -> None:
-    """Draw one lead on its grid; NaN breaks the line."""
-    signal = record.signal_mv[row]
-    duration = signal.size / record.fs
-    low, high = limits
-    # The lines are two collections: a tick for each of them would take ten times as long to draw.
-    panel.vlines(np.arange(0.0, duration + 1e-6, _LARGE_BOX_S), low, high, colors=_GRID, linewidths=0.4)
-    panel.hlines(np.arange(low, high + 1e-6, _LARGE_BOX_MV), 0.0, duration, colors=_GRID, linewidths=0.4)
-    panel.plot(np.arange(signal.size) / record.fs, signal, color=_INK, linewidth=0.8)
-    panel.set_xlim(0.0, duration)
-    panel.set_ylim(low, high)
-    panel.spines[["top", "right"]].set_visible(False)
+def _text(panel: Axes, at: tuple[float, float], text: str, height_mm: float, weight: str = "normal") -> None:
+    """Write a line of text from its left end on, with capitals of a height."""
+    # A name of a file may hold what no font has, and a dollar sign is no formula.
+    shown = "".join(c if c.isprintable() else "?" for c in text)
+    panel.text(*at, shown, fontsize=height_mm / _CAPITAL / _POINT_MM, color=_INK, weight=weight, parse_math=False)

@@ -1,0 +1,264 @@
+"""An archive: photos in, the files and the result of each page out, and what an earlier run did left as it is."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from ecg_trt import errors
+from ecg_trt.archive.inputs import ArchiveItem, load_file
+from ecg_trt.archive.stems import Stems
+from ecg_trt.archive.worker import ArchiveOptions, PageJob, PageOutcome, PageWorker, failed
+from ecg_trt.closeable import Closeable
+from ecg_trt.errors import DeviceFaultError, EcgTrtError, NoEcgFoundError, PageError, WorkerError
+from ecg_trt.io.atomic import make_folder, remove_scratch
+from ecg_trt.io.readers.photo import pages_of
+from ecg_trt.io.writers import WRITERS
+from ecg_trt.io.writers.batch_report import write_batch_report
+from ecg_trt.processes import ProcessPool, threads_each
+from ecg_trt.results import RESULTS_CSV, RESULTS_PARQUET, PageResult, PageStatus, ResultsTable, read_results
+
+_LONGEST_PAGE_S = 600.0  # A page in a process of its own that takes longer hangs.
+
+
+class Archive(Closeable):
+    """Open archive, to whose folder the files of each page go.
+
+    Args:
+        folder: made if missing.
+        options: how pages are read and written.
+        jobs: number of processes; 1 for none but this one. Processes share the cores, or the GPU.
+        has_table: keep ``results.csv`` in the folder (`results.ResultsTable`), and report on it if the options say so.
+        resume: go on with the table that is there: pages of the same content, read with the same options, are known.
+
+    Attributes:
+        note: what runs the networks, and why nothing better does; "" if nothing better was wanted, or with processes.
+
+    Raises:
+        BackendError: the networks cannot be loaded.
+        InputError: a table of this name is of another kind.
+        OptionError: a format has no such option.
+        OutputError: nothing can be written to the folder, a format's package is missing, or a table is there and
+            `resume` is False.
+
+    Example:
+        >>> items, others = find_items(["scans"], Path("records"), recursive=True)  # doctest: +SKIP
+        ... with Archive(Path("records"), ArchiveOptions({"csv": {}}), jobs=4, resume=True) as archive:
+        ...     for outcome in archive.digitize(items):
+        ...         print(outcome.result)
+    """
+
+    def __init__(
+        self, folder: Path, options: ArchiveOptions, *, jobs: int = 1, has_table: bool = True, resume: bool = False
+    ) -> None:
+        make_folder(folder)
+        options.check_formats(folder)
+        self._folder, self._digest, self._resume, self.note = folder, options.digest(), resume, ""
+        self._options = options
+        with ExitStack() as stack:
+            self._table = stack.enter_context(ResultsTable(folder, resume=resume)) if has_table else None
+            self._earlier = self._table.earlier if self._table else []
+            self._stems = Stems(
+                [WRITERS[name] for name in dict.fromkeys((*options.formats, "json"))],
+                reserved=(RESULTS_CSV, RESULTS_PARQUET) if has_table else (),
+                owners={result.stem: (result.file, result.page) for result in self._earlier},
+            )
+            self._outcomes: Callable[[Iterable[PageJob]], Generator[PageOutcome, None, None]]
+            if jobs == 1:
+                worker = stack.enter_context(PageWorker(folder, options))
+                runtime = worker.digitizer.runtime
+                self.note = runtime.note and f"Networks run on {runtime.name}; not on {runtime.note}."
+                self._outcomes = worker.outcomes
+            else:
+                pool = stack.enter_context(_open_pool(folder, options, jobs))
+                self._outcomes = partial(_in_processes, pool=pool, digest=self._digest)
+            self._stack = stack.pop_all()
+
+    def digitize(self, items: Sequence[ArchiveItem]) -> Generator[PageOutcome, None, None]:
+        """Digitize files and groups of photos, one bad page harming no other, and keep the table.
+
+        Yields:
+            For each page its outcome, as it ends. Pages on which no ECG is found come when their file is done: they
+            are skipped if it has one on another page.
+
+        Raises:
+            DeviceFaultError: the GPU has failed in this process, as the last outcome shows. One of several processes is
+                replaced instead.
+            BackendError: the networks cannot be loaded in a new process.
+            OutputError: the table cannot be written.
+        """
+        if self._resume:
+            for folder in {(self._folder / item.stem).parent for item in items}:
+                remove_scratch(folder)
+        known: deque[PageOutcome] = deque()
+        open_items: dict[int, _OpenItem] = {}
+        plan = self._plan(items)
+
+        def unknown(first: PageJob) -> Iterator[PageJob]:
+            yield first
+            for entry in plan:
+                if isinstance(entry, PageJob):
+                    yield entry
+                else:
+                    known.append(entry)
+
+        for entry in plan:
+            if isinstance(entry, PageOutcome):  # Up to the first page that is not known, there is nothing to wait for.
+                yield from self._kept(entry, open_items)
+                continue
+            with closing(self._outcomes(unknown(entry))) as outcomes:
+                for outcome in outcomes:
+                    yield from self._kept(outcome, open_items)
+                    while known:
+                        yield from self._kept(known.popleft(), open_items)
+        while known:
+            yield from self._kept(known.popleft(), open_items)
+
+    def close(self) -> None:
+        """Close the networks and the table, and write the report on it; more than once is fine."""
+        self._stack.close()
+        if self._table is not None and self._options.report:
+            write_batch_report(read_results(self._folder), self._folder, names_files=not self._options.deidentify)
+
+    def _plan(self, items: Sequence[ArchiveItem]) -> Iterator[PageJob | PageOutcome]:
+        """List the jobs of all items, and the outcomes of those that an earlier run did."""
+        known = _KnownPages(self._earlier, self._folder, self._digest, {item.name for item in items})
+        for number, item in enumerate(items):
+            for job in _jobs_of(number, item):
+                result = known.take(job)
+                if result is None:
+                    stem = self._stems.give(job.stem, (job.file, job.page or 1))
+                    yield replace(job, stem=stem, is_renamed=stem != job.stem)
+                    continue
+                if result.file != job.file and self._table is not None:
+                    result = replace(result, file=job.file)
+                    self._table.append(result)
+                yield PageOutcome(replace(job, stem=result.stem), result, is_known=True)
+
+    def _kept(self, outcome: PageOutcome, open_items: dict[int, _OpenItem]) -> Iterator[PageOutcome]:
+        """Decide what a page without an ECG is, and keep the result."""
+        job = outcome.job
+        item = open_items.setdefault(job.item, _OpenItem(job.pages))
+        ended = item.add(outcome)
+        if not item.left:
+            del open_items[job.item]
+        for outcome in ended:
+            if self._table is not None and not outcome.is_known:
+                self._table.append(outcome.result)
+            yield outcome
+
+
+@dataclass
+class _OpenItem:
+    """A file or group some pages of which are still to come."""
+
+    left: int
+    has_record: bool = False
+    without_ecg: list[PageOutcome] = field(default_factory=list)
+
+    def add(self, outcome: PageOutcome) -> list[PageOutcome]:
+        """Add a page, and return the outcomes of those of which nothing more is to be learnt."""
+        self.left -= 1
+        self.has_record |= outcome.result.status is PageStatus.OK
+        if isinstance(outcome.error, NoEcgFoundError) and outcome.job.pages > 1:
+            self.without_ecg.append(outcome)
+            ended = []
+        else:
+            ended = [outcome]
+        if not self.left:
+            ended += [_skipped(page) for page in self.without_ecg] if self.has_record else self.without_ecg
+            ended[-1] = replace(ended[-1], is_last=True)
+        return ended
+
+
+def _skipped(outcome: PageOutcome) -> PageOutcome:
+    return replace(outcome, result=replace(outcome.result, status=PageStatus.SKIPPED), error=None)
+
+
+class _KnownPages:
+    """Results of an earlier run that still hold.
+
+    A page is known by content, number and options. A result serves the file that it was made of, or one that was moved
+    or renamed since: then the path in the result is none of this run.
+
+    Args:
+        results: of the earlier run.
+        folder: of the archive.
+        digest: of the options of this run.
+        files: of this run.
+    """
+
+    def __init__(self, results: Sequence[PageResult], folder: Path, digest: str, files: set[str]) -> None:
+        self._files = files
+        self._results: dict[tuple[str, int], list[PageResult]] = {}
+        for result in results:
+            if result.options == digest and result.sha256 and _is_final(result, folder):
+                self._results.setdefault((result.sha256, result.page), []).append(result)
+
+    def take(self, job: PageJob) -> PageResult | None:
+        """Take the result of a page, which then serves no other; None if there is none."""
+        results = self._results.get((job.sha256, job.page or 1), [])
+        own = next((result for result in results if result.file == job.file), None)
+        moved = next((result for result in results if result.file not in self._files), None)
+        found = own or moved
+        if found is not None:
+            results.remove(found)
+        return found
+
+
+def _is_final(result: PageResult, folder: Path) -> bool:
+    """Exclude what another try may change: crashes, lost files, damaged copies, packages that were missing."""
+    if result.status is PageStatus.OK:
+        return (folder / f"{result.stem}.json").is_file()
+    return issubclass(getattr(errors, result.error, EcgTrtError), PageError)
+
+
+def _jobs_of(number: int, item: ArchiveItem) -> Iterator[PageJob]:
+    """List the jobs of an item, with the stems that they would like to have."""
+    files = [load_file(photo) for photo in item.photos]
+    digests = ["" if file is None else hashlib.sha256(file.data).hexdigest() for file in files]
+    pages = [] if files[0] is None else list(pages_of(files[0]))
+    if len(item.photos) > 1:
+        together = hashlib.sha256(",".join(digests).encode()).hexdigest()
+        yield PageJob(item.photos, None, item.name, item.stem, number, sha256=together)
+    elif len(pages) < 2:
+        yield PageJob(item.photos, None, item.name, item.stem, number, sha256=digests[0])
+    else:
+        for page in pages:
+            stem = f"{item.stem}.p{page.page}"
+            yield PageJob(item.photos, page.page, page.source, stem, number, len(pages), digests[0])
+
+
+def _open_pool(folder: Path, options: ArchiveOptions, jobs: int) -> ProcessPool[PageJob, PageOutcome]:
+    """Open processes that share the cores, unless the options say how many threads each has."""
+    threads = options.runtime.threads or threads_each(max(jobs, 1))
+    options = replace(options, runtime=replace(options.runtime, threads=threads))
+    return ProcessPool(partial(PageWorker, folder, options), jobs, timeout_s=_LONGEST_PAGE_S)
+
+
+def _in_processes(
+    jobs: Iterable[PageJob], *, pool: ProcessPool[PageJob, PageOutcome], digest: str
+) -> Generator[PageOutcome, None, None]:
+    """Do jobs in a pool, and yield their outcomes as they end; as many wait as are in hand."""
+    pending: dict[Future[PageOutcome], PageJob] = {}
+
+    def ended() -> Iterator[PageOutcome]:
+        for future in wait(pending, return_when=FIRST_COMPLETED).done:
+            job = pending.pop(future)
+            try:
+                yield future.result()
+            except (WorkerError, DeviceFaultError) as error:
+                yield failed(job, error, digest)
+
+    for job in jobs:
+        pending[pool.submit(job)] = job
+        if len(pending) >= 2 * pool.processes:
+            yield from ended()
+    while pending:
+        yield from ended()
