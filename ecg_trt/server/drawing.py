@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from ecg_trt.io.writers.legend import GOOD_QUALITY, POOR_QUALITY
+from ecg_trt.io.writers.overlay import LEAST_CONFIDENCE
 from ecg_trt.layout import upright
 from ecg_trt.ops.select import open_ops
 from ecg_trt.types import Array, RectifiedPage, Segment
@@ -15,22 +17,13 @@ if TYPE_CHECKING:
     from ecg_trt.reading import Reading
     from ecg_trt.record import EcgRecord
 
-_MOST_SIDE_PX = 3000  # Of the photo as it is shown.
 _MOST_PX_PER_MM = 8.0  # Of the flat page as it is shown; a finer one shows no more of most photos.
 _MOST_FLAT_PX = 6_000_000
 _MARGIN_MM = 6.0  # Of paper around what was read, so that names and print beside the rows are in view.
 _STEP_MM = 0.1  # Between points of a curve.
-_LEAST_CONFIDENCE = 0.5  # A curve of less is drawn as uncertain, as in the overlay.
-_POOR_QUALITY, _GOOD_QUALITY = 0.5, 0.8
 _WHITE_PAPER, _PAPER_PERCENTILE, _MOST_GAIN = 230.0, 85.0, 3.0  # Brightness of paper as it is shown, 0 .. 255.
 _EVERY = 16  # Pixels of which one is measured for it.
 _UNSEEN = 128  # Grey of what the photo does not show.
-
-
-def shown_photo(image: Array) -> Array:
-    """Scale a photo down to what a screen can show."""
-    scale = _MOST_SIDE_PX / max(image.shape[:2])
-    return image if scale >= 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
 
 def flat_page(image: Array, reading: Reading) -> RectifiedPage:
@@ -98,7 +91,7 @@ def _row(reading: Reading, number: int) -> dict[str, Any]:
     first, last = (min(max(column, 0), page.seen.shape[1]) for column in page.columns_between(strip.x_mm))
     columns = np.arange(first, last, step)
     height = page.y_mm(trace.ridge_row[number, columns].astype(np.float64))
-    uncertain = trace.confidence[number, columns] < _LEAST_CONFIDENCE
+    uncertain = trace.confidence[number, columns] < LEAST_CONFIDENCE
     return {
         "zero_y_mm": _mm(strip.zero_y_mm),
         "x_mm": [_mm(x) for x in strip.x_mm],
@@ -126,9 +119,9 @@ def _lead(segment: Segment, record: EcgRecord) -> dict[str, Any]:
 
 def _grade(quality: float) -> str:
     """Sort a lead's quality into the three colours of the page."""
-    if not quality >= _POOR_QUALITY:
+    if not quality >= POOR_QUALITY:
         return "poor"
-    return "good" if quality >= _GOOD_QUALITY else "fair"
+    return "good" if quality >= GOOD_QUALITY else "fair"
 
 
 def _mm(value: float) -> float:

@@ -18,9 +18,10 @@ from ecg_trt.errors import EcgTrtError
 from ecg_trt.io.atomic import atomic_path
 from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.readers.photo import pages_of, read_photo
+from ecg_trt.io.writers.image import fitted, write_image
 from ecg_trt.io.writers.json import record_as_dict
-from ecg_trt.io.writers.overlay import draw_overlay, write_image
-from ecg_trt.server.drawing import flat_page, page_drawing, place_of, shown_photo
+from ecg_trt.io.writers.overlay import overlay_of
+from ecg_trt.server.drawing import flat_page, page_drawing, place_of
 from ecg_trt.types import Photo
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 FIRST, RECORD, DRAWING = "first.pickle", "record.pickle", "drawing.json"
 PHOTO, FLAT, OVERLAY = "photo.jpg", "flat.jpg", "overlay.png"
+_MOST_SIDE_PX = 3000  # Of the photo as it is shown.
 _PLACE, _FRAME = "place.json", "frame.json"  # Of the flat page: where it lies, and by which corrections.
 
 
@@ -125,8 +127,7 @@ class Worker(Closeable):
         reading, photo = self._corrected(job.read, job.corrections)
         if isinstance(job, CorrectJob):
             return self._written(job.read.folder, reading, photo)
-        picture = draw_overlay(reading.page, reading.strips, reading.trace, reading.record)
-        write_image(picture, job.read.folder / OVERLAY)
+        write_image(overlay_of(reading), job.read.folder / OVERLAY)
         return PageResult()
 
     def _read(self, job: ReadJob) -> PageResult:
@@ -139,7 +140,7 @@ class Worker(Closeable):
             photo = _decoded(job)
             height, width = photo.image.shape[:2]
             photo_px = width, height
-            write_image(shown_photo(photo.image), job.folder / PHOTO)
+            write_image(fitted(photo.image, _MOST_SIDE_PX, _MOST_SIDE_PX), job.folder / PHOTO)
             reading = self._digitizer.read(photo, job.options)
             _store(reading, job.folder / FIRST)
             return replace(self._written(job.folder, reading, photo), pages=pages, photo_px=photo_px)
