@@ -155,9 +155,10 @@ def spelled(logits: Array, words: Sequence[str]) -> Array:
 
 
 _NUMBER = r"(\d+(?:[.,]\d+)?)"
-_SPEED = re.compile(_NUMBER + r" ?mm ?/ ?s", re.IGNORECASE)
-_GAIN = re.compile(_NUMBER + r"(?: ?/ ?" + _NUMBER + r")? ?([cm])m ?/ ?mv", re.IGNORECASE)
-_EQUATION = re.compile(r"1 ?mv ?= ?" + _NUMBER + r" ?([cm])m", re.IGNORECASE)
+# A letter of a unit may be hidden by a curve: "10 m/mV" and "10 mm/m" are no other units.
+_SPEED = re.compile(_NUMBER + r" ?mm? ?/ ?s", re.IGNORECASE)
+_GAIN = re.compile(_NUMBER + r"(?: ?/ ?" + _NUMBER + r")? ?([cm]m|m) ?/ ?m(?:v|\b)", re.IGNORECASE)
+_EQUATION = re.compile(r"1 ?mv ?= ?" + _NUMBER + r" ?([cm]m)", re.IGNORECASE)
 _LIMB = re.compile(r"limb|extr|std|glied|[^a-z]ext", re.IGNORECASE)
 _CHEST = re.compile(r"chest|prec|brust|thor|[^a-z]v ?:", re.IGNORECASE)
 _BEFORE = 14  # Characters before a gain in which the leads that it is of are named.
@@ -171,7 +172,7 @@ def settings_of(text: str) -> Iterator[Setting]:
     last = 0
     for found in sorted((*_GAIN.finditer(text), *_EQUATION.finditer(text)), key=lambda match: match.start()):
         *numbers, unit = (k for k in range(1, len(found.groups()) + 1) if found[k])
-        scale = 10.0 if found[unit] in "cC" else 1.0
+        scale = 10.0 if found[unit][0] in "cC" else 1.0
         before = text[max(last, found.start() - _BEFORE) : found.start()]
         kinds = [Quantity.LIMB_GAIN if _LIMB.search(before) else Quantity.GAIN]
         if len(numbers) == 2:

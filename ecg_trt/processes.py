@@ -41,9 +41,10 @@ class ProcessPool(Closeable, Generic[Job, Result]):
     Args:
         open_worker: called once in each process; returns the function that does its jobs, which is closed at the end if
             it is a `Closeable`. It is pickled, as jobs and results are: a function of a module, or a `partial` of one.
-        processes: how many; OpenCV's threads in each are `threads_each` of them.
+        processes: how many.
         waiting: jobs that may wait for a process; `submit` blocks while as many do.
         timeout_s: longest time of a job in its process, None for no bound.
+        threads: of OpenCV in each process; as `threads_each` shares them if None.
 
     Raises:
         OptionError: no process, or none may wait.
@@ -59,12 +60,12 @@ class ProcessPool(Closeable, Generic[Job, Result]):
 
     def __init__(
         self, open_worker: Callable[[], Callable[[Job], Result]], processes: int, *, waiting: int = 64,
-        timeout_s: float | None = None,
+        timeout_s: float | None = None, threads: int | None = None,
     ) -> None:  # fmt: skip
         if processes < 1:
             raise OptionError("The pool cannot be opened", got=f"processes={processes}", expected="1 or more",
                               hint="Leave some cores to each.")  # fmt: skip
-        threads = threads_each(processes)
+        threads = threads or threads_each(processes)
         with ExitStack() as stack:
             workers = [
                 stack.enter_context(_Worker(open_worker, threads, timeout_s)) for _ in range(processes)

@@ -15,7 +15,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "ecg_trt"
 HEAVY = {"torch", "scipy", "wfdb", "matplotlib", "PIL", "onnxruntime", "onnx", "tensorrt", "tensorrt_rtx", "pandas",
-         "cuda", "pycuda", "nvidia", "pypdfium2", "pi_heif", "pydicom", "edfio", "pyarrow"}  # fmt: skip
+         "cuda", "pycuda", "nvidia", "pypdfium2", "pi_heif", "pydicom", "edfio", "pyarrow", "ray",
+         "tritonclient"}  # fmt: skip
 # A room may import, when it is itself imported, only rooms that stand on its own level or below.
 LEVELS = [
     {"blas", "errors", "closeable", "slots", "step_timer", "types", "layout", "paths", "malloc", "printed"},
@@ -32,6 +33,7 @@ LEVELS = [
     {"digitizer", "merging"},
     {"batch", "processes"},
     {"archive", "server"},
+    {"distributed"},
     {"cli", "__main__"},
 ]
 CONCRETE = {"backends.ort", "backends.trt", "backends.fake", "ops.cv2_ops", "ops.cuda_ops", "cuda.core_driver",

@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from ecg_trt import errors
 from ecg_trt.archive.inputs import ArchiveItem, load_file
@@ -24,7 +25,20 @@ from ecg_trt.io.writers.batch_report import write_batch_report
 from ecg_trt.processes import ProcessPool, threads_each
 from ecg_trt.results import RESULTS_CSV, RESULTS_PARQUET, PageResult, PageStatus, ResultsTable, read_results
 
-_LONGEST_PAGE_S = 600.0  # A page in a process of its own that takes longer hangs.
+LONGEST_PAGE_S = 600.0  # A page in a process of its own that takes longer hangs.
+
+
+class JobPool(Protocol):
+    """Workers that do jobs, such as a `ProcessPool`."""
+
+    @property
+    def processes(self) -> int:
+        """Number of jobs that are done at a time."""
+        ...
+
+    def submit(self, job: PageJob) -> Future[PageOutcome]:
+        """Do a job, as soon as a worker is free; the future may raise a `WorkerError` or a `DeviceFaultError`."""
+        ...
 
 
 class Archive(Closeable):
@@ -36,6 +50,7 @@ class Archive(Closeable):
         jobs: number of processes; 1 for none but this one. Processes share the cores, or the GPU.
         has_table: keep ``results.csv`` in the folder (`results.ResultsTable`), and report on it if the options say so.
         resume: go on with the table that is there: pages of the same content, read with the same options, are known.
+        pool: does the jobs in place of processes of its own; the caller closes it, after this.
 
     Attributes:
         note: what runs the networks, and why nothing better does; "" if nothing better was wanted, or with processes.
@@ -55,8 +70,9 @@ class Archive(Closeable):
     """
 
     def __init__(
-        self, folder: Path, options: ArchiveOptions, *, jobs: int = 1, has_table: bool = True, resume: bool = False
-    ) -> None:
+        self, folder: Path, options: ArchiveOptions, *, jobs: int = 1, has_table: bool = True, resume: bool = False,
+        pool: JobPool | None = None,
+    ) -> None:  # fmt: skip
         make_folder(folder)
         options.check_formats(folder)
         self._folder, self._digest, self._resume, self.note = folder, options.digest(), resume, ""
@@ -70,13 +86,13 @@ class Archive(Closeable):
                 owners={result.stem: (result.file, result.page) for result in self._earlier},
             )
             self._outcomes: Callable[[Iterable[PageJob]], Generator[PageOutcome, None, None]]
-            if jobs == 1:
+            if jobs == 1 and pool is None:
                 worker = stack.enter_context(PageWorker(folder, options))
                 runtime = worker.digitizer.runtime
                 self.note = runtime.note and f"Networks run on {runtime.name}; not on {runtime.note}."
                 self._outcomes = worker.outcomes
             else:
-                pool = stack.enter_context(_open_pool(folder, options, jobs))
+                pool = pool or stack.enter_context(_open_pool(folder, options, jobs))
                 self._outcomes = partial(_in_processes, pool=pool, digest=self._digest)
             self._stack = stack.pop_all()
 
@@ -130,7 +146,7 @@ class Archive(Closeable):
         """List the jobs of all items, and the outcomes of those that an earlier run did."""
         known = _KnownPages(self._earlier, self._folder, self._digest, {item.name for item in items})
         for number, item in enumerate(items):
-            for job in _jobs_of(number, item):
+            for job in jobs_of(number, item):
                 result = known.take(job)
                 if result is None:
                     stem = self._stems.give(job.stem, (job.file, job.page or 1))
@@ -219,8 +235,13 @@ def _is_final(result: PageResult, folder: Path) -> bool:
     return issubclass(getattr(errors, result.error, EcgTrtError), PageError)
 
 
-def _jobs_of(number: int, item: ArchiveItem) -> Iterator[PageJob]:
-    """List the jobs of an item, with the stems that they would like to have."""
+def jobs_of(number: int, item: ArchiveItem) -> Iterator[PageJob]:
+    """List the jobs of an item, with the stems that they would like to have.
+
+    Args:
+        number: of the item in the archive.
+        item: a file or a group of photos.
+    """
     files = [load_file(photo) for photo in item.photos]
     digests = ["" if file is None else hashlib.sha256(file.data).hexdigest() for file in files]
     pages = [] if files[0] is None else list(pages_of(files[0]))
@@ -239,12 +260,10 @@ def _open_pool(folder: Path, options: ArchiveOptions, jobs: int) -> ProcessPool[
     """Open processes that share the cores, unless the options say how many threads each has."""
     threads = options.runtime.threads or threads_each(max(jobs, 1))
     options = replace(options, runtime=replace(options.runtime, threads=threads))
-    return ProcessPool(partial(PageWorker, folder, options), jobs, timeout_s=_LONGEST_PAGE_S)
+    return ProcessPool(partial(PageWorker, folder, options), jobs, timeout_s=LONGEST_PAGE_S)
 
 
-def _in_processes(
-    jobs: Iterable[PageJob], *, pool: ProcessPool[PageJob, PageOutcome], digest: str
-) -> Generator[PageOutcome, None, None]:
+def _in_processes(jobs: Iterable[PageJob], *, pool: JobPool, digest: str) -> Generator[PageOutcome, None, None]:
     """Do jobs in a pool, and yield their outcomes as they end; as many wait as are in hand."""
     pending: dict[Future[PageOutcome], PageJob] = {}
 

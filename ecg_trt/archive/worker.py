@@ -232,17 +232,7 @@ class PageWorker(Closeable):
             record, paths = _write(self._folder, job.stem, answer, self._options)
         except EcgTrtError as error:
             return failed(job, error, self._digest, time.perf_counter() - start)
-        quality = record.mean_quality
-        result = replace(
-            _result(job, self._digest, time.perf_counter() - start),
-            layout=record.layout,
-            speed_mm_per_s=record.paper_speed_mm_per_s,
-            gain_mm_per_mv=record.gain_mm_per_mv,
-            chest_gain_mm_per_mv=record.chest_gain_mm_per_mv or record.gain_mm_per_mv,
-            assumed=record.assumed,
-            quality=round(quality, 4) if math.isfinite(quality) else None,
-            warnings=tuple(str(warning.code.value) for warning in record.warnings),
-        )
+        result = result_of(job, self._digest, time.perf_counter() - start, record)
         return PageOutcome(
             job,
             result,
@@ -258,7 +248,7 @@ class PageWorker(Closeable):
 def failed(job: PageJob, error: EcgTrtError, digest: str, seconds: float = 0.0) -> PageOutcome:
     """Sum up a job that met an error."""
     result = replace(
-        _result(job, digest, seconds), status=PageStatus.FAILED, error=type(error).__name__, message=str(error)
+        result_of(job, digest, seconds), status=PageStatus.FAILED, error=type(error).__name__, message=str(error)
     )
     cause = error.__cause__
     return PageOutcome(
@@ -266,8 +256,16 @@ def failed(job: PageJob, error: EcgTrtError, digest: str, seconds: float = 0.0) 
     )
 
 
-def _result(job: PageJob, digest: str, seconds: float) -> PageResult:
-    return PageResult(
+def result_of(job: PageJob, digest: str, seconds: float, record: EcgRecord | None = None) -> PageResult:
+    """Make the line of the table, as far as it is known without or with a record.
+
+    Args:
+        job: that ended.
+        digest: of the options.
+        seconds: that it took.
+        record: of the page.
+    """
+    result = PageResult(
         file=job.file,
         page=job.page or 1,
         status=PageStatus.OK,
@@ -275,6 +273,19 @@ def _result(job: PageJob, digest: str, seconds: float) -> PageResult:
         stem=job.stem,
         sha256=job.sha256,
         options=digest,
+    )
+    if record is None:
+        return result
+    quality = record.mean_quality
+    return replace(
+        result,
+        layout=record.layout,
+        speed_mm_per_s=record.paper_speed_mm_per_s,
+        gain_mm_per_mv=record.gain_mm_per_mv,
+        chest_gain_mm_per_mv=record.chest_gain_mm_per_mv or record.gain_mm_per_mv,
+        assumed=record.assumed,
+        quality=round(quality, 4) if math.isfinite(quality) else None,
+        warnings=tuple(str(warning.code.value) for warning in record.warnings),
     )
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from build_engines.verify import Difference
     from ecg_trt.engines.manifest import PlanKey
 
+_REPOSITORY_OPTIONS = ("stages", "precision", "capability", "out")  # Those of --triton.
+
 
 @click.command(
     short_help="Build TensorRT plans of the networks.",
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     "its GPU is at hand, else its ONNX), print a table, and compile the kernels. What is current is left alone.\n\n"
     "rtx plans need no GPU to be built; trt plans are built on the GPU that will run them. They go to $ECG_TRT_HOME, "
     "else to the platform's cache folder.\n\n"
+    "With --triton nothing is built: the trt plans that are there become a model repository of NVIDIA Triton, with "
+    "ONNX for a network without one, and a model ecg_trt that takes a photo.\n\n"
     f"Exit code: 0 all plans are there, 1 some failed, 2 all failed or nothing could be done.\n\n{NOTICE}",
 )
 @click.option("--flavour", type=click.Choice(["auto", "trt", "rtx"]), default="auto", show_default=True)
@@ -53,10 +57,19 @@ if TYPE_CHECKING:
     help="trt: what was measured, kept for the next build.  [default: beside the store]",
 )
 @click.option("--verify/--no-verify", default=True, show_default=True, help="Compare with ONNX Runtime on the CPU.")
+@click.option("--triton", metavar="DIR", type=click.Path(path_type=Path), help="Write Triton's repository there.")
 @click.option("-v", "--verbose", is_flag=True, help="Tracebacks of what TensorRT and ONNX raised.")
-def build(verbose: bool, **asked: object) -> None:
-    """Build plans."""
-    exit_after(lambda: _build(_request(**asked), verbose), verbose)  # type: ignore[arg-type]
+def build(verbose: bool, triton: Path | None, **asked: object) -> None:
+    """Build plans, or hand those that are built to Triton."""
+
+    def work() -> int:
+        if triton is None:
+            return _build(_request(**asked), verbose)  # type: ignore[arg-type]
+        if asked["flavour"] == "rtx":
+            raise click.UsageError("--triton takes trt plans alone: Triton does not run those of TensorRT for RTX.")
+        return _write_repository(triton, **{name: asked[name] for name in _REPOSITORY_OPTIONS})  # type: ignore[arg-type]
+
+    exit_after(work, verbose)
 
 
 def _request(
@@ -185,6 +198,34 @@ def _bar(bars: ExitStack, label: str) -> Callable[[float], None]:
         bar.update(max(0, round(100 * share) - bar.pos))
 
     return advance
+
+
+def _write_repository(
+    folder: Path, *, stages: Sequence[str], precision: str, capability: str | None, out: Path | None
+) -> int:
+    """Write a model repository for Triton, print what serves each network, and return the exit code."""
+    from ecg_trt.distributed.triton import choose_network, write_repository
+    from ecg_trt.engines.store import PlanStore
+    from ecg_trt.networks import network_spec
+
+    specs = map(network_spec, dict.fromkeys(stages) or _with_weights())
+    networks = [choose_network(spec, PlanStore(out), precision, capability) for spec in specs]
+    write_repository(folder, networks)
+    print_columns([
+        ("network", "platform", "TensorRT", "GPU", "MiB"),
+        *((network.spec.name, network.platform, network.plan.version if network.plan else "-",
+           network.plan.capability if network.plan else "-", f"{len(network.content) / MIB:.1f}")
+          for network in networks),
+    ])  # fmt: skip
+    onnx = [network.spec.name for network in networks if network.plan is None]
+    if onnx:
+        click.echo(
+            f"No trt plan of {', '.join(onnx)}, which ONNX Runtime serves. For plans run, on the GPU that shall serve: "
+            "ecg-trt build --flavour trt, then --triton once more.",
+            err=True,
+        )
+    click.echo(f"The repository is in {folder}.", err=True)
+    return 0
 
 
 def _print_table(outcomes: Sequence[Outcome]) -> None:

@@ -21,6 +21,7 @@ from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, PAPER_SPEEDS_MM_PER_S, STRI
 if TYPE_CHECKING:
     from ecg_trt.archive.inputs import ArchiveItem
     from ecg_trt.archive.worker import ArchiveOptions
+    from ecg_trt.distributed.ray_pool import ClusterPool
 
 _STDIN = "-"  # Stands for a file from standard input.
 _MOST_NAMED = 5  # Files that a line names.
@@ -76,8 +77,10 @@ def _auto_or(values: Sequence[float]) -> click.Choice[str]:
 @click.option("-o", "--output", "folder", metavar="DIR", default=".", help="Made if missing.  [default: .]")
 @click.option("-r", "--recursive", is_flag=True, help="Search the folders below each FOLDER, too.")
 @click.option("--resume", is_flag=True, help="Go on with DIR/results.csv; crashes are tried again, bad pages are not.")
-@click.option("--jobs", default=1, show_default=True, metavar="N", type=click.IntRange(min=1),
-              help="Processes, which share the cores or the GPU; each has networks of its own.")  # fmt: skip
+@click.option("--jobs", metavar="N", type=click.IntRange(min=1),
+              help="Processes, which share the cores or the GPU; each has networks of its own.  "
+              "[default: 1; with --ray one a core]")  # fmt: skip
+@click.option("--ray", metavar="ADDRESS", help="Work on a Ray cluster (auto, local, HOST:PORT), which shares DIR.")
 @click.option(
     "--format",
     "formats",
@@ -120,7 +123,8 @@ def run(
     folder: str,
     recursive: bool,
     resume: bool,
-    jobs: int,
+    jobs: int | None,
+    ray: str | None,
     formats: tuple[str, ...],
     fs: float,
     layout: str,
@@ -167,7 +171,7 @@ def run(
         if corrections is not None and (len(items) > 1 or merge or merge_by is not None):
             raise click.UsageError("--corrections are those of one PHOTO.")
         has_table = resume or len(items) > 1 or any(map(is_folder, photos))
-        return _digitize(items, out, options, jobs=jobs, has_table=has_table, resume=resume, verbose=verbose)
+        return _digitize(items, out, options, jobs=jobs, ray=ray, has_table=has_table, resume=resume, verbose=verbose)
 
     exit_after(work, verbose)
 
@@ -202,7 +206,8 @@ def _digitize(
     folder: Path,
     options: ArchiveOptions,
     *,
-    jobs: int,
+    jobs: int | None,
+    ray: str | None,
     has_table: bool,
     resume: bool,
     verbose: bool,
@@ -212,7 +217,11 @@ def _digitize(
     from ecg_trt.cli.outcomes import OutcomeReport
 
     report = OutcomeReport(len(items), verbose)
-    with Archive(folder, options, jobs=jobs, has_table=has_table, resume=resume) as archive:
+    with contextlib.ExitStack() as stack:
+        pool = stack.enter_context(_open_cluster(ray, folder, options, jobs)) if ray else None
+        archive = stack.enter_context(
+            Archive(folder, options, jobs=jobs or 1, has_table=has_table, resume=resume, pool=pool)
+        )
         if archive.note and verbose:
             report.log(archive.note)
         try:
@@ -222,6 +231,14 @@ def _digitize(
         except DeviceFaultError as fault:
             return report.end(fault)
     return report.end()
+
+
+def _open_cluster(address: str, folder: Path, options: ArchiveOptions, jobs: int | None) -> ClusterPool:
+    """Open workers on a Ray cluster, once the formats are known to be sound."""
+    from ecg_trt.distributed.ray_pool import ClusterPool
+
+    options.check_formats(folder)
+    return ClusterPool(address, folder, options, jobs)
 
 
 def _with_options(formats: Sequence[str], given: Mapping[str, str]) -> dict[str, dict[str, str]]:

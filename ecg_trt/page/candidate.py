@@ -22,8 +22,8 @@ class _ScoreWeights:
         scale: of a scale by a grid or by rows of a standard length.
         layout: of a known layout.
         missing: penalty on each lead of the layout that is not shown.
+        double: of rows twice as long: print that is seen sideways makes short ones.
         row: of another row, in `PageCandidate.wide_score` alone, as all that follow.
-        double: of rows twice as long.
         standard: of rows of a standard length.
         conclusive: of a conclusive candidate.
     """
@@ -32,8 +32,8 @@ class _ScoreWeights:
     scale: float = 0.15
     layout: float = 0.15
     missing: float = 0.05
-    row: float = 0.1
     double: float = 0.1
+    row: float = 0.1
     standard: float = 0.05
     conclusive: float = 0.02
 
@@ -91,16 +91,16 @@ class PageCandidate:
             return -1.0
         known = self.naming.probability * self.naming.is_known
         return (self.names_score + _WEIGHTS.grid * self.grid.is_seen + _WEIGHTS.scale * self.scale_score
-                + _WEIGHTS.layout * known - _WEIGHTS.missing * len(self.naming.missing))  # fmt: skip
+                + _WEIGHTS.layout * known - _WEIGHTS.missing * len(self.naming.missing)
+                + _WEIGHTS.double * float(np.log2(max(self.length_mm, 1.0))))  # fmt: skip
 
     @property
     def wide_score(self) -> float:
         """Score of candidates that differ by their margins around the rows, in which more and longer rows may stand."""
         rows = len(self.naming.strips) if self.naming else 0
-        longer = _WEIGHTS.double * float(np.log2(max(self.length_mm, 1.0)))
         is_standard = self._standard_mm is not None
-        size = self.score + _WEIGHTS.row * rows + longer
-        return size + _WEIGHTS.standard * is_standard + _WEIGHTS.conclusive * self.is_conclusive
+        return (self.score + _WEIGHTS.row * rows + _WEIGHTS.standard * is_standard
+                + _WEIGHTS.conclusive * self.is_conclusive)  # fmt: skip
 
     @property
     def length_mm(self) -> float:

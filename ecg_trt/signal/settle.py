@@ -22,6 +22,7 @@ _SLANTS = np.arange(-14, 15) * 1e-3  # Millimetres by which rows may start later
 _STRAIGHTER = 0.6  # Ratio of the residual energies with and without a slant at which it is accepted.
 # Variance of the difference of two prints, as a share of their own: at most for one lead, at least for two.
 _REPEATED, _DIFFERENT = 0.15, 0.4
+_SHIFTS_MM = np.arange(-2.0, 2.25, 0.25)  # Between two prints of one time.
 _LEAST_MM = 10.0  # Length that two prints must share to be compared.
 _ONE_COLUMN_MM = 2.0  # Difference of the ends of leads that are printed in one column; rows may be slightly oblique.
 _END_MM = 1.5  # Left out at the ends of leads, where the neighbouring lead may reach in.
@@ -122,8 +123,20 @@ def settle_rhythm(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap)
 
 def _difference(page: RectifiedPage, strips: Sequence[Strip], seen: Array, a: int, b: int,
                 x_mm: tuple[float, float]) -> float:  # fmt: skip
-    """Variance of the difference of two strips within a span, over the smaller of their variances; 9 if unseen."""
-    pair = np.stack([_row(seen[k], strips[k].zero_y_mm, _inside(page, x_mm)) for k in (a, b)])
+    """Variance of the difference of two strips within a span, over the smaller of their variances; 9 if unseen.
+
+    It is that of the shift at which it is least, as rows may run obliquely.
+    """
+    at = _inside(page, x_mm)
+    first = _row(seen[a], strips[a].zero_y_mm, at)
+    return min(
+        _relative_difference(first, _row(seen[b], strips[b].zero_y_mm, at + shift * page.px_per_mm[0]), page)
+        for shift in _SHIFTS_MM
+    )
+
+
+def _relative_difference(first: Array, other: Array, page: RectifiedPage) -> float:
+    pair = np.stack([first, other])
     pair = pair[:, np.isfinite(pair).all(0)]
     least = pair.var(1).min() if pair.shape[1] >= _LEAST_MM * page.px_per_mm[0] else 0.0
     return float(np.diff(pair, axis=0).var() / least) if least > 0 else 9.0

@@ -1,0 +1,1 @@
+"""Many machines: archives on Ray, and a model repository for NVIDIA Triton."""
