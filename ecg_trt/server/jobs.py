@@ -149,12 +149,12 @@ class Worker(Closeable):
 
     def _corrected(self, read: ReadJob, corrections: Corrections) -> tuple[Reading, Photo | None]:
         """Correct a page; the photo is decoded, and given, only where the frame of the page changes."""
-        first, frame = read.folder / FIRST, _frame_of(corrections)
-        if self._last is not None and self._last[0] == read.folder and first.exists():
+        frame = _frame_of(corrections)
+        if self._last is not None and self._last[0] == read.folder:
             last = self._last[1]
-            if _frame_of(last.corrections) == frame == _text_of(read.folder / _FRAME):
+            if last.options == read.options and _frame_of(last.corrections) == frame == _text_of(read.folder / _FRAME):
                 return self._digitizer.correct(last, corrections), None
-        photo = _decoded(read)
+        first, photo = read.folder / FIRST, _decoded(read)
         if first.exists():
             return self._digitizer.correct(_load(first), corrections, photo), photo
         return self._digitizer.read(photo, read.options, corrections), photo

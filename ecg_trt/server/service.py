@@ -75,11 +75,12 @@ class Service:
         Raises:
             RequestError: 409, it is being read.
         """
-        self._check_settled(record)
-        record.options, record.corrections = options, Corrections()
-        record.state, record.error = State.WAITING, None
-        record.settled.clear()
-        self._start(record, Urgency.NOW)
+        async with record.lock:
+            self._check_settled(record)
+            record.options, record.corrections = options, Corrections()
+            record.state, record.error = State.WAITING, None
+            record.settled.clear()
+            self._start(record, Urgency.NOW)
 
     async def correct(self, record: StoredRecord, corrections: Corrections) -> None:
         """Apply corrections to a record; it stays as it was if they cannot be applied.
