@@ -7,7 +7,7 @@ or under other names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -54,46 +54,104 @@ def read_names(naming: Naming, label: Array, line_at: Callable[[Array], Line], *
     Returns:
         The naming with what was read, of another layout where the names are another's.
     """
-    strips = naming.strips
-    names = [segment.lead for strip in strips for segment in strip.segments]
-    shares = _shares(name_places(strips, label), line_at)
-    naming = replace(naming, legible=_legible(shares))
+    shares = _shares(name_places(naming.strips, label), line_at)
     if is_given:
+        return replace(naming, legible=_legible(shares.sum(1)))
+    names = _Names(naming, shares)
+    best, found, uncertainty = names.best()
+    naming = replace(naming, legible=_legible(found), probability=naming.probability * (1 - uncertainty))
+    if (best == names.printed).all():
         return naming
-    likely = _log_likelihoods(shares)
-    # The names of a layout stand or fall together; those of strips were seen one by one.
-    likely[:, len(LEAD_WORDS) :] += 0.0 if naming.is_known else _NONE
-    named = np.array([_columns_of(name, k) for k, name in enumerate(names)])
-    kept = _with_sign_of_avr(named, likely)
-    likely[np.arange(len(names)), kept] += np.where(kept < len(LEAD_WORDS), _TIE if naming.is_known else _KEPT, 0.0)
-    best, uncertainty = kept.copy(), 0.0
-    in_row = [len(strip.segments) for strip in strips for _ in strip.segments]
-    rhythm = np.array([n == 1 < max(in_row) for n in in_row], bool)
-    for k in np.flatnonzero(rhythm):
-        choice = int(likely[k].argmax())
-        gain = likely[k, choice] - likely[k, kept[k]]
-        best[k] = choice if gain + _OTHER_RHYTHM * naming.is_known > 0 else kept[k]
-    order = np.flatnonzero(~rhythm)
-    is_other = kept[order, None] != np.arange(likely.shape[1])
-    choices = _assigned(likely[order] + _OTHER_NAME * naming.is_known * is_other)
-    other = float((likely[order, choices] + _OTHER_NAME * naming.is_known * (choices != kept[order])).sum())
-    if naming.is_known and (choices != kept[order]).any():
-        log_odds = other + _OTHER_ORDER - max(_own(strips, likely, kept, order))
-        uncertainty = float(1 / (1 + np.exp(abs(log_odds))))
-        choices = choices if log_odds > 0 else kept[order]
-    best[order] = choices
-    naming = replace(naming, probability=naming.probability * (1 - uncertainty))
-    if (best == named).all():
-        return naming
-    given = [name if b == k else _name_of(int(b)) for name, b, k in zip(names, best, named, strict=True)]
+    given = [own if b == k else _name_of(int(b)) for own, b, k in zip(names.own, best, names.printed, strict=True)]
     renamed = iter([unnamed(k) if is_unnamed(name) else name for k, name in enumerate(given)])  # No two alike.
-    strips = tuple(replace(s, segments=tuple(replace(g, lead=next(renamed)) for g in s.segments)) for s in strips)
-    if (best[order] == kept[order]).all():
+    strips = tuple(
+        replace(s, segments=tuple(replace(g, lead=next(renamed)) for g in s.segments)) for s in naming.strips
+    )
+    if (best[names.order] == names.kept[names.order]).all():
         return replace(naming, strips=strips)
     rows = tuple(tuple(g.lead for g in s.segments) for s in strips)
     known = next((layout for layout in LAYOUTS.values() if layout.rows == rows), None)
     seconds = tuple((STANDARD_RECORD_SECONDS / len(row),) * len(row) for row in rows)
     return replace(naming, layout=known or Layout(STRIPS, rows, seconds), missing=(), strips=strips)
+
+
+class _Names:
+    """Names of a page's segments, and what is read beside them.
+
+    Columns are those of `_log_likelihoods`: a lead's name, or none of them.
+
+    Attributes:
+        own: names of the naming.
+        printed: (n,) their columns.
+        kept: (n,) likewise, with the sign of aVR that is read.
+        order: segments that are no rhythm strips.
+    """
+
+    def __init__(self, naming: Naming, shares: Array) -> None:
+        self.is_known, self.shares = naming.is_known, shares
+        segments = [(row, column, strip) for row, strip in enumerate(naming.strips)
+                    for column in range(len(strip.segments))]  # fmt: skip
+        self.own = [strip.segments[column].lead for _, column, strip in segments]
+        self.places = [(row, column, len(strip.segments)) for row, column, strip in segments]
+        likely = _log_likelihoods(shares)
+        # The names of a layout stand or fall together; those of strips were seen one by one.
+        likely[:, len(LEAD_WORDS) :] += 0.0 if self.is_known else _NONE
+        self.printed = np.array([_columns_of(name, k) for k, name in enumerate(self.own)])
+        self.kept = _with_sign_of_avr(self.printed, likely)
+        certain = np.where(self.kept < len(LEAD_WORDS), _TIE if self.is_known else _KEPT, 0.0)
+        likely[np.arange(len(self.own)), self.kept] += certain
+        self.likely = likely
+        most = max(count for *_, count in self.places)
+        self.rhythm = np.array([k for k, (*_, count) in enumerate(self.places) if count == 1 < most], int)
+        self.order = np.setdiff1d(np.arange(len(self.own)), self.rhythm)
+
+    def best(self) -> tuple[Array, Array, float]:
+        """Choose the likeliest names.
+
+        Returns:
+            Their columns (n,); the probability (n,) that a legible name is printed at each place, NaN where no text
+            is seen: the layout's, if it is held; and the probability that the choice is wrong.
+        """
+        best, found, order = self.kept.copy(), self.shares.sum(1), self.order
+        for k in self.rhythm:
+            choice = int(self.likely[k].argmax())
+            gain = self.likely[k, choice] - self.likely[k, self.kept[k]]
+            best[k] = choice if gain + _OTHER_RHYTHM * self.is_known > 0 else self.kept[k]
+        if not self.is_known:
+            best[order] = _assigned(self.likely[order])
+            return best, found, 0.0
+        penalty = _OTHER_NAME * (self.kept[order, None] != np.arange(self.likely.shape[1]))
+        other = _assigned(self.likely[order] + penalty)
+        at = np.arange(len(order))
+        shown = max((self._shown(shift) for shift in (0, -1, 1)), key=lambda rows: rows[1])
+        log_odds = _OTHER_ORDER + float((self.likely[order] + penalty)[at, other].sum()) - shown[1]
+        uncertainty = float(1 / (1 + np.exp(abs(log_odds)))) if (other != self.kept[order]).any() else 0.0
+        if log_odds > 0:
+            best[order] = other
+        else:
+            found = np.where(np.isnan(found), np.nan, self._share_of(shown[0]))
+        return best, found, uncertainty
+
+    def _shown(self, shift: int) -> tuple[Array, float]:
+        """Names (n,) of the layout that stand at each place if each stands some rows away from its own.
+
+        Where rows are dense, a name may stand nearer to the row above or below its own.
+
+        Returns:
+            Columns, and their log-likelihood.
+        """
+        columns = np.arange(len(self.own)) + len(LEAD_WORDS)
+        for k, (row, column, count) in enumerate(self.places):
+            other = (row + shift, column, count)
+            if other in self.places:
+                columns[k] = self.kept[self.places.index(other)]
+        likely = self.likely[self.order, columns[self.order]]
+        return columns, float(likely.sum()) + _SHIFTED_ROWS * abs(shift)
+
+    def _share_of(self, columns: Array) -> Array:
+        """Probability (n,) of the names of some columns, 0 for none."""
+        is_lead = columns < len(LEAD_WORDS)
+        return np.where(is_lead, self.shares[np.arange(len(columns)), np.where(is_lead, columns, 0)], 0.0)
 
 
 def _with_sign_of_avr(named: Array, likely: Array) -> Array:
@@ -106,28 +164,6 @@ def _with_sign_of_avr(named: Array, likely: Array) -> Array:
     ])  # fmt: skip
 
 
-def _own(strips: Sequence[Strip], likely: Array, kept: Array, order: Array) -> Iterator[float]:
-    """Yield the log-likelihood of the names of a layout, where they are expected and a row farther up or down.
-
-    Where rows are dense, a name may stand nearer to the row above or below its own.
-
-    Args:
-        strips: named strips.
-        likely: log-likelihoods (n, leads + n) of names.
-        kept: (n,) columns of the names of the layout.
-        order: segments that count.
-    """
-    places = [(k, n, len(strip.segments)) for k, strip in enumerate(strips) for n in range(len(strip.segments))]
-    for shift in (0, -1, 1):
-        total = _SHIFTED_ROWS * abs(shift)
-        for segment in order.tolist():
-            row, column, count = places[segment]
-            other = (row + shift, column, count)
-            shown = kept[places.index(other)] if other in places else len(LEAD_WORDS) + segment
-            total += float(likely[segment, shown])
-        yield total
-
-
 def _shares(places: Array, line_at: Callable[[Array], Line]) -> Array:
     """Probability (n, leads) of each lead's name at each place, NaN where no text is seen."""
     out = np.full((len(places), len(LEAD_WORDS)), np.nan)
@@ -137,9 +173,12 @@ def _shares(places: Array, line_at: Callable[[Array], Line]) -> Array:
     return out
 
 
-def _legible(shares: Array) -> float:
-    """Log-odds of legible names against print that is none, or seen the wrong way, of `_shares`."""
-    found = shares.sum(1)
+def _legible(found: Array) -> float:
+    """Log-odds of legible names against print that is none, or seen the wrong way.
+
+    Args:
+        found: (n,) probability of a name at each place, NaN where no text is seen.
+    """
     return float(np.log(1 - _READABLE + _READABLE * found[np.isfinite(found)] / _MISREAD).sum())
 
 
@@ -170,7 +209,7 @@ def _name_of(column: int) -> str:
 def named_log_odds(strips: Sequence[Strip], label: Array, line_at: Callable[[Array], Line]) -> float:
     """Log-odds that names are printed where the columns behind the first begin; arguments as of `read_names`."""
     behind = np.array([n > 0 for strip in strips for n in range(len(strip.segments))])
-    return _legible(_shares(name_places(strips, label)[behind], line_at))
+    return _legible(_shares(name_places(strips, label)[behind], line_at).sum(1))
 
 
 def with_shared_name(naming: Naming, lead: str | None) -> Naming:

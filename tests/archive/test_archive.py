@@ -58,9 +58,9 @@ def reads(fake_digitizer, monkeypatch):
     names: list[str] = []
     honest = fake_digitizer.read
 
-    def read(self, source, options=None):
+    def read(self, source, options=None, corrections=None):
         names.append(Path(source.source).name)
-        return honest(self, source, options)
+        return honest(self, source, options, corrections)
 
     monkeypatch.setattr(fake_digitizer, "read", read)
     return names
