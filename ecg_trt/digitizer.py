@@ -317,8 +317,8 @@ class Digitizer(Closeable):
     ) -> LocatedPage:  # fmt: skip
         """Split the rows of a page of no known layout into columns, if borders and names show any.
 
-        On a GPU, this may use the flat page's memory; a page that is not split is given back as it is, unless names
-        were looked for.
+        On a GPU, the search for names uses the flat page's memory; the very `located` is given back where there was
+        none.
         """
         if located.naming.layout.name != STRIPS or any(len(s.segments) > 1 for s in strips):
             return located
@@ -327,8 +327,9 @@ class Digitizer(Closeable):
             return located
         line_at = partial(self._caption.line_at, photo, located.grid)
         log_odds += named_log_odds(parted, located.heatmaps.label, line_at)
-        naming = located.naming.with_strips(parted if log_odds > 0 else strips)
-        return self._named(photo, replace(located, naming=naming), options)
+        if log_odds <= 0:
+            return replace(located, naming=located.naming.with_strips(strips))
+        return self._named(photo, replace(located, naming=located.naming.with_strips(parted)), options)
 
     def _upright(self, photo: Photo, located: LocatedPage, options: ReadOptions, clock: StepTimer) -> LocatedPage:
         """Take a page the way up, mirrored or not, in which most of its print is legible, and read its names.

@@ -32,7 +32,7 @@ LEVELS = [
     {"reading", "recorded"},
     {"digitizer", "merging"},
     {"batch", "processes"},
-    {"archive"},
+    {"archive", "server"},
     {"distributed"},
     {"cli", "__main__"},
 ]

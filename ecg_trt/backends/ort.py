@@ -14,6 +14,8 @@ from ecg_trt.closeable import Closeable
 from ecg_trt.errors import BackendError, WeightsError
 from ecg_trt.types import Array, TensorSpec
 
+ort.disable_telemetry_events()  # Its builds may report to their maker; a reading is no one else's concern.
+
 _DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
