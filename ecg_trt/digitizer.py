@@ -317,8 +317,7 @@ class Digitizer(Closeable):
     ) -> LocatedPage:  # fmt: skip
         """Split the rows of a page of no known layout into columns, if borders and names show any.
 
-        On a GPU, the search for names uses the flat page's memory; the very `located` is given back where there was
-        none.
+        On a GPU, the search for names uses the flat page's memory; without one, the very `located` is given back.
         """
         if located.naming.layout.name != STRIPS or any(len(s.segments) > 1 for s in strips):
             return located

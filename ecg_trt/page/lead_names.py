@@ -22,7 +22,8 @@ from ecg_trt.layout import (
     is_unnamed,
     unnamed,
 )
-from ecg_trt.page.naming import Naming, name_places
+from ecg_trt.page.name_places import name_places
+from ecg_trt.page.naming import Naming
 from ecg_trt.printed import Line
 from ecg_trt.types import Array, Strip
 

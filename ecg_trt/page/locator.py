@@ -27,7 +27,8 @@ from ecg_trt.geometry.refine import (
 from ecg_trt.ops.base import ImageOps
 from ecg_trt.page.candidate import LocatedPage, PageCandidate
 from ecg_trt.page.corrected import aligned_by_corners, with_way_up, without_surroundings
-from ecg_trt.page.naming import DOUBTFUL_LABELS, Naming, name_boxes, name_strips
+from ecg_trt.page.name_places import name_boxes
+from ecg_trt.page.naming import DOUBTFUL_LABELS, Naming, name_strips
 from ecg_trt.page.realignment import may_extend_beyond_view, mirror, refine_alignment, rotate90, scale
 from ecg_trt.page.rejection import reject_without_signs, reject_without_strips
 from ecg_trt.page.sheets import sheets_of

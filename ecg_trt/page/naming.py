@@ -36,10 +36,10 @@ _WHOLE: Widths = (1.0,)  # A row of one column.
 DOUBTFUL_LABELS = 0.15  # Names read the right way up score 0.2 and more, the wrong way up 0.1 and less.
 # Offsets of lead names from the starts of their segments and from their zero lines. They are alike on the whole page:
 # mostly near the start, on some pages well behind it.
-_LABEL_REACHES_MM = ((-9.0, 16.0), (10.0, 32.0))
-_LABEL_RISE_MM = tuple(range(-16, 13))
+LABEL_REACHES_MM = ((-9.0, 16.0), (10.0, 32.0))
+LABEL_RISE_MM = tuple(range(-16, 13))
 _FAR_NAMES = 0.3  # Penalty on names far behind the start.
-_OFFSETS = len(_LABEL_REACHES_MM) * len(_LABEL_RISE_MM)
+_OFFSETS = len(LABEL_REACHES_MM) * len(LABEL_RISE_MM)
 _NAME_WEIGHT, _BREAK_WEIGHT = 1.5, 1.6  # Weights of the names that are read, and of the starts of segments.
 _LEGIBLE = 0.35  # Least response at which a name counts as read.
 _NEARLY = 0.65  # Response, as a share of the best name's, at which a name is taken if the best is another strip's.
@@ -53,10 +53,6 @@ _LEAST_PARTS = 4  # Least number of parts of a row whose borders are tested for 
 _OTHER_LENGTH = 10.0  # Penalty on each unit of log length by which rows fit another layout's length better.
 _CERTAIN_STRIP = 0.7  # Score of a certain strip; a dark line of the grid scores less and is cheaper to leave out.
 _SHARPNESS = 5.0  # Sharpness of the softmax over scores, at which the probability is calibrated.
-# Response at the centre of a name that counts as seen, and number of names that give the offset of the others.
-_NAME_SEEN, _ENOUGH_NAMES = 0.25, 3
-_NAME_APART_MM = 5.0  # Distance of a name from where the others of the page are, beyond which it is another row's.
-_NAME_HALF_MM = (3.5, 2.0)  # Half the width and half the height of a name.
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,42 +173,6 @@ def name_strips(strips: Sequence[Strip], label: Array, start: Array, *, layout: 
     return unmatched.with_strips(named)
 
 
-def name_places(strips: Sequence[Strip], label: Array) -> Array:
-    """Find where the name of each segment is printed: (n, 2) page mm (x, y), NaN where that is not known.
-
-    A device prints all names at the same offset from their segments. The median offset of those that are read holds
-    for the others.
-
-    Args:
-        strips: named strips.
-        label: (words, H, W) map of the words of `layout.MARKED_WORDS`.
-    """
-    any_name = label[: len(LEAD_WORDS)].max(0)
-    corners = np.array([(s.x_mm[0], strip.zero_y_mm) for strip in strips for s in strip.segments]).reshape(-1, 2)
-    offsets = np.full(corners.shape, np.nan)
-    for (x, y), offset in zip(corners, offsets, strict=True):
-        left, top = (int(max(0, v + d)) for v, d in ((x, _LABEL_REACHES_MM[0][0]), (y, _LABEL_RISE_MM[0])))
-        window = any_name[top : int(y + _LABEL_RISE_MM[-1] + 1), left : int(x + _LABEL_REACHES_MM[-1][1])]
-        row, column = divmod(int(window.argmax()), window.shape[1]) if window.size else (0, 0)
-        if window.size and window[row, column] > _NAME_SEEN:
-            offset[:] = left + column - x, top + row - y
-    if np.isfinite(offsets[:, 0]).sum() >= _ENOUGH_NAMES:
-        median = np.nanmedian(offsets, 0)
-        offsets = np.where(np.abs(offsets - median) <= _NAME_APART_MM, offsets, median)  # NaN is not near, either.
-    return np.asarray(corners + offsets)
-
-
-def name_boxes(strips: Sequence[Strip], label: Array) -> Array:
-    """Mask the lead names: (H, W) bool; arguments as of `name_places`."""
-    boxes = np.zeros(label.shape[1:], bool)
-    for place in name_places(strips, label):
-        if np.isfinite(place).all():
-            columns, rows = (slice(max(0, round(v - r)), max(0, round(v + r) + 1))
-                             for v, r in zip(place, _NAME_HALF_MM, strict=True))  # fmt: skip
-            boxes[rows, columns] = True
-    return boxes
-
-
 def _candidates(layout: str) -> list[Layout]:
     """Layouts to choose from; one that may print -aVR appears in both forms."""
     asked = [layout] if layout in LAYOUTS else list(LAYOUTS) if layout == "auto" else []
@@ -262,7 +222,7 @@ class _Evidence:
         self.strips = strips
         self.confidence = np.minimum(1, np.array([s.score for s in strips]) / _CERTAIN_STRIP)
         self.penalty = _SKIPPED_STRIP * self.confidence**3
-        self.offset_penalty = np.repeat(_FAR_NAMES * np.arange(len(_LABEL_REACHES_MM)), len(_LABEL_RISE_MM))
+        self.offset_penalty = np.repeat(_FAR_NAMES * np.arange(len(LABEL_REACHES_MM)), len(LABEL_RISE_MM))
         tall = np.stack([cv2.dilate(plane, np.ones((5, 1), np.uint8)) for plane in label[: len(LEAD_WORDS)]])
         near = [(s, _near_each_start(s, tall)) for s in strips]
         shapes = {layout.widths(j) for layout in LAYOUTS.values() for j in range(len(layout.rows))}
@@ -398,10 +358,10 @@ def _structure(strip: Strip, start: Array, widths: Widths) -> float:
 
 def _near_each_start(strip: Strip, tall: Array) -> Array:
     """Best responses (reaches, names, rises, W) within each reach of a start at each column of the map."""
-    rows = np.clip(np.round(strip.zero_y_mm + np.array(_LABEL_RISE_MM)), 0, tall.shape[1] - 1).astype(int)
+    rows = np.clip(np.round(strip.zero_y_mm + np.array(LABEL_RISE_MM)), 0, tall.shape[1] - 1).astype(int)
     band = np.ascontiguousarray(tall[:, rows].reshape(-1, tall.shape[2]))
     wide = []
-    for low, high in _LABEL_REACHES_MM:
+    for low, high in LABEL_REACHES_MM:
         onward = cv2.dilate(band, np.ones((1, round(high - low)), np.uint8), anchor=(0, 0))
         at = np.clip(np.arange(tall.shape[2]) + round(low), 0, tall.shape[2] - 1)
         wide.append(onward[:, at].reshape(len(tall), len(rows), -1))

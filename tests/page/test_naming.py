@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ecg_trt.layout import LAYOUTS, LEAD_WORDS, LEADS, MARKED_WORDS, STRIPS, Layout, upright
-from ecg_trt.page.naming import Naming, name_boxes, name_strips
+from ecg_trt.page.name_places import name_boxes
+from ecg_trt.page.naming import Naming, name_strips
 from ecg_trt.page.strips import agree_on_span, find_strips
 from ecg_trt.synth.page import Page
 from ecg_trt.types import Array, Strip
