@@ -18,13 +18,13 @@ from ecg_trt.stages.scaling import LARGE_BOX_MM
 from ecg_trt.types import Array, PageWarning, RectifiedPage, Segment, Strip, TraceMap, WarningCode
 
 _PRIOR = -5.0  # Log-odds of the same seconds in all columns, of one page in 150, before the beats are compared.
-_LEAST_BEATS = 3  # In a column.
+_LEAST_BEATS = 2  # In a column.
 _BEAT_S = 0.004  # Error of the distance between two beats, mean absolute.
 # Standard deviations of the distance between the steepest instants of one beat in two sets of leads, and of that with
 # an error of the rows' beginnings; and the share of the latter.
 _LEAD_S, _ROW_S, _ROW_SHARE = 0.015, 0.06, 0.2
 _OTHER_SHARE = 0.05  # Of beats that are extra beats in one reading, noise, or not seen.
-_OTHER_COLUMN = 0.005  # Probability that most beats of a column are.
+_OTHER_COLUMN = 1e-4  # Probability that most beats of a column are.
 _BOX_ERROR_MM = 0.5  # Distance from a whole number of large boxes at which a row is that long.
 _BORDER_REACH_MM, _BORDER_SEEN = 1.5, 0.3  # Error of a row's beginning or end, and least response to a border.
 _MOST = 8.0  # Greatest log-odds that one column gives.
