@@ -20,11 +20,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.common import write_results
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import EcgTrtError
-from ecg_trt.layout import LEADS
+from ecg_trt.layout import LARGE_BOX_MM, LEADS
 from ecg_trt.metrics import score_record
 from ecg_trt.signal.assemble import assemble
 from ecg_trt.stages.rectify import Rectify, region_of
-from ecg_trt.stages.scaling import LARGE_BOX_MM, TRACE_PX_PER_MM
+from ecg_trt.stages.scaling import TRACE_PX_PER_MM
 from ecg_trt.stages.trace import Trace
 from ecg_trt.synth.capture import Capture, draw_capture, photograph
 from ecg_trt.synth.page import Page, draw_page

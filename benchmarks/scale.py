@@ -1,4 +1,4 @@
-"""What a page of an archive takes: `python benchmarks/scale.py [--pages 8]`.
+"""Measure time, memory and disk of a page of an archive: `python benchmarks/scale.py [--pages 8]`.
 
 Each page is a synthetic photo of 9 megapixels, read by one process with one thread on the CPU. Time of the CPU counts
 and not that of the clock, so that other work on the machine matters less.

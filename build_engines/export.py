@@ -6,7 +6,6 @@ It is made from the FP32 ONNX that the package ships, as who builds has no check
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
 from pathlib import Path
 
 import onnx
@@ -15,17 +14,15 @@ from onnx import ModelProto, ValueInfoProto
 from build_engines.precision import to_float16
 from ecg_trt.errors import BuildError
 from ecg_trt.networks import Shape
+from ecg_trt.str_enum import StrEnum
 from ecg_trt.types import TensorSpec
 
 
-class Precision(str, Enum):
+class Precision(StrEnum):
     """Precision of weights and activations."""
 
     FP16 = "fp16"
     FP32 = "fp32"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 def export(source: Path | bytes, precision: Precision, shapes: Mapping[str, Shape] | None = None) -> bytes:

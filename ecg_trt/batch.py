@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -19,7 +18,7 @@ from ecg_trt.config import ReadOptions, RuntimeOptions
 from ecg_trt.corrections import Corrections
 from ecg_trt.errors import DeviceFaultError, EcgTrtError, InputError, OptionError, PageError
 from ecg_trt.io.readers.base import EncodedPhoto
-from ecg_trt.io.readers.photo import load_photo, pages_of, read_photo, read_recording
+from ecg_trt.io.readers.photo import PhotoSource, load_photo, pages_of, read_photo, read_recording
 from ecg_trt.merging import merge_answers, name_of
 from ecg_trt.record import EcgRecord
 from ecg_trt.recorded import record_of
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from ecg_trt.digitizer import Digitizer
     from ecg_trt.reading import Reading
 
-Source: TypeAlias = "str | os.PathLike[str] | bytes | Array | EncodedPhoto"
+Source: TypeAlias = PhotoSource
 
 SourceOrGroup: TypeAlias = "Source | Sequence[Source]"  # A group is a list or a tuple.
 

@@ -22,6 +22,7 @@ COMMON_SPEEDS_MM_PER_S = (25.0, 50.0)
 COMMON_GAINS_MM_PER_MV = (5.0, 10.0, 20.0)
 """Speeds and gains that pulses, rows and beats are compared with, and that the generator draws."""
 STANDARD_SPEED_MM_PER_S, STANDARD_GAIN_MM_PER_MV = 25.0, 10.0
+SMALL_BOX_MM, LARGE_BOX_MM = 1.0, 5.0  # Boxes of ECG paper.
 PULSE_SECONDS = 0.2  # Width of a calibration pulse; its height is 1 mV.
 STANDARD_RECORD_SECONDS = 10.0
 """Length of a row where nothing else is stated: resting ECGs last 10 s on most devices."""
@@ -136,6 +137,11 @@ class Layout:
         """Copy with -aVR in place of aVR, as most devices print the Cabrera order."""
         rows = tuple(tuple(INVERTED_AVR if lead == "aVR" else lead for lead in row) for row in self.rows)
         return replace(self, rows=rows)
+
+
+def layout_of(rows: Sequence[Sequence[str]]) -> Layout | None:
+    """Find the known layout that prints these names, row by row; None if there is none."""
+    return next((layout for layout in LAYOUTS.values() if layout.rows == tuple(map(tuple, rows))), None)
 
 
 def column_edges(start: float, end: float, widths: Sequence[float]) -> Array:

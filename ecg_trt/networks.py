@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 
 from ecg_trt.errors import OptionError
+from ecg_trt.str_enum import StrEnum
 from ecg_trt.types import TensorSpec
 
 Shape = tuple[int, ...]
@@ -20,7 +20,7 @@ Shape = tuple[int, ...]
 VIEW, PAGE, TILES = "warped", "page", "tiles"
 
 
-class HeadKind(str, Enum):
+class HeadKind(StrEnum):
     """Meaning of an output."""
 
     BORDER = "border"  # (n, W) logits: does a lead of the strip begin or end at the column
@@ -29,9 +29,6 @@ class HeadKind(str, Enum):
     RIDGE = "ridge"  # (n, 1, H, W) logits, a softmax over each column; its mean is a height in px
     TEXT = "text"  # (n, 1, C, T) logits, a softmax over the classes of `printed.CHARACTERS` at each of T columns
     VALUE = "value"  # (n, C, h, w) offsets, directions or logarithms; no probabilities
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True, slots=True)

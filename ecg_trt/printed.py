@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 
 from ecg_trt.layout import GAINS_MM_PER_MV, LEAD_WORDS, LEADS, PAPER_SPEEDS_MM_PER_S
+from ecg_trt.str_enum import StrEnum
 from ecg_trt.types import Array
 
 CHARACTERS = " 0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz/.,=:+-%()"
@@ -25,16 +25,13 @@ _ILLEGIBLE = 0.02  # Probability of a text below which nothing can be made of it
 _NEAR = 0.02  # Relative difference up to which a printed number is one of the values that devices have.
 
 
-class Quantity(str, Enum):
+class Quantity(StrEnum):
     """Kind of value that a caption states."""
 
     SPEED = "speed"  # mm/s
     GAIN = "gain"  # mm/mV, of all leads
     LIMB_GAIN = "limb gain"  # mm/mV
     CHEST_GAIN = "chest gain"  # mm/mV
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True, slots=True)

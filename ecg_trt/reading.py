@@ -72,8 +72,7 @@ class TracedPage:
         rows, strips = found
         trace = replace(self.trace, **{name: getattr(self.trace, name)[rows]
                                        for name in ("ridge_row", "confidence", "border")})  # fmt: skip
-        signs = replace(self.signs, longest_mm=naming.longest_mm,
-                        record_s=naming.layout.seconds if naming.is_known else 0.0)  # fmt: skip
+        signs = replace(self.signs, longest_mm=naming.longest_mm, record_s=naming.layout.seconds)
         strips = part_columns(strips, self.page, trace)
         return TracedPage.of(self.source, replace(located, naming=naming), self.page, strips, trace, signs)
 

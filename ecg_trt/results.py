@@ -6,7 +6,6 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
-from enum import Enum
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -14,20 +13,18 @@ from ecg_trt.closeable import Closeable
 from ecg_trt.errors import InputError, OutputError
 from ecg_trt.io.atomic import atomic_path, output_error
 from ecg_trt.io.lazy import missing_module
+from ecg_trt.str_enum import StrEnum
 
 RESULTS_CSV, RESULTS_PARQUET = "results.csv", "results.parquet"
 
 
-class PageStatus(str, Enum):
-    """What became of a page."""
+class PageStatus(StrEnum):
+    """State of a page in the table."""
 
     OK = "ok"
     SKIPPED = "skipped"
     """No ECG was found on it, but on another page of its file."""
     FAILED = "failed"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,14 @@ them (5 mm a large box), x to the right, y down, with the origin at the first gr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+from ecg_trt.str_enum import StrEnum
 
 Array = npt.NDArray[Any]
 _Number = TypeVar("_Number", float, Array)
@@ -190,6 +191,16 @@ class Strip:
     score: float
     segments: tuple[Segment, ...] = ()
 
+    @property
+    def leads(self) -> tuple[str, ...]:
+        """Names of its segments, from left to right."""
+        return tuple(segment.lead for segment in self.segments)
+
+    def with_leads(self, leads: Iterable[str]) -> Strip:
+        """Copy with other names of the segments, from left to right."""
+        named = tuple(replace(segment, lead=lead) for segment, lead in zip(self.segments, leads, strict=True))
+        return replace(self, segments=named)
+
     def moved(self, dx_mm: float, dy_mm: float = 0.0) -> Strip:
         """Shift a strip with its segments, mm to the right and down."""
         segments = tuple(replace(s, x_mm=(s.x_mm[0] + dx_mm, s.x_mm[1] + dx_mm)) for s in self.segments)
@@ -326,7 +337,7 @@ class TensorSpec:
         return f"{self.name} {self.dtype} ({sides})"
 
 
-class WarningCode(str, Enum):
+class WarningCode(StrEnum):
     """Kinds of `PageWarning`; `docs/quality.md` explains each."""
 
     UNRELIABLE_PAGE = "unreliable-page"
@@ -357,9 +368,6 @@ class WarningCode(str, Enum):
     LEFT_OUT_BY_HAND = "left-out-by-hand"
     REDRAWN_BY_HAND = "redrawn-by-hand"
     NOT_DIGITIZED = "not-digitized"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ HEAVY = {"torch", "scipy", "wfdb", "matplotlib", "PIL", "onnxruntime", "onnx", "
          "tritonclient"}  # fmt: skip
 # A room may import, when it is itself imported, only rooms that stand on its own level or below.
 LEVELS = [
-    {"blas", "errors", "closeable", "slots", "step_timer", "types", "layout", "paths", "malloc", "printed"},
+    {"blas", "errors", "closeable", "slots", "step_timer", "str_enum", "types", "layout", "paths", "malloc", "printed"},
     {"geometry", "io", "config", "networks", "weights"},
     {"corrections"},
     {"record", "results", "cuda"},

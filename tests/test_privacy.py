@@ -1,4 +1,4 @@
-"""What a file holds beside its picture, and who is named in it, reaches no output."""
+"""Outputs without what a file holds beside its picture, and without the names in it."""
 
 from __future__ import annotations
 

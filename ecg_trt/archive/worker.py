@@ -311,9 +311,9 @@ def _write(
         if options.overlay and reading is not None:
             shown.append(write_image(overlay_of(reading), folder / f"{stem}{OVERLAY_SUFFIX}").name)
         if options.report:
-            path = folder / f"{stem}{REPORT_SUFFIX}"
-            files = [*shown, path.name.removesuffix(REPORT_SUFFIX) + WRITERS["json"].suffixes[0]]
-            write_report(record, path, pictures=None if reading is None else pictures_of(reading), files=files)
+            files = [*shown, _path_of("json", folder, stem).name]
+            pictures = None if reading is None else pictures_of(reading)
+            write_report(record, folder / f"{stem}{REPORT_SUFFIX}", pictures=pictures, files=files)
         last = _write_as("json", folder, stem, record, options)
     except EcgTrtError:
         raise
@@ -328,5 +328,8 @@ def _write(
 
 
 def _write_as(name: str, folder: Path, stem: str, record: EcgRecord, options: ArchiveOptions) -> Path:
-    path = folder / f"{stem}{WRITERS[name].suffixes[0]}"
-    return write_record(record, path, name, **options.formats.get(name, {}))
+    return write_record(record, _path_of(name, folder, stem), name, **options.formats.get(name, {}))
+
+
+def _path_of(name: str, folder: Path, stem: str) -> Path:
+    return folder / f"{stem}{WRITERS[name].suffixes[0]}"

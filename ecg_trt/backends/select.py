@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from ecg_trt.engines.store import PlanStore, is_served_by_any
 from ecg_trt.errors import BackendError, BackendUnavailableError, install_hint
 from ecg_trt.networks import NETWORKS, network_spec
 from ecg_trt.ops.select import open_ops
+from ecg_trt.str_enum import StrEnum
 from ecg_trt.weights import weights_path
 
 if TYPE_CHECKING:
@@ -28,16 +28,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-class BackendName(str, Enum):
+class BackendName(StrEnum):
     """Names of the backends, as a user gives them."""
 
     AUTO = "auto"
     TRT = "trt"
     RTX = "rtx"
     ORT = "ort"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True, slots=True)

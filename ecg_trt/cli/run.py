@@ -15,7 +15,7 @@ from ecg_trt.config import AUTO, BACKENDS, VIEWS, ReadOptions, RuntimeOptions
 from ecg_trt.corrections import read_corrections
 from ecg_trt.errors import DeviceFaultError, OptionError
 from ecg_trt.io.readers import format_names
-from ecg_trt.io.writers import WRITERS
+from ecg_trt.io.writers import WRITERS, share_options
 from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, PAPER_SPEEDS_MM_PER_S, STRIPS
 
 if TYPE_CHECKING:
@@ -247,8 +247,7 @@ def _with_options(formats: Sequence[str], given: Mapping[str, str]) -> dict[str,
     Raises:
         OptionError: none of the formats takes an option.
     """
-    wanted = {name: {key: given[key] for key in WRITERS[name].options if key in given} for name in formats}
-    unused = [key for key in given if not any(key in options for options in wanted.values())]
+    wanted, unused = share_options(formats, given)
     if unused:
         raise OptionError(
             f"--{unused[0]} has no effect",

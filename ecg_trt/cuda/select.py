@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 from ecg_trt.config import member_of
 from ecg_trt.cuda.device import probe
 from ecg_trt.cuda.driver import Driver, no_gpu
+from ecg_trt.str_enum import StrEnum
 
 
-class DriverName(str, Enum):
+class DriverName(StrEnum):
     """Names of the drivers."""
 
     CUDA_CORE = "cuda-core"
     PYCUDA = "pycuda"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 def open_driver(name: DriverName | str = DriverName.CUDA_CORE, ordinal: int = 0) -> Driver:

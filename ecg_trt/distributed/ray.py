@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
 from importlib import import_module
@@ -197,7 +198,8 @@ class RecordReader(Closeable):
         Raises:
             EcgTrtError: it has no record; an error that nobody foresaw is one, too.
         """
-        answer = next(digitize_many([job.source()], digitizer=self._digitizer))
+        with closing(digitize_many([job.source()], digitizer=self._digitizer)) as answers:
+            answer = next(answers)
         if isinstance(answer, EcgTrtError):
             raise answer
         return answer

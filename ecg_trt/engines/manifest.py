@@ -6,24 +6,21 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from ecg_trt.str_enum import StrEnum
 from ecg_trt.types import TensorSpec
 
 FORMAT = 1
 ANY_CAPABILITY = "any"  # an RTX plan for every GPU from 8.0 on
 
 
-class Flavour(str, Enum):
+class Flavour(StrEnum):
     """Flavour of TensorRT that builds and runs a plan."""
 
     TRT = "trt"
     RTX = "rtx"
-
-    def __str__(self) -> str:
-        return self.value
 
     @property
     def module(self) -> str:

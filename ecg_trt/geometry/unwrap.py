@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from ecg_trt.geometry.surface import median_of_finite
+from ecg_trt.layout import SMALL_BOX_MM
 from ecg_trt.types import Array
 
-_SMALL_BOX_MM = 1.0
 _LEAST_PROMINENCE = 2.0  # Height of a line's peak, in units of the spread of the rest of its profile.
 _REACH = 2  # Rows and columns on either side of a node by which its offset is predicted.
 _MEASURED_MM = 0.25  # Offset up to which a measured node predicts others; it may have been found on another line.
@@ -41,9 +41,9 @@ def unwrapped(offset: Array, prominence: Array, measured: Array) -> Array:
         if not around.any():
             break
         front = np.nonzero(around >= min(_ENOUGH, around.max()))
-        off = (_predicted(out, *front) - offset[front]) / _SMALL_BOX_MM
+        off = (_predicted(out, *front) - offset[front]) / SMALL_BOX_MM
         is_clear = np.abs(off - np.round(off)) < _CLEAR
-        out[front] = np.where(is_clear, offset[front] + _SMALL_BOX_MM * np.round(off), np.nan)
+        out[front] = np.where(is_clear, offset[front] + SMALL_BOX_MM * np.round(off), np.nan)
         is_known[front], is_open[front] = is_clear, False
     return np.where(is_known, out, offset)
 

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from enum import Enum
 
 import numpy as np
 
 from ecg_trt.errors import OptionError
 from ecg_trt.networks import HeadKind, head_kind
+from ecg_trt.str_enum import StrEnum
 from ecg_trt.types import Array
 
 
-class Kind(str, Enum):
+class Kind(StrEnum):
     """Kind of an output's numbers, which decides how they are averaged."""
 
     LOGIT = "logit"  # of a probability, each by itself
     RIDGE = "ridge"  # (n, 1, H, W), of probabilities that sum to 1 down each column
     TEXT = "text"  # (n, 1, C, T), of probabilities that sum to 1 over the classes of each column
     VALUE = "value"  # no probabilities
-
-    def __str__(self) -> str:
-        return self.value
 
 
 _KINDS = {

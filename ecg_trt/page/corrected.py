@@ -12,7 +12,7 @@ from ecg_trt.corrections import Corrections, Point
 from ecg_trt.errors import OptionError
 from ecg_trt.geometry.grid import photo_points
 from ecg_trt.geometry.homography import apply_homography
-from ecg_trt.layout import LAYOUTS
+from ecg_trt.layout import layout_of
 from ecg_trt.page.naming import Naming
 from ecg_trt.page.realignment import mirror, rotate90
 from ecg_trt.stages.align import rotate
@@ -89,12 +89,9 @@ def renamed(naming: Naming, names: Mapping[tuple[int, int], str]) -> Naming:
                 expected=f"a column from 0 to {len(segments) - 1}", hint="Columns are counted from 0 at the left.",
             )  # fmt: skip
     strips = tuple(
-        replace(s, segments=tuple(replace(g, lead=names.get((k, n), g.lead)) for n, g in enumerate(s.segments)))
-        for k, s in enumerate(naming.strips)
+        s.with_leads(names.get((k, n), lead) for n, lead in enumerate(s.leads)) for k, s in enumerate(naming.strips)
     )
-    rows = tuple(tuple(g.lead for g in s.segments) for s in strips)
-    known = next((layout for layout in LAYOUTS.values() if layout.rows == rows), naming.layout)
-    return replace(naming, layout=known).with_strips(strips)
+    return replace(naming, layout=layout_of([s.leads for s in strips]) or naming.layout).with_strips(strips)
 
 
 def row_of(strips: Sequence[Strip], row: int) -> Strip:

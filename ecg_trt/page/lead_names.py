@@ -14,12 +14,12 @@ import numpy as np
 
 from ecg_trt.layout import (
     INVERTED_AVR,
-    LAYOUTS,
     LEAD_WORDS,
     STANDARD_RECORD_SECONDS,
     STRIPS,
     Layout,
     is_unnamed,
+    layout_of,
     unnamed,
 )
 from ecg_trt.page.name_places import name_places
@@ -65,15 +65,12 @@ def read_names(naming: Naming, label: Array, line_at: Callable[[Array], Line], *
         return naming
     given = [own if b == k else _name_of(int(b)) for own, b, k in zip(names.own, best, names.printed, strict=True)]
     renamed = iter([unnamed(k) if is_unnamed(name) else name for k, name in enumerate(given)])  # No two alike.
-    strips = tuple(
-        replace(s, segments=tuple(replace(g, lead=next(renamed)) for g in s.segments)) for s in naming.strips
-    )
+    strips = tuple(s.with_leads([next(renamed) for _ in s.segments]) for s in naming.strips)
     if (best[names.order] == names.kept[names.order]).all():
         return replace(naming, strips=strips)
-    rows = tuple(tuple(g.lead for g in s.segments) for s in strips)
-    known = next((layout for layout in LAYOUTS.values() if layout.rows == rows), None)
+    rows = tuple(s.leads for s in strips)
     seconds = tuple((STANDARD_RECORD_SECONDS / len(row),) * len(row) for row in rows)
-    return replace(naming, layout=known or Layout(STRIPS, rows, seconds), missing=(), strips=strips)
+    return replace(naming, layout=layout_of(rows) or Layout(STRIPS, rows, seconds), missing=(), strips=strips)
 
 
 class _Names:
@@ -121,11 +118,11 @@ class _Names:
         if not self.is_known:
             best[order] = _assigned(self.likely[order])
             return best, found, 0.0
-        penalty = _OTHER_NAME * (self.kept[order, None] != np.arange(self.likely.shape[1]))
-        other = _assigned(self.likely[order] + penalty)
-        at = np.arange(len(order))
+        is_other = self.kept[order, None] != np.arange(self.likely.shape[1])
+        in_other_order = self.likely[order] + _OTHER_NAME * is_other
+        other = _assigned(in_other_order)
         shown = max((self._shown(shift) for shift in (0, -1, 1)), key=lambda rows: rows[1])
-        log_odds = _OTHER_ORDER + float((self.likely[order] + penalty)[at, other].sum()) - shown[1]
+        log_odds = _OTHER_ORDER + float(in_other_order[np.arange(len(order)), other].sum()) - shown[1]
         uncertainty = float(1 / (1 + np.exp(abs(log_odds)))) if (other != self.kept[order]).any() else 0.0
         if log_odds > 0:
             best[order] = other
@@ -217,5 +214,4 @@ def with_shared_name(naming: Naming, lead: str | None) -> Naming:
     """Give a lead that the caption names to all strips of a page that names none."""
     if lead is None:
         return naming
-    strips = tuple(replace(s, segments=tuple(replace(g, lead=lead) for g in s.segments)) for s in naming.strips)
-    return replace(naming, strips=strips)
+    return replace(naming, strips=tuple(s.with_leads([lead] * len(s.segments)) for s in naming.strips))

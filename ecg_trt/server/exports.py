@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from ecg_trt.errors import OptionError
-from ecg_trt.io.writers import WRITERS, check_options, find_writer
+from ecg_trt.io.writers import WRITERS, check_options, find_writer, share_options
 from ecg_trt.server.jobs import load_record
 
 ZIP_MEDIA = "application/zip"
@@ -35,10 +35,10 @@ def check_formats(formats: Sequence[str], options: Mapping[str, str]) -> None:
     if not formats:
         raise OptionError("No format is chosen", got="none", expected=f"one or more of {', '.join(WRITERS)}",
                           hint="Name one as format=csv.")  # fmt: skip
-    for name in formats:
-        writer = find_writer(Path("record"), name)
-        check_options(writer, {key: value for key, value in options.items() if key in writer.options})
-    unused = [key for key in options if not any(key in WRITERS[name].options for name in formats)]
+    writers = [find_writer(Path("record"), name) for name in formats]
+    shared, unused = share_options(formats, options)
+    for writer in writers:
+        check_options(writer, shared[writer.name])
     if unused:
         check_options(WRITERS[formats[0]], dict.fromkeys(unused))
 
@@ -60,12 +60,12 @@ def export(
     Raises:
         OutputError: a record cannot be written in a format.
     """
+    shared, _ = share_options(formats, options)
     with TemporaryDirectory(dir=scratch) as folder:
         for stem, source in records:
             record, free = load_record(source), _free_stem(Path(folder), stem)
-            for name in formats:
+            for name, chosen in shared.items():
                 writer = WRITERS[name]
-                chosen = {key: value for key, value in options.items() if key in writer.options}
                 writer.write(record, Path(folder) / (free + writer.suffixes[0]), **chosen)
         files = sorted(Path(folder).iterdir())
         if len(files) == 1:

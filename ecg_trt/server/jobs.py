@@ -67,24 +67,16 @@ class CorrectJob:
 
 
 @dataclass(frozen=True, slots=True)
-class OverlayJob:
-    """Draw the overlay of a page that was read.
-
-    Attributes:
-        read: job by which it was read.
-        corrections: all of them.
-    """
-
-    read: ReadJob
-    corrections: Corrections
+class OverlayJob(CorrectJob):
+    """Draw the overlay of a page with its corrections."""
 
 
-Job: TypeAlias = "ReadJob | CorrectJob | OverlayJob"
+Job: TypeAlias = "ReadJob | CorrectJob"
 
 
 @dataclass(frozen=True, slots=True)
-class PageResult:
-    """What came of a page.
+class JobResult:
+    """Result of a job on a page.
 
     Attributes:
         pages: number of pages of its file.
@@ -116,7 +108,7 @@ class Worker(Closeable):
         """Close the digitizer."""
         self._digitizer.close()
 
-    def __call__(self, job: Job) -> PageResult:
+    def __call__(self, job: Job) -> JobResult:
         """Do a job.
 
         Raises:
@@ -125,12 +117,12 @@ class Worker(Closeable):
         if isinstance(job, ReadJob):
             return self._read(job)
         reading, photo = self._corrected(job.read, job.corrections)
-        if isinstance(job, CorrectJob):
-            return self._written(job.read.folder, reading, photo)
-        write_image(overlay_of(reading), job.read.folder / OVERLAY)
-        return PageResult()
+        if isinstance(job, OverlayJob):
+            write_image(overlay_of(reading), job.read.folder / OVERLAY)
+            return JobResult()
+        return self._written(job.read.folder, reading, photo)
 
-    def _read(self, job: ReadJob) -> PageResult:
+    def _read(self, job: ReadJob) -> JobResult:
         pages, photo_px = job.page or 1, None
         for name in (FIRST, _FRAME):
             (job.folder / name).unlink(missing_ok=True)
@@ -145,7 +137,7 @@ class Worker(Closeable):
             _store(reading, job.folder / FIRST)
             return replace(self._written(job.folder, reading, photo), pages=pages, photo_px=photo_px)
         except EcgTrtError as error:
-            return PageResult(pages, photo_px, error=error.with_traceback(None))
+            return JobResult(pages, photo_px, error=error.with_traceback(None))
 
     def _corrected(self, read: ReadJob, corrections: Corrections) -> tuple[Reading, Photo | None]:
         """Correct a page; the photo is decoded, and given, only where the frame of the page changes."""
@@ -159,7 +151,7 @@ class Worker(Closeable):
             return self._digitizer.correct(_load(first), corrections, photo), photo
         return self._digitizer.read(photo, read.options, corrections), photo
 
-    def _written(self, folder: Path, reading: Reading, photo: Photo | None) -> PageResult:
+    def _written(self, folder: Path, reading: Reading, photo: Photo | None) -> JobResult:
         """Write everything that is shown of a reading; the flat page only where its frame has changed."""
         if photo is not None:
             flat = flat_page(photo.image, reading)
@@ -172,7 +164,7 @@ class Worker(Closeable):
         _store(reading.record, folder / RECORD)
         (folder / OVERLAY).unlink(missing_ok=True)
         self._last = folder, reading
-        return PageResult(summary=record_as_dict(reading.record))
+        return JobResult(summary=record_as_dict(reading.record))
 
 
 def open_worker(runtime_options: RuntimeOptions) -> Worker:

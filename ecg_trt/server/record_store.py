@@ -9,7 +9,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +17,18 @@ from ecg_trt.config import ReadOptions
 from ecg_trt.corrections import Corrections
 from ecg_trt.errors import EcgTrtError
 from ecg_trt.server.problems import RequestError
+from ecg_trt.str_enum import StrEnum
 
 _ID_BYTES = 12
 
 
-class State(str, Enum):
+class State(StrEnum):
     """How far a record is."""
 
     WAITING = "waiting"
     READING = "reading"
     DONE = "done"
     FAILED = "failed"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(slots=True, eq=False)

@@ -17,7 +17,7 @@ from ecg_trt.errors import EcgTrtError
 from ecg_trt.io.atomic import output_error
 from ecg_trt.server.dispatch import Dispatcher, Urgency
 from ecg_trt.server.exports import Export, check_formats, export
-from ecg_trt.server.jobs import OVERLAY, CorrectJob, OverlayJob, PageResult, ReadJob
+from ecg_trt.server.jobs import OVERLAY, CorrectJob, JobResult, OverlayJob, ReadJob
 from ecg_trt.server.problems import RequestError, unforeseen
 from ecg_trt.server.record_store import RecordStore, State, StoredRecord
 from ecg_trt.server.telemetry import Telemetry
@@ -96,7 +96,7 @@ class Service:
             if record.photo_px is None:
                 raise _not_read(record, "Send another picture.")
             start = time.perf_counter()
-            result: PageResult = await self.dispatcher.do(CorrectJob(_read_job(record), corrections), Urgency.NOW)
+            result: JobResult = await self.dispatcher.do(CorrectJob(_read_job(record), corrections), Urgency.NOW)
             self._telemetry.observe("correct", time.perf_counter() - start)
             record.summary, record.corrections = result.summary, corrections
             record.revision += 1
@@ -160,12 +160,12 @@ class Service:
             record.state, start = State.READING, time.perf_counter()
 
         try:
-            result: PageResult = await self.dispatcher.do(_read_job(record), urgency, started)
+            result: JobResult = await self.dispatcher.do(_read_job(record), urgency, started)
         except EcgTrtError as error:
-            result = PageResult(error=error)
+            result = JobResult(error=error)
         except Exception as error:
             _log.exception("a page could not be read")
-            result = PageResult(error=unforeseen(error))
+            result = JobResult(error=unforeseen(error))
         if record.page is None:
             record.page, record.upload.pages = 1, result.pages
             self._add_pages(record)

@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ecg_trt.layout import is_unnamed
+from ecg_trt.layout import LARGE_BOX_MM, is_unnamed
 from ecg_trt.signal.beat_speed import heights_mm
 from ecg_trt.signal.beats import find_beats
-from ecg_trt.stages.scaling import LARGE_BOX_MM
 from ecg_trt.types import Array, PageWarning, RectifiedPage, Segment, Strip, TraceMap, WarningCode
 
 _PRIOR = -5.0  # Log-odds of the same seconds in all columns, of one page in 150, before the beats are compared.

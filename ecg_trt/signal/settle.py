@@ -7,7 +7,6 @@ rhythm strip's lead shows by repetition.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -37,10 +36,7 @@ def settle_avr(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) ->
         residual = einthoven_residual(turned)
         if "aVR" in rows and residual < min(_MOST_RESIDUAL, _CLEARLY * einthoven_residual(limb)):
             named = {"aVR": INVERTED_AVR, INVERTED_AVR: "aVR"}
-            return tuple(
-                replace(s, segments=tuple(replace(g, lead=named.get(g.lead, g.lead)) for g in s.segments))
-                for s in strips
-            )
+            return tuple(s.with_leads(named.get(lead, lead) for lead in s.leads) for s in strips)
     return tuple(strips)
 
 
@@ -76,10 +72,7 @@ def settle_order(
     shifts = [shift for shift in (-1, 1) if min(own) + shift >= 0 and max(own) + shift < len(order)]
     best = min(shifts, key=residual, default=0)
     if best and residual(best) < min(_MOST_RESIDUAL, _CLEARLY * residual(0)):
-        return tuple(
-            replace(s, segments=(replace(s.segments[0], lead=order[k + best]),))
-            for s, k in zip(strips, own, strict=True)
-        )
+        return tuple(s.with_leads([order[k + best]]) for s, k in zip(strips, own, strict=True))
     return tuple(strips)
 
 
@@ -108,15 +101,15 @@ def settle_rhythm(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap)
     A rhythm strip that shows another time than the columns repeats none of them and keeps its name.
     """
     seen = _seen_rows(page, trace)
-    prints = [(g, k) for k, strip in enumerate(strips) if len(strip.segments) > 1 for g in strip.segments]
+    prints = {g.lead: (k, g.x_mm) for k, strip in enumerate(strips) if len(strip.segments) > 1 for g in strip.segments}
     out = []
     for k, strip in enumerate(strips):
-        if len(strip.segments) == 1 and strip.segments[0].lead in LEADS and prints:
-            differs = {g.lead: _difference(page, strips, seen, k, row, g.x_mm) for g, row in prints}
+        own = prints.get(strip.leads[0]) if len(strip.leads) == 1 and strip.leads[0] in LEADS else None
+        if own is not None and _difference(page, strips, seen, k, *own) > _DIFFERENT:
+            differs = {lead: _difference(page, strips, seen, k, *place) for lead, place in prints.items()}
             repeated = min(differs, key=lambda lead: differs[lead])
-            own = differs.get(strip.segments[0].lead, np.nan)
-            if own > _DIFFERENT and differs[repeated] < _REPEATED and repeated in LEADS:
-                strip = replace(strip, segments=(replace(strip.segments[0], lead=repeated),))
+            if differs[repeated] < _REPEATED and repeated in LEADS:
+                strip = strip.with_leads([repeated])
         out.append(strip)
     return tuple(out)
 

@@ -18,11 +18,11 @@ from ecg_trt.geometry.grid import dense_map
 from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.geometry.indexing import grid_array, index_grid
 from ecg_trt.geometry.surface import fill_holes, fit_surface, without_misindexed_patches
+from ecg_trt.layout import LARGE_BOX_MM
 from ecg_trt.ops.base import ImageOps
 from ecg_trt.stages.scaling import (
     BESIDE_GREY,
     FLAT_PX_PER_MM,
-    LARGE_BOX_MM,
     RECTIFY_MAX_PX,
     RECTIFY_PX_PER_MM,
     RECTIFY_STRIDE,

@@ -25,7 +25,6 @@ CAPTION_PX_PER_MM = NETWORKS["caption"].px_per_mm[0]
 CAPTION_HW = NETWORKS["caption"].hw
 CAPTION_STRIDE = 2  # Along the line; across it, all rows are one.
 
-LARGE_BOX_MM = 5.0
 BESIDE_GREY = 114  # Grey that fills a network's input where the photo shows nothing.
 
 

@@ -1,4 +1,4 @@
-"""What may name a patient reaches no output: print beside the rows, names of files, and what a file holds besides."""
+"""Pictures without what may name a patient: print beside the rows, names of files, and metadata."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from ecg_trt.server.app import create_app
-from ecg_trt.server.jobs import Job, PageResult
+from ecg_trt.server.jobs import Job, JobResult
 from ecg_trt.server.record_store import RecordStore
 from ecg_trt.server.settings import ServerOptions
 from tests.server.fake_worker import work
@@ -29,8 +29,8 @@ class FakePool:
         self.jobs: list[Job] = []
         self._threads = ThreadPoolExecutor(1)
 
-    def submit(self, job: Job) -> Future[PageResult]:
-        def gated() -> PageResult:
+    def submit(self, job: Job) -> Future[JobResult]:
+        def gated() -> JobResult:
             assert self.gate.wait(20)
             self.jobs.append(job)
             return work(job)

@@ -14,7 +14,7 @@ from ecg_trt.errors import LowQualityError, NoEcgFoundError, WorkerCrashedError
 from ecg_trt.io.writers.json import record_as_dict
 from ecg_trt.layout import LEADS
 from ecg_trt.record import EcgRecord
-from ecg_trt.server.jobs import DRAWING, FLAT, OVERLAY, PHOTO, RECORD, CorrectJob, Job, OverlayJob, PageResult, ReadJob
+from ecg_trt.server.jobs import DRAWING, FLAT, OVERLAY, PHOTO, RECORD, CorrectJob, Job, JobResult, OverlayJob, ReadJob
 
 GOOD, NO_ECG, CRASH, BUG, THREE_PAGES = b"good", b"no ecg", b"crash", b"bug", b"3 pages"
 PAUSE = b"pause"
@@ -29,11 +29,11 @@ def fake_record(name: str, gain: float = 10.0) -> EcgRecord:
     )  # fmt: skip
 
 
-def work(job: Job) -> PageResult:
+def work(job: Job) -> JobResult:
     """Do a job; errors as a worker has them."""
     if isinstance(job, OverlayJob):
         (job.read.folder / OVERLAY).write_bytes(b"overlay")
-        return PageResult()
+        return JobResult()
     if isinstance(job, CorrectJob):
         if job.corrections.gain == 40:
             raise LowQualityError("Not so", got="40 mm/mV", expected="less", hint="Choose another gain.")
@@ -47,25 +47,25 @@ def work(job: Job) -> PageResult:
     if content == NO_ECG:
         (job.folder / PHOTO).write_bytes(b"photo")
         no_ecg = NoEcgFoundError(f"{job.name} shows no ECG", got="a cat", expected="ECG paper", hint="Show the page.")
-        return PageResult(pages, (700, 500), error=no_ecg)
+        return JobResult(pages, (700, 500), error=no_ecg)
     result = _write(job, 10.0)
-    return PageResult(pages, (700, 500), result.summary)
+    return JobResult(pages, (700, 500), result.summary)
 
 
-def _write(job: ReadJob, gain: float) -> PageResult:
+def _write(job: ReadJob, gain: float) -> JobResult:
     record = fake_record(job.name, gain)
     for name, content in ((PHOTO, b"photo"), (FLAT, b"flat"), (RECORD, pickle.dumps(record))):
         (job.folder / name).write_bytes(content)
     (job.folder / DRAWING).write_text(json.dumps({"rows": []}))
-    return PageResult(summary=record_as_dict(record))
+    return JobResult(summary=record_as_dict(record))
 
 
-def open_mortal_worker() -> Callable[[Job], PageResult]:
+def open_mortal_worker() -> Callable[[Job], JobResult]:
     """Open a worker for a process of its own, which a crash ends, and a pause holds up."""
     return _mortal
 
 
-def _mortal(job: Job) -> PageResult:
+def _mortal(job: Job) -> JobResult:
     content = job.upload.read_bytes() if isinstance(job, ReadJob) else b""
     if content == CRASH:
         os._exit(11)

@@ -6,7 +6,7 @@ follow. Plots and overlays are pictures, made elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,6 +140,20 @@ def write_record(record: EcgRecord, path: str | Path, format: str | None = None,
     writer = find_writer(path, format)
     check_options(writer, options)
     return writer.write(record, path, **options)
+
+
+def share_options(formats: Sequence[str], given: Mapping[str, str]) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Give each format those of the options that it takes.
+
+    Args:
+        formats: keys of `WRITERS`.
+        given: options by name.
+
+    Returns:
+        The options of each format, and the names of those that none of them takes.
+    """
+    shared = {name: {key: given[key] for key in WRITERS[name].options if key in given} for name in formats}
+    return shared, [key for key in given if not any(key in options for options in shared.values())]
 
 
 def check_options(writer: Writer, options: Mapping[str, object]) -> None:

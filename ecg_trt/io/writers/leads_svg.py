@@ -10,14 +10,14 @@ import cv2
 import numpy as np
 
 from ecg_trt.io.writers.html import element
-from ecg_trt.io.writers.paper import LARGE_BOX_MM, NAME_HEIGHT_MM, SMALL_BOX_MM, TEXT_HEIGHT_MM, PaperRow, lay_out
+from ecg_trt.io.writers.paper import CAPITAL, NAME_HEIGHT_MM, TEXT_HEIGHT_MM, PaperRow, lay_out
+from ecg_trt.layout import LARGE_BOX_MM, SMALL_BOX_MM
 from ecg_trt.types import Array
 
 if TYPE_CHECKING:
     from ecg_trt.record import EcgRecord
 
 _TOLERANCE_MM = 0.02  # Points of a curve nearer than this to the line through their neighbours are left out.
-_CAPITAL = 0.72  # Height of capitals of a font as a share of its size.
 
 
 def leads_svg(record: EcgRecord, title: str) -> Element:
@@ -83,4 +83,4 @@ def _path(points: Array) -> str:
 
 def _text(at: tuple[float, float], text: str, height_mm: float, **attributes: str) -> Element:
     x, y = (f"{side:g}" for side in at)
-    return element("text", text, x=x, y=y, font_size=f"{height_mm / _CAPITAL:.2f}", **attributes)
+    return element("text", text, x=x, y=y, font_size=f"{height_mm / CAPITAL:.2f}", **attributes)

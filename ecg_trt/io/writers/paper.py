@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecg_trt.errors import NOTICE, OptionError
-from ecg_trt.layout import LAYOUTS, PULSE_SECONDS, Layout, upright
+from ecg_trt.layout import LARGE_BOX_MM, LAYOUTS, PULSE_SECONDS, Layout, upright
 from ecg_trt.types import Array, LeadSpan
 
 if TYPE_CHECKING:
     from ecg_trt.record import EcgRecord
 
-SMALL_BOX_MM, LARGE_BOX_MM = 1.0, 5.0
 NAME_HEIGHT_MM, TEXT_HEIGHT_MM = 3.2, 2.8
+CAPITAL = 0.72  # Height of capitals of a font as a share of its size.
 _TOP_MM, _FOOT_MM, _RIGHT_MM = 10.0, 15.0, 5.0  # Room for the title and the footer, and beside the rows.
 _ABOVE_MM, _BELOW_MM = 12.5, 7.5  # Least room of a row above and below its zero line.
 _MOST_MM = 60.0  # Most such room: a curve beyond it is drawn over other rows.

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecg_trt.errors import OutputError, install_hint
-from ecg_trt.io.writers.paper import LARGE_BOX_MM, NAME_HEIGHT_MM, SMALL_BOX_MM, TEXT_HEIGHT_MM, Paper, lay_out
+from ecg_trt.io.writers.paper import CAPITAL, NAME_HEIGHT_MM, TEXT_HEIGHT_MM, Paper, lay_out
+from ecg_trt.layout import LARGE_BOX_MM, SMALL_BOX_MM
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 _INCH_MM, _POINT_MM = 25.4, 25.4 / 72
 _GRIDS = ((SMALL_BOX_MM, "#f8dcd8", 0.1), (LARGE_BOX_MM, "#eeb0a8", 0.2))  # Spacing, mm; colour; width of lines, mm.
 _INK, _PEN_MM = "#10243e", 0.3
-_CAPITAL = 0.72  # Height of capitals of a font as a share of its size.
 
 
 def plot_record(record: EcgRecord, *, speed: float | None = None, gain: float | None = None) -> Figure:
@@ -81,4 +81,4 @@ def _text(panel: Axes, at: tuple[float, float], text: str, height_mm: float, wei
     """Write a line of text from its left end on, with capitals of a height."""
     # A name of a file may hold what no font has, and a dollar sign is no formula.
     shown = "".join(c if c.isprintable() else "?" for c in text)
-    panel.text(*at, shown, fontsize=height_mm / _CAPITAL / _POINT_MM, color=_INK, weight=weight, parse_math=False)
+    panel.text(*at, shown, fontsize=height_mm / CAPITAL / _POINT_MM, color=_INK, weight=weight, parse_math=False)
