@@ -341,13 +341,14 @@ class Digitizer(Closeable):
             has_names = named.naming.legible > 0 and (named.naming.is_known or options.layout != AUTO)
             if has_names or self._has_calibration_text(photo, named):
                 return named
-        best, most = named, named.naming.legible + _OTHER_WAY
+        best, most = named, named.naming.upright_log_odds + _OTHER_WAY
         for way in self._find.other_ways(photo, located, options, clock):
             with clock("names"):
                 other = self._named(photo, way, options)
-                legible = other.naming.legible + _CALIBRATION_TEXT * self._has_calibration_text(photo, other)
-            if legible > most:
-                best, most = other, legible
+                log_odds = other.naming.upright_log_odds
+                log_odds += _CALIBRATION_TEXT * self._has_calibration_text(photo, other)
+            if log_odds > most:
+                best, most = other, log_odds
         return best
 
     def _has_calibration_text(self, photo: Photo, located: LocatedPage) -> bool:

@@ -45,6 +45,7 @@ _OTHER_SCALES = (0.8, 0.64, 1.25)  # Scales that are tried where no grid is seen
 _LEAST_MARGIN_MM = 10.0  # Least margin above or below the view before that makes it worthwhile.
 # Least gain in score of each refined candidate over the one before; refinement ends when rows grow by less than 10 %.
 _LAST_GAINS, _GROWN = (0.0, 0.1, 0.1), 1.1
+_FURTHER_ROW = 0.05  # Gain in score that only a further row brings.
 _TURNED = 0.05  # Gain in score that a page turned by a quarter must bring.
 
 
@@ -125,7 +126,7 @@ class PageLocator:
         ]
         # At a wrong scale, lines are taken for one another, and few of them fit.
         best = max(candidates, key=lambda candidate: candidate.score + float(candidate.grid.measured.mean()))
-        located = self._refined(photo, self._on_scale(photo, best, options.layout, clock), options, clock)
+        located = self._refined(photo, best, options, clock)
         check_resolution(px_per_mm_of(located.grid), options.min_px_per_mm, photo.source)
         return photo, located
 
@@ -155,7 +156,8 @@ class PageLocator:
         return replace(located, naming=naming, text_mask=name_boxes(naming.strips, located.heatmaps.label))
 
     def _refined(self, photo: Photo, candidate: PageCandidate, options: ReadOptions, clock: StepTimer) -> LocatedPage:
-        """Refine a candidate to a located page."""
+        """Refine a candidate, at another scale if no grid is seen, to a located page."""
+        candidate = self._on_scale(photo, candidate, options.layout, clock)
         candidate = self._refine_candidate(photo, candidate, options.layout, clock)
         if candidate.naming is None:
             raise reject_without_strips(photo.source)
@@ -325,7 +327,9 @@ class PageLocator:
             goes_on = may_extend_beyond_view(best.naming, best.grid, photo.image.shape[:2])
             if best.is_conclusive and not goes_on:
                 break
-            more_rows = goes_on or bool(best.naming.missing)
+            # A wider view is coarser: a layout with a rhythm strip is viewed as it is first, then for a further one.
+            has_rhythm = best.naming.is_known and bool(best.naming.layout.rhythm_rows)
+            more_rows = bool(best.naming.missing) or (goes_on and (best.is_conclusive or not has_rhythm))
             with clock("refine"):
                 refined = self.refine(photo, best)
             best = replace(best, refined=refined)
@@ -333,7 +337,8 @@ class PageLocator:
             if better is None:
                 break
             candidate = self._candidate(photo, better, layout, clock)
-            if candidate.wide_score <= best.wide_score + least_gain:
+            # What is conclusive is viewed again for further rows alone, and without one stays as it is.
+            if candidate.wide_score <= best.wide_score + max(least_gain, _FURTHER_ROW * best.is_conclusive):
                 break
             has_grown, best = candidate.length_mm > _GROWN * best.length_mm, candidate
             if not has_grown:

@@ -46,6 +46,8 @@ _NEARLY = 0.65  # Response, as a share of the best name's, at which a name is ta
 # Least response at which the name of a rhythm strip replaces the standard one, and least ratio of their responses.
 _LIKELY, _RATHER = 0.2, 2.0
 _LEGIBLY_RATHER = 1.5  # Least such ratio where the name is legible.
+# Log-odds that print cannot be read whichever way it is seen, and of names that stage 1 sees with certainty.
+_ILLEGIBLE, _UPRIGHT = -2.3, 20.0
 _SKIPPED_STRIP, _SKIPPED_ROW = 0.8, 0.9  # Penalties on leaving out a strip or a row, in units of a well-read label.
 _FAINT_RHYTHM = 0.8  # Penalty on a rhythm strip that is hardly seen.
 _OWN_NAME, _OWN_LAYOUT = 0.4, 1.0  # Penalties on a name that no layout prints there, and on a page of such names.
@@ -88,6 +90,14 @@ class Naming:
         shown = tuple(dict.fromkeys(upright(s.lead)[0] for strip in self.strips for s in strip.segments))
         expected = self.layout.leads if self.is_known else LEADS if set(LEADS) <= set(shown) else ()
         return (*expected, *(lead for lead in shown if lead not in expected))
+
+    @property
+    def upright_log_odds(self) -> float:
+        """Log-odds that the page is seen the right way, by the names that are legible and those that stage 1 sees.
+
+        Print that is illegible the right way, too, tells nothing.
+        """
+        return float(np.logaddexp(self.legible, _ILLEGIBLE)) + _UPRIGHT * self.label_score
 
     def record_seconds(self, speed_mm_per_s: float) -> float:
         """Length of the record, s: that of the layout, or of the longest strip where that is longer."""

@@ -18,6 +18,7 @@ from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
 
 _LEAST_STRIP_MM, _ZERO_SEEN = 20.0, 0.3
 _LEAST_ROW_PITCH_MM = 7
+_ROW_SPREAD_MM, _MEAN_SHIFTS = 1.2, 8  # Spread of the window in which a row's middle is found, and steps towards it.
 # Parts of one row lie at most 0.45 pitches apart in height, and 0.25 if they overlap by more than 3 mm. The pitch is
 # the 75th percentile of the distances between rows.
 _DRIFT, _TWICE, _OVERLAP_MM, _PITCH = 0.45, 0.25, 3.0, 75
@@ -65,11 +66,19 @@ def find_strips(zero: Array) -> list[Strip]:
         span = _extent(zero[max(0, y - 3) : y + 4].max(0))
         if span is None:
             continue
-        near = np.arange(max(0, y - 2), min(len(profile), y + 3))
-        middle = float((profile[near] * near).sum() / profile[near].sum())
+        middle = _middle_of(profile, float(y))
         score = float(np.clip(profile[y] / (span[1] - span[0]) / 0.8, 0, 1))
         strips.append(Strip(middle, span, score))
     return _joined(sorted(strips, key=lambda s: s.zero_y_mm))
+
+
+def _middle_of(profile: Array, y: float) -> float:
+    """Move a row to the middle of what is seen about it, by mean shift: it never jumps where two rows are as high."""
+    rows = np.arange(len(profile))
+    for _ in range(_MEAN_SHIFTS):
+        near = profile * np.exp(-0.5 * ((rows - y) / _ROW_SPREAD_MM) ** 2)
+        y = float((near * rows).sum() / near.sum())
+    return y
 
 
 def unread_mm(found: Sequence[Strip], read: Sequence[Strip]) -> float:
