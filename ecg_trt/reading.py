@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from ecg_trt.signal.columns import continue_rows, place_columns
 from ecg_trt.signal.corrected_rows import by_hand_warnings, changed_leads, corrected_trace, with_zero_lines
 from ecg_trt.signal.settle import settle_avr, settle_order, settle_rhythm, settle_slant
 from ecg_trt.stages.rectify import PageHeatmaps
+from ecg_trt.thresholds import PageThresholds, load_thresholds
 from ecg_trt.types import Array, GridWarp, PageAlignment, PhotoView, RectifiedPage, Strip, TraceMap, WarningCode
 
 _LEAST_CONFIDENCE = 0.25
@@ -152,11 +153,13 @@ class RecordMaker:
         calibration: what the quality rests on.
         backend: what ran the networks.
         weights: network to the beginning of its hash.
+        thresholds: of the non-ECG score.
     """
 
     calibration: Calibration
     backend: str
     weights: Mapping[str, str]
+    thresholds: PageThresholds = field(default_factory=lambda: load_thresholds().page)
 
     def __call__(self, traced: TracedPage, photo: PhotoView, options: ReadOptions, corrections: Corrections) -> Reading:
         """Make the record of a page.
@@ -211,12 +214,20 @@ class RecordMaker:
             missing_fractions(signal, naming.strips, leads=naming.leads, speed=speed, fs=options.fs),
         )  # fmt: skip
         features = lead_features(evidence, naming.leads)
-        if self.calibration.non_ecg_score(features) > self.calibration.most_non_ecg:
+        non_ecg = self.calibration.non_ecg_score(features)
+        if non_ecg > self.thresholds.upper:
             raise reject_non_ecg(features, traced.source)
         snr_db = self.calibration.snr_db(features).astype(np.float32)
         quality = quality_of(snr_db).astype(np.float32)
         seen_quality = quality_of(self.calibration.seen_snr_db(features))
-        warnings = warnings_of(evidence, quality, seen_quality, residual, leads=naming.leads)
+        warnings = warnings_of(
+            evidence,
+            quality,
+            seen_quality,
+            residual,
+            leads=naming.leads,
+            is_hardly_ecg=non_ecg > self.thresholds.lower,
+        )
         record = EcgRecord(
             signal_mv=signal, fs=options.fs, lead_names=naming.leads, layout=naming.layout.name,
             layout_probability=naming.probability, paper_speed_mm_per_s=speed, gain_mm_per_mv=scales.gain_mm_per_mv,

@@ -21,7 +21,7 @@ HEAVY = {"torch", "scipy", "wfdb", "matplotlib", "PIL", "onnxruntime", "onnx", "
 LEVELS = [
     {"blas", "errors", "closeable", "slots", "step_timer", "str_enum", "types", "layout", "paths", "malloc", "printed"},
     {"geometry", "io", "config", "networks", "weights"},
-    {"corrections"},
+    {"corrections", "thresholds"},
     {"record", "results", "cuda"},
     {"ops", "engines"},
     {"inference", "backends"},

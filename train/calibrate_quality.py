@@ -32,6 +32,7 @@ from ecg_trt.synth.negatives import draw_negative
 from ecg_trt.synth.recordings import KINDS as recording_kinds
 from ecg_trt.synth.recordings import draw_recording
 from ecg_trt.synth.sample import make_sample
+from ecg_trt.thresholds import load_thresholds
 from ecg_trt.types import Array
 from ecg_trt.weights import FOLDER
 from train.data.signals import SignalSource
@@ -44,7 +45,8 @@ _RANGE_DB = (-5.0, 30.0)
 _NON_ECG_SHARE = 0.05  # of all readings; in the fit they are many more
 _CUTS = (0.02, 0.04, 0.06, 0.09, *np.linspace(0.12, 1, 12)[:-1])  # of the predictions: few are bad, and matter
 _FOLDS = 8
-_SAVE_EVERY, _CUT_EVERY = 20, 10
+_SAVE_EVERY = 20
+CUT_EVERY = 10  # pages, one is cut, so that rows and names that lack mean something
 # Sign of each feature's weight: 1 up, -1 down, 0 either. Known signs need not be learned from few pages.
 _SNR = {
     "uncertainty": -1, "uncertainty_steep": -1, "unseen": -1, "height": 1, "slope_height_ratio": -1,
@@ -137,20 +139,30 @@ def pictures(
 
     def cut(number: int) -> tuple[Array, Array]:
         image, truth = page(number)
-        rng = np.random.default_rng(number)
-        h, w = (round(side * rng.uniform(0.5, 1.0)) for side in image.shape[:2])
-        y, x = (int(rng.integers(side - part + 1)) for side, part in zip(image.shape, (h, w), strict=False))
-        return np.ascontiguousarray(image[y : y + h, x : x + w]), truth
+        return cut_out(image, number)[0], truth
 
     for k in range(pages):
-        draw = cut if k % _CUT_EVERY == _CUT_EVERY - 1 else page  # so that rows and names that lack mean something
+        draw = cut if k % CUT_EVERY == CUT_EVERY - 1 else page
         name = f"page {seed + k}, recorded" if signals else f"page {seed + k}"
         yield name, lambda draw=draw, number=seed + k: draw(number)  # type: ignore[misc]
+    yield from other_pictures(negatives, seed)
+
+
+def cut_out(image: Array, number: int) -> tuple[Array, tuple[int, int]]:
+    """A part of a picture, of half its sides or more, and the (x, y) of its first pixel."""
+    rng = np.random.default_rng(number)
+    h, w = (round(side * rng.uniform(0.5, 1.0)) for side in image.shape[:2])
+    y, x = (int(rng.integers(side - part + 1)) for side, part in zip(image.shape, (h, w), strict=False))
+    return np.ascontiguousarray(image[y : y + h, x : x + w]), (x, y)
+
+
+def other_pictures(each: int, seed: int) -> Iterator[tuple[str, Callable[[], tuple[Array, None]]]]:
+    """Names, and functions that draw pictures to be rejected, some of each kind."""
     drawn = (
         *product([""], [draw_negative], negative_kinds),
         *product(["recording "], [draw_recording], recording_kinds),
     )
-    for k, (kind_of, draw_other, kind) in product(range(negatives), drawn):
+    for k, (kind_of, draw_other, kind) in product(range(each), drawn):
         yield f"{kind_of}{kind} {seed + k}", partial(_without_truth, draw_other, kind, seed + k)
 
 
@@ -165,7 +177,7 @@ def collect(path: Path, pages: int, negatives: int, seed: int, threads: int, sig
     left = [(name, draw) for name, draw in wanted if name not in rows]
     log.info("%d pictures, %d of them measured before", len(wanted), len(wanted) - len(left))
     start = time.monotonic()
-    with Digitizer(RuntimeOptions(threads=threads), calibration=_nothing_known()) as digitizer:
+    with Digitizer(RuntimeOptions(threads=threads), calibration=nothing_known()) as digitizer:
         for k, (name, draw) in enumerate(left):
             image, truth = draw()
             rows[name] = measure(digitizer, image, truth, 500.0)
@@ -175,10 +187,10 @@ def collect(path: Path, pages: int, negatives: int, seed: int, threads: int, sig
     return _readings({name: rows[name] for name, _ in wanted})
 
 
-def _nothing_known() -> Calibration:
+def nothing_known() -> Calibration:
     """Calibration that rejects nothing, so that everything is measured."""
     line = Line((), np.zeros(0), np.ones(0), np.zeros(0), 0.0)
-    return Calibration(line, line, 0.0, line, np.array([[0.0, 1.0], [0.0, 1.0]]), 1.0)
+    return Calibration(line, line, 0.0, replace(line, offset=-np.inf), np.array([[0.0, 1.0], [0.0, 1.0]]))
 
 
 def _identity() -> str:
@@ -256,7 +268,6 @@ def fit(readings: Readings) -> Calibration:
         gross_error_db=float(y[gross_error].mean()) if gross_error.any() else 0.0,
         non_ecg=_fitted(pages, non_ecg, np.where(non_ecg > 0, share, 1.0), _NON_ECG, 0.3, odds=True),
         knots_db=np.array([_RANGE_DB, _RANGE_DB]),
-        most_non_ecg=0.5,
     )
 
 
@@ -307,7 +318,7 @@ def main() -> None:
                 collect(args.features, args.pages, args.negatives, args.seed, args.threads, args.signals))  # fmt: skip
     raw, y, fold, non_ecg = held_out(readings)
     calibration = replace(fit(readings), knots_db=knots(raw, y))
-    report(readings, straightened(raw, y, fold), y, non_ecg, calibration.most_non_ecg)
+    report(readings, straightened(raw, y, fold), y, non_ecg, load_thresholds().page.upper)
     content = {**as_dict(calibration), "pages": int((~readings.non_ecg).sum()), "networks": reading_weights()}
     args.out.write_text(json.dumps(content, indent=1) + "\n")
     log.info("written: %s", args.out)

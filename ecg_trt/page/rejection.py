@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from ecg_trt.errors import NoEcgFoundError
+from ecg_trt.thresholds import load_thresholds
 
 
 def reject_without_strips(source: str) -> NoEcgFoundError:
     """Build the error for a sheet on which no row of an ECG is seen."""
     return NoEcgFoundError(
         f"no strip of an ECG found in {source}",
-        got="a sheet without a trace that goes on for 2 cm",
+        got=f"a sheet without a trace that goes on for {load_thresholds().strip.least_mm:g} mm",
         expected="at least one printed strip",
         hint="Photograph the whole page from above, sharp and in even light.",
     )

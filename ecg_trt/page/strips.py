@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 
 from ecg_trt.layout import MOST_COLUMNS, standard_row_length, standard_row_lengths_mm, unnamed
+from ecg_trt.thresholds import RunThresholds, load_thresholds
 from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
 
-_LEAST_STRIP_MM, _ZERO_SEEN = 20.0, 0.3
 _LEAST_ROW_PITCH_MM = 7
 _ROW_SPREAD_MM, _MEAN_SHIFTS = 1.2, 8  # Spread of the window in which a row's middle is found, and steps towards it.
 # Parts of one row lie at most 0.45 pitches apart in height, and 0.25 if they overlap by more than 3 mm. The pitch is
@@ -53,17 +53,23 @@ _UNCERTAIN = 0.05  # Least probability of a border to be missed, or to be someth
 _BORDER_SEEN, _LEAST_SEEN = 0.1, 1e-9  # Least sum of the responses to borders for each strip; of a logarithm.
 
 
-def find_strips(zero: Array) -> list[Strip]:
-    """Find the rows in the map of zero lines that go on for more than 2 cm, from the top."""
+def find_strips(zero: Array, thresholds: RunThresholds | None = None) -> list[Strip]:
+    """Find the rows in the map of zero lines, from the top.
+
+    Args:
+        zero: (H, W).
+        thresholds: of the response along a row; those of the package if None.
+    """
+    thresholds = thresholds or load_thresholds().strip
     profile = cv2.GaussianBlur(zero.sum(1)[:, None].astype(np.float32), (1, 0), 0.1, sigmaY=1.0)[:, 0]
-    limit = max(_LEAST_STRIP_MM * 0.5, 0.3 * float(np.sort(profile)[-max(1, len(profile) // 60)]))
+    limit = max(thresholds.lower * thresholds.least_mm, 0.3 * float(np.sort(profile)[-max(1, len(profile) // 60)]))
     strips: list[Strip] = []
     for y in np.argsort(-profile):
         if profile[y] < limit:
             break
         if any(abs(y - s.zero_y_mm) < _LEAST_ROW_PITCH_MM for s in strips):
             continue
-        span = _extent(zero[max(0, y - 3) : y + 4].max(0))
+        span = _extent(zero[max(0, y - 3) : y + 4].max(0), thresholds)
         if span is None:
             continue
         middle = _middle_of(profile, float(y))
@@ -88,20 +94,20 @@ def unread_mm(found: Sequence[Strip], read: Sequence[Strip]) -> float:
         found: rows of the page, by `find_strips`.
         read: those of them that were named, with the beginnings and ends of their leads.
     """
-    total = 0.0
+    total, least_mm = 0.0, load_thresholds().strip.least_mm
     for strip in found:
         own = next((r for r in read if abs(r.zero_y_mm - strip.zero_y_mm) < _LEAST_ROW_PITCH_MM), None)
         if own is None:
             total += strip.x_mm[1] - strip.x_mm[0]
         else:
             beyond = own.x_mm[0] - strip.x_mm[0], strip.x_mm[1] - own.x_mm[1]
-            total += sum(length for length in beyond if length > _LEAST_STRIP_MM)
+            total += sum(length for length in beyond if length > least_mm)
     return total
 
 
 def slant_of(zero: Array) -> float:
     """Measure the angle (radians, x towards y) of the rows in the map of zero lines; 0 where none stands out."""
-    y, x = np.nonzero(zero > _ZERO_SEEN)
+    y, x = np.nonzero(zero > load_thresholds().strip.lower)
     if not len(y):
         return 0.0
     profiles = []
@@ -141,14 +147,16 @@ def _shared_mm(one: Strip, other: Strip) -> float:
     return min(one.x_mm[1], other.x_mm[1]) - max(one.x_mm[0], other.x_mm[0])
 
 
-def _extent(line: Array, gap_mm: int = 30) -> tuple[float, float] | None:
+def _extent(line: Array, thresholds: RunThresholds, gap_mm: int = 30) -> tuple[float, float] | None:
     """Find the first and last mm of the longest stretch of a line, gaps bridged."""
-    lit = np.flatnonzero(cv2.blur(line[None], (5, 1))[0] > _ZERO_SEEN)
+    response = cv2.blur(line[None], (5, 1))[0]
+    lit = np.flatnonzero(response > thresholds.lower)
     if not len(lit):
         return None
     runs = np.split(lit, np.flatnonzero(np.diff(lit) > gap_mm) + 1)
     run = max(runs, key=len)
-    return (float(run[0]), float(run[-1])) if run[-1] - run[0] >= _LEAST_STRIP_MM else None
+    is_row = run[-1] - run[0] >= thresholds.least_mm and response[run].max() > thresholds.upper
+    return (float(run[0]), float(run[-1])) if is_row else None
 
 
 def agree_on_span(strips: Sequence[Strip], start: Array, end: Array, *, is_scaled: bool = True) -> list[Strip]:

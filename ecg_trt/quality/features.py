@@ -122,7 +122,7 @@ def lead_features(evidence: Evidence, leads: Sequence[str] = LEADS) -> Array:
 def _pieces(evidence: Evidence) -> Iterator[_Piece]:
     page, trace = evidence.page, evidence.trace
     for strip, row, confidence in zip(evidence.naming.strips, trace.ridge_row, trace.confidence, strict=True):
-        height = np.where(valid_columns(confidence), strip.zero_y_mm - page.y_mm(row), np.nan)
+        height = np.where(valid_columns(confidence, page.px_per_mm[0]), strip.zero_y_mm - page.y_mm(row), np.nan)
         for segment in strip.segments:
             first, last = (int(np.clip(column, 0, len(row))) for column in page.columns_between(segment.x_mm))
             lead, sign = upright(segment.lead)

@@ -60,7 +60,6 @@ class Calibration:
         gross_error_db: SNR of leads with a gross error, dB.
         non_ecg: log-odds that a page holds no legible ECG.
         knots_db: (2, k), from the raw SNR to the SNR that such leads had.
-        most_non_ecg: non-ECG score beyond which a page is rejected.
     """
 
     snr: Line
@@ -68,7 +67,6 @@ class Calibration:
     gross_error_db: float
     non_ecg: Line
     knots_db: Array
-    most_non_ecg: float
 
     def raw_snr_db(self, features: Array) -> Array:
         """Estimate the SNR (n,), dB, before it is corrected by the knots; a missing part of a lead counts as noise."""
@@ -131,7 +129,6 @@ def as_dict(calibration: Calibration) -> dict[str, object]:
         }} for name, line in lines.items()},
         "gross_error_db": round(calibration.gross_error_db, 3),
         "knots_db": np.round(calibration.knots_db, 3).tolist(),
-        "most_non_ecg": round(calibration.most_non_ecg, 4),
     }  # fmt: skip
 
 
@@ -146,7 +143,7 @@ def from_dict(values: Mapping[str, object]) -> Calibration:
         return Calibration(
             snr=_line(values["snr"]), gross_error=_line(values["gross_error"]),
             gross_error_db=_number(values["gross_error_db"]), non_ecg=_line(values["non_ecg"]),
-            knots_db=knots.reshape(2, -1), most_non_ecg=_number(values["most_non_ecg"]),
+            knots_db=knots.reshape(2, -1),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(

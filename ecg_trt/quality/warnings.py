@@ -23,6 +23,10 @@ _FINE_PX_PER_MM = 3.5  # At this scale a pen of 0.3 mm is a pixel wide.
 _BESIDE_MM = 20.0  # Distance from the page beyond which ECG paper is another page's.
 _RIM_MM = 0.5  # A pen this near to the rim of the flat page may leave it.
 _LEAST_SYNCHRONY, _MOST_UNCERTAINTY = 0.3, -1.0  # Of `synchrony` and `page_uncertainty`.
+_HARDLY_ECG = (
+    "Do not rely on any lead: the page hardly resembles an ECG, in its grid, names, rows or curves. Compare it with "
+    "the page."
+)
 _TEXTS = {
     WarningCode.UNRELIABLE_PAGE: "Do not rely on any lead: the page may have been read at a wrong speed or gain or "
     "under wrong names, or the curves were not followed. Compare it with the page.",
@@ -58,7 +62,13 @@ _TEXTS = {
 
 
 def warnings_of(
-    evidence: Evidence, quality: Array, seen_quality: Array, limb_residual: float, *, leads: Sequence[str]
+    evidence: Evidence,
+    quality: Array,
+    seen_quality: Array,
+    limb_residual: float,
+    *,
+    leads: Sequence[str],
+    is_hardly_ecg: bool = False,
 ) -> Iterator[PageWarning]:
     """Warn a reader of the record, of what matters most first.
 
@@ -68,11 +78,15 @@ def warnings_of(
         seen_quality: (n,) of the part of each lead that is not missing.
         limb_residual: share by which I + III differs from II; NaN where they are not printed together.
         leads: their names.
+        is_hardly_ecg: the non-ECG score is high, though not so high that the page is rejected.
     """
     naming, page = evidence.naming, evidence.page
     missing = np.array([evidence.missing.get(lead, 0) for lead in leads])
     seen = np.where(missing < _NEARLY_MISSING, seen_quality, np.nan)
-    yield from unreliable(seen, leads, _TEXTS[WarningCode.UNRELIABLE_PAGE])
+    if is_hardly_ecg:
+        yield PageWarning(WarningCode.UNRELIABLE_PAGE, _HARDLY_ECG)
+    else:
+        yield from unreliable(seen, leads, _TEXTS[WarningCode.UNRELIABLE_PAGE])
     if limb_residual > MOST_LIMB_RESIDUAL:
         yield _warn(WarningCode.LIMB_LEADS_CONTRADICT, percent=100 * limb_residual)
     if evidence.alignment.is_mirrored:

@@ -10,6 +10,7 @@ from ecg_trt.layout import LEADS, upright
 from ecg_trt.signal.beats import beat_delays, time_corrected
 from ecg_trt.signal.limb_leads import LIMB, blend_limb_leads, inconsistent_borders, limb_residual
 from ecg_trt.signal.resample import fill_gaps, resample, valid_columns, without_end_steps
+from ecg_trt.thresholds import RunThresholds
 from ecg_trt.types import Array, LeadSpan, LimbLeadCheck, RectifiedPage, Segment, Strip, TraceMap
 
 MOST_LIMB_RESIDUAL = 0.5  # Einthoven residual beyond which a limb lead was read wrongly or carries a wrong name.
@@ -36,7 +37,7 @@ def lead_spans(strips: Sequence[Strip], speed_mm_per_s: float) -> tuple[LeadSpan
 
 
 def _read(page: RectifiedPage, row: Array, confidence: Array, strip: Strip, segment: Segment, speed: float,
-          gain: float) -> tuple[Array, Array, float]:  # fmt: skip
+          gain: float, thresholds: RunThresholds | None) -> tuple[Array, Array, float]:  # fmt: skip
     """Convert one segment to samples (mV), their times since its start (s), and its quality."""
     sx = page.px_per_mm[0]
     first = max(0, int(np.ceil(page.column(segment.x_mm[0]) - 1e-6)))
@@ -47,7 +48,7 @@ def _read(page: RectifiedPage, row: Array, confidence: Array, strip: Strip, segm
     times = (page.x_mm(columns) - segment.x_mm[0]) / speed
     mv = (strip.zero_y_mm - page.y_mm(row[columns])) / gain
     column_confidence = confidence[columns]
-    filled = fill_gaps(mv, valid_columns(confidence)[columns], round(_MAX_GAP_S * speed * sx))
+    filled = fill_gaps(mv, valid_columns(confidence, sx, thresholds)[columns], round(_MAX_GAP_S * speed * sx))
     filled = without_end_steps(filled, round(_END_MM * sx), _END_STEP_MM / gain)
     whole = (segment.x_mm[1] - segment.x_mm[0]) * sx
     return filled, times, float(np.sum(column_confidence * np.isfinite(filled)) / whole)
@@ -64,6 +65,7 @@ def assemble(
     fs: float,
     seconds: float,
     blends_limb_leads: bool = True,
+    thresholds: RunThresholds | None = None,
 ) -> tuple[Array, Array, float, tuple[LimbLeadCheck, ...]]:
     """Assemble all segments on the record's clock, beats time-corrected across rows and limb leads made consistent.
 
@@ -79,6 +81,7 @@ def assemble(
         fs: Hz of the result.
         seconds: its length.
         blends_limb_leads: whether limb leads are made consistent.
+        thresholds: of the confidence, see `valid_columns`; those of the package if None.
 
     Returns:
         (leads, seconds * fs) float32 mV, NaN where nothing is printed or seen; (leads,) float32 quality, NaN for leads
@@ -93,7 +96,9 @@ def assemble(
         (
             segment,
             start,
-            *_read(page, trace.ridge_row[k], trace.confidence[k], strip, segment, speed, gain_of(segment.lead)),
+            *_read(
+                page, trace.ridge_row[k], trace.confidence[k], strip, segment, speed, gain_of(segment.lead), thresholds
+            ),
         )
         for k, strip in enumerate(strips)
         for segment, start in zip(strip.segments, segment_starts_s(strip, speed), strict=True)

@@ -9,28 +9,32 @@ from typing import Literal
 import numpy as np
 
 from ecg_trt.errors import OptionError
+from ecg_trt.thresholds import RunThresholds, load_thresholds
 from ecg_trt.types import Array
 
-_CERTAIN, _WEAK = 0.5, 0.25  # Upper and lower threshold of the confidence, for hysteresis.
 _HALF_TAPS = 16
 _PHASES = 256  # Fractions of a sample for which the filter is tabulated.
 
 
-def valid_columns(confidence: Array) -> Array:
+def valid_columns(confidence: Array, px_per_mm: float, thresholds: RunThresholds | None = None) -> Array:
     """Mask the columns in which the pen was seen, by hysteresis.
 
-    Two thresholds as in Canny, A Computational Approach to Edge Detection, 1986: where the pen runs along a line of the
-    grid, or beside a name, the network's confidence is low for some columns, although the trace goes on.
+    Where the pen runs along a line of the grid, or beside a name, the network's confidence is low for some columns,
+    although the trace goes on.
 
     Args:
         confidence: (n,) in [0, 1].
+        px_per_mm: columns a millimetre.
+        thresholds: of the confidence; those of the package if None.
 
     Returns:
         (n,) bool.
     """
-    weak = np.asarray(confidence) > _WEAK
+    thresholds = thresholds or load_thresholds().column
+    weak = np.asarray(confidence) > thresholds.lower
     run = np.cumsum(np.diff(weak, prepend=False))
-    certain = np.bincount(run, weights=np.asarray(confidence) > _CERTAIN, minlength=1) > 0
+    certain = np.bincount(run, weights=np.asarray(confidence) > thresholds.upper, minlength=1) > 0
+    certain &= np.bincount(run, minlength=1) >= thresholds.least_mm * px_per_mm
     return np.asarray(weak & certain[run])
 
 

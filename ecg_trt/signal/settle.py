@@ -172,7 +172,7 @@ def _inside(page: RectifiedPage, x_mm: tuple[float, float]) -> Array:
 
 def _seen_rows(page: RectifiedPage, trace: TraceMap) -> Array:
     """Page mm (strips, W) of the pen in every column of every strip, NaN = not seen."""
-    there = [valid_columns(confidence) for confidence in trace.confidence]
+    there = [valid_columns(confidence, page.px_per_mm[0]) for confidence in trace.confidence]
     return np.where(np.reshape(there, trace.ridge_row.shape), page.y_mm(trace.ridge_row), np.nan)
 
 

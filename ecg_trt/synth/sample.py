@@ -6,7 +6,7 @@ import numpy as np
 
 from ecg_trt.layout import Layout, longest_record_seconds
 from ecg_trt.record import EcgRecord
-from ecg_trt.synth.capture import draw_capture, photograph
+from ecg_trt.synth.capture import Capture, draw_capture, photograph
 from ecg_trt.synth.page import Page, draw_page
 from ecg_trt.synth.signals import simulate
 from ecg_trt.synth.spec import draw_spec
@@ -27,10 +27,20 @@ def truth_of(page: Page, source: str) -> EcgRecord:
     )  # fmt: skip
 
 
-def make_sample(
+def make_sample(seed: int, **drawn: object) -> tuple[Array, EcgRecord]:
+    """Draw a picture and its truth, as `draw_sample` does.
+
+    Returns:
+        (H, W, 3) uint8 RGB and the truth.
+    """
+    image, page, _ = draw_sample(seed, **drawn)  # type: ignore[arg-type]
+    return image, truth_of(page, f"synthetic, seed {seed}")
+
+
+def draw_sample(
     seed: int, *, signal_mv: Array | None = None, width_px: int = 3000, kind: str | None = "photo",
     severity: float | None = None, **fixed: object,
-) -> tuple[Array, EcgRecord]:  # fmt: skip
+) -> tuple[Array, Page, Capture]:  # fmt: skip
     """Draw a page and a picture of it.
 
     Args:
@@ -43,7 +53,7 @@ def make_sample(
             layout, the page shows the twelve leads.
 
     Returns:
-        (H, W, 3) uint8 RGB and the truth.
+        (H, W, 3) uint8 RGB, the page, and how it was pictured.
     """
     rng = np.random.default_rng(seed)
     seconds = layout.seconds if isinstance(layout := fixed.get("layout"), Layout) else longest_record_seconds()
@@ -58,5 +68,4 @@ def make_sample(
     else:
         frame = (round(width_px * h / w * 1.02), width_px)
     capture = draw_capture(rng, page.spec.size_mm, frame, kind=kind, severity=severity)
-    image = photograph(page.image, page.px_per_mm, capture, rng)
-    return image, truth_of(page, f"synthetic, seed {seed}")
+    return photograph(page.image, page.px_per_mm, capture, rng), page, capture

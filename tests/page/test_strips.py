@@ -21,6 +21,7 @@ from ecg_trt.page.strips import (
     split_rows,
     unread_mm,
 )
+from ecg_trt.thresholds import RunThresholds
 from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
 from tests.geometry.true_maps import maps_of, page_of
 
@@ -30,6 +31,20 @@ def test_an_empty_page_has_no_strips() -> None:
     assert find_strips(nothing) == []
     assert agree_on_span([], nothing, nothing) == []
     assert name_strips([], np.zeros((len(MARKED_WORDS), 200, 280), np.float32), nothing) is None
+
+
+def test_a_row_is_long_and_stands_out_somewhere() -> None:
+    zero = np.zeros((120, 280), np.float32)
+    zero[29:32, 20:220], zero[29:32, 100:120] = 0.35, 0.9
+    zero[59:62, 20:220] = 0.35
+    zero[89:92, 20:55] = 0.9
+    thresholds = RunThresholds(0.5, 0.3, 40.0)
+    (row,) = find_strips(zero, thresholds)
+    assert row.zero_y_mm == pytest.approx(30, abs=0.6) and row.x_mm == pytest.approx((20, 220), abs=3)
+    (part,) = find_strips(zero, replace(thresholds, lower=0.4, least_mm=15.0))[:1]
+    assert part.x_mm == pytest.approx((100, 120), abs=3)
+    assert len(find_strips(zero, replace(thresholds, upper=0.3))) == 2
+    assert len(find_strips(zero, replace(thresholds, upper=0.3, least_mm=25.0))) == 3
 
 
 def test_parts_of_a_row_that_drifts_are_one() -> None:

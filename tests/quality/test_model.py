@@ -57,7 +57,7 @@ def test_a_line_standardises_and_ignores_what_is_beyond_all_experience() -> None
 
 
 def test_what_is_probably_misread_or_foreign_is_expected_to_be_bad() -> None:
-    sound = Calibration(_flat(20.0), _flat(-9.0), 0.0, _flat(-9.0), np.array([[0.0, 30.0], [0.0, 30.0]]), 0.5)
+    sound = Calibration(_flat(20.0), _flat(-9.0), 0.0, _flat(-9.0), np.array([[0.0, 30.0], [0.0, 30.0]]))
     features = np.zeros((2, len(FEATURES)))
     features[1] = np.nan
     db = sound.snr_db(features)
@@ -69,7 +69,7 @@ def test_what_is_probably_misread_or_foreign_is_expected_to_be_bad() -> None:
 
 
 def test_what_is_lost_of_a_lead_counts_as_noise() -> None:
-    sound = Calibration(_flat(20.0), _flat(-50.0), 0.0, _flat(-50.0), np.array([[0.0, 30.0], [0.0, 30.0]]), 0.5)
+    sound = Calibration(_flat(20.0), _flat(-50.0), 0.0, _flat(-50.0), np.array([[0.0, 30.0], [0.0, 30.0]]))
     features = np.zeros((3, len(FEATURES)))
     features[:, FEATURES.index("missing_fraction")] = 0.0, 0.09, 0.99
     assert sound.raw_snr_db(features) == pytest.approx([20.0, 10.0, 0.0], abs=0.05)

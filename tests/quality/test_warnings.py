@@ -52,6 +52,12 @@ def test_leads_are_named() -> None:
     assert "I, II and III contradict" in _told(evidence, residual=0.8)
 
 
+def test_a_page_that_hardly_resembles_an_ecg_has_one_warning() -> None:
+    bad = np.full(12, 0.2)
+    warnings = list(warnings_of(_sure_page(), bad, bad, 0.1, leads=LEADS, is_hardly_ecg=True))
+    assert [w.code for w in warnings] == [WarningCode.UNRELIABLE_PAGE] and "resembles" in warnings[0].text
+
+
 def test_parts_that_are_not_seen_are_told_beside_what_is_read_badly() -> None:
     sound = _sure_page()
     page = replace(sound, missing={**sound.missing, "V4": 0.76, "V5": 0.12, "V6": 0.05})

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from ecg_trt.errors import OptionError
 from ecg_trt.geometry.ridge import decode_ridge, follow_ridge
 from ecg_trt.signal.resample import fill_gaps, resample, valid_columns, without_end_steps
+from ecg_trt.thresholds import RunThresholds
 
 
 def ridge(rows: np.ndarray, height: int, sigma: float = 1.2) -> np.ndarray:
@@ -50,10 +53,13 @@ def test_decode_at_the_rim_and_flat() -> None:
 def test_columns_that_are_hardly_in_doubt_count_beside_sure_ones() -> None:
     confidence = np.array([0.3, 0.3, 0.9, 0.3, 0.2, 0.3, 0.3, 0.2, 0.51, 0.26, 0.24, 0.9])
     expected = [1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 0, 1]
-    assert valid_columns(confidence).tolist() == [bool(one) for one in expected]
-    assert not valid_columns(np.full(5, 0.4)).any()
-    assert not valid_columns(np.array([0.4, np.nan, 0.4])).any()
-    assert valid_columns(np.empty(0)).shape == (0,)
+    thresholds = RunThresholds(0.5, 0.25, 0.0)
+    assert valid_columns(confidence, 10.0, thresholds).tolist() == [bool(one) for one in expected]
+    long = replace(thresholds, least_mm=0.3)
+    assert valid_columns(confidence, 10.0, long).tolist() == [*map(bool, expected[:4]), *[False] * 8]
+    assert not valid_columns(np.full(5, 0.4), 10.0, thresholds).any()
+    assert not valid_columns(np.array([0.4, np.nan, 0.4]), 10.0, thresholds).any()
+    assert valid_columns(np.empty(0), 10.0).shape == (0,)
 
 
 @pytest.mark.parametrize("method", ["linear", "cubic"])

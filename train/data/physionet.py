@@ -152,7 +152,7 @@ def _align_lead(reading: Reading, strip: int, x_mm: tuple[float, float], start_s
     first, last = page.columns_between(x_mm)
     columns = np.arange(max(0, first), min(last, page.seen.shape[1]))
     read = reading.trace.ridge_row[strip, columns]
-    is_read = np.isfinite(read) & valid_columns(reading.trace.confidence[strip])[columns]
+    is_read = np.isfinite(read) & valid_columns(reading.trace.confidence[strip], page.px_per_mm[0])[columns]
     offset_mm = page.x_mm(columns) - x_mm[0]
     clock = np.arange(len(lead)) / fs
     best: tuple[float, Array] = (np.inf, np.full(len(columns), np.nan))
