@@ -33,6 +33,7 @@ from ecg_trt.page.strips import find_strips
 from ecg_trt.quality.model import FEATURES, load_calibration
 from ecg_trt.reading import Reading, scales_of
 from ecg_trt.signal.assemble import assemble
+from ecg_trt.signal.resample import valid_columns
 from ecg_trt.synth.capture import Capture
 from ecg_trt.synth.page import Page
 from ecg_trt.synth.sample import draw_sample
@@ -80,6 +81,10 @@ class Traces:
     scales: Scales
     seconds: float
     truth_mv: Array
+
+    def valid(self, thresholds: RunThresholds) -> Array:
+        """(strips, W) bool, columns in which the pen was seen."""
+        return np.array([valid_columns(row, self.page.px_per_mm[0], thresholds) for row in self.trace.confidence])
 
     def snr_db(self, thresholds: RunThresholds | None = None) -> float:
         """SNR of the signal that is assembled with some thresholds of its columns, dB."""
@@ -228,9 +233,19 @@ def _overlap(row: Array, strips: Sequence[Strip]) -> float:
     return float(max(0.0, min(x1, b) - max(x0, a)) / (max(x1, b) - min(x0, a)))
 
 
-def column_score(traces: Sequence[Traces], thresholds: RunThresholds) -> float:
-    """Mean SNR of the pages, dB; what is not read counts as zero, as in the metric."""
-    return float(np.mean([page.snr_db(thresholds) for page in traces]))
+def column_score(traces: Sequence[Traces], known: dict[tuple[int, bytes], float], thresholds: RunThresholds) -> float:
+    """Mean SNR of the pages, dB; what is not read counts as zero, as in the metric.
+
+    Args:
+        traces: of the pages.
+        known: SNR of each page for the columns that were valid before, which grows.
+        thresholds: of the columns.
+    """
+    keys = [(k, page.valid(thresholds).tobytes()) for k, page in enumerate(traces)]
+    for page, key in zip(traces, keys, strict=True):
+        if key not in known:
+            known[key] = page.snr_db(thresholds)
+    return float(np.mean([known[key] for key in keys]))
 
 
 def search(name: str, axes: Axes, score: Callable[[RunThresholds], float], present: RunThresholds,
@@ -260,7 +275,7 @@ def search(name: str, axes: Axes, score: Callable[[RunThresholds], float], prese
 def page_threshold(sound: Array, bad: Array, most: float) -> float:
     """Find the score beyond which most bad pictures lie, and of the sound pages at most a share.
 
-    Of thresholds that are alike, the highest is taken.
+    Of thresholds that are alike, the middle is taken.
 
     Args:
         sound: (n,) non-ECG scores of pages that were read well.
@@ -268,7 +283,9 @@ def page_threshold(sound: Array, bad: Array, most: float) -> float:
         most: share of sound pages that may lie beyond it.
     """
     allowed = [t for t in _PAGE_GRID if (sound > t).mean() <= most] or [1.0]
-    return round(float(max(allowed, key=lambda t: ((bad > t).sum(), t))), 2)
+    beyond = [(bad > t).sum() for t in allowed]
+    alike = [t for t, count in zip(allowed, beyond, strict=True) if count == max(beyond)]
+    return round(float(alike[len(alike) // 2]), 2)
 
 
 def search_page(found: Sequence[Picture | None]) -> PageThresholds:
@@ -296,7 +313,7 @@ def searched(found: Sequence[Picture | None]) -> Thresholds:
     return Thresholds(
         search_page(found),
         search("strip", _STRIP_GRID, partial(strip_score, read), present.strip, _ALIKE_F1),
-        search("column", _COLUMN_GRID, partial(column_score, sound), present.column, _ALIKE_DB),
+        search("column", _COLUMN_GRID, partial(column_score, sound, {}), present.column, _ALIKE_DB),
     )
 
 
