@@ -50,7 +50,7 @@ _GROSS_ERROR_DB = 5.0  # pages above it are sound
 _RANGE_DB = (-5.0, 30.0)  # no page counts for more or less, so that none outweighs all others
 _ROW_STEP_MM = 5.0  # between points of a printed row that are brought to the page as it was found
 _SAME_ROW_MM = 3.5  # half of the least pitch of rows
-_ALIKE_F1, _ALIKE_DB = 0.002, 0.02  # differences that mean nothing
+_ALIKE_F1, _ALIKE_DB = 0.0005, 0.002  # differences that mean nothing
 _MOST_REJECTED, _MOST_WARNED = 0.01, 0.05  # shares of sound pages
 # Candidates: upper, lower, least length in mm.
 _STRIP_GRID = ((0.3, 0.4, 0.5, 0.6, 0.7, 0.8), (0.1, 0.15, 0.2, 0.25, 0.3, 0.4), (10.0, 15.0, 20.0, 25.0, 30.0))
