@@ -1,8 +1,8 @@
 """Export of averaged weights to the package: `python -m train.export --runs runs`.
 
-Each network becomes `ecg_trt/weights/stageN.onnx` (opset 17, FP32, uint8 RGB or beats in), compared with PyTorch before it
-replaces the one that is there; `manifest.json` holds the hashes. `--exported DIR` writes exported programs instead, in
-FP32 and FP16, for `ecg-trt build --frontend torch`.
+Each network becomes `ecg_trt/weights/stageN.onnx` (opset 17, FP32, uint8 RGB or beats in), compared with PyTorch before
+it replaces the one that is there; `manifest.json` holds the hashes. `--exported DIR` writes exported programs instead,
+in FP32 and FP16, for `ecg-trt build --frontend torch`.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ _BASELINE_S = (0.2, 0.6)  # Widths of two median filters that leave the baseline
 _QRS = slice(BEFORE - 10, BEFORE + 14)  # samples without which a beat is not judged
 _LEAST_MV = 0.05  # Height below which a beat is not scaled up.
 _TYPICAL_RR_S = 0.8  # RR intervals are compared with it.
+_SEQUENCE = 4  # RR intervals before and after a beat that are seen one by one.
 _QUARTILES = (0.25, 0.5, 0.75)
 _FARTHEST = 1.5  # Logarithms of ratios of RR intervals are clipped to it.
 
@@ -98,8 +99,8 @@ def _checked(signal_mv: Array, fs: float, r_peaks: Array) -> tuple[Array, Array]
 def beat_inputs(signal_mv: Array, fs: float, r_peaks: Array, chosen: Array | None = None) -> tuple[Array, Array]:
     """Prepare the network's view of beats.
 
-    Channel 0 is the beat, channel 1 the median of the beats around it, both in units of that median's height; the
-    others are constant over time, one figure of `rhythm_of` each.
+    Channel 0 is the beat, channel 1 the median of the beats around it that come late, as the patient's own do; both in
+    units of that median's height. The others are constant over time, one figure of `rhythm_of` each.
 
     Args:
         signal_mv: (n,) mV, NaN where the lead is not printed.
@@ -115,12 +116,14 @@ def beat_inputs(signal_mv: Array, fs: float, r_peaks: Array, chosen: Array | Non
     flat = _without_baseline(signal_mv, fs)
     at = np.round(seconds * FS).astype(int)[:, None] + np.arange(-BEFORE, SAMPLES - BEFORE)
     beats = np.where((at >= 0) & (at < len(flat)), flat[at.clip(0, len(flat) - 1)], np.nan)
-    is_shown = np.isfinite(beats[:, _QRS]).all(1)
-    beats = np.nan_to_num(beats)
+    is_shown = np.asarray(np.isfinite(beats[:, _QRS]).all(1))
+    beats, before = np.nan_to_num(beats), np.diff(seconds, prepend=-np.inf)
     inputs = np.zeros((len(chosen), CHANNELS, SAMPLES), np.float32)
     for row, k in enumerate(chosen):
         if is_shown[k]:
-            typical = np.median(beats[is_shown & (np.abs(seconds - seconds[k]) <= _CONTEXT_S)], axis=0)
+            near = is_shown & (np.abs(seconds - seconds[k]) <= _CONTEXT_S)
+            late = near & (before >= np.median(before[near]))  # An ectopic beat comes early.
+            typical = np.median(beats[late], axis=0)
             height = max(float(np.abs(typical).max()), _LEAST_MV)
             inputs[row, 0], inputs[row, 1] = beats[k] / height, typical / height
     inputs[:, 2:] = rhythm_of(seconds, chosen)[:, :, None]
@@ -135,21 +138,21 @@ def rhythm_of(seconds: Array, chosen: Array) -> Array:
         chosen: (m,) indices of the beats.
 
     Returns:
-        (m, 7) natural logarithms: of the RR intervals before it, after it and before the one before, each over the
-        median of the RR intervals around it; of that median over 0.8 s; of their quartiles over the median; and the
-        mean size of the changes from one to the next. 0 where an interval is missing.
+        (m, 12) natural logarithms: of the four RR intervals before a beat and the four after it, each over the median
+        of the RR intervals around it; of that median over 0.8 s; of their quartiles over the median; and the mean size
+        of the changes from one to the next. 0 where an interval is missing.
     """
     rhythm = np.zeros((len(chosen), CHANNELS - 2), np.float32)
     if len(seconds) < 2:
         return rhythm
     log_rr = np.log(np.diff(seconds))
     middle = (seconds[1:] + seconds[:-1]) / 2
-    padded = np.concatenate([[np.nan, np.nan], log_rr, [np.nan]])
+    padded = np.pad(log_rr, _SEQUENCE, constant_values=np.nan)
     for row, k in enumerate(chosen):
         near = log_rr[np.abs(middle - seconds[k]) <= _CONTEXT_S]
         if len(near):
             low, median, high = np.interp(_QUARTILES, np.linspace(0, 1, len(near)), np.sort(near))
-            own = padded[[k + 1, k + 2, k]] - median
+            own = padded[k : k + 2 * _SEQUENCE] - median
             changes = np.abs(np.diff(near)).sum() / max(len(near) - 1, 1)
             rhythm[row] = *own, median - np.log(_TYPICAL_RR_S), low - median, high - median, changes
     return np.nan_to_num(rhythm).clip(-_FARTHEST, _FARTHEST)

@@ -1,4 +1,4 @@
-"""Networks: a family of U-Nets, with a narrow encoder of this package or one of timm's, and a reader of text; a 1-D network of beats."""
+"""Networks: U-Nets with a narrow encoder or one of timm's, a reader of text, and a 1-D network of beats."""
 
 from train.models.beats import SIGNALS, BeatNet, BeatSpec
 from train.models.encoders import NARROW, Network, build_network, count_macs

@@ -28,7 +28,7 @@ class BeatSpec:
 
     widths: tuple[int, ...]
     heads: tuple[tuple[str, int], ...]
-    input_shape: tuple[int, int]
+    input_shape: tuple[int, ...]
     dropout: float = 0.3
 
     @property

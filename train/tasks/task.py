@@ -30,7 +30,7 @@ class Task:
         batch: samples a step, by default.
         user_layouts: layouts of a user dataset whose truth serves this stage.
         vary: changes the appearance of a batch that is shown again.
-        open_source: opens what `make` draws from: takes the settings of the data, and if the validation's part is wanted.
+        open_source: opens what `make` draws from: takes the settings of the data, and true for the validation's part.
     """
 
     stage: str
