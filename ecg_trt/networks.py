@@ -23,6 +23,7 @@ VIEW, PAGE, TILES = "warped", "page", "tiles"
 class HeadKind(StrEnum):
     """Meaning of an output."""
 
+    CLASS = "class"  # (n, C) logits, a softmax over the classes
     BORDER = "border"  # (n, W) logits: does a lead of the strip begin or end at the column
     HEATMAP = "heatmap"  # (n, C, h, w) logits, each of a probability of its own
     PRESENCE = "presence"  # (n, W) logits: does the column show the trace that a ridge follows
@@ -142,8 +143,14 @@ NETWORKS: dict[str, NetworkSpec] = {
         ),
         # The picture is a crop of 8 by 32 mm around a line of text.
         NetworkSpec("caption", (_picture(1, 64, 256, PAGE),), {"text": HeadKind.TEXT}, (8.0, 8.0)),
+        # A beat, the median of those around it, and twelve figures of the rhythm, 1.28 s at 125 Hz.
+        NetworkSpec("heartbeat", (InputSpec("beat", (16, 14, 160), dtype="float32"),), {"beat_class": HeadKind.CLASS}),
     )
 }  # fmt: skip
+
+
+READING_NETWORKS = {name: NETWORKS[name] for name in ("stage0", "stage1", "stage2", "caption")}
+"""Networks that a photo goes through; the others begin at a record."""
 
 
 def network_spec(name: str) -> NetworkSpec:
