@@ -13,7 +13,7 @@ pytest.importorskip("numba")
 
 from train.data.heart import action_potential as cell
 from train.data.heart.anatomy import HELIX_DEG, Anatomy, draw_anatomy, mean_anatomy
-from train.data.heart.electrodes import ALONG, ELECTRODES, Torso, lead_field, twelve_leads
+from train.data.heart.electrodes import ACROSS, ALONG, ELECTRODES, Torso, lead_field, twelve_leads
 from train.data.heart.mesh import heart_mesh
 from train.data.heart.points import point_weights, recording_points
 
@@ -95,7 +95,7 @@ def test_a_heart_at_one_potential_is_silent_and_a_gradient_is_a_dipole() -> None
     got = np.einsum("mke,mk->e", field, (heart.points @ slope)[tets])
     gradient = np.broadcast_to(slope, heart.fibres.shape)
     along = (gradient * heart.fibres).sum(axis=1, keepdims=True) * heart.fibres
-    dipole = -((0.095 * gradient + (ALONG - 0.095) * along) * heart.volumes[:, None]).sum(axis=0)
+    dipole = -((ACROSS * gradient + (ALONG - ACROSS) * along) * heart.volumes[:, None]).sum(axis=0)
     distance = np.linalg.norm(torso.places, axis=1)
     np.testing.assert_allclose(got, torso.places @ dipole / distance**3 / (4 * np.pi), rtol=0.1, atol=1e-6)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+from numba import njit  # type: ignore[import-not-found]
 
 from ecg_trt.types import Array
 from train.data.heart.action_potential import MEAN_DURATION_MS
@@ -36,10 +37,17 @@ def draw_activation(heart: Heart, rng: np.random.Generator) -> tuple[Array, Arra
     times = np.full(len(heart.anatomy.points), np.inf, np.float32)
     slowness = np.exp(rng.normal(0, 0.08))
     for wall, (chosen, start_ms) in starts.items():
-        waves = slowness * heart.arrivals[wall][chosen] + start_ms[:, None].astype(np.float32)
-        np.minimum(times, waves.min(axis=0), out=times)
+        _lower(times, heart.arrivals[wall], chosen, start_ms, slowness)
     times += FIRST_MS + rng.normal(0, 2.0) - times.min()
     return times, _durations(heart, times, rng)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _lower(times: Array, arrivals: Array, chosen: Array, start_ms: Array, slowness: float) -> None:
+    """Lower times (n,) in place to those of the chosen waves that arrive earlier."""
+    for wave, start in zip(chosen, start_ms):  # noqa: B905 - numba knows no strict
+        for node in range(len(times)):
+            times[node] = min(times[node], np.float32(start + slowness * arrivals[wave, node]))
 
 
 def _pacing(heart: Heart, rng: np.random.Generator) -> Starts:

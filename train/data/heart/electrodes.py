@@ -25,8 +25,8 @@ _PLACES_MM = np.array([
 _UP = (-0.60, 0.58, 0.55)  # from the apex to the base, in the body frame
 _LEFTWARD = (0.70, 0.70, -0.10)  # from the right ventricle to the left one, nearly
 # Conductivities of the cells along and across fibres over that of the body. Along and across are in the ratio of 0.17
-# to 0.019 S/m (Niederer et al., Phil. Trans. R. Soc. A 369, 2011); by their scale, sinus beats reach 1 mV in V1 to V3.
-ALONG, ACROSS = 0.85, 0.095
+# to 0.019 S/m (Niederer et al., Phil. Trans. R. Soc. A 369, 2011); by their scale, sinus beats have 1 to 2 mV in V2.
+ALONG, ACROSS = 1.3, 0.145
 _LEADS = np.zeros((12, len(ELECTRODES)))
 _LEADS[:6, :3] = [(-1, 1, 0), (-1, 0, 1), (0, -1, 1), (1, -0.5, -0.5), (-0.5, 1, -0.5), (-0.5, -0.5, 1)]
 _LEADS[6:, :3], _LEADS[6:, 4:] = -1 / 3, np.eye(6)
