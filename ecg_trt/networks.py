@@ -29,7 +29,7 @@ class HeadKind(StrEnum):
     PRESENCE = "presence"  # (n, W) logits: does the column show the trace that a ridge follows
     RIDGE = "ridge"  # (n, 1, H, W) logits, a softmax over each column; its mean is a height in px
     TEXT = "text"  # (n, 1, C, T) logits, a softmax over the classes of `printed.CHARACTERS` at each of T columns
-    VALUE = "value"  # (n, C, h, w) offsets, directions or logarithms; no probabilities
+    VALUE = "value"  # (n, C, ...) offsets, directions, logarithms, times or potentials; no probabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +119,11 @@ def _picture(n: int, height: int, width: int, buffer: str, free: Mapping[int, st
     return InputSpec("image", (n, height, width, 3), free or {0: "n"}, buffer=buffer)
 
 
+def _beat() -> InputSpec:
+    """Specify the twelve leads of one beat."""
+    return InputSpec("leads", (1, 12, 500), dtype="float32")
+
+
 _HEATMAP, _VALUE = HeadKind.HEATMAP, HeadKind.VALUE
 
 NETWORKS: dict[str, NetworkSpec] = {
@@ -145,6 +150,9 @@ NETWORKS: dict[str, NetworkSpec] = {
         NetworkSpec("caption", (_picture(1, 64, 256, PAGE),), {"text": HeadKind.TEXT}, (8.0, 8.0)),
         # A beat, the median of those around it, and twelve figures of the rhythm, 1.28 s at 125 Hz.
         NetworkSpec("heartbeat", (InputSpec("beat", (16, 14, 160), dtype="float32"),), {"beat_class": HeadKind.CLASS}),
+        # Twelve leads of one beat in mV, 0.5 s at 1 kHz; out come 75 points of the heart.
+        NetworkSpec("activation", (_beat(),), {"activation": _VALUE}),
+        NetworkSpec("potentials", (_beat(),), {"potentials": _VALUE}),
     )
 }  # fmt: skip
 

@@ -42,23 +42,24 @@ class BeatSpec:
 
 
 _HEADS = (("beat_class", len(CLASSES)),)
-SIGNALS = {
+BEATS = {
     "heartbeat": BeatSpec((24, 32, 48, 64), _HEADS, NETWORKS["heartbeat"].inputs[0].shape[1:]),
     "heartbeat_table": BeatSpec((32, 48, 64, 96), _HEADS, (1, TABLE_SAMPLES)),
 }
 
 
-def _conv(c_in: int, c_out: int, kernel: int, stride: int = 1) -> nn.Sequential:
+def conv_over_time(c_in: int, c_out: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """Convolution along the one row, batch norm and ReLU."""
     layer = nn.Conv2d(c_in, c_out, (1, kernel), (1, stride), (0, kernel // 2), bias=False)
     return nn.Sequential(layer, nn.BatchNorm2d(c_out), nn.ReLU(inplace=True))
 
 
-class _Residual(nn.Module):
+class ResidualOverTime(nn.Module):
     """Two convolutions over time, and a shortcut."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.a, self.b = _conv(channels, channels, 5), _conv(channels, channels, 5)
+        self.a, self.b = conv_over_time(channels, channels, 5), conv_over_time(channels, channels, 5)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.b(self.a(x))
@@ -75,10 +76,10 @@ class BeatNet(nn.Module):
         super().__init__()
         self.spec = spec
         ((self.name, classes),) = spec.heads
-        self.stem = _conv(spec.input_shape[0], spec.widths[0], 7, 2)
-        levels: list[nn.Module] = [_Residual(spec.widths[0])]
+        self.stem = conv_over_time(spec.input_shape[0], spec.widths[0], 7, 2)
+        levels: list[nn.Module] = [ResidualOverTime(spec.widths[0])]
         for c_in, c_out in zip(spec.widths, spec.widths[1:], strict=False):
-            levels += [_conv(c_in, c_out, 5, 2), _Residual(c_out)]
+            levels += [conv_over_time(c_in, c_out, 5, 2), ResidualOverTime(c_out)]
         self.body = nn.Sequential(*levels)
         self.dropout = nn.Dropout(spec.dropout)
         self.head = nn.Conv2d(2 * spec.widths[-1], classes, 1)
