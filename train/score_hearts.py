@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -95,7 +96,9 @@ def main() -> None:
     data = Data(signals=args.signals)
     paths = {name: args.weights / f"{name}.onnx" for name in ("activation", "potentials")}
     networks = {name: OrtBackend(path, 1) for name, path in paths.items() if path.exists()}
+    begun = time.perf_counter()
     beats = draw(data, args.hearts, args.beats, misplaced=0.0)
+    log.info("%d beats, %.0f an hour", len(beats), 3600 * len(beats) / (time.perf_counter() - begun))
     moved = draw(data, args.hearts, args.beats, misplaced=1.0)
     known = draw(data, args.hearts, args.beats, misplaced=0.0, held_out=False)
     _say("mean of other hearts", guess(known, beats))

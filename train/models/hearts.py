@@ -58,18 +58,23 @@ class HeartNet(nn.Module):
             nn.Conv2d(_NARROW, _WHOLE, (1, columns), bias=False), nn.BatchNorm2d(_WHOLE), nn.ReLU(inplace=True),
         )  # fmt: skip
         if self.name == "activation":
-            self.head = nn.Conv2d(_WHOLE, points, 1)
+            self.times = nn.Conv2d(_WHOLE, points, 1)
         else:
             self.spread = nn.Conv2d(_WHOLE, last, 1)
             self.lift = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
             self.join = nn.ModuleList(ResidualOverTime(width) for width in widths[:-1])
-            self.head = nn.Conv2d(widths[0], _FOLD[1] * points, (1, 3), padding=(0, 1))
+            self.cells = nn.Conv2d(widths[0], _FOLD[1] * points, (1, 3), padding=(0, 1))
             self.unfold = Unfold(_FOLD)
 
     @property
     def entrance(self) -> nn.Module:
         """The first module that sees the leads."""
         return self.fold
+
+    @property
+    def head(self) -> nn.Conv2d:
+        """The last layer, of another name in each network: one may begin with the other's layers before it."""
+        return self.times if self.name == "activation" else self.cells
 
     def forward(self, leads: Tensor) -> dict[str, Tensor]:
         x = nn.functional.pad(leads * _MV, (0, _PADDED - SAMPLES)).unsqueeze(2)
@@ -78,7 +83,7 @@ class HeartNet(nn.Module):
             levels.append(down(levels[-1]))
         whole = self.whole(levels[-1])
         if self.name == "activation":
-            return {self.name: self.head(whole).flatten(1)}
+            return {self.name: self.times(whole).flatten(1)}
         return {self.name: self._decode(levels, self.spread(whole))}
 
     def _decode(self, levels: list[Tensor], whole: Tensor) -> Tensor:
@@ -86,4 +91,4 @@ class HeartNet(nn.Module):
         for k in range(len(self.lift) - 1, -1, -1):
             x = nn.functional.interpolate(self.lift[k](x), scale_factor=(1.0, 2.0), mode="nearest")
             x = self.join[k](x + levels[k])
-        return self.unfold(self.head(x)).squeeze(2)[..., :SAMPLES]
+        return self.unfold(self.cells(x)).squeeze(2)[..., :SAMPLES]
