@@ -1,4 +1,4 @@
-"""Training of the networks of the heart: `python -m train.run train/experiments/activation.toml`, and `potentials.toml`.
+"""Training of the networks of the heart: `python -m train.run train/experiments/activation.toml` or `potentials.toml`.
 
 ``activation`` gives the times at which 75 points of the heart are activated, ``potentials`` their transmembrane
 potentials over half a second.
