@@ -100,8 +100,8 @@ def _checked(signal_mv: Array, fs: float, r_peaks: Array) -> tuple[Array, Array]
 def beat_inputs(signal_mv: Array, fs: float, r_peaks: Array, chosen: Array | None = None) -> tuple[Array, Array]:
     """Prepare the network's view of beats.
 
-    Channel 0 is the beat, channel 1 the median of those beats around it that come latest, as the patient's own do; both
-    in units of that median's height. The others are constant over time, one figure of `rhythm_of` each.
+    Channel 0 is the beat, channel 1 the mean of those beats around it that come latest, as the patient's own do; both in
+    units of that mean's height. The others are constant over time, one figure of `rhythm_of` each.
 
     Args:
         signal_mv: (n,) mV, NaN where the lead is not printed.
@@ -115,18 +115,18 @@ def beat_inputs(signal_mv: Array, fs: float, r_peaks: Array, chosen: Array | Non
     seconds = r_peaks / fs
     chosen = np.arange(len(seconds)) if chosen is None else chosen
     flat = _without_baseline(signal_mv, fs)
-    at = np.round(seconds * FS).astype(int)[:, None] + np.arange(-BEFORE, SAMPLES - BEFORE)
-    beats = np.where((at >= 0) & (at < len(flat)), flat[at.clip(0, len(flat) - 1)], np.nan)
+    at = seconds[:, None] * FS + np.arange(-BEFORE, SAMPLES - BEFORE)
+    beats = np.interp(at, np.arange(len(flat)), flat, left=np.nan, right=np.nan)
     is_shown = np.asarray(np.isfinite(beats[:, _QRS]).all(1))
-    beats, before = np.nan_to_num(beats), np.diff(seconds, prepend=-np.inf)
+    before = np.diff(seconds, prepend=seconds[:1])
     inputs = np.zeros((len(chosen), CHANNELS, SAMPLES), np.float32)
     for row, k in enumerate(chosen):
         if is_shown[k]:
             near = is_shown & (np.abs(seconds - seconds[k]) <= _CONTEXT_S)
-            late = near & (before >= np.quantile(before[near], _OWN))
-            typical = np.median(beats[late], axis=0)
-            height = max(float(np.abs(typical).max()), _LEAST_MV)
-            inputs[row, 0], inputs[row, 1] = beats[k] / height, typical / height
+            late = beats[near & (before >= np.quantile(before[near], _OWN))]
+            own = np.nansum(late, axis=0) / np.maximum(np.isfinite(late).sum(0), 1)
+            height = max(float(np.abs(own).max()), _LEAST_MV)
+            inputs[row, 0], inputs[row, 1] = np.nan_to_num(beats[k]) / height, own / height
     inputs[:, 2:] = rhythm_of(seconds, chosen)[:, :, None]
     return inputs, is_shown[chosen]
 
