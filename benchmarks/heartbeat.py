@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,11 +101,8 @@ def at_fp16(recordings: Sequence[Recording]) -> Array:
     from ecg_trt.weights import weights_path
 
     graph = export(weights_path("heartbeat"), Precision.FP16, NETWORKS["heartbeat"].shapes)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "heartbeat.onnx"
-        path.write_bytes(graph)
-        with OrtBackend(path, 1) as backend:
-            return classify(backend, recordings)[1]
+    with OrtBackend(graph, 1) as backend:
+        return classify(backend, recordings)[1]
 
 
 def draw_page(recordings: Sequence[Recording], seed: int) -> tuple[Array, EcgRecord, Array, Array]:

@@ -27,8 +27,9 @@ _BASELINE_S = (0.2, 0.6)  # Widths of two median filters that leave the baseline
 _QRS = slice(BEFORE - 10, BEFORE + 14)  # samples without which a beat is not judged
 _LEAST_MV = 0.05  # Height below which a beat is not scaled up.
 _TYPICAL_RR_S = 0.8  # RR intervals are compared with it.
-_SEQUENCE = 4  # RR intervals before and after a beat that are seen one by one.
-_QUARTILES = (0.25, 0.5, 0.75)
+_SEQUENCE = 2  # RR intervals before and after a beat that are seen one by one.
+_OWN = 0.85  # Quantile of RR intervals that stands for the patient's own; ectopic beats come early, often in runs.
+_QUANTILES = (0.25, 0.5, _OWN)
 _FARTHEST = 1.5  # Logarithms of ratios of RR intervals are clipped to it.
 
 
@@ -99,8 +100,8 @@ def _checked(signal_mv: Array, fs: float, r_peaks: Array) -> tuple[Array, Array]
 def beat_inputs(signal_mv: Array, fs: float, r_peaks: Array, chosen: Array | None = None) -> tuple[Array, Array]:
     """Prepare the network's view of beats.
 
-    Channel 0 is the beat, channel 1 the median of the beats around it that come late, as the patient's own do; both in
-    units of that median's height. The others are constant over time, one figure of `rhythm_of` each.
+    Channel 0 is the beat, channel 1 the mean of those beats around it that come latest, as the patient's own do; both in
+    units of that mean's height. The others are constant over time, one figure of `rhythm_of` each.
 
     Args:
         signal_mv: (n,) mV, NaN where the lead is not printed.
@@ -114,18 +115,18 @@ def beat_inputs(signal_mv: Array, fs: float, r_peaks: Array, chosen: Array | Non
     seconds = r_peaks / fs
     chosen = np.arange(len(seconds)) if chosen is None else chosen
     flat = _without_baseline(signal_mv, fs)
-    at = np.round(seconds * FS).astype(int)[:, None] + np.arange(-BEFORE, SAMPLES - BEFORE)
-    beats = np.where((at >= 0) & (at < len(flat)), flat[at.clip(0, len(flat) - 1)], np.nan)
+    at = seconds[:, None] * FS + np.arange(-BEFORE, SAMPLES - BEFORE)
+    beats = np.interp(at, np.arange(len(flat)), flat, left=np.nan, right=np.nan)
     is_shown = np.asarray(np.isfinite(beats[:, _QRS]).all(1))
-    beats, before = np.nan_to_num(beats), np.diff(seconds, prepend=-np.inf)
+    before = np.diff(seconds, prepend=seconds[:1])
     inputs = np.zeros((len(chosen), CHANNELS, SAMPLES), np.float32)
     for row, k in enumerate(chosen):
         if is_shown[k]:
             near = is_shown & (np.abs(seconds - seconds[k]) <= _CONTEXT_S)
-            late = near & (before >= np.median(before[near]))  # An ectopic beat comes early.
-            typical = np.median(beats[late], axis=0)
-            height = max(float(np.abs(typical).max()), _LEAST_MV)
-            inputs[row, 0], inputs[row, 1] = beats[k] / height, typical / height
+            late = beats[near & (before >= np.quantile(before[near], _OWN))]
+            own = np.nansum(late, axis=0) / np.maximum(np.isfinite(late).sum(0), 1)
+            height = max(float(np.abs(own).max()), _LEAST_MV)
+            inputs[row, 0], inputs[row, 1] = np.nan_to_num(beats[k]) / height, own / height
     inputs[:, 2:] = rhythm_of(seconds, chosen)[:, :, None]
     return inputs, is_shown[chosen]
 
@@ -138,9 +139,9 @@ def rhythm_of(seconds: Array, chosen: Array) -> Array:
         chosen: (m,) indices of the beats.
 
     Returns:
-        (m, 12) natural logarithms: of the four RR intervals before a beat and the four after it, each over the median
-        of the RR intervals around it; of that median over 0.8 s; of their quartiles over the median; and the mean size
-        of the changes from one to the next. 0 where an interval is missing.
+        (m, 8) natural logarithms: of the two RR intervals before a beat and the two after it, each over the patient's
+        own interval; of that one over 0.8 s; of the first and second quartile of the intervals around the beat over the
+        own one; and the mean size of the changes from one to the next. 0 where an interval is missing.
     """
     rhythm = np.zeros((len(chosen), CHANNELS - 2), np.float32)
     if len(seconds) < 2:
@@ -151,10 +152,10 @@ def rhythm_of(seconds: Array, chosen: Array) -> Array:
     for row, k in enumerate(chosen):
         near = log_rr[np.abs(middle - seconds[k]) <= _CONTEXT_S]
         if len(near):
-            low, median, high = np.interp(_QUARTILES, np.linspace(0, 1, len(near)), np.sort(near))
-            own = padded[k : k + 2 * _SEQUENCE] - median
+            low, median, own = np.interp(_QUANTILES, np.linspace(0, 1, len(near)), np.sort(near))
+            beside = padded[k : k + 2 * _SEQUENCE] - own
             changes = np.abs(np.diff(near)).sum() / max(len(near) - 1, 1)
-            rhythm[row] = *own, median - np.log(_TYPICAL_RR_S), low - median, high - median, changes
+            rhythm[row] = *beside, own - np.log(_TYPICAL_RR_S), low - own, median - own, changes
     return np.nan_to_num(rhythm).clip(-_FARTHEST, _FARTHEST)
 
 

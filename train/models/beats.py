@@ -29,7 +29,7 @@ class BeatSpec:
     widths: tuple[int, ...]
     heads: tuple[tuple[str, int], ...]
     input_shape: tuple[int, ...]
-    dropout: float = 0.3
+    dropout: float = 0.5
 
     @property
     def outputs(self) -> tuple[str, ...]:
