@@ -91,4 +91,4 @@ class HeartNet(nn.Module):
         for k in range(len(self.lift) - 1, -1, -1):
             x = nn.functional.interpolate(self.lift[k](x), scale_factor=(1.0, 2.0), mode="nearest")
             x = self.join[k](x + levels[k])
-        return self.unfold(self.cells(x)).squeeze(2)[..., :SAMPLES]
+        return self.unfold(self.cells(x)).flatten(2)[..., :SAMPLES]
