@@ -95,7 +95,7 @@ class PublishedBeats:
 
     @staticmethod
     def is_at(folder: Path) -> bool:
-        """Tell if a folder holds the data set."""
+        """Check for files of the data set below a folder."""
         return next(folder.rglob(f"{_ECG}*.npy"), None) is not None
 
     @staticmethod

@@ -21,7 +21,7 @@ from train.data.heart.points import point_weights
 SAMPLES = 500  # at 1 kHz
 # Barycentric, of the four points of second order in a tetrahedron, and of its middle.
 _INNER, _OUTER, _QUARTER = np.float32(0.5854102), np.float32(0.1381966), np.float32(0.25)
-# A front takes some 6 ms to cross a tetrahedron; spread over less, it would be seen to jump from one to the next. The
+# A front takes some 6 ms to cross a tetrahedron; spread over less, it would jump from one to the next. The
 # deviation takes off what is faster than 75 Hz, as print does.
 _FRONT_MS = 2.0
 _MARGIN = 256  # ms before and after the record that the convolutions need
