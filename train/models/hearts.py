@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from ecg_trt.analysis.electrophysiology import SAMPLES, heart_geometry
@@ -77,7 +78,8 @@ class HeartNet(nn.Module):
         return self.times if self.name == "activation" else self.cells
 
     def forward(self, leads: Tensor) -> dict[str, Tensor]:
-        x = nn.functional.pad(leads * _MV, (0, _PADDED - SAMPLES)).unsqueeze(2)
+        # The exporter writes `pad` as nodes through which no shape is inferred; these are zeros, too.
+        x = torch.cat([leads * _MV, 0.0 * leads[..., : _PADDED - SAMPLES]], 2).unsqueeze(2)
         levels = [self.stem(self.fold(x))]
         for down in self.down:
             levels.append(down(levels[-1]))
