@@ -25,7 +25,7 @@ from benchmarks.throughput_suite.workload import SEEDS, SamplePhoto, synthetic
 from build_engines.export import Precision, export
 from ecg_trt.config import RuntimeOptions
 from ecg_trt.digitizer import Digitizer
-from ecg_trt.networks import NETWORKS
+from ecg_trt.networks import READING_NETWORKS
 from ecg_trt.weights import weights_path
 from tests.backends.fake_gpu import move_in, plug_in, save_plans
 from tests.cuda.fake_driver import FakeDriver
@@ -70,7 +70,8 @@ def measure(photos: Sequence[SamplePhoto], repeats: int) -> dict[str, list[float
         move_in(patch, Path(home))
         plug_in(patch, driver)
         patch.setattr("ecg_trt.step_timer.time", SimpleNamespace(perf_counter=driver.host_s))
-        save_plans({name: export(weights_path(name), Precision.FP32, NETWORKS[name].shapes) for name in NETWORKS})
+        specs = READING_NETWORKS.items()
+        save_plans({name: export(weights_path(name), Precision.FP32, spec.shapes) for name, spec in specs})
         with Digitizer(RuntimeOptions(backend="rtx")) as digitizer:
             host_ms(digitizer, photos, 1)
             return host_ms(digitizer, photos, repeats)

@@ -20,6 +20,7 @@ from ecg_trt.io.readers.photo import PhotoSource, choose_page
 from ecg_trt.layout import STRIPS
 from ecg_trt.malloc import release_free_memory
 from ecg_trt.merging import merge_answers, name_of
+from ecg_trt.networks import READING_NETWORKS
 from ecg_trt.ops.photo_view import view_of
 from ecg_trt.page.calibration import CalibrationReader
 from ecg_trt.page.candidate import LocatedPage
@@ -45,7 +46,6 @@ _log = logging.getLogger(__name__)
 
 Source: TypeAlias = PhotoSource
 
-READING_NETWORKS = ("stage0", "stage1", "stage2", "caption")  # those that a reading needs, of the registry
 _LEAST_COLUMNS = -20.0  # Log-odds of columns by their borders, below which no names are searched for.
 _CALIBRATION_TEXT, _OTHER_WAY = 4.0, 2.0  # Log-odds of legible calibration text, and against another way up.
 
@@ -86,7 +86,7 @@ class Digitizer(Closeable):
         self._is_owner = runtime is None
         self._replicas: list[Digitizer] = []
         chosen = self.runtime_options
-        self.runtime = runtime or open_runtime(chosen.backend, networks=READING_NETWORKS, threads=chosen.threads)
+        self.runtime = runtime or open_runtime(chosen.backend, networks=tuple(READING_NETWORKS), threads=chosen.threads)
         weights = {name: digest[:12] for name, digest in reading_weights().items()}
         self._make_record = RecordMaker(self._calibration, self.runtime.name, weights)
         self._ops = ops = self.runtime.ops

@@ -23,12 +23,13 @@ VIEW, PAGE, TILES = "warped", "page", "tiles"
 class HeadKind(StrEnum):
     """Meaning of an output."""
 
+    CLASS = "class"  # (n, C) logits, a softmax over the classes
     BORDER = "border"  # (n, W) logits: does a lead of the strip begin or end at the column
     HEATMAP = "heatmap"  # (n, C, h, w) logits, each of a probability of its own
     PRESENCE = "presence"  # (n, W) logits: does the column show the trace that a ridge follows
     RIDGE = "ridge"  # (n, 1, H, W) logits, a softmax over each column; its mean is a height in px
     TEXT = "text"  # (n, 1, C, T) logits, a softmax over the classes of `printed.CHARACTERS` at each of T columns
-    VALUE = "value"  # (n, C, h, w) offsets, directions or logarithms; no probabilities
+    VALUE = "value"  # (n, C, ...) offsets, directions, logarithms, times or potentials; no probabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,11 @@ def _picture(n: int, height: int, width: int, buffer: str, free: Mapping[int, st
     return InputSpec("image", (n, height, width, 3), free or {0: "n"}, buffer=buffer)
 
 
+def _beat() -> InputSpec:
+    """Specify the twelve leads of one beat."""
+    return InputSpec("leads", (1, 12, 500), dtype="float32")
+
+
 _HEATMAP, _VALUE = HeadKind.HEATMAP, HeadKind.VALUE
 
 NETWORKS: dict[str, NetworkSpec] = {
@@ -142,8 +148,17 @@ NETWORKS: dict[str, NetworkSpec] = {
         ),
         # The picture is a crop of 8 by 32 mm around a line of text.
         NetworkSpec("caption", (_picture(1, 64, 256, PAGE),), {"text": HeadKind.TEXT}, (8.0, 8.0)),
+        # A beat, the mean of the own ones around it, and eight figures of the rhythm, 1.28 s at 125 Hz.
+        NetworkSpec("heartbeat", (InputSpec("beat", (16, 10, 160), dtype="float32"),), {"beat_class": HeadKind.CLASS}),
+        # Twelve leads of one beat in mV, 0.5 s at 1 kHz; out come 75 points of the heart.
+        NetworkSpec("activation", (_beat(),), {"activation": _VALUE}),
+        NetworkSpec("potentials", (_beat(),), {"potentials": _VALUE}),
     )
 }  # fmt: skip
+
+
+READING_NETWORKS = {name: NETWORKS[name] for name in ("stage0", "stage1", "stage2", "caption")}
+"""Networks that a photo goes through; the others begin at a record."""
 
 
 def network_spec(name: str) -> NetworkSpec:

@@ -28,7 +28,7 @@ from ecg_trt.errors import (
 )
 from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.readers.photo import read_photo
-from ecg_trt.networks import NETWORKS
+from ecg_trt.networks import READING_NETWORKS
 from ecg_trt.ops.cv2_ops import Cv2Ops
 from ecg_trt.record import EcgRecord
 from ecg_trt.types import Photo
@@ -255,7 +255,7 @@ class Slots:
             raise DeviceMemoryError("Full", got="nothing left", expected="memory", hint="Close what else runs.")
         self.events.append("open")
         number = len(self.events)
-        backends = {name: FakeBackend(lambda feed: {}) for name in NETWORKS}
+        backends = {name: FakeBackend(lambda feed: {}) for name in READING_NETWORKS}
         close = partial(self.events.append, f"close {number}")
         return Runtime("fake", backends, Cv2Ops(), on_close=close, open_replica=self.open)
 

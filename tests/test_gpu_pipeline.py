@@ -17,7 +17,7 @@ from ecg_trt.config import RuntimeOptions
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import EcgTrtError, NoEcgFoundError
 from ecg_trt.metrics import score_record
-from ecg_trt.networks import NETWORKS
+from ecg_trt.networks import READING_NETWORKS
 from ecg_trt.reading import Reading
 from ecg_trt.record import EcgRecord
 from ecg_trt.synth.sample import make_sample
@@ -41,7 +41,8 @@ def gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     with pytest.MonkeyPatch.context() as patch:
         move_in(patch, tmp_path_factory.mktemp("home"))
         plug_in(patch, driver)
-        save_plans({name: export(weights_path(name), Precision.FP32, NETWORKS[name].shapes) for name in NETWORKS})
+        specs = READING_NETWORKS.items()
+        save_plans({name: export(weights_path(name), Precision.FP32, spec.shapes) for name, spec in specs})
         with Digitizer(RuntimeOptions(backend="rtx")) as digitizer:
             yield digitizer, driver
     assert driver.live == {}

@@ -31,6 +31,7 @@ LEVELS = [
     {"quality", "metrics", "synth"},
     {"reading", "recorded"},
     {"digitizer", "merging"},
+    {"analysis"},
     {"batch", "processes"},
     {"archive", "server"},
     {"distributed"},

@@ -13,7 +13,7 @@ from ecg_trt.config import ReadOptions, RuntimeOptions
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.layout import LEADS
 from ecg_trt.metrics import score_record
-from ecg_trt.networks import NETWORKS
+from ecg_trt.networks import READING_NETWORKS
 from ecg_trt.reading import Reading
 from ecg_trt.record import EcgRecord
 from ecg_trt.synth.sample import make_sample
@@ -57,7 +57,7 @@ def test_leads_stand_where_the_page_prints_them(reading: Reading) -> None:
 def test_every_step_is_timed_and_every_network_named(reading: Reading) -> None:
     record = reading.record
     assert set(record.timings_ms) >= {"align", "rectify", "layout", "flatten", "trace", "signal", "total"}
-    assert set(record.weights) == set(NETWORKS)
+    assert set(record.weights) == set(READING_NETWORKS)
     assert record.backend == "ort"
 
 

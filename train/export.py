@@ -1,8 +1,8 @@
 """Export of averaged weights to the package: `python -m train.export --runs runs`.
 
-Each network becomes `ecg_trt/weights/stageN.onnx` (opset 17, FP32, uint8 RGB in), compared with PyTorch before it
-replaces the one that is there; `manifest.json` holds the hashes. `--exported DIR` writes exported programs instead, in
-FP32 and FP16, for `ecg-trt build --frontend torch`.
+Each network becomes `ecg_trt/weights/stageN.onnx` (opset 17, FP32, uint8 RGB or beats in), compared with PyTorch before
+it replaces the one that is there; `manifest.json` holds the hashes. `--exported DIR` writes exported programs instead,
+in FP32 and FP16, for `ecg-trt build --frontend torch`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ from ecg_trt.networks import NETWORKS
 from ecg_trt.types import Array
 from ecg_trt.weights import FOLDER, MANIFEST
 from train.config import Model
-from train.models import STAGES, Network, UNet, build_network, count_macs
-from train.tasks import TASKS
+from train.models import Network, UNet, build_network, count_macs
 
 log = logging.getLogger("train.export")
 OPSET = 17
@@ -57,14 +56,13 @@ def load_network(stage: str, checkpoint: Path) -> tuple[Network, tuple[str, ...]
 
 
 def export(stage: str, checkpoint: Path, target: Path) -> float:
-    """Write one network, its weights rounded; give the greatest difference from PyTorch on random pixels."""
+    """Write one network, its weights rounded; give the greatest difference from PyTorch on a random input."""
     model, names = load_network(stage, checkpoint)
     named = _Named(model, names).eval()
-    image = torch.randint(0, 256, (1, *STAGES[stage].input_hw, 3), dtype=torch.uint8)
-    free = dict(NETWORKS[stage].inputs[0].free)
+    image, entry = model.spec.example(), NETWORKS[stage].inputs[0]
     part = target.with_suffix(".part")
-    torch.onnx.export(named, (image,), str(part), input_names=["image"], output_names=list(names),
-                      opset_version=OPSET, dynamic_axes={"image": free} | {n: {0: "n"} for n in names},
+    torch.onnx.export(named, (image,), str(part), input_names=[entry.name], output_names=list(names),
+                      opset_version=OPSET, dynamic_axes={entry.name: dict(entry.free)} | {n: {0: "n"} for n in names},
                       dynamo=False)  # fmt: skip
     with torch.no_grad():
         expected = [answer.numpy() for answer in named(image)]
@@ -80,7 +78,7 @@ def export(stage: str, checkpoint: Path, target: Path) -> float:
 def _difference(path: Path, image: torch.Tensor, names: tuple[str, ...], expected: list[Array]) -> float:
     """Greatest difference of the outputs of an ONNX file from expected ones."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    got = session.run(list(names), {"image": image.numpy()})
+    got = session.run(list(names), {session.get_inputs()[0].name: image.numpy()})
     return max(float(np.abs(g - e).max()) for g, e in zip(got, expected, strict=True))
 
 
@@ -103,7 +101,8 @@ def export_program(stage: str, checkpoint: Path, folder: Path, precision: str) -
     model, names = load_network(stage, checkpoint)
     if precision == "fp16":
         halve(model)
-    image = torch.zeros(NETWORKS[stage].shapes["image"], dtype=torch.uint8)
+    entry = NETWORKS[stage].inputs[0]
+    image = torch.zeros(entry.shape, dtype=getattr(torch, entry.dtype))
     target = folder / f"{stage}.{precision}.pt2"
     torch.export.save(torch.export.export(_Named(model, names).eval(), (image,)), target)
     return target
@@ -128,7 +127,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.exported:
         args.exported.mkdir(parents=True, exist_ok=True)
-        found = [stage for stage in TASKS if (args.runs / stage / "last.pt").exists()]
+        found = [stage for stage in NETWORKS if (args.runs / stage / "last.pt").exists()]
         for stage, precision in itertools.product(found, ("fp32", "fp16")):
             log.info("%s", export_program(stage, args.runs / stage / "last.pt", args.exported, precision))
         return
@@ -136,7 +135,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     index = out / MANIFEST
     manifest: dict[str, dict[str, str]] = json.loads(index.read_text()) if index.exists() else {}
-    for stage in TASKS:
+    for stage in NETWORKS:
         checkpoint = args.runs / stage / "last.pt"
         if not checkpoint.exists():
             continue

@@ -14,7 +14,7 @@ from benchmarks.throughput_suite import baselines, gpu, measure
 from benchmarks.throughput_suite.torch_gpu import TorchOptions
 from build_engines.export import Precision, export
 from ecg_trt.engines.store import PlanStore
-from ecg_trt.networks import NETWORKS
+from ecg_trt.networks import READING_NETWORKS
 from ecg_trt.weights import weights_path
 from tests.backends.fake_gpu import GPU, move_in, plug_in, save_plans
 from tests.cuda.fake_driver import FakeDriver
@@ -59,4 +59,5 @@ def plug_in_fakes(folder: Path) -> None:
     options = TorchOptions("fp32", device="cpu")
     _PATCH.setattr(baselines, "_TORCH_GPU", options)
     if not PlanStore().plans():
-        save_plans({name: export(weights_path(name), Precision.FP32, NETWORKS[name].shapes) for name in NETWORKS})
+        specs = READING_NETWORKS.items()
+        save_plans({name: export(weights_path(name), Precision.FP32, spec.shapes) for name, spec in specs})

@@ -23,7 +23,7 @@ from ecg_trt.cuda.memory import DeviceBuffer
 from ecg_trt.engines.manifest import Manifest
 from ecg_trt.engines.store import PlanStore, StoredPlan, checked_plan
 from ecg_trt.engines.tensorrt_module import import_tensorrt
-from ecg_trt.networks import NETWORKS
+from ecg_trt.networks import READING_NETWORKS
 from ecg_trt.ops.cuda_work import CudaWork, Sizes
 from ecg_trt.weights import weights_path
 
@@ -49,7 +49,7 @@ def rates(record: PartRecord, settings: Settings) -> None:
     if measured is None:
         raise Unavailable("no GPU")
     record.add(**measured.as_json())
-    for stage, spec in NETWORKS.items():
+    for stage, spec in READING_NETWORKS.items():
         need = demand(weights_path(stage), spec.shapes, "fp16")
         floor = floor_ms(need, measured, "fp16")["floor_ms"]
         record.add(floor_ms={**record.figures.get("floor_ms", {}), stage: round(float(floor or 0.0), _DIGITS)})
@@ -68,7 +68,7 @@ def compiled(record: PartRecord, settings: Settings) -> None:
 def _torch_modes(record: PartRecord, settings: Settings, modes: dict[str, tuple[str, bool, bool, str]]) -> None:
     torch: Any = _torch_with_cuda()
     with torch.inference_mode():
-        inputs = {stage: torch.from_numpy(draw_feed(spec)["image"]).cuda() for stage, spec in NETWORKS.items()}
+        inputs = {stage: torch.from_numpy(draw_feed(spec)["image"]).cuda() for stage, spec in READING_NETWORKS.items()}
         _set_tf32(torch, False)
         exact = TorchOptions("fp32")
         truth = {
@@ -145,7 +145,7 @@ def tensorrt(record: PartRecord, settings: Settings) -> None:
 def _plan(stored: StoredPlan, manifest: Manifest, runs: int) -> dict[str, Any]:
     plan, _ = checked_plan(stored.path, manifest.key)
     stage = manifest.key.stage
-    spec = NETWORKS[stage]
+    spec = READING_NETWORKS[stage]
     found: dict[str, Any] = {"precision": manifest.key.precision, "version": manifest.key.version,
                              "capability": manifest.key.capability, "plan_kib": len(plan) >> 10}  # fmt: skip
     with _opened(plan, manifest) as (whole, work, driver), OrtBackend(weights_path(stage)) as reference:

@@ -19,7 +19,7 @@ from benchmarks.throughput_suite.workload import SamplePhoto, synthetic
 from ecg_trt.cuda import select as cuda_select
 from ecg_trt.cuda.stream import Stream
 from ecg_trt.io.readers.photo import read_photo
-from ecg_trt.networks import NETWORKS
+from ecg_trt.networks import READING_NETWORKS
 
 _WARM_NETWORKS, _WARM_PHOTOS = 3, 1
 _EXAMPLE = ROOT / "examples" / "photo.jpg"
@@ -51,7 +51,7 @@ def pipeline(name: str, record: PartRecord, settings: Settings) -> None:
         before = device.used_bytes()
         with baseline.enter(True) as entry:
             record.add(precision=baseline.precision, opened_in_s=round(time.monotonic() - began, 1))
-            record.add(networks=measuring.networks(entry, NETWORKS, settings.seconds, _WARM_NETWORKS))
+            record.add(networks=measuring.networks(entry, READING_NETWORKS, settings.seconds, _WARM_NETWORKS))
             steps, got = measuring.one_by_one(entry, photos, settings.seconds, _WARM_PHOTOS)
             record.add(**steps)
             record.add(**accuracy(photos, answers, got))

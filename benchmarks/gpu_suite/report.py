@@ -21,7 +21,7 @@ from benchmarks.gpu_suite.targets import (
     outcomes,
 )
 from benchmarks.throughput_suite.report import table, where
-from ecg_trt.networks import NETWORKS
+from ecg_trt.networks import READING_NETWORKS
 
 _MODES = {
     "trt": "TensorRT, CUDA graph",
@@ -75,13 +75,13 @@ def _networks(content: Mapping[str, Any]) -> list[str]:
     for mode, words in _MODES.items():
         found = network_ms(content, mode)
         if found:
-            whole = sum(found.values()) if set(NETWORKS) <= found.keys() else None
-            rows.append([words, *_all_short(found.get(stage) for stage in NETWORKS), *_all_short([whole])])
+            whole = sum(found.values()) if set(READING_NETWORKS) <= found.keys() else None
+            rows.append([words, *_all_short(found.get(stage) for stage in READING_NETWORKS), *_all_short([whole])])
     floor = figures(content, "rates").get("floor_ms", {})
     if floor:
-        shares = [floor.get(stage) for stage in NETWORKS]
+        shares = [floor.get(stage) for stage in READING_NETWORKS]
         rows.append(["roofline bound, FP16", *_all_short([*shares, sum(floor.values())])])
-    return table(("median ms", *NETWORKS, "sum"), rows) if rows else []
+    return table(("median ms", *READING_NETWORKS, "sum"), rows) if rows else []
 
 
 def _pipeline(content: Mapping[str, Any]) -> list[str]:
@@ -166,7 +166,7 @@ def draw(content: Mapping[str, Any], path: Path) -> Path:
 def _draw_networks(axes: Any, content: Mapping[str, Any]) -> None:
     rows = [(words, found) for mode, words in _MODES.items() if (found := network_ms(content, mode))][::-1]
     start = [0.0] * len(rows)
-    for stage in NETWORKS:
+    for stage in READING_NETWORKS:
         widths = [found.get(stage, 0.0) for _, found in rows]
         axes.barh([words for words, _ in rows], widths, left=start, label=stage)
         start = [a + b for a, b in zip(start, widths, strict=True)]

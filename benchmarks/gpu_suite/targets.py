@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.gpu_suite.record import DONE, FAILED, OUT_OF_TIME
-from ecg_trt.networks import NETWORKS
+from ecg_trt.networks import READING_NETWORKS
 
 TENSORRT = ("trt", "rtx")  # in the order in which they are looked for
 NOT_DEVICE = frozenset({"decode", "host", "photo"})  # steps of a photo that are not the GPU's queued work
@@ -94,15 +94,14 @@ def _ratio_of_networks(content: Mapping[str, Any], mode: str, is_inverse: bool) 
     other = network_ms(content, mode)
     for flavour in TENSORRT:
         own = network_ms(content, flavour)
-        if set(NETWORKS) <= own.keys() & other.keys():
-            mine, theirs = (sum(of[name] for name in NETWORKS) for of in (own, other))
+        if set(READING_NETWORKS) <= own.keys() & other.keys():
+            mine, theirs = (sum(of[name] for name in READING_NETWORKS) for of in (own, other))
             ratio = mine / theirs if is_inverse else theirs / mine
             words = f"sums of medians: {mine:.2f} ms by {flavour}, {theirs:.2f} ms by torch, {mode}"
             calls = figures(content, "networks_tensorrt")[flavour]
-            if all("graph_call" in calls[name] for name in NETWORKS):
-                words += (
-                    f"; {sum(calls[name]['graph_call']['median'] for name in NETWORKS):.2f} ms with the host's call"
-                )
+            if all("graph_call" in calls[name] for name in READING_NETWORKS):
+                whole = sum(calls[name]["graph_call"]["median"] for name in READING_NETWORKS)
+                words += f"; {whole:.2f} ms with the host's call"
             return ratio, words
     return None
 

@@ -23,7 +23,7 @@ from ecg_trt.backends.select import open_runtime
 from ecg_trt.cuda.select import open_driver
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import EcgTrtError, OptionError
-from ecg_trt.networks import NETWORKS
+from ecg_trt.networks import READING_NETWORKS
 from ecg_trt.ops.select import open_ops
 from ecg_trt.record import EcgRecord
 from ecg_trt.weights import weights_path
@@ -55,7 +55,7 @@ class Entry:
     """A baseline that is open.
 
     Attributes:
-        backends: by the names of `NETWORKS`.
+        backends: by the names of `READING_NETWORKS`.
         digitizer: runs on them.
         take: milliseconds by step since it was last called; empty without a timer.
     """
@@ -69,7 +69,7 @@ class Entry:
 def _on_cpu_ops(name: str, open_stage: Callable[[str], Any], is_timed: bool) -> Iterator[Entry]:
     """Any backends, with the pixel work on the CPU before and after."""
     with ExitStack() as stack:
-        backends = {stage: stack.enter_context(open_stage(stage)) for stage in NETWORKS}
+        backends = {stage: stack.enter_context(open_stage(stage)) for stage in READING_NETWORKS}
         ops: Any = open_ops()
         timer = StepTimer()
         if is_timed:

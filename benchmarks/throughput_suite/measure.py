@@ -14,7 +14,7 @@ from benchmarks.throughput_suite.torch_backend import unavailable
 from benchmarks.throughput_suite.workload import SamplePhoto
 from build_engines.verify import draw_feed
 from ecg_trt.errors import EcgTrtError
-from ecg_trt.networks import NETWORKS, NetworkSpec
+from ecg_trt.networks import READING_NETWORKS, NetworkSpec
 from ecg_trt.record import EcgRecord
 
 # Rounds before anything counts. A graph is captured in the second, and libraries choose their kernels in the first.
@@ -26,7 +26,10 @@ Answers = list[EcgRecord | None]
 
 
 def measure(
-    baseline: Baseline, photos: Sequence[SamplePhoto], seconds: float, specs: Mapping[str, NetworkSpec] = NETWORKS
+    baseline: Baseline,
+    photos: Sequence[SamplePhoto],
+    seconds: float,
+    specs: Mapping[str, NetworkSpec] = READING_NETWORKS,
 ) -> tuple[dict[str, Any], Answers]:
     """Measure a baseline in every way.
 

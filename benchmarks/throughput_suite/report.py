@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.throughput_suite.schema import problems
-from ecg_trt.networks import NETWORKS
+from ecg_trt.networks import READING_NETWORKS
 
-_HEAD = ("backend", "precision", *(f"{stage} ms (of floor)" for stage in NETWORKS), "photo ms (IQR)", "p99", "host ms",
-         "photos/s", "GPU MiB", "SNR dB", "against ort dB")  # fmt: skip
+_HEAD = ("backend", "precision", *(f"{stage} ms (of floor)" for stage in READING_NETWORKS), "photo ms (IQR)", "p99",
+         "host ms", "photos/s", "GPU MiB", "SNR dB", "against ort dB")  # fmt: skip
 _PACKAGES = ("tensorrt", "tensorrt-rtx", "torch", "onnxruntime")
 _NONE = "-"
 
@@ -97,7 +97,7 @@ def _rate_label(row: Mapping[str, Any]) -> str:
 
 
 def _figures(row: Mapping[str, Any]) -> list[str]:
-    networks = [_network(row["networks"].get(stage)) for stage in NETWORKS]
+    networks = [_network(row["networks"].get(stage)) for stage in READING_NETWORKS]
     photo = row["steps_ms"].get("photo")
     whole = (f"{_ms(photo)} ({_short(photo['iqr'])})", _short(photo["p99"])) if photo else (_NONE, _NONE)
     rest = (_number(row[key], form) for key, form in (

@@ -15,7 +15,7 @@ import numpy as np
 from ecg_trt.backends.base import check_feed, closed_error
 from ecg_trt.closeable import Closeable
 from ecg_trt.errors import BackendUnavailableError
-from ecg_trt.networks import NETWORKS
+from ecg_trt.networks import READING_NETWORKS
 from ecg_trt.types import Array, TensorSpec
 
 
@@ -50,7 +50,7 @@ class TorchBackend(Closeable):
         except ImportError as error:
             raise unavailable("torch", f"{error.name} is not installed") from error
         self.name = "-".join(["torch", "compile" if compiled else "eager", precision])
-        shape = NETWORKS[stage].shapes["image"] if compiled else ("n", "h", "w", 3)
+        shape = READING_NETWORKS[stage].shapes["image"] if compiled else ("n", "h", "w", 3)
         self.inputs = (TensorSpec("image", "uint8", shape),)
         spec = model.spec
         names = spec.outputs

@@ -24,7 +24,7 @@ from ecg_trt.cuda.decode import open_gpu_decoder
 from ecg_trt.cuda.driver import Driver
 from ecg_trt.cuda.kernel_set import Kernels
 from ecg_trt.cuda.memory import DeviceArray
-from ecg_trt.networks import NETWORKS
+from ecg_trt.networks import READING_NETWORKS
 from ecg_trt.ops.cuda_work import CudaWork
 from ecg_trt.ops.select import open_cuda_ops
 from ecg_trt.types import TensorSpec
@@ -80,7 +80,7 @@ class TorchNetwork(Closeable):
         torch = _torch()
         self.name, self._stage, self._work, self._options = "torch-gpu", stage, work, options
         self._model = prepare_network(stage, options)
-        shape = NETWORKS[stage].shapes["image"]
+        shape = READING_NETWORKS[stage].shapes["image"]
         self.inputs = (TensorSpec("image", "uint8", shape),)
         is_cuda = options.device == "cuda"
         self._stream = torch.cuda.ExternalStream(work.stream.handle) if is_cuda else None
@@ -88,7 +88,7 @@ class TorchNetwork(Closeable):
         with torch.inference_mode(), self._on_stream():
             out = self._model(torch.full(shape, _GREY, dtype=torch.uint8, device=options.device))
         self.outputs = tuple(TensorSpec(name, "float32", tuple(value.shape)) for name, value in out.items())
-        image = work.memory.array(NETWORKS[stage].buffer_of("image"), shape, "uint8")
+        image = work.memory.array(READING_NETWORKS[stage].buffer_of("image"), shape, "uint8")
         work.driver.fill(image.address, _GREY, image.nbytes, work.stream.handle)
         for _ in range(_WARM_RUNS if is_cuda else 1):
             self._run(image)
@@ -210,7 +210,7 @@ class TorchEngines:
             if is_last:
                 stack.callback(self._stack.close)
             ops = stack.enter_context(open_cuda_ops(self.driver, self.kernels))
-            networks = {name: stack.enter_context(TorchNetwork(name, ops, self.options)) for name in NETWORKS}
+            networks = {name: stack.enter_context(TorchNetwork(name, ops, self.options)) for name in READING_NETWORKS}
             decoder = open_gpu_decoder(self.driver, ops.stream) if self.options.device == "cuda" else None
             if decoder is not None:
                 stack.enter_context(decoder)

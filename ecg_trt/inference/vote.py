@@ -18,6 +18,7 @@ class Kind(StrEnum):
     LOGIT = "logit"  # of a probability, each by itself
     RIDGE = "ridge"  # (n, 1, H, W), of probabilities that sum to 1 down each column
     TEXT = "text"  # (n, 1, C, T), of probabilities that sum to 1 over the classes of each column
+    CLASS = "class"  # (n, C), of probabilities that sum to 1
     VALUE = "value"  # no probabilities
 
 
@@ -25,8 +26,9 @@ _KINDS = {
     HeadKind.VALUE: Kind.VALUE,
     HeadKind.RIDGE: Kind.RIDGE,
     HeadKind.TEXT: Kind.TEXT,
+    HeadKind.CLASS: Kind.CLASS,
 }  # All other kinds are logits of probabilities.
-_SUMMED = 2  # Probabilities of a ridge and of text sum to 1 along this axis.
+_SUMMED = {Kind.RIDGE: 2, Kind.TEXT: 2, Kind.CLASS: 1}  # axis along which probabilities sum to 1
 
 
 def kind_of(head: str) -> Kind:
@@ -60,16 +62,16 @@ def vote(answers: Sequence[Mapping[str, Array]], weights: Sequence[float] | None
 def _mean(kind: Kind, parts: Sequence[Array], shares: Array) -> Array:
     if kind is Kind.VALUE:
         return np.asarray(sum(np.float32(s) * part for s, part in zip(shares, parts, strict=True)))
-    if kind in (Kind.RIDGE, Kind.TEXT):
-        return _log_mean([part - _log_sum(part) for part in parts], shares)
+    if kind in _SUMMED:
+        return _log_mean([part - _log_sum(part, _SUMMED[kind]) for part in parts], shares)
     # The logit of p is log p - log(1 - p), and log p is -log(1 + exp(-logit)).
     yes, no = (_log_mean([-np.logaddexp(0, sign * part) for part in parts], shares) for sign in (-1, 1))
     return yes - no
 
 
-def _log_sum(logits: Array) -> Array:
-    top = logits.max(axis=_SUMMED, keepdims=True)
-    return np.asarray(top + np.log(np.exp(logits - top).sum(axis=_SUMMED, keepdims=True)))
+def _log_sum(logits: Array, axis: int) -> Array:
+    top = logits.max(axis=axis, keepdims=True)
+    return np.asarray(top + np.log(np.exp(logits - top).sum(axis=axis, keepdims=True)))
 
 
 def _log_mean(logs: Sequence[Array], shares: Array) -> Array:

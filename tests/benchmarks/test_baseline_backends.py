@@ -10,7 +10,7 @@ from benchmarks.throughput_suite.torch_backend import TorchBackend
 from ecg_trt.backends.base import static_hw
 from ecg_trt.backends.ort import OrtBackend
 from ecg_trt.errors import BackendError, BackendUnavailableError
-from ecg_trt.networks import NETWORKS
+from ecg_trt.networks import READING_NETWORKS
 from ecg_trt.types import Array
 from ecg_trt.weights import weights_path
 
@@ -24,9 +24,9 @@ def feed_of(stage: str) -> dict[str, Array]:
     from dataclasses import replace
 
     from build_engines.verify import draw_feed
-    from ecg_trt.networks import NETWORKS
+    from ecg_trt.networks import READING_NETWORKS
 
-    spec = NETWORKS[stage]
+    spec = READING_NETWORKS[stage]
     return draw_feed(replace(spec, inputs=(replace(spec.inputs[0], shape=SIZES[stage]),)))
 
 
@@ -59,7 +59,7 @@ def test_torch_is_onnx_runtime(expected: Expected) -> None:
 def test_a_compiled_network_has_one_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(torch, "compile", lambda model, **how: model)
-    for stage, spec in NETWORKS.items():
+    for stage, spec in READING_NETWORKS.items():
         with TorchBackend(stage, "cpu", compiled="reduce-overhead") as compiled, TorchBackend(stage, "cpu") as eager:
             assert compiled.inputs[0].shape == spec.shapes["image"]
             assert static_hw(eager) is None

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.throughput_suite.floor import Demand, Rates, cuda_rates, demand, floor_ms
 from benchmarks.throughput_suite.gpu import why_no_gpu
-from ecg_trt.networks import NETWORKS
+from ecg_trt.networks import READING_NETWORKS
 from ecg_trt.weights import weights_path
 from tests.make_onnx import IR_VERSION, OPSET
 
@@ -58,7 +58,7 @@ def test_the_larger_share_is_the_floor() -> None:
 
 def test_the_three_networks_at_the_shapes_of_their_plans() -> None:
     """1.9, 18.7 and 48.8 GMAC, and 0.1 for captions."""
-    macs = sum(demand(weights_path(stage), spec.shapes, "fp16").macs for stage, spec in NETWORKS.items())
+    macs = sum(demand(weights_path(stage), spec.shapes, "fp16").macs for stage, spec in READING_NETWORKS.items())
     assert macs == pytest.approx(69.6e9, rel=0.01)
 
 

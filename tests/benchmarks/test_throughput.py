@@ -41,7 +41,7 @@ from ecg_trt.backends.runtime import Runtime
 from ecg_trt.backends.trt import open_plan_alone
 from ecg_trt.config import ReadOptions
 from ecg_trt.errors import BackendUnavailableError, NoEcgFoundError, NotAnImageError, OptionError
-from ecg_trt.networks import NETWORKS
+from ecg_trt.networks import READING_NETWORKS
 from ecg_trt.ops.cv2_ops import Cv2Ops
 from ecg_trt.weights import weights_path
 from tests.backends.fake_gpu import move_in, plug_in, save_plans
@@ -76,7 +76,7 @@ def baseline(name: str, reading: Any) -> Baseline:
     @contextmanager
     def enter(is_timed: bool) -> Iterator[Entry]:
         clock = StepTimer()
-        backends: dict[str, Any] = {stage: FakeBackend(wait) for stage in NETWORKS}
+        backends: dict[str, Any] = {stage: FakeBackend(wait) for stage in READING_NETWORKS}
         if is_timed:
             backends = {stage: TimedBackend(backend, stage, clock) for stage, backend in backends.items()}
         yield Entry(backends, Reader(backends["stage1"], reading), clock.take)
@@ -211,7 +211,7 @@ def test_agreement(tools: Any) -> None:
 def test_the_machine_is_told_whole() -> None:
     told = machine()
     assert {"numpy", "onnxruntime", "opencv-python-headless", "command", "commit", "version"} <= set(told)
-    assert set(told["weights"]) == set(NETWORKS)  # type: ignore[call-overload]
+    assert set(told["weights"]) == set(READING_NETWORKS)  # type: ignore[call-overload]
     assert ("gpu" in told) == ("driver" in told)
 
 
@@ -246,7 +246,7 @@ def test_every_method_of_the_pixel_work_is_timed() -> None:
 
 @pytest.mark.parametrize("graphs", [True, False])
 def test_a_network_is_timed_as_a_graph_and_enqueued(graphs: bool, tmp_path: Path) -> None:
-    spec = NETWORKS["caption"]
+    spec = READING_NETWORKS["caption"]
     fake = FakeDriver(graphs=graphs)
     timed = TimedDriver(fake)
     with pytest.MonkeyPatch.context() as patch:
@@ -299,7 +299,7 @@ def test_a_contenders_networks_are_those_that_the_digitizer_runs(is_timed: bool)
         return FakeBackend(functools.partial(answer, stage), name="backend")
 
     with baselines._on_cpu("backend", open_stage)(is_timed) as entry:
-        assert set(entry.backends) == set(NETWORKS)
+        assert set(entry.backends) == set(READING_NETWORKS)
         with pytest.raises(Reached, match="stage0"):
             entry.digitizer(photo(200))
         assert set(entry.take()) <= {"warp", "h2d"}
@@ -319,7 +319,7 @@ def test_the_packages_own_runtime_is_timed_by_its_driver(is_timed: bool, monkeyp
     @contextmanager
     def open_runtime(backend: str, *, driver: Any = None) -> Iterator[Any]:
         opened.append((backend, type(driver)))
-        backends = {stage: FakeBackend(lambda feed: {}, name=stage) for stage in NETWORKS}
+        backends = {stage: FakeBackend(lambda feed: {}, name=stage) for stage in READING_NETWORKS}
         with Runtime(backend, backends, Cv2Ops()) as runtime:
             yield runtime
 

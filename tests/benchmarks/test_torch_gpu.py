@@ -14,7 +14,7 @@ from ecg_trt.backends.ort import OrtBackend
 from ecg_trt.cuda.device import probe
 from ecg_trt.cuda.select import open_driver
 from ecg_trt.errors import BackendError, BackendUnavailableError
-from ecg_trt.networks import NETWORKS
+from ecg_trt.networks import READING_NETWORKS
 from ecg_trt.ops.cuda_work import CudaWork
 from ecg_trt.weights import weights_path
 from tests.cuda.fake_driver import FakeDriver
@@ -33,7 +33,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDriver]:
 
 @pytest.mark.parametrize("stage", slow_but(["caption"], ["stage0", "caption"]))
 def test_answers_are_those_of_onnx_runtime(fake: FakeDriver, stage: str) -> None:
-    feed = draw_feed(NETWORKS[stage])
+    feed = draw_feed(READING_NETWORKS[stage])
     with OrtBackend(weights_path(stage)) as reference:
         expected = reference.infer(feed)
     with CudaWork(fake) as work, TorchNetwork(stage, work, TorchOptions("fp32", device="cpu")) as network:
@@ -59,7 +59,7 @@ def test_without_cuda_the_reason_is_given(fake: FakeDriver) -> None:
 @pytest.mark.parametrize("uses_graphs", [True, False])
 def test_networks_on_a_gpu(uses_graphs: bool) -> None:
     with TimedDriver(open_driver()) as driver, CudaWork(driver) as work:
-        for stage, spec in NETWORKS.items():
+        for stage, spec in READING_NETWORKS.items():
             feed = draw_feed(spec)
             with OrtBackend(weights_path(stage)) as reference:
                 expected = reference.infer(feed)

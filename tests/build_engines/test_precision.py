@@ -43,10 +43,10 @@ def run(made: ModelProto | bytes, **feed: Array) -> dict[str, Array]:
 @pytest.mark.parametrize("stage", NETWORKS)
 def test_the_shipped_networks_in_fp16(stage: str) -> None:
     made = onnx.load_from_string(export(weights_path(stage), Precision.FP16, NETWORKS[stage].shapes))
-    types = types_of(made)
-    assert types["image"] == UINT8
+    types, entry = types_of(made), NETWORKS[stage].inputs[0]
+    assert types[entry.name] == (UINT8 if entry.is_image else FP32)
     assert {types[value.name] for value in made.graph.output} == {FP32}
-    first = next(node for node in made.graph.node if "image" in node.input)
+    first = next(node for node in made.graph.node if entry.name in node.input)
     assert first.op_type == "Cast" and types[first.output[0]] == FP16
     layers = [node for node in made.graph.node if node.op_type == "Conv"]
     kinds = Counter(types[name] for node in layers for name in [*node.input, *node.output])
@@ -62,10 +62,11 @@ def test_the_shipped_networks_in_fp16(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", NETWORKS)
 def test_the_shipped_networks_answer_alike(stage: str) -> None:
-    shape = (1, *NETWORKS[stage].shapes["image"][1:])
-    image = np.random.default_rng(3).integers(0, 256, shape, np.uint8)
-    expected = run(weights_path(stage).read_bytes(), image=image)
-    got = run(export(weights_path(stage), Precision.FP16), image=image)
+    rng, entry = np.random.default_rng(3), NETWORKS[stage].inputs[0]
+    shape = (1, *entry.shape[1:])
+    feed = rng.integers(0, 256, shape, np.uint8) if entry.is_image else rng.standard_normal(shape, np.float32)
+    expected = run(weights_path(stage).read_bytes(), **{entry.name: feed})
+    got = run(export(weights_path(stage), Precision.FP16), **{entry.name: feed})
     assert got.keys() == expected.keys()
     for name, array in expected.items():
         assert got[name].dtype == np.float32

@@ -12,7 +12,7 @@ from build_engines.verify import compare, draw_feed
 from ecg_trt.backends.fake import FakeBackend
 from ecg_trt.backends.ort import OrtBackend
 from ecg_trt.errors import BuildError
-from ecg_trt.networks import NETWORKS, HeadKind, InputSpec, NetworkSpec
+from ecg_trt.networks import NETWORKS, READING_NETWORKS, HeadKind, InputSpec, NetworkSpec
 from ecg_trt.types import Array
 from ecg_trt.weights import weights_path
 from tests.marks import slow_but
@@ -71,7 +71,7 @@ def test_a_signal_that_is_too_far_off_is_refused() -> None:
         compare(answering(ridge_at(31.5, present=-5)), answering(ridge_at(31.5)), {}, RIDGE)
 
 
-@pytest.mark.parametrize("stage", NETWORKS)
+@pytest.mark.parametrize("stage", READING_NETWORKS)
 def test_feeds_look_like_pages(stage: str) -> None:
     feed = draw_feed(NETWORKS[stage], seed=1)
     assert {name: array.shape for name, array in feed.items()} == NETWORKS[stage].shapes

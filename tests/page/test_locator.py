@@ -16,7 +16,7 @@ from ecg_trt.digitizer import Digitizer
 from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.geometry.refine import Refined
 from ecg_trt.layout import LAYOUTS
-from ecg_trt.networks import NETWORKS
+from ecg_trt.networks import READING_NETWORKS
 from ecg_trt.ops.select import open_ops
 from ecg_trt.page.candidate import LocatedPage, PageCandidate
 from ecg_trt.page.locator import PageLocator
@@ -84,7 +84,7 @@ def test_print_is_sought_farther_from_the_rows_where_a_lattice_reaches() -> None
 
 
 def test_print_farther_from_the_rows_counts_where_a_scale_is_open() -> None:
-    networks = {name: FakeBackend(lambda feed: {}) for name in NETWORKS}
+    networks = {name: FakeBackend(lambda feed: {}) for name in READING_NETWORKS}
     digitizer: Any = Digitizer(runtime=Runtime("fake", networks, open_ops()))
     near, far = replace(_located(), heatmaps=_marks("near")), (_grid(is_seen=True), _marks("far"))
     speed, gain = Quantity.SPEED, Quantity.GAIN

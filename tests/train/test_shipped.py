@@ -36,7 +36,7 @@ def _images(stage: str, seed: int, count: int) -> list[Any]:
     return [torch.from_numpy(np.stack([sample["image"] for sample in samples[:count]]))]
 
 
-@pytest.mark.parametrize("stage", slow_but(["caption"], TASKS))
+@pytest.mark.parametrize("stage", slow_but(["caption"], STAGES))
 def test_a_restored_network_answers_as_the_shipped_one(stage: str) -> None:
     model = load_shipped(stage, weights_path(stage), _images(stage, 1, 3))
     images = _images(stage, 2, 2)[0]

@@ -17,7 +17,7 @@ from train.data.samples import Sample  # noqa: E402
 from train.experiment import stage_config  # noqa: E402
 from train.export import load_network  # noqa: E402
 from train.losses import Maps, Target  # noqa: E402
-from train.models import STAGES, StageSpec  # noqa: E402
+from train.models import SIGNALS, STAGES, BeatSpec, StageSpec  # noqa: E402
 from train.tasks import TASKS, Task, align  # noqa: E402
 
 
@@ -61,10 +61,10 @@ def test_a_toy_network_has_settings_by_default(toy: Task, tmp_path: Path) -> Non
 
 
 def test_every_network_has_a_shape_and_a_loss_for_each_head() -> None:
-    assert set(TASKS) == set(STAGES)
+    specs: dict[str, StageSpec | BeatSpec] = {**STAGES, **SIGNALS}
+    assert set(TASKS) == set(specs)
     for stage, task in TASKS.items():
-        spec = STAGES[stage]
-        assert set(task.loss) == set(spec.outputs)
+        assert set(task.loss) == set(specs[stage].outputs)
 
 
 @pytest.mark.parametrize(

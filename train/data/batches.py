@@ -16,7 +16,6 @@ from ecg_trt.errors import OptionError
 from train.config import Config, PageKind
 from train.data.hard_examples import HardExampleBuffer, TensorSample
 from train.data.samples import Sample
-from train.data.signals import SignalSource
 from train.data.stream import Maker, Stream
 from train.data.user_dataset import open_user_dataset
 from train.losses import Maps
@@ -57,7 +56,7 @@ def page_makers(task: Task, config: Config, *, held_out: bool) -> dict[str, Make
     Raises:
         OptionError: a share of the user dataset without one, or a dataset without a valid page.
     """
-    source = SignalSource(Path(config.data.signals) if config.data.signals else None, held_out=held_out)
+    source = task.open_source(config.data, held_out)
     makers: dict[str, Maker] = {
         kind: partial(task.make, source=source, kind=None if kind == _DRAWN else kind)
         for kind in get_args(PageKind)

@@ -12,6 +12,7 @@ from ecg_trt.synth.page import Page, draw_page
 from ecg_trt.synth.signals import simulate
 from ecg_trt.synth.spec import ANY_PAGE, draw_spec
 from ecg_trt.types import Array
+from train.config import Data
 
 FS = 500.0
 N = 5000
@@ -113,3 +114,8 @@ class SignalSource:
         """Draw a page of one record, at random except for its `look`; its voltages are scaled by `voltage`."""
         spec = draw_spec(rng, layout=ANY_PAGE, **look)
         return draw_page(rng, voltage * self.draw(rng), FS, px_per_mm=px_per_mm, spec=spec)
+
+
+def open_signals(data: Data, held_out: bool) -> SignalSource:
+    """Open the source of pages that the settings name; `held_out` takes the records kept for validation."""
+    return SignalSource(Path(data.signals) if data.signals else None, held_out=held_out)

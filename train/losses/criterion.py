@@ -13,7 +13,7 @@ from torch import Tensor
 from ecg_trt.errors import OptionError
 from ecg_trt.inference.vote import Kind, kind_of
 from train.config import unknown
-from train.losses import maps, ridge, text
+from train.losses import classes, maps, ridge, text
 from train.losses.target import Target
 
 Maps = dict[str, Tensor]
@@ -27,6 +27,7 @@ _COLUMNS = {"cross_entropy": ridge.cross_entropy}
 # Kind of a head, and the losses that fit it.
 LOSSES: dict[str, dict[str, Callable[..., Tensor]]] = {
     "logit": _LOGITS, "value": _VALUES, "ridge": {**_LOGITS, **_COLUMNS, **_ROWS}, "text": {"ctc": text.ctc},
+    "class": {"cross_entropy": classes.cross_entropy},
 }  # fmt: skip
 
 

@@ -1,6 +1,8 @@
-"""Networks: a family of U-Nets, with a narrow encoder of this package or one of timm's, and a reader of text."""
+"""Networks: U-Nets with a narrow encoder or one of timm's, a reader of text, and a 1-D network of beats."""
 
-from train.models.encoders import NARROW, Network, build_network, count_macs
+from train.models.beats import BeatNet, BeatSpec
+from train.models.encoders import NARROW, SIGNALS, Network, build_network, count_macs
 from train.models.unet import STAGES, StageSpec, UNet
 
-__all__ = ["NARROW", "STAGES", "Network", "StageSpec", "UNet", "build_network", "count_macs"]
+__all__ = ["NARROW", "SIGNALS", "STAGES", "BeatNet", "BeatSpec", "Network", "StageSpec", "UNet", "build_network",
+           "count_macs"]  # fmt: skip

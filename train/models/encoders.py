@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from types import ModuleType
 from typing import TypeAlias
@@ -14,15 +15,19 @@ from torch.utils.flop_counter import FlopCounterMode
 from ecg_trt.errors import BackendUnavailableError, install_hint
 from ecg_trt.inference.vote import Kind, kind_of
 from train.config import Model, unknown
+from train.models.beats import BEATS, BeatNet, BeatSpec
+from train.models.hearts import HEARTS, HeartNet, HeartSpec
 from train.models.reader import Reader
 from train.models.unet import BASE_WIDTHS, STAGES, Residual, StageSpec, UNet, conv
 
 NARROW = "narrow"
+SIGNALS: Mapping[str, BeatSpec] = {**BEATS, **HEARTS}
+"""Networks of signals, by the name of their stage; those of pictures are `STAGES`."""
 _DEEPEST = 32  # stride of the last map that is taken from timm
 
 
-Network: TypeAlias = UNet | Reader
-"""A network that can be trained: maps of a picture, or the text of a line."""
+Network: TypeAlias = UNet | Reader | BeatNet | HeartNet
+"""A network that can be trained: maps of a picture, the text of a line, the class of a beat, or maps of the heart."""
 
 
 def build_network(stage: str, model: Model | None = None) -> Network:
@@ -33,11 +38,15 @@ def build_network(stage: str, model: Model | None = None) -> Network:
         OptionError: timm has no encoder of this name.
     """
     model = model or Model()
-    spec = STAGES[stage]
+    spec = SIGNALS[stage] if stage in SIGNALS else STAGES[stage]
     if model.size == "base":
         spec = replace(spec, widths=BASE_WIDTHS.get(stage, spec.widths))
     if model.width != 1:
         spec = replace(spec, widths=tuple(max(8, round(w * model.width / 8) * 8) for w in spec.widths))
+    if isinstance(spec, HeartSpec):
+        return HeartNet(spec)
+    if isinstance(spec, BeatSpec):
+        return BeatNet(spec)
     if kind_of(spec.outputs[0]) is Kind.TEXT:
         return Reader(spec)
     if model.encoder == NARROW:
@@ -132,8 +141,8 @@ class TimmUNet(UNet):
 
 
 def count_macs(model: Network, batch: int = 1) -> int:
-    """Multiply-accumulates for `batch` images of the exported size."""
+    """Multiply-accumulates for `batch` inputs of the exported size."""
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
-        model.eval()(torch.zeros(1, *model.spec.input_hw, 3, dtype=torch.uint8))
+        model.eval()(model.spec.example())
     return counter.get_total_flops() // 2 * batch

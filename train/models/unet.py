@@ -44,6 +44,10 @@ class StageSpec:
         """Names of all heads, those of columns last."""
         return (*(name for name, _ in self.heads), *self.column_heads)
 
+    def example(self) -> Tensor:
+        """One picture of noise, of the exported size."""
+        return torch.randint(0, 256, (1, *self.input_hw, 3), dtype=torch.uint8)
+
 
 STAGES = {
     "stage0": StageSpec((16, 32, 64, 96, 128, 128), 8, (("page", 1), ("axes", 4), ("log_scale", 2)), (512, 512)),

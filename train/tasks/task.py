@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from train.config import Data
 from train.data.echo import Vary, photometric
 from train.data.samples import Sample
+from train.data.signals import open_signals
 from train.data.user_dataset import KIT, PHYSIONET
 from train.losses import Maps, Targets
 
@@ -28,6 +30,7 @@ class Task:
         batch: samples a step, by default.
         user_layouts: layouts of a user dataset whose truth serves this stage.
         vary: changes the appearance of a batch that is shown again.
+        open_source: opens what `make` draws from: takes the settings of the data, and true for the validation's part.
     """
 
     stage: str
@@ -39,3 +42,4 @@ class Task:
     batch: int = 8
     user_layouts: tuple[str, ...] = (KIT,)
     vary: Vary = photometric
+    open_source: Callable[[Data, bool], Any] = open_signals
