@@ -143,8 +143,8 @@ NETWORKS: dict[str, NetworkSpec] = {
         ),
         # The picture is a crop of 8 by 32 mm around a line of text.
         NetworkSpec("caption", (_picture(1, 64, 256, PAGE),), {"text": HeadKind.TEXT}, (8.0, 8.0)),
-        # A beat, the median of those around it, and seven figures of the rhythm, 1.28 s at 125 Hz.
-        NetworkSpec("heartbeat", (InputSpec("beat", (16, 9, 160), dtype="float32"),), {"beat_class": HeadKind.CLASS}),
+        # A beat, the median of those around it, and nine figures of likeness and rhythm, 1.28 s at 125 Hz.
+        NetworkSpec("heartbeat", (InputSpec("beat", (16, 11, 160), dtype="float32"),), {"beat_class": HeadKind.CLASS}),
     )
 }  # fmt: skip
 

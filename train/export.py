@@ -113,8 +113,8 @@ def halve(model: Network) -> None:
     model.half()
     model.entrance.register_forward_pre_hook(lambda _, args: (args[0].half(),))
     further = [model.column] if isinstance(model, UNet) and model.spec.column_heads else []
-    if isinstance(model, BeatNet) and model.rhythm is not None:
-        further = [model.rhythm]
+    if isinstance(model, BeatNet) and model.figures is not None:
+        further = [model.figures]
     for head in (model.head, *further):
         head.float()
         head.register_forward_pre_hook(lambda _, args: (args[0].float(),))

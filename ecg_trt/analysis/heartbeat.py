@@ -21,16 +21,17 @@ ventricular and normal, and unclassifiable or paced."""
 FS = 125.0  # of the network's input, Hz
 BEFORE = 64  # samples before the R peak, which is sample 64
 CHANNELS, SAMPLES = NETWORKS["heartbeat"].shapes["beat"][1:]
-RHYTHM = CHANNELS - 2  # channels that are constant over time, the last ones
+FIGURES = CHANNELS - 2  # channels that are constant over time, the last ones
 _CONTEXT_S = 10.0  # Beats this far before and after are the surroundings of a beat, as many as a page shows.
 _BANDWIDTH_S = 0.0033  # Standard deviation of the Gaussian before resampling: -3 dB at 40 Hz, which a page carries.
 _BASELINE_S = (0.2, 0.6)  # Widths of two median filters that leave the baseline (de Chazal 2004).
 _QRS = slice(BEFORE - 10, BEFORE + 14)  # samples without which a beat is not judged
+_FORM = slice(BEFORE - 12, BEFORE + 20)  # samples by which QRS complexes are compared
 _LEAST_MV = 0.05  # Height below which a beat is not scaled up.
 _SEQUENCE = 2  # RR intervals before and after a beat that are seen one by one.
 _OWN = 0.85  # Quantile of RR intervals that stands for the patient's own; ectopic beats come early, often in runs.
 _QUANTILES = (0.25, 0.5, _OWN)
-_FARTHEST = 1.5  # Logarithms of ratios of RR intervals are clipped to it.
+_FARTHEST = 1.5  # Figures are clipped to it.
 
 
 class HeartbeatClassifier:
@@ -100,8 +101,9 @@ def _checked(signal_mv: Array, fs: float, r_peaks: Array) -> tuple[Array, Array]
 def beat_inputs(signal_mv: Array, fs: float, r_peaks: Array, chosen: Array | None = None) -> tuple[Array, Array]:
     """Prepare the network's view of beats.
 
-    Channel 0 is the beat, channel 1 the median of the beats around it, both in units of that median's height; the
-    others are constant over time, one figure of `rhythm_of` each.
+    Channel 0 is the beat, channel 1 the median of the beats around it, both in units of that median's height. The
+    others are constant over time: how much the QRS complex differs from that of the patient's own beats, those that
+    come latest, and from the median's; and the figures of `rhythm_of`.
 
     Args:
         signal_mv: (n,) mV, NaN where the lead is not printed.
@@ -118,15 +120,24 @@ def beat_inputs(signal_mv: Array, fs: float, r_peaks: Array, chosen: Array | Non
     at = seconds[:, None] * FS + np.arange(-BEFORE, SAMPLES - BEFORE)
     beats = np.interp(at, np.arange(len(flat)), flat, left=np.nan, right=np.nan)
     is_shown = np.asarray(np.isfinite(beats[:, _QRS]).all(1))
-    beats = np.nan_to_num(beats)
+    beats, before = np.nan_to_num(beats), np.diff(seconds, prepend=seconds[:1])
     inputs = np.zeros((len(chosen), CHANNELS, SAMPLES), np.float32)
     for row, k in enumerate(chosen):
         if is_shown[k]:
-            typical = np.median(beats[is_shown & (np.abs(seconds - seconds[k]) <= _CONTEXT_S)], axis=0)
+            near = is_shown & (np.abs(seconds - seconds[k]) <= _CONTEXT_S)
+            latest = near & (before >= np.quantile(before[near], _OWN))
+            typical, own = np.median(beats[near], axis=0), np.mean(beats[latest], axis=0)
             height = max(float(np.abs(typical).max()), _LEAST_MV)
             inputs[row, 0], inputs[row, 1] = beats[k] / height, typical / height
-    inputs[:, 2:] = rhythm_of(seconds, chosen)[:, :, None]
+            inputs[row, 2:4] = [[_unlike(beats[k], own)], [_unlike(beats[k], typical)]]
+    inputs[:, 4:] = rhythm_of(seconds, chosen)[:, :, None]
     return inputs, is_shown[chosen]
+
+
+def _unlike(beat: Array, other: Array) -> float:
+    """Difference of two beats (SAMPLES,) in their QRS complexes, as a share of the second one's size."""
+    size = max(float(np.linalg.norm(other[_FORM])), _LEAST_MV)
+    return min(float(np.linalg.norm(beat[_FORM] - other[_FORM])) / size, _FARTHEST)
 
 
 def rhythm_of(seconds: Array, chosen: Array) -> Array:
@@ -142,7 +153,7 @@ def rhythm_of(seconds: Array, chosen: Array) -> Array:
         size of the changes from one to the next, which a few pauses do not raise as fibrillation does. 0 where an
         interval is missing.
     """
-    rhythm = np.zeros((len(chosen), RHYTHM), np.float32)
+    rhythm = np.zeros((len(chosen), FIGURES - 2), np.float32)
     if len(seconds) < 2:
         return rhythm
     log_rr = np.log(np.diff(seconds))

@@ -52,6 +52,8 @@ def test_a_beat_is_shown_beside_the_patient_s_own_in_units_of_its_height() -> No
     assert own.argmax() == BEFORE and own.max() == pytest.approx(1, abs=0.01)
     np.testing.assert_allclose(own[BEFORE - 30 : BEFORE + 60], inputs[2, 0, BEFORE - 30 : BEFORE + 60], atol=0.1)
     assert inputs[5, 0].max() == pytest.approx(1.6, abs=0.15)
+    unlike = inputs[:, 2:4, 0]
+    assert unlike[5].min() > 0.7 and np.delete(unlike, 5, 0).max() < 0.15
     louder, _ = beat_inputs(3 * signal + 0.4, FS, seconds * FS)
     np.testing.assert_allclose(louder, inputs, atol=1e-4)
     one, _ = beat_inputs(signal, FS, seconds * FS, np.array([5]))
@@ -91,8 +93,8 @@ def test_a_beat_that_is_not_printed_gives_the_rhythm_alone() -> None:
     inputs, is_shown = beat_inputs(signal, FS, REGULAR * FS)
     hidden = REGULAR < 2.5
     np.testing.assert_array_equal(is_shown, ~hidden)
-    assert np.isfinite(inputs).all() and not inputs[hidden, :2].any()
-    np.testing.assert_allclose(inputs[:, 2:, 0], rhythm_of(REGULAR, np.arange(len(REGULAR))), atol=1e-6)
+    assert np.isfinite(inputs).all() and not inputs[hidden, :4].any()
+    np.testing.assert_allclose(inputs[:, 4:, 0], rhythm_of(REGULAR, np.arange(len(REGULAR))), atol=1e-6)
     asked: list[Array] = []
 
     def answer(feed: Mapping[str, Array]) -> dict[str, Array]:
