@@ -61,8 +61,8 @@ def test_a_beat_is_shown_beside_the_patient_s_own_in_units_of_its_height() -> No
 
 
 def test_the_rate_of_the_signal_changes_little() -> None:
-    views = [beat_inputs(strip(REGULAR, (4,), fs), fs, REGULAR * fs)[0] for fs in (250.0, 500.0)]
-    np.testing.assert_allclose(*views, atol=0.08)
+    slow, fast = (beat_inputs(strip(REGULAR, (4,), fs), fs, REGULAR * fs)[0] for fs in (250.0, 500.0))
+    np.testing.assert_allclose(slow, fast, atol=0.08)
 
 
 def test_an_early_beat_has_a_short_interval_before_it_and_a_long_one_after() -> None:
