@@ -148,6 +148,8 @@ def over_paper(
         if "II" not in record:
             print(f"{seed}: {record.layout} for {truth.layout}, without II", flush=True)
             continue
+        within = seconds * truth.fs < truth.signal_mv.shape[1]
+        seconds, classes = seconds[within], classes[within]
         before = classifier(truth["II"], truth.fs, seconds * truth.fs)
         peaks = (seconds + lag_of(record["II"], record.fs, truth["II"], truth.fs)) * record.fs
         inside = (peaks >= 0) & (peaks < record.signal_mv.shape[1])

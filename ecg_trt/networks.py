@@ -148,8 +148,8 @@ NETWORKS: dict[str, NetworkSpec] = {
         ),
         # The picture is a crop of 8 by 32 mm around a line of text.
         NetworkSpec("caption", (_picture(1, 64, 256, PAGE),), {"text": HeadKind.TEXT}, (8.0, 8.0)),
-        # A beat, the mean of the own ones around it, and eight figures of the rhythm, 1.28 s at 125 Hz.
-        NetworkSpec("heartbeat", (InputSpec("beat", (16, 10, 160), dtype="float32"),), {"beat_class": HeadKind.CLASS}),
+        # A beat, the median of those around it, and nine figures of likeness and rhythm, 1.28 s at 125 Hz.
+        NetworkSpec("heartbeat", (InputSpec("beat", (16, 11, 160), dtype="float32"),), {"beat_class": HeadKind.CLASS}),
         # Twelve leads of one beat in mV, 0.5 s at 1 kHz; out come 75 points of the heart.
         NetworkSpec("activation", (_beat(),), {"activation": _VALUE}),
         NetworkSpec("potentials", (_beat(),), {"potentials": _VALUE}),

@@ -26,7 +26,7 @@ from ecg_trt.networks import NETWORKS
 from ecg_trt.types import Array
 from ecg_trt.weights import FOLDER, MANIFEST
 from train.config import Model
-from train.models import Network, UNet, build_network, count_macs
+from train.models import BeatNet, Network, UNet, build_network, count_macs
 
 log = logging.getLogger("train.export")
 OPSET = 17
@@ -112,7 +112,10 @@ def halve(model: Network) -> None:
     """Convert to FP16 within and FP32 at both ends: a heatmap rounded to FP16 has ties."""
     model.half()
     model.entrance.register_forward_pre_hook(lambda _, args: (args[0].half(),))
-    for head in (model.head, *([model.column] if isinstance(model, UNet) and model.spec.column_heads else [])):
+    further = [model.column] if isinstance(model, UNet) and model.spec.column_heads else []
+    if isinstance(model, BeatNet) and model.figures is not None:
+        further = [model.figures]
+    for head in (model.head, *further):
         head.float()
         head.register_forward_pre_hook(lambda _, args: (args[0].float(),))
 

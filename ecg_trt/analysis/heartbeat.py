@@ -21,16 +21,17 @@ ventricular and normal, and unclassifiable or paced."""
 FS = 125.0  # of the network's input, Hz
 BEFORE = 64  # samples before the R peak, which is sample 64
 CHANNELS, SAMPLES = NETWORKS["heartbeat"].shapes["beat"][1:]
+FIGURES = CHANNELS - 2  # channels that are constant over time, the last ones
 _CONTEXT_S = 10.0  # Beats this far before and after are the surroundings of a beat, as many as a page shows.
 _BANDWIDTH_S = 0.0033  # Standard deviation of the Gaussian before resampling: -3 dB at 40 Hz, which a page carries.
 _BASELINE_S = (0.2, 0.6)  # Widths of two median filters that leave the baseline (de Chazal 2004).
 _QRS = slice(BEFORE - 10, BEFORE + 14)  # samples without which a beat is not judged
+_FORM = slice(BEFORE - 12, BEFORE + 20)  # samples by which QRS complexes are compared
 _LEAST_MV = 0.05  # Height below which a beat is not scaled up.
-_TYPICAL_RR_S = 0.8  # RR intervals are compared with it.
 _SEQUENCE = 2  # RR intervals before and after a beat that are seen one by one.
 _OWN = 0.85  # Quantile of RR intervals that stands for the patient's own; ectopic beats come early, often in runs.
 _QUANTILES = (0.25, 0.5, _OWN)
-_FARTHEST = 1.5  # Logarithms of ratios of RR intervals are clipped to it.
+_FARTHEST = 1.5  # Figures are clipped to it.
 
 
 class HeartbeatClassifier:
@@ -100,8 +101,9 @@ def _checked(signal_mv: Array, fs: float, r_peaks: Array) -> tuple[Array, Array]
 def beat_inputs(signal_mv: Array, fs: float, r_peaks: Array, chosen: Array | None = None) -> tuple[Array, Array]:
     """Prepare the network's view of beats.
 
-    Channel 0 is the beat, channel 1 the mean of those beats around it that come latest, as the patient's own do; both in
-    units of that mean's height. The others are constant over time, one figure of `rhythm_of` each.
+    Channel 0 is the beat, channel 1 the median of the beats around it, both in units of that median's height. The
+    others are constant over time: how much the QRS complex differs from that of the patient's own beats, those that
+    come latest, and from the median's; and the figures of `rhythm_of`.
 
     Args:
         signal_mv: (n,) mV, NaN where the lead is not printed.
@@ -118,17 +120,24 @@ def beat_inputs(signal_mv: Array, fs: float, r_peaks: Array, chosen: Array | Non
     at = seconds[:, None] * FS + np.arange(-BEFORE, SAMPLES - BEFORE)
     beats = np.interp(at, np.arange(len(flat)), flat, left=np.nan, right=np.nan)
     is_shown = np.asarray(np.isfinite(beats[:, _QRS]).all(1))
-    before = np.diff(seconds, prepend=seconds[:1])
+    beats, before = np.nan_to_num(beats), np.diff(seconds, prepend=seconds[:1])
     inputs = np.zeros((len(chosen), CHANNELS, SAMPLES), np.float32)
     for row, k in enumerate(chosen):
         if is_shown[k]:
             near = is_shown & (np.abs(seconds - seconds[k]) <= _CONTEXT_S)
-            late = beats[near & (before >= np.quantile(before[near], _OWN))]
-            own = np.nansum(late, axis=0) / np.maximum(np.isfinite(late).sum(0), 1)
-            height = max(float(np.abs(own).max()), _LEAST_MV)
-            inputs[row, 0], inputs[row, 1] = np.nan_to_num(beats[k]) / height, own / height
-    inputs[:, 2:] = rhythm_of(seconds, chosen)[:, :, None]
+            latest = near & (before >= np.quantile(before[near], _OWN))
+            typical, own = np.median(beats[near], axis=0), np.mean(beats[latest], axis=0)
+            height = max(float(np.abs(typical).max()), _LEAST_MV)
+            inputs[row, 0], inputs[row, 1] = beats[k] / height, typical / height
+            inputs[row, 2:4] = [[_unlike(beats[k], own)], [_unlike(beats[k], typical)]]
+    inputs[:, 4:] = rhythm_of(seconds, chosen)[:, :, None]
     return inputs, is_shown[chosen]
+
+
+def _unlike(beat: Array, other: Array) -> float:
+    """Difference of two beats (SAMPLES,) in their QRS complexes, as a share of the second one's size."""
+    size = max(float(np.linalg.norm(other[_FORM])), _LEAST_MV)
+    return min(float(np.linalg.norm(beat[_FORM] - other[_FORM])) / size, _FARTHEST)
 
 
 def rhythm_of(seconds: Array, chosen: Array) -> Array:
@@ -139,11 +148,12 @@ def rhythm_of(seconds: Array, chosen: Array) -> Array:
         chosen: (m,) indices of the beats.
 
     Returns:
-        (m, 8) natural logarithms: of the two RR intervals before a beat and the two after it, each over the patient's
-        own interval; of that one over 0.8 s; of the first and second quartile of the intervals around the beat over the
-        own one; and the mean size of the changes from one to the next. 0 where an interval is missing.
+        (m, 7) natural logarithms: of the two RR intervals before a beat and the two after it, each over the patient's
+        own interval; of the first and second quartile of the intervals around the beat over the own one; and the median
+        size of the changes from one to the next, which a few pauses do not raise as fibrillation does. 0 where an
+        interval is missing.
     """
-    rhythm = np.zeros((len(chosen), CHANNELS - 2), np.float32)
+    rhythm = np.zeros((len(chosen), FIGURES - 2), np.float32)
     if len(seconds) < 2:
         return rhythm
     log_rr = np.log(np.diff(seconds))
@@ -154,8 +164,8 @@ def rhythm_of(seconds: Array, chosen: Array) -> Array:
         if len(near):
             low, median, own = np.interp(_QUANTILES, np.linspace(0, 1, len(near)), np.sort(near))
             beside = padded[k : k + 2 * _SEQUENCE] - own
-            changes = np.abs(np.diff(near)).sum() / max(len(near) - 1, 1)
-            rhythm[row] = *beside, own - np.log(_TYPICAL_RR_S), low - own, median - own, changes
+            change = np.median(np.abs(np.diff(near))) if len(near) > 1 else 0.0
+            rhythm[row] = *beside, low - own, median - own, change
     return np.nan_to_num(rhythm).clip(-_FARTHEST, _FARTHEST)
 
 

@@ -18,7 +18,7 @@ from train.data.samples import Sample
 from train.losses import Maps
 
 _SHARES = (0.60, 0.17, 0.16, 0.06, 0.01)  # of `CLASSES` among the beats that excerpts are drawn around
-_EXCERPT_S = (5.0, 25.0)
+_EXCERPT_S = (8.0, 30.0)
 _ABNORMAL_BESIDE, _NORMAL_BESIDE = 3, 2  # further beats of an excerpt that are shown at most
 _COLUMN_S, _COLUMN_SHARE = 2.5, 0.4  # of excerpts, the lead is printed in one column alone
 _BANDWIDTH_S = (0.001, 0.008)  # standard deviation of the Gaussian that stands for the pen: 130 to 17 Hz

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ecg_trt.analysis.heartbeat import CLASSES
+from ecg_trt.analysis.heartbeat import CLASSES, FIGURES
 from ecg_trt.networks import NETWORKS
 from train.data.mitdb import TABLE_SAMPLES
 
@@ -23,13 +23,18 @@ class BeatSpec:
         widths: channels at a half, a quarter, .. of the samples.
         heads: name of the one output, and number of classes.
         input_shape: (channels, samples) of a beat.
+        figures: number of the last channels that are constant over time, and are read apart from the form.
         dropout: share of the pooled features that is dropped while training.
+        formless: share of beats whose form is hidden while training, so that the figures are learnt for themselves: the
+            few patients with early beats also differ in their form.
     """
 
     widths: tuple[int, ...]
     heads: tuple[tuple[str, int], ...]
     input_shape: tuple[int, ...]
-    dropout: float = 0.5
+    figures: int = 0
+    dropout: float = 0.3
+    formless: float = 0.3
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -43,7 +48,7 @@ class BeatSpec:
 
 _HEADS = (("beat_class", len(CLASSES)),)
 BEATS = {
-    "heartbeat": BeatSpec((24, 32, 48, 64), _HEADS, NETWORKS["heartbeat"].inputs[0].shape[1:]),
+    "heartbeat": BeatSpec((24, 32, 48, 64), _HEADS, NETWORKS["heartbeat"].inputs[0].shape[1:], FIGURES),
     "heartbeat_table": BeatSpec((32, 48, 64, 96), _HEADS, (1, TABLE_SAMPLES)),
 }
 
@@ -65,8 +70,16 @@ class ResidualOverTime(nn.Module):
         return x + self.b(self.a(x))
 
 
+def _figure_reader(figures: int, classes: int) -> nn.Sequential:
+    """Read figures (N, C, 1, 1) as logits."""
+    return nn.Sequential(
+        nn.Conv2d(figures, 32, 1), nn.ReLU(inplace=True), nn.Conv2d(32, 32, 1), nn.ReLU(inplace=True),
+        nn.Conv2d(32, classes, 1),
+    )  # fmt: skip
+
+
 class BeatNet(nn.Module):
-    """(N, C, L) float to {name: (N, classes) logits}.
+    """(N, C, L) float to {name: (N, classes) logits}: the sum of the responses to its form and its figures.
 
     Args:
         spec: widths, shape of a beat, and the one head.
@@ -76,13 +89,14 @@ class BeatNet(nn.Module):
         super().__init__()
         self.spec = spec
         ((self.name, classes),) = spec.heads
-        self.stem = conv_over_time(spec.input_shape[0], spec.widths[0], 7, 2)
+        self.stem = conv_over_time(spec.input_shape[0] - spec.figures, spec.widths[0], 7, 2)
         levels: list[nn.Module] = [ResidualOverTime(spec.widths[0])]
         for c_in, c_out in zip(spec.widths, spec.widths[1:], strict=False):
             levels += [conv_over_time(c_in, c_out, 5, 2), ResidualOverTime(c_out)]
         self.body = nn.Sequential(*levels)
         self.dropout = nn.Dropout(spec.dropout)
         self.head = nn.Conv2d(2 * spec.widths[-1], classes, 1)
+        self.figures = _figure_reader(spec.figures, classes) if spec.figures else None
 
     @property
     def entrance(self) -> nn.Module:
@@ -90,6 +104,13 @@ class BeatNet(nn.Module):
         return self.stem
 
     def forward(self, beat: Tensor) -> dict[str, Tensor]:
-        x = self.body(self.stem(beat.unsqueeze(2)))
-        pooled = torch.cat([x.mean(3, keepdim=True), x.amax(3, keepdim=True)], 1)
-        return {self.name: self.head(self.dropout(pooled)).flatten(1)}
+        channels = self.spec.input_shape[0] - self.spec.figures
+        x = beat.unsqueeze(2)
+        form = self.body(self.stem(x[:, :channels]))
+        pooled = torch.cat([form.mean(3, keepdim=True), form.amax(3, keepdim=True)], 1)
+        logits = self.head(self.dropout(pooled))
+        if self.figures is not None:
+            if self.training:
+                logits = logits * (torch.rand(len(logits), 1, 1, 1, device=logits.device) >= self.spec.formless)
+            logits = logits + self.figures(x[:, channels:, :, :1])
+        return {self.name: logits.flatten(1)}
