@@ -1,0 +1,1 @@
+"""After the record: beats, intervals and what follows from them."""
