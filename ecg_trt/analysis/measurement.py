@@ -14,7 +14,7 @@ class Measurement:
     Attributes:
         name: such as "qt".
         value: in `unit`.
-        unit: "bpm", "ms", "deg", "mV", "%" or "1" for a number.
+        unit: "bpm", "ms", "deg" or "%".
         confidence: 0..1, see docs/analysis.md.
         leads: names of those that were used.
         beats: indices from 0 of the beats that were used.
@@ -38,6 +38,8 @@ class OmissionReason(StrEnum):
     WAVE_NOT_SEEN = "wave-not-seen"
     BOUNDARY_UNCLEAR = "boundary-unclear"
     AXIS_INDETERMINATE = "axis-indeterminate"
+    PRINTED_APART = "printed-apart"
+    RHYTHM_IRREGULAR = "rhythm-irregular"
 
 
 @dataclass(frozen=True, slots=True)
