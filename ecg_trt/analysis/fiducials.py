@@ -9,7 +9,7 @@ beside them (Lepeschkin and Surawicz, Circulation 6:378, 1952).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,10 +29,17 @@ class Wave(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WaveSpan:
-    """Onset and end of a wave, s from the R peak."""
+    """Onset and end of a wave.
+
+    Attributes:
+        onset_s: s from the R peak, NaN if it is not clear.
+        end_s: likewise.
+        leads: that show all of it.
+    """
 
     onset_s: float
     end_s: float
+    leads: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,46 +88,59 @@ _LEVEL_S = (0.014, 0.002)  # Before QRS, where the level of the beat is taken.
 _P_S, _T_S = 0.32, 0.62  # Longest distance of P's onset from that of QRS, and of T's peak from the R peak.
 _P_TO_QRS_S = 0.22  # From the peak of T to the next QRS at least.
 _QRS_TO_P_S, _QRS_TO_T_S = 0.008, 0.04  # Between QRS and its neighbours at least.
-_AT_END = 10  # Samples at the end of a window that show its level.
+_QRS_SURROUNDINGS_S, _BESIDE_S = 0.2, 0.06  # Stretch that a lead must show, around R and beside a window.
+_LEAST_WINDOW_S = 0.08
 _FLANK_S = 0.16  # Longest flank of a wave.
 
 
 def delineate(median: MedianBeats, rr_s: float) -> Mapping[Wave, WaveSpan]:
-    """Find the waves of the median beats.
+    """Find the waves of the median beats, each on the leads that show all of its surroundings.
 
     Args:
-        median: the median beats, each with a value at least.
+        median: the median beats.
         rr_s: interval between two beats, s.
 
     Returns:
-        The waves that are seen. A wave that is seen, but whose onset or end is not clear, has NaN there.
+        The waves that are seen. A P wave is only sought where the end of T is clear, which else may pass for one.
     """
-    time, (mv, error) = median.time_s, (np.stack([bridged(row) for row in rows]) for rows in (median.mv, median.error_mv))
-    qrs = _qrs(time, mv)
+    qrs = _qrs(median)
     if qrs is None:
         return {}
-    onset, end = qrs
-    level = (time >= onset - _LEVEL_S[0]) & (time <= onset - _LEVEL_S[1])
-    mv = mv - mv[:, level].mean(1, keepdims=True)
-    spans = {Wave.QRS: WaveSpan(onset + _DELINEATOR.onset_bias_s, end - _DELINEATOR.end_bias_s)}
-    t_wave = _wave(time, mv, error, (end + _QRS_TO_T_S, min(_T_S, rr_s + onset - _P_TO_QRS_S)), _DELINEATOR.t_errors)
-    p_from = onset - _P_S
-    if t_wave is not None and np.isfinite(t_wave.end_s):
-        p_from = max(p_from, t_wave.end_s - rr_s)
-    p_wave = _wave(time, mv, error, (p_from, onset - _QRS_TO_P_S), _DELINEATOR.p_errors)
+    onset, end = qrs.onset_s, qrs.end_s
+    level = (median.time_s >= onset - _LEVEL_S[0]) & (median.time_s <= onset - _LEVEL_S[1])
+    median = replace(median, mv=median.mv - median.mv[:, level].mean(1, keepdims=True))
+    early, late = _DELINEATOR.onset_bias_s, _DELINEATOR.end_bias_s
+    spans = {Wave.QRS: replace(qrs, onset_s=onset + early, end_s=end - late)}
+    t_window = (end + _QRS_TO_T_S, min(_T_S, rr_s + onset - _P_TO_QRS_S))
+    t_wave = _wave(median, t_window, _DELINEATOR.t_errors)
+    if t_wave is None:
+        return spans
+    early, late = _DELINEATOR.t_bias_s
+    spans[Wave.T] = replace(t_wave, onset_s=t_wave.onset_s + early, end_s=t_wave.end_s - late)
+    if not np.isfinite(t_wave.end_s):
+        return spans
+    p_window = (max(onset - _P_S, t_wave.end_s - rr_s), onset - _QRS_TO_P_S)
+    p_wave = _wave(median, p_window, _DELINEATOR.p_errors)
     if p_wave is not None:
         early, late = _DELINEATOR.p_bias_s
-        spans[Wave.P] = WaveSpan(p_wave.onset_s + early, p_wave.end_s + late)
-    if t_wave is not None:
-        early, late = _DELINEATOR.t_bias_s
-        spans[Wave.T] = WaveSpan(t_wave.onset_s + early, t_wave.end_s - late)
+        spans[Wave.P] = replace(p_wave, onset_s=p_wave.onset_s + early, end_s=p_wave.end_s + late)
     return spans
 
 
-def _qrs(time: Array, mv: Array) -> tuple[float, float] | None:
-    """Find onset and end of QRS, s; None where it does not end within the beat."""
+def _shown(median: MedianBeats, window_s: tuple[float, float]) -> MedianBeats:
+    """Choose the leads that show all of a window."""
+    inside = (median.time_s >= window_s[0]) & (median.time_s <= window_s[1])
+    return median.of_leads(np.isfinite(median.mv[:, inside]).all(1) & inside.any())
+
+
+def _qrs(median: MedianBeats) -> WaveSpan | None:
+    """Find QRS; None where no lead shows it, or where it does not end within the beat."""
     from scipy.ndimage import gaussian_filter1d
 
+    shown = _shown(median, (-_QRS_SURROUNDINGS_S, _QRS_SURROUNDINGS_S))
+    if not shown.leads:
+        return None
+    time, mv = shown.time_s, np.stack([bridged(row) for row in shown.mv])
     slope = gaussian_filter1d(mv, _DELINEATOR.fast_s / STEP_S, order=1, axis=1) / STEP_S
     velocity = np.sqrt((slope**2).mean(0))
     near = np.abs(time) < _QRS_S
@@ -131,7 +151,9 @@ def _qrs(time: Array, mv: Array) -> tuple[float, float] | None:
     first, last = _edge(velocity[strong[0] :: -1], least), _edge(velocity[strong[-1] :], least)
     if first is None or last is None:
         return None
-    return float(time[strong[0]] - first * STEP_S), float(time[strong[-1]] + last * STEP_S)
+    return WaveSpan(
+        float(time[strong[0]] - first * STEP_S), float(time[strong[-1]] + last * STEP_S), shown.leads
+    )
 
 
 def _edge(velocity: Array, least: float) -> float | None:
@@ -145,39 +167,38 @@ def _edge(velocity: Array, least: float) -> float | None:
     return k - float((least - velocity[k]) / (velocity[k - 1] - velocity[k]))
 
 
-def _wave(time: Array, mv: Array, error: Array, window_s: tuple[float, float], errors: float) -> WaveSpan | None:
-    """Find the wave nearest to the end of a window.
+def _wave(median: MedianBeats, window_s: tuple[float, float], errors: float) -> WaveSpan | None:
+    """Find the last wave of a window.
 
     Args:
-        time: (m,) s.
-        mv: (leads, m) mV, 0 before QRS.
-        error: (leads, m) its standard error.
-        window_s: start and end, s.
-        errors: least height, in standard errors.
+        median: median beats, 0 before QRS.
+        window_s: start and end of where its peak may be, s.
+        errors: its least height, in standard errors.
 
     Returns:
         Onset and end, NaN where they are not clear; None where no wave is seen.
     """
     from scipy.ndimage import gaussian_filter1d
 
+    shown = _shown(median, (window_s[0] - _BESIDE_S, window_s[1] + _BESIDE_S))
+    time = shown.time_s
     inside = np.flatnonzero((time >= window_s[0]) & (time <= window_s[1]))
-    if len(inside) < _FLANK_S / STEP_S / 2:
+    if not shown.leads or len(inside) < _LEAST_WINDOW_S / STEP_S:
         return None
+    mv = np.stack([bridged(row) for row in shown.mv])
     centred = mv[:, inside] - np.median(mv[:, inside], axis=1, keepdims=True)
     weight = np.linalg.svd(centred, full_matrices=False)[0][:, 0]
     sigma = _DELINEATOR.slow_s / STEP_S
     curve, slope = (gaussian_filter1d(weight @ mv, sigma, order=order) for order in (0, 1))
-    noise = np.sqrt(np.median(weight**2 @ error[:, inside] ** 2))
-    height = curve[inside] - curve[inside[-_AT_END:]].mean()
-    peak = _last_extremum(height)
-    least = max(errors * noise, _DELINEATOR.least_mv * np.sqrt(len(mv)))
-    if peak is None or abs(height[peak]) < least:
+    noise = np.sqrt(np.median(weight**2 @ shown.error_mv[:, inside] ** 2))
+    peak = _last_extremum(curve[inside])
+    if peak is None or abs(curve[inside[peak]]) < max(errors * noise, _DELINEATOR.least_mv * np.sqrt(len(mv))):
         return None
-    k, sign = inside[peak], np.sign(height[peak])
+    k, sign = inside[peak], np.sign(curve[inside[peak]])
     reach = round(_FLANK_S / STEP_S)
     before = _foot(sign * curve[max(0, k - reach) : k + 1][::-1], sign * slope[max(0, k - reach) : k + 1][::-1])
     behind = _foot(sign * curve[k : k + reach], -sign * slope[k : k + reach])
-    return WaveSpan(float(time[k] - before * STEP_S), float(time[k] + behind * STEP_S))
+    return WaveSpan(float(time[k] - before * STEP_S), float(time[k] + behind * STEP_S), shown.leads)
 
 
 def _last_extremum(height: Array) -> int | None:

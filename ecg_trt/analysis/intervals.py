@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,14 +11,14 @@ import numpy as np
 from ecg_trt.analysis.fiducials import Wave, WaveSpan, delineate
 from ecg_trt.analysis.measurement import Measurement, Omission, OmissionReason
 from ecg_trt.analysis.median_beat import MedianBeats
-from ecg_trt.analysis.rhythm import Rhythm
+from ecg_trt.analysis.rhythm import Rhythm, variation_of
 from ecg_trt.record import EcgRecord
 from ecg_trt.types import Array
 
 _LEAST_FS = 200.0  # Hz. A sample is then 5 ms, and QRS begins within 6.5 ms in the hands of experts (CSE).
 _LEAST_QUALITY = 0.4  # Of a lead, some 8 dB.
-_LEAST_SHOWN = 0.6  # Share of a median beat that a lead has.
 _LEAST_LEADS = 2
+_LEAST_TYPICAL = 0.4  # Share of beats of the commonest shape.
 _LEAST_CONFIDENCE = 0.5
 _MOST_VARIATION = 0.15  # Of intervals, beyond which QT has no rate to be corrected for.
 _LEAST_NET_AREA = 0.12  # Of QRS in the limb leads, as a share of its whole area, below which the axis means nothing.
@@ -97,7 +97,13 @@ def measure_intervals(record: EcgRecord, rhythm: Rhythm) -> Intervals:
     found = [*_intervals(median, rhythm, spans), _axis(median, spans)]
     measured = tuple(item for item in found if isinstance(item, Measurement))
     missing = tuple(item for item in found if isinstance(item, Omission))
-    return Intervals(spans, median.leads, measured, (*missing, *omitted))
+    return Intervals(_known(spans, {m.name for m in measured}), median.leads, measured, (*missing, *omitted))
+
+
+def _known(spans: Mapping[Wave, WaveSpan], names: Collection[str]) -> dict[Wave, WaveSpan]:
+    """Keep the waves on which a figure rests that was given."""
+    needed = {wave for interval in _INTERVALS if interval.name in names for wave in (interval.start, interval.end)}
+    return {wave: span for wave, span in spans.items() if wave in needed}
 
 
 def _why_not(record: EcgRecord, rhythm: Rhythm) -> tuple[OmissionReason, str] | None:
@@ -105,8 +111,10 @@ def _why_not(record: EcgRecord, rhythm: Rhythm) -> tuple[OmissionReason, str] | 
     if record.fs < _LEAST_FS:
         text = f"The record has {record.fs:g} samples a second, and {_LEAST_FS:g} are needed."
         return OmissionReason.LOW_SAMPLING_RATE, text
-    if not math.isfinite(rhythm.mean_rr_s) or rhythm.median.is_typical.sum() < 2:
-        return OmissionReason.TOO_FEW_BEATS, "Fewer than two beats of one shape follow each other."
+    count, typical = len(rhythm.r_s), int(rhythm.median.is_typical.sum())
+    if not math.isfinite(rhythm.mean_rr_s) or typical < max(2, _LEAST_TYPICAL * count):
+        text = f"Of {count} beats {typical} have the commonest shape, or no two of them follow each other."
+        return OmissionReason.TOO_FEW_BEATS, text
     return None
 
 
@@ -117,7 +125,7 @@ def _choose_leads(record: EcgRecord, rhythm: Rhythm) -> tuple[Array, list[Omissi
     groups: dict[int, list[int]] = {}
     for row, lead in enumerate(median.leads):
         quality = float(record.quality[row])
-        if np.isfinite(median.mv[row]).mean() < _LEAST_SHOWN or len(median.beats[row]) < 2:
+        if len(median.beats[row]) < 2:
             text = f"Lead {lead} shows {len(median.beats[row])} whole beats of the commonest shape; 2 are needed."
             omitted.append(Omission(lead, OmissionReason.TOO_FEW_BEATS, text))
         elif not quality >= _LEAST_QUALITY:
@@ -144,22 +152,29 @@ def _intervals(
 ) -> Iterator[Measurement | Omission]:
     """Measure the intervals; how they change without a lead is their uncertainty."""
     others = [delineate(fewer, rhythm.mean_rr_s) for fewer in _without_each(median)]
-    beats = tuple(sorted({beat for row in median.beats for beat in row}))
     qt: Measurement | Omission | None = None
-    for interval in _INTERVALS:
+    for interval in reversed(_INTERVALS):
         missing = next((wave for wave in (interval.start, interval.end) if wave not in spans), None)
         if missing is not None:
             text = f"No {missing} wave stands out of the noise at a constant distance from QRS."
             found: Measurement | Omission = Omission(interval.name, OmissionReason.WAVE_NOT_SEEN, text)
+        elif interval.start is Wave.P and not isinstance(qt, Measurement):
+            text = "The end of T is not clear, and without it a T wave may pass for a P wave."
+            found = Omission(interval.name, OmissionReason.BOUNDARY_UNCLEAR, text)
         else:
-            confidence = _confidence(
-                np.array([interval.of(other) for other in others]), interval.error_s, interval.tolerance_s
-            )
+            confidence = _confidence(np.array([interval.of(o) for o in others]), interval.error_s, interval.tolerance_s)
+            leads = tuple(lead for lead in median.leads if any(lead in spans[w].leads for w in (interval.start, interval.end)))
             value = 1e3 * interval.of(spans)
-            found = _measurement_or_omission(interval.name, value, "ms", confidence, median.leads, beats)
+            found = _measurement_or_omission(interval.name, value, "ms", confidence, leads, _beats_of(median, leads))
         qt = found if interval.name == "qt" else qt
         yield found
     yield from _corrected(qt, rhythm)
+
+
+def _beats_of(median: MedianBeats, leads: Collection[str]) -> tuple[int, ...]:
+    """List the beats that the median beats of some leads rest on."""
+    rows = zip(median.leads, median.beats, strict=True)
+    return tuple(sorted({beat for lead, beats in rows if lead in leads for beat in beats}))
 
 
 def _corrected(qt: Measurement | Omission | None, rhythm: Rhythm) -> Iterator[Measurement | Omission]:
@@ -168,11 +183,11 @@ def _corrected(qt: Measurement | Omission | None, rhythm: Rhythm) -> Iterator[Me
         if not isinstance(qt, Measurement):
             reason = OmissionReason.BOUNDARY_UNCLEAR if qt is None else qt.reason
             yield Omission(name, reason, "QT is not known.")
-        elif rhythm.variation > _MOST_VARIATION:
-            text = f"Intervals between beats vary by {100 * rhythm.variation:.0f} %, so that QT has no one rate."
+        elif not (variation := variation_of(rhythm.basic_rr_s)) <= _MOST_VARIATION:
+            text = f"Intervals between beats vary by {100 * variation:.0f} %, so that QT has no one rate."
             yield Omission(name, OmissionReason.RHYTHM_IRREGULAR, text)
         else:
-            value = qt.value / rhythm.mean_rr_s**power
+            value = qt.value / float(rhythm.basic_rr_s.mean()) ** power
             yield Measurement(name, value, "ms", qt.confidence, qt.leads, qt.beats)
 
 
@@ -204,9 +219,10 @@ def _measurement_or_omission(
 
 def _axis(median: MedianBeats, spans: Mapping[Wave, WaveSpan]) -> Measurement | Omission:
     """Measure the frontal axis of QRS: the direction of its net area, by least squares over the limb leads."""
-    rows = [row for row, lead in enumerate(median.leads) if lead in _FRONTAL]
+    shown = spans[Wave.QRS].leads if Wave.QRS in spans else ()
+    rows = [row for row, lead in enumerate(median.leads) if lead in _FRONTAL and lead in shown]
     names = tuple(median.leads[row] for row in rows)
-    if len(rows) < _LEAST_LEADS or Wave.QRS not in spans:
+    if len(rows) < _LEAST_LEADS:
         text = f"{len(rows)} limb leads can be used, and {_LEAST_LEADS} are needed."
         return Omission("qrs_axis", OmissionReason.TOO_FEW_LEADS, text)
     qrs = spans[Wave.QRS]
@@ -227,5 +243,4 @@ def _axis(median: MedianBeats, spans: Mapping[Wave, WaveSpan]) -> Measurement | 
         rest = np.linalg.norm(areas - design @ axis) / math.sqrt(len(rows) - 2)
         error = math.hypot(error, math.degrees(rest / np.hypot(*axis)))
     confidence = math.erf(_AXIS_TOLERANCE_DEG / math.sqrt(2) / error)
-    beats = tuple(sorted({beat for row in rows for beat in median.beats[row]}))
-    return _measurement_or_omission("qrs_axis", angle, "deg", confidence, names, beats)
+    return _measurement_or_omission("qrs_axis", angle, "deg", confidence, names, _beats_of(median, names))

@@ -46,14 +46,21 @@ class Rhythm:
     @property
     def mean_rr_s(self) -> float:
         """Mean interval, s; NaN if none is seen."""
-        seen = self.rr_s[np.isfinite(self.rr_s)]
-        return float(seen.mean()) if seen.size else float("nan")
+        return _mean(self.rr_s[np.isfinite(self.rr_s)])
 
     @property
-    def variation(self) -> float:
-        """Standard deviation of the intervals over their mean, NaN if there are fewer than two."""
-        seen = self.rr_s[np.isfinite(self.rr_s)]
-        return float(seen.std(ddof=1) / seen.mean()) if seen.size > 1 else float("nan")
+    def basic_rr_s(self) -> Array:
+        """Intervals (k,) s of the basic rhythm: neither that before an early beat, nor the pause behind it."""
+        return np.asarray(self.rr_s[np.isfinite(self.rr_s) & ~self.is_early[1:] & ~self.is_early[:-1]])
+
+
+def variation_of(rr_s: Array) -> float:
+    """Standard deviation of intervals (k,) over their mean, NaN if there are fewer than two."""
+    return float(rr_s.std(ddof=1) / rr_s.mean()) if len(rr_s) > 1 else float("nan")
+
+
+def _mean(values: Array) -> float:
+    return float(values.mean()) if len(values) else float("nan")
 
 
 def measure_rhythm(record: EcgRecord) -> Rhythm:
@@ -65,9 +72,9 @@ def measure_rhythm(record: EcgRecord) -> Rhythm:
     leads = tuple(
         lead for lead, row in zip(record.lead_names, record.signal_mv, strict=True) if np.isfinite(row).any()
     )
-    rhythm = Rhythm(median.r_s, found.confidence, rr_s, early, _words(rr_s, early), median, (), ())
+    rhythm = Rhythm(median.r_s, found.confidence, rr_s, early, "", median, (), ())
     measurements, omissions = _measurements(rhythm, leads)
-    return replace(rhythm, measurements=tuple(measurements), omissions=tuple(omissions))
+    return replace(rhythm, regularity=_words(rhythm), measurements=tuple(measurements), omissions=tuple(omissions))
 
 
 def _intervals(record: EcgRecord, r_s: Array) -> Array:
@@ -89,20 +96,16 @@ def _early(rr_s: Array) -> Array:
     return early
 
 
-def _words(rr_s: Array, early: Array) -> str:
-    """Describe the regularity of intervals."""
-    seen = np.isfinite(rr_s)
-    if seen.sum() < _LEAST_SUCCESSIVE:
+def _words(rhythm: Rhythm) -> str:
+    """Describe the regularity of a rhythm."""
+    seen, basic = int(np.isfinite(rhythm.rr_s).sum()), rhythm.basic_rr_s
+    if seen < _LEAST_SUCCESSIVE:
         return ""
-    # Neither the interval before an early beat nor the pause behind it belongs to the basic rhythm.
-    basic = rr_s[seen & ~early[1:] & ~early[:-1]]
-    if len(basic) < max(_LEAST_INTERVALS, seen.sum() / 3):
-        return "irregular"
-    variation = basic.std(ddof=1) / basic.mean()
-    if variation > _SLIGHTLY_IRREGULAR:
+    variation = variation_of(basic)
+    if len(basic) < seen / 3 or not variation <= _SLIGHTLY_IRREGULAR:
         return "irregular"
     text = "regular" if variation <= _REGULAR else "slightly irregular"
-    count = int(early.sum())
+    count = int(rhythm.is_early.sum())
     return text + f", with {count} early beat{'s' * (count > 1)}" * (count > 0)
 
 
@@ -125,7 +128,7 @@ def _measurements(rhythm: Rhythm, leads: tuple[str, ...]) -> tuple[list[Measurem
     else:
         omit("heart_rate", _LEAST_INTERVALS)
     if seen.sum() >= _LEAST_SUCCESSIVE:
-        add("rr_cv", 100 * rhythm.variation, "%")
+        add("rr_cv", 100 * variation_of(rhythm.rr_s[seen]), "%")
     else:
         omit("rr_cv", _LEAST_SUCCESSIVE)
     steps = _successive(rhythm)
