@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ecg_trt.analysis.analyzer import Analysis, analyze
+    from ecg_trt.analysis import Analysis, analyze
     from ecg_trt.batch import DigitizerPool, digitize_many
     from ecg_trt.config import ReadOptions, RuntimeOptions
     from ecg_trt.corrections import Corrections, LeftOut, Redrawn
@@ -99,7 +99,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Analysis": "analysis.analyzer",
+    "Analysis": "analysis",
     "Corrections": "corrections",
     "Digitizer": "digitizer",
     "DigitizerPool": "batch",
@@ -108,7 +108,7 @@ _HOMES = {
     "ReadOptions": "config",
     "Redrawn": "corrections",
     "RuntimeOptions": "config",
-    "analyze": "analysis.analyzer",
+    "analyze": "analysis",
     "digitize": "digitizer",
     "digitize_many": "batch",
 }

@@ -7,6 +7,7 @@ so that a beat is found on whatever shows it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -114,7 +115,7 @@ def _candidates(steep: Array, fs: float) -> tuple[Array, Array]:
     reach = round(_DETECTOR.refractory_s * fs)
     at = np.flatnonzero((steep == maximum_filter1d(steep, 2 * reach + 1)) & (steep > 0))
     edges = np.linspace(0, len(steep), max(1, int(np.ceil(len(steep) / (_DETECTOR.block_s * fs)))) + 1).astype(int)
-    highest = np.array([steep[a:b].max(initial=0) for a, b in zip(edges[:-1], edges[1:], strict=True)])
+    highest = np.array([steep[a:b].max(initial=0) for a, b in pairwise(edges)])
     level = median_filter(highest, _DETECTOR.blocks, mode="nearest")
     return at, steep[at] / np.maximum(np.interp(at, (edges[:-1] + edges[1:]) / 2, level), 1e-9)
 

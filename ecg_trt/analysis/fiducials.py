@@ -2,8 +2,8 @@
 
 QRS begins and ends where the vector of all leads begins and ceases to move fast (spatial velocity, as of the Common
 Standards for quantitative ECG, Willems et al., Br Heart J 57:385, 1987). P and T are measured on the component that
-carries most of their energy over the leads; they begin, or end, where the tangent at the steepest slope meets the level
-beside them (Lepeschkin and Surawicz, Circulation 6:378, 1952).
+carries most of their energy over the leads; they begin, or end, where their flank has become flat: its slope has fallen
+to a share of the steepest (Laguna, Jane and Caminal, Comput Biomed Res 27:45, 1994).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class _Delineator:
         still_s: for so long the velocity stays below it, s.
         onset_bias_s: by which QRS is seen to begin early, as it is smoothed, s.
         end_bias_s: by which it is seen to end late, s.
-        p_bias_s: by which P is seen to begin early, and to end early, s.
+        p_bias_s: by which P is seen to begin early, and to end late, s.
         t_bias_s: by which T is seen to begin early, and to end late, s.
         extremum: height of a wave beside another, as a share of the higher one.
         half: share of a wave's height to which it has fallen before a flank may end.
@@ -66,16 +66,16 @@ class _Delineator:
 
     fast_s: float = 0.004
     slow_s: float = 0.008
-    least: float = 0.06
+    least: float = 0.04
     above_rest: float = 2.0
     still_s: float = 0.010
-    onset_bias_s: float = 0.0045
-    end_bias_s: float = 0.0073
-    p_bias_s: tuple[float, float] = (0.0022, 0.0058)
-    t_bias_s: tuple[float, float] = (0.0, 0.0006)
+    onset_bias_s: float = 0.0038
+    end_bias_s: float = 0.0062
+    p_bias_s: tuple[float, float] = (0.0122, 0.0116)
+    t_bias_s: tuple[float, float] = (0.0150, 0.0100)
     extremum: float = 0.5
     half: float = 0.5
-    flat: float = 0.15
+    flat: float = 0.1
     p_errors: float = 5.0
     t_errors: float = 5.0
     least_mv: float = 0.012
@@ -86,7 +86,8 @@ _QRS_S = 0.14  # QRS lies within this distance of the R peak.
 _STRONG = 0.3  # Velocity that only QRS has, as a share of its greatest.
 _LEVEL_S = (0.014, 0.002)  # Before QRS, where the level of the beat is taken.
 _P_S, _T_S = 0.32, 0.62  # Longest distance of P's onset from that of QRS, and of T's peak from the R peak.
-_P_TO_QRS_S = 0.22  # From the peak of T to the next QRS at least.
+_T_TO_QRS_S = 0.12  # From the end of T to the next QRS at least.
+_PEAK_TO_QRS_S = 0.22  # From the peak of T to the next QRS at least.
 _QRS_TO_P_S, _QRS_TO_T_S = 0.008, 0.04  # Between QRS and its neighbours at least.
 _QRS_SURROUNDINGS_S, _BESIDE_S = 0.2, 0.06  # Stretch that a lead must show, around R and beside a window.
 _LEAST_WINDOW_S = 0.08
@@ -111,26 +112,27 @@ def delineate(median: MedianBeats, rr_s: float) -> Mapping[Wave, WaveSpan]:
     median = replace(median, mv=median.mv - median.mv[:, level].mean(1, keepdims=True))
     early, late = _DELINEATOR.onset_bias_s, _DELINEATOR.end_bias_s
     spans = {Wave.QRS: replace(qrs, onset_s=onset + early, end_s=end - late)}
-    t_window = (end + _QRS_TO_T_S, min(_T_S, rr_s + onset - _P_TO_QRS_S))
+    t_window = (end + _QRS_TO_T_S, min(_T_S, rr_s + onset - _PEAK_TO_QRS_S))
     t_wave = _wave(median, t_window, _DELINEATOR.t_errors)
     if t_wave is None:
         return spans
     early, late = _DELINEATOR.t_bias_s
     spans[Wave.T] = replace(t_wave, onset_s=t_wave.onset_s + early, end_s=t_wave.end_s - late)
-    if not np.isfinite(t_wave.end_s):
+    if not spans[Wave.T].end_s < rr_s + onset - _T_TO_QRS_S:  # P begins before, and T cannot be parted from it.
+        spans[Wave.T] = replace(spans[Wave.T], end_s=float("nan"))
         return spans
-    p_window = (max(onset - _P_S, t_wave.end_s - rr_s), onset - _QRS_TO_P_S)
+    p_window = (max(onset - _P_S, spans[Wave.T].end_s - rr_s), onset - _QRS_TO_P_S)
     p_wave = _wave(median, p_window, _DELINEATOR.p_errors)
     if p_wave is not None:
         early, late = _DELINEATOR.p_bias_s
-        spans[Wave.P] = replace(p_wave, onset_s=p_wave.onset_s + early, end_s=p_wave.end_s + late)
+        spans[Wave.P] = replace(p_wave, onset_s=p_wave.onset_s + early, end_s=p_wave.end_s - late)
     return spans
 
 
 def _shown(median: MedianBeats, window_s: tuple[float, float]) -> MedianBeats:
     """Choose the leads that show all of a window."""
     inside = (median.time_s >= window_s[0]) & (median.time_s <= window_s[1])
-    return median.of_leads(np.isfinite(median.mv[:, inside]).all(1) & inside.any())
+    return median.of_leads(np.asarray(np.isfinite(median.mv[:, inside]).all(1) & inside.any()))
 
 
 def _qrs(median: MedianBeats) -> WaveSpan | None:
@@ -151,9 +153,7 @@ def _qrs(median: MedianBeats) -> WaveSpan | None:
     first, last = _edge(velocity[strong[0] :: -1], least), _edge(velocity[strong[-1] :], least)
     if first is None or last is None:
         return None
-    return WaveSpan(
-        float(time[strong[0]] - first * STEP_S), float(time[strong[-1]] + last * STEP_S), shown.leads
-    )
+    return WaveSpan(float(time[strong[0]] - first * STEP_S), float(time[strong[-1]] + last * STEP_S), shown.leads)
 
 
 def _edge(velocity: Array, least: float) -> float | None:
@@ -213,7 +213,7 @@ def _last_extremum(height: Array) -> int | None:
 
 
 def _foot(curve: Array, fall: Array) -> float:
-    """Find where a flank meets the level behind it, in samples from the peak; NaN where there is no such level.
+    """Find where a flank has become flat, in samples from the peak; NaN where it does not.
 
     Args:
         curve: (n,) from the peak outwards, positive at the peak.
@@ -224,7 +224,9 @@ def _foot(curve: Array, fall: Array) -> float:
     if not flank.size:
         return float("nan")
     steepest = int(flank.argmax())
-    flat = np.flatnonzero(fall[steepest:] < _DELINEATOR.flat * fall[steepest])
+    least = _DELINEATOR.flat * fall[steepest]
+    flat = np.flatnonzero(fall[steepest:] < least)
     if not flat.size or fall[steepest] <= 0:
         return float("nan")
-    return steepest + float((curve[steepest] - curve[steepest + flat[0]]) / fall[steepest])
+    k = steepest + int(flat[0])
+    return k - float((least - fall[k]) / (fall[k - 1] - fall[k]))

@@ -147,9 +147,7 @@ def _without_each(median: MedianBeats) -> Iterator[MedianBeats]:
         yield median.of_leads(np.arange(len(median.leads)) != k)
 
 
-def _intervals(
-    median: MedianBeats, rhythm: Rhythm, spans: Mapping[Wave, WaveSpan]
-) -> Iterator[Measurement | Omission]:
+def _intervals(median: MedianBeats, rhythm: Rhythm, spans: Mapping[Wave, WaveSpan]) -> Iterator[Measurement | Omission]:
     """Measure the intervals; how they change without a lead is their uncertainty."""
     others = [delineate(fewer, rhythm.mean_rr_s) for fewer in _without_each(median)]
     qt: Measurement | Omission | None = None
@@ -163,7 +161,9 @@ def _intervals(
             found = Omission(interval.name, OmissionReason.BOUNDARY_UNCLEAR, text)
         else:
             confidence = _confidence(np.array([interval.of(o) for o in others]), interval.error_s, interval.tolerance_s)
-            leads = tuple(lead for lead in median.leads if any(lead in spans[w].leads for w in (interval.start, interval.end)))
+            leads = tuple(
+                lead for lead in median.leads if any(lead in spans[w].leads for w in (interval.start, interval.end))
+            )
             value = 1e3 * interval.of(spans)
             found = _measurement_or_omission(interval.name, value, "ms", confidence, leads, _beats_of(median, leads))
         qt = found if interval.name == "qt" else qt

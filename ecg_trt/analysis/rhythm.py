@@ -69,9 +69,7 @@ def measure_rhythm(record: EcgRecord) -> Rhythm:
     median = median_beats(record.signal_mv, record.fs, record.lead_names, found.sample)
     rr_s = _intervals(record, median.r_s)
     early = _early(rr_s)
-    leads = tuple(
-        lead for lead, row in zip(record.lead_names, record.signal_mv, strict=True) if np.isfinite(row).any()
-    )
+    leads = tuple(lead for lead, row in zip(record.lead_names, record.signal_mv, strict=True) if np.isfinite(row).any())
     rhythm = Rhythm(median.r_s, found.confidence, rr_s, early, "", median, (), ())
     measurements, omissions = _measurements(rhythm, leads)
     return replace(rhythm, regularity=_words(rhythm), measurements=tuple(measurements), omissions=tuple(omissions))
@@ -79,7 +77,7 @@ def measure_rhythm(record: EcgRecord) -> Rhythm:
 
 def _intervals(record: EcgRecord, r_s: Array) -> Array:
     """Measure the intervals (beats - 1,) s, NaN where no lead shows the time between two beats."""
-    hidden = runs(~np.isfinite(record.signal_mv).any(0))
+    hidden = runs(np.asarray(~np.isfinite(record.signal_mv).any(0)))
     rr_s = np.diff(r_s)
     for start, stop in hidden:
         if stop - start > _LONGEST_GAP_S * record.fs:

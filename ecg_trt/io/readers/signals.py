@@ -1,7 +1,7 @@
 """Records that files hold as signals: CSV, WFDB and EDF.
 
-A new format is one function here and one entry in `SIGNAL_READERS`. Unlike pictures they are known by their suffix, as a
-CSV has no mark of its own, and WFDB lies in several files.
+A new format is one function here and one entry in `SIGNAL_READERS`. Unlike pictures they are known by their suffix, as
+a CSV has no mark of its own, and WFDB lies in several files.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def _csv(path: Path) -> list[RecordedLead]:
     fs = _checked(path, (n - 1) / (time[-1] - time[0]))
     if np.abs(np.diff(time) * fs - 1).max() > 0.1:
         raise _unreadable(path, "times at unequal distances", f"{_TIME} at equal ones")
-    return [RecordedLead(name, column, fs, float(time[0])) for name, column in zip(head[1:], table[:, 1:].T, strict=True)]
+    return [
+        RecordedLead(name, column, fs, float(time[0])) for name, column in zip(head[1:], table[:, 1:].T, strict=True)
+    ]
 
 
 def _wfdb(path: Path) -> list[RecordedLead]:

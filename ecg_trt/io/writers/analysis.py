@@ -11,19 +11,14 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from ecg_trt.errors import NO_DIAGNOSIS
 from ecg_trt.io.atomic import atomic_path
 from ecg_trt.io.writers.json import plain, versions
 
 if TYPE_CHECKING:
-    from ecg_trt.analysis.analyzer import Analysis
-    from ecg_trt.analysis.intervals import Intervals
-    from ecg_trt.analysis.rhythm import Rhythm
+    from ecg_trt.analysis import Analysis, Intervals, Rhythm
 
 _LINE = 44
-DISCLAIMER = "Research use only, not a diagnosis."
-"""Stands wherever a figure is shown."""
 JSON_SUFFIX, CSV_SUFFIX, PICTURE_SUFFIX = ".analysis.json", ".analysis.csv", ".analysis.png"
 TITLES = {
     "heart_rate": "Heart rate", "rr_cv": "Variation of RR", "rmssd": "RMSSD", "p_duration": "P", "pr": "PR",
@@ -36,7 +31,7 @@ TITLES = {
 def analysis_as_dict(analysis: Analysis) -> dict[str, Any]:
     """Convert an analysis to plain dictionaries, lists, strings and finite numbers."""
     content = {
-        "notice": DISCLAIMER,
+        "notice": NO_DIAGNOSIS,
         "source": analysis.source,
         "fs": analysis.fs,
         "measurements": [asdict(measurement) for measurement in analysis.measurements],
@@ -106,13 +101,37 @@ def write_analysis_csv(analysis: Analysis, path: str | Path) -> Path:
     for m in analysis.measurements:
         beats = " ".join(map(str, m.beats))
         writer.writerow(
-            (m.name, f"{m.value:.2f}", m.unit, f"{m.confidence:.3f}", " ".join(m.leads), beats, DISCLAIMER)
+            (m.name, f"{m.value:.2f}", m.unit, f"{m.confidence:.3f}", " ".join(m.leads), beats, NO_DIAGNOSIS)
         )
     for omission in analysis.omissions:
         writer.writerow((omission.name, "", "", "", "", "", f"{omission.reason}: {omission.text}"))
     with atomic_path(path) as temporary:
         temporary.write_text(table.getvalue(), encoding="utf-8", newline="\n")
     return path
+
+
+def write_analysis(analysis: Analysis, folder: Path, stem: str) -> list[Path]:
+    """Write all files of an analysis: the figures as CSV, a picture, and the JSON last.
+
+    Args:
+        analysis: what to write.
+        folder: where they go; it is there.
+        stem: of their names.
+
+    Returns:
+        Their paths.
+
+    Raises:
+        OutputError: they could not be written, or matplotlib is not installed.
+    """
+    from ecg_trt.io.writers.analysis_plot import analysis_png
+
+    picture = folder / f"{stem}{PICTURE_SUFFIX}"
+    data = analysis_png(analysis)
+    with atomic_path(picture) as temporary:
+        temporary.write_bytes(data)
+    table = write_analysis_csv(analysis, folder / f"{stem}{CSV_SUFFIX}")
+    return [table, picture, write_analysis_json(analysis, folder / f"{stem}{JSON_SUFFIX}")]
 
 
 def lines_of(analysis: Analysis) -> Iterator[str]:

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecg_trt.errors import OutputError, install_hint
-from ecg_trt.io.writers.analysis import DISCLAIMER, lines_of
+from ecg_trt.errors import NO_DIAGNOSIS, OutputError, install_hint
+from ecg_trt.io.writers.analysis import lines_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ecg_trt.analysis.analyzer import Analysis
+    from ecg_trt.analysis import Analysis
 
-_COLUMNS, _PANEL_IN = 4, (2.6, 1.7)
+_COLUMNS, _PANEL_IN, _FOOT_IN = 4, (2.6, 1.7), 2.8
 _INK, _PALE, _EARLY = "#10243e", "#9aa7b8", "#c2410c"
 _WAVES = {"P": "#15803d", "QRS": "#b91c1c", "T": "#1d4ed8"}
 _SIZE = 8
@@ -47,9 +47,10 @@ def plot_analysis(analysis: Analysis) -> Figure:
     median = analysis.beats.median
     shown = [row for row, beat in enumerate(median.mv) if np.isfinite(beat).any()]
     rows = max(1, -(-len(shown) // _COLUMNS))
-    width, height = _COLUMNS * _PANEL_IN[0], rows * _PANEL_IN[1] + 2.6
+    width, height = _COLUMNS * _PANEL_IN[0], rows * _PANEL_IN[1] + _FOOT_IN
     figure = Figure(figsize=(width, height), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(rows * _PANEL_IN[1], 2.6))
+    parts = figure.subfigures(2, 1, squeeze=False, height_ratios=(rows * _PANEL_IN[1], _FOOT_IN))
+    above, below = parts[:, 0]
     panels = above.subplots(rows, _COLUMNS, sharex=True, squeeze=False).ravel()
     for panel in panels[len(shown) :]:
         panel.set_axis_off()
@@ -59,7 +60,7 @@ def plot_analysis(analysis: Analysis) -> Figure:
     _draw_intervals(tachogram, analysis)
     text.set_axis_off()
     text.text(0, 1, "\n".join(lines_of(analysis)), va="top", family="monospace", size=_SIZE, parse_math=False)
-    figure.supxlabel(DISCLAIMER, size=_SIZE + 1, weight="bold")
+    figure.supxlabel(NO_DIAGNOSIS, size=_SIZE + 1, weight="bold")
     return figure
 
 
@@ -91,7 +92,9 @@ def _draw_intervals(panel: Axes, analysis: Analysis) -> None:
     panel.plot(beats.r_s[1:], 1e3 * beats.rr_s, color=_INK, marker="o", markersize=3, linewidth=0.9)
     early = beats.is_early[1:]
     panel.plot(beats.r_s[1:][early], 1e3 * beats.rr_s[early], "o", color=_EARLY, markersize=4)
-    panel.set_title("Interval before each beat, ms" + ", early beats orange" * bool(early.any()), size=_SIZE, loc="left")
+    panel.set_title(
+        "Interval before each beat, ms" + ", early beats orange" * bool(early.any()), size=_SIZE, loc="left"
+    )
     panel.set_xlabel("s", size=_SIZE)
     panel.tick_params(labelsize=_SIZE - 2)
     panel.grid(linewidth=0.3)
