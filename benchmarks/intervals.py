@@ -1,7 +1,7 @@
 """Intervals against ECGs of known waves: `python benchmarks/intervals.py --records 200`.
 
-Draws ECGs (`ecg_trt.synth.known_waves`), measures them as twelve leads of 10 s, as the printed parts of a 3x4+1 and of a
-3x4 page, and from a photo of a 3x4+1 page (`--photos`). Shows mean and standard deviation of the errors, and how many
+Draws ECGs (`ecg_trt.synth.known_waves`), measures them as twelve leads of 10 s, as the printed parts of a 3x4+1 and of
+a 3x4 page, and from a photo of a 3x4+1 page (`--photos`). Shows mean and standard deviation of the errors, and how many
 figures were given. With `--fit` it draws the ECGs on which the settings of `analysis.fiducials` were chosen.
 """
 

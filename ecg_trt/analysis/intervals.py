@@ -94,7 +94,7 @@ def measure_intervals(record: EcgRecord, rhythm: Rhythm) -> Intervals:
         few = tuple(Omission(name, OmissionReason.TOO_FEW_LEADS, text) for name in _NAMES)
         return Intervals({}, median.leads, (), (*few, *omitted))
     spans = delineate(median, rhythm.mean_rr_s)
-    found = [*_intervals(median, rhythm, spans), _axis(median, spans)]
+    found = sorted((*_intervals(median, rhythm, spans), _axis(median, spans)), key=lambda item: _NAMES.index(item.name))
     measured = tuple(item for item in found if isinstance(item, Measurement))
     missing = tuple(item for item in found if isinstance(item, Omission))
     return Intervals(_known(spans, {m.name for m in measured}), median.leads, measured, (*missing, *omitted))

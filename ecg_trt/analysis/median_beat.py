@@ -71,6 +71,12 @@ def median_beats(signal_mv: Array, fs: float, leads: tuple[str, ...], sample: Ar
     """
     at_s = sample / fs
     time = np.arange(-round(_BEFORE_S / STEP_S), round(_AFTER_S / STEP_S) + 1) * STEP_S
+    if not len(sample):
+        nothing = np.full((len(leads), len(time)), np.nan)
+        none = np.zeros(0)
+        return MedianBeats(
+            time, nothing, nothing, leads, tuple(() for _ in leads), none, none.astype(bool), none.astype(np.int64)
+        )
     level = [_without_level(row, fs, at_s) for row in signal_mv]
     typical = _most_alike(_cropped(level, fs, at_s, time), time, at_s)
     for k in range(_ROUNDS):

@@ -148,4 +148,4 @@ def lines_of(analysis: Analysis) -> Iterator[str]:
     for reason, names in left_out.items():
         yield from wrap(f"{reason}: {', '.join(names)}", _LINE, initial_indent="left out, ", subsequent_indent="  ")
     if analysis.printed_rate is not None:
-        yield analysis.printed_rate.text
+        yield from wrap(analysis.printed_rate.text, _LINE)

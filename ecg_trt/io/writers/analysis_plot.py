@@ -60,6 +60,8 @@ def plot_analysis(analysis: Analysis) -> Figure:
     _draw_intervals(tachogram, analysis)
     text.set_axis_off()
     text.text(0, 1, "\n".join(lines_of(analysis)), va="top", family="monospace", size=_SIZE, parse_math=False)
+    above.supxlabel("ms from R; P green, QRS red, T blue", size=_SIZE)
+    above.supylabel("mV", size=_SIZE)
     figure.supxlabel(NO_DIAGNOSIS, size=_SIZE + 1, weight="bold")
     return figure
 
