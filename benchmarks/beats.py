@@ -1,7 +1,7 @@
 """Beats against the annotations of MIT-BIH: `python benchmarks/beats.py --data ../shared/data/mitdb`.
 
 Compares `ecg_trt.analysis.beats` on both leads with wfdb's gqrs and xqrs on each. A beat is found if it lies within the
-150 ms of AAMI EC57; ventricular flutter is left out, as there. `pages` are stretches of 10 s, as a page shows them, each detected alone.
+150 ms of AAMI EC57; ventricular flutter is left out, as there. `pages` are stretches of 10 s, each detected alone.
 """
 
 from __future__ import annotations

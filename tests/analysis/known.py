@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ecg_trt.layout import LEADS
 from ecg_trt.record import EcgRecord
@@ -21,6 +22,13 @@ def record_of(signal_mv: Array, fs: float = 500.0, **changes) -> EcgRecord:
         "snr_db": np.full(len(signal_mv), np.inf, np.float32),
     }  # fmt: skip
     return EcgRecord(**{**fields, **changes})
+
+
+def bumps(at_s: ArrayLike, height: ArrayLike = 1.0, sd_s: ArrayLike = 0.012, seconds: float = 10.0) -> Array:
+    """A lead (n,) mV at 500 Hz of Gaussian waves; heights and standard deviations are those of all, or of each."""
+    at, high, sd = np.broadcast_arrays(at_s, height, sd_s)
+    t = np.arange(round(seconds * 500))[:, None] / 500
+    return np.asarray((high * np.exp(-0.5 * ((t - at) / sd) ** 2)).sum(1))
 
 
 def printed(signal_mv: Array, *, rhythm: int | None = 1) -> Array:

@@ -10,7 +10,7 @@ from ecg_trt.analysis.median_beat import median_beats
 from ecg_trt.layout import LEADS
 from ecg_trt.signal.beats import steepness
 
-from .known import known, printed
+from .known import bumps, known, printed
 
 FS = 500.0
 
@@ -37,19 +37,14 @@ def test_finds_none_where_nothing_is_shown(signal):
 
 
 def test_a_tall_t_wave_is_no_beat():
-    t = np.arange(5000) / FS
     beats = np.arange(0.5, 10, 0.9)
-    spikes = sum(np.exp(-0.5 * ((t - b) / 0.012) ** 2) for b in beats)
-    t_waves = sum(0.6 * np.exp(-0.5 * ((t - b - 0.3) / 0.045) ** 2) for b in beats)
-    assert len(detect_beats((spikes + t_waves)[None], FS).sample) == len(beats)
+    signal = bumps(beats) + bumps(beats + 0.3, height=0.6, sd_s=0.045)
+    assert len(detect_beats(signal[None], FS).sample) == len(beats)
 
 
 def test_a_low_beat_in_a_pause_is_found():
-    t = np.arange(5000) / FS
     beats = np.arange(0.5, 10, 0.8)
-    height = np.where(np.arange(len(beats)) == 6, 0.3, 1.0)
-    signal = sum(h * np.exp(-0.5 * ((t - b) / 0.012) ** 2) for b, h in zip(beats, height, strict=True))
-    found = detect_beats(signal[None], FS)
+    found = detect_beats(bumps(beats, height=np.where(np.arange(len(beats)) == 6, 0.3, 1.0))[None], FS)
     assert len(found.sample) == len(beats)
     assert found.confidence[6] < found.confidence[5]
 
@@ -78,14 +73,10 @@ def test_columns_without_a_rhythm_strip_are_apart():
 
 
 def test_the_median_beat_is_that_of_most_beats():
-    t = np.arange(5000) / FS
     beats = np.arange(0.6, 10, 0.8)
     wide = np.arange(len(beats)) % 4 == 2
-    signal = sum(
-        (-np.exp(-0.5 * ((t - b) / 0.03) ** 2) if w else np.exp(-0.5 * ((t - b) / 0.012) ** 2))
-        for b, w in zip(beats, wide, strict=True)
-    )
-    found = median_beats(signal[None], FS, ("II",), detect_beats(signal[None], FS).sample)
+    signal = bumps(beats, height=np.where(wide, -1.0, 1.0), sd_s=np.where(wide, 0.03, 0.012))[None]
+    found = median_beats(signal, FS, ("II",), detect_beats(signal, FS).sample)
     np.testing.assert_array_equal(found.is_typical, ~wide)
     np.testing.assert_allclose(np.nanmax(found.mv), 1.0, atol=0.02)
     assert found.beats[0] == tuple(np.flatnonzero(~wide).tolist())

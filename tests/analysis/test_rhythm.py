@@ -9,14 +9,11 @@ from ecg_trt.analysis import OmissionReason, compare_rates
 from ecg_trt.analysis.rhythm import measure_rhythm
 from ecg_trt.errors import OptionError
 
-from .known import known, printed, record_of
-
-FS = 500.0
+from .known import bumps, known, printed, record_of
 
 
 def spikes(beats, seconds=10.0):
-    t = np.arange(round(seconds * FS)) / FS
-    return sum(np.exp(-0.5 * ((t - b) / 0.012) ** 2) for b in beats)[None]
+    return bumps(beats, seconds=seconds)[None]
 
 
 def values(rhythm):
