@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ecg_trt.io.readers.photo import read_recording
-from ecg_trt.io.readers.signals import SIGNAL_READERS, read_signal
+from ecg_trt.io.readers.record_files import SIGNAL_READERS, read_signal
 from ecg_trt.layout import LEADS, STANDARD_GAIN_MM_PER_MV, STANDARD_SPEED_MM_PER_S, STRIPS
 from ecg_trt.record import EcgRecord
 from ecg_trt.signal.resample import resample

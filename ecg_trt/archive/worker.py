@@ -29,7 +29,7 @@ from ecg_trt.errors import DeviceFaultError, EcgTrtError, OptionError, OutputErr
 from ecg_trt.io.atomic import make_folder
 from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.writers import WRITERS, check_options, find_writer, write_record
-from ecg_trt.io.writers.analysis import write_analysis
+from ecg_trt.io.writers.analysis_files import write_analysis
 from ecg_trt.io.writers.deidentify import deidentified
 from ecg_trt.io.writers.image import write_image
 from ecg_trt.io.writers.notes import without_file_names

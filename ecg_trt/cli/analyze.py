@@ -35,7 +35,8 @@ def analyze(
         from ecg_trt.analysis import PARTS
         from ecg_trt.analysis import analyze as analyze_file
         from ecg_trt.io.atomic import make_folder
-        from ecg_trt.io.writers.analysis import lines_of, write_analysis
+        from ecg_trt.io.writers.analysis import lines_of
+        from ecg_trt.io.writers.analysis_files import write_analysis
 
         chosen = {"beats": beats, "intervals": intervals}
         parts = [name for name in PARTS if chosen[name]] or PARTS

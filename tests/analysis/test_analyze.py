@@ -14,7 +14,7 @@ import ecg_trt
 from ecg_trt.analysis import analyze
 from ecg_trt.cli import main
 from ecg_trt.errors import NO_DIAGNOSIS, OptionError
-from ecg_trt.io.writers.analysis import write_analysis
+from ecg_trt.io.writers.analysis_files import write_analysis
 from ecg_trt.io.writers.report import write_report
 
 from .known import known, printed, record_of

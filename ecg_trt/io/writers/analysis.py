@@ -110,30 +110,6 @@ def write_analysis_csv(analysis: Analysis, path: str | Path) -> Path:
     return path
 
 
-def write_analysis(analysis: Analysis, folder: Path, stem: str) -> list[Path]:
-    """Write all files of an analysis: the figures as CSV, a picture, and the JSON last.
-
-    Args:
-        analysis: what to write.
-        folder: where they go; it is there.
-        stem: of their names.
-
-    Returns:
-        Their paths.
-
-    Raises:
-        OutputError: they could not be written, or matplotlib is not installed.
-    """
-    from ecg_trt.io.writers.analysis_plot import analysis_png
-
-    picture = folder / f"{stem}{PICTURE_SUFFIX}"
-    data = analysis_png(analysis)
-    with atomic_path(picture) as temporary:
-        temporary.write_bytes(data)
-    table = write_analysis_csv(analysis, folder / f"{stem}{CSV_SUFFIX}")
-    return [table, picture, write_analysis_json(analysis, folder / f"{stem}{JSON_SUFFIX}")]
-
-
 def lines_of(analysis: Analysis) -> Iterator[str]:
     """Write a line for a person on the beats, each figure, and what was left out; the notice is not among them."""
     beats = analysis.beats
