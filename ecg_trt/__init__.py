@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ecg_trt.analysis import Analysis, analyze
     from ecg_trt.batch import DigitizerPool, digitize_many
     from ecg_trt.config import ReadOptions, RuntimeOptions
     from ecg_trt.corrections import Corrections, LeftOut, Redrawn
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 __all__ = [
+    "Analysis",
     "BackendError",
     "BackendUnavailableError",
     "BuildError",
@@ -91,11 +93,13 @@ __all__ = [
     "WorkerError",
     "WorkerTimeoutError",
     "__version__",
+    "analyze",
     "digitize",
     "digitize_many",
 ]
 
 _HOMES = {
+    "Analysis": "analysis",
     "Corrections": "corrections",
     "Digitizer": "digitizer",
     "DigitizerPool": "batch",
@@ -104,6 +108,7 @@ _HOMES = {
     "ReadOptions": "config",
     "Redrawn": "corrections",
     "RuntimeOptions": "config",
+    "analyze": "analysis",
     "digitize": "digitizer",
     "digitize_many": "batch",
 }

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 NOTICE = "Research use only, not a medical device"
 """Shown wherever a record or a command shows itself."""
+NO_DIAGNOSIS = "Research use only, not a diagnosis."
+"""Shown wherever a figure of an analysis is."""
 
 
 class EcgTrtError(Exception):

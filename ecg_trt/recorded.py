@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from ecg_trt.io.readers.photo import read_recording
+from ecg_trt.io.readers.record_files import SIGNAL_READERS, read_signal
 from ecg_trt.layout import LEADS, STANDARD_GAIN_MM_PER_MV, STANDARD_SPEED_MM_PER_S, STRIPS
 from ecg_trt.record import EcgRecord
 from ecg_trt.signal.resample import resample
@@ -29,6 +37,54 @@ def recorded_in(source: object, fs: float) -> EcgRecord | None:
     """
     recording = read_recording(source)
     return None if recording is None else record_of(recording, fs)
+
+
+def is_record_file(path: str | os.PathLike[str]) -> bool:
+    """Recognise a file that holds a record as a signal (CSV, WFDB, EDF), by its suffix."""
+    return Path(path).suffix.lower() in SIGNAL_READERS
+
+
+def record_in_file(path: str | os.PathLike[str]) -> EcgRecord:
+    """Make the record of a file that `is_record_file`.
+
+    Layout, scales and the quality of each lead are those of the JSON beside it, if this package wrote one.
+
+    Raises:
+        InputError: as `read_signal` does.
+    """
+    recording = read_signal(path)
+    record = record_of(recording, max(lead.fs for lead in recording.leads))
+    written = _written_beside(Path(path))
+    return record if written is None else _as_written(record, written)
+
+
+def _written_beside(path: Path) -> Mapping[str, Any] | None:
+    """Load the JSON that `io.writers.json` wrote beside a file; None where there is none."""
+    try:
+        content = json.loads(path.with_suffix(".json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    keys = {"notice", "leads", "quality", "layout", "spans"}
+    return content if isinstance(content, dict) and keys <= content.keys() else None
+
+
+def _as_written(record: EcgRecord, written: Mapping[str, Any]) -> EcgRecord:
+    """Give a record back what its JSON says of how it was digitized."""
+
+    def of_leads(values: Mapping[str, float | None]) -> Array:
+        return np.array([values.get(lead) for lead in record.lead_names], np.float32)  # None becomes NaN.
+
+    return replace(
+        record,
+        layout=str(written["layout"]),
+        quality=of_leads(written["quality"]),
+        snr_db=of_leads(written["expected_snr_db"]),
+        paper_speed_mm_per_s=float(written["paper_speed_mm_per_s"]),
+        gain_mm_per_mv=float(written["gain_mm_per_mv"]),
+        spans=tuple(LeadSpan(**span) for span in written["spans"]),
+        assumed=tuple(written["assumed"]),
+        warnings=tuple(PageWarning(WarningCode(w["code"]), w["text"]) for w in written["warnings"]),
+    )
 
 
 def record_of(recording: Recording, fs: float) -> EcgRecord:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecg_trt import __version__
+from ecg_trt.analysis import analyze
 from ecg_trt.archive.inputs import PhotoFile, load_file
 from ecg_trt.batch import digitize_many, read_many
 from ecg_trt.closeable import Closeable
@@ -28,6 +29,7 @@ from ecg_trt.errors import DeviceFaultError, EcgTrtError, OptionError, OutputErr
 from ecg_trt.io.atomic import make_folder
 from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.writers import WRITERS, check_options, find_writer, write_record
+from ecg_trt.io.writers.analysis_files import write_analysis
 from ecg_trt.io.writers.deidentify import deidentified
 from ecg_trt.io.writers.image import write_image
 from ecg_trt.io.writers.notes import without_file_names
@@ -50,6 +52,7 @@ class ArchiveOptions:
         formats: names of formats in `WRITERS`, each with its options; the JSON is always written.
         overlay: write the picture that shows what was read.
         report: write a page to read of each record and, beside the table of results, one of all.
+        analyze: write the analysis of each record, and show it in its report.
         pictures: reports show photo and overlay; False where photos are merged, as no single picture shows that.
         deidentify: blank all but the rows in pictures, and drop the names of photos.
         corrections: of the one page of the archive, by a person.
@@ -60,6 +63,7 @@ class ArchiveOptions:
     formats: Mapping[str, Mapping[str, str]]
     overlay: bool = False
     report: bool = False
+    analyze: bool = False
     pictures: bool = True
     deidentify: bool = False
     corrections: Corrections | None = None
@@ -310,10 +314,14 @@ def _write(
         shown = [path.name for path in paths]
         if options.overlay and reading is not None:
             shown.append(write_image(overlay_of(reading), folder / f"{stem}{OVERLAY_SUFFIX}").name)
+        analysis = analyze(record) if options.analyze else None
+        if analysis is not None:
+            shown += [path.name for path in write_analysis(analysis, folder, stem)]
         if options.report:
             files = [*shown, _path_of("json", folder, stem).name]
             pictures = None if reading is None else pictures_of(reading)
-            write_report(record, folder / f"{stem}{REPORT_SUFFIX}", pictures=pictures, files=files)
+            write_report(record, folder / f"{stem}{REPORT_SUFFIX}", pictures=pictures, files=files,
+                         analysis=analysis)  # fmt: skip
         last = _write_as("json", folder, stem, record, options)
     except EcgTrtError:
         raise

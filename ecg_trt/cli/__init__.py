@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ecg_trt import __version__
-from ecg_trt.cli import build, engines, info, run, sample, serve
+from ecg_trt.cli import analyze, build, engines, info, run, sample, serve
 from ecg_trt.cli.console import NOTICE
 
 __all__ = ["main"]
@@ -20,5 +20,5 @@ def main() -> None:
     """Entry point."""
 
 
-for command in (run.run, build.build, engines.engines, info.info, sample.sample, serve.serve):
+for command in (run.run, analyze.analyze, build.build, engines.engines, info.info, sample.sample, serve.serve):
     main.add_command(command)

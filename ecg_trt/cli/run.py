@@ -111,6 +111,7 @@ def _auto_or(values: Sequence[float]) -> click.Choice[str]:
 @click.option("--overlay", is_flag=True, help="Also write <name>.overlay.png: the page with what was read.")
 @click.option("--report", is_flag=True, help="Also write <name>.report.html, a page to read, and for several files "
               "DIR/report.html: all pages, the worst first.")  # fmt: skip
+@click.option("--analyze", is_flag=True, help="Also find beats and measure intervals, as ecg-trt analyze does.")
 @click.option("--deidentify", is_flag=True, help="Blank all pictures but for the rows of the ECG, and leave the names "
               "of photos out of the JSON and the reports. What is written on a row stays.")  # fmt: skip
 @click.option("--merge", is_flag=True, help="The photos show one page: write one record, named after the first.")
@@ -137,6 +138,7 @@ def run(
     corrections: str | None,
     overlay: bool,
     report: bool,
+    analyze: bool,
     deidentify: bool,
     merge: bool,
     merge_by: str | None,
@@ -157,6 +159,7 @@ def run(
             ),
             overlay=overlay,
             report=report,
+            analyze=analyze,
             pictures=not (merge or merge_by is not None),
             deidentify=deidentify,
             corrections=None if corrections is None else read_corrections(corrections),

@@ -34,15 +34,31 @@ def time_corrected(times_s: Array, beats_s: Array, delay_s: Array) -> Array:
     return np.asarray(times_s - np.interp(times_s, knots, np.pad(delay_s[known], 1)))
 
 
-def steepness(signal: Array) -> Array:
-    """Mean steepness (n,) of rows (rows, n), each in units of its own RMS slope; NaN where no row is printed."""
+def steepness(signal: Array, window: int | None = None) -> Array:
+    """Mean steepness (n,) of rows (rows, n), each in units of its own RMS slope; NaN where no row is printed.
+
+    Args:
+        signal: NaN where nothing is printed.
+        window: samples around each one over which the RMS is taken; all if None.
+    """
     slope = np.abs(np.gradient(signal, axis=1))
     shown = np.isfinite(slope)
     slope = np.where(shown, slope, 0.0)
-    size = np.sqrt((slope**2).sum(1) / np.maximum(shown.sum(1), 1))
-    rows = slope / np.maximum(size, 1e-9)[:, None]
+    energy, seen = (slope**2).sum(1, keepdims=True), shown.sum(1, keepdims=True)
+    if window is not None:
+        energy, seen = _sums(slope**2, window), _sums(shown, window)
+    size = np.sqrt(np.maximum(energy, 0) / np.maximum(seen, 1))
+    rows = slope / np.maximum(size, 1e-9)
     count = shown.sum(0)
     return np.where(count > 0, rows.sum(0) / np.maximum(count, 1), np.nan)
+
+
+def _sums(rows: Array, window: int) -> Array:
+    """Sums over the window around each sample of rows (rows, n)."""
+    n = rows.shape[1]
+    total = np.pad(np.cumsum(rows, axis=1, dtype=np.float64), ((0, 0), (1, 0)))
+    first = np.arange(n) - window // 2
+    return np.asarray(total[:, np.minimum(first + window, n)] - total[:, np.maximum(first, 0)])
 
 
 def find_beats(signal: Array, fs: float) -> Array:

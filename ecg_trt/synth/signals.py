@@ -112,7 +112,7 @@ def simulate_named(
     n = round(fs * seconds)
     t = np.arange(n) / fs
     events = _draw_events(rng, rhythm, rate, seconds)
-    field = _LEAD_VECTORS * _NEARNESS * rng.normal(1, 0.12, (8, 1)) + rng.normal(0, 0.1, (8, 3))
+    field = lead_field(rng)
     leads = _beats(rng, rhythm, events, field, t)
     if events.atria == "fibrillation":
         leads += _f_waves(rng, field, t)
@@ -124,6 +124,11 @@ def simulate_named(
     if rhythm == "paced" and rng.random() < 0.8:
         leads += _spikes(rng, events, t, fs)
     return twelve_leads(leads)
+
+
+def lead_field(rng: np.random.Generator) -> Array:
+    """Draw lead vectors (8, 3) of I, II, V1 .. V6, scattered about Dower's: mV of a lead for a dipole of unit size."""
+    return np.asarray(_LEAD_VECTORS * _NEARNESS * rng.normal(1, 0.12, (8, 1)) + rng.normal(0, 0.1, (8, 3)))
 
 
 def twelve_leads(eight: Array) -> Array:

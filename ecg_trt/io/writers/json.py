@@ -97,7 +97,7 @@ def record_as_dict(record: EcgRecord, *, names_files: bool = True) -> dict[str, 
     }
     if record.photos:
         content["photos"] = [_photo_as_dict(photo, record.lead_names) for photo in record.photos]
-    return {key: _plain(value) for key, value in content.items()}
+    return {key: plain(value) for key, value in content.items()}
 
 
 def _source(name: str) -> dict[str, str]:
@@ -133,12 +133,12 @@ def _installed(distributions: tuple[str, ...]) -> str:
     return "not installed"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Convert nested values to plain Python; floats are rounded to 4 decimals, and None if not finite."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, (float, np.floating)):
         return round(float(value), 4) if math.isfinite(value) else None
     return value.item() if isinstance(value, np.generic) else value

@@ -11,8 +11,10 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from ecg_trt.errors import NOTICE
+from ecg_trt.errors import NO_DIAGNOSIS, NOTICE
 from ecg_trt.io.atomic import atomic_path
+from ecg_trt.io.writers.analysis import TITLES
+from ecg_trt.io.writers.analysis_plot import analysis_png
 from ecg_trt.io.writers.html import Content, element, html_page, link, picture, row, table
 from ecg_trt.io.writers.image import encoded, fitted, write_image
 from ecg_trt.io.writers.json import versions
@@ -24,6 +26,7 @@ from ecg_trt.io.writers.photo_picture import draw_photo
 from ecg_trt.types import Array
 
 if TYPE_CHECKING:
+    from ecg_trt.analysis import Analysis
     from ecg_trt.reading import Reading
     from ecg_trt.record import EcgRecord
 
@@ -52,7 +55,12 @@ def pictures_of(reading: Reading) -> Pictures:
 
 
 def write_report(
-    record: EcgRecord, path: str | Path, *, pictures: Pictures | None = None, files: Sequence[str] = ()
+    record: EcgRecord,
+    path: str | Path,
+    *,
+    pictures: Pictures | None = None,
+    files: Sequence[str] = (),
+    analysis: Analysis | None = None,
 ) -> Path:
     """Write a report; with pictures, a thumbnail beside it, which the table of a batch shows.
 
@@ -61,6 +69,7 @@ def write_report(
         path: ends in `REPORT_SUFFIX`, replaced if it is there; what stands before the suffix is the title.
         pictures: of the reading, left out for a record of several photos.
         files: names of the record's other files, in the same folder, to link to.
+        analysis: of the record, left out if None.
 
     Returns:
         The path.
@@ -75,6 +84,7 @@ def write_report(
         _section("Warnings", _warnings(record)),
         _section("Files", element("ul", [element("li", link(name)) for name in files], class_="files")),
         _section("Leads", _leads(record, title), class_="leads"),
+        *_analysis(analysis),
         *_pictures(pictures),
         _section("Quality", _quality(record)),
         _section("Checks", _checks(record)),
@@ -169,6 +179,31 @@ def _pictures(pictures: Pictures | None) -> Iterator[Element]:
 def _figure(image: Array, side_px: int, text: str, caption: str) -> Element:
     data = encoded(fitted(image, side_px, side_px), ".jpg", jpeg_quality=_JPEG_QUALITY)
     return element("figure", picture(data, "image/jpeg", text), element("figcaption", caption))
+
+
+def _analysis(analysis: Analysis | None) -> Iterator[Element]:
+    if analysis is None:
+        return
+    heads = ("Figure", "Value", "Confidence", "Leads", "Beats")
+    rows = (
+        row(TITLES[m.name], f"{m.value:.0f} {m.unit}", f"{m.confidence:.2f}", ", ".join(m.leads), str(len(m.beats)))
+        for m in analysis.measurements
+    )
+    left_out = [element("li", TITLES.get(o.name, o.name), ": ", o.text) for o in analysis.omissions]
+    yield _section(
+        "Beats and intervals",
+        element("p", element("strong", NO_DIAGNOSIS), class_="notice"),
+        table(
+            f"{len(analysis.beats.r_s)} beats, {analysis.beats.regularity or 'too few to judge the rhythm'}",
+            heads,
+            rows,
+        ),
+        element(
+            "figure", picture(analysis_png(analysis), "image/png", "Median beats of the leads, intervals of beats.")
+        ),
+        element("p", "Left out:") if left_out else "",
+        element("ul", left_out),
+    )
 
 
 def _quality(record: EcgRecord) -> Element:

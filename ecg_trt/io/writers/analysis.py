@@ -1,0 +1,127 @@
+"""Analysis of a record as JSON, CSV and lines of text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+from ecg_trt.errors import NO_DIAGNOSIS
+from ecg_trt.io.atomic import atomic_path
+from ecg_trt.io.writers.json import plain, versions
+
+if TYPE_CHECKING:
+    from ecg_trt.analysis import Analysis, Intervals, Rhythm
+
+_LINE = 44
+JSON_SUFFIX, CSV_SUFFIX, PICTURE_SUFFIX = ".analysis.json", ".analysis.csv", ".analysis.png"
+TITLES = {
+    "heart_rate": "Heart rate", "rr_cv": "Variation of RR", "rmssd": "RMSSD", "p_duration": "P", "pr": "PR",
+    "qrs_duration": "QRS", "qt": "QT", "qtc_bazett": "QTc Bazett", "qtc_fridericia": "QTc Fridericia",
+    "qrs_axis": "QRS axis",
+}  # fmt: skip
+"""Names of measurements for a person."""
+
+
+def analysis_as_dict(analysis: Analysis) -> dict[str, Any]:
+    """Convert an analysis to plain dictionaries, lists, strings and finite numbers."""
+    content = {
+        "notice": NO_DIAGNOSIS,
+        "source": analysis.source,
+        "fs": analysis.fs,
+        "measurements": [asdict(measurement) for measurement in analysis.measurements],
+        "omissions": [{**asdict(omission), "reason": str(omission.reason)} for omission in analysis.omissions],
+        "beats": _beats_as_dict(analysis.beats),
+        "versions": versions(),
+    }
+    if analysis.intervals is not None:
+        content["intervals"] = _intervals_as_dict(analysis.intervals)
+    if analysis.printed_rate is not None:
+        content["printed_rate"] = asdict(analysis.printed_rate)
+    return {key: plain(value) for key, value in content.items()}
+
+
+def _beats_as_dict(beats: Rhythm) -> dict[str, Any]:
+    return {
+        "r_s": beats.r_s.tolist(),
+        "confidence": beats.confidence.tolist(),
+        "rr_s": beats.rr_s.tolist(),
+        "is_early": beats.is_early.tolist(),
+        "is_typical": beats.median.is_typical.tolist(),
+        "regularity": beats.regularity,
+        "median": {
+            "time_s": beats.median.time_s.tolist(),
+            "mv": dict(zip(beats.median.leads, beats.median.mv.tolist(), strict=True)),
+            "beats": dict(zip(beats.median.leads, beats.median.beats, strict=True)),
+        },
+    }
+
+
+def _intervals_as_dict(intervals: Intervals) -> dict[str, Any]:
+    return {
+        "leads": intervals.leads,
+        "waves": {str(wave): asdict(span) for wave, span in intervals.spans.items()},
+    }
+
+
+def write_analysis_json(analysis: Analysis, path: str | Path) -> Path:
+    """Write everything that was found, strictly valid; what is not a number is null.
+
+    Args:
+        analysis: what to write.
+        path: the file, replaced if it is there.
+
+    Returns:
+        The path.
+
+    Raises:
+        OutputError: it could not be written.
+    """
+    path = Path(path)
+    text = json.dumps(analysis_as_dict(analysis), indent=2, ensure_ascii=False, allow_nan=False)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes((text + "\n").encode("utf-8", "backslashreplace"))
+    return path
+
+
+def write_analysis_csv(analysis: Analysis, path: str | Path) -> Path:
+    """Write a line a figure: name, value, unit, confidence, leads, beats; what was left out has no value but a note.
+
+    Arguments, result and errors are those of `write_analysis_json`.
+    """
+    path = Path(path)
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("name", "value", "unit", "confidence", "leads", "beats", "note"))
+    for m in analysis.measurements:
+        beats = " ".join(map(str, m.beats))
+        writer.writerow(
+            (m.name, f"{m.value:.2f}", m.unit, f"{m.confidence:.3f}", " ".join(m.leads), beats, NO_DIAGNOSIS)
+        )
+    for omission in analysis.omissions:
+        writer.writerow((omission.name, "", "", "", "", "", f"{omission.reason}: {omission.text}"))
+    with atomic_path(path) as temporary:
+        temporary.write_text(table.getvalue(), encoding="utf-8", newline="\n")
+    return path
+
+
+def lines_of(analysis: Analysis) -> Iterator[str]:
+    """Write a line for a person on the beats, each figure, and what was left out; the notice is not among them."""
+    beats = analysis.beats
+    count = len(beats.r_s)
+    regularity = f", {beats.regularity}" if beats.regularity else ""
+    yield f"{count} beat{'s' * (count != 1)}{regularity}"
+    for m in analysis.measurements:
+        yield f"{TITLES[m.name]:<15}{m.value:6.0f} {m.unit:<4} confidence {m.confidence:.2f}"
+    left_out: dict[str, list[str]] = {}
+    for omission in analysis.omissions:
+        left_out.setdefault(str(omission.reason), []).append(TITLES.get(omission.name, omission.name))
+    for reason, names in left_out.items():
+        yield from wrap(f"{reason}: {', '.join(names)}", _LINE, initial_indent="left out, ", subsequent_indent="  ")
+    if analysis.printed_rate is not None:
+        yield from wrap(analysis.printed_rate.text, _LINE)

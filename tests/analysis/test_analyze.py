@@ -1,0 +1,140 @@
+"""Analysis as a whole: from files, to files, and the command."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import ecg_trt
+from ecg_trt.analysis import analyze
+from ecg_trt.cli import main
+from ecg_trt.errors import NO_DIAGNOSIS, OptionError
+from ecg_trt.io.writers.analysis_files import write_analysis
+from ecg_trt.io.writers.report import write_report
+
+from .known import known, printed, record_of
+
+
+@pytest.fixture(scope="module")
+def record():
+    return record_of(printed(known(21, rate=70, noise=0.3).signal_mv), source="photo.jpg")
+
+
+@pytest.fixture(scope="module")
+def analysis(record):
+    return analyze(record)
+
+
+def call(*arguments):
+    return CliRunner().invoke(main, ["analyze", *map(str, arguments)])
+
+
+def test_the_public_name(record, analysis):
+    found = ecg_trt.analyze(record)
+    assert isinstance(found, ecg_trt.Analysis)
+    assert [m.name for m in found.measurements] == [m.name for m in analysis.measurements]
+    assert found["heart_rate"].value == pytest.approx(70, abs=2)
+    with pytest.raises(KeyError):
+        found["potassium"]
+
+
+def test_a_figure_that_was_left_out_says_why():
+    found = analyze(record_of(np.zeros((2, 3000), np.float32)))
+    with pytest.raises(KeyError, match="beats"):
+        found["qt"]
+
+
+def test_parts(record):
+    assert analyze(record, ["beats"]).intervals is None
+    with pytest.raises(OptionError):
+        analyze(record, ["beats", "aura"])
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".hea", ".edf"])
+def test_a_file_says_what_its_record_says(record, analysis, tmp_path, suffix):
+    found = analyze(record.save(tmp_path / f"ecg{suffix}"))
+    assert {m.name for m in found.measurements} == {m.name for m in analysis.measurements}
+    for measurement in analysis.measurements:
+        assert found[measurement.name].value == pytest.approx(measurement.value, abs=2)
+
+
+def test_files(analysis, tmp_path):
+    table, picture, content = write_analysis(analysis, tmp_path, "ecg")
+    assert [path.name for path in (table, picture, content)] == [f"ecg.analysis.{s}" for s in ("csv", "png", "json")]
+    stored = json.loads(content.read_text("utf-8"))
+    assert stored["notice"] == NO_DIAGNOSIS
+    for measurement, item in zip(analysis.measurements, stored["measurements"], strict=True):
+        assert item["name"] == measurement.name
+        assert item["value"] == pytest.approx(measurement.value, abs=1e-4)
+        assert item["leads"] == list(measurement.leads)
+        assert item["beats"] == list(measurement.beats)
+    assert len(stored["beats"]["r_s"]) == len(analysis.beats.r_s)
+    assert stored["intervals"]["waves"]["QRS"]["end_s"] > 0
+    rows = list(csv.DictReader(table.read_text("utf-8").splitlines()))
+    assert [row["name"] for row in rows if row["value"]] == [m.name for m in analysis.measurements]
+    assert all(row["note"] for row in rows)
+    with Image.open(picture) as image:
+        assert image.width > 1000
+        assert np.asarray(image.convert("L")).std() > 10
+
+
+def test_a_record_without_beats_has_files_too(tmp_path):
+    nothing = analyze(record_of(np.full((3, 2000), np.nan, np.float32)))
+    for path in write_analysis(nothing, tmp_path, "nothing"):
+        assert path.stat().st_size > 100
+
+
+def test_the_report_shows_it(record, analysis, tmp_path):
+    text = write_report(record, tmp_path / "ecg.report.html", analysis=analysis).read_text("utf-8")
+    assert NO_DIAGNOSIS in text
+    assert "QTc Fridericia" in text
+    assert "data:image/png" in text
+    assert NO_DIAGNOSIS not in write_report(record, tmp_path / "b.report.html").read_text("utf-8")
+
+
+def test_the_command(record, tmp_path):
+    path = record.to_csv(tmp_path / "ecg.csv")
+    result = call(path, "-o", tmp_path / "out", "--printed-rate", "140")
+    assert result.exit_code == 0, result.output
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "ecg.analysis.csv", "ecg.analysis.json", "ecg.analysis.png"
+    ]  # fmt: skip
+    assert NO_DIAGNOSIS in result.stdout
+    assert "Heart rate" in result.stdout and "check the paper speed" in " ".join(result.stdout.split())
+    assert json.loads((tmp_path / "out" / "ecg.analysis.json").read_text())["printed_rate"]["contradicts"] is True
+
+
+def test_the_command_measures_what_is_asked_for(record, tmp_path):
+    path = record.to_csv(tmp_path / "ecg.csv")
+    assert call(path, "-o", tmp_path, "--beats").exit_code == 0
+    assert "intervals" not in json.loads((tmp_path / "ecg.analysis.json").read_text())
+    assert call(path, "-o", tmp_path, "--intervals").exit_code == 0
+    assert "intervals" in json.loads((tmp_path / "ecg.analysis.json").read_text())
+
+
+@pytest.mark.parametrize("name", ["none.csv", "none.jpg"])
+def test_a_missing_file_is_a_failure(tmp_path, name):
+    result = call(tmp_path / name, "-o", tmp_path)
+    assert result.exit_code == 2
+    assert name in result.stderr
+
+
+def test_a_wrong_printed_rate_is_a_failure(record, tmp_path):
+    result = call(record.to_csv(tmp_path / "ecg.csv"), "-o", tmp_path, "--printed-rate", "7500")
+    assert result.exit_code == 2
+    assert "7500 bpm" in result.stderr
+
+
+@pytest.mark.usefixtures("fake_digitizer")
+def test_run_analyzes_too(photo_path, tmp_path):
+    out = tmp_path / "out"
+    result = CliRunner().invoke(main, ["run", str(photo_path), "-o", str(out), "--analyze", "--report"])
+    assert result.exit_code == 0, result.output
+    stem = photo_path.stem
+    assert {f"{stem}.analysis.{s}" for s in ("csv", "png", "json")} < {path.name for path in out.iterdir()}
+    assert f"./{stem}.analysis.png" in (out / f"{stem}.report.html").read_text("utf-8")
