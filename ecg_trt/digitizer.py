@@ -345,8 +345,7 @@ class Digitizer(Closeable):
         for way in self._find.other_ways(photo, located, options, clock):
             with clock("names"):
                 other = self._named(photo, way, options)
-                log_odds = other.naming.upright_log_odds
-                log_odds += _CALIBRATION_TEXT * self._has_calibration_text(photo, other)
+                log_odds = other.naming.upright_log_odds + _CALIBRATION_TEXT * self._has_calibration_text(photo, other)
             if log_odds > most:
                 best, most = other, log_odds
         return best

@@ -220,13 +220,9 @@ class RecordMaker:
         snr_db = self.calibration.snr_db(features).astype(np.float32)
         quality = quality_of(snr_db).astype(np.float32)
         seen_quality = quality_of(self.calibration.seen_snr_db(features))
+        is_hardly_ecg = non_ecg > self.thresholds.lower
         warnings = warnings_of(
-            evidence,
-            quality,
-            seen_quality,
-            residual,
-            leads=naming.leads,
-            is_hardly_ecg=non_ecg > self.thresholds.lower,
+            evidence, quality, seen_quality, residual, leads=naming.leads, is_hardly_ecg=is_hardly_ecg
         )
         record = EcgRecord(
             signal_mv=signal, fs=options.fs, lead_names=naming.leads, layout=naming.layout.name,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from ecg_trt.errors import WeightsError
-from ecg_trt.weights import FOLDER
+from ecg_trt.weights import FOLDER, load_json
 
 FILE = "thresholds.json"
 
@@ -89,13 +88,4 @@ def load_thresholds(path: Path = FOLDER / FILE) -> Thresholds:
     Raises:
         WeightsError: the file is missing or cannot be used.
     """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WeightsError(
-            "The thresholds of rejection cannot be read",
-            got=f"{type(error).__name__}: {error}",
-            expected=f"a JSON file at {path}",
-            hint="Install ecg_trt again.",
-        ) from error
-    return from_dict(values)
+    return from_dict(load_json(path, "The thresholds of rejection"))

@@ -40,8 +40,8 @@ from train.data.signals import SignalSource
 log = logging.getLogger("train.calibrate_quality")
 SEED = 30_000_000  # neither training's nor a benchmark's
 _HARDLY_MISSING = 0.02  # share of a lead that counts as whole
-_GROSS_ERROR_DB = 5.0  # pages below it were read at a wrong scale, under wrong names, or not at all
-_RANGE_DB = (-5.0, 30.0)
+GROSS_ERROR_DB = 5.0  # pages below it were read at a wrong scale, under wrong names, or not at all
+RANGE_DB = (-5.0, 30.0)  # no lead or page counts for more or less, so that none outweighs all others
 _NON_ECG_SHARE = 0.05  # of all readings; in the fit they are many more
 _CUTS = (0.02, 0.04, 0.06, 0.09, *np.linspace(0.12, 1, 12)[:-1])  # of the predictions: few are bad, and matter
 _FOLDS = 8
@@ -106,7 +106,7 @@ class Readings:
         """Leads that were printed and read: features (m, F), SNR (m,) dB, picture (m,), wholeness (m,) bool."""
         ok = np.isfinite(self.features).all(-1) & (self.signal > 0)
         db = 10 * np.log10(self.signal[ok] / np.maximum(self.noise[ok], 1e-9))
-        return self.features[ok], db.clip(*_RANGE_DB), np.nonzero(ok)[0], self.whole[ok]
+        return self.features[ok], db.clip(*RANGE_DB), np.nonzero(ok)[0], self.whole[ok]
 
 
 def measure(digitizer: Digitizer, image: Array, truth: Array | None, fs: float) -> tuple[Array, Array, Array]:
@@ -193,7 +193,7 @@ def nothing_known() -> Calibration:
     return Calibration(line, line, 0.0, replace(line, offset=-np.inf), np.array([[0.0, 1.0], [0.0, 1.0]]))
 
 
-def _identity() -> str:
+def identity() -> str:
     """Identity of networks and features: measurements of others are not used."""
     return json.dumps([reading_weights(), FEATURES])
 
@@ -201,14 +201,14 @@ def _identity() -> str:
 def _save(path: Path, rows: Mapping[str, tuple[Array, Array, Array]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     features, signal, noise = (np.stack(column) for column in zip(*rows.values(), strict=True))
-    np.savez_compressed(path, identity=_identity(), name=list(rows), features=features, signal=signal, noise=noise)
+    np.savez_compressed(path, identity=identity(), name=list(rows), features=features, signal=signal, noise=noise)
 
 
 def _load(path: Path) -> dict[str, tuple[Array, Array, Array]]:
     if not path.exists():
         return {}
     with np.load(path) as kept:
-        if str(kept["identity"]) != _identity():
+        if str(kept["identity"]) != identity():
             log.info("%s is of other networks or features: measured anew", path)
             return {}
         columns = (kept["features"], kept["signal"], kept["noise"])
@@ -254,7 +254,7 @@ def fit(readings: Readings) -> Calibration:
     """The calibration of some readings, its knots still straight."""
     x, y, page, whole = readings.leads()
     page_db = readings.page_db()[page]
-    gross_error, is_known = page_db < _GROSS_ERROR_DB, np.isfinite(page_db)
+    gross_error, is_known = page_db < GROSS_ERROR_DB, np.isfinite(page_db)
     sound, one = whole & ~gross_error, np.ones(len(y))
     known = readings.answered & np.isfinite(readings.features).any((1, 2))
     pages = np.stack([np.nanmean(f, axis=0) for f in readings.features[known]])
@@ -267,7 +267,7 @@ def fit(readings: Readings) -> Calibration:
         ),
         gross_error_db=float(y[gross_error].mean()) if gross_error.any() else 0.0,
         non_ecg=_fitted(pages, non_ecg, np.where(non_ecg > 0, share, 1.0), _NON_ECG, 0.3, odds=True),
-        knots_db=np.array([_RANGE_DB, _RANGE_DB]),
+        knots_db=np.array([RANGE_DB, RANGE_DB]),
     )
 
 
@@ -301,14 +301,19 @@ def knots(raw: Array, y: Array) -> Array:
     return np.array([x, isotonic_regression(level, weights=[len(p) for p in parts]).x])
 
 
+def add_picture_arguments(parser: argparse.ArgumentParser, *, pages: int, negatives: int, seed: int) -> None:
+    """Add the arguments that say which pictures are drawn and measured."""
+    parser.add_argument("--pages", type=int, default=pages)
+    parser.add_argument("--negatives", type=int, default=negatives, help="pictures of each kind that is to be rejected")
+    parser.add_argument("--seed", type=int, default=seed)
+    parser.add_argument("--signals", type=Path, help="folder of records; half of the pages show them")
+    parser.add_argument("--threads", type=int, default=0, help="of the networks, 0 for all cores")
+
+
 def main() -> None:
     """Measure, fit, and write `ecg_trt/weights/quality.json`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pages", type=int, default=300)
-    parser.add_argument("--negatives", type=int, default=3, help="pictures of each kind that is to be rejected")
-    parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument("--signals", type=Path, help="folder of records; half of the pages show them")
-    parser.add_argument("--threads", type=int, default=0, help="of the networks, 0 for all cores")
+    add_picture_arguments(parser, pages=300, negatives=3, seed=SEED)
     parser.add_argument("--features", type=Path, default=Path("runs/quality/features.npz"))
     parser.add_argument("--fit-only", action="store_true", help="measure nothing")
     parser.add_argument("--out", type=Path, default=FOLDER / FILE)
@@ -333,7 +338,7 @@ def report(readings: Readings, predicted: Array, y: Array, non_ecg: Array, most:
         if mine.any():
             log.info("predicted %3d to %3d dB: %4d leads, mean %5.1f, true %5.1f", low, low + 5, mine.sum(),
                      predicted[mine].mean(), y[mine].mean())  # fmt: skip
-    good = ~readings.non_ecg & (readings.page_db() > _GROSS_ERROR_DB)
+    good = ~readings.non_ecg & (readings.page_db() > GROSS_ERROR_DB)
     log.info("rejected: %d of %d pages read above 5 dB; accepted: %d of %d pictures without an ECG",
              (non_ecg[good] > most).sum(), good.sum(), (non_ecg[readings.non_ecg] <= most).sum(),
              readings.non_ecg.sum())  # fmt: skip

@@ -30,7 +30,7 @@ from ecg_trt.layout import LEADS
 from ecg_trt.metrics import in_order, score_record
 from ecg_trt.page.scales import Scales
 from ecg_trt.page.strips import find_strips
-from ecg_trt.quality.model import FEATURES, load_calibration
+from ecg_trt.quality.model import load_calibration
 from ecg_trt.reading import Reading, scales_of
 from ecg_trt.signal.assemble import assemble
 from ecg_trt.signal.resample import valid_columns
@@ -40,14 +40,21 @@ from ecg_trt.synth.sample import draw_sample
 from ecg_trt.thresholds import FILE, PageThresholds, RunThresholds, Thresholds, load_thresholds
 from ecg_trt.types import Array, RectifiedPage, Strip, TraceMap
 from ecg_trt.weights import FOLDER
-from train.calibrate_quality import CUT_EVERY, cut_out, nothing_known, other_pictures
+from train.calibrate_quality import (
+    CUT_EVERY,
+    GROSS_ERROR_DB,
+    RANGE_DB,
+    add_picture_arguments,
+    cut_out,
+    identity,
+    nothing_known,
+    other_pictures,
+)
 from train.data.signals import SignalSource
 
 log = logging.getLogger("train.thresholds")
 SEED = 32_000_000  # neither training's, nor the calibration's, nor a benchmark's
 _FS = 500.0
-_GROSS_ERROR_DB = 5.0  # pages above it are sound
-_RANGE_DB = (-5.0, 30.0)  # no page counts for more or less, so that none outweighs all others
 _ROW_STEP_MM = 5.0  # between points of a printed row that are brought to the page as it was found
 _SAME_ROW_MM = 3.5  # half of the least pitch of rows
 _ALIKE_F1, _ALIKE_DB = 0.0005, 0.002  # differences that mean nothing
@@ -62,7 +69,7 @@ Axes = tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """What the signal of a page is assembled from.
+    """Traces of a page, and all else that its signal is assembled from.
 
     Attributes:
         page: frame of the trace, without its picture.
@@ -93,12 +100,12 @@ class Traces:
             gain_of=self.scales.gain_of, fs=_FS, seconds=self.seconds, thresholds=thresholds,
         )  # fmt: skip
         score = score_record(self.truth_mv, _FS, in_order(signal, self.leads, LEADS), _FS)
-        return float(np.clip(score.snr_db, *_RANGE_DB))
+        return float(np.clip(score.snr_db, *RANGE_DB))
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What thresholds act on in one picture that was read.
+    """Responses and scores on which thresholds act, of one picture that was read.
 
     Attributes:
         zero: (H, W) float16 heatmap of zero lines, 1 px/mm.
@@ -194,14 +201,14 @@ def collect(
 ) -> dict[str, Picture | None]:
     """Measure the pictures that the folder does not hold yet for these networks."""
     folder.mkdir(parents=True, exist_ok=True)
-    identity, start = json.dumps([reading_weights(), FEATURES]), time.monotonic()
+    wanted_identity, start = identity(), time.monotonic()
     found: dict[str, Picture | None] = {}
     with Digitizer(RuntimeOptions(threads=threads), calibration=nothing_known()) as digitizer:
         for k, (name, draw) in enumerate(wanted):
             path = folder / f"{name.replace(' ', '_')}.pickle"
             kept = pickle.loads(path.read_bytes()) if path.exists() else ("", None)
-            if kept[0] != identity:
-                kept = identity, measure(digitizer, draw())
+            if kept[0] != wanted_identity:
+                kept = wanted_identity, measure(digitizer, draw())
                 with atomic_path(path) as temporary:
                     temporary.write_bytes(pickle.dumps(kept))
             found[name] = kept[1]
@@ -292,13 +299,13 @@ def search_page(found: Sequence[Picture | None]) -> PageThresholds:
     """Find the thresholds of the non-ECG score."""
     seen = [(p.non_ecg, p.traces.snr_db() if p.traces else np.nan) for p in found if p is not None]
     score, db = np.array(seen).reshape(-1, 2).T
-    sound, negative = score[db > _GROSS_ERROR_DB], score[np.isnan(db)]
+    sound, negative = score[db > GROSS_ERROR_DB], score[np.isnan(db)]
     for t in _PAGE_GRID:
         log.info("page: %.2f: %d of %d sound pages beyond it, %d of %d read below 5 dB, %d of %d without an ECG", t,
-                 (sound > t).sum(), len(sound), (score[db <= _GROSS_ERROR_DB] > t).sum(),
-                 (db <= _GROSS_ERROR_DB).sum(), (negative > t).sum(), len(negative))  # fmt: skip
+                 (sound > t).sum(), len(sound), (score[db <= GROSS_ERROR_DB] > t).sum(),
+                 (db <= GROSS_ERROR_DB).sum(), (negative > t).sum(), len(negative))  # fmt: skip
     upper = page_threshold(sound, negative, _MOST_REJECTED)
-    answered = score[~(db > _GROSS_ERROR_DB) & (score <= upper)]
+    answered = score[~(db > GROSS_ERROR_DB) & (score <= upper)]
     lower = min(upper, page_threshold(sound, answered, _MOST_WARNED))
     log.info("page: chosen upper %.2f, lower %.2f", upper, lower)
     return PageThresholds(upper, lower)
@@ -309,7 +316,7 @@ def searched(found: Sequence[Picture | None]) -> Thresholds:
     present = load_thresholds()
     read = [picture for picture in found if picture is not None]
     traces = [picture.traces for picture in read if picture.traces is not None]
-    sound = [page for page in traces if page.snr_db() > _GROSS_ERROR_DB]  # on others, columns hardly matter
+    sound = [page for page in traces if page.snr_db() > GROSS_ERROR_DB]  # on others, columns hardly matter
     return Thresholds(
         search_page(found),
         search("strip", _STRIP_GRID, partial(strip_score, read), present.strip, _ALIKE_F1),
@@ -320,11 +327,7 @@ def searched(found: Sequence[Picture | None]) -> Thresholds:
 def main() -> None:
     """Measure, search, and write `ecg_trt/weights/thresholds.json`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pages", type=int, default=60)
-    parser.add_argument("--negatives", type=int, default=2, help="pictures of each kind that is to be rejected")
-    parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument("--signals", type=Path, help="folder of records; half of the pages show them")
-    parser.add_argument("--threads", type=int, default=0, help="of the networks, 0 for all cores")
+    add_picture_arguments(parser, pages=60, negatives=2, seed=SEED)
     parser.add_argument("--kept", type=Path, default=Path("runs/thresholds"), help="folder of what is measured")
     parser.add_argument("--out", type=Path, default=FOLDER / FILE)
     args = parser.parse_args()

@@ -95,7 +95,7 @@ class Naming:
     def upright_log_odds(self) -> float:
         """Log-odds that the page is seen the right way, by the names that are legible and those that stage 1 sees.
 
-        Print that is illegible the right way, too, tells nothing.
+        Print that is illegible the right way, too, is no evidence.
         """
         return float(np.logaddexp(self.legible, _ILLEGIBLE)) + _UPRIGHT * self.label_score
 

@@ -6,7 +6,6 @@ combined with the probability of a gross error, that is of a wrong layout or sca
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,10 +16,10 @@ import numpy as np
 from ecg_trt.errors import WeightsError
 from ecg_trt.quality.features import LEAD_FEATURES, PAGE_FEATURES
 from ecg_trt.types import Array
-from ecg_trt.weights import FOLDER
+from ecg_trt.weights import FOLDER, load_json
 
 FEATURES = (*LEAD_FEATURES, *PAGE_FEATURES)
-FILE = "quality.json"
+FILE, _CONTENT = "quality.json", "The calibration of the quality"
 EVEN_DB, SPREAD_DB = 10.0, 2.5  # SNR at which the quality is a half, and the scale of the logistic function.
 _MOST_SIGMA = 3.0  # Standardised features are limited to this, as no rarer ones were fitted.
 
@@ -174,7 +173,7 @@ def load_calibration(path: Path = FOLDER / FILE) -> Calibration:
     Raises:
         WeightsError: it is missing or cannot be read.
     """
-    return from_dict(_content(path))
+    return from_dict(load_json(path, _CONTENT))
 
 
 def is_of(networks: Mapping[str, str], path: Path = FOLDER / FILE) -> bool:
@@ -183,17 +182,5 @@ def is_of(networks: Mapping[str, str], path: Path = FOLDER / FILE) -> bool:
     Raises:
         WeightsError: it is missing or cannot be read.
     """
-    fitted = _content(path).get("networks")
+    fitted = load_json(path, _CONTENT).get("networks")
     return isinstance(fitted, Mapping) and bool(fitted) and fitted.items() <= networks.items()
-
-
-def _content(path: Path) -> dict[str, object]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise WeightsError(
-            "The calibration of the quality cannot be read",
-            got=f"{type(error).__name__}: {error}",
-            expected=f"a JSON file at {path}",
-            hint="Install ecg_trt again.",
-        ) from error

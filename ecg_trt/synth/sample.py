@@ -27,13 +27,16 @@ def truth_of(page: Page, source: str) -> EcgRecord:
     )  # fmt: skip
 
 
-def make_sample(seed: int, **drawn: object) -> tuple[Array, EcgRecord]:
-    """Draw a picture and its truth, as `draw_sample` does.
+def make_sample(
+    seed: int, *, signal_mv: Array | None = None, width_px: int = 3000, kind: str | None = "photo",
+    severity: float | None = None, **fixed: object,
+) -> tuple[Array, EcgRecord]:  # fmt: skip
+    """Draw a picture and its truth; arguments as of `draw_sample`.
 
     Returns:
         (H, W, 3) uint8 RGB and the truth.
     """
-    image, page, _ = draw_sample(seed, **drawn)  # type: ignore[arg-type]
+    image, page, _ = draw_sample(seed, signal_mv=signal_mv, width_px=width_px, kind=kind, severity=severity, **fixed)
     return image, truth_of(page, f"synthetic, seed {seed}")
 
 

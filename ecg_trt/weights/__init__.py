@@ -6,6 +6,7 @@ import hashlib
 import json
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from ecg_trt.errors import WeightsError
 
@@ -54,6 +55,25 @@ def weights_path(network: str, folder: Path | None = None) -> Path:
     if digest != expected:
         raise _bad(f"{path} with sha256 {digest[:12]}", f"sha256 {expected[:12]}")
     return path
+
+
+def load_json(path: Path, content: str) -> dict[str, Any]:
+    """Read a JSON file that belongs to the networks.
+
+    Args:
+        path: of the file.
+        content: description of it, which begins the message.
+
+    Raises:
+        WeightsError: it is missing or cannot be read.
+    """
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise WeightsError(
+            f"{content} cannot be read", got=f"{type(error).__name__}: {error}", expected=f"a JSON file at {path}",
+            hint="Install ecg_trt again.",
+        ) from error  # fmt: skip
 
 
 def _entry(network: str, folder: Path) -> dict[str, str]:
