@@ -41,7 +41,7 @@ from ecg_trt.backends.runtime import Runtime
 from ecg_trt.backends.trt import open_plan_alone
 from ecg_trt.config import ReadOptions
 from ecg_trt.errors import BackendUnavailableError, NoEcgFoundError, NotAnImageError, OptionError
-from ecg_trt.networks import READING_NETWORKS
+from ecg_trt.networks import NETWORKS, READING_NETWORKS
 from ecg_trt.ops.cv2_ops import Cv2Ops
 from ecg_trt.weights import weights_path
 from tests.backends.fake_gpu import move_in, plug_in, save_plans
@@ -211,7 +211,7 @@ def test_agreement(tools: Any) -> None:
 def test_the_machine_is_told_whole() -> None:
     told = machine()
     assert {"numpy", "onnxruntime", "opencv-python-headless", "command", "commit", "version"} <= set(told)
-    assert set(told["weights"]) == set(READING_NETWORKS)  # type: ignore[call-overload]
+    assert set(told["weights"]) == set(NETWORKS)  # type: ignore[call-overload]
     assert ("gpu" in told) == ("driver" in told)
 
 

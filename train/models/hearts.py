@@ -28,8 +28,8 @@ class HeartSpec(BeatSpec):
 
 
 HEARTS = {
-    "activation": HeartSpec((64, 96, 128), (("activation", len(heart_geometry().names)),), (12, SAMPLES), 0.0),
-    "potentials": HeartSpec((64, 96, 128), (("potentials", len(heart_geometry().names)),), (12, SAMPLES), 0.0),
+    "activation": HeartSpec((64, 96, 128), (("activation", len(heart_geometry().names)),), (12, SAMPLES), dropout=0.0),
+    "potentials": HeartSpec((64, 96, 128), (("potentials", len(heart_geometry().names)),), (12, SAMPLES), dropout=0.0),
 }
 
 
