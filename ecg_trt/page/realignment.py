@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from ecg_trt.geometry.homography import fit_homography, grid_homography
+from ecg_trt.geometry.homography import apply_homography, fit_homography, grid_homography
 from ecg_trt.layout import standard_row_length
 from ecg_trt.page.naming import Naming
-from ecg_trt.types import GridWarp, PageAlignment, Strip
+from ecg_trt.types import Array, GridWarp, PageAlignment, Strip
 
 _RANSAC_MM = 4.0
 _MOST_RHYTHM_ROWS = 3  # Devices print no more.
@@ -45,6 +45,13 @@ def scale(alignment: PageAlignment, factor: float) -> PageAlignment:
     w, h = alignment.size_mm
     larger = np.diag([factor, factor, 1.0]) @ alignment.page_from_photo
     return replace(alignment, page_from_photo=larger, size_mm=(factor * w, factor * h))
+
+
+def corners_of(alignment: PageAlignment) -> Array:
+    """Corners (4, 2) of the detected area in order around it, photo px."""
+    w, h = alignment.size_mm
+    corners = np.array([[0, 0], [w, 0], [w, h], [0, h]])
+    return apply_homography(np.linalg.inv(alignment.page_from_photo), corners)
 
 
 def refine_alignment(

@@ -5,8 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ecg_trt.errors import WeightsError
 from ecg_trt.layout import PAPER_SPEEDS_MM_PER_S
-from ecg_trt.signal.beat_speed import curve_height_mm, heights_mm, speed_log_likelihoods
+from ecg_trt.signal.beat_speed import (
+    BeatModel,
+    beat_lengths_mm,
+    curve_height_mm,
+    heights_mm,
+    model_from_dict,
+    speed_log_likelihoods,
+)
 from ecg_trt.types import RectifiedPage, Segment, Strip, TraceMap
 
 PX_PER_MM = 10.0
@@ -73,3 +81,27 @@ def test_heights_are_mm_above_the_zero_line_and_nothing_at_borders() -> None:
     for border in (20.0, 30.0, 40.0):
         assert np.isnan(height[np.abs(x - border) < 0.4]).all()
     assert np.isnan(height[x > 40.4]).all()
+
+
+def test_lengths_are_proportional_to_the_speed() -> None:
+    slow, fast = (beat_lengths_mm(_page(speed), PX_PER_MM) for speed in (25.0, 50.0))
+    assert slow is not None and fast is not None
+    assert slow[0] == pytest.approx(25 * 60 / 70, abs=0.3), "70 beats a minute"
+    np.testing.assert_allclose(fast[[0, 1, 3]] / slow[[0, 1, 3]], 2, rtol=0.1)
+
+
+def test_a_mixture_knows_hearts_of_either_kind() -> None:
+    narrow, broad = np.array([1.3, 0.0, 0.0, 0.8]), np.array([1.3, 0.5, 0.2, 0.8])
+    model = BeatModel(np.array([0.9, 0.1]), np.array([narrow, broad]), np.array([np.eye(4) * 0.01] * 2))
+    alone = BeatModel(np.array([1.0]), narrow[None], np.eye(4)[None] * 0.01)
+    at_50 = PAPER_SPEEDS_MM_PER_S.index(50.0)
+    assert model.speed_log_likelihoods(broad)[at_50] < 0 < alone.speed_log_likelihoods(broad)[at_50] + 1
+    assert alone.log_density(narrow[None])[0] == pytest.approx(-2 * np.log(2 * np.pi * 0.01))
+
+
+@pytest.mark.parametrize("values", [{}, {"shares": [1.0], "means": [[1.0]], "covariances": [[[1.0]]]}])
+def test_a_model_of_another_shape_is_rejected(values: dict[str, object]) -> None:
+    with pytest.raises(WeightsError, match="model of beats"):
+        model_from_dict(values)
+    whole = {"shares": [1.0], "means": [[0.0] * 4], "covariances": [np.eye(4).tolist()]}
+    assert model_from_dict(whole).means.shape == (1, 4)
