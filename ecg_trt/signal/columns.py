@@ -23,6 +23,8 @@ _BEAT_S = 0.004  # Error of the distance between two beats, mean absolute.
 # an error of the rows' beginnings; and the share of the latter.
 _LEAD_S, _ROW_S, _ROW_SHARE = 0.015, 0.06, 0.2
 _OTHER_SHARE = 0.05  # Of beats that are extra beats in one reading, noise, or not seen.
+_STEADY_SHARE = 0.5  # Of pages whose rhythm goes on from column to column as its intervals say.
+_STEPS = 400  # Of one interval, by which a rhythm may move from column to column.
 _OTHER_COLUMN = 1e-4  # Probability that most beats of a column are.
 _BOX_ERROR_MM = 0.5  # Distance from a whole number of large boxes at which a row is that long.
 _BORDER_REACH_MM, _BORDER_SEEN = 1.5, 0.3  # Error of a row's beginning or end, and least response to a border.
@@ -85,7 +87,7 @@ def continue_rows(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap,
     height, fs = heights_mm(page, strips, trace), page.px_per_mm[0] * speed
     rows = [_beats(height[k : k + 1], page.column(s.x_mm[0]), page.column(s.x_mm[1]), fs) for k, s in enumerate(strips)]
     length_s = min(s.x_mm[1] - s.x_mm[0] for s in strips) / speed
-    same = sum(_limited(_one_time(rows[0], row, length_s) - _other_time(rows[0], row)) for row in rows[1:])
+    same = _same_seconds(rows, [k * length_s for k in range(len(rows))], length_s)
     if same > 0:
         return tuple(strips)
     start, end = (_common_border(page, strips, trace, side) for side in (0, 1))
@@ -124,9 +126,7 @@ def same_log_odds(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap,
     edges, ends = ([page.column(g.x_mm[side] + shift) for g in strips[rows[0]].segments] for side in (0, 1))
     columns = [_beats(height[rows], a, b, fs) for a, b in zip(edges, ends, strict=True)]
     length_s = min(b - a for a, b in zip(edges, ends, strict=True)) / fs
-    total = sum(
-        _limited(_one_time(columns[0], beats, length_s) - _other_time(columns[0], beats)) for beats in columns[1:]
-    )
+    total = _same_seconds(columns, [(edge - edges[0]) / fs for edge in edges], length_s)
     rhythm = [k for k, s in enumerate(strips) if len(s.segments) == 1]
     if rhythm:
         below = [_beats(height[rhythm], a, b, fs) for a, b in zip(edges, ends, strict=True)]
@@ -167,22 +167,67 @@ def _one_time(first: Array, other: Array, length_s: float) -> float:
         return 0.0
     offset, apart = _offsets(first, other)
     middle = float(np.median(offset))
+    return _log_one_place(middle, apart) + _log_one_shape(first, offset, apart, length_s)
+
+
+def _log_one_place(middle: float, apart: float) -> float:
+    """Log-density of the median offset of two columns that show the same seconds."""
+    density = (1 - _ROW_SHARE) * _normal(middle, _LEAD_S) + _ROW_SHARE * _normal(middle, _ROW_S)
+    return float(np.log(density + _OTHER_COLUMN / apart))
+
+
+def _log_one_shape(first: Array, offset: Array, apart: float, length_s: float) -> float:
+    """Log-likelihood of the offsets around their median, of two columns that show the same seconds."""
+    middle = float(np.median(offset))
     inside = (first + middle > 0) & (first + middle < length_s)
-    density = sum(
-        share * np.exp(-0.5 * (middle / spread) ** 2) / (np.sqrt(2 * np.pi) * spread)
-        for share, spread in ((1 - _ROW_SHARE, _LEAD_S), (_ROW_SHARE, _ROW_S))
-    )
-    return float(np.log(density + _OTHER_COLUMN / apart) + _around(offset[inside] - middle, _BEAT_S, apart).sum())
+    return float(_around(offset[inside] - middle, _BEAT_S, apart).sum())
 
 
-def _other_time(first: Array, other: Array) -> float:
-    """Log-likelihood of the offsets of two columns' beats if they show different seconds of one rhythm."""
-    if min(len(first), len(other)) < _LEAST_BEATS:
+def _same_seconds(columns: Sequence[Array], starts_s: Sequence[float], length_s: float) -> float:
+    """Log-odds that columns show the same seconds, against one after the other.
+
+    In sequence, a rhythm moves against the columns by one step from each to the next: by what their length is more than
+    a whole number of its intervals. The step is integrated over. A steady rhythm whose interval divides the length does
+    not move, and then says little.
+
+    Args:
+        columns: times of the beats of each column, s from its beginning.
+        starts_s: where each begins, if they are in sequence, s.
+        length_s: of the shortest column.
+    """
+    first, intervals = columns[0], np.concatenate([np.diff(beats) for beats in columns])
+    shown = [(start, beats) for start, beats in zip(starts_s, columns, strict=True) if len(beats) >= _LEAST_BEATS][1:]
+    if len(first) < _LEAST_BEATS or not shown:
         return 0.0
-    offset, apart = _offsets(first, other)
-    every = np.concatenate([np.diff(first), np.diff(other)])
-    varied = max(float(np.median(np.abs(every - np.median(every)))) * 1.5, 2 * _BEAT_S)
-    return float(-np.log(apart) + _around(offset - np.median(offset), varied, apart).sum())
+    interval = float(np.median(intervals))
+    varied = max(float(np.median(np.abs(intervals - interval))) * 1.5, 2 * _BEAT_S)
+    count = length_s / interval
+    error = float(np.hypot(_LEAD_S, varied * np.sqrt(count + count**2 / len(intervals))))
+    step = (np.arange(_STEPS) / _STEPS - 0.5) * interval
+    density = _STEADY_SHARE * _normal(_wrapped(step + length_s, interval), error) + (1 - _STEADY_SHARE) / interval
+    sequence = np.log(density * interval / _STEPS)
+    log_odds = 0.0
+    for start, beats in shown:
+        offset, apart = _offsets(first, beats)
+        middle = float(np.median(offset))
+        other_shape = float(_around(offset - middle, varied, apart).sum())
+        log_odds += _limited(_log_one_shape(first, offset, apart, length_s) - other_shape)
+        log_odds += _log_one_place(middle, apart)
+        spread = float(np.hypot(_LEAD_S, varied * np.sqrt(start / interval)))
+        sequence += np.log(
+            _normal(_wrapped(middle - step * start / length_s, interval), spread) + _OTHER_COLUMN / apart
+        )
+    return log_odds - float(np.logaddexp.reduce(sequence))
+
+
+def _wrapped(offset: Array, interval: float) -> Array:
+    """Bring offsets to within half an interval of 0."""
+    return (offset + interval / 2) % interval - interval / 2
+
+
+def _normal(distance: Array | float, spread: float) -> Array:
+    """Density of the normal distribution."""
+    return np.asarray(np.exp(-0.5 * (np.asarray(distance) / spread) ** 2) / (np.sqrt(2 * np.pi) * spread))
 
 
 def _around(distance: Array, spread: float, apart: float) -> Array:
