@@ -38,6 +38,11 @@ class BeatClasses:
     omissions: tuple[Omission, ...]
 
     @property
+    def by_class(self) -> dict[str, Array]:
+        """Map each class to its probabilities (beats,)."""
+        return dict(zip(CLASSES, self.probabilities.T, strict=True))
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Class of each beat: the likeliest one, "" where the lead does not show the beat."""
         rows = self.probabilities.tolist()

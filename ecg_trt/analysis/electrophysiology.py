@@ -76,6 +76,11 @@ class HeartMap:
     leads: tuple[str, ...]
 
     @property
+    def fs(self) -> float:
+        """Samples a second of the potentials."""
+        return FS
+
+    @property
     def times_ms(self) -> Array:
         """Times (500,) of the potentials, ms after the onset of the QRS complex."""
         return np.arange(self.potentials_mv.shape[1]) * 1000 / FS - BEFORE_QRS_MS

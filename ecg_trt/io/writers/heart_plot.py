@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecg_trt.errors import NOTICE, OutputError, install_hint
+from ecg_trt.errors import NO_DIAGNOSIS
+from ecg_trt.io.writers.figure import blank_figure
 from ecg_trt.io.writers.heart_map import on_surface
 from ecg_trt.types import Array
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from ecg_trt.analysis.electrophysiology import HeartGeometry, HeartMap
 
+_UNDRAWN = "The heart cannot be drawn"
 _INK, _PALE = "#10243e", "#9aa7b8"
 _COLOURS = "turbo_r"  # early is red, late is blue, as in maps of electrophysiology
 _LIMITS = "Different activations can give one ECG: the map is likely among simulated hearts, not measured."
@@ -55,7 +57,7 @@ def plot_activation(heart_map: HeartMap) -> Figure:
     Raises:
         OutputError: matplotlib is not installed.
     """
-    figure = _figure(12.0, 6.4)
+    figure = blank_figure(_UNDRAWN, 12.0, 6.4, layout="constrained")
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -81,7 +83,7 @@ def plot_potentials(heart_map: HeartMap) -> Figure:
     Raises:
         OutputError: matplotlib is not installed.
     """
-    figure = _figure(12.0, 8.0)
+    figure = blank_figure(_UNDRAWN, 12.0, 8.0, layout="constrained")
     shown = [k for k, name in enumerate(heart_map.geometry.names) if "_" not in name]
     panels = figure.subplots(5, 6, sharex=True, sharey=True).ravel()
     for panel, k in zip(panels, shown, strict=True):
@@ -96,19 +98,10 @@ def plot_potentials(heart_map: HeartMap) -> Figure:
     return figure
 
 
-def _figure(width: float, height: float) -> Figure:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise OutputError("The heart cannot be drawn", got="no matplotlib", expected="the extra plot",
-                          hint=install_hint("plot")) from error  # fmt: skip
-    return Figure(figsize=(width, height), layout="constrained")
-
-
 def _sign(figure: Figure, heart_map: HeartMap, title: str) -> None:
     """Write the title, and below it what a reader must know."""
     missing = "" if len(heart_map.leads) == 12 else f" From {len(heart_map.leads)} leads."
-    figure.suptitle(f"{title}\n{NOTICE}. {_LIMITS}{missing}", fontsize=9, color=_INK)
+    figure.suptitle(f"{title}\n{NO_DIAGNOSIS} {_LIMITS}{missing}", fontsize=9, color=_INK)
 
 
 def _draw_bulls_eye(panel: Axes, heart_map: HeartMap, norm: Normalize, colours: Colormap) -> None:

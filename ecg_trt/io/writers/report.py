@@ -11,10 +11,10 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from ecg_trt.errors import NO_DIAGNOSIS, NOTICE
+from ecg_trt.errors import NO_DIAGNOSIS, NOTICE, install_hint
 from ecg_trt.io.atomic import atomic_path
-from ecg_trt.io.writers.analysis import TITLES
-from ecg_trt.io.writers.analysis_plot import analysis_png
+from ecg_trt.io.writers.analysis import TITLES, classes_in_words, titled
+from ecg_trt.io.writers.analysis_files import draw_analysis
 from ecg_trt.io.writers.html import Content, element, html_page, link, picture, row, table
 from ecg_trt.io.writers.image import encoded, fitted, write_image
 from ecg_trt.io.writers.json import versions
@@ -187,20 +187,20 @@ def _analysis(analysis: Analysis | None) -> Iterator[Element]:
     heads = ("Figure", "Value", "Confidence", "Leads", "Beats")
     rows = (
         row(TITLES[m.name], f"{m.value:.0f} {m.unit}", f"{m.confidence:.2f}", ", ".join(m.leads), str(len(m.beats)))
-        for m in analysis.measurements
+        for m in titled(analysis)
     )
     left_out = [element("li", TITLES.get(o.name, o.name), ": ", o.text) for o in analysis.omissions]
     yield _section(
-        "Beats and intervals",
+        "Analysis",
         element("p", element("strong", NO_DIAGNOSIS), class_="notice"),
         table(
             f"{len(analysis.beats.r_s)} beats, {analysis.beats.regularity or 'too few to judge the rhythm'}",
             heads,
             rows,
         ),
-        element(
-            "figure", picture(analysis_png(analysis), "image/png", "Median beats of the leads, intervals of beats.")
-        ),
+        element("p", "" if analysis.classes is None else classes_in_words(analysis.classes)),
+        [element("figure", picture(data, "image/png", drawing.text)) for drawing, data in draw_analysis(analysis)]
+        or element("p", f"There are no pictures without matplotlib. {install_hint('plot')}."),
         element("p", "Left out:") if left_out else "",
         element("ul", left_out),
     )
