@@ -12,7 +12,7 @@ from ecg_trt.analysis.rhythm import Rhythm
 from ecg_trt.record import EcgRecord
 from ecg_trt.types import Array
 
-UNRELIABLE = "S is not reliable: of such beats few are found, and normal beats are called so."
+UNRELIABLE = "S is not reliable: most are missed, and some N are called S."
 """Shown wherever a class of beats is."""
 _TRAINED_ON = "II"  # MLII of MIT-BIH.
 _LEAST_FS = 100.0  # Hz. Slower records lack waves up to 40 Hz, which the network sees.

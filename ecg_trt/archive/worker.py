@@ -29,7 +29,7 @@ from ecg_trt.errors import DeviceFaultError, EcgTrtError, OptionError, OutputErr
 from ecg_trt.io.atomic import make_folder
 from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.writers import WRITERS, check_options, find_writer, write_record
-from ecg_trt.io.writers.analysis_files import write_analysis
+from ecg_trt.io.writers.analysis_files import draw_analysis, write_analysis
 from ecg_trt.io.writers.deidentify import deidentified
 from ecg_trt.io.writers.image import write_image
 from ecg_trt.io.writers.notes import without_file_names
@@ -316,13 +316,14 @@ def _write(
         if options.overlay and reading is not None:
             shown.append(write_image(overlay_of(reading), folder / f"{stem}{OVERLAY_SUFFIX}").name)
         analysis = None if analyzer is None else analyzer(record)
+        drawn = [] if analysis is None else draw_analysis(analysis)
         if analysis is not None:
-            shown += [path.name for path in write_analysis(analysis, folder, stem)]
+            shown += [path.name for path in write_analysis(analysis, folder, stem, drawn)]
         if options.report:
             files = [*shown, _path_of("json", folder, stem).name]
             pictures = None if reading is None else pictures_of(reading)
             write_report(record, folder / f"{stem}{REPORT_SUFFIX}", pictures=pictures, files=files,
-                         analysis=analysis)  # fmt: skip
+                         analysis=analysis, drawn=drawn)  # fmt: skip
         last = _write_as("json", folder, stem, record, options)
     except EcgTrtError:
         raise

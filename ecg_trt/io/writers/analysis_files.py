@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from ecg_trt.errors import install_hint
 from ecg_trt.io.atomic import atomic_path
@@ -33,13 +33,13 @@ class Drawing:
 
     Attributes:
         suffix: behind the stem of its file's name.
-        draw: makes the figure of an analysis, or of its `HeartMap` if it shows a part of the heart.
+        draw: makes the figure of an analysis, or of its `HeartMap` and a note if it shows a part of the heart.
         text: read out in place of the picture.
         part: of the heart that it shows, "" for the picture of beats and intervals.
     """
 
     suffix: str
-    draw: Callable[[Any], Figure]
+    draw: Callable[..., Figure]
     text: str
     part: str = ""
 
@@ -52,26 +52,33 @@ DRAWINGS = (
 )  # fmt: skip
 """Pictures of an analysis."""
 
+Drawn: TypeAlias = tuple[Drawing, bytes]
+"""Picture, and the bytes of its PNG."""
 
-def draw_analysis(analysis: Analysis) -> Iterator[tuple[Drawing, bytes]]:
-    """Draw each picture of an analysis as the bytes of a PNG; none without matplotlib."""
+
+def draw_analysis(analysis: Analysis) -> list[Drawn]:
+    """Draw each picture of an analysis; none without matplotlib."""
+    drawn: list[Drawn] = []
     if missing_module(_PLOT) is not None:
-        return
+        return drawn
     heart = analysis.heart
     for drawing in DRAWINGS:
         if not drawing.part:
-            yield drawing, figure_png(drawing.draw(analysis))
+            drawn.append((drawing, figure_png(drawing.draw(analysis))))
         elif heart is not None and heart.heart_map is not None and drawing.part in heart.parts:
-            yield drawing, figure_png(drawing.draw(heart.heart_map))
+            note = f"Median of {len(heart.beats)} beats, confidence {heart.confidence:.2f}."
+            drawn.append((drawing, figure_png(drawing.draw(heart.heart_map, note))))
+    return drawn
 
 
-def write_analysis(analysis: Analysis, folder: Path, stem: str) -> list[Path]:
+def write_analysis(analysis: Analysis, folder: Path, stem: str, drawn: Sequence[Drawn] | None = None) -> list[Path]:
     """Write all files of an analysis but those that need what is not installed, see `missing_files`.
 
     Args:
         analysis: what to write.
         folder: where they go; it is there.
         stem: of their names.
+        drawn: its pictures; drawn here if None.
 
     Returns:
         Their paths, that of the JSON last.
@@ -82,7 +89,7 @@ def write_analysis(analysis: Analysis, folder: Path, stem: str) -> list[Path]:
     paths = [write_analysis_csv(analysis, folder / f"{stem}.analysis.csv")]
     if analysis.heart is not None and analysis.heart.heart_map is not None:
         paths += _write_map(analysis.heart.heart_map, analysis.heart.parts, folder, stem)
-    for drawing, data in draw_analysis(analysis):
+    for drawing, data in draw_analysis(analysis) if drawn is None else drawn:
         paths.append(folder / f"{stem}{drawing.suffix}")
         with atomic_path(paths[-1]) as temporary:
             temporary.write_bytes(data)

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 _COLUMNS, _PANEL_IN, _FOOT_IN = 4, (2.6, 1.7), 2.8
 _INK, _PALE, _EARLY = "#10243e", "#9aa7b8", "#c2410c"
 _WAVES = {"P": "#15803d", "QRS": "#b91c1c", "T": "#1d4ed8"}
-_CLASSES = {"N": (_PALE, "o"), "S": ("#b45309", "^"), "V": ("#b91c1c", "s"), "F": ("#7e22ce", "D"), "Q": (_INK, "x")}
+_CLASSES = {"N": (_INK, "o"), "S": ("#b45309", "^"), "V": ("#b91c1c", "s"), "F": ("#7e22ce", "D"), "Q": (_INK, "x")}
 _MOST_LETTERS, _CLASS_ROW = 40, 0.93  # Beats that are marked by letters; height of the marks in the panel, 0..1.
+_MARGIN_S = 0.3
 _SIZE = 8
 
 
@@ -84,6 +85,8 @@ def _draw_intervals(panel: Axes, analysis: Analysis) -> None:
         _draw_classes(panel, analysis, analysis.classes)
         title += f"; class of each beat on {analysis.classes.lead}"
     panel.set_title(title, size=_SIZE, loc="left")
+    if len(beats.r_s):
+        panel.set_xlim(beats.r_s[0] - _MARGIN_S, beats.r_s[-1] + _MARGIN_S)  # Also where no interval ends.
     panel.set_xlabel("s", size=_SIZE)
     panel.tick_params(labelsize=_SIZE - 2)
     panel.grid(linewidth=0.3)

@@ -49,15 +49,19 @@ _VIEWS = (
 _UP = (0.0, 0.0, 1.0)
 
 
-def plot_activation(heart_map: HeartMap) -> Figure:
+def plot_activation(heart_map: HeartMap, note: str = "") -> Figure:
     """Draw the activation as a bull's-eye of the left ventricle and on the surface from four sides.
 
     The figure belongs to no window; `figure.savefig` writes it.
 
+    Args:
+        heart_map: what to draw.
+        note: a sentence on it, for the title.
+
     Raises:
         OutputError: matplotlib is not installed.
     """
-    figure = blank_figure(_UNDRAWN, 12.0, 6.4, layout="constrained")
+    figure = blank_figure(_UNDRAWN, 12.0, 5.8, layout="constrained")
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -73,12 +77,16 @@ def plot_activation(heart_map: HeartMap) -> Figure:
         _draw_view(panel, heart_map.geometry, values, view, norm, colours)
     bar = right.colorbar(ScalarMappable(norm, colours), ax=list(panels), shrink=0.8)
     bar.set_label("activation, ms after the onset of the QRS complex", color=_INK)
-    _sign(figure, heart_map, "Activation of the heart")
+    _sign(figure, heart_map, "Activation of the heart", note)
     return figure
 
 
-def plot_potentials(heart_map: HeartMap) -> Figure:
+def plot_potentials(heart_map: HeartMap, note: str = "") -> Figure:
     """Draw the transmembrane potentials of the points on the endocardium and in the septum, a panel each.
+
+    Args:
+        heart_map: what to draw.
+        note: a sentence on it, for the title.
 
     Raises:
         OutputError: matplotlib is not installed.
@@ -94,14 +102,15 @@ def plot_potentials(heart_map: HeartMap) -> Figure:
         panel.tick_params(labelsize=7)
     figure.supxlabel("ms after the onset of the QRS complex", fontsize=8)
     figure.supylabel("mV", fontsize=8)
-    _sign(figure, heart_map, "Transmembrane potentials; red: activation")
+    _sign(figure, heart_map, "Transmembrane potentials; red: activation", note)
     return figure
 
 
-def _sign(figure: Figure, heart_map: HeartMap, title: str) -> None:
+def _sign(figure: Figure, heart_map: HeartMap, title: str, note: str) -> None:
     """Write the title, and below it what a reader must know."""
-    missing = "" if len(heart_map.leads) == 12 else f" From {len(heart_map.leads)} leads."
-    figure.suptitle(f"{title}\n{NO_DIAGNOSIS} {_LIMITS}{missing}", fontsize=9, color=_INK)
+    missing = "" if len(heart_map.leads) == 12 else f"From {len(heart_map.leads)} leads."
+    heading = " ".join(filter(None, (f"{title}.", missing, note)))
+    figure.suptitle(f"{heading}\n{NO_DIAGNOSIS} {_LIMITS}", fontsize=9, color=_INK)
 
 
 def _draw_bulls_eye(panel: Axes, heart_map: HeartMap, norm: Normalize, colours: Colormap) -> None:

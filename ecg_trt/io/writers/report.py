@@ -11,10 +11,9 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from ecg_trt.errors import NO_DIAGNOSIS, NOTICE, install_hint
+from ecg_trt.errors import NO_DIAGNOSIS, NOTICE
 from ecg_trt.io.atomic import atomic_path
 from ecg_trt.io.writers.analysis import TITLES, classes_in_words, titled
-from ecg_trt.io.writers.analysis_files import draw_analysis
 from ecg_trt.io.writers.html import Content, element, html_page, link, picture, row, table
 from ecg_trt.io.writers.image import encoded, fitted, write_image
 from ecg_trt.io.writers.json import versions
@@ -27,6 +26,7 @@ from ecg_trt.types import Array
 
 if TYPE_CHECKING:
     from ecg_trt.analysis import Analysis
+    from ecg_trt.io.writers.analysis_files import Drawn
     from ecg_trt.reading import Reading
     from ecg_trt.record import EcgRecord
 
@@ -61,6 +61,7 @@ def write_report(
     pictures: Pictures | None = None,
     files: Sequence[str] = (),
     analysis: Analysis | None = None,
+    drawn: Sequence[Drawn] = (),
 ) -> Path:
     """Write a report; with pictures, a thumbnail beside it, which the table of a batch shows.
 
@@ -70,6 +71,7 @@ def write_report(
         pictures: of the reading, left out for a record of several photos.
         files: names of the record's other files, in the same folder, to link to.
         analysis: of the record, left out if None.
+        drawn: its pictures.
 
     Returns:
         The path.
@@ -84,7 +86,7 @@ def write_report(
         _section("Warnings", _warnings(record)),
         _section("Files", element("ul", [element("li", link(name)) for name in files], class_="files")),
         _section("Leads", _leads(record, title), class_="leads"),
-        *_analysis(analysis),
+        *_analysis(analysis, drawn),
         *_pictures(pictures),
         _section("Quality", _quality(record)),
         _section("Checks", _checks(record)),
@@ -181,7 +183,7 @@ def _figure(image: Array, side_px: int, text: str, caption: str) -> Element:
     return element("figure", picture(data, "image/jpeg", text), element("figcaption", caption))
 
 
-def _analysis(analysis: Analysis | None) -> Iterator[Element]:
+def _analysis(analysis: Analysis | None, drawn: Sequence[Drawn]) -> Iterator[Element]:
     if analysis is None:
         return
     heads = ("Figure", "Value", "Confidence", "Leads", "Beats")
@@ -199,8 +201,7 @@ def _analysis(analysis: Analysis | None) -> Iterator[Element]:
             rows,
         ),
         element("p", "" if analysis.classes is None else classes_in_words(analysis.classes)),
-        [element("figure", picture(data, "image/png", drawing.text)) for drawing, data in draw_analysis(analysis)]
-        or element("p", f"There are no pictures without matplotlib. {install_hint('plot')}."),
+        [element("figure", picture(data, "image/png", drawing.text)) for drawing, data in drawn],
         element("p", "Left out:") if left_out else "",
         element("ul", left_out),
     )
