@@ -33,8 +33,10 @@ def analysis_as_dict(analysis: Analysis) -> dict[str, Any]:
         "notice": NO_DIAGNOSIS,
         "source": analysis.source,
         "fs": analysis.fs,
-        "measurements": [asdict(measurement) for measurement in analysis.measurements],
-        "omissions": [{**asdict(omission), "reason": str(omission.reason)} for omission in analysis.omissions],
+        "measurements": [{**asdict(m), "title": TITLES.get(m.name)} for m in analysis.measurements],
+        "omissions": [
+            {**asdict(o), "reason": str(o.reason), "title": TITLES.get(o.name, o.name)} for o in analysis.omissions
+        ],
         "beats": _beats_as_dict(analysis.beats),
         "timings_ms": dict(analysis.timings_ms),
         "backend": analysis.backend,
@@ -78,6 +80,7 @@ def _intervals_as_dict(intervals: Intervals) -> dict[str, Any]:
 def _classes_as_dict(classes: BeatClasses) -> dict[str, Any]:
     return {
         "lead": classes.lead,
+        "text": classes_in_words(classes),
         "notes": classes.notes,
         "beats": classes.names,
         "probabilities": {name: row.tolist() for name, row in classes.by_class.items()},

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ecg_trt.analysis import Analysis
     from ecg_trt.analysis.electrophysiology import HeartMap
 
-MESH_SUFFIX = ".heart.vtk"
+JSON_SUFFIX, MESH_SUFFIX = ".analysis.json", ".heart.vtk"
 _POTENTIALS_AT_MS = (0.0, 50.0, 100.0, 200.0, 300.0)  # In the mesh, after the onset of the QRS complex.
 _PLOT, _VTK = ("matplotlib",), ("meshio",)  # Modules that the extras of these names bring.
 
@@ -93,7 +93,7 @@ def write_analysis(analysis: Analysis, folder: Path, stem: str, drawn: Sequence[
         paths.append(folder / f"{stem}{drawing.suffix}")
         with atomic_path(paths[-1]) as temporary:
             temporary.write_bytes(data)
-    return [*paths, write_analysis_json(analysis, folder / f"{stem}.analysis.json")]
+    return [*paths, write_analysis_json(analysis, folder / f"{stem}{JSON_SUFFIX}")]
 
 
 def _write_map(heart_map: HeartMap, parts: tuple[str, ...], folder: Path, stem: str) -> Iterator[Path]:
