@@ -14,7 +14,7 @@ from ecg_trt.types import Array
 
 UNRELIABLE = "S is not reliable: most are missed, and some N are called S."
 """Shown wherever a class of beats is."""
-_TRAINED_ON = "II"  # MLII of MIT-BIH.
+_LEARNT = ("II", "MLII")  # As a page and as MIT-BIH names it.
 _LEAST_FS = 100.0  # Hz. Slower records lack waves up to 40 Hz, which the network sees.
 _LEAST_BEATS = 3  # The median of fewer is not the patient's own beat.
 
@@ -58,8 +58,8 @@ def classify_beats(record: EcgRecord, rhythm: Rhythm, classifier: HeartbeatClass
     probabilities = np.full((len(rhythm.r_s), len(CLASSES)), np.nan, np.float32)
     inside = _inside(record, rhythm)
     probabilities[inside] = classifier(record.signal_mv[chosen], record.fs, rhythm.r_s[inside] * record.fs)
-    other = f"The network learnt lead {_TRAINED_ON}, and this is {lead}." if lead != _TRAINED_ON else ""
-    return BeatClasses(lead, probabilities, (UNRELIABLE, *filter(None, [other])), _counted(probabilities, lead), ())
+    notes = (UNRELIABLE,) if lead in _LEARNT else (UNRELIABLE, f"The network learnt lead II, and this is {lead}.")
+    return BeatClasses(lead, probabilities, notes, _counted(probabilities, lead), ())
 
 
 def _inside(record: EcgRecord, rhythm: Rhythm) -> Array:
@@ -82,7 +82,7 @@ def _choose_lead(record: EcgRecord, rhythm: Rhythm) -> int | Omission:
     if not usable:
         text = f"No lead that shows {_LEAST_BEATS} beats has the quality {LEAST_QUALITY:g} that is needed."
         return Omission("classes", OmissionReason.LOW_QUALITY, text)
-    return int(max(usable, key=lambda row: (record.lead_names[row] == _TRAINED_ON, shown[row])))
+    return int(max(usable, key=lambda row: (record.lead_names[row] in _LEARNT, shown[row])))
 
 
 def _counted(probabilities: Array, lead: str) -> tuple[Measurement, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -12,7 +13,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 import ecg_trt
-from ecg_trt.analysis import DEFAULT_PARTS, PARTS, analyze
+from ecg_trt.analysis import DEFAULT_PARTS, PARTS, Analyzer, analyze
+from ecg_trt.archive import worker
 from ecg_trt.cli import main
 from ecg_trt.errors import NO_DIAGNOSIS, OptionError
 from ecg_trt.io.writers.analysis_files import draw_analysis, write_analysis
@@ -178,3 +180,21 @@ def test_run_analyzes_too(photo_path, tmp_path):
     stem = photo_path.stem
     assert {f"{stem}.analysis.{s}" for s in ("csv", "png", "json")} < {path.name for path in out.iterdir()}
     assert f"./{stem}.analysis.png" in (out / f"{stem}.report.html").read_text("utf-8")
+
+
+@pytest.mark.usefixtures("fake_digitizer")
+def test_an_archive_opens_the_networks_once(photo_path, tmp_path, monkeypatch):
+    opened = []
+
+    def counted(*arguments, **options):
+        opened.append(options)
+        return Analyzer(*arguments, **options)
+
+    monkeypatch.setattr(worker, "Analyzer", counted)
+    photos = [shutil.copy(photo_path, tmp_path / name) for name in ("a.jpg", "b.jpg")]
+    run = ["run", *map(str, photos), "--backend", "ort", "-o"]
+    assert CliRunner().invoke(main, [*run, str(tmp_path / "plain")]).exit_code == 0 and not opened
+    result = CliRunner().invoke(main, [*run, str(tmp_path / "out"), "--analyze"])
+    assert result.exit_code == 0, result.output
+    assert [options["runtime_options"].backend for options in opened] == ["ort"]
+    assert {"a.analysis.json", "b.analysis.json"} < {path.name for path in (tmp_path / "out").iterdir()}

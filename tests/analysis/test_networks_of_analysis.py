@@ -91,6 +91,12 @@ def test_without_ii_another_lead_is_named(analyze: Analyzer) -> None:
     assert all(found.classes.names)
 
 
+def test_the_lead_that_mit_bih_calls_mlii_is_ii(analyze: Analyzer) -> None:
+    found = analyze(record_of(with_ectopic_beats()[[6, 1]], lead_names=("V1", "MLII")))
+    assert found.classes is not None and found.classes.lead == "MLII" and len(found.classes.notes) == 1
+    assert [k for k, name in enumerate(found.classes.names) if name == "V"] == list(ECTOPIC)
+
+
 def test_a_poor_lead_is_not_used(analyze: Analyzer) -> None:
     poor = np.where(np.arange(12) == 1, 0.2, 0.9).astype(np.float32)
     found = analyze(record_of(with_ectopic_beats(), quality=poor))
