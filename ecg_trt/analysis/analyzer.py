@@ -114,17 +114,15 @@ class Analyzer(Closeable):
                               expected=f"some of {', '.join(PARTS)}", hint="Choose of these.")  # fmt: skip
         self.parts = tuple(part for part in PARTS if part in wanted)
         self.runtime_options = options = runtime_options or RuntimeOptions()
+        self._opened: Runtime | None = None
         networks = tuple(dict.fromkeys(chain.from_iterable(_NETWORKS.get(part, ()) for part in self.parts)))
         self._weights = {name: digest[:12] for name, digest in list_weights().items() if name in networks}
-        self._opened = None
-        if networks and runtime is None:
+        if runtime is None and networks:
             runtime = self._opened = open_runtime(options.backend, networks=networks, threads=options.threads)
-        self._backend = runtime.name if networks and runtime is not None else ""
-        self._classifier = self._mapper = None
-        if runtime is not None and "heartbeat" in networks:
-            self._classifier = HeartbeatClassifier(runtime.backend("heartbeat"))
-        if runtime is not None and "activation" in networks:
-            self._mapper = HeartMapper(*map(runtime.backend, _HEART))
+        backends = {name: runtime.backend(name) for name in networks} if runtime is not None else {}
+        self._backend = runtime.name if runtime is not None and networks else ""
+        self._classifier = HeartbeatClassifier(backends["heartbeat"]) if "heartbeat" in backends else None
+        self._mapper = HeartMapper(*map(backends.__getitem__, _HEART)) if "activation" in backends else None
 
     def close(self) -> None:
         """Free the networks if they were opened here; more than once is fine."""

@@ -170,3 +170,12 @@ def test_networks_are_opened_where_they_are_needed_and_once(sinus: EcgRecord, mo
     assert (found.backend, set(found.weights)) == ("ort", {"heartbeat"})
     assert found.intervals is None and found.heart is None and found.classes is not None
     assert set(found.timings_ms) == {"beats", "classes"}
+
+
+def test_open_networks_are_shared_and_left_open(sinus: EcgRecord) -> None:
+    with open_runtime("ort", threads=1) as runtime:
+        with Analyzer(("beats", "classes"), runtime=runtime) as shared:
+            first = shared(sinus)
+        with Analyzer(("classes",), runtime=runtime) as shared:
+            assert classes_of(shared(sinus)) == classes_of(first)
+    assert set(first.weights) == {"heartbeat"}
