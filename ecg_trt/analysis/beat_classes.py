@@ -63,9 +63,10 @@ def classify_beats(record: EcgRecord, rhythm: Rhythm, classifier: HeartbeatClass
 
 
 def _inside(record: EcgRecord, rhythm: Rhythm) -> Array:
-    """Mask the beats (beats,) whose R peak lies within the record."""
+    """Mask the beats (beats,) whose R peak lies within the record, and behind those of all beats before."""
     at = rhythm.r_s * record.fs
-    return np.asarray((at >= 0) & (at <= record.signal_mv.shape[1] - 1))
+    is_later = np.diff(np.maximum.accumulate(at), prepend=-np.inf) > 0  # Laying beats over each other may join two.
+    return np.asarray(is_later & (at >= 0) & (at <= record.signal_mv.shape[1] - 1))
 
 
 def _choose_lead(record: EcgRecord, rhythm: Rhythm) -> int | Omission:
