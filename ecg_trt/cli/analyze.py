@@ -19,7 +19,7 @@ from ecg_trt.errors import NO_DIAGNOSIS
     "Each figure has a confidence, and names the leads and beats on which it rests; what the record cannot give is "
     "left out, with the reason. Writes DIR/<name>.analysis.json and .analysis.csv, tables and arrays of maps, and "
     "pictures (extra plot).\n\n"
-    f"Without --beats to --potentials, all but the potentials are done.\n\n{NO_DIAGNOSIS}",
+    f"Without --beats to --potentials, all but the potentials is done.\n\n{NO_DIAGNOSIS}",
 )
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("-o", "--output", "folder", metavar="DIR", default=".", type=click.Path(path_type=Path),
@@ -27,8 +27,12 @@ from ecg_trt.errors import NO_DIAGNOSIS
 @click.option("--beats", is_flag=True, help="Beats, heart rate and regularity.")
 @click.option("--classes", is_flag=True, help="Class of each beat: N, S, V, F or Q; S is not reliable.")
 @click.option("--intervals", is_flag=True, help="PR, QRS, QT, QTc and the axis; beats are found for them as well.")
-@click.option("--activation", is_flag=True, help="Times at which 75 points of the heart are activated; simulated.")
-@click.option("--potentials", is_flag=True, help="Transmembrane potentials of these points; simulated.")
+@click.option(
+    "--activation",
+    is_flag=True,
+    help="Times at which 75 points of the heart are activated, by a network that learnt simulated hearts.",
+)
+@click.option("--potentials", is_flag=True, help="Transmembrane potentials of these points, likewise.")
 @click.option("--printed-rate", metavar="BPM", type=float, help="Heart rate that the page prints, to compare with.")
 @click.option("--page", metavar="N", type=click.IntRange(min=1), help="Page of a file with several.")
 @click.option("--backend", default=AUTO, show_default=True, type=click.Choice(BACKENDS))
