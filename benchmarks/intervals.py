@@ -47,7 +47,7 @@ def printed(ecg: KnownEcg, layout: str) -> EcgRecord:
 
 def errors(record: EcgRecord, ecg: KnownEcg) -> dict[str, float]:
     """Errors of one record: fiducials and intervals in ms, the axis in degrees, the rate in bpm; NaN if left out."""
-    analysis = analyze(record)
+    analysis = analyze(record, ("beats", "intervals"))
     intervals = analysis.intervals
     assert intervals is not None
     r_s = analysis.beats.r_s

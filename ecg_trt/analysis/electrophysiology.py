@@ -76,6 +76,11 @@ class HeartMap:
     leads: tuple[str, ...]
 
     @property
+    def fs(self) -> float:
+        """Samples a second of the potentials."""
+        return FS
+
+    @property
     def times_ms(self) -> Array:
         """Times (500,) of the potentials, ms after the onset of the QRS complex."""
         return np.arange(self.potentials_mv.shape[1]) * 1000 / FS - BEFORE_QRS_MS
@@ -123,13 +128,28 @@ class HeartMapper:
         if is_seen.sum() < LEAST_LEADS:
             raise OptionError("The heart cannot be mapped", got=f"{is_seen.sum()} leads that show the beat",
                               expected=f"{LEAST_LEADS} at least", hint="Take a page with more leads.")  # fmt: skip
-        feed = {"leads": np.where(is_seen[:, None], window, 0.0).astype(np.float32)[None]}
-        times = np.asarray(self.activation.infer(feed)["activation"][0], np.float64)
-        cells = np.asarray(self.potentials.infer(feed)["potentials"][0], np.float32)
+        cells = np.asarray(self.potentials.infer(_feed(window))["potentials"][0], np.float32)
         return HeartMap(
-            heart_geometry(), ACTIVATION_MS * times - BEFORE_QRS_MS, REST_MV + POTENTIAL_RANGE_MV * cells,
+            heart_geometry(), self.activation_ms(window), REST_MV + POTENTIAL_RANGE_MV * cells,
             tuple(name for name, seen in zip(LEADS, is_seen, strict=True) if seen),
         )  # fmt: skip
+
+    def activation_ms(self, window: Array) -> Array:
+        """Give the activation times (75,) ms after the onset of the QRS complex.
+
+        Args:
+            window: (12, 500) mV as `beat_window` cuts it; NaN for a lead that is left out.
+
+        Raises:
+            BackendError: the network failed.
+        """
+        times = np.asarray(self.activation.infer(_feed(window))["activation"][0], np.float64)
+        return ACTIVATION_MS * times - BEFORE_QRS_MS
+
+
+def _feed(window: Array) -> dict[str, Array]:
+    """Make the networks' input of a window (12, 500) mV; leads that are left out are 0."""
+    return {"leads": np.nan_to_num(window).astype(np.float32)[None]}
 
 
 def beat_window(beat_mv: Array, fs: float, qrs_onset_s: float) -> Array:

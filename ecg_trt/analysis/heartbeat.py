@@ -66,9 +66,9 @@ class HeartbeatClassifier:
             BackendError: the network failed.
         """
         signal, peaks = _checked(signal_mv, fs, r_peaks)
-        inputs, is_shown = beat_inputs(signal, fs, peaks)
+        inputs, shown = beat_inputs(signal, fs, peaks)
         probabilities = np.full((len(peaks), len(CLASSES)), np.nan, np.float32)
-        probabilities[is_shown] = self._infer(inputs[is_shown])
+        probabilities[shown] = self._infer(inputs[shown])
         return probabilities
 
     def _infer(self, inputs: Array) -> Array:
@@ -119,19 +119,27 @@ def beat_inputs(signal_mv: Array, fs: float, r_peaks: Array, chosen: Array | Non
     flat = _without_baseline(signal_mv, fs)
     at = seconds[:, None] * FS + np.arange(-BEFORE, SAMPLES - BEFORE)
     beats = np.interp(at, np.arange(len(flat)), flat, left=np.nan, right=np.nan)
-    is_shown = np.asarray(np.isfinite(beats[:, _QRS]).all(1))
+    shown = np.asarray(np.isfinite(beats[:, _QRS]).all(1))
     beats, before = np.nan_to_num(beats), np.diff(seconds, prepend=seconds[:1])
     inputs = np.zeros((len(chosen), CHANNELS, SAMPLES), np.float32)
     for row, k in enumerate(chosen):
-        if is_shown[k]:
-            near = is_shown & (np.abs(seconds - seconds[k]) <= _CONTEXT_S)
+        if shown[k]:
+            near = shown & (np.abs(seconds - seconds[k]) <= _CONTEXT_S)
             latest = near & (before >= np.quantile(before[near], _OWN))
             typical, own = np.median(beats[near], axis=0), np.mean(beats[latest], axis=0)
             height = max(float(np.abs(typical).max()), _LEAST_MV)
             inputs[row, 0], inputs[row, 1] = beats[k] / height, typical / height
             inputs[row, 2:4] = [[_unlike(beats[k], own)], [_unlike(beats[k], typical)]]
     inputs[:, 4:] = rhythm_of(seconds, chosen)[:, :, None]
-    return inputs, is_shown[chosen]
+    return inputs, shown[chosen]
+
+
+def is_shown(signal_mv: Array, fs: float, r_peaks: Array) -> Array:
+    """Mask the beats (k,) whose QRS complex a lead (n,) shows, of R peaks (k,) in samples."""
+    within = np.arange(_QRS.start - BEFORE, _QRS.stop - BEFORE) / FS * fs
+    at = np.round(r_peaks[:, None] + within).astype(int)
+    is_inside = (at >= 0) & (at < len(signal_mv))
+    return np.asarray((is_inside & np.isfinite(signal_mv[np.clip(at, 0, len(signal_mv) - 1)])).all(1))
 
 
 def _unlike(beat: Array, other: Array) -> float:

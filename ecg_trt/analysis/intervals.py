@@ -9,14 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecg_trt.analysis.fiducials import Wave, WaveSpan, delineate
-from ecg_trt.analysis.measurement import Measurement, Omission, OmissionReason
+from ecg_trt.analysis.measurement import (
+    LEAST_QUALITY,
+    Measurement,
+    Omission,
+    OmissionReason,
+    jackknife_confidence,
+)
 from ecg_trt.analysis.median_beat import MedianBeats
 from ecg_trt.analysis.rhythm import Rhythm, variation_of
 from ecg_trt.record import EcgRecord
 from ecg_trt.types import Array
 
 _LEAST_FS = 200.0  # Hz. A sample is then 5 ms, and QRS begins within 6.5 ms in the hands of experts (CSE).
-_LEAST_QUALITY = 0.4  # Of a lead, some 8 dB.
 _LEAST_LEADS = 2
 _LEAST_TYPICAL = 0.4  # Share of beats of the commonest shape.
 _LEAST_CONFIDENCE = 0.5
@@ -128,8 +133,8 @@ def _choose_leads(record: EcgRecord, rhythm: Rhythm) -> tuple[Array, list[Omissi
         if len(median.beats[row]) < 2:
             text = f"Lead {lead} shows {len(median.beats[row])} whole beats of the commonest shape; 2 are needed."
             omitted.append(Omission(lead, OmissionReason.TOO_FEW_BEATS, text))
-        elif not quality >= _LEAST_QUALITY:
-            text = f"The quality of lead {lead} is {quality:.2f}; {_LEAST_QUALITY:g} is needed."
+        elif not quality >= LEAST_QUALITY:
+            text = f"The quality of lead {lead} is {quality:.2f}; {LEAST_QUALITY:g} is needed."
             omitted.append(Omission(lead, OmissionReason.LOW_QUALITY, text))
         else:
             groups.setdefault(int(median.group[median.beats[row][0]]), []).append(row)
@@ -160,21 +165,17 @@ def _intervals(median: MedianBeats, rhythm: Rhythm, spans: Mapping[Wave, WaveSpa
             text = "The end of T is not clear, and without it a T wave may pass for a P wave."
             found = Omission(interval.name, OmissionReason.BOUNDARY_UNCLEAR, text)
         else:
-            confidence = _confidence(np.array([interval.of(o) for o in others]), interval.error_s, interval.tolerance_s)
+            confidence = jackknife_confidence(
+                np.array([interval.of(o) for o in others]), interval.error_s, interval.tolerance_s
+            )
             leads = tuple(
                 lead for lead in median.leads if any(lead in spans[w].leads for w in (interval.start, interval.end))
             )
             value = 1e3 * interval.of(spans)
-            found = _measurement_or_omission(interval.name, value, "ms", confidence, leads, _beats_of(median, leads))
+            found = _measurement_or_omission(interval.name, value, "ms", confidence, leads, median.beats_of(leads))
         qt = found if interval.name == "qt" else qt
         yield found
     yield from _corrected(qt, rhythm)
-
-
-def _beats_of(median: MedianBeats, leads: Collection[str]) -> tuple[int, ...]:
-    """List the beats that the median beats of some leads rest on."""
-    rows = zip(median.leads, median.beats, strict=True)
-    return tuple(sorted({beat for lead, beats in rows if lead in leads for beat in beats}))
 
 
 def _corrected(qt: Measurement | Omission | None, rhythm: Rhythm) -> Iterator[Measurement | Omission]:
@@ -189,22 +190,6 @@ def _corrected(qt: Measurement | Omission | None, rhythm: Rhythm) -> Iterator[Me
         else:
             value = qt.value / float(rhythm.basic_rr_s.mean()) ** power
             yield Measurement(name, value, "ms", qt.confidence, qt.leads, qt.beats)
-
-
-def _confidence(others: Array, error: float, tolerance: float) -> float:
-    """Probability that an error is within a tolerance, if it is normally distributed.
-
-    Args:
-        others: (leads,) the figure without each lead, NaN where it is not found then.
-        error: standard deviation of the method.
-        tolerance: in the same unit.
-    """
-    known = others[np.isfinite(others)]
-    if len(known) < 2 or len(known) < 0.6 * len(others):
-        return 0.0
-    # Standard error by the jackknife (Efron 1982).
-    variance = (len(known) - 1) * float(known.var()) + error**2
-    return math.erf(tolerance / math.sqrt(2 * variance))
 
 
 def _measurement_or_omission(
@@ -243,4 +228,4 @@ def _axis(median: MedianBeats, spans: Mapping[Wave, WaveSpan]) -> Measurement | 
         rest = np.linalg.norm(areas - design @ axis) / math.sqrt(len(rows) - 2)
         error = math.hypot(error, math.degrees(rest / np.hypot(*axis)))
     confidence = math.erf(_AXIS_TOLERANCE_DEG / math.sqrt(2) / error)
-    return _measurement_or_omission("qrs_axis", angle, "deg", confidence, names, _beats_of(median, names))
+    return _measurement_or_omission("qrs_axis", angle, "deg", confidence, names, median.beats_of(names))

@@ -6,6 +6,7 @@ rhythm strip, which shows every beat, ties leads together that are printed one a
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +59,11 @@ class MedianBeats:
             self.time_s, self.mv[rows], self.error_mv[rows], tuple(self.leads[k] for k in rows),
             tuple(self.beats[k] for k in rows), self.r_s, self.is_typical, self.group,
         )  # fmt: skip
+
+    def beats_of(self, leads: Collection[str]) -> tuple[int, ...]:
+        """List the beats that the median beats of some leads rest on."""
+        rows = zip(self.leads, self.beats, strict=True)
+        return tuple(sorted({beat for lead, beats in rows if lead in leads for beat in beats}))
 
 
 def median_beats(signal_mv: Array, fs: float, leads: tuple[str, ...], sample: Array) -> MedianBeats:

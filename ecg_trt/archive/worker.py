@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecg_trt import __version__
-from ecg_trt.analysis import analyze
+from ecg_trt.analysis import Analyzer
 from ecg_trt.archive.inputs import PhotoFile, load_file
 from ecg_trt.batch import digitize_many, read_many
 from ecg_trt.closeable import Closeable
@@ -29,7 +29,7 @@ from ecg_trt.errors import DeviceFaultError, EcgTrtError, OptionError, OutputErr
 from ecg_trt.io.atomic import make_folder
 from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.writers import WRITERS, check_options, find_writer, write_record
-from ecg_trt.io.writers.analysis_files import write_analysis
+from ecg_trt.io.writers.analysis_files import draw_analysis, write_analysis
 from ecg_trt.io.writers.deidentify import deidentified
 from ecg_trt.io.writers.image import write_image
 from ecg_trt.io.writers.notes import without_file_names
@@ -186,6 +186,7 @@ class PageWorker(Closeable):
         self._folder, self._options, self._digest = folder, options, options.digest()
         with ExitStack() as stack:
             self.digitizer = stack.enter_context(Digitizer(options.runtime))
+            self._analyzer = stack.enter_context(Analyzer(runtime_options=options.runtime)) if options.analyze else None
             self._stack = stack.pop_all()
 
     def __call__(self, job: PageJob) -> PageOutcome:
@@ -233,7 +234,7 @@ class PageWorker(Closeable):
         try:
             if isinstance(answer, EcgTrtError):
                 raise answer
-            record, paths = _write(self._folder, job.stem, answer, self._options)
+            record, paths = _write(self._folder, job.stem, answer, self._options, self._analyzer)
         except EcgTrtError as error:
             return failed(job, error, self._digest, time.perf_counter() - start)
         result = result_of(job, self._digest, time.perf_counter() - start, record)
@@ -294,7 +295,7 @@ def result_of(job: PageJob, digest: str, seconds: float, record: EcgRecord | Non
 
 
 def _write(
-    folder: Path, stem: str, answer: EcgRecord | Reading, options: ArchiveOptions
+    folder: Path, stem: str, answer: EcgRecord | Reading, options: ArchiveOptions, analyzer: Analyzer | None
 ) -> tuple[EcgRecord, list[Path]]:
     """Write all files of one page: the record in each requested format, the overlay and the report.
 
@@ -314,14 +315,15 @@ def _write(
         shown = [path.name for path in paths]
         if options.overlay and reading is not None:
             shown.append(write_image(overlay_of(reading), folder / f"{stem}{OVERLAY_SUFFIX}").name)
-        analysis = analyze(record) if options.analyze else None
+        analysis = None if analyzer is None else analyzer(record)
+        drawn = [] if analysis is None else draw_analysis(analysis)
         if analysis is not None:
-            shown += [path.name for path in write_analysis(analysis, folder, stem)]
+            shown += [path.name for path in write_analysis(analysis, folder, stem, drawn)]
         if options.report:
             files = [*shown, _path_of("json", folder, stem).name]
             pictures = None if reading is None else pictures_of(reading)
             write_report(record, folder / f"{stem}{REPORT_SUFFIX}", pictures=pictures, files=files,
-                         analysis=analysis)  # fmt: skip
+                         analysis=analysis, drawn=drawn)  # fmt: skip
         last = _write_as("json", folder, stem, record, options)
     except EcgTrtError:
         raise

@@ -111,7 +111,9 @@ def _auto_or(values: Sequence[float]) -> click.Choice[str]:
 @click.option("--overlay", is_flag=True, help="Also write <name>.overlay.png: the page with what was read.")
 @click.option("--report", is_flag=True, help="Also write <name>.report.html, a page to read, and for several files "
               "DIR/report.html: all pages, the worst first.")  # fmt: skip
-@click.option("--analyze", is_flag=True, help="Also find beats and measure intervals, as ecg-trt analyze does.")
+@click.option(
+    "--analyze", is_flag=True, help="Also find beats, measure intervals and map the heart, as ecg-trt analyze does."
+)
 @click.option("--deidentify", is_flag=True, help="Blank all pictures but for the rows of the ECG, and leave the names "
               "of photos out of the JSON and the reports. What is written on a row stays.")  # fmt: skip
 @click.option("--merge", is_flag=True, help="The photos show one page: write one record, named after the first.")
@@ -173,10 +175,21 @@ def run(
         items = _find(photos, out, recursive, merge, merge_by)
         if corrections is not None and (len(items) > 1 or merge or merge_by is not None):
             raise click.UsageError("--corrections are those of one PHOTO.")
+        if analyze:
+            _say_what_is_missing()
         has_table = resume or len(items) > 1 or any(map(is_folder, photos))
         return _digitize(items, out, options, jobs=jobs, ray=ray, has_table=has_table, resume=resume, verbose=verbose)
 
     exit_after(work, verbose)
+
+
+def _say_what_is_missing() -> None:
+    """Say which files of an analysis cannot be written here, and how they can."""
+    from ecg_trt.analysis import DEFAULT_PARTS
+    from ecg_trt.io.writers.analysis_files import missing_files
+
+    for text in missing_files(DEFAULT_PARTS):
+        click.echo(text, err=True)
 
 
 def _check_usage(photos: Sequence[str], overlay: bool, merge: bool, merge_by: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Jobs of the worker processes: whatever decodes a client's bytes, or digitizes.
+"""Jobs of the worker processes: whatever decodes a client's bytes, digitizes, or analyzes.
 
 Results are files in the folder of a record; what goes back to the server is small and plain.
 """
@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ecg_trt.analysis import Analyzer
 from ecg_trt.closeable import Closeable
 from ecg_trt.config import ReadOptions, RuntimeOptions
 from ecg_trt.corrections import Corrections
@@ -18,6 +20,7 @@ from ecg_trt.errors import EcgTrtError
 from ecg_trt.io.atomic import atomic_path
 from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.readers.photo import pages_of, read_photo
+from ecg_trt.io.writers.analysis_files import write_analysis
 from ecg_trt.io.writers.image import fitted, write_image
 from ecg_trt.io.writers.json import record_as_dict
 from ecg_trt.io.writers.overlay import overlay_of
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 FIRST, RECORD, DRAWING = "first.pickle", "record.pickle", "drawing.json"
 PHOTO, FLAT, OVERLAY = "photo.jpg", "flat.jpg", "overlay.png"
+ANALYSIS, ANALYSIS_STEM = "analysis", "record"  # Folder of the files of an analysis, and the stem of their names.
 _MOST_SIDE_PX = 3000  # Of the photo as it is shown.
 _PLACE, _FRAME = "place.json", "frame.json"  # Of the flat page: where it lies, and by which corrections.
 
@@ -71,7 +75,18 @@ class OverlayJob(CorrectJob):
     """Draw the overlay of a page with its corrections."""
 
 
-Job: TypeAlias = "ReadJob | CorrectJob"
+@dataclass(frozen=True, slots=True)
+class AnalyzeJob:
+    """Analyze the record that a worker left in a folder.
+
+    Attributes:
+        folder: of the record; its subfolder `ANALYSIS` gets the files.
+    """
+
+    folder: Path
+
+
+Job: TypeAlias = "ReadJob | CorrectJob | AnalyzeJob"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +117,14 @@ class Worker(Closeable):
 
     def __init__(self, digitizer: Digitizer) -> None:
         self._digitizer = digitizer
+        self._analyzer: Analyzer | None = None
         self._last: tuple[Path, Reading] | None = None
 
     def close(self) -> None:
-        """Close the digitizer."""
+        """Close the digitizer, and what analyzes."""
         self._digitizer.close()
+        if self._analyzer is not None:
+            self._analyzer.close()
 
     def __call__(self, job: Job) -> JobResult:
         """Do a job.
@@ -116,6 +134,8 @@ class Worker(Closeable):
         """
         if isinstance(job, ReadJob):
             return self._read(job)
+        if isinstance(job, AnalyzeJob):
+            return self._analyze(job.folder)
         reading, photo = self._corrected(job.read, job.corrections)
         if isinstance(job, OverlayJob):
             write_image(overlay_of(reading), job.read.folder / OVERLAY)
@@ -138,6 +158,14 @@ class Worker(Closeable):
             return replace(self._written(job.folder, reading, photo), pages=pages, photo_px=photo_px)
         except EcgTrtError as error:
             return JobResult(pages, photo_px, error=error.with_traceback(None))
+
+    def _analyze(self, folder: Path) -> JobResult:
+        """Write the files of an analysis; its networks are opened at the first one, so that reading waits for none."""
+        if self._analyzer is None:
+            self._analyzer = Analyzer(runtime_options=self._digitizer.runtime_options)
+        (folder / ANALYSIS).mkdir(exist_ok=True)
+        write_analysis(self._analyzer(load_record(folder)), folder / ANALYSIS, ANALYSIS_STEM)
+        return JobResult()
 
     def _corrected(self, read: ReadJob, corrections: Corrections) -> tuple[Reading, Photo | None]:
         """Correct a page; the photo is decoded, and given, only where the frame of the page changes."""
@@ -163,6 +191,7 @@ class Worker(Closeable):
         _write_text(drawing, folder / DRAWING)
         _store(reading.record, folder / RECORD)
         (folder / OVERLAY).unlink(missing_ok=True)
+        shutil.rmtree(folder / ANALYSIS, ignore_errors=True)
         self._last = folder, reading
         return JobResult(summary=record_as_dict(reading.record))
 
@@ -176,6 +205,11 @@ def open_worker(runtime_options: RuntimeOptions) -> Worker:
     from ecg_trt.digitizer import Digitizer
 
     return Worker(Digitizer(runtime_options))
+
+
+def analysis_file(suffix: str) -> str:
+    """Path of a file of the analysis within the folder of a record, by its suffix."""
+    return f"{ANALYSIS}/{ANALYSIS_STEM}{suffix}"
 
 
 def load_record(folder: Path) -> Any:

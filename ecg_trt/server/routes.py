@@ -17,9 +17,10 @@ from ecg_trt.errors import NOTICE, OptionError
 from ecg_trt.io.lazy import missing_module
 from ecg_trt.io.readers import READERS
 from ecg_trt.io.writers import WRITERS
+from ecg_trt.io.writers.analysis_files import JSON_SUFFIX
 from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, LEAD_WORDS, PAPER_SPEEDS_MM_PER_S, STRIPS
 from ecg_trt.server.exports import Export
-from ecg_trt.server.jobs import DRAWING, FLAT, OVERLAY, PHOTO
+from ecg_trt.server.jobs import DRAWING, FLAT, OVERLAY, PHOTO, analysis_file
 from ecg_trt.server.problems import RequestError
 from ecg_trt.server.record_store import StoredRecord
 from ecg_trt.server.schemas import (
@@ -39,7 +40,8 @@ router = APIRouter()
 
 _MOST_FILES = 50  # In one request.
 _LONGEST_WAIT_S = 120.0
-_PICTURES = {"photo": PHOTO, "flat": FLAT, "overlay": OVERLAY}
+_ANALYSIS_PICTURES = {kind: analysis_file(f".{kind}.png") for kind in ("analysis", "activation")}
+_PICTURES = {"photo": PHOTO, "flat": FLAT, "overlay": OVERLAY, **_ANALYSIS_PICTURES}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": text}
     for status, text in (
@@ -137,7 +139,7 @@ async def remove(request: Request, identifier: str) -> None:
 
 @router.get("/v1/records/{identifier}/pictures/{kind}", responses=_PROBLEMS, tags=["files"])
 async def picture(request: Request, identifier: str, kind: str) -> FileResponse:
-    """Show the `photo` (JPEG), the `flat` page (JPEG) or the `overlay` (PNG)."""
+    """Show the `photo` (JPEG), the `flat` page (JPEG), the `overlay`, the `analysis` or the `activation` (PNG)."""
     service = _service(request)
     record = service.store.get(identifier)
     if kind not in _PICTURES:
@@ -145,6 +147,8 @@ async def picture(request: Request, identifier: str, kind: str) -> FileResponse:
                           hint="Choose one of these.")  # fmt: skip
     if kind == "overlay":
         await service.overlay(record)
+    elif kind in _ANALYSIS_PICTURES:
+        await service.analyze(record)
     return FileResponse(_existing(record, _PICTURES[kind]))
 
 
@@ -152,6 +156,15 @@ async def picture(request: Request, identifier: str, kind: str) -> FileResponse:
 async def drawing(request: Request, identifier: str) -> FileResponse:
     """Show the curves on the flat page, page mm, and the corners of the page in the photo."""
     return FileResponse(_existing(_service(request).store.get(identifier), DRAWING), media_type="application/json")
+
+
+@router.get("/v1/records/{identifier}/analysis", responses=_PROBLEMS, tags=["files"])
+async def analysis(request: Request, identifier: str) -> FileResponse:
+    """Analyze a record: beats and their classes, intervals, a map of the heart; see docs/output.md."""
+    service = _service(request)
+    record = service.store.get(identifier)
+    await service.analyze(record)
+    return FileResponse(_existing(record, analysis_file(JSON_SUFFIX)), media_type="application/json")
 
 
 @router.get("/v1/records/{identifier}/upload", responses=_PROBLEMS, tags=["files"])

@@ -15,9 +15,10 @@ from ecg_trt.config import ReadOptions
 from ecg_trt.corrections import Corrections
 from ecg_trt.errors import EcgTrtError
 from ecg_trt.io.atomic import output_error
+from ecg_trt.io.writers.analysis_files import JSON_SUFFIX
 from ecg_trt.server.dispatch import Dispatcher, Urgency
 from ecg_trt.server.exports import Export, check_formats, export
-from ecg_trt.server.jobs import OVERLAY, CorrectJob, JobResult, OverlayJob, ReadJob
+from ecg_trt.server.jobs import OVERLAY, AnalyzeJob, CorrectJob, JobResult, OverlayJob, ReadJob, analysis_file
 from ecg_trt.server.problems import RequestError, unforeseen
 from ecg_trt.server.record_store import RecordStore, State, StoredRecord
 from ecg_trt.server.telemetry import Telemetry
@@ -112,6 +113,20 @@ class Service:
             self._check_done(record)
             if not (record.folder / OVERLAY).exists():
                 await self.dispatcher.do(OverlayJob(_read_job(record), record.corrections), Urgency.NOW)
+
+    async def analyze(self, record: StoredRecord) -> None:
+        """Analyze a record, unless it has been since it was read or corrected.
+
+        Raises:
+            RequestError: 409, the record is not done.
+            EcgTrtError: it cannot be analyzed.
+        """
+        async with record.lock:
+            self._check_done(record)
+            if not (record.folder / analysis_file(JSON_SUFFIX)).exists():
+                start = time.perf_counter()
+                await self.dispatcher.do(AnalyzeJob(record.folder), Urgency.NOW)
+                self._telemetry.observe("analyze", time.perf_counter() - start)
 
     async def export(
         self, records: Sequence[StoredRecord], formats: Sequence[str], options: Mapping[str, str]

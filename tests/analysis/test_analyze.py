@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -11,10 +13,11 @@ from click.testing import CliRunner
 from PIL import Image
 
 import ecg_trt
-from ecg_trt.analysis import analyze
+from ecg_trt.analysis import DEFAULT_PARTS, PARTS, Analyzer, analyze
+from ecg_trt.archive import worker
 from ecg_trt.cli import main
 from ecg_trt.errors import NO_DIAGNOSIS, OptionError
-from ecg_trt.io.writers.analysis_files import write_analysis
+from ecg_trt.io.writers.analysis_files import draw_analysis, write_analysis
 from ecg_trt.io.writers.report import write_report
 
 from .known import known, printed, record_of
@@ -53,6 +56,7 @@ def test_parts(record):
     assert analyze(record, ["beats"]).intervals is None
     with pytest.raises(OptionError):
         analyze(record, ["beats", "aura"])
+    assert set(DEFAULT_PARTS) < set(PARTS)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".hea", ".edf"])
@@ -63,9 +67,15 @@ def test_a_file_says_what_its_record_says(record, analysis, tmp_path, suffix):
         assert found[measurement.name].value == pytest.approx(measurement.value, abs=2)
 
 
+FILES = ["ecg.activation.csv", "ecg.activation.png", "ecg.analysis.csv", "ecg.analysis.json", "ecg.analysis.png",
+         "ecg.heart.vtk"]  # fmt: skip
+
+
 def test_files(analysis, tmp_path):
-    table, picture, content = write_analysis(analysis, tmp_path, "ecg")
-    assert [path.name for path in (table, picture, content)] == [f"ecg.analysis.{s}" for s in ("csv", "png", "json")]
+    written = write_analysis(analysis, tmp_path, "ecg")
+    assert sorted(path.name for path in written) == FILES
+    table, picture, content = (tmp_path / f"ecg.analysis.{suffix}" for suffix in ("csv", "png", "json"))
+    assert written[-1] == content, "the JSON stands for a finished analysis"
     stored = json.loads(content.read_text("utf-8"))
     assert stored["notice"] == NO_DIAGNOSIS
     for measurement, item in zip(analysis.measurements, stored["measurements"], strict=True):
@@ -75,9 +85,14 @@ def test_files(analysis, tmp_path):
         assert item["beats"] == list(measurement.beats)
     assert len(stored["beats"]["r_s"]) == len(analysis.beats.r_s)
     assert stored["intervals"]["waves"]["QRS"]["end_s"] > 0
+    assert stored["classes"]["lead"] == "II" and stored["classes"]["beats"] == list(analysis.classes.names)
+    assert set(stored["classes"]["probabilities"]) == set("NSVFQ")
+    assert stored["activation"]["points"]["AHA01"] == pytest.approx(analysis.heart.heart_map.activation_ms[0], abs=1e-3)
+    assert "potentials" not in stored
     rows = list(csv.DictReader(table.read_text("utf-8").splitlines()))
     assert [row["name"] for row in rows if row["value"]] == [m.name for m in analysis.measurements]
     assert all(row["note"] for row in rows)
+    assert "S is not reliable" in next(row["note"] for row in rows if row["name"] == "class_s")
     with Image.open(picture) as image:
         assert image.width > 1000
         assert np.asarray(image.convert("L")).std() > 10
@@ -89,11 +104,37 @@ def test_a_record_without_beats_has_files_too(tmp_path):
         assert path.stat().st_size > 100
 
 
+def test_potentials_are_files_of_their_own(record, tmp_path):
+    written = write_analysis(analyze(record, ["potentials"]), tmp_path, "ecg")
+    assert sorted(path.name for path in written) == [
+        "ecg.analysis.csv", "ecg.analysis.json", "ecg.analysis.png", "ecg.heart.vtk", "ecg.potentials.npy",
+        "ecg.potentials.png",
+    ]  # fmt: skip
+    stored = json.loads(written[-1].read_text("utf-8"))
+    assert stored["potentials"]["shape"] == list(np.load(tmp_path / "ecg.potentials.npy").shape) == [75, 500]
+    assert stored["potentials"]["fs"] == 1000 and "activation" not in stored and "classes" not in stored
+
+
+def test_without_matplotlib_and_meshio_figures_are_written_all_the_same(record, tmp_path, monkeypatch):
+    path = record.to_csv(tmp_path / "ecg.csv")
+    for module in ("matplotlib", "meshio"):
+        monkeypatch.setitem(sys.modules, module, None)
+    result = call(path, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "ecg.activation.csv", "ecg.analysis.csv", "ecg.analysis.json"
+    ]  # fmt: skip
+    assert "Heart rate" in result.stdout
+    assert "no .analysis.png, .activation.png" in result.stderr and 'pip install -e ".[plot]"' in result.stderr
+    assert "no .heart.vtk" in result.stderr and 'pip install -e ".[vtk]"' in result.stderr
+
+
 def test_the_report_shows_it(record, analysis, tmp_path):
-    text = write_report(record, tmp_path / "ecg.report.html", analysis=analysis).read_text("utf-8")
+    drawn = draw_analysis(analysis)
+    text = write_report(record, tmp_path / "ecg.report.html", analysis=analysis, drawn=drawn).read_text("utf-8")
     assert NO_DIAGNOSIS in text
-    assert "QTc Fridericia" in text
-    assert "data:image/png" in text
+    assert "QTc Fridericia" in text and "Classes on II" in text
+    assert text.count("data:image/png") == len(drawn) == 2
     assert NO_DIAGNOSIS not in write_report(record, tmp_path / "b.report.html").read_text("utf-8")
 
 
@@ -101,9 +142,7 @@ def test_the_command(record, tmp_path):
     path = record.to_csv(tmp_path / "ecg.csv")
     result = call(path, "-o", tmp_path / "out", "--printed-rate", "140")
     assert result.exit_code == 0, result.output
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
-        "ecg.analysis.csv", "ecg.analysis.json", "ecg.analysis.png"
-    ]  # fmt: skip
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == FILES
     assert NO_DIAGNOSIS in result.stdout
     assert "Heart rate" in result.stdout and "check the paper speed" in " ".join(result.stdout.split())
     assert json.loads((tmp_path / "out" / "ecg.analysis.json").read_text())["printed_rate"]["contradicts"] is True
@@ -112,9 +151,12 @@ def test_the_command(record, tmp_path):
 def test_the_command_measures_what_is_asked_for(record, tmp_path):
     path = record.to_csv(tmp_path / "ecg.csv")
     assert call(path, "-o", tmp_path, "--beats").exit_code == 0
-    assert "intervals" not in json.loads((tmp_path / "ecg.analysis.json").read_text())
+    assert not {"intervals", "classes", "activation"} & set(json.loads((tmp_path / "ecg.analysis.json").read_text()))
     assert call(path, "-o", tmp_path, "--intervals").exit_code == 0
     assert "intervals" in json.loads((tmp_path / "ecg.analysis.json").read_text())
+    assert call(path, "-o", tmp_path, "--classes", "--backend", "ort").exit_code == 0
+    stored = json.loads((tmp_path / "ecg.analysis.json").read_text())
+    assert stored["backend"] == "ort" and "classes" in stored and "intervals" not in stored
 
 
 @pytest.mark.parametrize("name", ["none.csv", "none.jpg"])
@@ -138,3 +180,21 @@ def test_run_analyzes_too(photo_path, tmp_path):
     stem = photo_path.stem
     assert {f"{stem}.analysis.{s}" for s in ("csv", "png", "json")} < {path.name for path in out.iterdir()}
     assert f"./{stem}.analysis.png" in (out / f"{stem}.report.html").read_text("utf-8")
+
+
+@pytest.mark.usefixtures("fake_digitizer")
+def test_an_archive_opens_the_networks_once(photo_path, tmp_path, monkeypatch):
+    opened = []
+
+    def counted(*arguments, **options):
+        opened.append(options)
+        return Analyzer(*arguments, **options)
+
+    monkeypatch.setattr(worker, "Analyzer", counted)
+    photos = [shutil.copy(photo_path, tmp_path / name) for name in ("a.jpg", "b.jpg")]
+    run = ["run", *map(str, photos), "--backend", "ort", "-o"]
+    assert CliRunner().invoke(main, [*run, str(tmp_path / "plain")]).exit_code == 0 and not opened
+    result = CliRunner().invoke(main, [*run, str(tmp_path / "out"), "--analyze"])
+    assert result.exit_code == 0, result.output
+    assert [options["runtime_options"].backend for options in opened] == ["ort"]
+    assert {"a.analysis.json", "b.analysis.json"} < {path.name for path in (tmp_path / "out").iterdir()}

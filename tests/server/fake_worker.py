@@ -10,11 +10,28 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ecg_trt.analysis import analyze
 from ecg_trt.errors import LowQualityError, NoEcgFoundError, WorkerCrashedError
+from ecg_trt.io.writers.analysis_files import write_analysis
 from ecg_trt.io.writers.json import record_as_dict
 from ecg_trt.layout import LEADS
 from ecg_trt.record import EcgRecord
-from ecg_trt.server.jobs import DRAWING, FLAT, OVERLAY, PHOTO, RECORD, CorrectJob, Job, JobResult, OverlayJob, ReadJob
+from ecg_trt.server.jobs import (
+    ANALYSIS,
+    ANALYSIS_STEM,
+    DRAWING,
+    FLAT,
+    OVERLAY,
+    PHOTO,
+    RECORD,
+    AnalyzeJob,
+    CorrectJob,
+    Job,
+    JobResult,
+    OverlayJob,
+    ReadJob,
+    load_record,
+)
 
 GOOD, NO_ECG, CRASH, BUG, THREE_PAGES = b"good", b"no ecg", b"crash", b"bug", b"3 pages"
 PAUSE = b"pause"
@@ -31,6 +48,10 @@ def fake_record(name: str, gain: float = 10.0) -> EcgRecord:
 
 def work(job: Job) -> JobResult:
     """Do a job; errors as a worker has them."""
+    if isinstance(job, AnalyzeJob):
+        (job.folder / ANALYSIS).mkdir(exist_ok=True)
+        write_analysis(analyze(load_record(job.folder), ["beats"]), job.folder / ANALYSIS, ANALYSIS_STEM)
+        return JobResult()
     if isinstance(job, OverlayJob):
         (job.read.folder / OVERLAY).write_bytes(b"overlay")
         return JobResult()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ecg_trt.errors import NO_DIAGNOSIS
 from tests.server.running import PHOTO, running, until
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -151,6 +152,19 @@ def test_a_photo_is_read_corrected_undone_and_exported(page: Page) -> None:
     page.one("#export button[value=export]").click()
     archive = page.browser.downloads / "photo.zip"
     until(archive.exists)
+    assert not complaints(page.browser)
+
+
+def test_a_page_is_analyzed_when_it_is_asked_for(page: Page) -> None:
+    page.send(PHOTO)
+    until(lambda: page.all(".curve.good"))
+    page.one("[data-key=analyze]").click()
+    until(lambda: len(page.all("#analysis img")) == 2)
+    until(lambda: page.value("[...document.querySelectorAll('#analysis img')].every((image) => image.naturalWidth)"))
+    text = page.one("#analysis").text
+    assert NO_DIAGNOSIS in text and "S is not reliable" in text and "QRS axis" in text
+    page.one("#analysis button[value=close]").click()
+    until(lambda: not page.one("#analysis").is_displayed())
     assert not complaints(page.browser)
 
 

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from ecg_trt.errors import NOTICE
+from ecg_trt.errors import NO_DIAGNOSIS, NOTICE
 from ecg_trt.io.writers import WRITERS
+from ecg_trt.server.jobs import AnalyzeJob
 from ecg_trt.server.record_store import RecordStore
 from tests.server.conftest import FakePool
 from tests.server.fake_worker import BUG, CRASH, GOOD, NO_ECG, THREE_PAGES
@@ -194,6 +195,19 @@ def test_pictures_drawing_and_upload_are_given_out(client: TestClient) -> None:
     assert client.get(f"{path}/pictures/mask").status_code == 422
     assert client.get(f"{path}/drawing").json() == {"rows": []}
     assert client.get(f"{path}/upload").content == GOOD
+
+
+def test_a_record_is_analyzed_once_and_when_it_is_asked_for(client: TestClient, pool: FakePool) -> None:
+    good, bad = upload(client, GOOD, NO_ECG)
+    path = f"/v1/records/{good['id']}"
+    assert not [job for job in pool.jobs if isinstance(job, AnalyzeJob)]
+    found = client.get(f"{path}/analysis").json()
+    assert found["notice"] == NO_DIAGNOSIS and found["beats"]["r_s"] == []
+    assert {omission["name"] for omission in found["omissions"]} == {"heart_rate", "rr_cv", "rmssd"}
+    assert client.get(f"{path}/pictures/analysis").headers["content-type"] == "image/png"
+    assert client.get(f"{path}/pictures/activation").status_code == 404, "this analysis has no map"
+    assert len([job for job in pool.jobs if isinstance(job, AnalyzeJob)]) == 1
+    assert client.get(f"/v1/records/{bad['id']}/analysis").status_code == 409
 
 
 def test_a_deleted_record_is_gone_with_its_files(client: TestClient, pool: FakePool) -> None:

@@ -76,7 +76,12 @@ def test_a_photo_is_read_corrected_and_exported(true_client: TestClient) -> None
     assert wrong.status_code == 422
     overlay = client.get(f"{path}/pictures/overlay")
     assert Image.open(io.BytesIO(overlay.content)).width > 1000
+    medians = [client.get(f"{path}/analysis").json()["beats"]["median"]["mv"]["II"]]
     undone = client.patch(path, json={}).json()
+    medians.append(client.get(f"{path}/analysis").json()["beats"]["median"]["mv"]["II"])
+    peaks = [max(mv for mv in median if mv is not None) for median in medians]
+    assert peaks[0] == pytest.approx(2 * peaks[1], rel=0.1), "an analysis is that of the record as it is corrected"
+    assert Image.open(io.BytesIO(client.get(f"{path}/pictures/activation").content)).width > 1000
     assert undone["record"]["quality"] == record["record"]["quality"]
     export = client.get("/v1/export", params={"id": [record["id"]], "format": ["edf", "csv"]})
     assert zipfile.ZipFile(io.BytesIO(export.content)).namelist() == ["photo.csv", "photo.edf"]

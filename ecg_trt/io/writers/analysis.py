@@ -16,16 +16,15 @@ from ecg_trt.io.atomic import atomic_path
 from ecg_trt.io.writers.json import plain, versions
 
 if TYPE_CHECKING:
-    from ecg_trt.analysis import Analysis, Intervals, Rhythm
+    from ecg_trt.analysis import Analysis, BeatClasses, Intervals, MappedHeart, Measurement, Rhythm
 
-_LINE = 44
-JSON_SUFFIX, CSV_SUFFIX, PICTURE_SUFFIX = ".analysis.json", ".analysis.csv", ".analysis.png"
+_LINE = 52
 TITLES = {
     "heart_rate": "Heart rate", "rr_cv": "Variation of RR", "rmssd": "RMSSD", "p_duration": "P", "pr": "PR",
     "qrs_duration": "QRS", "qt": "QT", "qtc_bazett": "QTc Bazett", "qtc_fridericia": "QTc Fridericia",
-    "qrs_axis": "QRS axis",
+    "qrs_axis": "QRS axis", "activation_time": "Activation",
 }  # fmt: skip
-"""Names of measurements for a person."""
+"""Names of measurements for a person; classes of beats are counted in one sentence."""
 
 
 def analysis_as_dict(analysis: Analysis) -> dict[str, Any]:
@@ -34,13 +33,22 @@ def analysis_as_dict(analysis: Analysis) -> dict[str, Any]:
         "notice": NO_DIAGNOSIS,
         "source": analysis.source,
         "fs": analysis.fs,
-        "measurements": [asdict(measurement) for measurement in analysis.measurements],
-        "omissions": [{**asdict(omission), "reason": str(omission.reason)} for omission in analysis.omissions],
+        "measurements": [{**asdict(m), "title": TITLES.get(m.name)} for m in analysis.measurements],
+        "omissions": [
+            {**asdict(o), "reason": str(o.reason), "title": TITLES.get(o.name, o.name)} for o in analysis.omissions
+        ],
         "beats": _beats_as_dict(analysis.beats),
+        "timings_ms": dict(analysis.timings_ms),
+        "backend": analysis.backend,
+        "weights": dict(analysis.weights),
         "versions": versions(),
     }
+    if analysis.classes is not None:
+        content["classes"] = _classes_as_dict(analysis.classes)
     if analysis.intervals is not None:
         content["intervals"] = _intervals_as_dict(analysis.intervals)
+    if analysis.heart is not None:
+        content |= _heart_as_dict(analysis.heart)
     if analysis.printed_rate is not None:
         content["printed_rate"] = asdict(analysis.printed_rate)
     return {key: plain(value) for key, value in content.items()}
@@ -67,6 +75,31 @@ def _intervals_as_dict(intervals: Intervals) -> dict[str, Any]:
         "leads": intervals.leads,
         "waves": {str(wave): asdict(span) for wave, span in intervals.spans.items()},
     }
+
+
+def _classes_as_dict(classes: BeatClasses) -> dict[str, Any]:
+    return {
+        "lead": classes.lead,
+        "text": classes_in_words(classes),
+        "notes": classes.notes,
+        "beats": classes.names,
+        "probabilities": {name: row.tolist() for name, row in classes.by_class.items()},
+    }
+
+
+def _heart_as_dict(heart: MappedHeart) -> dict[str, Any]:
+    """Describe the parts of a map that were asked for; the potentials themselves are in a file of their own."""
+    found = heart.heart_map
+    if found is None:
+        return {}
+    basis = {"confidence": heart.confidence, "leads": found.leads, "beats": heart.beats}
+    points = dict(zip(found.geometry.names, found.activation_ms.tolist(), strict=True))
+    described = {
+        "activation": {"unit": "ms", **basis, "points": points},
+        "potentials": {"unit": "mV", **basis, "fs": found.fs, "first_ms": float(found.times_ms[0]),
+                       "shape": found.potentials_mv.shape},
+    }  # fmt: skip
+    return {part: described[part] for part in heart.parts}
 
 
 def write_analysis_json(analysis: Analysis, path: str | Path) -> Path:
@@ -100,9 +133,8 @@ def write_analysis_csv(analysis: Analysis, path: str | Path) -> Path:
     writer.writerow(("name", "value", "unit", "confidence", "leads", "beats", "note"))
     for m in analysis.measurements:
         beats = " ".join(map(str, m.beats))
-        writer.writerow(
-            (m.name, f"{m.value:.2f}", m.unit, f"{m.confidence:.3f}", " ".join(m.leads), beats, NO_DIAGNOSIS)
-        )
+        note = " ".join((NO_DIAGNOSIS, *_notes_of(analysis, m)))
+        writer.writerow((m.name, f"{m.value:.2f}", m.unit, f"{m.confidence:.3f}", " ".join(m.leads), beats, note))
     for omission in analysis.omissions:
         writer.writerow((omission.name, "", "", "", "", "", f"{omission.reason}: {omission.text}"))
     with atomic_path(path) as temporary:
@@ -116,7 +148,9 @@ def lines_of(analysis: Analysis) -> Iterator[str]:
     count = len(beats.r_s)
     regularity = f", {beats.regularity}" if beats.regularity else ""
     yield f"{count} beat{'s' * (count != 1)}{regularity}"
-    for m in analysis.measurements:
+    if analysis.classes is not None:
+        yield from wrap(classes_in_words(analysis.classes), _LINE, subsequent_indent="  ")
+    for m in titled(analysis):
         yield f"{TITLES[m.name]:<15}{m.value:6.0f} {m.unit:<4} confidence {m.confidence:.2f}"
     left_out: dict[str, list[str]] = {}
     for omission in analysis.omissions:
@@ -125,3 +159,24 @@ def lines_of(analysis: Analysis) -> Iterator[str]:
         yield from wrap(f"{reason}: {', '.join(names)}", _LINE, initial_indent="left out, ", subsequent_indent="  ")
     if analysis.printed_rate is not None:
         yield from wrap(analysis.printed_rate.text, _LINE)
+
+
+def titled(analysis: Analysis) -> tuple[Measurement, ...]:
+    """List the figures that have a title; the others are in `classes_in_words`."""
+    return tuple(m for m in analysis.measurements if m.name in TITLES)
+
+
+def classes_in_words(classes: BeatClasses) -> str:
+    """Count the beats of each class in a sentence; empty if there are no classes."""
+    if not classes.lead:
+        return ""
+    counts = ", ".join(f"{classes.names.count(name)} {name}" for name in classes.by_class if name in classes.names)
+    hidden = classes.names.count("")
+    shown = f", {hidden} not shown there" if hidden else ""
+    return f"Classes on {classes.lead}: {counts}{shown}. {' '.join(classes.notes)}"
+
+
+def _notes_of(analysis: Analysis, measurement: Measurement) -> tuple[str, ...]:
+    """List what to know of a figure."""
+    classes = analysis.classes
+    return () if classes is None or measurement not in classes.measurements else classes.notes

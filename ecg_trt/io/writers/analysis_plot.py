@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecg_trt.errors import NO_DIAGNOSIS, OutputError, install_hint
+from ecg_trt.errors import NO_DIAGNOSIS
 from ecg_trt.io.writers.analysis import lines_of
+from ecg_trt.io.writers.figure import blank_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ecg_trt.analysis import Analysis
+    from ecg_trt.analysis import Analysis, BeatClasses
 
 _COLUMNS, _PANEL_IN, _FOOT_IN = 4, (2.6, 1.7), 2.8
 _INK, _PALE, _EARLY = "#10243e", "#9aa7b8", "#c2410c"
 _WAVES = {"P": "#15803d", "QRS": "#b91c1c", "T": "#1d4ed8"}
+_CLASSES = {"N": (_INK, "o"), "S": ("#b45309", "^"), "V": ("#b91c1c", "s"), "F": ("#7e22ce", "D"), "Q": (_INK, "x")}
+_MOST_LETTERS, _CLASS_ROW = 40, 0.93  # Beats that are marked by letters; height of the marks in the panel, 0..1.
+_MARGIN_S = 0.3
 _SIZE = 8
-_DPI = 130
 
 
 def plot_analysis(analysis: Analysis) -> Figure:
@@ -35,20 +37,11 @@ def plot_analysis(analysis: Analysis) -> Figure:
     Raises:
         OutputError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise OutputError(
-            "The analysis cannot be drawn",
-            got="no matplotlib",
-            expected="the extra plot",
-            hint=install_hint("plot"),
-        ) from error
     median = analysis.beats.median
     shown = [row for row, beat in enumerate(median.mv) if np.isfinite(beat).any()]
     rows = max(1, -(-len(shown) // _COLUMNS))
     width, height = _COLUMNS * _PANEL_IN[0], rows * _PANEL_IN[1] + _FOOT_IN
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = blank_figure("The analysis cannot be drawn", width, height, layout="constrained")
     parts = figure.subfigures(2, 1, squeeze=False, height_ratios=(rows * _PANEL_IN[1], _FOOT_IN))
     above, below = parts[:, 0]
     panels = above.subplots(rows, _COLUMNS, sharex=True, squeeze=False).ravel()
@@ -64,13 +57,6 @@ def plot_analysis(analysis: Analysis) -> Figure:
     above.supylabel("mV", size=_SIZE)
     figure.supxlabel(NO_DIAGNOSIS, size=_SIZE + 1, weight="bold")
     return figure
-
-
-def analysis_png(analysis: Analysis) -> bytes:
-    """Draw an analysis as the bytes of a PNG; errors as of `plot_analysis`."""
-    data = BytesIO()
-    plot_analysis(analysis).savefig(data, format="png", dpi=_DPI, metadata={"Software": None})
-    return data.getvalue()
 
 
 def _draw_beat(panel: Axes, analysis: Analysis, row: int) -> None:
@@ -94,10 +80,31 @@ def _draw_intervals(panel: Axes, analysis: Analysis) -> None:
     panel.plot(beats.r_s[1:], 1e3 * beats.rr_s, color=_INK, marker="o", markersize=3, linewidth=0.9)
     early = beats.is_early[1:]
     panel.plot(beats.r_s[1:][early], 1e3 * beats.rr_s[early], "o", color=_EARLY, markersize=4)
-    panel.set_title(
-        "Interval before each beat, ms" + ", early beats orange" * bool(early.any()), size=_SIZE, loc="left"
-    )
+    title = "Interval before each beat, ms" + ", early beats orange" * bool(early.any())
+    if analysis.classes is not None and analysis.classes.lead:
+        _draw_classes(panel, analysis, analysis.classes)
+        title += f"; class of each beat on {analysis.classes.lead}"
+    panel.set_title(title, size=_SIZE, loc="left")
+    if len(beats.r_s):
+        panel.set_xlim(beats.r_s[0] - _MARGIN_S, beats.r_s[-1] + _MARGIN_S)  # Also where no interval ends.
     panel.set_xlabel("s", size=_SIZE)
     panel.tick_params(labelsize=_SIZE - 2)
     panel.grid(linewidth=0.3)
     panel.margins(y=0.3)
+
+
+def _draw_classes(panel: Axes, analysis: Analysis, classes: BeatClasses) -> None:
+    """Mark each beat that was judged above the intervals, at its time; by its letter where there is room."""
+    is_roomy = len(classes.names) <= _MOST_LETTERS
+    above = panel.get_xaxis_transform()
+    for name, (colour, mark) in _CLASSES.items():
+        at_s = analysis.beats.r_s[[found == name for found in classes.names]]
+        if is_roomy:
+            for at in at_s:
+                panel.text(at, _CLASS_ROW, name, transform=above, color=colour, size=_SIZE, ha="center", va="center",
+                           weight="normal" if name == "N" else "bold")  # fmt: skip
+        elif len(at_s):
+            panel.plot(at_s, np.full(len(at_s), _CLASS_ROW), mark, transform=above, color=colour, markersize=3,
+                       label=name)  # fmt: skip
+    if not is_roomy:
+        panel.legend(fontsize=_SIZE - 2, loc="lower left", ncols=len(_CLASSES))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecg_trt.errors import NOTICE, OutputError, install_hint
+from ecg_trt.errors import NO_DIAGNOSIS
+from ecg_trt.io.writers.figure import blank_figure
 from ecg_trt.io.writers.heart_map import on_surface
 from ecg_trt.types import Array
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from ecg_trt.analysis.electrophysiology import HeartGeometry, HeartMap
 
+_UNDRAWN = "The heart cannot be drawn"
 _INK, _PALE = "#10243e", "#9aa7b8"
 _COLOURS = "turbo_r"  # early is red, late is blue, as in maps of electrophysiology
 _LIMITS = "Different activations can give one ECG: the map is likely among simulated hearts, not measured."
@@ -47,15 +49,19 @@ _VIEWS = (
 _UP = (0.0, 0.0, 1.0)
 
 
-def plot_activation(heart_map: HeartMap) -> Figure:
+def plot_activation(heart_map: HeartMap, note: str = "") -> Figure:
     """Draw the activation as a bull's-eye of the left ventricle and on the surface from four sides.
 
     The figure belongs to no window; `figure.savefig` writes it.
 
+    Args:
+        heart_map: what to draw.
+        note: a sentence on it, for the title.
+
     Raises:
         OutputError: matplotlib is not installed.
     """
-    figure = _figure(12.0, 6.4)
+    figure = blank_figure(_UNDRAWN, 12.0, 5.8, layout="constrained")
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -71,17 +77,21 @@ def plot_activation(heart_map: HeartMap) -> Figure:
         _draw_view(panel, heart_map.geometry, values, view, norm, colours)
     bar = right.colorbar(ScalarMappable(norm, colours), ax=list(panels), shrink=0.8)
     bar.set_label("activation, ms after the onset of the QRS complex", color=_INK)
-    _sign(figure, heart_map, "Activation of the heart")
+    _sign(figure, heart_map, "Activation of the heart", note)
     return figure
 
 
-def plot_potentials(heart_map: HeartMap) -> Figure:
+def plot_potentials(heart_map: HeartMap, note: str = "") -> Figure:
     """Draw the transmembrane potentials of the points on the endocardium and in the septum, a panel each.
+
+    Args:
+        heart_map: what to draw.
+        note: a sentence on it, for the title.
 
     Raises:
         OutputError: matplotlib is not installed.
     """
-    figure = _figure(12.0, 8.0)
+    figure = blank_figure(_UNDRAWN, 12.0, 8.0, layout="constrained")
     shown = [k for k, name in enumerate(heart_map.geometry.names) if "_" not in name]
     panels = figure.subplots(5, 6, sharex=True, sharey=True).ravel()
     for panel, k in zip(panels, shown, strict=True):
@@ -92,23 +102,15 @@ def plot_potentials(heart_map: HeartMap) -> Figure:
         panel.tick_params(labelsize=7)
     figure.supxlabel("ms after the onset of the QRS complex", fontsize=8)
     figure.supylabel("mV", fontsize=8)
-    _sign(figure, heart_map, "Transmembrane potentials; red: activation")
+    _sign(figure, heart_map, "Transmembrane potentials; red: activation", note)
     return figure
 
 
-def _figure(width: float, height: float) -> Figure:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise OutputError("The heart cannot be drawn", got="no matplotlib", expected="the extra plot",
-                          hint=install_hint("plot")) from error  # fmt: skip
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _sign(figure: Figure, heart_map: HeartMap, title: str) -> None:
+def _sign(figure: Figure, heart_map: HeartMap, title: str, note: str) -> None:
     """Write the title, and below it what a reader must know."""
-    missing = "" if len(heart_map.leads) == 12 else f" From {len(heart_map.leads)} leads."
-    figure.suptitle(f"{title}\n{NOTICE}. {_LIMITS}{missing}", fontsize=9, color=_INK)
+    missing = "" if len(heart_map.leads) == 12 else f"From {len(heart_map.leads)} leads."
+    heading = " ".join(filter(None, (f"{title}.", missing, note)))
+    figure.suptitle(f"{heading}\n{NO_DIAGNOSIS} {_LIMITS}", fontsize=9, color=_INK)
 
 
 def _draw_bulls_eye(panel: Axes, heart_map: HeartMap, norm: Normalize, colours: Colormap) -> None:

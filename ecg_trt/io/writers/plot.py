@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecg_trt.errors import OutputError, install_hint
+from ecg_trt.io.writers.figure import blank_figure
 from ecg_trt.io.writers.paper import CAPITAL, NAME_HEIGHT_MM, TEXT_HEIGHT_MM, Paper, lay_out
 from ecg_trt.layout import LARGE_BOX_MM, SMALL_BOX_MM
 
@@ -39,18 +39,9 @@ def plot_record(record: EcgRecord, *, speed: float | None = None, gain: float | 
         OptionError: a scale is not above zero.
         OutputError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise OutputError(
-            "The record cannot be drawn",
-            got="no matplotlib",
-            expected="the extra plot",
-            hint=install_hint("plot"),
-        ) from error
     paper = lay_out(record, speed=speed, gain=gain)
     width, height = paper.size_mm
-    figure = Figure(figsize=(width / _INCH_MM, height / _INCH_MM))
+    figure = blank_figure("The record cannot be drawn", width / _INCH_MM, height / _INCH_MM)
     panel = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     panel.set_xlim(0.0, width)
     panel.set_ylim(height, 0.0)

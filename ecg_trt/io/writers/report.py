@@ -13,8 +13,7 @@ import numpy as np
 
 from ecg_trt.errors import NO_DIAGNOSIS, NOTICE
 from ecg_trt.io.atomic import atomic_path
-from ecg_trt.io.writers.analysis import TITLES
-from ecg_trt.io.writers.analysis_plot import analysis_png
+from ecg_trt.io.writers.analysis import TITLES, classes_in_words, titled
 from ecg_trt.io.writers.html import Content, element, html_page, link, picture, row, table
 from ecg_trt.io.writers.image import encoded, fitted, write_image
 from ecg_trt.io.writers.json import versions
@@ -27,6 +26,7 @@ from ecg_trt.types import Array
 
 if TYPE_CHECKING:
     from ecg_trt.analysis import Analysis
+    from ecg_trt.io.writers.analysis_files import Drawn
     from ecg_trt.reading import Reading
     from ecg_trt.record import EcgRecord
 
@@ -61,6 +61,7 @@ def write_report(
     pictures: Pictures | None = None,
     files: Sequence[str] = (),
     analysis: Analysis | None = None,
+    drawn: Sequence[Drawn] = (),
 ) -> Path:
     """Write a report; with pictures, a thumbnail beside it, which the table of a batch shows.
 
@@ -70,6 +71,7 @@ def write_report(
         pictures: of the reading, left out for a record of several photos.
         files: names of the record's other files, in the same folder, to link to.
         analysis: of the record, left out if None.
+        drawn: its pictures.
 
     Returns:
         The path.
@@ -84,7 +86,7 @@ def write_report(
         _section("Warnings", _warnings(record)),
         _section("Files", element("ul", [element("li", link(name)) for name in files], class_="files")),
         _section("Leads", _leads(record, title), class_="leads"),
-        *_analysis(analysis),
+        *_analysis(analysis, drawn),
         *_pictures(pictures),
         _section("Quality", _quality(record)),
         _section("Checks", _checks(record)),
@@ -181,26 +183,25 @@ def _figure(image: Array, side_px: int, text: str, caption: str) -> Element:
     return element("figure", picture(data, "image/jpeg", text), element("figcaption", caption))
 
 
-def _analysis(analysis: Analysis | None) -> Iterator[Element]:
+def _analysis(analysis: Analysis | None, drawn: Sequence[Drawn]) -> Iterator[Element]:
     if analysis is None:
         return
     heads = ("Figure", "Value", "Confidence", "Leads", "Beats")
     rows = (
         row(TITLES[m.name], f"{m.value:.0f} {m.unit}", f"{m.confidence:.2f}", ", ".join(m.leads), str(len(m.beats)))
-        for m in analysis.measurements
+        for m in titled(analysis)
     )
     left_out = [element("li", TITLES.get(o.name, o.name), ": ", o.text) for o in analysis.omissions]
     yield _section(
-        "Beats and intervals",
+        "Analysis",
         element("p", element("strong", NO_DIAGNOSIS), class_="notice"),
         table(
             f"{len(analysis.beats.r_s)} beats, {analysis.beats.regularity or 'too few to judge the rhythm'}",
             heads,
             rows,
         ),
-        element(
-            "figure", picture(analysis_png(analysis), "image/png", "Median beats of the leads, intervals of beats.")
-        ),
+        element("p", "" if analysis.classes is None else classes_in_words(analysis.classes)),
+        [element("figure", picture(data, "image/png", drawing.text)) for drawing, data in drawn],
         element("p", "Left out:") if left_out else "",
         element("ul", left_out),
     )

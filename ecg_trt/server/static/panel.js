@@ -1,5 +1,6 @@
 // What was read, in words and numbers, and the settings that a person may set.
 
+import { openAnalysis } from "./analysis.js";
 import { capital, h, icon, sentence } from "./dom.js";
 import { correct, readAgain, remove, setOf } from "./records.js";
 
@@ -31,8 +32,8 @@ function sections(record, choices, onDelete) {
   if (record.state !== "done" || !record.record) {
     return [head, h("p", { className: "quiet" }, "The result stands here as soon as the picture is read.")];
   }
-  return [head, summary(record), warnings(record), settings(record, choices), leads(record, choices),
-    stretches(record)].filter(Boolean);
+  return [head, summary(record), analysis(record), warnings(record), settings(record, choices),
+    leads(record, choices), stretches(record)].filter(Boolean);
 }
 
 function title(record, onDelete) {
@@ -86,6 +87,11 @@ function summary(record) {
       h("span", { className: "number" }, quality === null ? "–" : number(quality)),
       h("span", {}, h("strong", {}, "Mean quality"), h("br"), WORDS[kind])),
     h("p", { className: "quiet" }, `${record.record.leads.length} leads, ${seconds.toFixed(1)} s at ${fs} Hz.`));
+}
+
+function analysis(record) {
+  return h("section", {}, h("button", { type: "button", "data-key": "analyze", onclick: () => openAnalysis(record) },
+    icon("beats"), "Beats, intervals, heart"));
 }
 
 function warnings(record) {

@@ -1,0 +1,61 @@
+// Beats, intervals and a map of the heart: made when they are asked for, and shown above the page.
+
+import { getBlob, getJson } from "./api.js";
+import { $, complain, h, say } from "./dom.js";
+
+const PICTURES = {
+  analysis: "Median beats of the leads, and the intervals between beats",
+  activation: "Activation of the heart, as a bull's-eye and from four sides",
+};
+
+let urls = [];
+
+/** Analyze a record as it is now, and show what was found. */
+export async function openAnalysis(record) {
+  const [dialog, content] = [$("#analysis"), $("#analysis-content")];
+  const path = `/v1/records/${record.id}`;
+  $("#analysis-title").textContent = `Analysis of ${record.name}`;
+  content.replaceChildren(h("p", { className: "quiet", role: "status" }, "Analyzing"));
+  dialog.showModal();
+  try {
+    const found = await getJson(`${path}/analysis`);
+    content.replaceChildren(...sections(found), ...(await pictures(path, found)));
+    say("Analyzed");
+  } catch (error) {
+    dialog.close();
+    complain(error);
+  }
+}
+
+async function pictures(path, found) {
+  for (const url of urls) URL.revokeObjectURL(url);
+  const kinds = Object.keys(PICTURES).filter((kind) => kind === "analysis" || found[kind]);
+  const blobs = await Promise.all(kinds.map((kind) => getBlob(`${path}/pictures/${kind}`).catch(() => null)));
+  urls = blobs.map((blob) => blob && URL.createObjectURL(blob));
+  return urls.map((url, k) => (url
+    ? h("img", { src: url, alt: PICTURES[kinds[k]] })
+    : h("p", { className: "quiet" }, `${PICTURES[kinds[k]]}: not drawn, as the server has no matplotlib.`)));
+}
+
+function sections(found) {
+  const { beats, classes, measurements, omissions } = found;
+  const count = beats.r_s.length;
+  return [
+    h("p", {}, h("strong", {}, found.notice)),
+    h("p", {}, `${count} beat${count === 1 ? "" : "s"}${beats.regularity ? `, ${beats.regularity}` : ""}.`),
+    classes?.text && h("p", {}, classes.text),
+    figures(measurements.filter((measurement) => measurement.title)),
+    omissions.length && h("details", {}, h("summary", {}, `Left out (${omissions.length})`),
+      h("ul", {}, omissions.map(({ title, text }) => h("li", {}, `${title}: ${text}`)))),
+  ].filter(Boolean);
+}
+
+function figures(measurements) {
+  const heads = ["Figure", "Value", "Confidence", "Leads", "Beats"];
+  return h("table", { className: "figures" },
+    h("thead", {}, h("tr", {}, heads.map((text) => h("th", { scope: "col" }, text)))),
+    h("tbody", {}, measurements.map(({ title, value, unit, confidence, leads, beats }) => h("tr", {},
+      h("th", { scope: "row" }, title), h("td", { className: "number" }, `${value.toFixed(0)} ${unit}`),
+      h("td", { className: "number" }, confidence.toFixed(2)), h("td", {}, leads.join(", ")),
+      h("td", { className: "number" }, beats.length)))));
+}
