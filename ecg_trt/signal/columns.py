@@ -13,7 +13,7 @@ import numpy as np
 
 from ecg_trt.layout import LARGE_BOX_MM, is_unnamed
 from ecg_trt.signal.beat_speed import heights_mm
-from ecg_trt.signal.beats import find_beats
+from ecg_trt.signal.beats import find_beats, steepness
 from ecg_trt.types import Array, PageWarning, RectifiedPage, Segment, Strip, TraceMap, WarningCode
 
 _PRIOR = -5.0  # Log-odds of the same seconds in all columns, of one page in 150, before the beats are compared.
@@ -23,11 +23,14 @@ _BEAT_S = 0.004  # Error of the distance between two beats, mean absolute.
 # an error of the rows' beginnings; and the share of the latter.
 _LEAD_S, _ROW_S, _ROW_SHARE = 0.015, 0.06, 0.2
 _OTHER_SHARE = 0.05  # Of beats that are extra beats in one reading, noise, or not seen.
-_STEADY_SHARE = 0.5  # Of pages whose rhythm goes on from column to column as its intervals say.
+_STEADY_SHARE = 0.8  # Of pages whose rhythm goes on from column to column as its intervals say.
 _STEPS = 400  # Of one interval, by which a rhythm may move from column to column.
 _OTHER_COLUMN = 1e-4  # Probability that most beats of a column are.
 _BOX_ERROR_MM = 0.5  # Distance from a whole number of large boxes at which a row is that long.
 _BORDER_REACH_MM, _BORDER_SEEN = 1.5, 0.3  # Error of a row's beginning or end, and least response to a border.
+# Rows of one time are steep at the same instants: log-odds of a difference of 1 between two correlations of their
+# steepness, which is smoothed as broadly as a beat is; and lags that are tried.
+_LIKENESS, _BEAT_BREADTH_S, _LAGS = 12.0, 0.03, 11
 _MOST = 8.0  # Greatest log-odds that one column gives.
 
 
@@ -129,12 +132,33 @@ def same_log_odds(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap,
     total = _same_seconds(columns, [(edge - edges[0]) / fs for edge in edges], length_s)
     rhythm = [k for k, s in enumerate(strips) if len(s.segments) == 1]
     if rhythm:
-        below = [_beats(height[rhythm], a, b, fs) for a, b in zip(edges, ends, strict=True)]
+        shown, below = (
+            [_steepness(height[k], a, b, fs) for a, b in zip(edges, ends, strict=True)] for k in (rows, rhythm)
+        )
         total += sum(
-            _limited(_one_time(below[0], beats, length_s) - _one_time(here, beats, length_s))
-            for here, beats in zip(below[1:], columns[1:], strict=True)
+            _limited(_LIKENESS * (_likeness(below[0], column, fs) - _likeness(own, column, fs)))
+            for own, column in zip(below[1:], shown[1:], strict=True)
         )
     return total
+
+
+def _steepness(height: Array, start: float, end: float, fs: float) -> Array:
+    """Smoothed steepness (n,) of rows between two columns of the page."""
+    from scipy.ndimage import gaussian_filter1d
+
+    a, b = max(0, round(start)), min(height.shape[1], round(end))
+    return gaussian_filter1d(np.nan_to_num(steepness(height[:, a:b])), _BEAT_BREADTH_S * fs) if b > a else np.zeros(0)
+
+
+def _likeness(first: Array, other: Array, fs: float) -> float:
+    """Greatest correlation of two courses (n,) with a lag that rows of one time may have; 0 for too short ones."""
+    n, most = min(len(first), len(other)), round(_LEAD_S * fs)
+    if n <= 4 * most or not (np.ptp(first) > 0 and np.ptp(other) > 0):
+        return 0.0
+    return max(
+        float(np.corrcoef(first[max(0, lag) : n + min(0, lag)], other[max(0, -lag) : n - max(0, lag)])[0, 1])
+        for lag in np.unique(np.linspace(-most, most, _LAGS).round().astype(int)).tolist()
+    )
 
 
 def _from_one_start(height: Array, page: RectifiedPage, strips: Sequence[Strip]) -> Array:
@@ -159,15 +183,6 @@ def _offsets(first: Array, other: Array) -> tuple[Array, float]:
     """Distance (n,) of each beat from the nearest of the other column, s, and the mean distance of two beats."""
     apart = np.concatenate([np.diff(first), np.diff(other)])
     return other[np.abs(other[:, None] - first).argmin(0)] - first, float(np.mean(apart))
-
-
-def _one_time(first: Array, other: Array, length_s: float) -> float:
-    """Log-likelihood of the offsets of two columns' beats if both show the same seconds."""
-    if min(len(first), len(other)) < _LEAST_BEATS:
-        return 0.0
-    offset, apart = _offsets(first, other)
-    middle = float(np.median(offset))
-    return _log_one_place(middle, apart) + _log_one_shape(first, offset, apart, length_s)
 
 
 def _log_one_place(middle: float, apart: float) -> float:
@@ -200,7 +215,7 @@ def _same_seconds(columns: Sequence[Array], starts_s: Sequence[float], length_s:
     if len(first) < _LEAST_BEATS or not shown:
         return 0.0
     interval = float(np.median(intervals))
-    varied = max(float(np.median(np.abs(intervals - interval))) * 1.5, 2 * _BEAT_S)
+    varied = max(float(np.median(np.abs(intervals - interval))) * 1.5, 1.25 * _BEAT_S)
     count = length_s / interval
     error = float(np.hypot(_LEAD_S, varied * np.sqrt(count + count**2 / len(intervals))))
     step = (np.arange(_STEPS) / _STEPS - 0.5) * interval

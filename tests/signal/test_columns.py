@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter1d
 
 from ecg_trt.signal.assemble import lead_spans
-from ecg_trt.signal.columns import continue_rows, place_columns, same_log_odds
+from ecg_trt.signal.columns import _likeness, _same_seconds, continue_rows, place_columns, same_log_odds
 from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap, WarningCode
 
 PX_PER_MM = (10.0, 4.5)
@@ -109,3 +110,28 @@ def test_rows_of_one_time_or_of_several_names_stay_beside_each_other() -> None:
 def page_column(x_mm: float) -> int:
     """Column of the page at page mm x."""
     return round(x_mm * PX_PER_MM[0])
+
+
+@pytest.mark.parametrize(("interval", "is_sequence", "least", "most"), [
+    (0.83, True, -4, 5),  # two intervals are as long as a column: nothing can be said
+    (0.95, True, -99, -4),
+    (0.95, False, 8, 99),
+])  # fmt: skip
+def test_a_rhythm_that_goes_on_from_column_to_column(
+    interval: float, is_sequence: bool, least: float, most: float
+) -> None:
+    rng, length = np.random.default_rng(0), 1.66
+    starts = [k * length for k in range(6)]
+    beats = 0.3 + interval * np.arange(30)
+    columns = []
+    for start in starts:
+        own = beats - start * is_sequence
+        columns.append(own[(own > 0) & (own < length)] + rng.normal(0, 0.003))
+    assert least < _same_seconds(columns, starts, length) < most
+
+
+def test_rows_of_one_time_are_alike() -> None:
+    rng, fs = np.random.default_rng(0), 500.0
+    first, other = gaussian_filter1d(rng.standard_normal((2, 1000)), 10, axis=1)
+    assert _likeness(first, np.roll(first, 4), fs) > 0.95 > 0.3 > _likeness(first, other, fs)
+    assert _likeness(first, np.zeros(1000), fs) == 0 == _likeness(first[:10], first[:10], fs)
