@@ -32,6 +32,7 @@ SEED = 61_000_000  # neither training's nor a benchmark's
 _SHARES = {
     "read_error",
     "cut",
+    "cut_last",
     "no_pulse",
     "no_patch",
     "beats",

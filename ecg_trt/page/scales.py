@@ -73,6 +73,7 @@ class ScaleModel:
         gain_prior: of 10 mm/mV, of 5 and 20 together, and of all others together; likewise.
         read_error: probability that a value was read which is not the page's, any of them.
         cut: probability that the first digits of a number were lost, so that 25 is read as 5; set by one photo of 17.
+        cut_last: probability that the last ones were, so that 50 is read as 5; set, as no page that was fitted has it.
         ink: power of the ink along the outline of a pulse to which its likelihood is proportional.
         least_ink: ink that is seen where nothing is.
         no_pulse: probability that what looks like a pulse by its ink is none.
@@ -91,6 +92,7 @@ class ScaleModel:
     gain_prior: tuple[float, float, float] = (0.88, 0.1, 0.02)
     read_error: float = 0.009
     cut: float = 0.1
+    cut_last: float = 0.05
     ink: float = 4.5
     least_ink: float = 0.125
     no_pulse: float = 0.017
@@ -140,7 +142,8 @@ class ScaleModel:
         share = np.array([read.get(float(v), 0.0) for v in values])
         texts = [f"{v:g}" for v in values]
         ends = np.array([[longer != text and longer.endswith(text) for text in texts] for longer in texts])
-        share = share + self.cut * ends @ share
+        begins = np.array([[longer != text and longer.startswith(text) for text in texts] for longer in texts])
+        share = share + (self.cut * ends + self.cut_last * begins) @ share
         return np.asarray(np.log(self.read_error / len(values) + (1 - self.read_error) * share))
 
     def _pulse(self, pulses: PulseSigns) -> Array:

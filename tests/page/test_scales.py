@@ -14,7 +14,7 @@ from ecg_trt.layout import (
     PULSE_SECONDS,
 )
 from ecg_trt.page.pulses import PulseSigns
-from ecg_trt.page.scales import Scales, ScaleSigns, read_scales
+from ecg_trt.page.scales import ScaleModel, Scales, ScaleSigns, read_scales
 from ecg_trt.printed import Quantity
 from ecg_trt.stages.caption import Printed
 from ecg_trt.types import Array, WarningCode
@@ -149,3 +149,11 @@ def test_chest_leads_may_have_a_gain_of_their_own() -> None:
     assert [scales.gain_of(lead) for lead in ("II", "-aVR", "V1", "V7")] == [10.0, 10.0, 5.0, 5.0]
     assert read_scales(_signs(limb | chest), gain=20.0).gain_of("V1") == 20.0, "what is given holds for all"
     assert read_scales(_signs(limb)).gain_of("V1") == 10.0
+
+
+def test_a_number_that_lost_digits_speaks_for_all_that_it_may_have_been() -> None:
+    cut = _signs({Quantity.SPEED: {5.0: 0.67}})
+    print_alone = ScaleModel().sources(cut)["print"].max(1)
+    likely = dict(zip(PAPER_SPEEDS_MM_PER_S, print_alone.tolist(), strict=True))
+    assert likely[5.0] > likely[25.0] > likely[50.0] > likely[10.0] + 3, "25 and 50 may be read as 5, 10 may not"
+    assert read_scales(replace(cut, beats=_beats(5.0))).speed_mm_per_s == 50
