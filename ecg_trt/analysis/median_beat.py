@@ -157,6 +157,8 @@ def _cropped(rows: list[Array], fs: float, at_s: Array, time: Array) -> Array:
 def _median(beats: Array) -> Array:
     """Median (leads, m) over beats (leads, beats, m); NaN where there are fewer than 2."""
     count = np.isfinite(beats).sum(1)
+    if beats.shape[1] < _LEAST_BEATS:
+        return np.full(count.shape, np.nan)
     ordered = np.sort(np.where(np.isfinite(beats), beats, np.inf), axis=1)
     pick = [np.take_along_axis(ordered, np.maximum(k, 0)[:, None], 1)[:, 0] for k in ((count - 1) // 2, count // 2)]
     pick = [np.where(count >= _LEAST_BEATS, values, np.nan) for values in pick]
@@ -182,9 +184,10 @@ def _shifts(beats: Array, median: Array, time: Array) -> Array:
 
 
 def _peak_s(median: Array, time: Array) -> float:
-    """Time of the R peak of the median beats, s."""
+    """Time of the R peak of the median beats, s; 0, where beats were detected, if there is no median beat."""
     window = np.abs(time) < _ALIGN_S
-    return float(time[window][np.nansum(median[:, window] ** 2, axis=0).argmax()])
+    size = np.nansum(median[:, window] ** 2, axis=0)
+    return float(time[window][size.argmax()]) if size.any() else 0.0
 
 
 def _correlation(a: Array, b: Array) -> Array:

@@ -81,3 +81,21 @@ def test_the_median_beat_is_that_of_most_beats():
     np.testing.assert_allclose(np.nanmax(found.mv), 1.0, atol=0.02)
     assert found.beats[0] == tuple(np.flatnonzero(~wide).tolist())
     np.testing.assert_allclose(found.r_s[~wide], beats[~wide], atol=0.003)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 40, 70])
+def test_a_record_shorter_than_a_beat_has_no_beat_outside_it(n):
+    signal = np.sin(np.arange(n) / 3.0)[None]
+    found = detect_beats(signal, FS)
+    assert (found.sample < n).all()
+    median = median_beats(signal, FS, ("II",), found.sample)
+    assert np.isnan(median.mv).all() and median.beats == ((),)
+
+
+def test_a_beat_alone_is_where_it_was_detected():
+    signal = bumps([1.0], seconds=2.0)[None]
+    found = detect_beats(signal, FS)
+    median = median_beats(signal, FS, ("II",), found.sample)
+    assert np.isnan(median.mv).all()
+    np.testing.assert_allclose(median.r_s, found.sample / FS, atol=1e-9)
+    np.testing.assert_allclose(median.r_s, 1.0, atol=0.02)
