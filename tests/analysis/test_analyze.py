@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from ecg_trt.cli import main
 from ecg_trt.errors import NO_DIAGNOSIS, OptionError
 from ecg_trt.io.writers.analysis_files import draw_analysis, write_analysis
 from ecg_trt.io.writers.report import write_report
+from ecg_trt.types import PageWarning, WarningCode
 
 from .known import known, printed, record_of
 
@@ -157,6 +159,17 @@ def test_the_command_measures_what_is_asked_for(record, tmp_path):
     assert call(path, "-o", tmp_path, "--classes", "--backend", "ort").exit_code == 0
     stored = json.loads((tmp_path / "ecg.analysis.json").read_text())
     assert stored["backend"] == "ort" and "classes" in stored and "intervals" not in stored
+
+
+def test_the_command_shows_the_warnings_of_the_record(record, tmp_path):
+    warned = replace(record, warnings=(PageWarning(WarningCode.SPEED_ASSUMED, "The paper speed is not printed."),))
+    warned.to_json(tmp_path / "ecg.json")
+    result = call(warned.to_csv(tmp_path / "ecg.csv"), "-o", tmp_path / "out", "--beats")
+    assert "warning: The paper speed is not printed." in result.stderr
+    stored = json.loads((tmp_path / "out" / "ecg.analysis.json").read_text())["warnings"]
+    assert [w["code"] for w in stored] == [str(WarningCode.SPEED_ASSUMED)]
+    plain = call(record.to_csv(tmp_path / "plain.csv"), "-o", tmp_path / "out", "--beats")
+    assert plain.exit_code == 0 and "warning" not in plain.stderr
 
 
 @pytest.mark.parametrize("name", ["none.csv", "none.jpg"])
