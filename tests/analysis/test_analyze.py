@@ -18,7 +18,7 @@ from ecg_trt.analysis import DEFAULT_PARTS, PARTS, Analyzer, analyze
 from ecg_trt.archive import worker
 from ecg_trt.cli import main
 from ecg_trt.errors import NO_DIAGNOSIS, OptionError
-from ecg_trt.io.writers.analysis_files import draw_analysis, write_analysis
+from ecg_trt.io.writers.analysis_files import SUFFIXES, draw_analysis, write_analysis
 from ecg_trt.io.writers.report import write_report
 from ecg_trt.types import PageWarning, WarningCode
 
@@ -76,6 +76,7 @@ FILES = ["ecg.activation.csv", "ecg.activation.png", "ecg.analysis.csv", "ecg.an
 def test_files(analysis, tmp_path):
     written = write_analysis(analysis, tmp_path, "ecg")
     assert sorted(path.name for path in written) == FILES
+    assert {*FILES, "ecg.potentials.npy", "ecg.potentials.png"} == {f"ecg{suffix}" for suffix in SUFFIXES}
     table, picture, content = (tmp_path / f"ecg.analysis.{suffix}" for suffix in ("csv", "png", "json"))
     assert written[-1] == content, "the JSON stands for a finished analysis"
     stored = json.loads(content.read_text("utf-8"))
