@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ecg_trt.errors import InputError, NotAnImageError, PhotoNotFoundError
+from ecg_trt.io.readers.record_files import _in_mv
 from ecg_trt.recorded import is_record_file, record_in_file
 from ecg_trt.types import LeadSpan
 from tests.conftest import make_record
@@ -75,6 +76,12 @@ def test_a_record_of_another_program(tmp_path):
     assert (record.fs, record.lead_names) == (360, ("V4", "MLII"))
     np.testing.assert_allclose(record["MLII"], samples[:, 0], atol=1e-3)
     np.testing.assert_allclose(record["V4"], samples[:, 1] / 1000, atol=1e-5)
+
+
+@pytest.mark.parametrize("unit", ["uV", "\u00b5V", "\u03bcV"], ids=["u", "micro sign", "Greek mu"])
+def test_microvolts(tmp_path, unit):
+    leads = _in_mv(tmp_path, [("II", unit, np.array([1000.0]), 500.0), ("Resp", "ohm", np.array([1.0]), 500.0)])
+    assert [(lead.name, lead.samples_mv.tolist()) for lead in leads] == [("II", [1.0])]
 
 
 def test_suffixes():

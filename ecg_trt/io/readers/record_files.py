@@ -17,7 +17,7 @@ from ecg_trt.errors import EcgTrtError, NotAnImageError, PhotoNotFoundError, ins
 from ecg_trt.printed import spelled_lead
 from ecg_trt.types import Array, RecordedLead, Recording
 
-_MV = {"nV": 1e-6, "uV": 1e-3, "µV": 1e-3, "mV": 1.0, "V": 1e3}
+_MV = {"nV": 1e-6, **dict.fromkeys(("uV", "\u00b5V", "\u03bcV"), 1e-3), "mV": 1.0, "V": 1e3}
 _LEAST_FS, _MOST_FS = 20.0, 20_000.0
 _TIME = "time_s"
 
