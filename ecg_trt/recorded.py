@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ecg_trt.errors import NotAnImageError
 from ecg_trt.io.readers.photo import read_recording
 from ecg_trt.io.readers.record_files import SIGNAL_READERS, read_signal
 from ecg_trt.layout import LEADS, STANDARD_GAIN_MM_PER_MV, STANDARD_SPEED_MM_PER_S, STRIPS
@@ -50,12 +51,20 @@ def record_in_file(path: str | os.PathLike[str]) -> EcgRecord:
     Layout, scales and the quality of each lead are those of the JSON beside it, if this package wrote one.
 
     Raises:
-        InputError: as `read_signal` does.
+        InputError: as `read_signal` does, or that JSON cannot be used.
     """
     recording = read_signal(path)
     record = record_of(recording, max(lead.fs for lead in recording.leads))
     written = _written_beside(Path(path))
-    return record if written is None else _as_written(record, written)
+    if written is None:
+        return record
+    try:
+        return _as_written(record, written)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise NotAnImageError(
+            f"What {path} says of its digitizing cannot be read", got=f"{type(error).__name__}: {error} in the .json "
+            "beside it", expected="the JSON of this version", hint="Digitize the photo anew, or move the .json away.",
+        ) from error  # fmt: skip
 
 
 def _written_beside(path: Path) -> Mapping[str, Any] | None:

@@ -23,6 +23,7 @@ from ecg_trt.config import RuntimeOptions
 from ecg_trt.errors import OptionError
 from ecg_trt.record import EcgRecord
 from ecg_trt.step_timer import StepTimer
+from ecg_trt.types import PageWarning
 from ecg_trt.weights import list_weights
 
 _HEART = ("activation", "potentials")  # One map, and names of the networks that make it.
@@ -48,6 +49,7 @@ class Analysis:
         timings_ms: part to milliseconds.
         backend: what ran the networks, "" if none was needed.
         weights: network name to the first 12 hex digits of its sha256.
+        warnings: of the record: figures of a page that was read wrongly are wrong.
     """
 
     source: str
@@ -60,6 +62,7 @@ class Analysis:
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     backend: str = ""
     weights: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[PageWarning, ...] = ()
 
     @property
     def measurements(self) -> tuple[Measurement, ...]:
@@ -155,7 +158,7 @@ class Analyzer(Closeable):
         return Analysis(
             record.source, record.fs, beats, classes, intervals if "intervals" in self.parts else None, heart,
             None if printed_rate_bpm is None else compare_rates(beats, printed_rate_bpm),
-            clock.ms, self._backend, self._weights,
+            clock.ms, self._backend, self._weights, record.warnings,
         )  # fmt: skip
 
 

@@ -90,16 +90,17 @@ def detect_beats(signal_mv: Array, fs: float) -> Detections:
 
 def _steepness(signal_mv: Array, fs: float) -> Array:
     """Mean steepness (n,) of the leads that are printed, smoothed over a QRS; 0 where none is."""
-    from scipy.ndimage import gaussian_filter1d
+    from scipy.ndimage import convolve1d, gaussian_filter1d
 
     rows = [row for row in signal_mv if np.isfinite(row).any()]
-    if not rows:
+    if not rows or signal_mv.shape[1] < 2:
         return np.zeros(signal_mv.shape[1])
     smooth = np.stack([
         np.where(np.isfinite(row), gaussian_filter1d(bridged(row), _DETECTOR.smooth_s * fs), np.nan) for row in rows
     ])  # fmt: skip
     bell = np.hanning(round(_DETECTOR.window_s * fs) // 2 * 2 + 3)
-    return np.convolve(np.nan_to_num(steepness(smooth, round(_DETECTOR.scale_s * fs))), bell / bell.sum(), "same")
+    steep = np.nan_to_num(steepness(smooth, round(_DETECTOR.scale_s * fs)))
+    return np.asarray(convolve1d(steep, bell / bell.sum(), mode="constant"))  # Of a record shorter than the bell, too.
 
 
 def bridged(row: Array) -> Array:

@@ -27,7 +27,7 @@ FS = 1000.0  # of the networks' input and of the potentials, Hz
 BEFORE_QRS_MS = 20.0  # The half second that the networks see begins so long before the onset of the QRS complex.
 ACTIVATION_MS = 100.0  # unit of the network's activation times
 REST_MV, POTENTIAL_RANGE_MV = -85.506, 135.506  # The network's potentials are 0 at rest and 1 at 50 mV.
-LEAST_LEADS = 8  # The networks learnt from beats that lack up to four.
+LEAST_LEADS = 8  # The networks learnt from beats that lack up to five, and were tested on beats that lack three.
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,7 @@ def delineate(median: MedianBeats, rr_s: float) -> Mapping[Wave, WaveSpan]:
         rr_s: interval between two beats, s.
 
     Returns:
-        The waves that are seen. A P wave is only sought where the end of T is clear, which else may pass for one.
+        The waves that are seen. A P wave is only searched for where the end of T is clear, which else may pass for one.
     """
     qrs = _qrs(median)
     if qrs is None:

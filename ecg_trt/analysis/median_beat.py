@@ -25,6 +25,7 @@ _ANCHOR = 0.8  # Beats of a lead that ties the others together, as a share of th
 _ALIKE = 0.85  # Least correlation of beats of one shape.
 _PREMATURE = 0.85  # Interval before a beat as a share of the one behind it, below which it comes too early.
 _LEAST_BEATS = 2  # Of a lead with a median beat.
+_MOST_SEEDS = 300  # Beats that all others are compared with; a page has fewer, a record of hours thousands.
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,8 @@ def _cropped(rows: list[Array], fs: float, at_s: Array, time: Array) -> Array:
 def _median(beats: Array) -> Array:
     """Median (leads, m) over beats (leads, beats, m); NaN where there are fewer than 2."""
     count = np.isfinite(beats).sum(1)
+    if beats.shape[1] < _LEAST_BEATS:
+        return np.full(count.shape, np.nan)
     ordered = np.sort(np.where(np.isfinite(beats), beats, np.inf), axis=1)
     pick = [np.take_along_axis(ordered, np.maximum(k, 0)[:, None], 1)[:, 0] for k in ((count - 1) // 2, count // 2)]
     pick = [np.where(count >= _LEAST_BEATS, values, np.nan) for values in pick]
@@ -182,9 +185,10 @@ def _shifts(beats: Array, median: Array, time: Array) -> Array:
 
 
 def _peak_s(median: Array, time: Array) -> float:
-    """Time of the R peak of the median beats, s."""
+    """Time of the R peak of the median beats, s; 0, where beats were detected, if there is no median beat."""
     window = np.abs(time) < _ALIGN_S
-    return float(time[window][np.nansum(median[:, window] ** 2, axis=0).argmax()])
+    size = np.nansum(median[:, window] ** 2, axis=0)
+    return float(time[window][size.argmax()]) if size.any() else 0.0
 
 
 def _correlation(a: Array, b: Array) -> Array:
@@ -211,21 +215,22 @@ def _alike(beats: Array, median: Array, time: Array, typical: Array) -> Array:
 def _most_alike(beats: Array, time: Array, at_s: Array) -> Array:
     """Mask the beats of the shape that is found most often, of beats (leads, beats, m).
 
-    A group of beats of one shape grows from the beat that resembles most others. Where columns share no lead, their
-    beats cannot be compared, and each column has such a group. Of two shapes that are as frequent, that of beats which
-    do not come too early is taken.
+    A group of beats of one shape grows from the beat that resembles most others, out of `_MOST_SEEDS` at most. Where
+    columns share no lead, their beats cannot be compared, and each column has such a group. Of two shapes that are as
+    frequent, that of beats which do not come too early is taken.
     """
     shapes = np.moveaxis(beats[:, :, _shape_window(time)], 1, 0)
-    similar = np.stack([_correlation(shapes, shape) for shape in shapes]) if len(shapes) else np.zeros((0, 0))
+    seeds = np.unique(np.linspace(0, len(shapes) - 1, min(len(shapes), _MOST_SEEDS)).round().astype(int))
+    similar = np.stack([_correlation(shapes, shapes[seed]) for seed in seeds])
     comparable, alike = np.isfinite(similar), similar >= _ALIKE
     interval = np.diff(at_s)
     early = np.zeros(len(at_s), bool)
     early[1:-1] = interval[:-1] < _PREMATURE * interval[1:]
-    votes = alike.sum(1) / np.maximum(comparable.sum(1), 1) - 0.25 * early
+    votes = alike.sum(1) / np.maximum(comparable.sum(1), 1) - 0.25 * early[seeds]
     typical, left = np.zeros(len(at_s), bool), np.ones(len(at_s), bool)
-    while left.any():
-        seed = int(np.where(left, votes, -np.inf).argmax())
-        typical |= alike[seed] & left
-        left &= ~comparable[seed]
-        left[seed] = False
+    while left[seeds].any():
+        row = int(np.where(left[seeds], votes, -np.inf).argmax())
+        typical |= alike[row] & left
+        left &= ~comparable[row]
+        left[seeds[row]] = False
     return typical

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
+from ecg_trt.io.writers.analysis_files import SUFFIXES as ANALYSIS_SUFFIXES
 from ecg_trt.io.writers.base import Writer
 from ecg_trt.io.writers.overlay import OVERLAY_SUFFIX
 
@@ -50,7 +51,8 @@ class Stems:
         """Name the files, equally if they would meet on disk."""
         folder, slash, name = stem.rpartition("/")
         files = (writer.stem_on_disk(name) + suffix for writer in self._writers for suffix in writer.suffixes)
-        return {_normal(folder + slash + file) for file in (name + OVERLAY_SUFFIX, *files)}
+        further = (name + suffix for suffix in (OVERLAY_SUFFIX, *ANALYSIS_SUFFIXES))
+        return {_normal(folder + slash + file) for file in (*further, *files)}
 
 
 def _normal(name: str) -> str:

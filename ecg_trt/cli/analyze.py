@@ -54,6 +54,7 @@ def analyze(
         from ecg_trt.io.atomic import make_folder
         from ecg_trt.io.writers.analysis import lines_of
         from ecg_trt.io.writers.analysis_files import missing_files, write_analysis
+        from ecg_trt.types import WarningCode
 
         parts = [name for name, is_chosen in chosen.items() if is_chosen] or DEFAULT_PARTS
         make_folder(folder)
@@ -62,6 +63,9 @@ def analyze(
         for line in lines_of(analysis):
             click.echo(line)
         click.echo(NO_DIAGNOSIS)
+        for warning in analysis.warnings:
+            if warning.code is not WarningCode.NOT_DIGITIZED:  # Who names a record knows that it is no photo.
+                click.echo(f"warning: {warning}", err=True)
         for path in write_analysis(analysis, folder, file.stem):
             click.echo(path)
         for text in missing_files(parts):

@@ -32,7 +32,7 @@ def bumps(at_s: ArrayLike, height: ArrayLike = 1.0, sd_s: ArrayLike = 0.012, sec
 
 
 def printed(signal_mv: Array, *, rhythm: int | None = 1) -> Array:
-    """What a 3x4 page shows of twelve leads, with a rhythm strip of one row or without."""
+    """Blank what a 3x4 page does not show of twelve leads, with a rhythm strip of one row or without."""
     out, n = np.full_like(signal_mv, np.nan), signal_mv.shape[1] // 4
     for row in range(12):
         column = slice(row // 3 * n, (row // 3 + 1) * n)

@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,8 +18,9 @@ from ecg_trt.analysis import DEFAULT_PARTS, PARTS, Analyzer, analyze
 from ecg_trt.archive import worker
 from ecg_trt.cli import main
 from ecg_trt.errors import NO_DIAGNOSIS, OptionError
-from ecg_trt.io.writers.analysis_files import draw_analysis, write_analysis
+from ecg_trt.io.writers.analysis_files import SUFFIXES, draw_analysis, write_analysis
 from ecg_trt.io.writers.report import write_report
+from ecg_trt.types import PageWarning, WarningCode
 
 from .known import known, printed, record_of
 
@@ -74,6 +76,7 @@ FILES = ["ecg.activation.csv", "ecg.activation.png", "ecg.analysis.csv", "ecg.an
 def test_files(analysis, tmp_path):
     written = write_analysis(analysis, tmp_path, "ecg")
     assert sorted(path.name for path in written) == FILES
+    assert {*FILES, "ecg.potentials.npy", "ecg.potentials.png"} == {f"ecg{suffix}" for suffix in SUFFIXES}
     table, picture, content = (tmp_path / f"ecg.analysis.{suffix}" for suffix in ("csv", "png", "json"))
     assert written[-1] == content, "the JSON stands for a finished analysis"
     stored = json.loads(content.read_text("utf-8"))
@@ -157,6 +160,17 @@ def test_the_command_measures_what_is_asked_for(record, tmp_path):
     assert call(path, "-o", tmp_path, "--classes", "--backend", "ort").exit_code == 0
     stored = json.loads((tmp_path / "ecg.analysis.json").read_text())
     assert stored["backend"] == "ort" and "classes" in stored and "intervals" not in stored
+
+
+def test_the_command_shows_the_warnings_of_the_record(record, tmp_path):
+    warned = replace(record, warnings=(PageWarning(WarningCode.SPEED_ASSUMED, "The paper speed is not printed."),))
+    warned.to_json(tmp_path / "ecg.json")
+    result = call(warned.to_csv(tmp_path / "ecg.csv"), "-o", tmp_path / "out", "--beats")
+    assert "warning: The paper speed is not printed." in result.stderr
+    stored = json.loads((tmp_path / "out" / "ecg.analysis.json").read_text())["warnings"]
+    assert [w["code"] for w in stored] == [str(WarningCode.SPEED_ASSUMED)]
+    plain = call(record.to_csv(tmp_path / "plain.csv"), "-o", tmp_path / "out", "--beats")
+    assert plain.exit_code == 0 and "warning" not in plain.stderr
 
 
 @pytest.mark.parametrize("name", ["none.csv", "none.jpg"])

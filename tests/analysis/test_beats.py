@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ecg_trt.analysis import median_beat
 from ecg_trt.analysis.beats import detect_beats
 from ecg_trt.analysis.median_beat import median_beats
 from ecg_trt.layout import LEADS
@@ -81,3 +82,31 @@ def test_the_median_beat_is_that_of_most_beats():
     np.testing.assert_allclose(np.nanmax(found.mv), 1.0, atol=0.02)
     assert found.beats[0] == tuple(np.flatnonzero(~wide).tolist())
     np.testing.assert_allclose(found.r_s[~wide], beats[~wide], atol=0.003)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 40, 70])
+def test_a_record_shorter_than_a_beat_has_no_beat_outside_it(n):
+    signal = np.sin(np.arange(n) / 3.0)[None]
+    found = detect_beats(signal, FS)
+    assert (found.sample < n).all()
+    median = median_beats(signal, FS, ("II",), found.sample)
+    assert np.isnan(median.mv).all() and median.beats == ((),)
+
+
+def test_a_beat_alone_is_where_it_was_detected():
+    signal = bumps([1.0], seconds=2.0)[None]
+    found = detect_beats(signal, FS)
+    median = median_beats(signal, FS, ("II",), found.sample)
+    assert np.isnan(median.mv).all()
+    np.testing.assert_allclose(median.r_s, found.sample / FS, atol=1e-9)
+    np.testing.assert_allclose(median.r_s, 1.0, atol=0.02)
+
+
+def test_of_many_beats_some_are_compared_with_all_others(monkeypatch):
+    at = np.arange(0.5, 29.5, 0.8)
+    is_broad = np.arange(len(at)) % 7 == 3
+    signal = bumps(at, sd_s=np.where(is_broad, 0.05, 0.012), seconds=30.0)[None]
+    sample = np.round(at * FS).astype(int)
+    monkeypatch.setattr(median_beat, "_MOST_SEEDS", 8)
+    found = median_beats(signal, FS, ("II",), sample)
+    assert found.is_typical.tolist() == (~is_broad).tolist()

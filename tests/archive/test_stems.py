@@ -20,6 +20,12 @@ def test_names_are_compared_as_a_format_writes_them():
     assert [stems.give(stem, stem) for stem in ("x/a b", "x/a_b", "y/a_b")] == ["x/a b", "x/a_b-2", "y/a_b"]
 
 
+def test_an_analysis_overwrites_no_record():
+    stems = Stems(CSV)
+    given = [stems.give(stem, stem) for stem in ("a", "a.analysis", "a.activation", "b.analysis", "b", "a.other")]
+    assert given == ["a", "a.analysis-2", "a.activation-2", "b.analysis", "b-2", "a.other"]
+
+
 def test_names_of_other_files_are_kept_free():
     stems = Stems(CSV, reserved=["results.csv"])
     assert [stems.give(stem, stem) for stem in ("Results", "sub/results")] == ["Results-2", "sub/results"]

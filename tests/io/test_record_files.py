@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from ecg_trt.errors import InputError, NotAnImageError, PhotoNotFoundError
+from ecg_trt.io.readers.record_files import _in_mv
 from ecg_trt.recorded import is_record_file, record_in_file
 from ecg_trt.types import LeadSpan
 from tests.conftest import make_record
@@ -42,6 +45,28 @@ def test_another_json_beside_is_left_alone(tmp_path, text):
     assert not record_in_file(make_record(n=400).to_csv(tmp_path / "ecg.csv")).is_digitized
 
 
+def test_a_json_beside_that_lacks_a_part_is_an_error(tmp_path):
+    record = make_record(n=400)
+    stored = json.loads(record.to_json(tmp_path / "ecg.json").read_text("utf-8"))
+    path = record.to_csv(tmp_path / "ecg.csv")
+    for change in ({"paper_speed_mm_per_s": None}, {"warnings": [{"code": "unheard-of", "text": ""}]}):
+        (tmp_path / "ecg.json").write_text(json.dumps(stored | change))
+        with pytest.raises(NotAnImageError, match=r"ecg\.csv"):
+            record_in_file(path)
+    del stored["expected_snr_db"]
+    (tmp_path / "ecg.json").write_text(json.dumps(stored))
+    with pytest.raises(NotAnImageError, match="expected_snr_db"):
+        record_in_file(path)
+
+
+def test_a_table_of_a_spreadsheet(tmp_path):
+    path = tmp_path / "ecg.csv"
+    path.write_text("time_s,ECG II,C4\n" + "".join(f"{k / 100},{k % 9},0\n" for k in range(50)), encoding="utf-8-sig")
+    record = record_in_file(path)
+    assert record.lead_names == ("II", "V4") and record.fs == 100
+    np.testing.assert_array_equal(record["II"], np.arange(50) % 9)
+
+
 def test_a_record_of_another_program(tmp_path):
     wfdb = pytest.importorskip("wfdb")
     samples = np.stack([np.arange(720) % 100, np.arange(720) % 70, np.ones(720)], 1) / 100
@@ -53,6 +78,12 @@ def test_a_record_of_another_program(tmp_path):
     np.testing.assert_allclose(record["V4"], samples[:, 1] / 1000, atol=1e-5)
 
 
+@pytest.mark.parametrize("unit", ["uV", "\u00b5V", "\u03bcV"], ids=["u", "micro sign", "Greek mu"])
+def test_microvolts(tmp_path, unit):
+    leads = _in_mv(tmp_path, [("II", unit, np.array([1000.0]), 500.0), ("Resp", "ohm", np.array([1.0]), 500.0)])
+    assert [(lead.name, lead.samples_mv.tolist()) for lead in leads] == [("II", [1.0])]
+
+
 def test_suffixes():
     assert [is_record_file(name) for name in ("a.CSV", "b.hea", "c.edf", "d.jpg", "e.dcm", "csv")] == [True] * 3 + [
         False
@@ -61,9 +92,9 @@ def test_suffixes():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "time_s\n0\n1\n2\n", "name,value\na,1\nb,2\nc,3\n", "time_s,I\n0,1\n1,x\n2,3\n", "time_s,I\n0,1\n0,1\n0,1\n",
-     "time_s,I\n0.00,1\n0.01,1\n0.05,1\n0.06,1\n", "time_s,I\n0.00,1\n0.01,1,2\n0.02,1\n"],
-    ids=["empty", "no lead", "another table", "no number", "no time", "unequal", "ragged"],
+    ["", "time_s,I\n", "time_s\n0\n1\n2\n", "name,value\na,1\nb,2\nc,3\n", "time_s,I\n0,1\n1,x\n2,3\n",
+     "time_s,I\n0,1\n0,1\n0,1\n", "time_s,I\n0.00,1\n0.01,1\n0.05,1\n0.06,1\n", "time_s,I\n0.00,1\n0.01,1,2\n0.02,1\n"],
+    ids=["empty", "no sample", "no lead", "another table", "no number", "no time", "unequal", "ragged"],
 )  # fmt: skip
 def test_what_is_no_record_is_an_error(tmp_path, text):
     path = tmp_path / "table.csv"

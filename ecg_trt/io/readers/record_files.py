@@ -17,7 +17,7 @@ from ecg_trt.errors import EcgTrtError, NotAnImageError, PhotoNotFoundError, ins
 from ecg_trt.printed import spelled_lead
 from ecg_trt.types import Array, RecordedLead, Recording
 
-_MV = {"nV": 1e-6, "uV": 1e-3, "µV": 1e-3, "mV": 1.0, "V": 1e3}
+_MV = {"nV": 1e-6, **dict.fromkeys(("uV", "\u00b5V", "\u03bcV"), 1e-3), "mV": 1.0, "V": 1e3}
 _LEAST_FS, _MOST_FS = 20.0, 20_000.0
 _TIME = "time_s"
 
@@ -49,18 +49,24 @@ def read_signal(path: str | os.PathLike[str]) -> Recording:
 
 def _csv(path: Path) -> list[RecordedLead]:
     """Read ``time_s`` and a column a lead, mV, blank where there is nothing."""
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:  # Spreadsheets begin a file with a mark.
         rows = list(csv.reader(file))
     head = rows[0] if rows else []
-    if len(head) < 2 or head[0] != _TIME or len(rows) < 3:
-        raise _unreadable(path, f"the columns {', '.join(head)[:80]}", f"{_TIME}, then a column a lead in mV")
+    if len(head) < 2 or head[0] != _TIME:
+        got = f"the columns {', '.join(head)[:80]}" if head else "an empty file"
+        raise _unreadable(path, got, f"the columns {_TIME}, then one a lead in mV")
+    if len(rows) < 3:
+        raise _unreadable(path, f"{len(rows) - 1} samples", "2 at least")
     table = np.array([[float(cell or "nan") for cell in row] for row in rows[1:]])
     time, n = table[:, 0], len(table)
+    if not time[-1] > time[0]:
+        raise _unreadable(path, f"{_TIME} from {time[0]:g} to {time[-1]:g}", f"{_TIME} that rises")
     fs = _checked(path, (n - 1) / (time[-1] - time[0]))
     if np.abs(np.diff(time) * fs - 1).max() > 0.1:
         raise _unreadable(path, "times at unequal distances", f"{_TIME} at equal ones")
     return [
-        RecordedLead(name, column, fs, float(time[0])) for name, column in zip(head[1:], table[:, 1:].T, strict=True)
+        RecordedLead(_lead_name(name), column, fs, float(time[0]))
+        for name, column in zip(head[1:], table[:, 1:].T, strict=True)
     ]
 
 

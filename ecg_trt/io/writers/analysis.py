@@ -37,6 +37,7 @@ def analysis_as_dict(analysis: Analysis) -> dict[str, Any]:
         "omissions": [
             {**asdict(o), "reason": str(o.reason), "title": TITLES.get(o.name, o.name)} for o in analysis.omissions
         ],
+        "warnings": [{"code": str(w.code), "text": w.text} for w in analysis.warnings],
         "beats": _beats_as_dict(analysis.beats),
         "timings_ms": dict(analysis.timings_ms),
         "backend": analysis.backend,

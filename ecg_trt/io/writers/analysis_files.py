@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from ecg_trt.analysis import Analysis
     from ecg_trt.analysis.electrophysiology import HeartMap
 
-JSON_SUFFIX, MESH_SUFFIX = ".analysis.json", ".heart.vtk"
+JSON_SUFFIX, _CSV_SUFFIX = ".analysis.json", ".analysis.csv"
+_ACTIVATION_SUFFIX, _POTENTIALS_SUFFIX, _MESH_SUFFIX = ".activation.csv", ".potentials.npy", ".heart.vtk"
 _POTENTIALS_AT_MS = (0.0, 50.0, 100.0, 200.0, 300.0)  # In the mesh, after the onset of the QRS complex.
 _PLOT, _VTK = ("matplotlib",), ("meshio",)  # Modules that the extras of these names bring.
 
@@ -51,6 +52,9 @@ DRAWINGS = (
     Drawing(".potentials.png", plot_potentials, "Transmembrane potentials of points of the heart.", "potentials"),
 )  # fmt: skip
 """Pictures of an analysis."""
+SUFFIXES = (JSON_SUFFIX, _CSV_SUFFIX, _ACTIVATION_SUFFIX, _POTENTIALS_SUFFIX, _MESH_SUFFIX,
+            *(drawing.suffix for drawing in DRAWINGS))  # fmt: skip
+"""Behind the stem, of all files that an analysis may have."""
 
 Drawn: TypeAlias = tuple[Drawing, bytes]
 """Picture, and the bytes of its PNG."""
@@ -86,7 +90,7 @@ def write_analysis(analysis: Analysis, folder: Path, stem: str, drawn: Sequence[
     Raises:
         OutputError: they could not be written.
     """
-    paths = [write_analysis_csv(analysis, folder / f"{stem}.analysis.csv")]
+    paths = [write_analysis_csv(analysis, folder / f"{stem}{_CSV_SUFFIX}")]
     if analysis.heart is not None and analysis.heart.heart_map is not None:
         paths += _write_map(analysis.heart.heart_map, analysis.heart.parts, folder, stem)
     for drawing, data in draw_analysis(analysis) if drawn is None else drawn:
@@ -99,11 +103,11 @@ def write_analysis(analysis: Analysis, folder: Path, stem: str, drawn: Sequence[
 def _write_map(heart_map: HeartMap, parts: tuple[str, ...], folder: Path, stem: str) -> Iterator[Path]:
     """Write tables and mesh of the parts of a map that were asked for."""
     if "activation" in parts:
-        yield write_activation(heart_map, folder / f"{stem}.activation.csv")
+        yield write_activation(heart_map, folder / f"{stem}{_ACTIVATION_SUFFIX}")
     if "potentials" in parts:
-        yield write_potentials(heart_map, folder / f"{stem}.potentials.npy")
+        yield write_potentials(heart_map, folder / f"{stem}{_POTENTIALS_SUFFIX}")
     if missing_module(_VTK) is None:
-        yield write_vtk(heart_map, folder / f"{stem}{MESH_SUFFIX}", _POTENTIALS_AT_MS if "potentials" in parts else ())
+        yield write_vtk(heart_map, folder / f"{stem}{_MESH_SUFFIX}", _POTENTIALS_AT_MS if "potentials" in parts else ())
 
 
 def missing_files(parts: Collection[str]) -> list[str]:
@@ -111,6 +115,6 @@ def missing_files(parts: Collection[str]) -> list[str]:
     pictures = ", ".join(drawing.suffix for drawing in DRAWINGS if not drawing.part or drawing.part in parts)
     wanted = [("plot", _PLOT, pictures)]
     if {drawing.part for drawing in DRAWINGS} & set(parts):
-        wanted.append(("vtk", _VTK, MESH_SUFFIX))
+        wanted.append(("vtk", _VTK, _MESH_SUFFIX))
     return [f"Without {modules[0]} there is no {files}. {install_hint(extra)}"
             for extra, modules, files in wanted if missing_module(modules) is not None]  # fmt: skip

@@ -9,28 +9,32 @@ const PICTURES = {
 };
 
 let urls = [];
+let latest = 0; // Number of the analysis that was asked for last; an earlier one that comes late is not shown.
 
 /** Analyze a record as it is now, and show what was found. */
 export async function openAnalysis(record) {
   const [dialog, content] = [$("#analysis"), $("#analysis-content")];
   const path = `/v1/records/${record.id}`;
+  const number = ++latest;
   $("#analysis-title").textContent = `Analysis of ${record.name}`;
   content.replaceChildren(h("p", { className: "quiet", role: "status" }, "Analyzing"));
   dialog.showModal();
   try {
     const found = await getJson(`${path}/analysis`);
-    content.replaceChildren(...sections(found), ...(await pictures(path, found)));
+    const kinds = Object.keys(PICTURES).filter((kind) => kind === "analysis" || found[kind]);
+    const blobs = await Promise.all(kinds.map((kind) => getBlob(`${path}/pictures/${kind}`).catch(() => null)));
+    if (number !== latest) return;
+    content.replaceChildren(...sections(found), ...pictures(kinds, blobs));
     say("Analyzed");
   } catch (error) {
+    if (number !== latest) return;
     dialog.close();
     complain(error);
   }
 }
 
-async function pictures(path, found) {
+function pictures(kinds, blobs) {
   for (const url of urls) URL.revokeObjectURL(url);
-  const kinds = Object.keys(PICTURES).filter((kind) => kind === "analysis" || found[kind]);
-  const blobs = await Promise.all(kinds.map((kind) => getBlob(`${path}/pictures/${kind}`).catch(() => null)));
   urls = blobs.map((blob) => blob && URL.createObjectURL(blob));
   return urls.map((url, k) => (url
     ? h("img", { src: url, alt: PICTURES[kinds[k]] })

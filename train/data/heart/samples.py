@@ -29,7 +29,7 @@ FOLDER = Path("runs/hearts")  # where hearts are kept whose waves have been comp
 TRAINING_HEARTS, HELD_OUT_HEARTS = range(100), range(1000, 1020)  # by seed
 _BEATS = 48  # drawn of one heart in one chest
 _MISPLACED_SHARE, _MISPLACED_MM = 0.25, 12.0  # of chests; deviation of each electrode there
-_LOST_SHARE, _MOST_LOST = 0.15, 4  # of beats that lack leads, and of leads
+_LOST_SHARE, _MOST_LOST = 0.15, 5  # of beats that lack leads, and of leads
 _GAIN, _NOISE_MV, _WANDER_MV = 0.15, 0.02, 0.03  # deviation of the logarithm; greatest deviations
 
 
@@ -124,7 +124,7 @@ def disturb(leads: Tensor, chance: torch.Generator | None = None) -> Tensor:
     ends = normal(n, rows, 2) * uniform(n, 1, 1) * _WANDER_MV
     wander = torch.nn.functional.interpolate(ends, size=samples, mode="linear", align_corners=True)
     rank = uniform(n, rows, 1).argsort(1).argsort(1)
-    lost = (rank < uniform(n, 1, 1) * (_MOST_LOST + 1)) & (uniform(n, 1, 1) < _LOST_SHARE)
+    lost = (rank < uniform(n, 1, 1) * _MOST_LOST) & (uniform(n, 1, 1) < _LOST_SHARE)
     return torch.where(lost, 0.0, leads * gain + noise + wander)
 
 
