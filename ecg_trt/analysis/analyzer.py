@@ -188,8 +188,8 @@ def analyze(
         PageError: the photo shows no page that can be read.
         BackendError: a network cannot be loaded, or failed.
     """
+    record = source if isinstance(source, EcgRecord) else load_record(source, page, runtime_options)
     with Analyzer(parts, runtime_options) as analyzer:
-        record = source if isinstance(source, EcgRecord) else load_record(source, page, runtime_options)
         return analyzer(record, printed_rate_bpm=printed_rate_bpm)
 
 

@@ -63,10 +63,9 @@ def classify_beats(record: EcgRecord, rhythm: Rhythm, classifier: HeartbeatClass
 
 
 def _inside(record: EcgRecord, rhythm: Rhythm) -> Array:
-    """Mask the beats (beats,) whose R peak lies within the record, and behind those of all beats before."""
+    """Mask the beats (beats,) whose R peak lies within the record."""
     at = rhythm.r_s * record.fs
-    is_later = np.diff(np.maximum.accumulate(at), prepend=-np.inf) > 0  # Laying beats over each other may join two.
-    return np.asarray(is_later & (at >= 0) & (at <= record.signal_mv.shape[1] - 1))
+    return np.asarray((at >= 0) & (at <= record.signal_mv.shape[1] - 1))
 
 
 def _choose_lead(record: EcgRecord, rhythm: Rhythm) -> int | Omission:
@@ -92,6 +91,8 @@ def _counted(probabilities: Array, lead: str) -> tuple[Measurement, ...]:
     Their confidence is the mean probability that a beat is of the class, or is not, as it was counted.
     """
     judged = np.flatnonzero(np.isfinite(probabilities).all(1))
+    if not len(judged):
+        return ()
     found = probabilities[judged].argmax(1)
     counts = []
     for k, name in enumerate(CLASSES):

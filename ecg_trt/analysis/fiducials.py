@@ -136,7 +136,7 @@ def _shown(median: MedianBeats, window_s: tuple[float, float]) -> MedianBeats:
 
 
 def _qrs(median: MedianBeats) -> WaveSpan | None:
-    """Find QRS; None where no lead shows it, or where it does not end within the beat."""
+    """Find QRS; None where no lead shows it, or where it ends beyond what the leads show."""
     from scipy.ndimage import gaussian_filter1d
 
     shown = _shown(median, (-_QRS_SURROUNDINGS_S, _QRS_SURROUNDINGS_S))
@@ -153,7 +153,9 @@ def _qrs(median: MedianBeats) -> WaveSpan | None:
     first, last = _edge(velocity[strong[0] :: -1], least), _edge(velocity[strong[-1] :], least)
     if first is None or last is None:
         return None
-    return WaveSpan(float(time[strong[0]] - first * STEP_S), float(time[strong[-1]] + last * STEP_S), shown.leads)
+    onset, end = time[strong[0]] - first * STEP_S, time[strong[-1]] + last * STEP_S
+    is_seen = onset > -_QRS_SURROUNDINGS_S and end < _QRS_SURROUNDINGS_S
+    return WaveSpan(float(onset), float(end), shown.leads) if is_seen else None
 
 
 def _edge(velocity: Array, least: float) -> float | None:

@@ -33,7 +33,8 @@ from ecg_trt.errors import NO_DIAGNOSIS
     help="Times at which 75 points of the heart are activated, by a network that learnt simulated hearts.",
 )
 @click.option("--potentials", is_flag=True, help="Transmembrane potentials of these points, likewise.")
-@click.option("--printed-rate", metavar="BPM", type=float, help="Heart rate that the page prints, to compare with.")
+@click.option("--printed-rate", metavar="BPM", type=click.FloatRange(min=1),
+              help="Heart rate that the page prints, to compare with.")  # fmt: skip
 @click.option("--page", metavar="N", type=click.IntRange(min=1), help="Page of a file with several.")
 @click.option("--backend", default=AUTO, show_default=True, type=click.Choice(BACKENDS))
 @click.option("-v", "--verbose", is_flag=True, help="Times of each part; tracebacks.")
@@ -57,9 +58,9 @@ def analyze(
         from ecg_trt.types import WarningCode
 
         parts = [name for name, is_chosen in chosen.items() if is_chosen] or DEFAULT_PARTS
-        make_folder(folder)
         options = RuntimeOptions(backend=backend)
         analysis = analyze_file(file, parts, printed_rate_bpm=printed_rate, page=page, runtime_options=options)
+        make_folder(folder)
         for line in lines_of(analysis):
             click.echo(line)
         click.echo(NO_DIAGNOSIS)

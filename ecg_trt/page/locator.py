@@ -29,9 +29,16 @@ from ecg_trt.page.candidate import LocatedPage, PageCandidate
 from ecg_trt.page.corrected import aligned_by_corners, with_way_up, without_surroundings
 from ecg_trt.page.name_places import name_boxes
 from ecg_trt.page.naming import DOUBTFUL_LABELS, Naming, name_strips
-from ecg_trt.page.realignment import corners_of, may_extend_beyond_view, mirror, refine_alignment, rotate90, scale
+from ecg_trt.page.realignment import (
+    is_same_view,
+    may_extend_beyond_view,
+    mirror,
+    refine_alignment,
+    rotate90,
+    scale,
+)
 from ecg_trt.page.rejection import reject_without_signs, reject_without_strips
-from ecg_trt.page.sheets import overlap, sheets_of
+from ecg_trt.page.sheets import sheets_of
 from ecg_trt.page.strips import agree_on_span, find_strips, slant_of, unread_mm
 from ecg_trt.page.without_grid import rectify_without_grid
 from ecg_trt.stages.align import Align, check_resolution, rotate, sheet_alignment
@@ -41,7 +48,6 @@ from ecg_trt.types import GridWarp, PageAlignment, Photo
 
 _HARDLY_LABELS = 0.05  # Score of names, the best of four directions, below which a page without a grid is rejected.
 _MOST_SHEETS = 3  # Sheets of paper that are tried alone.
-_SAME_VIEW = 0.9  # Overlap with a view before at which another one shows nothing new.
 _OTHER_SCALES = (0.8, 0.64, 1.25)  # Scales that are tried where no grid is seen.
 _LEAST_MARGIN_MM = 10.0  # Least margin above or below the view before that makes it worthwhile.
 # Least gain in score of each refined candidate over the one before; refinement ends when rows grow by less than 10 %.
@@ -183,7 +189,7 @@ class PageLocator:
             try:
                 with clock("align"):
                     alignment = align()
-                if any(overlap(corners_of(alignment), corners_of(other)) > _SAME_VIEW for other in aligned):
+                if any(is_same_view(alignment, other) for other in aligned):
                     continue
                 aligned.append(alignment)
                 found.append(self.locate(photo, aligned[-1], options.layout, clock))

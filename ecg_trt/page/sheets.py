@@ -98,4 +98,5 @@ def overlap(a: Array, b: Array) -> float:
     """Area that two convex quadrilaterals (4, 2) share, of the area that they cover together."""
     first, second = (cv2.convexHull(np.asarray(quad, np.float32)) for quad in (a, b))  # in the same direction around
     shared = cv2.intersectConvexConvex(first, second)[0]
-    return float(shared / (cv2.contourArea(first) + cv2.contourArea(second) - shared))
+    covered = cv2.contourArea(first) + cv2.contourArea(second) - shared
+    return float(shared / covered) if covered > 0 else 0.0

@@ -147,7 +147,9 @@ def _steepness(height: Array, start: float, end: float, fs: float) -> Array:
     from scipy.ndimage import gaussian_filter1d
 
     a, b = max(0, round(start)), min(height.shape[1], round(end))
-    return gaussian_filter1d(np.nan_to_num(steepness(height[:, a:b])), _BEAT_BREADTH_S * fs) if b > a else np.zeros(0)
+    return (
+        gaussian_filter1d(np.nan_to_num(steepness(height[:, a:b])), _BEAT_BREADTH_S * fs) if b - a > 1 else np.zeros(0)
+    )
 
 
 def _likeness(first: Array, other: Array, fs: float) -> float:

@@ -27,7 +27,7 @@ def write_activation(heart_map: HeartMap, path: str | Path) -> Path:
     rows = zip(geometry.names, geometry.places_mm, heart_map.activation_ms, strict=True)
     lines = [f"{k},{name},{x:.2f},{y:.2f},{z:.2f},{ms:.1f}" for k, (name, (x, y, z), ms) in enumerate(rows, 1)]
     with atomic_path(Path(path)) as part:
-        part.write_text("\n".join(["point,name,x,y,z,ms", *lines, ""]), encoding="utf-8")
+        part.write_text("\n".join(["point,name,x,y,z,ms", *lines, ""]), encoding="utf-8", newline="\n")
     return Path(path)
 
 

@@ -38,7 +38,7 @@ function pictures(kinds, blobs) {
   urls = blobs.map((blob) => blob && URL.createObjectURL(blob));
   return urls.map((url, k) => (url
     ? h("img", { src: url, alt: PICTURES[kinds[k]] })
-    : h("p", { className: "quiet" }, `${PICTURES[kinds[k]]}: not drawn, as the server has no matplotlib.`)));
+    : h("p", { className: "quiet" }, `${PICTURES[kinds[k]]}: not drawn; the server may lack matplotlib.`)));
 }
 
 function sections(found) {
