@@ -29,8 +29,9 @@ _OTHER_COLUMN = 1e-4  # Probability that most beats of a column are.
 _BOX_ERROR_MM = 0.5  # Distance from a whole number of large boxes at which a row is that long.
 _BORDER_REACH_MM, _BORDER_SEEN = 1.5, 0.3  # Error of a row's beginning or end, and least response to a border.
 # Rows of one time are steep at the same instants: log-odds of a difference of 1 between two correlations of their
-# steepness, which is smoothed as broadly as a beat is; and lags that are tried.
-_LIKENESS, _BEAT_BREADTH_S, _LAGS = 12.0, 0.03, 11
+# steepness, which is smoothed as broadly as a beat is; correlation that columns of one time have at least, 0.96 on two
+# such pages; and lags that are tried.
+_LIKENESS, _BEAT_BREADTH_S, _ALIKE, _LAGS = 12.0, 0.03, 0.85, 11
 _MOST = 8.0  # Greatest log-odds that one column gives.
 
 
@@ -131,10 +132,14 @@ def same_log_odds(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap,
     length_s = min(b - a for a, b in zip(edges, ends, strict=True)) / fs
     total = _same_seconds(columns, [(edge - edges[0]) / fs for edge in edges], length_s)
     rhythm = [k for k, s in enumerate(strips) if len(s.segments) == 1]
+    shown = [_steepness(height[rows], a, b, fs) for a, b in zip(edges, ends, strict=True)]
+    total -= sum(
+        min(_MOST, _LIKENESS * max(0.0, _ALIKE - _likeness(shown[0], column, fs)))
+        for beats, column in zip(columns[1:], shown[1:], strict=True)
+        if min(len(columns[0]), len(beats)) >= _LEAST_BEATS
+    )
     if rhythm:
-        shown, below = (
-            [_steepness(height[k], a, b, fs) for a, b in zip(edges, ends, strict=True)] for k in (rows, rhythm)
-        )
+        below = [_steepness(height[rhythm], a, b, fs) for a, b in zip(edges, ends, strict=True)]
         total += sum(
             _limited(_LIKENESS * (_likeness(below[0], column, fs) - _likeness(own, column, fs)))
             for own, column in zip(below[1:], shown[1:], strict=True)

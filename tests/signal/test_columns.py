@@ -135,3 +135,11 @@ def test_rows_of_one_time_are_alike() -> None:
     first, other = gaussian_filter1d(rng.standard_normal((2, 1000)), 10, axis=1)
     assert _likeness(first, np.roll(first, 4), fs) > 0.95 > 0.3 > _likeness(first, other, fs)
     assert _likeness(first, np.zeros(1000), fs) == 0 == _likeness(first[:10], first[:10], fs)
+
+
+def test_columns_that_are_not_alike_show_other_seconds() -> None:
+    shifted = [BEATS_S + k * 0.31 for k in range(4)]  # of each column, on one clock
+    first = [beats[beats < 2.45] for beats in shifted]
+    row = _row(np.concatenate([own + 2.5 * k for k, own in enumerate(first)]))
+    page, strips, trace = _scene([row] * 3, LEADS)
+    assert same_log_odds(page, strips, trace, SPEED) < -16
