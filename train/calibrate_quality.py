@@ -57,8 +57,7 @@ _SNR = {
 _GROSS_ERROR = {
     "uncertainty": 1, "uncertainty_steep": 1, "limb_residual": 1, "page_limb_residual": 1,
     "page_limb_residual_known": 0, "repeats": 1, "grid_off": 1, "grid_known": -1, "grid_share": -1, "names": -1,
-    "nameless": 1, "layout": -1, "missing": 1, "unread": 1, "strips": -1, "rows": 0, "odd_length": 1,
-    "scales_uncertainty": 1,
+    "nameless": 1, "layout": -1, "missing": 1, "strips": -1, "rows": 0, "odd_length": 1, "scales_uncertainty": 1,
     "legible": -1, "synchrony": -1, "slope_concentration": 0, "align_share": -1,
 }  # fmt: skip
 _NON_ECG = {

@@ -45,7 +45,6 @@ PAGE_FEATURES = (
     "names", "nameless",  # Mean response to the lead names, 0..1, and its distance below that of any real name.
     "layout",  # Probability of the layout, 0..1.
     "missing",  # Share of the layout's leads that no strip shows.
-    "unread",  # Length of print that looks like rows and was not read, as a share of that of the strips, up to 1.
     "strips",  # Mean score of the strips.
     "rows",  # Number of strips.
     "odd_length",  # Distance of log2 of the rows' length from that of the whole record at 25 mm/s.
@@ -205,19 +204,13 @@ def _page(evidence: Evidence, leads: Array, limb_residuals: Sequence[float], rep
         float(alignment.inlier.mean()) if len(alignment.inlier) else 0.0,
         np.log10(max(evidence.page.photo_px_per_mm, 0.1)),
         naming.label_score, max(0.0, DOUBTFUL_LABELS - naming.label_score), naming.probability,
-        len(naming.missing) / wanted, _unread_share(naming),
+        len(naming.missing) / wanted,
         float(np.mean([s.score for s in naming.strips])) if naming.strips else 0.0, float(len(naming.strips)),
         abs(np.log2(max(naming.median_mm, 1.0) / (naming.layout.seconds * STANDARD_SPEED_MM_PER_S))),
         _log_odds(evidence.scales.uncertainty),
         naming.legible / max(1, sum(len(strip.segments) for strip in naming.strips)),
         *_beats(evidence),
     ])  # fmt: skip
-
-
-def _unread_share(naming: Naming) -> float:
-    """Compute the feature `unread`."""
-    read_mm = sum(strip.x_mm[1] - strip.x_mm[0] for strip in naming.strips)
-    return min(1.0, naming.unread_mm / read_mm) if read_mm > 0 else 0.0
 
 
 def _mean_share(shares: Sequence[float]) -> tuple[float, float]:

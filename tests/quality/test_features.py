@@ -46,14 +46,6 @@ def test_a_wrong_name_breaks_a_law_and_nothing_else() -> None:
     assert wrong["synchrony"] > 0.8 and wrong["repeats"] == right["repeats"]
 
 
-def test_print_that_was_not_read_counts_by_its_length() -> None:
-    evidence = evidence_of_a_page()
-    read_mm = sum(strip.x_mm[1] - strip.x_mm[0] for strip in evidence.naming.strips)
-    shares = [_page(replace(evidence, naming=replace(evidence.naming, unread_mm=mm)))["unread"]
-              for mm in (0.0, read_mm / 4, 3 * read_mm)]  # fmt: skip
-    assert shares == pytest.approx([0, 0.25, 1])
-
-
 def test_doubt_counts_where_the_pen_is_steep() -> None:
     evidence = evidence_of_a_page()
     sure = evidence.trace.confidence.copy()
