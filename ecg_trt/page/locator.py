@@ -29,14 +29,7 @@ from ecg_trt.page.candidate import LocatedPage, PageCandidate
 from ecg_trt.page.corrected import aligned_by_corners, with_way_up, without_surroundings
 from ecg_trt.page.name_places import name_boxes
 from ecg_trt.page.naming import DOUBTFUL_LABELS, Naming, name_strips
-from ecg_trt.page.realignment import (
-    is_same_view,
-    may_extend_beyond_view,
-    mirror,
-    refine_alignment,
-    rotate90,
-    scale,
-)
+from ecg_trt.page.realignment import may_extend_beyond_view, mirror, refine_alignment, rotate90, scale
 from ecg_trt.page.rejection import reject_without_signs, reject_without_strips
 from ecg_trt.page.sheets import sheets_of
 from ecg_trt.page.strips import agree_on_span, find_strips, slant_of, unread_mm
@@ -188,10 +181,7 @@ class PageLocator:
         for align in self._views(photo, options, found, aligned, clock):
             try:
                 with clock("align"):
-                    alignment = align()
-                if any(is_same_view(alignment, other) for other in aligned):
-                    continue
-                aligned.append(alignment)
+                    aligned.append(align())
                 found.append(self.locate(photo, aligned[-1], options.layout, clock))
             except PageError as error:
                 if isinstance(error, ResolutionError) and not (found or rejected):

@@ -7,14 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from ecg_trt.geometry.homography import apply_homography, fit_homography, grid_homography
+from ecg_trt.geometry.homography import fit_homography, grid_homography
 from ecg_trt.layout import standard_row_length
 from ecg_trt.page.naming import Naming
-from ecg_trt.page.sheets import overlap
-from ecg_trt.types import Array, GridWarp, PageAlignment, Strip
+from ecg_trt.types import GridWarp, PageAlignment, Strip
 
 _RANSAC_MM = 4.0
-_SAME_PLACE, _SAME_SCALE = 0.9, 1.06  # Overlap of two views, and ratio of their sizes, that show nothing new.
 _MOST_RHYTHM_ROWS = 3  # Devices print no more.
 _SIDE_MARGIN_MM = 22.0  # Margin around the strips in a refined alignment.
 _MORE_ROWS_MM = 60.0  # Additional margin above and below them, where rows are missing.
@@ -47,24 +45,6 @@ def scale(alignment: PageAlignment, factor: float) -> PageAlignment:
     w, h = alignment.size_mm
     larger = np.diag([factor, factor, 1.0]) @ alignment.page_from_photo
     return replace(alignment, page_from_photo=larger, size_mm=(factor * w, factor * h))
-
-
-def corners_of(alignment: PageAlignment) -> Array:
-    """Corners (4, 2) of the detected area in order around it, photo px."""
-    w, h = alignment.size_mm
-    corners = np.array([[0, 0], [w, 0], [w, h], [0, h]])
-    return apply_homography(np.linalg.inv(alignment.page_from_photo), corners)
-
-
-def is_same_view(a: PageAlignment, b: PageAlignment) -> bool:
-    """Test whether two alignments show the same place at the same scale, turned alike."""
-    is_alike = a.quarter_turns == b.quarter_turns and a.is_mirrored == b.is_mirrored
-    scales = np.array(a.size_mm) / np.array(b.size_mm)
-    return (
-        is_alike
-        and bool((np.abs(np.log(scales)) < np.log(_SAME_SCALE)).all())
-        and overlap(corners_of(a), corners_of(b)) > _SAME_PLACE
-    )
 
 
 def refine_alignment(

@@ -64,7 +64,7 @@ def find_sheets(picture: Array, most: int) -> list[Array]:
                     found.append((filled**_STRAIGHTER * np.sqrt(area / size) * (1 - _RIM_PENALTY * at_rim), quad))
     sheets: list[Array] = []
     for _, quad in sorted(found, key=lambda f: -f[0]):
-        if len(sheets) < most and all(overlap(quad, other) < _SAME for other in sheets):
+        if len(sheets) < most and all(_overlap(quad, other) < _SAME for other in sheets):
             sheets.append(quad)
     return sheets
 
@@ -94,9 +94,7 @@ def _quadrilateral(hull: Array) -> Array:
     return np.asarray(cv2.boxPoints(cv2.minAreaRect(hull)), np.float32)
 
 
-def overlap(a: Array, b: Array) -> float:
-    """Area that two convex quadrilaterals (4, 2) share, of the area that they cover together."""
-    first, second = (cv2.convexHull(np.asarray(quad, np.float32)) for quad in (a, b))  # in the same direction around
-    shared = cv2.intersectConvexConvex(first, second)[0]
-    covered = cv2.contourArea(first) + cv2.contourArea(second) - shared
-    return float(shared / covered) if covered > 0 else 0.0
+def _overlap(a: Array, b: Array) -> float:
+    """Area that two quadrilaterals share, of the area that they cover together."""
+    shared = cv2.intersectConvexConvex(a, b)[0]
+    return float(shared / (cv2.contourArea(a) + cv2.contourArea(b) - shared))

@@ -48,7 +48,8 @@ def test_plans_of_the_shipped_networks(stage: str) -> None:
         assert shares == sorted(shares) and shares[0] > 0 and 0.5 < shares[-1] <= 1
     assert len({hashlib.sha256(plan).hexdigest() for plan in plans.values()}) == len(CAPABILITIES)
     wide = build_plan(full, trt, BuildOptions("8.6"))
-    assert 0.5 * len(wide) < len(plans["8.6"]) < 0.8 * len(wide)  # half the weights, and the kernels
+    saved = len(full) / 2  # half the weights; kernels, most of a small plan, differ by some KiB
+    assert 0.3 * saved < len(wide) - len(plans["8.6"]) < 1.4 * saved
 
 
 def test_two_builds_are_the_same_bytes_even_in_two_processes() -> None:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ecg_trt.page.sheets import find_sheets, overlap
+from ecg_trt.page.sheets import find_sheets
 from ecg_trt.types import Array
 
 SHEET = np.array([[120.0, 90.0], [400.0, 60.0], [430.0, 260.0], [140.0, 300.0]])
@@ -57,10 +57,3 @@ def test_where_nothing_stands_out_there_is_no_sheet() -> None:
     assert find_sheets(np.full((384, 512, 3), 200, np.uint8), 3) == []
     noise = np.random.default_rng(3).integers(0, 255, (384, 512, 3), np.uint8)
     assert find_sheets(noise, 3) == []
-
-
-def test_overlap_does_not_depend_on_the_direction_around() -> None:
-    square = np.array([[0.0, 0], [10, 0], [10, 10], [0, 10]])
-    assert overlap(square, square[::-1]) == pytest.approx(1)
-    assert overlap(square, square + np.array([5, 0])) == pytest.approx(1 / 3)
-    assert overlap(square, square + np.array([20, 0])) == 0

@@ -66,7 +66,7 @@ def test_recording_points_lie_where_their_names_say() -> None:
 def test_recording_points_are_those_of_the_public_data_set() -> None:
     if not REFERENCE.exists():
         pytest.skip("the points of the public data set are not here")
-    rows = list(csv.reader(REFERENCE.open()))[1:]
+    rows = list(csv.reader(REFERENCE.read_text(encoding="utf-8").splitlines()))[1:]
     assert [point.name for point in recording_points()] == [row[3].strip("'") for row in rows]
     there, ours = np.array([row[:3] for row in rows], float), point_weights() @ mean_anatomy().points
     there, ours = there - there.mean(axis=0), ours - ours.mean(axis=0)
