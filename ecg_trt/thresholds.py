@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ecg_trt.errors import WeightsError
-from ecg_trt.weights import FOLDER, load_json
+from ecg_trt.weights import FOLDER, load_json, restoring
 
-FILE = "thresholds.json"
+FILE, _CONTENT = "thresholds.json", "The thresholds of rejection"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +63,14 @@ def from_dict(values: Mapping[str, Mapping[str, float]]) -> Thresholds:
     Raises:
         WeightsError: one is missing, is no number, or a lower one exceeds its upper one.
     """
-    try:
+    expected = "0 <= lower <= upper <= 1 for page, strip and column, and least_mm for the last two"
+    with restoring(_CONTENT, expected, "search them anew with `python -m train.thresholds`"):
         found = Thresholds(
             PageThresholds(**values["page"]), RunThresholds(**values["strip"]), RunThresholds(**values["column"])
         )
         for part in (found.page, found.strip, found.column):
             if not 0 <= part.lower <= part.upper <= 1:
                 raise ValueError(f"{part}")
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(
-            "The thresholds of rejection cannot be used",
-            got=f"{type(error).__name__}: {error}",
-            expected="0 <= lower <= upper <= 1 for page, strip and column, and least_mm for the last two",
-            hint="Install ecg_trt again, or search them anew with `python -m train.thresholds`.",
-        ) from error
     return found
 
 
@@ -88,4 +81,4 @@ def load_thresholds(path: Path = FOLDER / FILE) -> Thresholds:
     Raises:
         WeightsError: the file is missing or cannot be used.
     """
-    return from_dict(load_json(path, "The thresholds of rejection"))
+    return from_dict(load_json(path, _CONTENT))

@@ -123,7 +123,15 @@ class HeartMapper:
                 to 480 ms after.
             BackendError: a network failed.
         """
-        window = beat_window(beat_mv, fs, qrs_onset_s)
+        return self.map_window(beat_window(beat_mv, fs, qrs_onset_s))
+
+    def map_window(self, window: Array) -> HeartMap:
+        """Map the beat in a window (12, 500) mV, as `beat_window` cuts it.
+
+        Raises:
+            OptionError: fewer than eight leads show it.
+            BackendError: a network failed.
+        """
         is_seen: Array = np.asarray(np.isfinite(window).all(axis=1))
         if is_seen.sum() < LEAST_LEADS:
             raise OptionError("The heart cannot be mapped", got=f"{is_seen.sum()} leads that show the beat",

@@ -54,7 +54,7 @@ def map_heart(rhythm: Rhythm, intervals: Intervals, mapper: HeartMapper, parts: 
     if len(seen) < LEAST_LEADS:
         text = f"{len(seen)} leads show the median beat from QRS to the end of T, and {LEAST_LEADS} are needed."
         return _without_map(parts, OmissionReason.TOO_FEW_LEADS, text)
-    found = mapper(beat, 1 / STEP_S, onset_s)
+    found = mapper.map_window(window)
     others = np.stack([mapper.activation_ms(np.where(np.arange(12)[:, None] == k, np.nan, window)) for k in seen])
     confidence = jackknife_confidence(others, _ERROR_MS, _TOLERANCE_MS)
     beats = median.beats_of(found.leads)

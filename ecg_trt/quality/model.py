@@ -13,10 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ecg_trt.errors import WeightsError
 from ecg_trt.quality.features import LEAD_FEATURES, PAGE_FEATURES
 from ecg_trt.types import Array
-from ecg_trt.weights import FOLDER, load_json
+from ecg_trt.weights import FOLDER, load_json, restoring
 
 FEATURES = (*LEAD_FEATURES, *PAGE_FEATURES)
 FILE, _CONTENT = "quality.json", "The calibration of the quality"
@@ -137,20 +136,14 @@ def from_dict(values: Mapping[str, object]) -> Calibration:
     Raises:
         WeightsError: something is missing, or a feature is unknown.
     """
-    try:
+    remedy = "fit it anew with `python -m train.calibrate_quality`"
+    with restoring(_CONTENT, "the features that this version measures", remedy):
         knots = np.array(values["knots_db"], np.float64)
         return Calibration(
             snr=_line(values["snr"]), gross_error=_line(values["gross_error"]),
             gross_error_db=_number(values["gross_error_db"]), non_ecg=_line(values["non_ecg"]),
             knots_db=knots.reshape(2, -1),
         )  # fmt: skip
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise WeightsError(
-            "The calibration of the quality cannot be used",
-            got=f"{type(error).__name__}: {error}",
-            expected="the features that this version measures",
-            hint="Install ecg_trt again, or fit it anew with `python -m train.calibrate_quality`.",
-        ) from error
 
 
 def _number(value: object) -> float:

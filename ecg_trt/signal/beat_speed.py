@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ecg_trt.errors import WeightsError
 from ecg_trt.layout import PAPER_SPEEDS_MM_PER_S, STANDARD_SPEED_MM_PER_S
 from ecg_trt.signal.beats import find_beats, steepness
 from ecg_trt.types import Array, RectifiedPage, Strip, TraceMap
-from ecg_trt.weights import FOLDER, load_json
+from ecg_trt.weights import FOLDER, load_json, restoring
 
-FILE = "beat_speed.json"
+FILE, _CONTENT = "beat_speed.json", "The model of beats"
 FEATURES = ("distance", "breadth", "height_per_slope", "repolarisation")
 """Lengths, mm, all proportional to the paper speed, as `beat_lengths_mm` measures them."""
 
@@ -26,7 +25,7 @@ _LEAST_BEATS = 3
 _STEP_MM = 0.1  # Between two heights whose slope is measured, as on the pages that the model was fitted to.
 _AROUND_MM = 5.0  # Window on either side of a beat in which its breadth is measured.
 _REPOLARISATION = (0.15, 0.65)  # Where T is looked for behind a beat, as shares of the distance of two beats.
-_LEAST_MM = 1e-3
+_LEAST_MM = 1e-3  # So that each length has a logarithm.
 _BORDER_MM = 0.5  # Columns this near to the border of a lead are left out.
 
 
@@ -68,18 +67,12 @@ def model_from_dict(values: dict[str, Any]) -> BeatModel:
     Raises:
         WeightsError: an entry is missing, or of another shape.
     """
-    try:
+    expected = "shares (k,), means (k, 4) and covariances (k, 4, 4)"
+    with restoring(_CONTENT, expected, "fit it anew with `python -m train.calibrate_beats`"):
         model = BeatModel(*(np.array(values[name], float) for name in ("shares", "means", "covariances")))
         k, n = len(model.shares), len(FEATURES)
         if (model.means.shape, model.covariances.shape) != ((k, n), (k, n, n)):
             raise ValueError(f"means {model.means.shape}, covariances {model.covariances.shape}")
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(
-            "The model of beats cannot be used",
-            got=f"{type(error).__name__}: {error}",
-            expected="shares (k,), means (k, 4) and covariances (k, 4, 4)",
-            hint="Install ecg_trt again, or fit it anew with `python -m train.calibrate_beats`.",
-        ) from error
     return model
 
 
@@ -90,7 +83,7 @@ def load_beat_model(path: Path = FOLDER / FILE) -> BeatModel:
     Raises:
         WeightsError: the file is missing or cannot be used.
     """
-    return model_from_dict(load_json(path, "The model of beats"))
+    return model_from_dict(load_json(path, _CONTENT))
 
 
 def heights_mm(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) -> Array:

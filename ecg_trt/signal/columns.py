@@ -151,10 +151,8 @@ def _steepness(height: Array, start: float, end: float, fs: float) -> Array:
     """Smoothed steepness (n,) of rows between two columns of the page."""
     from scipy.ndimage import gaussian_filter1d
 
-    a, b = max(0, round(start)), min(height.shape[1], round(end))
-    return (
-        gaussian_filter1d(np.nan_to_num(steepness(height[:, a:b])), _BEAT_BREADTH_S * fs) if b - a > 1 else np.zeros(0)
-    )
+    part = _between(height, start, end)
+    return gaussian_filter1d(np.nan_to_num(steepness(part)), _BEAT_BREADTH_S * fs) if part.size else np.zeros(0)
 
 
 def _likeness(first: Array, other: Array, fs: float) -> float:
@@ -182,8 +180,13 @@ def _limited(log_odds: float) -> float:
 
 def _beats(height: Array, start: float, end: float, fs: float) -> Array:
     """Times (beats,) of the beats between two columns of the page, s from the first."""
+    return np.asarray(find_beats(_between(height, start, end), fs) / fs)
+
+
+def _between(height: Array, start: float, end: float) -> Array:
+    """Cut rows (rows, W) between two columns of the page; (rows, 0) where that is one column or none."""
     a, b = max(0, round(start)), min(height.shape[1], round(end))
-    return np.asarray(find_beats(height[:, a:b], fs) / fs) if b - a > 1 else np.empty(0)
+    return height[:, a:b] if b - a > 1 else height[:, :0]
 
 
 def _offsets(first: Array, other: Array) -> tuple[Array, float]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,27 @@ def load_json(path: Path, content: str) -> dict[str, Any]:
         raise WeightsError(
             f"{content} cannot be read", got=f"{type(error).__name__}: {error}", expected=f"a JSON file at {path}",
             hint="Install ecg_trt again.",
+        ) from error  # fmt: skip
+
+
+@contextmanager
+def restoring(content: str, expected: str, remedy: str) -> Iterator[None]:
+    """Turn what values of a JSON file raise while they are restored into one error.
+
+    Args:
+        content: description of them, which begins the message.
+        expected: of them.
+        remedy: beside another installation, for the hint.
+
+    Raises:
+        WeightsError: one is missing, or is not as expected.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise WeightsError(
+            f"{content} cannot be used", got=f"{type(error).__name__}: {error}", expected=expected,
+            hint=f"Install ecg_trt again, or {remedy}.",
         ) from error  # fmt: skip
 
 

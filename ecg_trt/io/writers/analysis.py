@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecg_trt.errors import NO_DIAGNOSIS
 from ecg_trt.io.atomic import atomic_path
-from ecg_trt.io.writers.json import plain, versions
+from ecg_trt.io.writers.json import plain, versions, write_plain
 
 if TYPE_CHECKING:
     from ecg_trt.analysis import Analysis, BeatClasses, Intervals, MappedHeart, Measurement, Rhythm
@@ -116,11 +115,7 @@ def write_analysis_json(analysis: Analysis, path: str | Path) -> Path:
     Raises:
         OutputError: it could not be written.
     """
-    path = Path(path)
-    text = json.dumps(analysis_as_dict(analysis), indent=2, ensure_ascii=False, allow_nan=False)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes((text + "\n").encode("utf-8", "backslashreplace"))
-    return path
+    return write_plain(analysis_as_dict(analysis), path)
 
 
 def write_analysis_csv(analysis: Analysis, path: str | Path) -> Path:

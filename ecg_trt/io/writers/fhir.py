@@ -5,7 +5,6 @@ The shape is that of FHIR's example of an ECG (https://hl7.org/fhir/R4/observati
 
 from __future__ import annotations
 
-import json
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecg_trt.errors import NOTICE
-from ecg_trt.io.atomic import atomic_path
 from ecg_trt.io.lead_codes import MDC_URI, POTENTIAL, potential_code
+from ecg_trt.io.writers.json import write_plain
 from ecg_trt.io.writers.notes import notes_of
 from ecg_trt.io.writers.samples import UV_PER_MV, as_integers
 from ecg_trt.types import Array
@@ -35,11 +34,7 @@ def write_fhir(record: EcgRecord, path: str | Path) -> Path:
 
     Arguments, result and errors are those of `Writer.write`.
     """
-    path = Path(path)
-    text = json.dumps(_observation(record), indent=2, ensure_ascii=False, allow_nan=False)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes((text + "\n").encode("utf-8"))
-    return path
+    return write_plain(_observation(record), path)
 
 
 def _observation(record: EcgRecord) -> dict[str, Any]:

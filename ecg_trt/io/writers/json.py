@@ -49,8 +49,17 @@ def write_json(record: EcgRecord, path: str | Path) -> Path:
     Raises:
         OutputError: it could not be written.
     """
+    return write_plain(record_as_dict(record), path)
+
+
+def write_plain(content: Mapping[str, Any], path: str | Path) -> Path:
+    """Write plain dictionaries, lists, strings and finite numbers as a JSON file, replaced if it is there.
+
+    Raises:
+        OutputError: it could not be written.
+    """
     path = Path(path)
-    text = json.dumps(record_as_dict(record), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     with atomic_path(path) as temporary:
         # A file name that is not valid UTF-8 reaches us with surrogates; they are escaped and
         # not rejected.
