@@ -90,15 +90,17 @@ def _middle_of(profile: Array, y: float) -> float:
 def unread_mm(found: Sequence[Strip], read: Sequence[Strip]) -> float:
     """Measure the length of rows, and of parts of rows, that are seen on a page and belong to no lead, mm.
 
+    A row counts that is seen as well as the faintest of those that were read: a shadow or a line of text is not.
+
     Args:
         found: rows of the page, by `find_strips`.
         read: those of them that were named, with the beginnings and ends of their leads.
     """
-    total, least_mm = 0.0, load_thresholds().strip.least_mm
+    total, least_mm, faintest = 0.0, load_thresholds().strip.least_mm, min((r.score for r in read), default=0.0)
     for strip in found:
         own = next((r for r in read if abs(r.zero_y_mm - strip.zero_y_mm) < _LEAST_ROW_PITCH_MM), None)
         if own is None:
-            total += strip.x_mm[1] - strip.x_mm[0]
+            total += (strip.x_mm[1] - strip.x_mm[0]) * (strip.score >= faintest)
         else:
             beyond = own.x_mm[0] - strip.x_mm[0], strip.x_mm[1] - own.x_mm[1]
             total += sum(length for length in beyond if length > least_mm)

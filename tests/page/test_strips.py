@@ -213,6 +213,8 @@ def test_rows_and_parts_of_rows_that_no_lead_takes_are_measured() -> None:
     assert unread_mm(rows[::2], read[::2]) == 0
     assert unread_mm(rows, read) == 40.0, "a column more"
     assert unread_mm(rows, read[:1]) == 290.0 + 246.0
+    shadow = Strip(10.0, (52.0, 164.0), 0.56)
+    assert unread_mm([shadow, *rows], read) == 40.0, "fainter than all that was read"
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
