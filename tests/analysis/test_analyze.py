@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from ecg_trt.archive import worker
 from ecg_trt.cli import main
 from ecg_trt.errors import NO_DIAGNOSIS, OptionError
 from ecg_trt.io.writers.analysis_files import SUFFIXES, draw_analysis, write_analysis
+from ecg_trt.io.writers.analysis_plot import plot_analysis
 from ecg_trt.io.writers.report import write_report
 from ecg_trt.types import PageWarning, WarningCode
 
@@ -105,6 +107,22 @@ def test_a_record_without_beats_has_files_too(tmp_path):
     nothing = analyze(record_of(np.full((3, 2000), np.nan, np.float32)))
     for path in write_analysis(nothing, tmp_path, "nothing"):
         assert path.stat().st_size > 100
+
+
+@pytest.mark.parametrize(("repeats", "unit", "unit_s"), [(1, "s", 1), (18, "min", 60)])
+def test_intervals_of_many_beats_are_points_over_minutes(repeats, unit, unit_s):
+    pytest.importorskip("matplotlib")
+    found: Any = analyze(record_of(np.tile(known(21, rate=70).signal_mv[:2], repeats)), ["classes"])
+    panel: Any = plot_analysis(found).subfigs[1].axes[0]
+    intervals, ticks = panel.lines[0], [line for line in panel.lines if line.get_marker() == "|"]
+    assert panel.get_xlabel() == unit
+    assert bool(intervals.get_linewidth()) is (unit == "s")
+    np.testing.assert_allclose(intervals.get_xdata(), found.beats.r_s[1:] / unit_s)
+    np.testing.assert_allclose(panel.get_xlim(), found.beats.r_s[[0, -1]] / unit_s, atol=0.31 / unit_s)
+    judged = [name for name in found.classes.names if name]
+    assert sum(len(line.get_xdata()) for line in ticks) == (len(judged) if unit == "min" else 0)
+    assert len({line.get_ydata()[0] for line in ticks}) == len(ticks), "a row a class"
+    assert {text.get_text() for text in panel.texts} == set(judged)
 
 
 def test_potentials_are_files_of_their_own(record, tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 from ecg_trt.errors import NO_DIAGNOSIS
 from ecg_trt.io.writers.analysis import lines_of
 from ecg_trt.io.writers.figure import blank_figure
+from ecg_trt.types import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 _COLUMNS, _PANEL_IN, _FOOT_IN = 4, (2.6, 1.7), 2.8
 _INK, _PALE, _EARLY = "#10243e", "#9aa7b8", "#c2410c"
 _WAVES = {"P": "#15803d", "QRS": "#b91c1c", "T": "#1d4ed8"}
-_CLASSES = {"N": (_INK, "o"), "S": ("#b45309", "^"), "V": ("#b91c1c", "s"), "F": ("#7e22ce", "D"), "Q": (_INK, "x")}
-_MOST_LETTERS, _CLASS_ROW = 40, 0.93  # Beats that are marked by letters; height of the marks in the panel, 0..1.
+_CLASSES = {"N": _INK, "S": "#b45309", "V": "#b91c1c", "F": "#7e22ce", "Q": _INK}
+_MOST_LETTERS, _CLASS_ROW = 40, 0.93  # Beats that are marked by letters; height of these in the panel, 0..1.
+_CLASS_ROWS = np.linspace(0.975, 0.815, len(_CLASSES))  # Heights of the ticks of more beats, a row a class.
+_MOST_JOINED = 150  # Beats up to which intervals are joined by a line, and time is in seconds.
 _MARGIN_S = 0.3
 _SIZE = 8
 
@@ -77,34 +80,34 @@ def _draw_beat(panel: Axes, analysis: Analysis, row: int) -> None:
 def _draw_intervals(panel: Axes, analysis: Analysis) -> None:
     """Draw the interval that each beat ends, at its time; a gap where no lead shows it."""
     beats = analysis.beats
-    panel.plot(beats.r_s[1:], 1e3 * beats.rr_s, color=_INK, marker="o", markersize=3, linewidth=0.9)
-    early = beats.is_early[1:]
-    panel.plot(beats.r_s[1:][early], 1e3 * beats.rr_s[early], "o", color=_EARLY, markersize=4)
+    is_long = len(beats.r_s) > _MOST_JOINED
+    unit, unit_s, line, size = ("min", 60.0, 0.0, 2.0) if is_long else ("s", 1.0, 0.9, 4.0)
+    at, ms, early = beats.r_s / unit_s, 1e3 * beats.rr_s, beats.is_early[1:]
+    panel.plot(at[1:], ms, "o-", color=_INK, markersize=size, linewidth=line, markeredgewidth=0)
+    panel.plot(at[1:][early], ms[early], "o", color=_EARLY, markersize=size, markeredgewidth=0)
     title = "Interval before each beat, ms" + ", early beats orange" * bool(early.any())
     if analysis.classes is not None and analysis.classes.lead:
-        _draw_classes(panel, analysis, analysis.classes)
+        _draw_classes(panel, at, analysis.classes)
         title += f"; class of each beat on {analysis.classes.lead}"
     panel.set_title(title, size=_SIZE, loc="left")
-    if len(beats.r_s):
-        panel.set_xlim(beats.r_s[0] - _MARGIN_S, beats.r_s[-1] + _MARGIN_S)  # Also where no interval ends.
-    panel.set_xlabel("s", size=_SIZE)
+    if len(at):
+        panel.set_xlim(at[0] - _MARGIN_S / unit_s, at[-1] + _MARGIN_S / unit_s)  # Also where no interval ends.
+    panel.set_xlabel(unit, size=_SIZE)
     panel.tick_params(labelsize=_SIZE - 2)
     panel.grid(linewidth=0.3)
     panel.margins(y=0.3)
 
 
-def _draw_classes(panel: Axes, analysis: Analysis, classes: BeatClasses) -> None:
-    """Mark each beat that was judged above the intervals, at its time; by its letter where there is room."""
+def _draw_classes(panel: Axes, at: Array, classes: BeatClasses) -> None:
+    """Mark each beat that was judged above the intervals: by its letter where there is room, else in a row a class."""
     is_roomy = len(classes.names) <= _MOST_LETTERS
     above = panel.get_xaxis_transform()
-    for name, (colour, mark) in _CLASSES.items():
-        at_s = analysis.beats.r_s[[found == name for found in classes.names]]
+    for (name, colour), row in zip(_CLASSES.items(), _CLASS_ROWS, strict=True):
+        own = at[[found == name for found in classes.names]]
         if is_roomy:
-            for at in at_s:
-                panel.text(at, _CLASS_ROW, name, transform=above, color=colour, size=_SIZE, ha="center", va="center",
+            for x in own:
+                panel.text(x, _CLASS_ROW, name, transform=above, color=colour, size=_SIZE, ha="center", va="center",
                            weight="normal" if name == "N" else "bold")  # fmt: skip
-        elif len(at_s):
-            panel.plot(at_s, np.full(len(at_s), _CLASS_ROW), mark, transform=above, color=colour, markersize=3,
-                       label=name)  # fmt: skip
-    if not is_roomy:
-        panel.legend(fontsize=_SIZE - 2, loc="lower left", ncols=len(_CLASSES))
+        elif len(own):
+            panel.plot(own, np.full(len(own), row), "|", transform=above, color=colour, markersize=4)
+            panel.text(1.005, row, name, transform=panel.transAxes, color=colour, size=_SIZE - 2, va="center")
