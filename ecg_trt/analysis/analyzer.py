@@ -183,7 +183,7 @@ def analyze(
         runtime_options: what runs the networks.
 
     Raises:
-        OptionError: there is no such part, or the printed rate is none.
+        OptionError: there is no such part or page, or the printed rate is none.
         InputError: the file cannot be read.
         PageError: the photo shows no page that can be read.
         BackendError: a network cannot be loaded, or failed.
@@ -200,4 +200,9 @@ def load_record(
     from ecg_trt.digitizer import digitize
     from ecg_trt.recorded import is_record_file, record_in_file
 
-    return record_in_file(path) if is_record_file(path) else digitize(Path(path), None, runtime_options, page=page)
+    if not is_record_file(path):
+        return digitize(Path(path), None, runtime_options, page=page)
+    if page is not None:
+        raise OptionError(f"{path} has no page {page}", got=f"page={page}", expected="none, as it is a record",
+                          hint="Leave the page out.")  # fmt: skip
+    return record_in_file(path)

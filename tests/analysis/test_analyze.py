@@ -191,6 +191,13 @@ def test_the_command_shows_the_warnings_of_the_record(record, tmp_path):
     assert plain.exit_code == 0 and "warning" not in plain.stderr
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".hea", ".edf"])
+def test_a_page_of_a_record_is_a_failure(record, tmp_path, suffix):
+    result = call(record.save(tmp_path / f"ecg{suffix}"), "-o", tmp_path / "out", "--page", "1", "--beats")
+    assert result.exit_code == 2 and not (tmp_path / "out").exists()
+    assert f"ecg{suffix} has no page 1: got page=1; expected none, as it is a record" in " ".join(result.stderr.split())
+
+
 @pytest.mark.parametrize("name", ["none.csv", "none.jpg"])
 def test_a_missing_file_is_a_failure(tmp_path, name):
     result = call(tmp_path / name, "-o", tmp_path)
