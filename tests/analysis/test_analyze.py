@@ -19,6 +19,8 @@ from ecg_trt.analysis import DEFAULT_PARTS, PARTS, Analyzer, analyze
 from ecg_trt.archive import worker
 from ecg_trt.cli import main
 from ecg_trt.errors import NO_DIAGNOSIS, OptionError
+from ecg_trt.io import readers
+from ecg_trt.io.readers import record_files
 from ecg_trt.io.writers.analysis_files import SUFFIXES, draw_analysis, write_analysis
 from ecg_trt.io.writers.analysis_plot import plot_analysis
 from ecg_trt.io.writers.report import write_report
@@ -196,6 +198,17 @@ def test_a_page_of_a_record_is_a_failure(record, tmp_path, suffix):
     result = call(record.save(tmp_path / f"ecg{suffix}"), "-o", tmp_path / "out", "--page", "1", "--beats")
     assert result.exit_code == 2 and not (tmp_path / "out").exists()
     assert f"ecg{suffix} has no page 1: got page=1; expected none, as it is a record" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(("content", "is_named"), [(b"hello", True), (b"%PDF-1.7", False)], ids=["text", "PDF"])
+def test_the_kinds_of_records_are_named_for_a_file_of_no_known_kind(tmp_path, monkeypatch, content, is_named):
+    monkeypatch.setitem(record_files.SIGNAL_READERS, ".toy", lambda path: [])
+    monkeypatch.setattr(readers, "missing_module", lambda modules: (*modules, None)[0])
+    path = tmp_path / "text.txt"
+    path.write_bytes(content)
+    stderr = call(path, "-o", tmp_path).stderr
+    assert (" or PDF, or a record: .csv or .hea or .edf or .toy. Convert" in stderr) is is_named
+    assert ("expected the extra pdf." in stderr) is not is_named
 
 
 @pytest.mark.parametrize("name", ["none.csv", "none.jpg"])
