@@ -49,7 +49,7 @@ def median_of(record: EcgRecord) -> Array:
 def errors(found: HeartMap, beat: Beat) -> tuple[float, float]:
     """Mean absolute error of activation, ms, and mean square error of potentials, mV2."""
     late = np.abs(found.activation_ms + BEFORE_QRS_MS - beat.activation).mean()
-    return float(late), float(np.square(found.potentials_mv - beat.potentials).mean())
+    return float(late), float(np.square(found.require_potentials() - beat.potentials).mean())
 
 
 def main() -> None:

@@ -26,8 +26,9 @@ from ecg_trt.step_timer import StepTimer
 from ecg_trt.types import PageWarning
 from ecg_trt.weights import list_weights
 
-_HEART = ("activation", "potentials")  # One map, and names of the networks that make it.
-_NETWORKS = {"classes": ("heartbeat",), "activation": _HEART, "potentials": _HEART}
+_HEART = ("activation", "potentials")  # Parts of one map.
+# The confidence in potentials rests on activation, and their picture shows it.
+_NETWORKS = {"classes": ("heartbeat",), "activation": ("activation",), "potentials": ("activation", "potentials")}
 PARTS = ("beats", "classes", "intervals", *_HEART)
 """Parts of an analysis that can be asked for."""
 DEFAULT_PARTS = ("beats", "classes", "intervals", "activation")
@@ -125,7 +126,9 @@ class Analyzer(Closeable):
         backends = {name: runtime.backend(name) for name in networks} if runtime is not None else {}
         self._backend = runtime.name if runtime is not None and networks else ""
         self._classifier = HeartbeatClassifier(backends["heartbeat"]) if "heartbeat" in backends else None
-        self._mapper = HeartMapper(*map(backends.__getitem__, _HEART)) if "activation" in backends else None
+        self._mapper = (
+            HeartMapper(backends["activation"], backends.get("potentials")) if "activation" in backends else None
+        )
 
     def close(self) -> None:
         """Free the networks if they were opened here; more than once is fine."""

@@ -66,13 +66,14 @@ class HeartMap:
     Attributes:
         geometry: names and places of the points.
         activation_ms: (75,) float64, ms after the onset of the QRS complex.
-        potentials_mv: (75, 500) float32 transmembrane mV at 1 kHz; sample k is k - 20 ms after that onset.
+        potentials_mv: (75, 500) float32 transmembrane mV at 1 kHz; sample k is k - 20 ms after that onset. None where
+            their network was not run.
         leads: names of those that it rests on.
     """
 
     geometry: HeartGeometry
     activation_ms: Array
-    potentials_mv: Array
+    potentials_mv: Array | None
     leads: tuple[str, ...]
 
     @property
@@ -83,20 +84,31 @@ class HeartMap:
     @property
     def times_ms(self) -> Array:
         """Times (500,) of the potentials, ms after the onset of the QRS complex."""
-        return np.arange(self.potentials_mv.shape[1]) * 1000 / FS - BEFORE_QRS_MS
+        return np.arange(SAMPLES) * 1000 / FS - BEFORE_QRS_MS
+
+    def require_potentials(self) -> Array:
+        """Give the potentials (75, 500), mV.
+
+        Raises:
+            OptionError: the map has none.
+        """
+        if self.potentials_mv is None:
+            raise OptionError("The map has no potentials", got="activation alone", expected="a map with both",
+                              hint="Ask for the potentials, or give HeartMapper their network.")  # fmt: skip
+        return self.potentials_mv
 
     def potentials_at(self, ms: float) -> Array:
         """Give the (75,) potentials, mV, at a time after the onset of the QRS complex.
 
         Raises:
-            OptionError: a time outside -20 to 479 ms.
+            OptionError: a time outside -20 to 479 ms, or the map has no potentials.
         """
         times = self.times_ms
         if not times[0] <= ms <= times[-1]:
             raise OptionError("There are no potentials at this time", got=f"{ms:g} ms",
                               expected=f"{times[0]:g} to {times[-1]:g} ms after the onset of the QRS complex",
                               hint="Choose a time within the beat.")  # fmt: skip
-        return np.asarray(self.potentials_mv[:, np.abs(times - ms).argmin()])
+        return np.asarray(self.require_potentials()[:, np.abs(times - ms).argmin()])
 
 
 class HeartMapper:
@@ -104,10 +116,10 @@ class HeartMapper:
 
     Args:
         activation: runs the network ``activation``.
-        potentials: runs the network ``potentials``.
+        potentials: runs the network ``potentials``; without it maps have no potentials.
     """
 
-    def __init__(self, activation: Backend, potentials: Backend) -> None:
+    def __init__(self, activation: Backend, potentials: Backend | None = None) -> None:
         self.activation, self.potentials = activation, potentials
 
     def __call__(self, beat_mv: Array, fs: float, qrs_onset_s: float) -> HeartMap:
@@ -136,9 +148,8 @@ class HeartMapper:
         if is_seen.sum() < LEAST_LEADS:
             raise OptionError("The heart cannot be mapped", got=f"{is_seen.sum()} leads that show the beat",
                               expected=f"{LEAST_LEADS} at least", hint="Take a page with more leads.")  # fmt: skip
-        cells = np.asarray(self.potentials.infer(_feed(window))["potentials"][0], np.float32)
         return HeartMap(
-            heart_geometry(), self.activation_ms(window), REST_MV + POTENTIAL_RANGE_MV * cells,
+            heart_geometry(), self.activation_ms(window), self._potentials_mv(window),
             tuple(name for name, seen in zip(LEADS, is_seen, strict=True) if seen),
         )  # fmt: skip
 
@@ -153,6 +164,12 @@ class HeartMapper:
         """
         times = np.asarray(self.activation.infer(_feed(window))["activation"][0], np.float64)
         return ACTIVATION_MS * times - BEFORE_QRS_MS
+
+    def _potentials_mv(self, window: Array) -> Array | None:
+        if self.potentials is None:
+            return None
+        cells = np.asarray(self.potentials.infer(_feed(window))["potentials"][0], np.float32)
+        return REST_MV + POTENTIAL_RANGE_MV * cells
 
 
 def _feed(window: Array) -> dict[str, Array]:

@@ -26,7 +26,8 @@ class MappedHeart:
 
     Attributes:
         parts: "activation", "potentials", or both: what was asked for.
-        heart_map: both, whatever was asked for; None if the record does not allow it.
+        heart_map: activation, which the confidence rests on, and the potentials if they were asked for; None if the
+            record does not allow it.
         confidence: 0..1, probability that an activation time is right within 10 ms, if the heart is like those that
             were simulated; 0 without a map.
         beats: indices from 0 of the beats that the median beat rests on.

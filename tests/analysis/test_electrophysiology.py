@@ -49,10 +49,20 @@ def test_a_map_is_in_milliseconds_after_the_onset_and_in_millivolts() -> None:
     seen: list[Array] = []
     found = mapper(seen)(beat(), FS, ONSET_S)
     np.testing.assert_allclose(found.activation_ms, np.linspace(0, 100, 75), atol=1e-4)
-    assert found.potentials_mv[0, 0] == pytest.approx(-85.506) and found.potentials_mv[0, -1] == pytest.approx(50)
+    potentials = found.require_potentials()
+    assert potentials[0, 0] == pytest.approx(-85.506) and potentials[0, -1] == pytest.approx(50)
     assert found.times_ms[0] == -20 and found.times_ms[-1] == 479
-    np.testing.assert_array_equal(found.potentials_at(100), found.potentials_mv[:, 120])
+    np.testing.assert_array_equal(found.potentials_at(100), potentials[:, 120])
     assert found.leads == LEADS and seen[0].shape == (1, 12, 500) and seen[0].dtype == np.float32
+
+
+def test_without_their_network_a_map_has_no_potentials() -> None:
+    both = mapper([])
+    found = HeartMapper(both.activation)(beat(), FS, ONSET_S)
+    np.testing.assert_array_equal(found.activation_ms, both(beat(), FS, ONSET_S).activation_ms)
+    assert found.potentials_mv is None
+    with pytest.raises(OptionError, match="The map has no potentials"):
+        found.potentials_at(0)
 
 
 def test_a_lead_with_a_gap_is_left_out_and_named() -> None:

@@ -11,6 +11,7 @@ import pytest
 from ecg_trt.analysis import PARTS, Analysis, Analyzer, OmissionReason, analyzer
 from ecg_trt.backends.select import open_runtime
 from ecg_trt.config import RuntimeOptions
+from ecg_trt.io.writers.analysis import analysis_as_dict
 from ecg_trt.layout import LEADS
 from ecg_trt.record import EcgRecord
 from ecg_trt.types import Array
@@ -128,7 +129,7 @@ def test_the_heart_is_mapped_from_the_median_beat(analyze: Analyzer, sinus: EcgR
     assert found.heart is not None and found.heart.heart_map is not None
     heart_map = found.heart.heart_map
     assert heart_map.leads == LEADS
-    assert heart_map.potentials_mv.shape == (75, 500)
+    assert heart_map.require_potentials().shape == (75, 500)
     figure = found["activation_time"]
     assert figure.value == pytest.approx(np.ptp(heart_map.activation_ms))
     assert 20 < figure.value < 200 and 0 < figure.confidence < 1
@@ -152,7 +153,8 @@ def test_a_map_rests_on_the_good_leads_and_needs_eight(analyze: Analyzer, sinus:
     assert reason_of(analyze(few), "activation") is OmissionReason.TOO_FEW_LEADS
 
 
-def test_networks_are_opened_where_they_are_needed_and_once(sinus: EcgRecord, monkeypatch: pytest.MonkeyPatch) -> None:
+def count_opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """List the networks of each runtime that is opened from now on."""
     opened: list[tuple[str, ...]] = []
 
     def counted(name: str, *, networks: tuple[str, ...], threads: int) -> object:
@@ -160,6 +162,11 @@ def test_networks_are_opened_where_they_are_needed_and_once(sinus: EcgRecord, mo
         return open_runtime(name, networks=networks, threads=threads)
 
     monkeypatch.setattr(analyzer, "open_runtime", counted)
+    return opened
+
+
+def test_networks_are_opened_where_they_are_needed_and_once(sinus: EcgRecord, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = count_opened(monkeypatch)
     with Analyzer(("beats", "intervals")) as without:
         found = without(sinus)
     assert not opened and found.backend == "" and not found.weights
@@ -170,6 +177,20 @@ def test_networks_are_opened_where_they_are_needed_and_once(sinus: EcgRecord, mo
     assert (found.backend, set(found.weights)) == ("ort", {"heartbeat"})
     assert found.intervals is None and found.heart is None and found.classes is not None
     assert set(found.timings_ms) == {"beats", "classes"}
+
+
+@pytest.mark.parametrize(("part", "networks"), [("activation", ("activation",)),
+                                                ("potentials", ("activation", "potentials"))])  # fmt: skip
+def test_potentials_are_computed_where_they_are_asked_for(
+    sinus: EcgRecord, monkeypatch: pytest.MonkeyPatch, part: str, networks: tuple[str, ...]
+) -> None:
+    opened = count_opened(monkeypatch)
+    with Analyzer((part,), RuntimeOptions(backend="ort", threads=1)) as mapping:
+        found = mapping(sinus)
+    assert opened == [networks] and set(found.weights) == set(networks)
+    assert found.heart is not None and found.heart.heart_map is not None and found.heart.confidence > 0
+    assert (found.heart.heart_map.potentials_mv is not None) is ("potentials" in networks)
+    assert {"activation", "potentials"} & analysis_as_dict(found).keys() == {part}
 
 
 def test_open_networks_are_shared_and_left_open(sinus: EcgRecord) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def test_the_table_names_each_point_and_its_time(heart_map: HeartMap, tmp_path: 
 def test_potentials_are_an_array(heart_map: HeartMap, tmp_path: Path) -> None:
     stored = np.load(write_potentials(heart_map, tmp_path / "potentials.npy"))
     assert stored.dtype == np.float32
-    np.testing.assert_array_equal(stored, heart_map.potentials_mv)
+    np.testing.assert_array_equal(stored, heart_map.require_potentials())
 
 
 @pytest.mark.parametrize("suffix", [".vtk", ".vtu"])
@@ -77,6 +78,20 @@ def test_pictures_say_what_they_are(heart_map: HeartMap, tmp_path: Path) -> None
     assert shown["1"][1] > 0.5 and shown["4"][1] < -0.5, "anterior above, inferior below"
     assert shown["8"][0] < 0 < shown["11"][0], "septal on the left, lateral on the right"
     assert shown["17"] == (0, 0)
+
+
+def test_a_map_of_activation_alone_has_no_files_of_potentials(heart_map: HeartMap, tmp_path: Path) -> None:
+    alone = replace(heart_map, potentials_mv=None)
+    np.testing.assert_array_equal(alone.times_ms, heart_map.times_ms)
+    for write in (
+        lambda: write_potentials(alone, tmp_path / "potentials.npy"),
+        lambda: write_vtk(alone, tmp_path / "heart.vtk", (0.0,)),
+        lambda: plot_potentials(alone),
+    ):
+        with pytest.raises(OptionError, match="The map has no potentials: got activation alone"):
+            write()
+    assert not list(tmp_path.iterdir())
+    assert write_activation(alone, tmp_path / "activation.csv").exists()
 
 
 def test_what_is_missing_is_named(heart_map: HeartMap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,13 +93,15 @@ def _heart_as_dict(heart: MappedHeart) -> dict[str, Any]:
     if found is None:
         return {}
     basis = {"confidence": heart.confidence, "leads": found.leads, "beats": heart.beats}
-    points = dict(zip(found.geometry.names, found.activation_ms.tolist(), strict=True))
-    described = {
-        "activation": {"unit": "ms", **basis, "points": points},
-        "potentials": {"unit": "mV", **basis, "fs": found.fs, "first_ms": float(found.times_ms[0]),
-                       "shape": found.potentials_mv.shape},
-    }  # fmt: skip
-    return {part: described[part] for part in heart.parts}
+    described: dict[str, Any] = {}
+    if "activation" in heart.parts:
+        points = dict(zip(found.geometry.names, found.activation_ms.tolist(), strict=True))
+        described["activation"] = {"unit": "ms", **basis, "points": points}
+    if "potentials" in heart.parts:
+        shape = found.require_potentials().shape
+        first_ms = float(found.times_ms[0])
+        described["potentials"] = {"unit": "mV", **basis, "fs": found.fs, "first_ms": first_ms, "shape": shape}
+    return described
 
 
 def write_analysis_json(analysis: Analysis, path: str | Path) -> Path:

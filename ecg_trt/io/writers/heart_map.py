@@ -35,10 +35,12 @@ def write_potentials(heart_map: HeartMap, path: str | Path) -> Path:
     """Write the potentials, (75, 500) float32 mV at 1 kHz from 20 ms before the onset of the QRS complex, as ``.npy``.
 
     Raises:
+        OptionError: the map has none.
         OutputError: the file cannot be written.
     """
+    potentials = heart_map.require_potentials()
     with atomic_path(Path(path)) as part, part.open("wb") as file:
-        np.save(file, heart_map.potentials_mv.astype(np.float32))
+        np.save(file, potentials.astype(np.float32))
     return Path(path)
 
 
@@ -51,7 +53,7 @@ def write_vtk(heart_map: HeartMap, path: str | Path, potentials_at_ms: tuple[flo
         potentials_at_ms: times after the onset of the QRS complex at which potentials are written, too.
 
     Raises:
-        OptionError: a time outside the beat.
+        OptionError: a time outside the beat, or one at all for a map without potentials.
         OutputError: meshio is not installed, or the file cannot be written.
     """
     try:

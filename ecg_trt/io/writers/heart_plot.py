@@ -89,13 +89,15 @@ def plot_potentials(heart_map: HeartMap, note: str = "") -> Figure:
         note: a sentence on it, for the title.
 
     Raises:
+        OptionError: the map has no potentials.
         OutputError: matplotlib is not installed.
     """
+    potentials = heart_map.require_potentials()
     figure = blank_figure(_UNDRAWN, 12.0, 8.0, layout="constrained")
     shown = [k for k, name in enumerate(heart_map.geometry.names) if "_" not in name]
     panels = figure.subplots(5, 6, sharex=True, sharey=True).ravel()
     for panel, k in zip(panels, shown, strict=True):
-        panel.plot(heart_map.times_ms, heart_map.potentials_mv[k], color=_INK, linewidth=0.9)
+        panel.plot(heart_map.times_ms, potentials[k], color=_INK, linewidth=0.9)
         panel.axvline(heart_map.activation_ms[k], color="#b91c1c", linewidth=0.7)
         panel.axhline(0.0, color=_PALE, linewidth=0.5)
         panel.set_title(heart_map.geometry.names[k], fontsize=8, color=_INK, pad=2)
