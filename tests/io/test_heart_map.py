@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ecg_trt.analysis.electrophysiology import HeartMap, heart_geometry
-from ecg_trt.errors import OptionError, OutputError
+from ecg_trt.errors import NO_DIAGNOSIS, OptionError, OutputError
 from ecg_trt.io.writers.heart_map import on_surface, write_activation, write_potentials, write_vtk
 from ecg_trt.io.writers.heart_plot import plot_activation, plot_potentials
 from ecg_trt.layout import LEADS
@@ -27,11 +27,23 @@ def heart_map() -> HeartMap:
 def test_the_table_names_each_point_and_its_time(heart_map: HeartMap, tmp_path: Path) -> None:
     path = write_activation(heart_map, tmp_path / "activation.csv")
     rows = list(csv.DictReader(path.read_text().splitlines()))
-    assert list(rows[0]) == ["point", "name", "x", "y", "z", "ms"]
+    assert list(rows[0]) == ["point", "name", "x", "y", "z", "ms", "note"]
     assert [row["name"] for row in rows] == list(heart_map.geometry.names)
     assert [int(row["point"]) for row in rows] == list(range(1, 76))
     for row in rows:
         assert float(row["ms"]) == pytest.approx(40 + float(row["x"]), abs=0.07)
+        assert row["note"] == NO_DIAGNOSIS
+
+
+def test_the_table_is_read_by_numpy_and_pandas(heart_map: HeartMap, tmp_path: Path) -> None:
+    path = write_activation(heart_map, tmp_path / "activation.csv")
+    table = np.genfromtxt(path, delimiter=",", names=True, dtype=None, encoding="utf-8", usecols=range(6))
+    assert table["name"].tolist() == list(heart_map.geometry.names)
+    np.testing.assert_allclose(table["ms"], heart_map.activation_ms, atol=0.051)
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.read_csv(path)
+    assert set(frame["note"]) == {NO_DIAGNOSIS}
+    np.testing.assert_array_equal(frame["ms"], table["ms"])
 
 
 def test_potentials_are_an_array(heart_map: HeartMap, tmp_path: Path) -> None:

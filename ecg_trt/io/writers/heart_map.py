@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecg_trt.errors import OutputError, install_hint
+from ecg_trt.errors import NO_DIAGNOSIS, OutputError, install_hint
 from ecg_trt.io.atomic import atomic_path
 from ecg_trt.types import Array
 
@@ -18,16 +18,19 @@ _POWER = 4.0  # of the distance, with the least error over the nodes of simulate
 
 
 def write_activation(heart_map: HeartMap, path: str | Path) -> Path:
-    """Write a CSV table: number, name and place in mm of each point, and ms after the onset of the QRS complex.
+    """Write a CSV table: number, name and place in mm of each point, ms after the onset of the QRS complex, and a note.
 
     Raises:
         OutputError: the file cannot be written.
     """
     geometry = heart_map.geometry
     rows = zip(geometry.names, geometry.places_mm, heart_map.activation_ms, strict=True)
-    lines = [f"{k},{name},{x:.2f},{y:.2f},{z:.2f},{ms:.1f}" for k, (name, (x, y, z), ms) in enumerate(rows, 1)]
+    lines = [
+        f'{k},{name},{x:.2f},{y:.2f},{z:.2f},{ms:.1f},"{NO_DIAGNOSIS}"'
+        for k, (name, (x, y, z), ms) in enumerate(rows, 1)
+    ]
     with atomic_path(Path(path)) as part:
-        part.write_text("\n".join(["point,name,x,y,z,ms", *lines, ""]), encoding="utf-8", newline="\n")
+        part.write_text("\n".join(["point,name,x,y,z,ms,note", *lines, ""]), encoding="utf-8", newline="\n")
     return Path(path)
 
 
