@@ -96,6 +96,7 @@ def _draw_intervals(panel: Axes, analysis: Analysis) -> None:
     panel.tick_params(labelsize=_SIZE - 2)
     panel.grid(linewidth=0.3)
     panel.margins(y=0.3)
+    panel.set_ylim(bottom=max(0.0, panel.get_ylim()[0]))
 
 
 def _draw_classes(panel: Axes, at: Array, classes: BeatClasses) -> None:
