@@ -39,6 +39,8 @@ DOUBTFUL_LABELS = 0.15  # Names read the right way up score 0.2 and more, the wr
 LABEL_REACHES_MM = ((-9.0, 16.0), (10.0, 32.0))
 LABEL_RISE_MM = tuple(range(-16, 13))
 _FAR_NAMES = 0.3  # Penalty on names far behind the start.
+# Distances behind the starts of segments at which these are seen, with either reach: far names are taken for starts.
+_STARTS_SEEN_MM = ((0,), (0, 8, 16, 24))
 _OFFSETS = len(LABEL_REACHES_MM) * len(LABEL_RISE_MM)
 _NAME_WEIGHT, _BREAK_WEIGHT = 1.5, 1.6  # Weights of the names that are read, and of the starts of segments.
 _LEGIBLE = 0.35  # Least response at which a name counts as read.
@@ -224,8 +226,8 @@ class _Reading:
 class _Evidence:
     """Responses to each lead's name at the places where a layout would print it.
 
-    `seen` (strips, columns, names, places) and `structure` (strips,) are by the widths of a row's columns: of all rows
-    that a known layout has, those of fewer columns first.
+    `seen` (strips, columns, names, places) and `structure` (places, strips) are by the widths of a row's columns: of all
+    rows that a known layout has, those of fewer columns first.
     """
 
     def __init__(self, strips: Sequence[Strip], label: Array, start: Array) -> None:
@@ -239,7 +241,10 @@ class _Evidence:
         shapes |= {_WHOLE}
         self.shapes = sorted(shapes, key=lambda widths: (len(widths), widths))
         self.seen = {widths: np.stack([_columns(*pair, widths) for pair in near]) for widths in self.shapes}
-        self.structure = {widths: np.array([_structure(s, start, widths) for s in strips]) for widths in self.shapes}
+        self.structure = {
+            widths: np.repeat(np.stack([_structure(s, start, widths) for s in strips], 1), len(LABEL_RISE_MM), 0)
+            for widths in self.shapes
+        }
 
     def match(self, layout: Layout) -> _Reading:
         """Match a layout against the strips: label offset and strips left out are chosen for the greatest score."""
@@ -354,16 +359,19 @@ def _known_names(leads: Sequence[str]) -> tuple[list[int], list[int]]:
     return columns, [LEAD_WORDS.index(leads[k]) for k in columns]
 
 
-def _structure(strip: Strip, start: Array, widths: Widths) -> float:
-    """Score the starts of segments where columns meet, and their absence elsewhere; both weigh the same."""
+def _structure(strip: Strip, start: Array, widths: Widths) -> Array:
+    """Score (reaches,) the starts of segments where columns meet, and their absence elsewhere; both weigh the same."""
     y = round(strip.zero_y_mm)
     band = start[max(0, y - 4) : y + 5].max(0) if 0 <= y < len(start) else np.zeros(start.shape[1])
     parts = math.ceil(_LEAST_PARTS / len(widths))
     borders = column_edges(*strip.x_mm, np.repeat(widths, parts).tolist())[1:-1]
-    breaks = np.array([band[max(0, int(x) - 4) : int(x) + 5].max(initial=0) for x in borders])
     inner = np.arange(1, len(borders) + 1) % parts == 0
-    answers = [part.mean() for part in (breaks[inner] - 0.3, 0.3 - breaks[~inner]) if part.size]
-    return float(np.mean(answers))
+
+    def score(behind_mm: int) -> float:
+        seen = np.array([band[max(0, x - 4) : x + 5].max(initial=0) for x in borders.astype(int) + behind_mm])
+        return float(np.mean([part.mean() for part in (seen[inner] - 0.3, 0.3 - seen[~inner]) if part.size]))
+
+    return np.array([max(map(score, behind)) for behind in _STARTS_SEEN_MM])
 
 
 def _near_each_start(strip: Strip, tall: Array) -> Array:

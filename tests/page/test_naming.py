@@ -142,6 +142,16 @@ def test_names_far_behind_their_starts_are_found() -> None:
     assert naming.layout.name == "3x4+1" and naming.label_score > 0.5
 
 
+@pytest.mark.parametrize("behind_mm", [12, 18])
+def test_starts_that_are_seen_at_names_far_behind_them(behind_mm: int) -> None:
+    page = page_of(4, layout="3x4+1", clutter=0.0)
+    maps = maps_of(page)
+    strips = agree_on_span(find_strips(maps["zero"][0]), maps["start"][0], maps["end"][0])
+    label, start = (np.roll(maps[name], behind_mm, -1) for name in ("label", "start"))
+    naming = name_strips(strips, 0.5 * label, start[0])
+    assert naming is not None and naming.layout.name == "3x4+1" and naming.missing == ()
+
+
 def test_a_page_may_be_taken_strip_by_strip() -> None:
     page = page_of(5, layout="12x1")
     naming = _named(page, layout=STRIPS)
