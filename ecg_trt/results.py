@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 from ecg_trt.closeable import Closeable
-from ecg_trt.errors import InputError, OutputError
+from ecg_trt.errors import InputError, NoEcgFoundError, OutputError
 from ecg_trt.io.atomic import atomic_path, output_error
 from ecg_trt.io.lazy import missing_module
 from ecg_trt.str_enum import StrEnum
@@ -66,6 +66,25 @@ class PageResult:
     stem: str = ""
     sha256: str = ""
     options: str = ""
+
+    @property
+    def is_without_ecg(self) -> bool:
+        """True if no ECG was found on it: the other pages of its file decide what that makes of it."""
+        return self.error == NoEcgFoundError.__name__
+
+
+def skip_pages_without_ecg(results: Sequence[PageResult]) -> list[PageResult]:
+    """Take the pages of one file on which no ECG was found for skipped if another page has one, else for failed.
+
+    Args:
+        results: of all pages of the file.
+
+    Returns:
+        A result a page, in the order given.
+    """
+    has_ecg = any(result.status is PageStatus.OK for result in results)
+    status = PageStatus.SKIPPED if has_ecg else PageStatus.FAILED
+    return [replace(r, status=status) if r.is_without_ecg else r for r in results]
 
 
 class ResultsTable(Closeable):

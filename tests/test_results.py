@@ -9,7 +9,7 @@ import pytest
 
 from ecg_trt import results
 from ecg_trt.errors import InputError, OutputError
-from ecg_trt.results import PageResult, PageStatus, ResultsTable, read_results
+from ecg_trt.results import PageResult, PageStatus, ResultsTable, read_results, skip_pages_without_ecg
 
 OK = PageResult(
     file="a,b.jpg",
@@ -139,3 +139,11 @@ def test_a_full_disk_is_an_error_of_its_kind(tmp_path, monkeypatch):
 def test_a_folder_that_is_missing(tmp_path):
     with pytest.raises(OutputError):
         ResultsTable(tmp_path / "nowhere")
+
+
+def test_pages_without_an_ecg_are_skipped_unless_no_page_has_one():
+    """FAILED has no ECG; a page that failed otherwise stays failed."""
+    crashed = replace(FAILED, error="WorkerCrashedError")
+    results = skip_pages_without_ecg([FAILED, OK, crashed])
+    assert results == [replace(FAILED, status=PageStatus.SKIPPED), OK, crashed]
+    assert skip_pages_without_ecg([results[0], crashed]) == [FAILED, crashed]

@@ -17,13 +17,21 @@ from ecg_trt.archive.inputs import ArchiveItem, load_file
 from ecg_trt.archive.stems import Stems
 from ecg_trt.archive.worker import ArchiveOptions, PageJob, PageOutcome, PageWorker, failed
 from ecg_trt.closeable import Closeable
-from ecg_trt.errors import DeviceFaultError, EcgTrtError, NoEcgFoundError, PageError, WorkerError
+from ecg_trt.errors import DeviceFaultError, EcgTrtError, PageError, WorkerError
 from ecg_trt.io.atomic import make_folder, remove_scratch
 from ecg_trt.io.readers.photo import pages_of
 from ecg_trt.io.writers import WRITERS
 from ecg_trt.io.writers.batch_report import write_batch_report
 from ecg_trt.processes import ProcessPool, threads_each
-from ecg_trt.results import RESULTS_CSV, RESULTS_PARQUET, PageResult, PageStatus, ResultsTable, read_results
+from ecg_trt.results import (
+    RESULTS_CSV,
+    RESULTS_PARQUET,
+    PageResult,
+    PageStatus,
+    ResultsTable,
+    read_results,
+    skip_pages_without_ecg,
+)
 
 LONGEST_PAGE_S = 600.0  # A page in a process of its own that takes longer hangs.
 
@@ -80,6 +88,7 @@ class Archive(Closeable):
         with ExitStack() as stack:
             self._table = stack.enter_context(ResultsTable(folder, resume=resume)) if has_table else None
             self._earlier = self._table.earlier if self._table else []
+            self._in_table = set(self._earlier)
             self._stems = Stems(
                 [WRITERS[name] for name in dict.fromkeys((*options.formats, "json"))],
                 reserved=(RESULTS_CSV, RESULTS_PARQUET) if has_table else (),
@@ -152,49 +161,35 @@ class Archive(Closeable):
                     stem = self._stems.give(job.stem, (job.file, job.page or 1))
                     yield replace(job, stem=stem, is_renamed=stem != job.stem)
                     continue
-                if result.file != job.file and self._table is not None:
-                    result = replace(result, file=job.file)
-                    self._table.append(result)
-                yield PageOutcome(replace(job, stem=result.stem), result, is_known=True)
+                yield PageOutcome(replace(job, stem=result.stem), replace(result, file=job.file), is_known=True)
 
     def _kept(self, outcome: PageOutcome, open_items: dict[int, _OpenItem]) -> Iterator[PageOutcome]:
-        """Decide what a page without an ECG is, and keep the result."""
-        job = outcome.job
-        item = open_items.setdefault(job.item, _OpenItem(job.pages))
-        ended = item.add(outcome)
-        if not item.left:
-            del open_items[job.item]
-        for outcome in ended:
-            if self._table is not None and not outcome.is_known:
-                self._table.append(outcome.result)
-            yield outcome
+        """Keep the results of what has ended with a page."""
+        item = open_items.setdefault(outcome.job.item, _OpenItem())
+        for ended in item.add(outcome):
+            if self._table is not None and ended.result not in self._in_table:
+                self._table.append(ended.result)
+            if ended.is_last:
+                del open_items[outcome.job.item]
+            yield ended
 
 
 @dataclass
 class _OpenItem:
     """A file or group some pages of which are still to come."""
 
-    left: int
-    has_record: bool = False
-    without_ecg: list[PageOutcome] = field(default_factory=list)
+    outcomes: list[PageOutcome] = field(default_factory=list)
 
     def add(self, outcome: PageOutcome) -> list[PageOutcome]:
         """Add a page, and return the outcomes of those of which nothing more is to be learnt."""
-        self.left -= 1
-        self.has_record |= outcome.result.status is PageStatus.OK
-        if isinstance(outcome.error, NoEcgFoundError) and outcome.job.pages > 1:
-            self.without_ecg.append(outcome)
-            ended = []
-        else:
-            ended = [outcome]
-        if not self.left:
-            ended += [_skipped(page) for page in self.without_ecg] if self.has_record else self.without_ecg
-            ended[-1] = replace(ended[-1], is_last=True)
+        self.outcomes.append(outcome)
+        if len(self.outcomes) < outcome.job.pages:
+            return [] if outcome.result.is_without_ecg else [outcome]
+        results = skip_pages_without_ecg([page.result for page in self.outcomes])
+        pages = [replace(page, result=result) for page, result in zip(self.outcomes, results, strict=True)]
+        ended = [page for page in pages if page.job is outcome.job or page.result.is_without_ecg]
+        ended[-1] = replace(ended[-1], is_last=True)
         return ended
-
-
-def _skipped(outcome: PageOutcome) -> PageOutcome:
-    return replace(outcome, result=replace(outcome.result, status=PageStatus.SKIPPED), error=None)
 
 
 class _KnownPages:

@@ -27,14 +27,13 @@ from ecg_trt.errors import (
     DeviceFaultError,
     DeviceMemoryError,
     EcgTrtError,
-    NoEcgFoundError,
     install_hint,
 )
 from ecg_trt.io.lazy import missing_module
 from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.writers import WRITERS, write_record
 from ecg_trt.processes import ProcessPool
-from ecg_trt.results import PageStatus
+from ecg_trt.results import PageResult, skip_pages_without_ecg
 
 if TYPE_CHECKING:
     import pyarrow
@@ -159,15 +158,16 @@ class RowWorker:
         for number, path in enumerate(block["path"].to_pylist()):
             photo = EncodedPhoto(block["bytes"][number].as_py(), path) if has_bytes else path
             item = ArchiveItem((photo,), Path(path).stem or "photo")
-            rows = [self._row(job) for job in jobs_of(number, item)]
-            if any(row["status"] == PageStatus.OK.value for row in rows):
-                for row in rows:
-                    if row["error"] == NoEcgFoundError.__name__:
-                        row["status"] = PageStatus.SKIPPED.value
+            pages = [self._page(job) for job in jobs_of(number, item)]
+            results = skip_pages_without_ecg([result for result, _ in pages])
+            rows = [
+                {**asdict(result), "status": result.status.value, **columns}
+                for result, (_, columns) in zip(results, pages, strict=True)
+            ]
             yield pyarrow.Table.from_pylist(rows, self._schema)
 
-    def _row(self, job: PageJob) -> dict[str, Any]:
-        """Digitize a page and make its row."""
+    def _page(self, job: PageJob) -> tuple[PageResult, dict[str, Any]]:
+        """Digitize a page, and give its result and the further columns of its row."""
         start = time.perf_counter()
         columns: dict[str, Any]
         try:
@@ -179,7 +179,7 @@ class RowWorker:
                 raise
             columns = {"hint": error.hint}
             result = failed(job, error, self._digest, time.perf_counter() - start).result
-        return {**asdict(result), "status": result.status.value, **columns}
+        return result, columns
 
 
 class RecordReader(Closeable):

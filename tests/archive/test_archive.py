@@ -282,6 +282,19 @@ def test_pages_that_a_killed_run_left_out_are_read(run, draw, out, reads, tools)
         "scan.p5": "ok"}  # fmt: skip
 
 
+def test_a_page_without_an_ecg_that_is_known_goes_by_what_its_file_shows_now(run, draw, out, reads, tools):
+    folder = draw("a.png")
+    (folder / "scan.tif").write_bytes(tiff(tools, (0, 1)))
+    assert run(folder).exit_code == 0
+    path = out / "results.csv"
+    lines = path.read_text().replace("skipped,NoEcg", "failed,NoEcg").replace("2,ok,,", "2,failed,WorkerCrashedError,")
+    path.write_text(lines)
+    reads.clear()
+    assert run(folder, "--resume").exit_code == 0
+    assert reads == ["scan.tif (page 2)"]
+    assert [by_stem(out)[f"scan.p{page}"].status for page in (1, 2)] == ["skipped", "ok"]
+
+
 def test_a_file_all_of_whose_pages_fail(run, draw, out, tools):
     path = draw() / "scan.tif"
     path.parent.mkdir()
