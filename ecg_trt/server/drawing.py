@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -57,6 +58,13 @@ def _bright(image: Array, seen: Array) -> Array:
     paper = float(np.percentile(image[seen][::_EVERY], _PAPER_PERCENTILE)) if seen.any() else _WHITE_PAPER
     gain = min(max(_WHITE_PAPER / max(paper, 1.0), 1.0), _MOST_GAIN)
     return cv2.convertScaleAbs(image, alpha=gain)
+
+
+def frame_of(reading: Reading) -> str:
+    """Hash all that `flat_page` takes from a reading: readings of one photo with one hash have one flat page."""
+    page, grid = reading.page, reading.grid
+    place = page.origin_mm, page.px_per_mm, page.seen.shape, page.photo_px_per_mm, grid.mm_per_cell
+    return hashlib.sha256(repr(place).encode() + grid.node_xy.tobytes()).hexdigest()[:16]
 
 
 def place_of(flat: RectifiedPage) -> dict[str, Any]:

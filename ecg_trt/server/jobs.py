@@ -24,7 +24,7 @@ from ecg_trt.io.writers.analysis_files import write_analysis
 from ecg_trt.io.writers.image import fitted, write_image
 from ecg_trt.io.writers.json import record_as_dict
 from ecg_trt.io.writers.overlay import overlay_of
-from ecg_trt.server.drawing import flat_page, page_drawing, place_of
+from ecg_trt.server.drawing import flat_page, frame_of, page_drawing, place_of
 from ecg_trt.types import Photo
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ FIRST, RECORD, DRAWING = "first.pickle", "record.pickle", "drawing.json"
 PHOTO, FLAT, OVERLAY = "photo.jpg", "flat.jpg", "overlay.png"
 ANALYSIS, ANALYSIS_STEM = "analysis", "record"  # Folder of the files of an analysis, and the stem of their names.
 _MOST_SIDE_PX = 3000  # Of the photo as it is shown.
-_PLACE, _FRAME = "place.json", "frame.json"  # Of the flat page: where it lies, and by which corrections.
+_PLACE = "place.json"  # Of the flat page that is there.
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +140,11 @@ class Worker(Closeable):
         if isinstance(job, OverlayJob):
             write_image(overlay_of(reading), job.read.folder / OVERLAY)
             return JobResult()
-        return self._written(job.read.folder, reading, photo)
+        return self._written(job.read, reading, photo)
 
     def _read(self, job: ReadJob) -> JobResult:
         pages, photo_px = job.page or 1, None
-        for name in (FIRST, _FRAME):
+        for name in (FIRST, _PLACE):
             (job.folder / name).unlink(missing_ok=True)
         try:
             if job.page is None:
@@ -155,7 +155,7 @@ class Worker(Closeable):
             write_image(fitted(photo.image, _MOST_SIDE_PX, _MOST_SIDE_PX), job.folder / PHOTO)
             reading = self._digitizer.read(photo, job.options)
             _store(reading, job.folder / FIRST)
-            return replace(self._written(job.folder, reading, photo), pages=pages, photo_px=photo_px)
+            return replace(self._written(job, reading, photo), pages=pages, photo_px=photo_px)
         except EcgTrtError as error:
             return JobResult(pages, photo_px, error=error.with_traceback(None))
 
@@ -168,25 +168,33 @@ class Worker(Closeable):
         return JobResult()
 
     def _corrected(self, read: ReadJob, corrections: Corrections) -> tuple[Reading, Photo | None]:
-        """Correct a page; the photo is decoded, and given, only where the frame of the page changes."""
-        frame = _frame_of(corrections)
-        if self._last is not None and self._last[0] == read.folder:
-            last = self._last[1]
-            if last.options == read.options and _frame_of(last.corrections) == frame == _text_of(read.folder / _FRAME):
-                return self._digitizer.correct(last, corrections), None
+        """Correct a page; the photo is decoded, and given, only where the page is corrected otherwise than before."""
+        known = self._reading_of(read, corrections.of_page)
+        if known is not None:
+            return self._digitizer.correct(known, corrections), None
         first, photo = read.folder / FIRST, _decoded(read)
         if first.exists():
             return self._digitizer.correct(_load(first), corrections, photo), photo
         return self._digitizer.read(photo, read.options, corrections), photo
 
-    def _written(self, folder: Path, reading: Reading, photo: Photo | None) -> JobResult:
-        """Write everything that is shown of a reading; the flat page only where its frame has changed."""
-        if photo is not None:
-            flat = flat_page(photo.image, reading)
+    def _reading_of(self, read: ReadJob, of_page: Corrections) -> Reading | None:
+        """Find a reading of a page with these corrections of the page: the last one, or the first; None for neither."""
+        if self._last is not None and self._last[0] == read.folder:
+            last = self._last[1]
+            if last.options == read.options and last.corrections.of_page == of_page:
+                return last
+        first = read.folder / FIRST
+        return _load(first) if of_page == Corrections() and first.exists() else None
+
+    def _written(self, read: ReadJob, reading: Reading, photo: Photo | None) -> JobResult:
+        """Write everything that is shown of a reading; the flat page only where another one is there, or none."""
+        folder, frame = read.folder, frame_of(reading)
+        place = json.loads(_text_of(folder / _PLACE) or "{}")
+        if place.get("frame") != frame:
+            flat = flat_page((photo or _decoded(read)).image, reading)
+            place = {"frame": frame, **place_of(flat)}
             write_image(flat.image, folder / FLAT)
-            _write_text(json.dumps(place_of(flat)), folder / _PLACE)
-            _write_text(_frame_of(reading.corrections), folder / _FRAME)
-        place = json.loads(_text_of(folder / _PLACE))
+            _write_text(json.dumps(place), folder / _PLACE)
         drawing = json.dumps(place | page_drawing(reading), allow_nan=False, separators=(",", ":"))
         _write_text(drawing, folder / DRAWING)
         _store(reading.record, folder / RECORD)
@@ -221,11 +229,6 @@ def _decoded(job: ReadJob) -> Photo:
     photo = EncodedPhoto(job.upload.read_bytes(), job.name)
     options = job.options
     return read_photo(photo, page=job.page or 1, max_pixels=options.max_pixels, min_pixels=options.min_pixels)
-
-
-def _frame_of(corrections: Corrections) -> str:
-    """Write down the corrections that decide on the frame of the flat page."""
-    return json.dumps(corrections.of_page.to_json())
 
 
 def _text_of(path: Path) -> str:

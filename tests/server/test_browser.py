@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,8 @@ import pytest
 from PIL import Image
 
 from ecg_trt.errors import NO_DIAGNOSIS
+from tests.server.browser import CHROMIUM, DRIVER, Page, open_browser
 from tests.server.running import PHOTO, running, until
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DRIVER = shutil.which("chromedriver")
 
 pytestmark = [
     pytest.mark.slow,
@@ -32,70 +29,15 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.add_argument("--window-size=1600,1000")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path_factory.mktemp("downloads"))})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    driver.downloads = Path(options.experimental_options["prefs"]["download.default_directory"])
-    try:
+def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("downloads")
+
+
+@pytest.fixture(scope="module")
+def browser(downloads: Path) -> Iterator[Any]:
+    pytest.importorskip("selenium")
+    with open_browser(downloads) as driver:
         yield driver
-    finally:
-        driver.quit()
-
-
-class Page:
-    """The page as its user sees it."""
-
-    def __init__(self, browser: Any) -> None:
-        self.browser = browser
-
-    def all(self, selector: str) -> list[Any]:
-        return list(self.browser.find_elements("css selector", selector))
-
-    def one(self, selector: str) -> Any:
-        return self.browser.find_element("css selector", selector)
-
-    def value(self, expression: str) -> Any:
-        return self.browser.execute_script(f"return {expression}")
-
-    def send(self, *paths: Path) -> None:
-        count = len(self.all(".item")) + len(paths)
-        self.one("#choose").send_keys("\n".join(map(str, paths)))
-        until(lambda: len(self.all(".item.done, .item.failed")) >= count)
-
-    def actions(self) -> Any:
-        from selenium.webdriver import ActionChains
-
-        return ActionChains(self.browser)
-
-    def drag(self, element: Any, *steps: tuple[int, int], start: tuple[int, int] = (0, 0)) -> None:
-        chain = self.actions().move_to_element_with_offset(element, *start).click_and_hold()
-        for step in steps:
-            chain = chain.move_by_offset(*step)
-        self.corrected(chain.release().perform)
-
-    def choose(self, selector: str, value: str) -> None:
-        from selenium.webdriver.support.ui import Select
-
-        self.corrected(lambda: Select(self.one(selector)).select_by_value(value))
-
-    def corrected(self, act: Callable[[], Any]) -> None:
-        """Act, and wait until the server has applied what follows from it."""
-        act()
-        until(lambda: self.value("document.body.classList.contains('is-correcting')"), 5)
-        until(lambda: not self.value("document.body.classList.contains('is-correcting')"))
-        assert not self.all(".toast"), self.one(".toast").text
-
-    def curve_at(self, row: int, column: int) -> str:
-        return str(
-            self.value(f"document.querySelectorAll('.name-button')[{4 * row + column}].getAttribute('aria-label')")
-        )
 
 
 @pytest.fixture
@@ -109,7 +51,7 @@ def page(browser: Any, address: str) -> Page:
     return page
 
 
-def test_a_photo_is_read_corrected_undone_and_exported(page: Page) -> None:
+def test_a_photo_is_read_corrected_undone_and_exported(page: Page, downloads: Path) -> None:
     assert "token" not in page.browser.current_url
     assert "not a medical device" in page.one("#notice").text
     page.send(PHOTO)
@@ -118,11 +60,9 @@ def test_a_photo_is_read_corrected_undone_and_exported(page: Page) -> None:
 
     page.choose("[data-key=gain]", "20")
     assert "set by you" in page.one(".settings").text
-    page.all(".name-button")[1].click()
-    until(lambda: page.one("#names").is_displayed())
-    page.corrected(next(button for button in page.all("#names button") if button.text == "V9").click)
-    assert page.curve_at(0, 1).startswith("V9")
-    assert "set by you" in page.curve_at(0, 1)
+    page.rename(1, "V9")
+    label = page.value("document.querySelectorAll('.name-button')[1].getAttribute('aria-label')")
+    assert label.startswith("V9") and "set by you" in label
 
     flat = page.one("#flat")
     page.one("[data-tool=leave-out]").click()
@@ -150,9 +90,26 @@ def test_a_photo_is_read_corrected_undone_and_exported(page: Page) -> None:
     page.one("[data-action=export]").click()
     page.one("input[value=edf]").click()
     page.one("#export button[value=export]").click()
-    archive = page.browser.downloads / "photo.zip"
+    archive = downloads / "photo.zip"
     until(archive.exists)
     assert not complaints(page.browser)
+
+
+def test_a_key_that_is_held_moves_a_zero_line_by_all_its_steps(page: Page) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    page.send(PHOTO)
+    until(lambda: page.all(".curve.good"))
+    height = "Number(document.querySelector('.zero-line').getAttribute('aria-valuenow'))"
+    before = page.value(height)
+    page.browser.execute_script("document.querySelector('.zero-line').focus()")
+    keys = page.actions()
+    for _ in range(20):
+        keys = keys.send_keys(Keys.ARROW_DOWN).pause(0.03)
+    page.corrected(keys.perform)
+    until(lambda: page.value(height) == pytest.approx(before + 20 * 0.25, abs=0.06), 10)
+    page.corrected(page.one("#undo").click)
+    assert page.value(height) == before and page.one("#undo").get_property("disabled")
 
 
 def test_a_page_is_analyzed_when_it_is_asked_for(page: Page) -> None:
@@ -168,12 +125,12 @@ def test_a_page_is_analyzed_when_it_is_asked_for(page: Page) -> None:
     assert not complaints(page.browser)
 
 
-def test_a_session_is_saved_and_opened(page: Page, tmp_path: Path) -> None:
+def test_a_session_is_saved_and_opened(page: Page, downloads: Path) -> None:
     page.send(PHOTO)
     until(lambda: page.all(".curve.good"))
     page.choose("[data-key=speed]", "50")
     page.one("[data-action=save-session]").click()
-    saved = page.browser.downloads / "ecg_session.json"
+    saved = downloads / "ecg_session.json"
     until(saved.exists)
     session = json.loads(saved.read_text())
     assert session["photos"][0]["pages"][0]["corrections"]["speed"] == 50

@@ -93,12 +93,17 @@ def test_corners_move_the_page_and_its_flat_picture(true_client: TestClient) -> 
     with PHOTO.open("rb") as file:
         (record,) = client.post("/v1/records?wait=120", files={"files": file}).json()["records"]
     path = f"/v1/records/{record['id']}"
-    flat = client.get(f"{path}/pictures/flat").content
-    corners = [[x + 6, y + 9] for x, y in client.get(f"{path}/drawing").json()["corners"]]
+    flat, drawing = client.get(f"{path}/pictures/flat").content, client.get(f"{path}/drawing").json()
+    client.patch(path, json={"layout": "6x2"})
+    named = client.get(f"{path}/drawing").json()
+    assert {len(row["leads"]) for row in named["rows"]} == {2} and named["frame"] == drawing["frame"]
+    assert client.get(f"{path}/pictures/flat").content == flat
+    corners = [[x + 6, y + 9] for x, y in drawing["corners"]]
     moved = client.patch(path, json={"corners": corners}).json()
     assert moved["record"]["layout"] == "3x4+1"
     assert client.get(f"{path}/pictures/flat").content != flat
-    assert client.get(f"{path}/drawing").json()["corners"] == pytest.approx(np.array(corners), abs=0.1)
+    drawn = client.get(f"{path}/drawing").json()
+    assert drawn["corners"] == pytest.approx(np.array(corners), abs=0.1) and drawn["frame"] != drawing["frame"]
     client.patch(path, json={})
     assert client.get(f"{path}/pictures/flat").content == flat
 

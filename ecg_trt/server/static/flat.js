@@ -42,8 +42,12 @@ export class FlatPane {
    */
   show(url, drawing, set) {
     const focused = this.svg.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-    this.drawing = drawing;
-    this.zeros = drawing.rows.map((row) => row.zero_y_mm);
+    const rows = drawing.rows.map((row, k) => {
+      const zero = set.zero_lines?.find((line) => line.row === k); // It may be ahead of the drawing.
+      return zero ? { ...row, zero_y_mm: zero.y_mm } : row;
+    });
+    this.drawing = { ...drawing, rows };
+    this.zeros = rows.map((row) => row.zero_y_mm);
     const { x_mm: x, y_mm: y, width_mm: width, height_mm: height } = drawing.flat;
     for (const [name, value] of Object.entries({ x, y, width, height })) this.image.setAttribute(name, value);
     this.image.setAttribute("href", url);
@@ -51,7 +55,6 @@ export class FlatPane {
     const sides = { x, y, width, height };
     this.layers.grid.replaceChildren(
       s("rect", { ...sides, fill: "url(#grid-1)", class: "fine" }), s("rect", { ...sides, fill: "url(#grid-5)" }));
-    const rows = drawing.rows;
     this.layers.zero.replaceChildren(...rows.map((row, k) => this.zeroLine(row, k, set)));
     this.layers.trace.replaceChildren(...rows.flatMap((row) => curves(row)));
     this.layers.bars.replaceChildren(...rows.map((row) => bar(row, x)));

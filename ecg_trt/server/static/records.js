@@ -4,13 +4,14 @@ import { call, getBlob, getJson, Problem, sendJson } from "./api.js";
 
 const KEY = "ecg-trt-records";
 const POLL_MS = 600;
-const SEND_MS = 250;
+const SEND_MS = 250; // A page that was moved is read anew, in seconds: several quarter turns make one reading.
 const STEP_MS = 700; // Changes of one kind that follow one another faster, as by a key that is held, are one step.
 const ASK_MS = 300_000; // The server forgets a record that nobody asks for.
 
 /** Corrections that name rows and places of the page as it lies now: they go when another frame is read. */
 const ON_PAGE = ["names", "zero_lines", "left_out", "redrawn"];
-const OF_PAGE = ["corners", "quarter_turns", "rotation_deg", "mirrored", "layout"];
+const MOVES = ["corners", "quarter_turns", "rotation_deg", "mirrored"];
+const OF_PAGE = [...MOVES, "layout"];
 
 export const events = new EventTarget();
 export const records = [];
@@ -146,14 +147,10 @@ export async function load(record) {
   const base = `/v1/records/${record.id}`;
   const picture = async (kind) => URL.createObjectURL(await getBlob(`${base}/pictures/${kind}`));
   const photo = record.pictures.photo ?? await picture("photo").catch(() => null);
-  const isDone = record.state === "done";
-  const frame = JSON.stringify([record.options, ...OF_PAGE.map((key) => record.set?.[key])]);
-  const isSameFrame = record.pictures.flat && frame === record.frame;
-  const [flat, drawing] = isDone
-    ? await Promise.all([isSameFrame ? record.pictures.flat : picture("flat"), getJson(`${base}/drawing`)])
-    : [null, null];
+  const drawing = record.state === "done" ? await getJson(`${base}/drawing`) : null;
+  const isSame = drawing && drawing.frame === record.drawing?.frame;
+  const flat = isSame ? record.pictures.flat : drawing && await picture("flat");
   if (record.revision !== revision) return;
-  record.frame = frame;
   for (const [kind, url] of Object.entries({ photo, flat })) {
     if (record.pictures[kind] && record.pictures[kind] !== url) URL.revokeObjectURL(record.pictures[kind]);
     record.pictures[kind] = url;
@@ -195,11 +192,11 @@ function step(record, from, to) {
 
 /** Send the newest corrections; those that come meanwhile are sent together, afterwards. */
 async function submit(record, corrections) {
-  const wasBusy = record.isBusy;
+  const [before, wasBusy] = [setOf(record), record.isBusy];
   Object.assign(record, { pending: corrections, isBusy: true });
   emit("corrected");
   if (wasBusy) return;
-  await wait(SEND_MS); // A key that is held, or a slider, makes one change of many.
+  if (MOVES.some((key) => JSON.stringify(corrections[key]) !== JSON.stringify(before[key]))) await wait(SEND_MS);
   try {
     while (record.pending) {
       const sent = record.pending;
