@@ -41,7 +41,7 @@ def open_browser(downloads: Path, *, size: tuple[int, int] = (1600, 1000)) -> It
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
+    options.binary_location = CHROMIUM or ""
     for argument in (*_ARGUMENTS, "--window-size={},{}".format(*size)):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})

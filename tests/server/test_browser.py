@@ -151,6 +151,7 @@ def test_what_fails_has_a_reason_and_may_be_tried_again(page: Page, tmp_path: Pa
     poor = "document.querySelector('#panel .card.poor')?.innerText ?? ''"
     until(lambda: "No ECG page found" in page.value(poor))
     assert len(until(lambda: page.all(".handle.corner"))) == 4
+    assert page.one("#rotation").get_property("disabled") and not page.one(".layers").is_displayed()
     page.one("#panel button[type=submit]").click()
     until(lambda: page.all(".toast"))
     page.all(".item")[1].click()

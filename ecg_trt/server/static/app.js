@@ -229,7 +229,9 @@ const isDone = () => current()?.state === "done";
 
 function go(step) {
   const next = records[records.indexOf(current()) + step];
-  if (next) select(next);
+  if (!next) return;
+  select(next);
+  $("#queue [aria-current]").scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
 addEventListener("keydown", (event) => {
