@@ -84,11 +84,7 @@ function showPictures(record) {
 }
 
 events.addEventListener("changed", draw);
-events.addEventListener("corrected", () => {
-  draw();
-  const record = current();
-  if (record?.drawing && !record.isBusy) showPictures(record);
-});
+events.addEventListener("corrected", draw);
 events.addEventListener("busy", () => say("Reading anew"));
 events.addEventListener("loaded", () => {
   showPictures(current());

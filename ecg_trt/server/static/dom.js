@@ -23,6 +23,11 @@ export function s(tag, attributes, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
 
+/** Show a picture in an SVG; one that is there already is not decoded anew. */
+export function showImage(image, url) {
+  if (image.getAttribute("href") !== url) image.setAttribute("href", url);
+}
+
 export const $ = (selector) => document.querySelector(selector);
 
 /** An icon of the sprite in index.html. */

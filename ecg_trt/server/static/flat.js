@@ -1,6 +1,6 @@
 // The flat page, with what was read drawn over it, and the tools that correct it there.
 
-import { s } from "./dom.js";
+import { s, showImage } from "./dom.js";
 import { Viewport } from "./viewport.js";
 
 const LEAST_STRETCH_MM = 0.8;
@@ -50,7 +50,7 @@ export class FlatPane {
     this.zeros = rows.map((row) => row.zero_y_mm);
     const { x_mm: x, y_mm: y, width_mm: width, height_mm: height } = drawing.flat;
     for (const [name, value] of Object.entries({ x, y, width, height })) this.image.setAttribute(name, value);
-    this.image.setAttribute("href", url);
+    showImage(this.image, url);
     this.viewport.setBounds(x, y, width, height);
     const sides = { x, y, width, height };
     this.layers.grid.replaceChildren(

@@ -1,6 +1,6 @@
 // The photo, with the corners of the page, which can be dragged below a magnifier.
 
-import { s } from "./dom.js";
+import { s, showImage } from "./dom.js";
 import { Viewport } from "./viewport.js";
 
 const NAMES = ["Top left", "Top right", "Bottom right", "Bottom left"];
@@ -35,7 +35,7 @@ export class PhotoPane {
     this.size = size;
     for (const image of [this.image, this.lensImage]) {
       for (const [name, value] of Object.entries(sides)) image.setAttribute(name, value);
-      image.setAttribute("href", url);
+      showImage(image, url);
     }
     this.corners = corners ?? guess(size);
     this.isGuess = !corners;
