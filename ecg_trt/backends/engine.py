@@ -20,6 +20,7 @@ from ecg_trt.types import TensorSpec
 _log = logging.getLogger(__name__)
 _DTYPES = {"FLOAT": "float32", "HALF": "float16", "INT32": "int32", "INT64": "int64", "INT8": "int8", "UINT8": "uint8",
            "BOOL": "bool"}  # fmt: skip
+_ACTIVATION_BYTES = "device_memory_size_v2"  # attribute of an engine, from TensorRT 10.1 on
 
 
 class Engine(Closeable):
@@ -46,11 +47,14 @@ class Engine(Closeable):
         self._logger = logger_of(trt)
         self._runtime: Any = None
         self._engine: Any = None
-        self._config: Any = None
+        self._how: list[Any] = []  # what `create_execution_context` takes: a strategy, or a configuration that has one
         self._cache: Any = None
         self._kept = b""
         try:
             self._load(trt, plan)
+            if hasattr(self._engine, _ACTIVATION_BYTES):
+                # A context that allocates while it runs cannot be captured, and those of a slot can share memory.
+                self._how = [trt.ExecutionContextAllocationStrategy.USER_MANAGED]
             if self.flavour is Flavour.RTX:  # TensorRT's runtime configurations hold no cache.
                 self._open_cache(trt, driver)
         except BaseException:
@@ -63,8 +67,11 @@ class Engine(Closeable):
 
     @property
     def activation_bytes(self) -> int:
-        """Bytes of device memory that each execution context must be given; 0 where it allocates them itself."""
-        return 0 if self._config is None else int(self._engine.device_memory_size_v2)
+        """Bytes of device memory that each execution context must be given; 0 where it allocates them itself.
+
+        TensorRT before 10.1 allocates: it lacks this size, and the call that hands over memory with its size.
+        """
+        return int(getattr(self._engine, _ACTIVATION_BYTES, 0))
 
     @property
     def _rebuild(self) -> str:
@@ -77,7 +84,7 @@ class Engine(Closeable):
             DeviceMemoryError: too little memory for it.
         """
         self._logger.words.clear()
-        context = self._engine.create_execution_context(*([] if self._config is None else [self._config]))
+        context = self._engine.create_execution_context(*self._how)
         if not context:
             raise self._load_error(
                 DeviceMemoryError, "no execution context", "enough free memory",
@@ -102,7 +109,8 @@ class Engine(Closeable):
 
     def close(self) -> None:
         """Free the engine; its contexts must have been freed before. More than once is fine."""
-        self._cache = self._config = None
+        self._how = []
+        self._cache = None
         self._engine = None
         self._runtime = None
 
@@ -139,19 +147,18 @@ class Engine(Closeable):
         major, minor = driver.device.capability
         name = f"{self._manifest.plan_sha256[:16]}_sm{major}{minor}.cache"
         self._cache_path: Path = cache_dir() / "runtime_cache" / name
-        self._config = self._engine.create_runtime_config()
-        self._config.cuda_graph_strategy = trt.CudaGraphStrategy.DISABLED  # Each worker slot captures its own graphs.
-        # A context that allocates while it runs cannot be captured: its `is_stream_capturable` is False.
-        strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        self._config.set_execution_context_allocation_strategy(strategy)
-        self._cache = self._config.create_runtime_cache()
+        config = self._engine.create_runtime_config()
+        config.cuda_graph_strategy = trt.CudaGraphStrategy.DISABLED  # Each worker slot captures its own graphs.
+        config.set_execution_context_allocation_strategy(*self._how)
+        self._cache = config.create_runtime_cache()
         with suppress(OSError):
             blob = self._cache_path.read_bytes()
             if self._cache.deserialize(blob):
                 self._kept = blob
             else:
                 _log.info("%s is of another driver or GPU: it starts anew", self._cache_path)
-        self._config.set_runtime_cache(self._cache)
+        config.set_runtime_cache(self._cache)
+        self._how = [config]
 
     def _load_error(self, kind: type[EcgTrtError], got: str, expected: str, hint: str) -> EcgTrtError:
         return kind(f"TensorRT cannot load {self.stage}", got=f"{got}: {self.messages()}", expected=expected, hint=hint)

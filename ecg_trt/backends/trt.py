@@ -52,7 +52,7 @@ class TrtBackend(Closeable):
         engine: of the network, shared with other slots; it must live longer.
         work: of the slot: its stream carries the network.
         activations: device memory of at least `engine.activation_bytes`, which the networks of a slot share: they run
-            one after the other; None where that is 0.
+            one after the other on its stream; it must live longer, as graphs hold its address. None where that is 0.
 
     Raises:
         DeviceMemoryError: too little memory for the activations.

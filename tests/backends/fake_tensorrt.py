@@ -19,7 +19,7 @@ from ecg_trt.backends.ort import OrtBackend
 from tests.cuda.fake_driver import FakeDriver
 
 VERSION = "1.7.0"
-ACTIVATION_BYTES = 4096
+ACTIVATION_BYTES = 4096  # for each image of a batch
 
 
 class DataType(Enum):
@@ -32,23 +32,29 @@ class TensorIOMode(IntEnum):
     OUTPUT = 2
 
 
-def make_runtime(driver: FakeDriver, *, name: str = "tensorrt_rtx", fail_at: int = 0, capturable: bool = True) -> Any:
+def make_runtime(
+    driver: FakeDriver, *, name: str = "tensorrt_rtx", fail_at: int = 0, capturable: bool = True, is_old: bool = False
+) -> Any:
     """A module like `tensorrt_rtx`, on a fake GPU.
+
+    Contexts that are given memory overwrite as much of it as they asked for, whenever they run.
 
     Args:
         driver: carries what is enqueued.
         name: of the module; "tensorrt" has no runtime configuration and no runtime cache.
         fail_at: number of the call that fails, from 1; 0 for none.
         capturable: what contexts say of being captured.
+        is_old: a "tensorrt" before 10.1, whose contexts allocate their memory.
 
     Returns:
-        The module; `calls` names all calls so far, `live` counts contexts.
+        The module; `calls` names all calls so far, `given` lists (address, bytes) of the memory given to contexts.
     """
     trt = types.ModuleType(name)
     trt.__spec__ = ModuleSpec(name, None)
     trt.__version__ = VERSION  # type: ignore[attr-defined]
     calls: list[str] = []
-    trt.calls = calls  # type: ignore[attr-defined]
+    given: list[tuple[int, int]] = []
+    trt.calls, trt.given = calls, given  # type: ignore[attr-defined]
     is_rtx = name == "tensorrt_rtx"
 
     def fails(call: str) -> bool:
@@ -61,6 +67,12 @@ def make_runtime(driver: FakeDriver, *, name: str = "tensorrt_rtx", fail_at: int
     class Context:
         def __init__(self, session: OrtBackend) -> None:
             self.session, self.addresses = session, {}  # type: ignore[var-annotated]
+            self.memory: tuple[int, int] | None = None
+
+        def set_device_memory(self, memory: int, size: int) -> None:
+            assert not is_old
+            self.memory = memory, size
+            given.append(self.memory)
 
         def set_tensor_address(self, tensor: str, address: int) -> bool:
             self.addresses[tensor] = address
@@ -69,24 +81,21 @@ def make_runtime(driver: FakeDriver, *, name: str = "tensorrt_rtx", fail_at: int
         def execute_async_v3(self, stream: int) -> bool:
             if fails("execute_async_v3"):
                 return False
-            driver.queue_on(stream, partial(self.run, dict(self.addresses)))
+            assert (self.memory is None) == is_old
+            driver.queue_on(stream, partial(self.run, dict(self.addresses), self.memory))
             return True
 
-        def run(self, addresses: dict[str, int]) -> None:
+        def run(self, addresses: dict[str, int], memory: tuple[int, int] | None) -> None:
+            if memory is not None:
+                nbytes = activation_bytes(self.session)
+                assert nbytes <= memory[1]
+                driver.check_range("device memory", memory[0], nbytes)
+                ctypes.memset(memory[0], 0xAA, nbytes)
             out = self.session.infer({spec.name: at(addresses[spec.name], spec) for spec in self.session.inputs})
             for spec in self.session.outputs:
                 at(addresses[spec.name], spec)[:] = out[spec.name]
 
     class RtxContext(Context):
-        device_memory = (0, 0)
-
-        def set_device_memory(self, memory: int, size: int) -> None:
-            self.device_memory = memory, size
-
-        def execute_async_v3(self, stream: int) -> bool:
-            assert self.device_memory[0] and self.device_memory[1] >= ACTIVATION_BYTES
-            return super().execute_async_v3(stream)
-
         def is_stream_capturable(self, stream: int) -> bool:
             return capturable
 
@@ -142,16 +151,20 @@ def make_runtime(driver: FakeDriver, *, name: str = "tensorrt_rtx", fail_at: int
             is_input = self.named(tensor) in self.session.inputs
             return TensorIOMode.INPUT if is_input else TensorIOMode.OUTPUT
 
-        def create_execution_context(self, config: Config | None = None) -> Context | None:
-            assert (config is None) != is_rtx
-            assert config is None or config.allocation_strategy == "USER_MANAGED"  # as plans are built
+        def create_execution_context(self, how: Any = "STATIC") -> Context | None:
+            assert isinstance(how, Config) == is_rtx
+            strategy = how.allocation_strategy if is_rtx else how
+            assert strategy == ("STATIC" if is_old else "USER_MANAGED")
             if fails("create_execution_context"):
                 return None
             return (RtxContext if is_rtx else Context)(self.session)
 
-    class RtxEngine(Engine):
-        device_memory_size_v2 = ACTIVATION_BYTES
+    class NewEngine(Engine):
+        @property
+        def device_memory_size_v2(self) -> int:
+            return activation_bytes(self.session)
 
+    class RtxEngine(NewEngine):
         def create_runtime_config(self) -> Config:
             return Config()
 
@@ -165,15 +178,24 @@ def make_runtime(driver: FakeDriver, *, name: str = "tensorrt_rtx", fail_at: int
             if fails("deserialize_cuda_engine"):
                 self.logger.log(ILogger.ERROR, "no kernel\n for this GPU")
                 return None
-            return (RtxEngine if is_rtx else Engine)(OrtBackend(plan[4:], 1))
+            kind = RtxEngine if is_rtx else Engine if is_old else NewEngine
+            return kind(OrtBackend(plan[4:], 1))
 
     for kind in (ILogger, Runtime, DataType, TensorIOMode):
         setattr(trt, kind.__name__, kind)
     trt.ComputeCapability = types.SimpleNamespace(SM86=0, SM90=1, SM120=2)  # type: ignore[attr-defined]
     if is_rtx:
         trt.CudaGraphStrategy = types.SimpleNamespace(DISABLED=0)  # type: ignore[attr-defined]
+    if not is_old:
         trt.ExecutionContextAllocationStrategy = types.SimpleNamespace(USER_MANAGED="USER_MANAGED")  # type: ignore[attr-defined]
     return trt
+
+
+def activation_bytes(session: OrtBackend) -> int:
+    """Bytes that a context of a network needs."""
+    images = session.inputs[0].shape[0]
+    assert isinstance(images, int)
+    return ACTIVATION_BYTES * images
 
 
 def at(address: int, spec: Any) -> Any:

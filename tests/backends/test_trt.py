@@ -33,7 +33,7 @@ from ecg_trt.networks import NETWORKS
 from ecg_trt.types import Array
 from ecg_trt.weights import weights_path
 from tests.backends.fake_gpu import GPU, move_in, plug_in, save_plans
-from tests.backends.fake_tensorrt import make_runtime
+from tests.backends.fake_tensorrt import ACTIVATION_BYTES, make_runtime
 from tests.cuda.fake_driver import FakeDriver
 from tests.make_onnx import as_float
 from tests.ops.parity import SMALL, noise
@@ -159,6 +159,43 @@ def test_slots_share_engines_and_nothing_else(
         assert cpu.slots == 1
         with pytest.raises(BackendError, match="second worker slot"):
             cpu.replica()
+
+
+@pytest.mark.parametrize("flavour", ["rtx", "trt"])
+def test_networks_of_a_slot_run_in_one_block_of_memory(
+    flavour: str, networks: dict[str, bytes], use_gpu: Any, driver: FakeDriver, tile: Array
+) -> None:
+    """Each slot's is as large as the largest network needs, and lives as long as graphs are launched that write it."""
+    trt = use_gpu(driver, name=Flavour(flavour).module)
+    save_plans(networks, flavour)
+    largest = ACTIVATION_BYTES * (len(NETWORKS) - 1)  # the largest batch of `networks`
+    with open_runtime(flavour) as first:
+        (block,) = set(trt.given)
+        assert block[1] == largest and driver.live[block[0]] == "device memory"
+        assert len(trt.given) == len(NETWORKS)
+        with first.replica() as second:
+            (other,) = set(trt.given[len(NETWORKS) :])
+            assert other[1] == largest and other[0] != block[0]
+            for slot in (first, second):
+                launched = driver.calls.count("launch_graph")
+                for _ in range(3):  # at an address other than the warm-up's: queued, captured and launched, launched
+                    slot.backends["stage0"].infer({"image": tile})
+                assert driver.calls.count("launch_graph") == launched + 2
+        assert block[0] in driver.live and other[0] not in driver.live
+        first.backends["stage0"].infer({"image": tile})
+        del driver.calls[:]
+    assert driver.calls.index("destroy_executable") < driver.calls.index("free")
+
+
+def test_contexts_of_an_old_tensorrt_allocate_their_memory(
+    networks: dict[str, bytes], use_gpu: Any, driver: FakeDriver, tile: Array
+) -> None:
+    trt = use_gpu(driver, name="tensorrt", is_old=True)
+    save_plans(networks, "trt")
+    with open_runtime("trt") as runtime, open_runtime("ort", threads=1) as cpu:
+        got, expected = (one.backends["stage0"].infer({"image": tile}) for one in (runtime, cpu))
+        assert all(np.allclose(got[name], expected[name], atol=1e-4) for name in expected)
+    assert trt.given == []
 
 
 def one_pass() -> None:

@@ -112,7 +112,8 @@ class FakeDriver:
         if held is not None and (held[0].raw[:_RIM] + held[0].raw[_RIM + held[1] :]) != _MARK * (2 * _RIM):
             self.faults.append(f"{kind} written beyond its {held[1]} bytes")
 
-    def _check_range(self, kind: str, address: int, nbytes: int) -> None:
+    def check_range(self, kind: str, address: int, nbytes: int) -> None:
+        """Notes a fault unless the bytes lie in memory of the kind that has not been given back."""
         for start, what in self.live.items():
             if what == kind and start <= address and address + nbytes <= start + self._things[start][1]:
                 return
@@ -184,13 +185,13 @@ class FakeDriver:
     def _copy(self, to: int, of: int, nbytes: int, stream: int, kinds: tuple[str, str]) -> None:
         self._use("stream", stream)
         for address, kind in zip((to, of), kinds, strict=True):
-            self._check_range(kind, address, nbytes)
+            self.check_range(kind, address, nbytes)
         self._later(stream, lambda: ctypes.memmove(to, of, nbytes))
 
     def fill(self, device: int, byte: int, nbytes: int, stream: int) -> None:
         self._call("fill")
         self._use("stream", stream)
-        self._check_range("device memory", device, nbytes)
+        self.check_range("device memory", device, nbytes)
         self._later(stream, lambda: ctypes.memset(device, byte, nbytes))
 
     def create_stream(self) -> int:

@@ -81,7 +81,7 @@ class FakeCodec(ModuleType):
         assert interface["typestr"] == "|u1"
         assert interface["stream"] == cuda_stream
         faults = len(self.driver.faults)
-        self.driver._check_range("device memory", interface["data"][0], int(np.prod(interface["shape"])))
+        self.driver.check_range("device memory", interface["data"][0], int(np.prod(interface["shape"])))
         if len(self.driver.faults) != faults:
             raise RuntimeError("Buffer is not CUDA-accessible")
         return Image(dict(interface))
