@@ -14,7 +14,7 @@ from ecg_trt.layout import GAINS_MM_PER_MV, LAYOUTS, PAPER_SPEEDS_MM_PER_S, STRI
 _Kind = TypeVar("_Kind", bound=Enum)
 
 AUTO = "auto"
-BACKENDS = (AUTO, "trt", "rtx", "ort")
+BACKENDS = (AUTO, "trt", "rtx", "ort", "ort-cuda")
 VIEWS = (1, 2, 4)
 MIN_FS, MAX_FS = 50.0, 2000.0
 
@@ -24,8 +24,8 @@ class RuntimeOptions:
     """Options of the runtime, chosen once for many photos.
 
     Attributes:
-        backend: "trt" or "rtx" (TensorRT, on a GPU), "ort" (ONNX Runtime, on the CPU), or "auto" for the best of these
-            that is available.
+        backend: "trt" or "rtx" (TensorRT, on a GPU), "ort" (ONNX Runtime, on the CPU), "auto" for the best of these
+            that is available, or "ort-cuda" (ONNX Runtime's CUDA provider).
         views: how often each part of a trace is shown to its network: 1; 2, mirrored too; or 4, moved by a pixel as
             well, at as many times the work of that network.
         threads: CPU threads of the networks, 0 for all cores.

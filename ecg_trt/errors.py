@@ -48,6 +48,12 @@ NOTICE = "Research use only, not a medical device"
 NO_DIAGNOSIS = "Research use only, not a diagnosis."
 """Shown wherever a figure of an analysis is."""
 
+ORT_CUDA_HINT = (
+    'On a machine with an NVIDIA GPU run: pip uninstall -y onnxruntime && pip install "onnxruntime-gpu[cuda,cudnn]", '
+    "in a version for the CUDA that the driver serves; or use --backend ort."
+)
+"""How to get what `--backend ort-cuda` needs: both packages are the module `onnxruntime`."""
+
 
 class EcgTrtError(Exception):
     """Base of all errors of this package.

@@ -1,8 +1,12 @@
-"""ONNX Runtime on the CPU: the reference for every other backend."""
+"""ONNX Runtime: on the CPU, the reference for every other backend; on a GPU where its CUDA provider is installed."""
 
 from __future__ import annotations
 
+import io
+import logging
 from collections.abc import Mapping
+from contextlib import redirect_stdout
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +15,15 @@ import onnxruntime as ort
 from ecg_trt.backends.base import check_feed, closed_error
 from ecg_trt.backends.runtime import available_cores
 from ecg_trt.closeable import Closeable
-from ecg_trt.errors import BackendError, WeightsError
+from ecg_trt.errors import ORT_CUDA_HINT, BackendError, BackendUnavailableError, WeightsError
 from ecg_trt.types import Array, TensorSpec
 
 ort.disable_telemetry_events()  # Its builds may report to their maker; a reading is no one else's concern.
+_log = logging.getLogger(__name__)
 
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+# By default every algorithm of cuDNN is tried for each new shape, and pages and strips come in many.
+_CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC"}
 _DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
@@ -28,34 +36,51 @@ _DTYPES = {
 }
 
 
+def why_no_cuda() -> str | None:
+    """Find the reason why the installed ONNX Runtime cannot use a GPU of NVIDIA; None if it was built for one."""
+    providers = ort.get_available_providers()
+    return None if _CUDA in providers else f"onnxruntime {ort.__version__} has no {_CUDA}, but {', '.join(providers)}"
+
+
 class OrtBackend(Closeable):
-    """One ONNX network on the CPU.
+    """One ONNX network, on the CPU or on the first visible GPU.
 
     Args:
         model: path of an ONNX file, or its bytes.
         threads: for one operator; 0 for all cores this process may use.
+        on_gpu: run by the CUDA provider, and leave to the CPU no more than the operators that this lacks.
 
     Raises:
         WeightsError: the file is missing or is no network that ONNX Runtime can load.
+        BackendUnavailableError: the CUDA provider does not start.
         BackendError: an I/O tensor of a type that numpy lacks.
     """
 
-    name = "ort"
-
-    def __init__(self, model: str | Path | bytes, threads: int = 0) -> None:
+    def __init__(self, model: str | Path | bytes, threads: int = 0, *, on_gpu: bool = False) -> None:
+        self.name = "ort-cuda" if on_gpu else "ort"
         source = f"{len(model)} bytes" if isinstance(model, bytes) else str(model)
         if not isinstance(model, bytes) and not Path(model).is_file():
             raise _unusable(source, "no such file")
+        if on_gpu:
+            _load_cuda_libraries()
         try:
-            self._session: ort.InferenceSession | None = ort.InferenceSession(
+            session = ort.InferenceSession(
                 model if isinstance(model, bytes) else str(model),
                 sess_options=_options(threads or available_cores()),
-                providers=["CPUExecutionProvider"],
+                providers=[(_CUDA, _CUDA_OPTIONS)] if on_gpu else [_CPU],
+                enable_fallback=0,  # Else a provider that fails is replaced by the CPU's.
             )
-        except Exception as error:  # ONNX Runtime's errors share no base class.
+        except Exception as error:  # ONNX Runtime's errors share no base class; these two are those of providers.
+            if on_gpu and isinstance(error, (ValueError, RuntimeError)):
+                raise _no_cuda(_first_line(error)) from error
             raise _unusable(source, _first_line(error)) from error
-        self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
-        self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
+        # A provider whose libraries cannot be loaded does not even raise.
+        if on_gpu and session.get_providers()[0] != _CUDA:
+            raise _no_cuda(f"a session of {', '.join(session.get_providers())}")
+        session.disable_fallback()  # during a run, in versions that do not know the argument
+        self._session: ort.InferenceSession | None = session
+        self.inputs = tuple(_spec(node) for node in session.get_inputs())
+        self.outputs = tuple(_spec(node) for node in session.get_outputs())
         self._run = ort.RunOptions()
         self._run.log_severity_level = 3
         # Scratch memory is freed after each run, as the networks run one after the other and can share it.
@@ -82,6 +107,15 @@ class OrtBackend(Closeable):
     def close(self) -> None:
         """Free the session."""
         self._session = None
+
+
+@cache
+def _load_cuda_libraries() -> None:
+    """Load the libraries of CUDA that pip has installed, which the provider does not find by itself."""
+    with redirect_stdout(io.StringIO()) as printed:
+        getattr(ort, "preload_dlls", lambda: None)()  # from ONNX Runtime 1.21 on
+    if printed.getvalue():
+        _log.info("CUDA's libraries: %s", "; ".join(printed.getvalue().splitlines()))
 
 
 def _options(threads: int) -> ort.SessionOptions:
@@ -114,6 +148,15 @@ def _spec(node: ort.NodeArg) -> TensorSpec:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _no_cuda(got: str) -> BackendUnavailableError:
+    return BackendUnavailableError(
+        "ONNX Runtime cannot use the GPU",
+        got=got,
+        expected=f"a session of {_CUDA}, with a driver, CUDA and cuDNN that onnxruntime {ort.__version__} can load",
+        hint=ORT_CUDA_HINT,
+    )
 
 
 def _unusable(source: str, why: str) -> WeightsError:

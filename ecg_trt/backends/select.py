@@ -16,7 +16,7 @@ from ecg_trt.config import member_of
 from ecg_trt.cuda.device import probe
 from ecg_trt.engines.manifest import ANY_CAPABILITY, Flavour, Manifest
 from ecg_trt.engines.store import PlanStore, is_served_by_any
-from ecg_trt.errors import BackendError, BackendUnavailableError, install_hint
+from ecg_trt.errors import ORT_CUDA_HINT, BackendError, BackendUnavailableError, install_hint
 from ecg_trt.networks import NETWORKS, network_spec
 from ecg_trt.ops.select import open_ops
 from ecg_trt.str_enum import StrEnum
@@ -35,6 +35,7 @@ class BackendName(StrEnum):
     TRT = "trt"
     RTX = "rtx"
     ORT = "ort"
+    ORT_CUDA = "ort-cuda"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,14 @@ class _Flavour:
         why_not: None if it is worth trying here, else the reason.
         why_not_yet: None if what it needs has been built, else the reason; a cheap look that only `auto` takes.
         hint: what to do about it.
+        is_automatic: `auto` may choose it.
     """
 
     factory: Callable[[Sequence[str], int, Driver | None], Runtime]
     why_not: Callable[[], str | None]
     hint: str
     why_not_yet: Callable[[], str | None] = lambda: None
+    is_automatic: bool = True
 
 
 def _open_ort(networks: Sequence[str], threads: int, driver: Driver | None) -> Runtime:
@@ -66,6 +69,23 @@ def _open_ort(networks: Sequence[str], threads: int, driver: Driver | None) -> R
 
 def _ort_why_not() -> str | None:
     return None if importlib.util.find_spec("onnxruntime") else "onnxruntime is not installed"
+
+
+def _open_ort_cuda(networks: Sequence[str], threads: int, driver: Driver | None) -> Runtime:
+    """Load all networks at once: a provider that does not start is found here, and not at the first photo."""
+    from ecg_trt.backends.ort import OrtBackend
+
+    backends = {name: OrtBackend(weights_path(name), threads, on_gpu=True) for name in networks}
+    return Runtime("ort-cuda", backends, open_ops())
+
+
+def _ort_cuda_why_not() -> str | None:
+    if reason := _ort_why_not():
+        return reason
+    from ecg_trt.backends.ort import why_no_cuda
+
+    device = probe()
+    return why_no_cuda() or (device if isinstance(device, str) else None)
 
 
 def _tensorrt(flavour: Flavour) -> _Flavour:
@@ -87,16 +107,17 @@ def _tensorrt(flavour: Flavour) -> _Flavour:
     return _Flavour(open_it, why_not, hint, why_not_yet)
 
 
-# `auto` tries them in this order.
+# `auto` tries them in this order. ONNX Runtime on a GPU moves its arrays to and fro, and is for who asks for it.
 _FLAVOURS: dict[BackendName, _Flavour] = {
     BackendName.TRT: _tensorrt(Flavour.TRT),
     BackendName.RTX: _tensorrt(Flavour.RTX),
     BackendName.ORT: _Flavour(_open_ort, _ort_why_not, "Run: pip install onnxruntime"),
+    BackendName.ORT_CUDA: _Flavour(_open_ort_cuda, _ort_cuda_why_not, ORT_CUDA_HINT, is_automatic=False),
 }
 
 
 def available() -> list[tuple[str, bool, str]]:
-    """List (name, worth trying, reason if not) of each backend, best first; none is loaded."""
+    """List (name, worth trying, reason if not) of each backend, in the order of "auto"; no network is loaded."""
     reasons = [(name.value, flavour.why_not()) for name, flavour in _FLAVOURS.items()]
     return [(name, reason is None, reason or "") for name, reason in reasons]
 
@@ -113,7 +134,7 @@ def open_runtime(
         name: a backend, or "auto" for the best one available; its `note` explains why no better one is.
         networks: names in `ecg_trt.networks`; all if None. Others cost nothing, and need neither weights nor plans.
         threads: CPU threads of the networks, 0 for all.
-        driver: of the GPU, if the caller has one open and closes it; not used by "ort".
+        driver: of the GPU, if the caller has one open and closes it; used by TensorRT alone.
 
     Raises:
         BackendUnavailableError: no backend of this name, or it cannot be used here.
@@ -154,8 +175,9 @@ def open_plan(plan: bytes, manifest: Manifest) -> AbstractContextManager[Backend
 
 def _open_best(networks: Sequence[str], threads: int, driver: Driver | None) -> Runtime:
     rejected: dict[str, list[str]] = {}  # reason to names
-    last = list(_FLAVOURS)[-1]
-    for name, flavour in _FLAVOURS.items():
+    flavours = {name: flavour for name, flavour in _FLAVOURS.items() if flavour.is_automatic}
+    last = list(flavours)[-1]
+    for name, flavour in flavours.items():
         reason = flavour.why_not() or flavour.why_not_yet()
         if reason is None:
             try:
@@ -171,7 +193,7 @@ def _open_best(networks: Sequence[str], threads: int, driver: Driver | None) -> 
                 _log.info("backend auto: %s", "; not ".join(filter(None, (name.value, runtime.note))))
                 return runtime
         rejected.setdefault(reason, []).append(name.value)
-    raise _unavailable("auto", _because(rejected), _FLAVOURS[last].hint)
+    raise _unavailable("auto", _because(rejected), flavours[last].hint)
 
 
 def _because(rejected: dict[str, list[str]]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import onnxruntime
 import pytest
 
 from build_engines.export import io_specs
@@ -19,6 +20,17 @@ from tests.backends.fake_tensorrt import VERSION, make_runtime
 from tests.cuda.fake_driver import FakeDriver
 
 GPU = DeviceInfo(0, "no GPU at all", (9, 0), 1 << 40, (13, 0))
+
+
+class CudaSession(onnxruntime.InferenceSession):  # type: ignore[misc] # it has no types
+    """A session that says of itself that it runs by the CUDA provider; it runs on the CPU."""
+
+    def __init__(self, *arguments: Any, providers: list[Any], **options: Any) -> None:
+        self.requested = providers
+        super().__init__(*arguments, providers=["CPUExecutionProvider"], **options)
+
+    def get_providers(self) -> list[str]:
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
 
 
 def save_plans(networks: Mapping[str, bytes], flavour: str = "rtx", **changes: str) -> PlanStore:

@@ -3,14 +3,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from onnx import TensorProto
 
 from ecg_trt.backends.fake import FakeBackend
 from ecg_trt.backends.ort import OrtBackend, _options
-from ecg_trt.errors import BackendError, WeightsError
+from ecg_trt.errors import BackendError, BackendUnavailableError, WeightsError
 from ecg_trt.types import TensorSpec
 from tests import make_onnx
+from tests.backends.fake_gpu import CudaSession
 
 
 def test_runs_from_bytes_and_file(tmp_path: Path) -> None:
@@ -96,3 +98,37 @@ def test_a_type_numpy_lacks() -> None:
 
 def test_threads_that_wait_do_not_spin() -> None:
     assert _options(2).get_session_config_entry("session.intra_op.allow_spinning") == "0"
+
+
+def test_a_network_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "InferenceSession", CudaSession)
+    x = np.ones((1, 3, 2, 2), np.float32)
+    with OrtBackend(make_onnx.affine(2, 1), on_gpu=True) as backend:
+        assert backend.name == "ort-cuda"
+        assert np.array_equal(backend.infer({"x": x})["y"], 2 * x + 1)
+        session = backend._session
+        assert isinstance(session, CudaSession) and not session._enable_fallback
+        ((provider, options),) = session.requested
+        assert (provider, options["cudnn_conv_algo_search"]) == ("CUDAExecutionProvider", "HEURISTIC")
+    with pytest.raises(BackendError, match="closed ort-cuda"):
+        backend.infer({"x": x})
+    with pytest.raises(WeightsError, match="cannot be loaded"):
+        OrtBackend(b"not a network", on_gpu=True)
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="it has the provider")
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_the_cpu_in_place_of_the_gpu_is_an_error() -> None:
+    """ONNX Runtime itself opens such a session, and goes on on the CPU."""
+    with pytest.raises(BackendUnavailableError, match=r"a session of CPUExecutionProvider.*onnxruntime-gpu"):
+        OrtBackend(make_onnx.affine(), on_gpu=True)
+
+
+def test_a_provider_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    def fail(session: object, *arguments: object) -> None:
+        raise RuntimeError("CUDA failure 100: no CUDA-capable device is detected\nand so on")
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "_create_inference_session", fail)
+    with pytest.raises(BackendUnavailableError, match=r"CUDA failure 100: .* detected; expected a session of CUDA"):
+        OrtBackend(make_onnx.affine(), on_gpu=True)
+    assert capfd.readouterr().out == ""

@@ -7,15 +7,19 @@ import os
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
 import ecg_trt.weights as weights
 from ecg_trt.backends import select
+from ecg_trt.backends.ort import OrtBackend
 from ecg_trt.backends.runtime import LazyBackend
 from ecg_trt.backends.select import BackendName, available, open_runtime
+from ecg_trt.config import BACKENDS
 from ecg_trt.errors import BackendError, BackendUnavailableError, OptionError, WeightsError
 from ecg_trt.networks import NETWORKS
 from tests import make_onnx
+from tests.backends.fake_gpu import GPU, CudaSession
 
 
 @pytest.fixture
@@ -42,7 +46,9 @@ def test_open(folder: Path, name: str, caplog: pytest.LogCaptureFixture) -> None
     assert runtime.note == ("trt, rtx (no NVIDIA driver)" if is_auto else "")
     assert ("backend auto: ort; not trt, rtx (no NVIDIA driver)" in caplog.text) == is_auto
     assert str(BackendName.AUTO) == "auto"
-    assert available() == [("trt", False, "no NVIDIA driver"), ("rtx", False, "no NVIDIA driver"), ("ort", True, "")]
+    *others, ort_cuda = available()
+    assert others == [("trt", False, "no NVIDIA driver"), ("rtx", False, "no NVIDIA driver"), ("ort", True, "")]
+    assert ort_cuda[:2] == ("ort-cuda", False)
 
 
 def test_a_network_that_is_not_there(folder: Path) -> None:
@@ -64,7 +70,7 @@ def test_networks_open_when_they_are_first_used(folder: Path) -> None:
 
 
 def test_unknown_backend() -> None:
-    with pytest.raises(BackendUnavailableError, match="auto, trt, rtx, ort"):
+    with pytest.raises(BackendUnavailableError, match="auto, trt, rtx, ort, ort-cuda"):
         open_runtime("abacus")
 
 
@@ -75,6 +81,33 @@ def test_not_installed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BackendUnavailableError, match="pip install onnxruntime"):
         open_runtime(name)
     assert available() == [("ort", False, "no such module")]
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="it has the provider")
+def test_an_onnxruntime_without_cuda(folder: Path) -> None:
+    words = r"has no CUDAExecutionProvider, but .*CPUExecutionProvider; .*onnxruntime-gpu.*--backend ort"
+    with pytest.raises(BackendUnavailableError, match=words):
+        open_runtime("ort-cuda")
+
+
+def test_onnxruntime_with_cuda_is_for_who_asks_for_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    with pytest.raises(BackendUnavailableError, match="ort-cuda: no NVIDIA driver"):
+        open_runtime("ort-cuda")
+    monkeypatch.setattr(select, "probe", lambda: GPU)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", CudaSession)
+    assert available()[-1] == ("ort-cuda", True, "")
+    with open_runtime("ort-cuda", networks=["stage0"], threads=1) as runtime:
+        assert (runtime.name, runtime.slots) == ("ort-cuda", 1)
+        network = runtime.backend("stage0")
+        assert isinstance(network, OrtBackend) and network.name == "ort-cuda"  # opened at once
+        assert network.infer({"x": np.ones((1, 3, 1, 1), np.float32)})["y"].ravel().tolist() == [3, 3, 3]
+    with open_runtime("auto", threads=1) as runtime:
+        assert runtime.name == "ort" and "ort-cuda" not in runtime.note
+
+
+def test_every_backend_is_an_option() -> None:
+    assert [name.value for name in BackendName] == list(BACKENDS)
 
 
 def test_weights_are_checked(folder: Path) -> None:
