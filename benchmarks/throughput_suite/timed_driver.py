@@ -35,7 +35,7 @@ KERNEL_STEPS = {
     "marks": "decode marks",
     "ridge": "decode ridge",
 }
-TO_DEVICE, TO_HOST, FILL, GRAPH = "h2d", "d2h", "fill", "graph"
+TO_DEVICE, TO_HOST, ON_DEVICE, FILL, GRAPH = "h2d", "d2h", "d2d", "fill", "graph"
 
 
 def step_of(kernel: str) -> str:
@@ -142,6 +142,11 @@ class TimedDriver(Closeable):
         """See `Driver.copy_to_host`."""
         with self.span(TO_HOST, stream):
             self._driver.copy_to_host(host, device, nbytes, stream)
+
+    def copy_on_device(self, to: int, of: int, nbytes: int, stream: int) -> None:
+        """See `Driver.copy_on_device`."""
+        with self.span(ON_DEVICE, stream):
+            self._driver.copy_on_device(to, of, nbytes, stream)
 
     def fill(self, device: int, byte: int, nbytes: int, stream: int) -> None:
         """See `Driver.fill`."""

@@ -111,6 +111,10 @@ class CudaCoreDriver:
         """See `Driver.copy_to_host`."""
         self._call("cuMemcpyDtoHAsync", host, device, nbytes, stream)
 
+    def copy_on_device(self, to: int, of: int, nbytes: int, stream: int) -> None:
+        """See `Driver.copy_on_device`."""
+        self._call("cuMemcpyDtoDAsync", to, of, nbytes, stream)
+
     def fill(self, device: int, byte: int, nbytes: int, stream: int) -> None:
         """See `Driver.fill`."""
         self._call("cuMemsetD8Async", device, byte, nbytes, stream)

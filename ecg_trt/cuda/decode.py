@@ -38,16 +38,6 @@ _RGB = (ord("R"), ord("G"), ord("B"))
 _TOLERANCE = 4.0  # Mean difference allowed for the trial picture, grey levels.
 
 
-class _Target:
-    """View of our memory for nvImageCodec: CUDA array interface, version 3."""
-
-    def __init__(self, array: DeviceArray, stream: int) -> None:
-        self.__cuda_array_interface__ = {
-            "shape": array.shape, "typestr": array.dtype.str, "data": (array.address, False), "strides": None,
-            "stream": stream, "version": 3,
-        }  # fmt: skip
-
-
 class GpuDecoder(Closeable):
     """Decoder of JPEGs on the GPU, one at a time and from one thread at a time.
 
@@ -65,11 +55,12 @@ class GpuDecoder(Closeable):
     """
 
     def __init__(self, driver: Driver, stream: Stream, *, photo_px: int = 12_600_000) -> None:
-        self._stream = stream
+        self._driver, self._stream = driver, stream
+        self._image: Any = None  # nvImageCodec's last one, which lives until it has been copied
         self._extra = "nvimgcodec" if driver.device.driver_version >= (13, 0) else "nvimgcodec12"
         self._codec = self._import()
         with ExitStack() as stack:
-            self._mark = stack.enter_context(Event(driver))
+            self._copied = stack.enter_context(Event(driver))
             self._memory = Workspace(driver, stream, {_MEMORY: 3 * photo_px}, {})
             stack.callback(self._memory.close)
             self._enter()
@@ -165,11 +156,12 @@ class GpuDecoder(Closeable):
             raise self._unavailable(f"an nvImageCodec that fails at a trial picture ({why})")
 
     def _enter(self) -> None:
-        """Make the primary context current in this thread, as every call of the driver does.
+        """Wait for the copy of the last photo; and make the primary context current in this thread.
 
-        Without a current context the runtime API would open that of the first GPU, which may be another one.
+        Every call of the driver makes it current. Without a current context the runtime API would open that of the
+        first GPU, which may be another one.
         """
-        self._mark.record(self._stream)
+        self._copied.sync()
 
     def _photo_buffer(self, header: PhotoHeader) -> DeviceArray:
         """Allocate (H, W, 3) uint8 for the upright photo."""
@@ -179,24 +171,27 @@ class GpuDecoder(Closeable):
     def _fill(self, photo: DeviceArray, data: bytes, orientation: int) -> str:
         """Queue the decoding of a JPEG into our memory. Return the reason if that cannot be done, else an empty string.
 
-        nvImageCodec works on a stream of its own, which waits for ours before and for which ours waits after. It reads
-        the EXIF itself, so it is given one without doubts: the orientation that Pillow has read.
+        nvImageCodec decodes into memory of its own alone, out of which the photo is copied. It works on a stream of its
+        own, which waits for ours before and for which ours waits after. It reads the EXIF itself, so it is given one
+        that is unambiguous: the orientation that Pillow has read.
         """
         self._enter()
+        self._image = None
         codec, stream = self._codec, self._stream.handle
         turned = orientation != 1
         try:
-            target = codec.as_image(_Target(photo, stream), stream)
             source = codec.CodeStream(with_orientation(data, orientation) if turned else data)
             params = codec.DecodeParams(apply_exif_orientation=turned, color_spec=codec.ColorSpec.SRGB)
-            image = self._decoder.decode(source, image=target, params=params, cuda_stream=stream)
-            there = None if image is None else image.__cuda_array_interface__
+            self._image = self._decoder.decode(source, params=params, cuda_stream=stream)
+            there = None if self._image is None else self._image.__cuda_array_interface__
         except Exception as error:  # C++ errors have several types; the CPU decoder finds the fault.
             return f"nvImageCodec reports: {error}"
         if there is None:
             return "nvImageCodec or its nvJPEG does not decode it"
-        if tuple(there["shape"]) != photo.shape or there["data"][0] != photo.address or there.get("strides"):
-            return f"nvImageCodec made it {there['shape']} instead of {photo.shape}, or put it elsewhere"
+        if tuple(there["shape"]) != photo.shape or there.get("strides"):
+            return f"nvImageCodec made it {there['shape']} instead of {photo.shape}, or left gaps between its rows"
+        self._driver.copy_on_device(photo.address, there["data"][0], photo.nbytes, stream)
+        self._copied.record(self._stream)
         return ""
 
     def _release(self) -> None:
@@ -205,6 +200,7 @@ class GpuDecoder(Closeable):
             self._stream.sync()
         except BackendError as error:  # A closed stream is among them; it must not hide an earlier error.
             _log.warning("the photo decoder was closed in the midst of work: %s", error)
+        self._image = None
         self._decoder.__exit__(None, None, None)
         self._decoder = None
 

@@ -99,6 +99,10 @@ class Driver(Protocol):
         """Queue a copy to pinned memory."""
         ...
 
+    def copy_on_device(self, to: int, of: int, nbytes: int, stream: int) -> None:
+        """Queue a copy from device memory to device memory."""
+        ...
+
     def fill(self, device: int, byte: int, nbytes: int, stream: int) -> None:
         """Queue the setting of every byte."""
         ...

@@ -132,6 +132,10 @@ class PycudaDriver:
         target = (ctypes.c_char * nbytes).from_address(host)
         self._call(self._drv.memcpy_dtoh_async, target, device, self._held[stream])
 
+    def copy_on_device(self, to: int, of: int, nbytes: int, stream: int) -> None:
+        """See `Driver.copy_on_device`."""
+        self._call(self._drv.memcpy_dtod_async, to, of, nbytes, self._held[stream])
+
     def fill(self, device: int, byte: int, nbytes: int, stream: int) -> None:
         """See `Driver.fill`."""
         self._call(self._drv.memset_d8_async, device, byte, nbytes, self._held[stream])

@@ -39,12 +39,14 @@ def copies(driver: Driver) -> dict[str, Any]:
         Stream(driver) as stream,
         Event(driver) as start,
         Event(driver) as end,
+        DeviceBuffer(driver, 8) as source,
         DeviceBuffer(driver, 8) as device,
         PinnedBuffer(driver, 8) as host,
     ):
 
         def work(value: int) -> None:
-            driver.fill(device.handle, value, 8, stream.handle)
+            driver.fill(source.handle, value, 8, stream.handle)
+            driver.copy_on_device(device.handle, source.handle, 8, stream.handle)
             driver.copy_to_host(host.handle, device.handle, 8, stream.handle)
 
         start.record(stream)

@@ -48,7 +48,7 @@ class FakeDriver:
         self.calls: list[str] = []
         self.live: dict[int, str] = {}
         self.faults: list[str] = []
-        self.copied = {"copy_to_device": 0, "copy_to_host": 0}
+        self.copied = {"copy_to_device": 0, "copy_to_host": 0, "copy_on_device": 0}
         self.closed = False
         self._kernels, self._fail_at, self._code = kernels, fail_at, code
         self._things: dict[int, Any] = {}
@@ -181,6 +181,11 @@ class FakeDriver:
         self._call("copy_to_host")
         self.copied["copy_to_host"] += nbytes
         self._copy(host, device, nbytes, stream, ("pinned memory", "device memory"))
+
+    def copy_on_device(self, to: int, of: int, nbytes: int, stream: int) -> None:
+        self._call("copy_on_device")
+        self.copied["copy_on_device"] += nbytes
+        self._copy(to, of, nbytes, stream, ("device memory", "device memory"))
 
     def _copy(self, to: int, of: int, nbytes: int, stream: int, kinds: tuple[str, str]) -> None:
         self._use("stream", stream)

@@ -41,8 +41,21 @@ class CodeStream:
 
 
 class Image:
-    def __init__(self, interface: dict[str, Any]) -> None:
-        self.__cuda_array_interface__ = interface
+    """Pixels in memory of the library's own, which it gives back at once when nobody holds the image any more."""
+
+    def __init__(self, driver: FakeDriver, pixels: np.ndarray, stream: int) -> None:
+        self.driver = driver
+        self.address = address = driver._allocate("device memory", pixels.nbytes)
+        driver.queue_on(stream, lambda: ctypes.memmove(address, pixels.ctypes.data, pixels.nbytes))
+        self.__cuda_array_interface__ = {
+            "shape": pixels.shape, "strides": None, "typestr": "|u1", "data": (address, False), "version": 3,
+            "stream": stream,
+        }  # fmt: skip
+
+    def __del__(self) -> None:
+        if self.driver._queue:
+            self.driver.faults.append("an image given back while work is queued that may use it")
+        self.driver._end("device memory", self.address)
 
 
 class FakeCodec(ModuleType):
@@ -50,7 +63,7 @@ class FakeCodec(ModuleType):
 
     Args:
         driver: whose memory and queue it uses.
-        fault: what is wrong with it: "no decoder", "no nvjpeg", "bgr", "unturned", "elsewhere", "raises",
+        fault: what is wrong with it: "no decoder", "no nvjpeg", "bgr", "unturned", "strided", "raises",
             "tiny" (decodes the trial picture alone); "" for nothing.
     """
 
@@ -73,19 +86,6 @@ class FakeCodec(ModuleType):
         monkeypatch.setenv("PYNVIMGCODEC_VERBOSITY", "0")
         return self
 
-    def as_image(self, source: Any, cuda_stream: int = 0) -> Image:
-        self.driver.calls.append("as_image")
-        interface = source.__cuda_array_interface__
-        if interface["version"] < 2 or interface["stream"] == 0:
-            raise RuntimeError("Invalid for stream to be 0")
-        assert interface["typestr"] == "|u1"
-        assert interface["stream"] == cuda_stream
-        faults = len(self.driver.faults)
-        self.driver.check_range("device memory", interface["data"][0], int(np.prod(interface["shape"])))
-        if len(self.driver.faults) != faults:
-            raise RuntimeError("Buffer is not CUDA-accessible")
-        return Image(dict(interface))
-
     def Decoder(self, **options: Any) -> Decoder:
         self.driver.calls.append("Decoder")
         if self.fault == "no decoder":
@@ -105,7 +105,7 @@ class Decoder:
         self.codec.open -= 1
         self.codec = None
 
-    def decode(self, src: CodeStream, *, image: Image, params: DecodeParams, cuda_stream: int = 0) -> Image | None:
+    def decode(self, src: CodeStream, *, params: DecodeParams, cuda_stream: int = 0) -> Image | None:
         codec = self.codec
         if codec is None:
             return None
@@ -118,20 +118,15 @@ class Decoder:
             raise RuntimeError("nvJPEG failure: '#6'")
         if codec.fault == "no nvjpeg" or (codec.fault == "tiny" and len(codec.sources) > 1):
             return None
-        return self._write(codec, src.bytes, image, params, cuda_stream)
+        return self._image(codec, src.bytes, params, cuda_stream)
 
-    def _write(self, codec: FakeCodec, data: bytes, image: Image, params: DecodeParams, stream: int) -> Image:
+    def _image(self, codec: FakeCodec, data: bytes, params: DecodeParams, stream: int) -> Image:
         picture: PillowImage.Image = PillowImage.open(BytesIO(data))
         if params.apply_exif_orientation and codec.fault != "unturned":
             picture = ImageOps.exif_transpose(picture)
         pixels = np.asarray(picture.convert("RGB"))
         pixels = np.ascontiguousarray(pixels[..., ::-1] if codec.fault == "bgr" else pixels)
-        interface = image.__cuda_array_interface__
-        if pixels.nbytes > np.prod(interface["shape"]):
-            raise ValueError("Existing buffer is too small to fit new image")
-        address = interface["data"][0]
-        codec.driver.queue_on(stream, lambda: ctypes.memmove(address, pixels.ctypes.data, pixels.nbytes))
-        interface["shape"] = pixels.shape
-        if codec.fault == "elsewhere":
-            interface["data"] = (address + 64, False)
+        image = Image(codec.driver, pixels, stream)
+        if codec.fault == "strided":
+            image.__cuda_array_interface__["strides"] = (pixels.strides[0] + 64, 3, 1)
         return image

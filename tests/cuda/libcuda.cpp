@@ -124,6 +124,10 @@ API cuMemcpyDtoHAsync_v2(void* to, std::uint64_t of, std::size_t bytes, void*) {
     queue([=] { std::memcpy(to, reinterpret_cast<void*>(of), bytes); });
     return SUCCESS;
 }
+API cuMemcpyDtoDAsync_v2(std::uint64_t to, std::uint64_t of, std::size_t bytes, void*) {
+    queue([=] { std::memcpy(reinterpret_cast<void*>(to), reinterpret_cast<void*>(of), bytes); });
+    return SUCCESS;
+}
 API cuMemsetD8Async(std::uint64_t to, unsigned char value, std::size_t bytes, void*) {
     queue([=] { std::memset(reinterpret_cast<void*>(to), value, bytes); });
     return SUCCESS;

@@ -118,10 +118,11 @@ def test_order_of_calls(driver: FakeDriver, stream: Stream, codec: FakeCodec) ->
         ]  # fmt: skip
         assert options == {"device_id": 0, "max_num_cpu_threads": 1, "options": ":fancy_upsampling=1"}
         start = driver.calls.index("Decoder")
-        assert driver.calls[start - 1] == "record_event"  # the context is current by then
+        assert driver.calls[start - 1] == "sync_event"  # the context is current by then
         del driver.calls[:]
         gpu.decode(encode(size=(90, 64)), min_pixels=1)
-        assert driver.calls == ["record_event", "as_image", "decode"]  # nothing allocated, nothing waited for
+        # Nothing is allocated, and nothing but the copy of the photo before is waited for.
+        assert driver.calls == ["sync_event", "decode", "copy_on_device", "record_event"]
         del driver.calls[:]
     assert driver.calls[:2] == ["sync_stream", "Decoder.__exit__"]
     assert set(driver.calls[2:]) == {"destroy_event", "free", "free_host"}
@@ -226,7 +227,7 @@ def test_the_limits_are_those_of_the_cpu_if_none_are_given(gpu: GpuDecoder) -> N
     assert refusal(lambda: gpu.decode(data)) == refusal(lambda: read_photo(data))
 
 
-@pytest.mark.parametrize("fault", ["raises", "tiny", "elsewhere"])
+@pytest.mark.parametrize("fault", ["raises", "tiny", "strided"])
 def test_what_nvimagecodec_fails_at_is_left_to_the_cpu(gpu: GpuDecoder, codec: FakeCodec, fault: str) -> None:
     codec.fault = fault
     assert gpu.decode(encode(), min_pixels=1) is None
@@ -263,7 +264,7 @@ def test_closing_after_the_stream_is_told(
         ("raises", "nvJPEG failure"),
         ("bgr", "grey levels off"),
         ("unturned", r"\(64, 96, 3\) instead of \(96, 64, 3\)"),
-        ("elsewhere", "put it elsewhere"),
+        ("strided", "left gaps between its rows"),
     ],
 )
 def test_what_does_not_work_is_told_before_the_first_photo(
@@ -315,7 +316,7 @@ def test_whichever_call_fails_nothing_is_left_behind(monkeypatch: pytest.MonkeyP
     gentle = {"free", "free_host", "destroy_stream", "destroy_event"}
     last_sync = len(whole.calls) - whole.calls[::-1].index("sync_stream")  # of the closing, which only tells
     for k, name in enumerate(whole.calls, 1):
-        if name in {"Decoder", "as_image", "decode", "Decoder.__exit__"}:
+        if name in {"Decoder", "decode", "Decoder.__exit__"}:
             continue
         driver = FakeDriver(fail_at=k)
         if name in gentle or k == last_sync:
@@ -324,7 +325,7 @@ def test_whichever_call_fails_nothing_is_left_behind(monkeypatch: pytest.MonkeyP
             with pytest.raises(DeviceError, match=name):
                 everything(driver)
         assert driver.live == {}, name
-        assert driver.faults == [], name
+        assert driver.faults == [] or k == last_sync, name  # of a GPU that failed, memory is given back all the same
 
 
 def has_codec() -> bool:
