@@ -226,8 +226,8 @@ class _Reading:
 class _Evidence:
     """Responses to each lead's name at the places where a layout would print it.
 
-    `seen` (strips, columns, names, places) and `structure` (places, strips) are by the widths of a row's columns: of all
-    rows that a known layout has, those of fewer columns first.
+    `seen` (strips, columns, names, places) and `structure` (places, strips) are by the widths of a row's columns: of
+    all rows that a known layout has, those of fewer columns first.
     """
 
     def __init__(self, strips: Sequence[Strip], label: Array, start: Array) -> None:
