@@ -161,7 +161,10 @@ def _constrain_fp32(network: Any, trt: ModuleType, onnx: bytes) -> None:
 
 @contextmanager
 def _timing_cache(config: Any, trt: ModuleType, path: Path | None) -> Iterator[None]:
-    """Lend the cache on disk to the builder, locked as long as the build lasts, and save the new measurements."""
+    """Lend the cache on disk to the builder, locked as long as the build lasts, and save the new measurements.
+
+    They are saved after a failed or interrupted build, too: the next one need not take them again.
+    """
     if path is None or _is_rtx(trt):
         yield
         return
@@ -172,9 +175,11 @@ def _timing_cache(config: Any, trt: ModuleType, path: Path | None) -> Iterator[N
         if not cache or not config.set_timing_cache(cache, False):
             _log.warning("%s is no timing cache of this TensorRT and GPU: it starts anew", path)
             config.set_timing_cache(config.create_timing_cache(b""), False)
-        yield
-        with atomic_path(path) as part:
-            part.write_bytes(bytes(config.get_timing_cache().serialize()))
+        try:
+            yield
+        finally:
+            with atomic_path(path) as part:
+                part.write_bytes(bytes(config.get_timing_cache().serialize()))
 
 
 @contextmanager

@@ -120,12 +120,26 @@ def test_a_strange_timing_cache_starts_anew(tmp_path: Path, caplog: pytest.LogCa
     assert path.read_bytes() == CACHE
 
 
-def test_the_old_timing_cache_outlives_a_failed_build(tmp_path: Path) -> None:
+def test_what_was_measured_outlives_a_failed_build(tmp_path: Path) -> None:
     path = tmp_path / "timing.cache"
     path.write_bytes(b"old")
     with pytest.raises(BuildError):
         build_plan(ONNX, make_tensorrt("10.13.0", "build"), BuildOptions(timing_cache=path))
-    assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"old" + CACHE
+    with FileLock(f"{path}.lock", timeout=0):
+        pass
+
+
+def test_what_was_measured_outlives_an_interrupt(tmp_path: Path) -> None:
+    path = tmp_path / "timing.cache"
+    with pytest.raises(KeyboardInterrupt):
+        build_plan(
+            ONNX,
+            make_tensorrt("10.13.0", "interrupt"),
+            BuildOptions(timing_cache=path),
+            lambda share: signal.raise_signal(signal.SIGINT),
+        )
+    assert path.read_bytes() == CACHE
 
 
 @pytest.mark.parametrize("version", VERSIONS)
