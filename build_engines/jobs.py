@@ -41,6 +41,7 @@ class Request:
         precision: of all.
         store: where plans go.
         workspace_mib: most scratch memory of a tactic, MiB; None for all there is.
+        optimization_level: how hard TensorRT searches, 0..5; None for its default.
         timing_cache: TensorRT's memory of measured tactics; None for none.
         exported: folder of exported programs to build from, instead of the ONNX; None for the ONNX.
         is_verified: whether all is compared with the FP32 network on ONNX Runtime: the network before it is built, the
@@ -56,6 +57,7 @@ class Request:
     precision: Precision
     store: PlanStore
     workspace_mib: int | None = None
+    optimization_level: int | None = None
     timing_cache: Path | None = None
     exported: Path | None = None
     is_verified: bool = True
@@ -65,7 +67,10 @@ class Request:
     def options(self) -> dict[str, str]:
         """Builder options that change a plan, beside its key and its shapes."""
         workspace = "all" if self.workspace_mib is None else str(self.workspace_mib)
-        return {"frontend": "torch" if self.exported else "onnx", "workspace_mib": workspace}
+        options = {"frontend": "torch" if self.exported else "onnx", "workspace_mib": workspace}
+        if self.optimization_level is not None:  # A default is left out: plans of former releases lack the entry.
+            options["optimization_level"] = str(self.optimization_level)
+        return options
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,7 @@ def _build_one(request: Request, source: _Source, key: PlanKey, progress: Progre
             workspace_mib=request.workspace_mib,
             timing_cache=request.timing_cache,
             is_fp16=request.precision is Precision.FP16,
+            optimization_level=request.optimization_level,
         )
         plan = build_plan(source.onnx, request.trt, options, progress)
     else:

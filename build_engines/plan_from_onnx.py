@@ -44,12 +44,14 @@ class BuildOptions:
         workspace_mib: most scratch memory a tactic may use, MiB; None for the GPU's whole memory.
         timing_cache: a file that remembers measured tactics; made if missing, locked while in use.
         is_fp16: whether the graph holds FP16.
+        optimization_level: how hard TensorRT searches, 0..5; None for its default.
     """
 
     capability: str | None = None
     workspace_mib: int | None = None
     timing_cache: Path | None = None
     is_fp16: bool = True
+    optimization_level: int | None = None
 
 
 def build_plan(onnx: bytes, trt: ModuleType, options: BuildOptions, progress: Progress | None = None) -> bytes:
@@ -65,7 +67,8 @@ def build_plan(onnx: bytes, trt: ModuleType, options: BuildOptions, progress: Pr
         The plan.
 
     Raises:
-        BuildError: the parser or the builder rejects the network; the message holds their own words.
+        BuildError: the parser or the builder rejects the network: the message holds their own words. Or this version
+            lacks an option.
         KeyboardInterrupt: the user's, at the end of a step of the builder.
         OutputError: the timing cache could not be written.
     """
@@ -118,10 +121,24 @@ def _configure(config: Any, trt: ModuleType, options: BuildOptions) -> None:
         config.set_tactic_sources(sum(1 << int(getattr(trt.TacticSource, name)) for name in _OWN_TACTICS))
     if hasattr(flag, "REQUIRE_USER_ALLOCATION"):  # A network that allocates nothing while it runs can be captured.
         config.set_flag(flag.REQUIRE_USER_ALLOCATION)
+    if options.optimization_level is not None:
+        _check_has(config, "builder_optimization_level", trt)
+        config.builder_optimization_level = options.optimization_level
     if options.capability not in (None, ANY_CAPABILITY):
         config.num_compute_capabilities = 1
         name = f"SM{str(options.capability).replace('.', '')}"
         config.set_compute_capability(getattr(trt.ComputeCapability, name), 0)
+
+
+def _check_has(owner: Any, name: str, trt: ModuleType) -> None:
+    """Raise `BuildError` unless this version of TensorRT has a member that an option needs."""
+    if not hasattr(owner, name):
+        raise BuildError(
+            "This version of TensorRT lacks an option",
+            got=f"{trt.__name__} {trt.__version__}",
+            expected=f"a version with {name}",
+            hint="Leave the option out, or install a later version.",
+        )
 
 
 def _is_weakly_typed_fp16(trt: ModuleType, options: BuildOptions) -> bool:

@@ -135,7 +135,7 @@ def test_what_was_altered_is_found_built_again_and_pruned(fresh: Run, tmp_path: 
     assert "0 plans" in fresh("engines", "list").stderr
 
 
-@pytest.mark.parametrize("change", [("--workspace", "64"), ("--precision", "fp32")])
+@pytest.mark.parametrize("change", [("--workspace", "64"), ("--precision", "fp32"), ("--optimization-level", "0")])
 def test_what_changed_is_built_again(fresh: Run, tmp_path: Path, change: tuple[str, ...]) -> None:
     pytest.importorskip("tensorrt_rtx")
     out = ("--out", tmp_path / "mine")
@@ -242,6 +242,7 @@ def test_an_interrupt_leaves_whole_plans(fresh: Run, tmp_path: Path, monkeypatch
         (("--frontend", "torch"), "expected --exported DIR with --frontend torch"),
         (("--exported", "there"), "expected --exported DIR with --frontend torch"),
         (("--flavour", "rtx", "--frontend", "torch", "--exported", "there"), "expected --flavour trt"),
+        (("--frontend", "torch", "--exported", "there", "--optimization-level", "0"), "expected --frontend onnx"),
     ],
 )
 def test_what_cannot_be_built(fresh: Run, words: tuple[str, ...], expected: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ecg_trt.cli.console import EXIT_FAILED, EXIT_SOME_FAILED, MIB, NOTICE, exit_after, print_columns, report
-from ecg_trt.errors import BackendUnavailableError, BuildError, install_hint
+from ecg_trt.errors import BackendUnavailableError, BuildError, OptionError, install_hint
 
 if TYPE_CHECKING:
     from build_engines.jobs import Outcome, Request
@@ -51,6 +51,12 @@ _REPOSITORY_OPTIONS = ("stages", "precision", "capability", "out")  # Those of -
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Instead of the store.")
 @click.option("--workspace", metavar="MIB", type=click.IntRange(min=1), help="Most scratch memory of a tactic.")
 @click.option(
+    "--optimization-level",
+    metavar="0..5",
+    type=click.IntRange(0, 5),
+    help="How hard TensorRT searches for fast tactics; higher builds longer.  [default: TensorRT's, 3]",
+)
+@click.option(
     "--timing-cache",
     metavar="FILE",
     type=click.Path(path_type=Path),
@@ -82,11 +88,12 @@ def _request(
     stages: Sequence[str],
     out: Path | None,
     workspace: int | None,
+    optimization_level: int | None,
     timing_cache: Path | None,
     verify: bool,
 ) -> Request:
     """Check the command line and turn it into a request."""
-    _check_frontend(frontend, exported, flavour)
+    _check_frontend(frontend, exported, flavour, {"--optimization-level": optimization_level})
     try:
         from build_engines.export import Precision
         from build_engines.flavour import capabilities, open_flavour, target_note
@@ -112,8 +119,11 @@ def _request(
         click.echo(note, err=True)
     if chosen is Flavour.TRT and timing_cache is None:
         timing_cache = cache_dir() / f"timing_{trt.__version__}_sm{targets[0].replace('.', '')}.cache"
-    return Request(specs, chosen, trt, targets, Precision(precision), PlanStore(out), workspace, timing_cache, exported,
-                   verify, open_plan)  # fmt: skip
+    return Request(
+        specs, chosen, trt, targets, Precision(precision), PlanStore(out),
+        workspace_mib=workspace, optimization_level=optimization_level, timing_cache=timing_cache, exported=exported,
+        is_verified=verify, open_engine=open_plan,
+    )  # fmt: skip
 
 
 def _with_weights() -> list[str]:
@@ -125,8 +135,15 @@ def _with_weights() -> list[str]:
     return [name for name in NETWORKS if name in known] or list(NETWORKS)
 
 
-def _check_frontend(frontend: str, exported: Path | None, flavour: str) -> None:
-    """Check that the front end, its source and the flavour belong together."""
+def _check_frontend(frontend: str, exported: Path | None, flavour: str, onnx_only: Mapping[str, object]) -> None:
+    """Check that the front end, its source and the flavour belong together.
+
+    Args:
+        frontend: "onnx" or "torch".
+        exported: folder of exported programs, the source of "torch".
+        flavour: as the user gave it.
+        onnx_only: options that "onnx" alone takes, with their values; None for those that are not given.
+    """
     if (frontend == "torch") != (exported is not None):
         raise BuildError(
             "The front end and its source do not belong together",
@@ -140,6 +157,14 @@ def _check_frontend(frontend: str, exported: Path | None, flavour: str) -> None:
             got="--flavour rtx",
             expected="--flavour trt",
             hint="Use --frontend onnx.",
+        )
+    given = [option for option, value in onnx_only.items() if value is not None]
+    if frontend == "torch" and given:
+        raise OptionError(
+            "torch-tensorrt builds without this option",
+            got=f"{', '.join(given)} with --frontend torch",
+            expected="--frontend onnx",
+            hint="Leave it out, or use --frontend onnx.",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Collection
 from enum import IntEnum
 from typing import Any
 
@@ -21,6 +22,9 @@ _MEMBERS = {
     },
     11: {"NetworkDefinitionCreationFlag": [], "BuilderFlag": ["TF32"], "TacticSource": ["JIT_CONVOLUTIONS"]},
 }
+
+
+_ATTRIBUTES = {"builder_optimization_level": 3}  # of the builder's configuration
 
 
 class Layer:
@@ -61,13 +65,14 @@ class _Cache:
         return self.known + CACHE
 
 
-def make_tensorrt(version: str, fault: str = "", *, name: str = "tensorrt") -> Any:
+def make_tensorrt(version: str, fault: str = "", *, name: str = "tensorrt", lacks: Collection[str] = ()) -> Any:
     """A module like `tensorrt` of a version.
 
     Args:
         version: "8.6.0", "10.13.0" or "11.1.0"; a majority of its members follows from it.
         fault: "builder", "parse", "build", "cache" or "interrupt": what goes wrong.
         name: of the module.
+        lacks: attributes of the builder's configuration that the version does not have.
     """
     trt = types.ModuleType(name)
     trt.__version__ = version  # type: ignore[attr-defined]
@@ -87,6 +92,12 @@ def make_tensorrt(version: str, fault: str = "", *, name: str = "tensorrt") -> A
 
     class Config:
         progress_monitor: Any = None
+
+        def __init__(self) -> None:
+            seen["config"] = self
+            for attribute, value in _ATTRIBUTES.items():
+                if attribute not in lacks:
+                    setattr(self, attribute, value)
 
         def set_memory_pool_limit(self, pool: str, limit: int) -> None:
             seen["pool"][pool] = limit

@@ -46,6 +46,22 @@ def test_fp32_is_fp32_everywhere() -> None:
     assert trt.seen["pool"] == {}
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_level_is_handed_on(version: str) -> None:
+    trt = make_tensorrt(version)
+    build_plan(ONNX, trt, BuildOptions())
+    assert trt.seen["config"].builder_optimization_level == 3
+    build_plan(ONNX, trt, BuildOptions(optimization_level=0))
+    assert trt.seen["config"].builder_optimization_level == 0
+
+
+def test_an_option_that_the_version_lacks_is_rejected() -> None:
+    trt = make_tensorrt("8.6.0", lacks=["builder_optimization_level"])
+    assert build_plan(ONNX, trt, BuildOptions()) == PLAN
+    with pytest.raises(BuildError, match=r"tensorrt 8\.6\.0; expected a version with builder_optimization_level"):
+        build_plan(ONNX, trt, BuildOptions(optimization_level=5))
+
+
 def softmax_network() -> bytes:
     """A product in FP16, and a softmax that the graph keeps in FP32."""
     ends = [helper.make_tensor_value_info(name, kind, [1, 4]) for name, kind in (("x", HALF), ("y", FLOAT))]

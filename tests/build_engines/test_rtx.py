@@ -96,6 +96,14 @@ def test_bad_onnx_is_refused_in_its_own_words(onnx_bytes: bytes, words: str) -> 
         build_plan(onnx_bytes, trt, BuildOptions("8.6"))
 
 
+@pytest.mark.parametrize("level", [0, 5])
+def test_levels_are_taken(level: int) -> None:
+    """TensorRT for RTX 1.7 times nothing, and builds the very plan of its default."""
+    plan, default = (build_plan(network(Precision.FP16), trt, BuildOptions("8.6", optimization_level=n))
+                     for n in (level, None))  # fmt: skip
+    assert plan.startswith(b"vtrt") and len(plan) == len(default)
+
+
 def test_the_default_serves_more_than_one_gpu() -> None:
     named, general = (build_plan(network(Precision.FP16), trt, BuildOptions(c)) for c in ("8.6", "any"))
     assert general.startswith(b"vtrt") and general != named
