@@ -13,7 +13,7 @@ from ecg_trt.engines.tensorrt_module import (
     listed_capabilities,
     tensorrt_unavailable,
 )
-from ecg_trt.errors import BackendUnavailableError, BuildError
+from ecg_trt.errors import BackendUnavailableError, BuildError, OptionError
 
 PORTABLE = ("8.6", "8.9", "12.0")  # RTX plans are built for these where no GPU is at hand.
 
@@ -48,7 +48,9 @@ def open_flavour(name: str) -> tuple[Flavour, ModuleType]:
     raise tensorrt_unavailable("; ".join(rejected), how_to_install(Flavour.RTX))
 
 
-def capabilities(flavour: Flavour, named: str | None, trt: ModuleType) -> tuple[str, ...]:
+def capabilities(
+    flavour: Flavour, named: str | None, trt: ModuleType, *, is_ampere_plus: bool = False
+) -> tuple[str, ...]:
     """Choose the compute capabilities to build for.
 
     Args:
@@ -56,15 +58,20 @@ def capabilities(flavour: Flavour, named: str | None, trt: ModuleType) -> tuple[
         named: by the user, "8.6,8.9", "any", or None: that of the GPU, "any" if this version of TensorRT for RTX does
             not list it, and `PORTABLE` without a GPU.
         trt: the flavour's module.
+        is_ampere_plus: whether a trt plan shall serve every GPU from 8.0 on; it is built on one of them.
 
     Raises:
         BuildError: one that cannot be built for.
+        OptionError: `is_ampere_plus` for another flavour.
     """
     here = gpu_capability()
+    if is_ampere_plus:
+        return _ampere_plus(flavour, named, here)
     if flavour is Flavour.TRT:
         if here is None or (named is not None and named != here):
             raise _cannot(named or "no GPU", f"{here or 'a GPU'}: a trt plan is built on the GPU that runs it",
-                          "Leave --compute-capability out, or build with --flavour rtx.")  # fmt: skip
+                          "Leave --compute-capability out, use --hardware-compat ampere+, or build with --flavour rtx."
+                          )  # fmt: skip
         return (here,)
     listed = listed_capabilities(trt)
     if named is None:
@@ -74,6 +81,21 @@ def capabilities(flavour: Flavour, named: str | None, trt: ModuleType) -> tuple[
     if not wanted or not known.issuperset(wanted):
         raise _cannot(named, f"some of {', '.join(sorted(known))}", "Name what this version of TensorRT for RTX knows.")
     return wanted
+
+
+def _ampere_plus(flavour: Flavour, named: str | None, here: str | None) -> tuple[str, ...]:
+    """Check that a trt plan for every GPU from 8.0 on can be built here."""
+    if flavour is not Flavour.TRT:
+        raise OptionError(
+            "This flavour of TensorRT builds without --hardware-compat",
+            got=f"--hardware-compat ampere+ with flavour {flavour}",
+            expected="flavour trt",
+            hint="For one plan that serves every GPU from 8.0 on, use --compute-capability any.",
+        )
+    if here is None or not serves_any_plan(here) or named not in (None, here, ANY_CAPABILITY):
+        raise _cannot(named or here or "no GPU", "a GPU of 8.0 or later, on which the plan is built",
+                      "Leave --hardware-compat out, or build with --flavour rtx.")  # fmt: skip
+    return (ANY_CAPABILITY,)
 
 
 def _for_gpu(here: str | None, listed: tuple[str, ...]) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from build_engines.plan_from_onnx import BuildOptions, Progress, build_plan
 from build_engines.verify import Comparison, compare, draw_feed
 from ecg_trt import __version__
 from ecg_trt.backends.base import Backend
-from ecg_trt.engines.manifest import Flavour, Manifest, PlanKey
+from ecg_trt.engines.manifest import ANY_CAPABILITY, Flavour, Manifest, PlanKey
 from ecg_trt.engines.store import PlanStore, checked_plan
 from ecg_trt.errors import BackendUnavailableError, BuildError, EcgTrtError, PlanError
 from ecg_trt.networks import NetworkSpec
@@ -128,7 +128,7 @@ def _build_one(request: Request, source: _Source, key: PlanKey, progress: Progre
     begin = time.perf_counter()
     if request.exported is None:
         options = BuildOptions(
-            capability=key.capability if request.flavour is Flavour.RTX else None,
+            capability=key.capability if request.flavour is Flavour.RTX or key.capability == ANY_CAPABILITY else None,
             workspace_mib=request.workspace_mib,
             timing_cache=request.timing_cache,
             is_fp16=request.precision is Precision.FP16,

@@ -40,7 +40,8 @@ class BuildOptions:
     """Options of the build of one plan.
 
     Attributes:
-        capability: compute capability to build for, RTX only; None for the GPU at hand.
+        capability: compute capability to build for: of RTX plans one that its version lists; of all plans
+            `ANY_CAPABILITY`, every GPU from 8.0 on; None for the GPU at hand.
         workspace_mib: most scratch memory a tactic may use, MiB; None for the GPU's whole memory.
         timing_cache: a file that remembers measured tactics; made if missing, locked while in use.
         is_fp16: whether the graph holds FP16.
@@ -124,7 +125,10 @@ def _configure(config: Any, trt: ModuleType, options: BuildOptions) -> None:
     if options.optimization_level is not None:
         _check_has(config, "builder_optimization_level", trt)
         config.builder_optimization_level = options.optimization_level
-    if options.capability not in (None, ANY_CAPABILITY):
+    if options.capability == ANY_CAPABILITY and not _is_rtx(trt):
+        _check_has(trt, "HardwareCompatibilityLevel", trt)
+        config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
+    elif options.capability not in (None, ANY_CAPABILITY):
         config.num_compute_capabilities = 1
         name = f"SM{str(options.capability).replace('.', '')}"
         config.set_compute_capability(getattr(trt.ComputeCapability, name), 0)

@@ -183,11 +183,27 @@ def test_another_release_builds_again(fresh: Run, monkeypatch: pytest.MonkeyPatc
     assert [row["state"] for row in table(fresh("build", *ONE))] == ["built"]
 
 
-def test_trt_on_the_gpu_at_hand(fresh: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def h100(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU of compute capability 9.0 and TensorRT 10.13, neither of them real."""
     monkeypatch.setitem(sys.modules, "tensorrt", make_tensorrt("10.13.0"))
     monkeypatch.setattr("build_engines.flavour.gpu_capability", lambda: "9.0")
     device = DeviceInfo(0, "a GPU", (9, 0), 1 << 37, (13, 0))
     monkeypatch.setattr("ecg_trt.engines.tensorrt_module.probe", lambda: device)
+
+
+def test_one_trt_plan_for_every_gpu_from_ampere_on(fresh: Run, tmp_path: Path, h100: None) -> None:
+    command = ("build", "--flavour", "trt", "--stage", "stage0", "--no-verify", "--hardware-compat", "ampere+")
+    for state in ("built", "current"):
+        result = fresh(*command)
+        assert result.exit_code == 0, result.output
+        assert [(row["GPU"], row["state"]) for row in table(result)] == [("trt any", state)]
+    (manifest,) = (tmp_path / "plans").glob("stage0_trt-10.13.0_any_fp16_*.plan.json")
+    assert json.loads(manifest.read_text())["key"]["capability"] == "any"
+    assert (tmp_path / "timing_10.13.0_sm90.cache").is_file()
+
+
+def test_trt_on_the_gpu_at_hand(fresh: Run, tmp_path: Path, h100: None) -> None:
     result = fresh("build", "--no-verify")
     assert result.exit_code == 0, result.output
     assert {row["GPU"] for row in table(result)} == {"trt 9.0"}
@@ -243,6 +259,8 @@ def test_an_interrupt_leaves_whole_plans(fresh: Run, tmp_path: Path, monkeypatch
         (("--exported", "there"), "expected --exported DIR with --frontend torch"),
         (("--flavour", "rtx", "--frontend", "torch", "--exported", "there"), "expected --flavour trt"),
         (("--frontend", "torch", "--exported", "there", "--optimization-level", "0"), "expected --frontend onnx"),
+        (("--frontend", "torch", "--exported", "there", "--hardware-compat", "ampere+"), "expected --frontend onnx"),
+        (("--flavour", "rtx", "--hardware-compat", "ampere+"), "use --compute-capability any"),
     ],
 )
 def test_what_cannot_be_built(fresh: Run, words: tuple[str, ...], expected: str) -> None:

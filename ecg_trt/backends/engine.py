@@ -124,7 +124,7 @@ class Engine(Closeable):
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if not self._engine:
             # A new `any` plan would be the same as this one, which does not run on this GPU.
-            is_any = self._manifest.key.capability == ANY_CAPABILITY
+            is_any = self.flavour is Flavour.RTX and self._manifest.key.capability == ANY_CAPABILITY
             hint = "Use --backend trt or ort." if is_any else self._rebuild
             why = f"a plan that it does not take ({_diagnosis(self._runtime, plan)})"
             raise self._load_error(PlanMismatchError, why, "a plan for this TensorRT and this GPU", hint)

@@ -6,7 +6,7 @@ import importlib.util
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,8 @@ from ecg_trt.backends.base import Backend
 from ecg_trt.backends.runtime import LazyBackend, Runtime
 from ecg_trt.config import member_of
 from ecg_trt.cuda.device import probe
-from ecg_trt.engines.manifest import ANY_CAPABILITY, Flavour, Manifest
-from ecg_trt.engines.store import PlanStore, is_served_by_any
+from ecg_trt.engines.manifest import Flavour, Manifest
+from ecg_trt.engines.store import PlanStore, serves
 from ecg_trt.errors import ORT_CUDA_HINT, BackendError, BackendUnavailableError, install_hint
 from ecg_trt.networks import NETWORKS, network_spec
 from ecg_trt.ops.select import open_ops
@@ -165,8 +165,7 @@ def open_plan(plan: bytes, manifest: Manifest) -> AbstractContextManager[Backend
     device = probe()
     if isinstance(device, str):
         return None
-    here = replace(manifest.key, capability=device.compute_capability)
-    if manifest.key != here and not (manifest.key.capability == ANY_CAPABILITY and is_served_by_any(here)):
+    if not serves(manifest.key, device.compute_capability):
         return None
     from ecg_trt.backends.trt import open_plan_alone
 

@@ -40,6 +40,11 @@ _REPOSITORY_OPTIONS = ("stages", "precision", "capability", "out")  # Those of -
     help="rtx: a plan for each; 'any' for one plan that serves 8.0 and later.  [default: the GPU's, 'any' if this "
     "TensorRT does not list it; without a GPU 8.6,8.9,12.0]",
 )
+@click.option(
+    "--hardware-compat",
+    type=click.Choice(["ampere+"]),
+    help="trt: one plan for every GPU of compute capability 8.0 and later; it may be slower.",
+)
 @click.option("--frontend", type=click.Choice(["onnx", "torch"]), default="onnx", show_default=True)
 @click.option(
     "--exported",
@@ -83,6 +88,7 @@ def _request(
     flavour: str,
     precision: str,
     capability: str | None,
+    hardware_compat: str | None,
     frontend: str,
     exported: Path | None,
     stages: Sequence[str],
@@ -93,10 +99,12 @@ def _request(
     verify: bool,
 ) -> Request:
     """Check the command line and turn it into a request."""
-    _check_frontend(frontend, exported, flavour, {"--optimization-level": optimization_level})
+    _check_frontend(
+        frontend, exported, flavour, {"--optimization-level": optimization_level, "--hardware-compat": hardware_compat}
+    )
     try:
         from build_engines.export import Precision
-        from build_engines.flavour import capabilities, open_flavour, target_note
+        from build_engines.flavour import capabilities, gpu_capability, open_flavour, target_note
         from build_engines.jobs import Request
     except ModuleNotFoundError as error:
         raise BackendUnavailableError(
@@ -113,12 +121,12 @@ def _request(
 
     chosen, trt = open_flavour("trt" if frontend == "torch" else flavour)
     specs = tuple(map(network_spec, dict.fromkeys(stages) or _with_weights()))
-    targets = capabilities(chosen, capability, trt)
+    targets = capabilities(chosen, capability, trt, is_ampere_plus=hardware_compat is not None)
     note = target_note(chosen, targets, trt)
     if note:
         click.echo(note, err=True)
     if chosen is Flavour.TRT and timing_cache is None:
-        timing_cache = cache_dir() / f"timing_{trt.__version__}_sm{targets[0].replace('.', '')}.cache"
+        timing_cache = cache_dir() / f"timing_{trt.__version__}_sm{str(gpu_capability()).replace('.', '')}.cache"
     return Request(
         specs, chosen, trt, targets, Precision(precision), PlanStore(out),
         workspace_mib=workspace, optimization_level=optimization_level, timing_cache=timing_cache, exported=exported,

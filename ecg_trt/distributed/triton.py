@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ecg_trt.backends.select import open_runtime
 from ecg_trt.engines.manifest import Flavour, PlanKey
-from ecg_trt.engines.store import PlanStore, checked_plan
+from ecg_trt.engines.store import PlanStore, checked_plan, serves
 from ecg_trt.errors import BuildError
 from ecg_trt.io.atomic import atomic_path, make_folder
 from ecg_trt.networks import NetworkSpec
@@ -97,7 +97,9 @@ def choose_network(
     wanted = Flavour.TRT, precision, weights_sha256(spec.name)
     keys = [plan.manifest.key for plan in store.plans() if plan.manifest and plan.manifest.key.stage == spec.name]
     keys = [key for key in keys if (key.flavour, key.precision, key.onnx_sha256) == wanted]
-    keys = [key for key in keys if capability in (None, key.capability)]
+    if capability is not None:
+        exact = [key for key in keys if key.capability == capability]
+        keys = exact or [key for key in keys if serves(key, capability)]
     if len(keys) > 1:
         raise BuildError(
             f"Several plans of {spec.name} could be served",

@@ -13,7 +13,7 @@ from ecg_trt.str_enum import StrEnum
 from ecg_trt.types import TensorSpec
 
 FORMAT = 1
-ANY_CAPABILITY = "any"  # an RTX plan for every GPU from 8.0 on
+ANY_CAPABILITY = "any"  # a plan for every GPU from 8.0 on
 
 
 class Flavour(StrEnum):
@@ -72,7 +72,9 @@ class PlanKey:
     def build_line(self) -> str:
         """Command that builds this plan."""
         line = f"ecg-trt build --flavour {self.flavour} --precision {self.precision} --stage {self.stage}"
-        return line if self.flavour is Flavour.TRT else f"{line} --compute-capability {self.capability}"
+        if self.flavour is Flavour.RTX:
+            return f"{line} --compute-capability {self.capability}"
+        return f"{line} --hardware-compat ampere+" if self.capability == ANY_CAPABILITY else line
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ class PlanStore:
     def find(self, key: PlanKey) -> Path | None:
         """Find the file that `load` would read, by its name alone."""
         keys = [key]
-        if is_served_by_any(key):
+        if serves_any_plan(key.capability):
             keys.append(replace(key, capability=ANY_CAPABILITY))
         return next((path for path in map(self.path, keys) if path.is_file()), None)
 
@@ -195,9 +195,7 @@ def checked_plan(path: Path, key: PlanKey) -> tuple[bytes, Manifest]:
 def _differences(built: PlanKey, wanted: PlanKey) -> list[str]:
     """List the fields of a key that keep a plan from being used, in the order in which they are reported."""
     found = [name for name in _FIELD_NAMES if getattr(built, name) != getattr(wanted, name)]
-    if built.capability == ANY_CAPABILITY and is_served_by_any(wanted) and "capability" in found:
-        found.remove("capability")
-    return found
+    return [name for name in found if name != "capability" or not serves(built, wanted.capability)]
 
 
 def _release(version: str) -> str:
@@ -205,13 +203,13 @@ def _release(version: str) -> str:
     return version.split(".post")[0]
 
 
-def is_served_by_any(key: PlanKey) -> bool:
-    """Decide if a plan for `ANY_CAPABILITY` serves a key: TensorRT for RTX, on a GPU from 8.0 on."""
-    return key.flavour is Flavour.RTX and serves_any_plan(key.capability)
+def serves(key: PlanKey, capability: str) -> bool:
+    """Decide if a plan serves a GPU of this compute capability: built for it, or for any from 8.0 on."""
+    return key.capability == capability or (key.capability == ANY_CAPABILITY and serves_any_plan(capability))
 
 
 def serves_any_plan(capability: str) -> bool:
-    """Decide if a GPU of this compute capability, for example "8.6", can run RTX plans for `ANY_CAPABILITY`."""
+    """Decide if a GPU of this compute capability, for example "8.6", can run plans for `ANY_CAPABILITY`."""
     major = capability.split(".")[0]
     return major.isdecimal() and int(major) >= 8
 

@@ -326,6 +326,21 @@ def test_a_gpu_that_rtx_does_not_list_is_served_by_plans_for_any(
         open_runtime("rtx")
 
 
+def test_a_trt_plan_for_any_gpu_serves_from_ampere_on(
+    small: dict[str, bytes], use_gpu: Any, driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trt = use_gpu(driver, name="tensorrt")
+    save_plans(small, "trt", capability="any")
+    open_runtime("trt").close()
+    with monkeypatch.context() as patch:
+        patch.setattr(trt.Runtime, "deserialize_cuda_engine", lambda self, plan: None)
+        with pytest.raises(PlanMismatchError, match=r"--flavour trt .*--hardware-compat ampere\+$"):
+            open_runtime("trt")
+    monkeypatch.setattr(driver, "device", replace(GPU, capability=(7, 5)))
+    with pytest.raises(PlanMismatchError, match=r"got compute capability any; expected compute capability 7\.5"):
+        open_runtime("trt")
+
+
 def test_a_gpu_that_no_rtx_plan_serves(small: dict[str, bytes], use_gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     driver = FakeDriver()
     use_gpu(driver)

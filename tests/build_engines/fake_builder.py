@@ -24,7 +24,10 @@ _MEMBERS = {
 }
 
 
-_ATTRIBUTES = {"builder_optimization_level": 3}  # of the builder's configuration
+_ATTRIBUTES = {
+    "builder_optimization_level": 3,
+    "hardware_compatibility_level": "NONE",
+}  # of the builder's configuration
 
 
 class Layer:
@@ -72,7 +75,7 @@ def make_tensorrt(version: str, fault: str = "", *, name: str = "tensorrt", lack
         version: "8.6.0", "10.13.0" or "11.1.0"; a majority of its members follows from it.
         fault: "builder", "parse", "build", "cache" or "interrupt": what goes wrong.
         name: of the module.
-        lacks: attributes of the builder's configuration that the version does not have.
+        lacks: members of the module or of the builder's configuration that the version does not have.
     """
     trt = types.ModuleType(name)
     trt.__version__ = version  # type: ignore[attr-defined]
@@ -83,6 +86,9 @@ def make_tensorrt(version: str, fault: str = "", *, name: str = "tensorrt", lack
         setattr(trt, enum, IntEnum(enum, members, start=0))
     trt.float32, trt.float16 = "float32", "float16"  # type: ignore[attr-defined]
     trt.MemoryPoolType = types.SimpleNamespace(WORKSPACE="workspace")  # type: ignore[attr-defined]
+
+    levels = types.SimpleNamespace(AMPERE_PLUS="AMPERE_PLUS")
+    trt.HardwareCompatibilityLevel = levels  # type: ignore[attr-defined]
 
     class ILogger:
         INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = range(5)
@@ -168,4 +174,6 @@ def make_tensorrt(version: str, fault: str = "", *, name: str = "tensorrt", lack
     kinds: list[Any] = [ILogger, Builder, OnnxParser] + [IProgressMonitor] * (major > 8)
     for kind in kinds:
         setattr(trt, kind.__name__, kind)
+    for member in lacks:
+        vars(trt).pop(member, None)
     return trt

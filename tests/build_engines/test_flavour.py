@@ -13,7 +13,7 @@ from build_engines import flavour as module
 from build_engines.flavour import capabilities, gpu_capability, open_flavour, target_note
 from ecg_trt.cuda.device import DeviceInfo
 from ecg_trt.engines.manifest import Flavour
-from ecg_trt.errors import BackendUnavailableError, BuildError
+from ecg_trt.errors import BackendUnavailableError, BuildError, OptionError
 from tests.build_engines.fake_builder import make_tensorrt
 
 RTX = types.ModuleType("tensorrt_rtx")
@@ -89,6 +89,19 @@ def test_capabilities_that_cannot_be_built_for(monkeypatch: pytest.MonkeyPatch) 
     assert capabilities(Flavour.TRT, None, RTX) == capabilities(Flavour.TRT, "9.0", RTX) == ("9.0",)
     with pytest.raises(BuildError, match=r"8\.6; expected 9\.0"):
         capabilities(Flavour.TRT, "8.6", RTX)
+
+
+def test_one_trt_plan_for_every_gpu_from_ampere_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "gpu_capability", lambda: "9.0")
+    for named in (None, "9.0", "any"):
+        assert capabilities(Flavour.TRT, named, RTX, is_ampere_plus=True) == ("any",)
+    with pytest.raises(BuildError, match=r"got 8\.6; expected a GPU of 8\.0 or later"):
+        capabilities(Flavour.TRT, "8.6", RTX, is_ampere_plus=True)
+    with pytest.raises(OptionError, match=r"flavour rtx; expected flavour trt\. .*--compute-capability any"):
+        capabilities(Flavour.RTX, None, RTX, is_ampere_plus=True)
+    monkeypatch.setattr(module, "gpu_capability", lambda: "7.5")
+    with pytest.raises(BuildError, match=r"got 7\.5; expected a GPU of 8\.0 or later"):
+        capabilities(Flavour.TRT, None, RTX, is_ampere_plus=True)
 
 
 def test_a_gpu_that_no_rtx_plan_serves(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,11 +55,26 @@ def test_the_level_is_handed_on(version: str) -> None:
     assert trt.seen["config"].builder_optimization_level == 0
 
 
-def test_an_option_that_the_version_lacks_is_rejected() -> None:
-    trt = make_tensorrt("8.6.0", lacks=["builder_optimization_level"])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_plan_for_any_gpu_is_hardware_compatible(version: str) -> None:
+    trt = make_tensorrt(version)
+    for capability, level in ((None, "NONE"), ("any", "AMPERE_PLUS")):
+        build_plan(ONNX, trt, BuildOptions(capability))
+        assert trt.seen["config"].hardware_compatibility_level == level
+
+
+@pytest.mark.parametrize(
+    ("lacks", "options"),
+    [
+        ("builder_optimization_level", BuildOptions(optimization_level=5)),
+        ("HardwareCompatibilityLevel", BuildOptions("any")),
+    ],
+)
+def test_an_option_that_the_version_lacks_is_rejected(lacks: str, options: BuildOptions) -> None:
+    trt = make_tensorrt("8.6.0", lacks=[lacks])
     assert build_plan(ONNX, trt, BuildOptions()) == PLAN
-    with pytest.raises(BuildError, match=r"tensorrt 8\.6\.0; expected a version with builder_optimization_level"):
-        build_plan(ONNX, trt, BuildOptions(optimization_level=5))
+    with pytest.raises(BuildError, match=rf"tensorrt 8\.6\.0; expected a version with {lacks}"):
+        build_plan(ONNX, trt, options)
 
 
 def softmax_network() -> bytes:

@@ -96,6 +96,16 @@ def test_which_plan_is_meant_must_be_clear(home: Path) -> None:
     assert broken.exit_code == 2 and "cannot be trusted" in broken.stderr
 
 
+def test_a_plan_for_any_gpu_is_served_where_there_is_none_for_the_named_one(home: Path) -> None:
+    plans("caption", capability="any")
+    any_plan = write(home, "--stage", "caption", "--compute-capability", "8.6")
+    assert any_plan.exit_code == 0 and any_plan.stdout.split()[-2:-1] == ["any"]
+    assert "No trt plan of caption" in write(home, "--stage", "caption", "--compute-capability", "7.5").stderr
+    plans("caption", capability="8.6")
+    exact = write(home, "--stage", "caption", "--compute-capability", "8.6")
+    assert exact.exit_code == 0 and exact.stdout.split()[-2:-1] == ["8.6"]
+
+
 def test_plans_of_another_flavour_are_not_served(home: Path) -> None:
     save_plans({"caption": export(weights_path("caption"), Precision.FP32, NETWORKS["caption"].shapes)}, "rtx")
     assert "No trt plan of caption" in write(home, "--stage", "caption").stderr

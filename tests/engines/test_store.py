@@ -152,20 +152,22 @@ def test_a_plan_that_lies_about_its_flavour(store: PlanStore) -> None:
         checked_plan(path, KEY)
 
 
-def test_a_plan_for_any_gpu_serves_where_there_is_none_for_this_one(store: PlanStore) -> None:
-    general = replace(KEY, capability="any")
-    plan = b"vtrt for any"
-    store.save(manifest_of(general, plan), plan)
-    assert store.load(KEY)[0] == plan
-    assert store.load(replace(KEY, capability="9.0"))[0] == plan
+@pytest.mark.parametrize("flavour", Flavour)
+def test_a_plan_for_any_gpu_serves_where_there_is_none_for_this_one(store: PlanStore, flavour: Flavour) -> None:
+    key = replace(KEY, flavour=flavour)
+    plan, exact = flavour.magic[0] + b" for any", flavour.magic[0] + b" for one"
+    store.save(manifest_of(replace(key, capability="any"), plan), plan)
+    assert store.load(key)[0] == plan
+    assert store.load(replace(key, capability="9.0"))[0] == plan
     with pytest.raises(PlanMismatchError, match=r"compute capability any; expected compute capability 7\.5"):
-        store.load(replace(KEY, capability="7.5"))
-    store.save(manifest_of(KEY, PLAN), PLAN)
-    assert store.load(KEY)[0] == PLAN
+        store.load(replace(key, capability="7.5"))
+    store.save(manifest_of(key, exact), exact)
+    assert store.load(key)[0] == exact
 
 
 def test_the_build_line_is_a_line_that_the_command_takes() -> None:
-    keys = (KEY, replace(KEY, flavour=Flavour.TRT), replace(KEY, capability="any", precision="fp32"))
+    trt = replace(KEY, flavour=Flavour.TRT)
+    keys = (KEY, replace(KEY, capability="any", precision="fp32"), trt, replace(trt, capability="any"))
     for key in keys:
         program, *arguments = shlex.split(key.build_line)
         assert program == "ecg-trt"
