@@ -42,6 +42,7 @@ class Request:
         store: where plans go.
         workspace_mib: most scratch memory of a tactic, MiB; None for all there is.
         optimization_level: how hard TensorRT searches, 0..5; None for its default.
+        has_layer_details: whether plans describe their layers, for `ecg-trt engines inspect`; else they name them.
         timing_cache: TensorRT's memory of measured tactics; None for none.
         exported: folder of exported programs to build from, instead of the ONNX; None for the ONNX.
         is_verified: whether all is compared with the FP32 network on ONNX Runtime: the network before it is built, the
@@ -58,6 +59,7 @@ class Request:
     store: PlanStore
     workspace_mib: int | None = None
     optimization_level: int | None = None
+    has_layer_details: bool = False
     timing_cache: Path | None = None
     exported: Path | None = None
     is_verified: bool = True
@@ -68,8 +70,11 @@ class Request:
         """Builder options that change a plan, beside its key and its shapes."""
         workspace = "all" if self.workspace_mib is None else str(self.workspace_mib)
         options = {"frontend": "torch" if self.exported else "onnx", "workspace_mib": workspace}
-        if self.optimization_level is not None:  # A default is left out: plans of former releases lack the entry.
+        # Defaults are left out: plans of former releases lack these entries.
+        if self.optimization_level is not None:
             options["optimization_level"] = str(self.optimization_level)
+        if self.has_layer_details:
+            options["layer_details"] = "yes"
         return options
 
 
@@ -133,6 +138,7 @@ def _build_one(request: Request, source: _Source, key: PlanKey, progress: Progre
             timing_cache=request.timing_cache,
             is_fp16=request.precision is Precision.FP16,
             optimization_level=request.optimization_level,
+            has_layer_details=request.has_layer_details,
         )
         plan = build_plan(source.onnx, request.trt, options, progress)
     else:

@@ -46,6 +46,7 @@ class BuildOptions:
         timing_cache: a file that remembers measured tactics; made if missing, locked while in use.
         is_fp16: whether the graph holds FP16.
         optimization_level: how hard TensorRT searches, 0..5; None for its default.
+        has_layer_details: whether the plan describes its layers, for `ecg-trt engines inspect`; else it names them.
     """
 
     capability: str | None = None
@@ -53,6 +54,7 @@ class BuildOptions:
     timing_cache: Path | None = None
     is_fp16: bool = True
     optimization_level: int | None = None
+    has_layer_details: bool = False
 
 
 def build_plan(onnx: bytes, trt: ModuleType, options: BuildOptions, progress: Progress | None = None) -> bytes:
@@ -125,6 +127,8 @@ def _configure(config: Any, trt: ModuleType, options: BuildOptions) -> None:
     if options.optimization_level is not None:
         _check_has(config, "builder_optimization_level", trt)
         config.builder_optimization_level = options.optimization_level
+    if options.has_layer_details:
+        config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     if options.capability == ANY_CAPABILITY and not _is_rtx(trt):
         _check_has(trt, "HardwareCompatibilityLevel", trt)
         config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS

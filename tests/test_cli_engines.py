@@ -67,7 +67,9 @@ def built(home: Path) -> Result:
     return CliRunner(env={"ECG_TRT_HOME": str(home)}).invoke(main, command)
 
 
-@pytest.mark.parametrize("command", [["build"], ["engines"], *(["engines", c] for c in ("list", "verify", "prune"))])
+@pytest.mark.parametrize(
+    "command", [["build"], ["engines"], *(["engines", c] for c in ("list", "inspect", "verify", "prune"))]
+)
 def test_help_says_research_use_only(command: list[str]) -> None:
     result = CliRunner().invoke(main, [*command, "--help"])
     assert result.exit_code == 0
@@ -135,7 +137,9 @@ def test_what_was_altered_is_found_built_again_and_pruned(fresh: Run, tmp_path: 
     assert "0 plans" in fresh("engines", "list").stderr
 
 
-@pytest.mark.parametrize("change", [("--workspace", "64"), ("--precision", "fp32"), ("--optimization-level", "0")])
+@pytest.mark.parametrize(
+    "change", [("--workspace", "64"), ("--precision", "fp32"), ("--optimization-level", "0"), ("--layer-details",)]
+)
 def test_what_changed_is_built_again(fresh: Run, tmp_path: Path, change: tuple[str, ...]) -> None:
     pytest.importorskip("tensorrt_rtx")
     out = ("--out", tmp_path / "mine")
@@ -144,6 +148,29 @@ def test_what_changed_is_built_again(fresh: Run, tmp_path: Path, change: tuple[s
         assert [row["state"] for row in table(fresh("build", *ONE, *out, *change))] == [state]
     assert not (tmp_path / "plans").exists()
     assert len(fresh("engines", "list", "--dir", tmp_path / "mine").stdout.splitlines()) == 2 + ("fp32" in change)
+
+
+def test_inspect_without_a_gpu_shows_the_manifest_and_says_why(
+    fresh: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    monkeypatch.setattr("ecg_trt.cuda.select.probe", lambda ordinal: "no NVIDIA driver")
+    fresh("build", *ONE, "--layer-details")
+    (plan,) = (tmp_path / "plans").glob("*.plan")
+    shown = fresh("engines", "inspect")
+    assert shown.exit_code == 0
+    for words in (plan.name, "rtx 1.", "8.6", "layer_details yes", "image uint8 (1, 512, 512, 3)", "no NVIDIA driver"):
+        assert words in shown.stdout
+    assert NOTICE in shown.stderr
+    for name in (plan, plan.name):
+        (line,) = fresh("engines", "inspect", name, "--json").stdout.splitlines()
+        found = json.loads(line)
+        assert found["file"] == plan.name and found["manifest"]["plan_bytes"] == plan.stat().st_size
+        assert (found["device_bytes"], found["layers"]) == (None, None) and "no NVIDIA driver" in found["why_not"]
+    plan.write_bytes(b"no plan")
+    broken = fresh("engines", "inspect", plan.name, "missing.plan")
+    assert broken.exit_code == 2 and broken.stdout == ""
+    assert "cannot be trusted" in broken.stderr and "missing.plan.json" in broken.stderr
 
 
 def test_plans_that_do_not_serve_the_gpu_at_hand_are_reported(fresh: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ class Engine(Closeable):
     def __init__(self, trt: ModuleType, plan: bytes, manifest: Manifest, driver: Driver) -> None:
         self.stage, self.flavour = manifest.key.stage, manifest.key.flavour
         self.inputs, self.outputs = manifest.inputs, manifest.outputs
-        self._manifest = manifest
+        self._manifest, self._trt = manifest, trt
         self._logger = logger_of(trt)
         self._runtime: Any = None
         self._engine: Any = None
@@ -72,6 +72,18 @@ class Engine(Closeable):
         TensorRT before 10.1 allocates: it lacks this size, and the call that hands over memory with its size.
         """
         return int(getattr(self._engine, _ACTIVATION_BYTES, 0))
+
+    @property
+    def device_bytes(self) -> int:
+        """Bytes of device memory that the activations of an execution context take."""
+        return self.activation_bytes or int(getattr(self._engine, "device_memory_size", 0))
+
+    def layer_texts(self) -> list[str]:
+        """Ask TensorRT's inspector for each layer, as JSON; the lean runtime has no inspector, and answers nothing."""
+        if not hasattr(self._trt, "EngineInspector"):
+            return []
+        inspector, layout = self._engine.create_engine_inspector(), self._trt.LayerInformationFormat.JSON
+        return [inspector.get_layer_information(k, layout) for k in range(self._engine.num_layers)]
 
     @property
     def _rebuild(self) -> str:

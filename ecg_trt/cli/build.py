@@ -61,6 +61,7 @@ _REPOSITORY_OPTIONS = ("stages", "precision", "capability", "out")  # Those of -
     type=click.IntRange(0, 5),
     help="How hard TensorRT searches for fast tactics; higher builds longer.  [default: TensorRT's, 3]",
 )
+@click.option("--layer-details", is_flag=True, help="Plans describe their layers, for `ecg-trt engines inspect`.")
 @click.option(
     "--timing-cache",
     metavar="FILE",
@@ -95,12 +96,20 @@ def _request(
     out: Path | None,
     workspace: int | None,
     optimization_level: int | None,
+    layer_details: bool,
     timing_cache: Path | None,
     verify: bool,
 ) -> Request:
     """Check the command line and turn it into a request."""
     _check_frontend(
-        frontend, exported, flavour, {"--optimization-level": optimization_level, "--hardware-compat": hardware_compat}
+        frontend,
+        exported,
+        flavour,
+        {
+            "--optimization-level": optimization_level,
+            "--hardware-compat": hardware_compat,
+            "--layer-details": layer_details or None,
+        },
     )
     try:
         from build_engines.export import Precision
@@ -129,7 +138,8 @@ def _request(
         timing_cache = cache_dir() / f"timing_{trt.__version__}_sm{str(gpu_capability()).replace('.', '')}.cache"
     return Request(
         specs, chosen, trt, targets, Precision(precision), PlanStore(out),
-        workspace_mib=workspace, optimization_level=optimization_level, timing_cache=timing_cache, exported=exported,
+        workspace_mib=workspace, optimization_level=optimization_level,
+        has_layer_details=layer_details, timing_cache=timing_cache, exported=exported,
         is_verified=verify, open_engine=open_plan,
     )  # fmt: skip
 

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ecg_trt.cli.console import EXIT_FAILED, EXIT_SOME_FAILED, MIB, NOTICE, print_columns, report
-from ecg_trt.errors import EcgTrtError
+from ecg_trt.errors import EcgTrtError, PlanError
+
+if TYPE_CHECKING:
+    from ecg_trt.backends.inspection import Inspection
 
 _STORE = click.option(
     "--dir", "folder", metavar="DIR", type=click.Path(path_type=Path), help="Where the plans are.  [default: the store]"
 )
 
 
-@click.group(short_help="List, verify and prune plans.", help=f"List, verify and prune TensorRT plans.\n\n{NOTICE}")
+@click.group(
+    short_help="List, inspect, verify and prune plans.",
+    help=f"List, inspect, verify and prune TensorRT plans.\n\n{NOTICE}",
+)
 def engines() -> None:
     """The plans in the store."""
 
@@ -47,6 +56,63 @@ def list_plans(folder: Path | None) -> None:
     if len(rows) > 1:
         print_columns(rows)
     click.echo(f"{len(rows) - 1} plans in {store.root}. {NOTICE}", err=True)
+
+
+@engines.command(
+    help="Show what is in plans: manifest, device memory, and layers with their types and the formats of their outputs."
+    "\n\nPLAN is a file, or its name in the store; all plans if there is none. Layers are read from the loaded plan, "
+    "which takes its GPU and its TensorRT: elsewhere the manifest is shown, and why the rest is not. Types and formats "
+    "are in plans that were built with --layer-details.\n\n"
+    f"Exit code: 0 all can be trusted, 1 some, 2 none.\n\n{NOTICE}"
+)
+@click.argument("names", metavar="[PLAN]...", nargs=-1)
+@_STORE
+@click.option("--json", "as_json", is_flag=True, help="A JSON object a line, one for each plan.")
+def inspect(names: Sequence[str], folder: Path | None, as_json: bool) -> None:
+    """Print each plan as soon as it is read."""
+    from ecg_trt.backends.inspection import inspect_plan
+    from ecg_trt.engines.store import PlanStore
+
+    store = PlanStore(folder)
+    paths = [Path(name) if Path(name).is_file() else store.root / name for name in names]
+    good = bad = 0
+    for path in paths if names else [plan.path for plan in store.plans()]:
+        try:
+            inspection = inspect_plan(path)
+        except PlanError as error:
+            bad += 1
+            report(error)
+            continue
+        good += 1
+        if as_json:
+            click.echo(json.dumps({"file": path.name, **asdict(inspection)}))
+        else:
+            _print_inspection(path, inspection)
+    click.echo(f"{good} plans in {store.root}, {bad} that cannot be trusted. {NOTICE}", err=True)
+    sys.exit(0 if not bad else EXIT_SOME_FAILED if good else EXIT_FAILED)
+
+
+def _print_inspection(path: Path, inspection: Inspection) -> None:
+    """Print the table of one plan, and that of its layers if it was loaded."""
+    manifest, key = inspection.manifest, inspection.manifest.key
+    memory = "-" if inspection.device_bytes is None else f"{inspection.device_bytes / MIB:.1f}"
+    click.echo(path.name)
+    print_columns([
+        ("  network", key.stage),
+        ("  TensorRT", f"{key.flavour} {key.version}"),
+        ("  GPU", key.capability),
+        ("  precision", key.precision),
+        ("  options", ", ".join(f"{name} {value}" for name, value in manifest.options.items()) or "-"),
+        ("  inputs", ", ".join(map(str, manifest.inputs))),
+        ("  outputs", ", ".join(map(str, manifest.outputs))),
+        ("  plan MiB", f"{manifest.plan_bytes / MIB:.1f}"),
+        ("  device MiB", memory),
+    ])  # fmt: skip
+    if inspection.layers is None:
+        click.echo(f"  Layers and device memory cannot be read here: {inspection.why_not}")
+        return
+    rows = [(f"  {layer.kind or '-'}", layer.formats or "-", layer.name) for layer in inspection.layers]
+    print_columns([("  layer", "outputs", "name"), *rows])
 
 
 @engines.command(

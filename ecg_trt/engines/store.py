@@ -96,7 +96,7 @@ class PlanStore:
         found = []
         for path in sorted(self.root.glob("*.plan")):
             try:
-                found.append(StoredPlan(path, _read_manifest(path)))
+                found.append(StoredPlan(path, read_manifest(path)))
             except PlanError as error:
                 found.append(StoredPlan(path, None, error))
         return found
@@ -178,7 +178,7 @@ def checked_plan(path: Path, key: PlanKey) -> tuple[bytes, Manifest]:
         ) from error
     if not any(plan.startswith(flavour.magic) for flavour in Flavour):
         raise _corrupt(path, f"a file that begins with {plan[:4]!r}", "a plan of TensorRT or TensorRT for RTX", key)
-    manifest = _read_manifest(path, key)
+    manifest = read_manifest(path, key)
     if len(plan) != manifest.plan_bytes:
         raise _corrupt(path, f"{len(plan)} bytes", f"{manifest.plan_bytes} bytes", key)
     digest = hashlib.sha256(plan).hexdigest()
@@ -218,7 +218,12 @@ def _manifest_path(plan: Path) -> Path:
     return plan.with_name(f"{plan.name}.json")
 
 
-def _read_manifest(plan: Path, key: PlanKey | None = None) -> Manifest:
+def read_manifest(plan: Path, key: PlanKey | None = None) -> Manifest:
+    """Read the manifest of a plan; the plan itself is not read.
+
+    Raises:
+        PlanCorruptError: it is missing or cannot be read; the hint builds the plan for `key`, if that is given.
+    """
     path = _manifest_path(plan)
     try:
         return Manifest.from_json(path.read_text(encoding="utf-8"))

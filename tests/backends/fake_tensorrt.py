@@ -7,6 +7,7 @@ the way that TensorRT fails: None, False, or a TypeError for a constructor.
 from __future__ import annotations
 
 import ctypes
+import json
 import types
 from enum import Enum, IntEnum
 from functools import partial
@@ -123,10 +124,27 @@ def make_runtime(
         def set_runtime_cache(self, cache: Cache) -> bool:
             return not fails("set_runtime_cache")
 
+    class Inspector:
+        def __init__(self, names: list[str]) -> None:
+            self.names = names
+
+        def get_layer_information(self, k: int, layout: str) -> str:
+            assert layout == "JSON"
+            if k == 0:  # as in a plan that names its layers alone
+                return json.dumps(self.names[k])
+            outputs = [{"Name": "out", "Dimensions": [1], "Format/Datatype": "Row major linear FP16 format"}]
+            return json.dumps({"Name": self.names[k], "LayerType": "gemm", "Inputs": [], "Outputs": outputs})
+
     class PlainConfig:
         """TensorRT 10.11 and later have one too, without a cache and without graphs."""
 
     class Engine:
+        num_layers = 2
+        device_memory_size = ACTIVATION_BYTES  # Version 11 has the other size alone.
+
+        def create_engine_inspector(self) -> Inspector:
+            return Inspector(["a layer", "another"])
+
         def create_runtime_config(self) -> Any:
             return PlainConfig()
 
@@ -181,6 +199,8 @@ def make_runtime(
             kind = RtxEngine if is_rtx else Engine if is_old else NewEngine
             return kind(OrtBackend(plan[4:], 1))
 
+    trt.LayerInformationFormat = types.SimpleNamespace(JSON="JSON")  # type: ignore[attr-defined]
+    trt.EngineInspector = Inspector  # type: ignore[attr-defined]
     for kind in (ILogger, Runtime, DataType, TensorIOMode):
         setattr(trt, kind.__name__, kind)
     trt.ComputeCapability = types.SimpleNamespace(SM86=0, SM90=1, SM120=2)  # type: ignore[attr-defined]

@@ -24,10 +24,11 @@ _MEMBERS = {
 }
 
 
-_ATTRIBUTES = {
+_ATTRIBUTES = {  # of the builder's configuration
     "builder_optimization_level": 3,
     "hardware_compatibility_level": "NONE",
-}  # of the builder's configuration
+    "profiling_verbosity": "LAYER_NAMES_ONLY",
+}
 
 
 class Layer:
@@ -89,6 +90,7 @@ def make_tensorrt(version: str, fault: str = "", *, name: str = "tensorrt", lack
 
     levels = types.SimpleNamespace(AMPERE_PLUS="AMPERE_PLUS")
     trt.HardwareCompatibilityLevel = levels  # type: ignore[attr-defined]
+    trt.ProfilingVerbosity = types.SimpleNamespace(DETAILED="DETAILED")  # type: ignore[attr-defined]
 
     class ILogger:
         INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = range(5)

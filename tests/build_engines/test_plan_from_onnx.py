@@ -56,6 +56,14 @@ def test_the_level_is_handed_on(version: str) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+def test_layers_are_described_where_that_is_asked_for(version: str) -> None:
+    trt = make_tensorrt(version)
+    for has_details, verbosity in ((False, "LAYER_NAMES_ONLY"), (True, "DETAILED")):
+        build_plan(ONNX, trt, BuildOptions(has_layer_details=has_details))
+        assert trt.seen["config"].profiling_verbosity == verbosity
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 def test_a_plan_for_any_gpu_is_hardware_compatible(version: str) -> None:
     trt = make_tensorrt(version)
     for capability, level in ((None, "NONE"), ("any", "AMPERE_PLUS")):

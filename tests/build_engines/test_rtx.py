@@ -104,6 +104,15 @@ def test_levels_are_taken(level: int) -> None:
     assert plan.startswith(b"vtrt") and len(plan) == len(default)
 
 
+def test_details_of_layers_change_one_byte_of_the_plan() -> None:
+    """It is the level of detail: TensorRT for RTX fuses layers when the plan is loaded."""
+    plain, detailed = (
+        np.frombuffer(build_plan(network(Precision.FP16), trt, BuildOptions("8.6", has_layer_details=has)), np.uint8)
+        for has in (False, True)
+    )
+    assert plain.shape == detailed.shape and (plain != detailed).sum() == 1
+
+
 def test_the_default_serves_more_than_one_gpu() -> None:
     named, general = (build_plan(network(Precision.FP16), trt, BuildOptions(c)) for c in ("8.6", "any"))
     assert general.startswith(b"vtrt") and general != named
