@@ -38,11 +38,11 @@ def open_flavour(name: str) -> tuple[Flavour, ModuleType]:
     """
     if name != "auto":
         flavour = Flavour(name)
-        return flavour, import_tensorrt(flavour)
+        return flavour, import_tensorrt(flavour, builds=True)
     rejected = []
     for flavour in (Flavour.TRT, Flavour.RTX):
         try:
-            return flavour, import_tensorrt(flavour)
+            return flavour, import_tensorrt(flavour, builds=True)
         except BackendUnavailableError as error:
             rejected.append(error.got)
     raise tensorrt_unavailable("; ".join(rejected), how_to_install(Flavour.RTX))
@@ -81,6 +81,17 @@ def capabilities(
     if not wanted or not known.issuperset(wanted):
         raise _cannot(named, f"some of {', '.join(sorted(known))}", "Name what this version of TensorRT for RTX knows.")
     return wanted
+
+
+def check_version_compatible(flavour: Flavour) -> None:
+    """Raise `OptionError` unless the plans of a flavour can be version-compatible."""
+    if flavour is not Flavour.TRT:
+        raise OptionError(
+            "This flavour of TensorRT builds without --version-compatible",
+            got=f"--version-compatible with flavour {flavour}",
+            expected="flavour trt",
+            hint="A plan of TensorRT for RTX runs on the very release that built it: leave the option out.",
+        )
 
 
 def _ampere_plus(flavour: Flavour, named: str | None, here: str | None) -> tuple[str, ...]:

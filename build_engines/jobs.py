@@ -18,7 +18,7 @@ from build_engines.plan_from_onnx import BuildOptions, Progress, build_plan
 from build_engines.verify import Comparison, compare, draw_feed
 from ecg_trt import __version__
 from ecg_trt.backends.base import Backend
-from ecg_trt.engines.manifest import ANY_CAPABILITY, Flavour, Manifest, PlanKey
+from ecg_trt.engines.manifest import ANY_CAPABILITY, VERSION_COMPATIBLE, Flavour, Manifest, PlanKey
 from ecg_trt.engines.store import PlanStore, checked_plan
 from ecg_trt.errors import BackendUnavailableError, BuildError, EcgTrtError, PlanError
 from ecg_trt.networks import NetworkSpec
@@ -42,6 +42,7 @@ class Request:
         store: where plans go.
         workspace_mib: most scratch memory of a tactic, MiB; None for all there is.
         optimization_level: how hard TensorRT searches, 0..5; None for its default.
+        is_version_compatible: whether the lean runtime of the same version can load plans, too; trt only.
         has_layer_details: whether plans describe their layers, for `ecg-trt engines inspect`; else they name them.
         timing_cache: TensorRT's memory of measured tactics; None for none.
         exported: folder of exported programs to build from, instead of the ONNX; None for the ONNX.
@@ -59,6 +60,7 @@ class Request:
     store: PlanStore
     workspace_mib: int | None = None
     optimization_level: int | None = None
+    is_version_compatible: bool = False
     has_layer_details: bool = False
     timing_cache: Path | None = None
     exported: Path | None = None
@@ -73,6 +75,8 @@ class Request:
         # Defaults are left out: plans of former releases lack these entries.
         if self.optimization_level is not None:
             options["optimization_level"] = str(self.optimization_level)
+        if self.is_version_compatible:
+            options[VERSION_COMPATIBLE] = "yes"
         if self.has_layer_details:
             options["layer_details"] = "yes"
         return options
@@ -138,6 +142,7 @@ def _build_one(request: Request, source: _Source, key: PlanKey, progress: Progre
             timing_cache=request.timing_cache,
             is_fp16=request.precision is Precision.FP16,
             optimization_level=request.optimization_level,
+            is_version_compatible=request.is_version_compatible,
             has_layer_details=request.has_layer_details,
         )
         plan = build_plan(source.onnx, request.trt, options, progress)

@@ -46,6 +46,7 @@ class BuildOptions:
         timing_cache: a file that remembers measured tactics; made if missing, locked while in use.
         is_fp16: whether the graph holds FP16.
         optimization_level: how hard TensorRT searches, 0..5; None for its default.
+        is_version_compatible: whether the lean runtime of this version can load the plan, too; trt only.
         has_layer_details: whether the plan describes its layers, for `ecg-trt engines inspect`; else it names them.
     """
 
@@ -54,6 +55,7 @@ class BuildOptions:
     timing_cache: Path | None = None
     is_fp16: bool = True
     optimization_level: int | None = None
+    is_version_compatible: bool = False
     has_layer_details: bool = False
 
 
@@ -127,6 +129,10 @@ def _configure(config: Any, trt: ModuleType, options: BuildOptions) -> None:
     if options.optimization_level is not None:
         _check_has(config, "builder_optimization_level", trt)
         config.builder_optimization_level = options.optimization_level
+    if options.is_version_compatible:
+        for name in ("VERSION_COMPATIBLE", "EXCLUDE_LEAN_RUNTIME"):  # The runtime is 100 MB, and comes from PyPI.
+            _check_has(flag, name, trt)
+            config.set_flag(getattr(flag, name))
     if options.has_layer_details:
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     if options.capability == ANY_CAPABILITY and not _is_rtx(trt):

@@ -230,6 +230,15 @@ def test_one_trt_plan_for_every_gpu_from_ampere_on(fresh: Run, tmp_path: Path, h
     assert (tmp_path / "timing_10.13.0_sm90.cache").is_file()
 
 
+def test_a_version_compatible_trt_plan(fresh: Run, tmp_path: Path, h100: None) -> None:
+    command = ("build", "--flavour", "trt", "--stage", "stage0", "--no-verify")
+    assert fresh(*command).exit_code == 0
+    for state in ("built", "current"):
+        assert [row["state"] for row in table(fresh(*command, "--version-compatible"))] == [state]
+    (manifest,) = (tmp_path / "plans").glob("*.plan.json")
+    assert json.loads(manifest.read_text())["options"]["version_compatible"] == "yes"
+
+
 def test_trt_on_the_gpu_at_hand(fresh: Run, tmp_path: Path, h100: None) -> None:
     result = fresh("build", "--no-verify")
     assert result.exit_code == 0, result.output
@@ -288,6 +297,7 @@ def test_an_interrupt_leaves_whole_plans(fresh: Run, tmp_path: Path, monkeypatch
         (("--frontend", "torch", "--exported", "there", "--optimization-level", "0"), "expected --frontend onnx"),
         (("--frontend", "torch", "--exported", "there", "--hardware-compat", "ampere+"), "expected --frontend onnx"),
         (("--flavour", "rtx", "--hardware-compat", "ampere+"), "use --compute-capability any"),
+        (("--flavour", "rtx", "--version-compatible"), "expected flavour trt"),
     ],
 )
 def test_what_cannot_be_built(fresh: Run, words: tuple[str, ...], expected: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from ecg_trt.closeable import Closeable
 from ecg_trt.cuda.driver import Driver
 from ecg_trt.engines.manifest import ANY_CAPABILITY, Flavour, Manifest
-from ecg_trt.engines.tensorrt_module import join_messages, logger_of
+from ecg_trt.engines.tensorrt_module import is_lean, join_messages, lean_library, logger_of
 from ecg_trt.errors import DeviceMemoryError, DriverError, EcgTrtError, OutputError, PlanCorruptError, PlanMismatchError
 from ecg_trt.io.atomic import atomic_path, make_folder
 from ecg_trt.paths import cache_dir
@@ -45,6 +45,7 @@ class Engine(Closeable):
         self.inputs, self.outputs = manifest.inputs, manifest.outputs
         self._manifest, self._trt = manifest, trt
         self._logger = logger_of(trt)
+        self._lender: Any = None
         self._runtime: Any = None
         self._engine: Any = None
         self._how: list[Any] = []  # what `create_execution_context` takes: a strategy, or a configuration that has one
@@ -125,14 +126,42 @@ class Engine(Closeable):
         self._cache = None
         self._engine = None
         self._runtime = None
+        self._lender = None
+
+    def _check_runtime(self, trt: ModuleType) -> None:
+        """Raise `PlanMismatchError` for a plan that takes the very TensorRT that built it, if this is another."""
+        key = self._manifest.key
+        if self._manifest.is_version_compatible or (str(trt.__version__) == key.version and not is_lean(trt)):
+            return
+        raise PlanMismatchError(
+            f"TensorRT cannot load {self.stage}",
+            got=f"{trt.__name__} {trt.__version__} and a plan that is not version-compatible",
+            expected=f"{self.flavour.module} {key.version}, which built it",
+            hint=self._rebuild + " --version-compatible" * (self.flavour is Flavour.TRT),
+        )
+
+    def _load_lean_runtime(self) -> Any:
+        """Let this TensorRT load the lean runtime of the version that built the plan, and return it."""
+        library = lean_library()
+        self._lender = self._runtime  # It must outlive the runtime that it loads.
+        runtime = None if library is None else self._lender.load_runtime(str(library))
+        if not runtime:
+            raise self._load_error(
+                PlanMismatchError, f"no lean runtime (library: {library})", f"that of {self._manifest.key.version}",
+                f"Run: pip install tensorrt-lean=={self._manifest.key.version}. Or build again: {self._rebuild}",
+            )  # fmt: skip
+        return runtime
 
     def _load(self, trt: ModuleType, plan: bytes) -> None:
+        self._check_runtime(trt)
         self._logger.words.clear()
         try:
             self._runtime = trt.Runtime(self._logger)
         except (TypeError, RuntimeError) as error:  # A null object of TensorRT raises these.
             hint = "Update NVIDIA's driver, or run with --backend ort."
             raise self._load_error(DriverError, f"no runtime ({error})", "a driver that it knows", hint) from error
+        if str(trt.__version__) != self._manifest.key.version:
+            self._runtime = self._load_lean_runtime()
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if not self._engine:
             # A new `any` plan would be the same as this one, which does not run on this GPU.

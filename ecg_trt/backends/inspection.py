@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from ecg_trt.backends.engine import Engine
 from ecg_trt.cuda.select import open_driver
 from ecg_trt.engines.manifest import Manifest, PlanKey
 from ecg_trt.engines.store import checked_plan, read_manifest, serves
-from ecg_trt.engines.tensorrt_module import import_tensorrt
+from ecg_trt.engines.tensorrt_module import import_tensorrt, loadable_versions
 from ecg_trt.errors import BackendUnavailableError, DeviceError, PlanMismatchError
 
 
@@ -59,7 +60,8 @@ def inspect_plan(path: Path) -> Inspection:
             driver = open_driver()
             stack.callback(driver.close)
             trt = import_tensorrt(manifest.key.flavour)
-            why_not = _why_not(manifest.key, str(trt.__version__), driver.device.compute_capability)
+            versions = loadable_versions(manifest.key.flavour, trt)
+            why_not = _why_not(manifest.key, versions, driver.device.compute_capability)
             if why_not:
                 return Inspection(manifest, why_not=why_not)
             engine = stack.enter_context(Engine(trt, plan, manifest, driver))
@@ -69,10 +71,10 @@ def inspect_plan(path: Path) -> Inspection:
         return Inspection(manifest, why_not=error.got)
 
 
-def _why_not(key: PlanKey, version: str, capability: str) -> str:
+def _why_not(key: PlanKey, versions: Collection[str], capability: str) -> str:
     """Explain why a plan cannot be loaded by this TensorRT on this GPU; "" if it can."""
-    if key.version != version:
-        return f"{key.flavour} {version} is installed, the plan is of {key.version}"
+    if key.version not in versions:
+        return f"{key.flavour} {' and '.join(versions)} is installed, the plan is of {key.version}"
     return "" if serves(key, capability) else f"a GPU of {capability}, the plan is for {key.capability}"
 
 

@@ -97,7 +97,8 @@ def _tensorrt(flavour: Flavour) -> _Flavour:
     def why_not() -> str | None:
         if isinstance(device := probe(), str):
             return device
-        return None if importlib.util.find_spec(flavour.module) else f"{flavour.module} is not installed"
+        is_there = any(map(importlib.util.find_spec, flavour.runtime_modules))
+        return None if is_there else f"{flavour.module} is not installed"
 
     def why_not_yet() -> str | None:
         return None if PlanStore().has(flavour) else "no plans; run: ecg-trt build"

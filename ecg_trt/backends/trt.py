@@ -26,7 +26,7 @@ from ecg_trt.cuda.memory import DeviceArray, DeviceBuffer
 from ecg_trt.cuda.select import open_driver
 from ecg_trt.engines.manifest import ANY_CAPABILITY, Flavour, Manifest, PlanKey
 from ecg_trt.engines.store import PlanStore, serves_any_plan
-from ecg_trt.engines.tensorrt_module import import_tensorrt, listed_capabilities
+from ecg_trt.engines.tensorrt_module import import_tensorrt, listed_capabilities, loadable_versions
 from ecg_trt.errors import BackendError, BackendUnavailableError, DeviceError, DeviceFaultError
 from ecg_trt.networks import NETWORKS, own_buffer
 from ecg_trt.ops.cuda_work import CudaWork, Sizes
@@ -232,10 +232,10 @@ def current_plans(
         BackendUnavailableError: this TensorRT runs no plan on this GPU.
     """
     capability = _plan_capability(flavour, trt, driver.device.compute_capability)
-    found = {}
+    versions, found = loadable_versions(flavour, trt), {}
     for name in NETWORKS if networks is None else networks:
         digest = weights_sha256(name)
-        keys = [PlanKey(name, flavour, str(trt.__version__), capability, p, digest) for p in _PRECISIONS]
+        keys = [PlanKey(name, flavour, v, capability, p, digest) for v in versions for p in _PRECISIONS]
         found[name] = store.load(next((key for key in keys if store.find(key)), keys[0]))
     return found
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ecg_trt.engines.manifest import PlanKey
 
 _REPOSITORY_OPTIONS = ("stages", "precision", "capability", "out")  # Those of --triton.
+# Those that --frontend onnx alone has, by parameter.
+_ONNX_OPTIONS = {"hardware_compat": "--hardware-compat", "optimization_level": "--optimization-level",
+                 "is_version_compatible": "--version-compatible", "has_layer_details": "--layer-details"}  # fmt: skip
 
 
 @click.command(
@@ -54,32 +57,48 @@ _REPOSITORY_OPTIONS = ("stages", "precision", "capability", "out")  # Those of -
 )
 @click.option("--stage", "stages", multiple=True, metavar="STAGE", help="May be given several times.  [default: all]")
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Instead of the store.")
-@click.option("--workspace", metavar="MIB", type=click.IntRange(min=1), help="Most scratch memory of a tactic.")
+@click.option(
+    "--workspace", "workspace_mib", metavar="MIB", type=click.IntRange(min=1), help="Most scratch memory of a tactic."
+)
 @click.option(
     "--optimization-level",
     metavar="0..5",
     type=click.IntRange(0, 5),
     help="How hard TensorRT searches for fast tactics; higher builds longer.  [default: TensorRT's, 3]",
 )
-@click.option("--layer-details", is_flag=True, help="Plans describe their layers, for `ecg-trt engines inspect`.")
+@click.option(
+    "--version-compatible",
+    "is_version_compatible",
+    is_flag=True,
+    help="trt: plans run on the lean runtime of this version, too, alone or beside a later TensorRT; may be slower.",
+)
+@click.option(
+    "--layer-details",
+    "has_layer_details",
+    is_flag=True,
+    help="Plans describe their layers, for `ecg-trt engines inspect`.",
+)
 @click.option(
     "--timing-cache",
     metavar="FILE",
     type=click.Path(path_type=Path),
     help="trt: what was measured, kept for the next build.  [default: beside the store]",
 )
-@click.option("--verify/--no-verify", default=True, show_default=True, help="Compare with ONNX Runtime on the CPU.")
+@click.option(
+    "--verify/--no-verify", "is_verified", default=True, show_default=True, help="Compare with ONNX Runtime on the CPU."
+)
 @click.option("--triton", metavar="DIR", type=click.Path(path_type=Path), help="Write Triton's repository there.")
 @click.option("-v", "--verbose", is_flag=True, help="Tracebacks of what TensorRT and ONNX raised.")
-def build(verbose: bool, triton: Path | None, **asked: object) -> None:
+def build(verbose: bool, triton: Path | None, **asked: Any) -> None:
     """Build plans, or hand those that are built to Triton."""
 
     def work() -> int:
         if triton is None:
-            return _build(_request(**asked), verbose)  # type: ignore[arg-type]
+            _check_frontend(asked)
+            return _build(_request(**asked), verbose)
         if asked["flavour"] == "rtx":
             raise click.UsageError("--triton takes trt plans alone: Triton does not run those of TensorRT for RTX.")
-        return _write_repository(triton, **{name: asked[name] for name in _REPOSITORY_OPTIONS})  # type: ignore[arg-type]
+        return _write_repository(triton, **{name: asked[name] for name in _REPOSITORY_OPTIONS})
 
     exit_after(work, verbose)
 
@@ -94,26 +113,14 @@ def _request(
     exported: Path | None,
     stages: Sequence[str],
     out: Path | None,
-    workspace: int | None,
-    optimization_level: int | None,
-    layer_details: bool,
     timing_cache: Path | None,
-    verify: bool,
+    is_version_compatible: bool,
+    **options: Any,
 ) -> Request:
-    """Check the command line and turn it into a request."""
-    _check_frontend(
-        frontend,
-        exported,
-        flavour,
-        {
-            "--optimization-level": optimization_level,
-            "--hardware-compat": hardware_compat,
-            "--layer-details": layer_details or None,
-        },
-    )
+    """Turn the command line into a request, to which `options` go as they are."""
     try:
+        import build_engines.flavour as flavours
         from build_engines.export import Precision
-        from build_engines.flavour import capabilities, gpu_capability, open_flavour, target_note
         from build_engines.jobs import Request
     except ModuleNotFoundError as error:
         raise BackendUnavailableError(
@@ -128,19 +135,21 @@ def _request(
     from ecg_trt.networks import network_spec
     from ecg_trt.paths import cache_dir
 
-    chosen, trt = open_flavour("trt" if frontend == "torch" else flavour)
+    chosen, trt = flavours.open_flavour("trt" if frontend == "torch" else flavour)
     specs = tuple(map(network_spec, dict.fromkeys(stages) or _with_weights()))
-    targets = capabilities(chosen, capability, trt, is_ampere_plus=hardware_compat is not None)
-    note = target_note(chosen, targets, trt)
+    targets = flavours.capabilities(chosen, capability, trt, is_ampere_plus=hardware_compat is not None)
+    if is_version_compatible:
+        flavours.check_version_compatible(chosen)
+    note = flavours.target_note(chosen, targets, trt)
     if note:
         click.echo(note, err=True)
     if chosen is Flavour.TRT and timing_cache is None:
-        timing_cache = cache_dir() / f"timing_{trt.__version__}_sm{str(gpu_capability()).replace('.', '')}.cache"
+        here = str(flavours.gpu_capability()).replace(".", "")
+        timing_cache = cache_dir() / f"timing_{trt.__version__}_sm{here}.cache"
     return Request(
         specs, chosen, trt, targets, Precision(precision), PlanStore(out),
-        workspace_mib=workspace, optimization_level=optimization_level,
-        has_layer_details=layer_details, timing_cache=timing_cache, exported=exported,
-        is_verified=verify, open_engine=open_plan,
+        timing_cache=timing_cache, exported=exported, is_version_compatible=is_version_compatible,
+        open_engine=open_plan, **options,
     )  # fmt: skip
 
 
@@ -153,15 +162,9 @@ def _with_weights() -> list[str]:
     return [name for name in NETWORKS if name in known] or list(NETWORKS)
 
 
-def _check_frontend(frontend: str, exported: Path | None, flavour: str, onnx_only: Mapping[str, object]) -> None:
-    """Check that the front end, its source and the flavour belong together.
-
-    Args:
-        frontend: "onnx" or "torch".
-        exported: folder of exported programs, the source of "torch".
-        flavour: as the user gave it.
-        onnx_only: options that "onnx" alone takes, with their values; None for those that are not given.
-    """
+def _check_frontend(asked: Mapping[str, Any]) -> None:
+    """Check that the front end, its source, the flavour and the other options belong together."""
+    frontend, exported, flavour = asked["frontend"], asked["exported"], asked["flavour"]
     if (frontend == "torch") != (exported is not None):
         raise BuildError(
             "The front end and its source do not belong together",
@@ -176,7 +179,7 @@ def _check_frontend(frontend: str, exported: Path | None, flavour: str, onnx_onl
             expected="--flavour trt",
             hint="Use --frontend onnx.",
         )
-    given = [option for option, value in onnx_only.items() if value is not None]
+    given = [option for name, option in _ONNX_OPTIONS.items() if asked[name] is not None and asked[name] is not False]
     if frontend == "torch" and given:
         raise OptionError(
             "torch-tensorrt builds without this option",

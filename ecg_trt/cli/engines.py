@@ -148,7 +148,7 @@ def prune(folder: Path | None, dry_run: bool) -> None:
 
     try:
         networks = set(list_weights().values())
-        versions = {flavour: version for flavour in Flavour if (version := flavour.installed_version())}
+        versions = {f: [v for v in (f.installed_version(), f.lean_version()) if v] for f in Flavour}
         gone = PlanStore(folder).prune(networks, versions, dry_run=dry_run)
     except EcgTrtError as error:
         sys.exit(report(error))

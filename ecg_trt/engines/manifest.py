@@ -14,6 +14,7 @@ from ecg_trt.types import TensorSpec
 
 FORMAT = 1
 ANY_CAPABILITY = "any"  # a plan for every GPU from 8.0 on
+VERSION_COMPATIBLE = "version_compatible"  # builder option of plans that the lean runtime loads
 
 
 class Flavour(StrEnum):
@@ -28,17 +29,30 @@ class Flavour(StrEnum):
         return {"trt": "tensorrt", "rtx": "tensorrt_rtx"}[self.value]
 
     @property
+    def runtime_modules(self) -> tuple[str, ...]:
+        """Names of the Python modules that run its plans, the first that there is; the lean runtime builds none."""
+        return {"trt": ("tensorrt", "tensorrt_lean"), "rtx": ("tensorrt_rtx",)}[self.value]
+
+    @property
     def magic(self) -> tuple[bytes, ...]:
         """First bytes of its plans: those of current versions, then those of older ones (TensorRT 8.5: "ptrt")."""
         return {"trt": (b"ftrt", b"ptrt"), "rtx": (b"vtrt",)}[self.value]
 
     def installed_version(self) -> str | None:
         """Find the version of the installed distribution, None if there is none; nothing is imported."""
-        name = self.module.replace("_", "-")
-        for distribution in (name, f"{name}-cu13", f"{name}-cu12"):
-            with suppress(PackageNotFoundError):
-                return version(distribution)
-        return None
+        return _distribution_version(self.module)
+
+    def lean_version(self) -> str | None:
+        """Find the version of its lean runtime, None if there is none; nothing is imported."""
+        return _distribution_version("tensorrt_lean") if self is Flavour.TRT else None
+
+
+def _distribution_version(module: str) -> str | None:
+    name = module.replace("_", "-")
+    for distribution in (name, f"{name}-cu13", f"{name}-cu12"):
+        with suppress(PackageNotFoundError):
+            return version(distribution)
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +62,7 @@ class PlanKey:
     Attributes:
         stage: name of the network.
         flavour: of TensorRT.
-        version: of TensorRT, in full: a plan runs on the very version that built it.
+        version: of TensorRT, in full: a plan runs on the very version that built it, or on its lean runtime.
         capability: compute capability of the GPU, for example "8.6", or `ANY_CAPABILITY`.
         precision: "fp16" or "fp32".
         onnx_sha256: of the shipped FP32 ONNX.
@@ -103,6 +117,11 @@ class Manifest:
     def profile(self) -> dict[str, tuple[int, ...]]:
         """Input name to static shape."""
         return {spec.name: tuple(int(side or 0) for side in spec.shape) for spec in self.inputs}
+
+    @property
+    def is_version_compatible(self) -> bool:
+        """Decide if the lean runtime of `key.version` loads the plan, too: alone, or for a later TensorRT."""
+        return self.options.get(VERSION_COMPATIBLE) == "yes"
 
     def to_json(self) -> str:
         """Serialize the manifest as JSON."""

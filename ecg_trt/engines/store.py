@@ -115,13 +115,13 @@ class PlanStore:
             yield StoredPlan(plan.path, plan.manifest, fault)
 
     def prune(
-        self, onnx_sha256: Collection[str], versions: Mapping[Flavour, str], *, dry_run: bool = False
+        self, onnx_sha256: Collection[str], versions: Mapping[Flavour, Collection[str]], *, dry_run: bool = False
     ) -> list[tuple[Path, str]]:
         """Remove plans that can be of no use any more.
 
         Args:
             onnx_sha256: of the networks in use.
-            versions: of the flavours that are installed; plans of the others are left alone.
+            versions: of the flavours that are installed, lean runtimes included; plans of the others are left alone.
             dry_run: only list what would be removed.
 
         Returns:
@@ -135,8 +135,8 @@ class PlanStore:
             key = plan.manifest.key
             if key.onnx_sha256 not in onnx_sha256:
                 doomed.append((plan.path, "its network is no longer in use"))
-            elif _release(versions.get(key.flavour, key.version)) != _release(key.version):
-                doomed.append((plan.path, f"{key.flavour} {versions[key.flavour]} is installed"))
+            elif _release(key.version) not in map(_release, versions.get(key.flavour) or [key.version]):
+                doomed.append((plan.path, f"{key.flavour} {' and '.join(versions[key.flavour])} is installed"))
         orphans = [p for p in sorted(self.root.glob("*.plan.json")) if not p.with_suffix("").is_file()]
         doomed += [(path, "a manifest without its plan") for path in orphans]
         for path, _ in [] if dry_run else doomed:

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -18,26 +20,55 @@ _log = logging.getLogger(__name__)
 _MOST_WORDS = 20
 
 
-def import_tensorrt(flavour: Flavour) -> ModuleType:
+def import_tensorrt(flavour: Flavour, *, builds: bool = False) -> ModuleType:
     """Import a flavour of TensorRT, after a check of the driver: `tensorrt` must not be touched without one.
 
     Args:
         flavour: of TensorRT.
+        builds: whether plans shall be built; if not, the lean runtime will do where there is no full one.
 
     Raises:
         BackendUnavailableError: it is not installed or cannot be loaded, or `trt` without a GPU.
     """
     if flavour is Flavour.TRT and not isinstance(device := probe(), DeviceInfo):
         raise tensorrt_unavailable(f"trt: {device}", "Install NVIDIA's driver, or use rtx or ort.")
-    try:
-        module = import_module(flavour.module)
-        module.ILogger  # noqa: B018 - a stub from PyPI can be imported, but is empty
-    except (ImportError, OSError, RuntimeError, AttributeError) as error:
-        why = (str(error).splitlines() or [type(error).__name__])[0]
-        raise tensorrt_unavailable(
-            f"{flavour}: {flavour.module} cannot be imported ({why})", how_to_install(flavour)
-        ) from error
-    return module
+    rejected = []
+    for name in (flavour.module,) if builds else flavour.runtime_modules:
+        try:
+            module = import_module(name)
+            module.ILogger  # noqa: B018 - a stub from PyPI can be imported, but is empty
+            return module
+        except (ImportError, OSError, RuntimeError, AttributeError) as error:
+            why = (str(error).splitlines() or [type(error).__name__])[0]
+            rejected.append(f"{name} cannot be imported ({why})")
+    raise tensorrt_unavailable(f"{flavour}: {', '.join(rejected)}", how_to_install(flavour))
+
+
+def is_lean(trt: ModuleType) -> bool:
+    """Decide if a module is the lean runtime, which loads version-compatible plans alone."""
+    return trt.__name__ == "tensorrt_lean"
+
+
+def loadable_versions(flavour: Flavour, trt: ModuleType) -> tuple[str, ...]:
+    """List the versions whose plans a module can load: its own, and that of a lean runtime installed beside it.
+
+    A full TensorRT loads the version-compatible plans of an earlier version of its major through the lean runtime of
+    the very version that built them (`Runtime.load_runtime`).
+    """
+    own, lean = str(trt.__version__), flavour.lean_version()
+    if lean is None or is_lean(trt):
+        return (own,)
+    lean = lean.split(".post")[0]
+    numbers, others = ([int(part) for part in text.split(".") if part.isdecimal()] for text in (own, lean))
+    return (own, lean) if others[:1] == numbers[:1] and others < numbers else (own,)
+
+
+def lean_library() -> Path | None:
+    """Find the library of the lean runtime, without loading it; None if there is none."""
+    spec = find_spec("tensorrt_lean_libs")
+    folders = [] if spec is None else spec.submodule_search_locations or []
+    found = [path for folder in folders for path in sorted(Path(folder).glob("*nvinfer_lean[._]*"))]
+    return found[0] if found else None
 
 
 def listed_capabilities(trt: ModuleType) -> tuple[str, ...]:

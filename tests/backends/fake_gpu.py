@@ -33,12 +33,15 @@ class CudaSession(onnxruntime.InferenceSession):  # type: ignore[misc] # it has 
         return ["CUDAExecutionProvider", "CPUExecutionProvider"]
 
 
-def save_plans(networks: Mapping[str, bytes], flavour: str = "rtx", **changes: str) -> PlanStore:
+def save_plans(
+    networks: Mapping[str, bytes], flavour: str = "rtx", options: Mapping[str, str] | None = None, /, **changes: str
+) -> PlanStore:
     """Plans that the fake TensorRT runs, with manifests that say of them what a test wants.
 
     Args:
         networks: name to ONNX of static shapes.
         flavour: of the plans.
+        options: of the builder, none if None.
         changes: fields of the plans' keys.
     """
     store = PlanStore()
@@ -47,7 +50,8 @@ def save_plans(networks: Mapping[str, bytes], flavour: str = "rtx", **changes: s
         key = PlanKey(name, Flavour(flavour), **{**fields, **changes})
         plan = key.flavour.magic[0] + onnx
         inputs, outputs = io_specs(onnx)
-        store.save(Manifest(key, inputs, outputs, {}, hashlib.sha256(plan).hexdigest(), len(plan), "a test"), plan)
+        digest = hashlib.sha256(plan).hexdigest()
+        store.save(Manifest(key, inputs, outputs, options or {}, digest, len(plan), "a test"), plan)
     return store
 
 

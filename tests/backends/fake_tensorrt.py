@@ -42,7 +42,8 @@ def make_runtime(
 
     Args:
         driver: carries what is enqueued.
-        name: of the module; "tensorrt" has no runtime configuration and no runtime cache.
+        name: of the module; "tensorrt" has no runtime configuration and no runtime cache, and "tensorrt_lean" has no
+            inspector either.
         fail_at: number of the call that fails, from 1; 0 for none.
         capturable: what contexts say of being captured.
         is_old: a "tensorrt" before 10.1, whose contexts allocate their memory.
@@ -192,6 +193,9 @@ def make_runtime(
             if fails("Runtime"):
                 raise TypeError("pybind11::init(): factory function returned nullptr")
 
+        def load_runtime(self, path: str) -> Runtime | None:
+            return None if fails(f"load_runtime {path}") else Runtime(self.logger)
+
         def deserialize_cuda_engine(self, plan: bytes) -> Engine | None:
             if fails("deserialize_cuda_engine"):
                 self.logger.log(ILogger.ERROR, "no kernel\n for this GPU")
@@ -200,7 +204,8 @@ def make_runtime(
             return kind(OrtBackend(plan[4:], 1))
 
     trt.LayerInformationFormat = types.SimpleNamespace(JSON="JSON")  # type: ignore[attr-defined]
-    trt.EngineInspector = Inspector  # type: ignore[attr-defined]
+    if name != "tensorrt_lean":
+        trt.EngineInspector = Inspector  # type: ignore[attr-defined]
     for kind in (ILogger, Runtime, DataType, TensorIOMode):
         setattr(trt, kind.__name__, kind)
     trt.ComputeCapability = types.SimpleNamespace(SM86=0, SM90=1, SM120=2)  # type: ignore[attr-defined]

@@ -9,18 +9,23 @@ from typing import Any
 
 PLAN = b"ftrt a plan"
 CACHE = b"measured"
+_COMPATIBLE = ["VERSION_COMPATIBLE", "EXCLUDE_LEAN_RUNTIME"]
 _MEMBERS = {
     8: {
         "NetworkDefinitionCreationFlag": ["EXPLICIT_BATCH"],
-        "BuilderFlag": ["FP16", "TF32", "OBEY_PRECISION_CONSTRAINTS"],
+        "BuilderFlag": ["FP16", "TF32", "OBEY_PRECISION_CONSTRAINTS", *_COMPATIBLE],
         "TacticSource": ["CUBLAS", "CUDNN", "EDGE_MASK_CONVOLUTIONS", "JIT_CONVOLUTIONS"],
     },
     10: {
         "NetworkDefinitionCreationFlag": ["EXPLICIT_BATCH", "STRONGLY_TYPED"],
-        "BuilderFlag": ["FP16", "TF32"],
+        "BuilderFlag": ["FP16", "TF32", *_COMPATIBLE],
         "TacticSource": ["CUBLAS", "CUDNN", "EDGE_MASK_CONVOLUTIONS", "JIT_CONVOLUTIONS"],
     },
-    11: {"NetworkDefinitionCreationFlag": [], "BuilderFlag": ["TF32"], "TacticSource": ["JIT_CONVOLUTIONS"]},
+    11: {
+        "NetworkDefinitionCreationFlag": [],
+        "BuilderFlag": ["TF32", *_COMPATIBLE],
+        "TacticSource": ["JIT_CONVOLUTIONS"],
+    },
 }
 
 
@@ -76,7 +81,7 @@ def make_tensorrt(version: str, fault: str = "", *, name: str = "tensorrt", lack
         version: "8.6.0", "10.13.0" or "11.1.0"; a majority of its members follows from it.
         fault: "builder", "parse", "build", "cache" or "interrupt": what goes wrong.
         name: of the module.
-        lacks: members of the module or of the builder's configuration that the version does not have.
+        lacks: members of the module, its enumerations or the builder's configuration that the version does not have.
     """
     trt = types.ModuleType(name)
     trt.__version__ = version  # type: ignore[attr-defined]
@@ -84,7 +89,7 @@ def make_tensorrt(version: str, fault: str = "", *, name: str = "tensorrt", lack
     trt.seen = seen  # type: ignore[attr-defined]
     major = int(version.split(".")[0])
     for enum, members in _MEMBERS[major].items():
-        setattr(trt, enum, IntEnum(enum, members, start=0))
+        setattr(trt, enum, IntEnum(enum, [member for member in members if member not in lacks], start=0))
     trt.float32, trt.float16 = "float32", "float16"  # type: ignore[attr-defined]
     trt.MemoryPoolType = types.SimpleNamespace(WORKSPACE="workspace")  # type: ignore[attr-defined]
 

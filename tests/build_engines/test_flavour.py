@@ -55,6 +55,7 @@ def test_auto_prefers_the_gpu_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_installed(monkeypatch: pytest.MonkeyPatch, stub: types.ModuleType | None) -> None:
     use_gpu(monkeypatch, (8, 9))
     monkeypatch.setitem(sys.modules, "tensorrt", stub)
+    monkeypatch.setitem(sys.modules, "tensorrt_lean", make_tensorrt("10.13.0", name="tensorrt_lean"))  # builds nothing
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
     with pytest.raises(BackendUnavailableError, match=r"\.\[trt,build\]"):
         open_flavour("trt")

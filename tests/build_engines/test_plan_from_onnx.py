@@ -56,6 +56,13 @@ def test_the_level_is_handed_on(version: str) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+def test_a_version_compatible_plan_leaves_the_lean_runtime_out(version: str) -> None:
+    trt = make_tensorrt(version)
+    build_plan(ONNX, trt, BuildOptions(is_version_compatible=True))
+    assert {"VERSION_COMPATIBLE", "EXCLUDE_LEAN_RUNTIME"} <= trt.seen["flags"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 def test_layers_are_described_where_that_is_asked_for(version: str) -> None:
     trt = make_tensorrt(version)
     for has_details, verbosity in ((False, "LAYER_NAMES_ONLY"), (True, "DETAILED")):
@@ -76,6 +83,7 @@ def test_a_plan_for_any_gpu_is_hardware_compatible(version: str) -> None:
     [
         ("builder_optimization_level", BuildOptions(optimization_level=5)),
         ("HardwareCompatibilityLevel", BuildOptions("any")),
+        ("VERSION_COMPATIBLE", BuildOptions(is_version_compatible=True)),
     ],
 )
 def test_an_option_that_the_version_lacks_is_rejected(lacks: str, options: BuildOptions) -> None:

@@ -202,7 +202,7 @@ def test_prune(store: PlanStore, path: Path) -> None:
     paths["corrupt"].write_bytes(PLAN[:-1])
     orphan = store.root / "lost.plan.json"
     orphan.write_text("{}")
-    arguments = [KEY.onnx_sha256], {Flavour.RTX: KEY.version}
+    arguments = [KEY.onnx_sha256], {Flavour.RTX: [KEY.version], Flavour.TRT: []}
     told = store.prune(*arguments, dry_run=True)
     assert orphan.is_file() and len(store.plans()) == 5
     assert store.prune(*arguments) == told
@@ -213,6 +213,15 @@ def test_prune(store: PlanStore, path: Path) -> None:
     assert {p.path for p in store.plans()} == {path, paths["other flavour"]}
     assert len(list(store.root.iterdir())) == 4
     assert store.prune(*arguments) == []
+
+
+def test_prune_keeps_plans_of_the_lean_runtime(store: PlanStore) -> None:
+    plan = b"ftrt" + PLAN
+    for version in ("10.13.0", "10.16.0"):
+        store.save(manifest_of(replace(KEY, flavour=Flavour.TRT, version=version), plan), plan)
+    assert store.prune([KEY.onnx_sha256], {Flavour.TRT: ["10.16.0", "10.13.0"]}) == []
+    ((path, why),) = store.prune([KEY.onnx_sha256], {Flavour.TRT: ["10.16.0"]})
+    assert "10.13.0" in path.name and why == "trt 10.16.0 is installed"
 
 
 def test_cache_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
