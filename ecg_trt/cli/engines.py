@@ -164,5 +164,7 @@ def engine_lines() -> Iterator[str]:
 
     for flavour in Flavour:
         yield f"{flavour:<12} {flavour.installed_version() or 'not installed'}"
+        if lean := flavour.lean_version():
+            yield f"{'':<12} lean runtime {lean}"
     store = PlanStore()
     yield f"{'plans':<12} {len(store.plans())} in {store.root}"

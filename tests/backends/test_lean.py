@@ -12,6 +12,7 @@ import pytest
 
 from ecg_trt.backends.inspection import inspect_plan
 from ecg_trt.backends.select import available, open_runtime
+from ecg_trt.cli.engines import engine_lines
 from ecg_trt.engines.manifest import VERSION_COMPATIBLE, Flavour
 from ecg_trt.engines.tensorrt_module import import_tensorrt, lean_library, loadable_versions
 from ecg_trt.errors import PlanMismatchError
@@ -146,6 +147,14 @@ def test_the_library_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n
 def test_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ecg_trt.engines.tensorrt_module.find_spec", lambda name: None)
     assert lean_library() is None
+
+
+def test_the_lean_runtime_is_listed(older_lean: None) -> None:
+    assert [line.split() for line in engine_lines()][:3] == [
+        ["trt", "not", "installed"],
+        ["lean", "runtime", OLDER],
+        ["rtx", "not", "installed"],
+    ]
 
 
 def test_the_lean_runtime_of_pypi_has_what_is_called() -> None:
