@@ -98,19 +98,21 @@ def test_bad_onnx_is_refused_in_its_own_words(onnx_bytes: bytes, words: str) -> 
 
 @pytest.mark.parametrize("level", [0, 5])
 def test_levels_are_taken(level: int) -> None:
-    """TensorRT for RTX 1.7 times nothing, and builds the very plan of its default."""
-    plan, default = (build_plan(network(Precision.FP16), trt, BuildOptions("8.6", optimization_level=n))
-                     for n in (level, None))  # fmt: skip
-    assert plan.startswith(b"vtrt") and len(plan) == len(default)
+    plan, default = (
+        build_plan(network(Precision.FP16), trt, BuildOptions("8.6", optimization_level=n)) for n in (level, None)
+    )
+    assert plan.startswith(b"vtrt")
+    if trt.__version__.startswith("1.7."):  # It times nothing, and its plan is the same at every level.
+        assert plan == default
 
 
-def test_details_of_layers_change_one_byte_of_the_plan() -> None:
-    """It is the level of detail: TensorRT for RTX fuses layers when the plan is loaded."""
+def test_details_of_layers_hardly_change_the_plan() -> None:
+    """TensorRT for RTX fuses layers when the plan is loaded: version 1.7 writes one byte, the level of detail."""
     plain, detailed = (
         np.frombuffer(build_plan(network(Precision.FP16), trt, BuildOptions("8.6", has_layer_details=has)), np.uint8)
         for has in (False, True)
     )
-    assert plain.shape == detailed.shape and (plain != detailed).sum() == 1
+    assert plain.shape == detailed.shape and 0 < (plain != detailed).sum() < 100
 
 
 def test_the_default_serves_more_than_one_gpu() -> None:
