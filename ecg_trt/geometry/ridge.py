@@ -22,16 +22,29 @@ def ridge_maxima(logits: Array, candidates: int = RIDGE_CANDIDATES) -> tuple[Arr
         candidates: K, how many; H at most.
 
     Returns:
-        row (S, K, W) int64, and score (S, K, W) float32, nats relative to the column's best, -inf where there are
-        fewer, and all over a column in which the network overflowed.
+        row (S, K, W) int64, and score (S, K, W) float32, nats relative to the column's best, which is first. Where
+        there are fewer, the score is -inf and the row that of the best; all scores of a column are -inf in which the
+        network overflowed.
     """
     maps = np.asarray(logits, np.float32)
+    strips, _, width = maps.shape
     padded = np.pad(maps, ((0, 0), (1, 1), (0, 0)), constant_values=-np.inf)
-    peak = np.where((maps >= padded[:, :-2]) & (maps > padded[:, 2:]), maps, -np.inf)
-    row = np.argpartition(peak, -candidates, axis=1)[:, -candidates:]
+    is_peak = (maps >= padded[:, :-2]) & (maps > padded[:, 2:])
+    strip, x, row = np.nonzero(is_peak.swapaxes(1, 2))
+    height, column = maps[strip, row, x], strip * width + x
+    order = np.lexsort((-height, column))  # The peaks of a column stand together, the highest first.
+    # One more stands for the peaks of columns without any.
+    row, height = np.append(row[order], 0), np.append(height[order], np.float32(-np.inf))
+    bounds = np.searchsorted(column[order], np.arange(strips * width + 1))
+    best, end = bounds[:-1, None], bounds[1:, None]
+    place = best + np.arange(candidates)
+    is_there = place < end
+    place = np.where(is_there, place, np.where(best < end, best, len(order)))
     with np.errstate(invalid="ignore"):
-        score = np.take_along_axis(peak, row, 1) - peak.max(1, keepdims=True)
-    return row, np.where(np.isnan(score), np.float32(-np.inf), score)
+        score = np.where(is_there, height[place] - height[best], np.float32(-np.inf))
+    score[np.isnan(score)] = -np.inf
+    shape = strips, width, candidates
+    return row[place].reshape(shape).swapaxes(1, 2), score.reshape(shape).swapaxes(1, 2)
 
 
 def ridge_path(row: Array, score: Array) -> Array:

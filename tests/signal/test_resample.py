@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecg_trt.errors import OptionError
-from ecg_trt.geometry.ridge import decode_ridge, follow_ridge
+from ecg_trt.geometry.ridge import decode_ridge, follow_ridge, ridge_maxima
 from ecg_trt.signal.resample import fill_gaps, resample, valid_columns, without_end_steps
 from ecg_trt.thresholds import RunThresholds
 
@@ -176,6 +176,24 @@ def test_followed_rows_are_among_the_maxima(seed: int) -> None:
     above = np.take_along_axis(padded, path[:, None], 1)[:, 0]
     below = np.take_along_axis(padded, path[:, None] + 2, 1)[:, 0]
     assert ((value >= above) & (value >= below)).all()
+
+
+def test_the_highest_maxima_of_each_column_best_first() -> None:
+    logits = np.random.default_rng(3).normal(size=(2, 40, 30)).astype(np.float32)
+    logits[0, :, 4] = np.arange(40)  # one maximum
+    logits[1, :, 7] = np.nan
+    logits[1, 9, 8] = np.inf
+    row, score = ridge_maxima(logits, 4)
+    padded = np.pad(logits, ((0, 0), (1, 1), (0, 0)), constant_values=-np.inf)
+    peaks = np.where((logits >= padded[:, :-2]) & (logits > padded[:, 2:]), logits, -np.inf)
+    highest = -np.sort(-peaks, axis=1)[:, :4]
+    overflowed = np.zeros((2, 1, 30), bool)
+    overflowed[1, :, 7:9] = True
+    is_there = np.isfinite(highest) & ~overflowed
+    np.testing.assert_array_equal(np.isfinite(score), is_there)
+    np.testing.assert_array_equal(np.take_along_axis(logits, row, 1)[is_there], highest[is_there])
+    np.testing.assert_array_equal(score[is_there], (highest - highest[:, :1])[is_there])
+    assert (row[0, :, 4] == 39).all() and np.isneginf(score[0, 1:, 4]).all()
 
 
 def test_resampling_takes_away_what_is_faster_than_the_passband() -> None:
