@@ -192,7 +192,8 @@ def test_the_highest_maxima_of_each_column_best_first() -> None:
     is_there = np.isfinite(highest) & ~overflowed
     np.testing.assert_array_equal(np.isfinite(score), is_there)
     np.testing.assert_array_equal(np.take_along_axis(logits, row, 1)[is_there], highest[is_there])
-    np.testing.assert_array_equal(score[is_there], (highest - highest[:, :1])[is_there])
+    best = np.broadcast_to(highest[:, :1], highest.shape)
+    np.testing.assert_array_equal(score[is_there], highest[is_there] - best[is_there])
     assert (row[0, :, 4] == 39).all() and np.isneginf(score[0, 1:, 4]).all()
 
 
