@@ -120,7 +120,7 @@ def in_page(url: str, repeats: int, folder: Path) -> dict[str, dict[str, float]]
 
 
 def _acts(page: Page) -> dict[str, Callable[[], float]]:
-    """What a user does for each kind of correction; each returns the ms that it took."""
+    """Acts of a user for each kind of correction; each returns the ms that it took."""
     flat = page.one("#flat")
 
     def drawn(tool: str, *steps: tuple[int, int]) -> float:

@@ -208,9 +208,18 @@ def _timing_cache(config: Any, trt: ModuleType, path: Path | None) -> Iterator[N
             config.set_timing_cache(config.create_timing_cache(b""), False)
         try:
             yield
-        finally:
-            with atomic_path(path) as part:
-                part.write_bytes(bytes(config.get_timing_cache().serialize()))
+        except BaseException:
+            try:
+                _save_timing_cache(config, path)
+            except Exception as error:  # What ended the build is what counts.
+                _log.warning("%s is not saved: %s", path, error)
+            raise
+        _save_timing_cache(config, path)
+
+
+def _save_timing_cache(config: Any, path: Path) -> None:
+    with atomic_path(path) as part:
+        part.write_bytes(bytes(config.get_timing_cache().serialize()))
 
 
 @contextmanager

@@ -191,7 +191,11 @@ def analyze(
         PageError: the photo shows no page that can be read.
         BackendError: a network cannot be loaded, or failed.
     """
-    record = source if isinstance(source, EcgRecord) else load_record(source, page, runtime_options)
+    if isinstance(source, EcgRecord):
+        _check_no_page(source.source, page)
+        record = source
+    else:
+        record = load_record(source, page, runtime_options)
     with Analyzer(parts, runtime_options) as analyzer:
         return analyzer(record, printed_rate_bpm=printed_rate_bpm)
 
@@ -206,9 +210,7 @@ def load_record(
     from ecg_trt.recorded import is_record_file, record_in_file
 
     if is_record_file(path):
-        if page is not None:
-            raise OptionError(f"{path} has no page {page}", got=f"page={page}", expected="none, as it is a record",
-                              hint="Leave the page out.")  # fmt: skip
+        _check_no_page(path, page)
         return record_in_file(path)
     try:
         return digitize(Path(path), None, runtime_options, page=page)
@@ -217,3 +219,9 @@ def load_record(
             raise
         expected = f"{error.expected}, or a record: {' or '.join(SIGNAL_READERS)}"
         raise NotAnImageError(error.what, got=error.got, expected=expected, hint=error.hint) from error
+
+
+def _check_no_page(name: str | os.PathLike[str], page: int | None) -> None:
+    if page is not None:
+        raise OptionError(f"{name} has no page {page}", got=f"page={page}", expected="none, as it is a record",
+                          hint="Leave the page out.")  # fmt: skip

@@ -80,10 +80,12 @@ class Engine(Closeable):
         return self.activation_bytes or int(getattr(self._engine, "device_memory_size", 0))
 
     def layer_texts(self) -> list[str]:
-        """Ask TensorRT's inspector for each layer, as JSON; the lean runtime has no inspector, and answers nothing."""
-        if not hasattr(self._trt, "EngineInspector"):
+        """Ask TensorRT's inspector for each layer, as JSON; engines of the lean runtime have none: no layers."""
+        has_inspector = hasattr(self._trt, "EngineInspector")
+        inspector = self._engine.create_engine_inspector() if has_inspector else None
+        if inspector is None:
             return []
-        inspector, layout = self._engine.create_engine_inspector(), self._trt.LayerInformationFormat.JSON
+        layout = self._trt.LayerInformationFormat.JSON
         return [inspector.get_layer_information(k, layout) for k in range(self._engine.num_layers)]
 
     @property

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
+from onnxruntime.capi.onnxruntime_pybind11_state import EPFail, Fail, RuntimeException
 
 from ecg_trt.backends.base import check_feed, closed_error
 from ecg_trt.backends.runtime import available_cores
@@ -21,6 +22,8 @@ from ecg_trt.types import Array, TensorSpec
 ort.disable_telemetry_events()  # Its builds may report to their maker; a reading is no one else's concern.
 _log = logging.getLogger(__name__)
 
+# Raised where a provider does not start, or finds too little memory.
+_PROVIDER_ERRORS = (ValueError, RuntimeError, RuntimeException, EPFail, Fail)
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 # By default every algorithm of cuDNN is tried for each new shape, and pages and strips come in many.
 _CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC"}
@@ -70,8 +73,8 @@ class OrtBackend(Closeable):
                 providers=[(_CUDA, _CUDA_OPTIONS)] if on_gpu else [_CPU],
                 enable_fallback=0,  # Else a provider that fails is replaced by the CPU's.
             )
-        except Exception as error:  # ONNX Runtime's errors share no base class; these two are those of providers.
-            if on_gpu and isinstance(error, (ValueError, RuntimeError)):
+        except Exception as error:  # ONNX Runtime's errors share no base class.
+            if on_gpu and isinstance(error, _PROVIDER_ERRORS):
                 raise _no_cuda(_first_line(error)) from error
             raise _unusable(source, _first_line(error)) from error
         # A provider whose libraries cannot be loaded does not even raise.
@@ -83,7 +86,7 @@ class OrtBackend(Closeable):
         self.outputs = tuple(_spec(node) for node in session.get_outputs())
         self._run = ort.RunOptions()
         self._run.log_severity_level = 3
-        # Scratch memory is freed after each run, as the networks run one after the other and can share it.
+        # Scratch memory of the CPU is freed after each run, as networks run one after the other and can share it.
         self._run.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
     def infer(self, feed: Mapping[str, Array]) -> dict[str, Array]:

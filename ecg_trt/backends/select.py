@@ -108,7 +108,7 @@ def _tensorrt(flavour: Flavour) -> _Flavour:
     return _Flavour(open_it, why_not, hint, why_not_yet)
 
 
-# `auto` tries them in this order. ONNX Runtime on a GPU moves its arrays to and fro, and is for who asks for it.
+# `auto` tries them in this order. ONNX Runtime on a GPU moves its arrays to and fro, and is for those who ask for it.
 _FLAVOURS: dict[BackendName, _Flavour] = {
     BackendName.TRT: _tensorrt(Flavour.TRT),
     BackendName.RTX: _tensorrt(Flavour.RTX),

@@ -7,6 +7,7 @@ sets PYNVIMGCODEC_VERBOSITY; two lines about codecs that it was not given (JPEG 
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 from contextlib import ExitStack
@@ -178,19 +179,19 @@ class GpuDecoder(Closeable):
         self._enter()
         self._image = None
         codec, stream = self._codec, self._stream.handle
-        turned = orientation != 1
+        is_rotated = orientation != 1
         try:
-            source = codec.CodeStream(with_orientation(data, orientation) if turned else data)
-            params = codec.DecodeParams(apply_exif_orientation=turned, color_spec=codec.ColorSpec.SRGB)
+            source = codec.CodeStream(with_orientation(data, orientation) if is_rotated else data)
+            params = codec.DecodeParams(apply_exif_orientation=is_rotated, color_spec=codec.ColorSpec.SRGB)
             self._image = self._decoder.decode(source, params=params, cuda_stream=stream)
-            there = None if self._image is None else self._image.__cuda_array_interface__
+            found = None if self._image is None else self._image.__cuda_array_interface__
         except Exception as error:  # C++ errors have several types; the CPU decoder finds the fault.
             return f"nvImageCodec reports: {error}"
-        if there is None:
+        if found is None:
             return "nvImageCodec or its nvJPEG does not decode it"
-        if tuple(there["shape"]) != photo.shape or there.get("strides"):
-            return f"nvImageCodec made it {there['shape']} instead of {photo.shape}, or left gaps between its rows"
-        self._driver.copy_on_device(photo.address, there["data"][0], photo.nbytes, stream)
+        if tuple(found["shape"]) != photo.shape or found.get("strides"):
+            return f"nvImageCodec made it {found['shape']} instead of {photo.shape}, or left gaps between its rows"
+        self._driver.copy_on_device(photo.address, found["data"][0], photo.nbytes, stream)
         self._copied.record(self._stream)
         return ""
 
@@ -200,6 +201,8 @@ class GpuDecoder(Closeable):
             self._stream.sync()
         except BackendError as error:  # A closed stream is among them; it must not hide an earlier error.
             _log.warning("the photo decoder was closed in the midst of work: %s", error)
+            # Freeing an image without its stream, or after a fault, ends the process: this one is never freed.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._image))
         self._image = None
         self._decoder.__exit__(None, None, None)
         self._decoder = None

@@ -18,6 +18,7 @@ from ecg_trt.thresholds import RunThresholds, load_thresholds
 from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
 
 _LEAST_ROW_PITCH_MM = 7
+_UNREAD_LENGTH = 0.5  # Least length of a faint row that was not read, as a share of the shortest that was.
 _ROW_SPREAD_MM, _MEAN_SHIFTS = 1.2, 8  # Spread of the window in which a row's middle is found, and steps towards it.
 # Parts of one row lie at most 0.45 pitches apart in height, and 0.25 if they overlap by more than 3 mm. The pitch is
 # the 75th percentile of the distances between rows.
@@ -90,17 +91,21 @@ def _middle_of(profile: Array, y: float) -> float:
 def unread_mm(found: Sequence[Strip], read: Sequence[Strip]) -> float:
     """Measure the length of rows, and of parts of rows, that are seen on a page and belong to no lead, mm.
 
-    A row counts that is seen as well as the faintest of those that were read: a shadow or a line of text is not.
+    A row counts that is seen as well as the faintest of those that were read, or is half as long as the shortest at
+    least: a shadow or a line of text is faint and short.
 
     Args:
         found: rows of the page, by `find_strips`.
         read: those of them that were named, with the beginnings and ends of their leads.
     """
-    total, least_mm, faintest = 0.0, load_thresholds().strip.least_mm, min((r.score for r in read), default=0.0)
+    total, least_mm = 0.0, load_thresholds().strip.least_mm
+    faintest = min((r.score for r in read), default=0.0)
+    shortest_mm = min((r.x_mm[1] - r.x_mm[0] for r in read), default=0.0)
     for strip in found:
         own = next((r for r in read if abs(r.zero_y_mm - strip.zero_y_mm) < _LEAST_ROW_PITCH_MM), None)
         if own is None:
-            total += (strip.x_mm[1] - strip.x_mm[0]) * (strip.score >= faintest)
+            length_mm = strip.x_mm[1] - strip.x_mm[0]
+            total += length_mm * (strip.score >= faintest or length_mm >= _UNREAD_LENGTH * shortest_mm)
         else:
             beyond = own.x_mm[0] - strip.x_mm[0], strip.x_mm[1] - own.x_mm[1]
             total += sum(length for length in beyond if length > least_mm)

@@ -63,7 +63,7 @@ def _bright(image: Array, seen: Array) -> Array:
 def frame_of(reading: Reading) -> str:
     """Hash all that `flat_page` takes from a reading: readings of one photo with one hash have one flat page."""
     page, grid = reading.page, reading.grid
-    place = page.origin_mm, page.px_per_mm, page.seen.shape, page.photo_px_per_mm, grid.mm_per_cell
+    place = page.origin_mm, page.px_per_mm, page.seen.shape, page.photo_px_per_mm, grid.mm_per_cell, grid.node_xy.shape
     return hashlib.sha256(repr(place).encode() + grid.node_xy.tobytes()).hexdigest()[:16]
 
 

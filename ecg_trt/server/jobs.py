@@ -193,6 +193,7 @@ class Worker(Closeable):
         if place.get("frame") != frame:
             flat = flat_page((photo or _decoded(read)).image, reading)
             place = {"frame": frame, **place_of(flat)}
+            (folder / _PLACE).unlink(missing_ok=True)  # An end between the two files leaves none that contradict.
             write_image(flat.image, folder / FLAT)
             _write_text(json.dumps(place), folder / _PLACE)
         drawing = json.dumps(place | page_drawing(reading), allow_nan=False, separators=(",", ":"))

@@ -253,7 +253,8 @@ def test_closing_after_the_stream_is_told(
         gpu = GpuDecoder(driver, stream, photo_px=SMALL)
     gpu.close()
     assert "in the midst of work" in caplog.text
-    assert (codec.open, driver.live) == (0, {})
+    assert codec.open == 0
+    assert list(driver.live.values()) == ["device memory"], "nvImageCodec's image, which cannot be freed any more"
 
 
 @pytest.mark.parametrize(
@@ -324,7 +325,8 @@ def test_whichever_call_fails_nothing_is_left_behind(monkeypatch: pytest.MonkeyP
         else:
             with pytest.raises(DeviceError, match=name):
                 everything(driver)
-        assert driver.live == {}, name
+        kept = ["device memory"] if k == last_sync else []  # nvImageCodec's image: its freeing would end the process
+        assert list(driver.live.values()) == kept, name
         assert driver.faults == [] or k == last_sync, name  # of a GPU that failed, memory is given back all the same
 
 

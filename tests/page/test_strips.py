@@ -214,7 +214,8 @@ def test_rows_and_parts_of_rows_that_no_lead_takes_are_measured() -> None:
     assert unread_mm(rows, read) == 40.0, "a column more"
     assert unread_mm(rows, read[:1]) == 290.0 + 246.0
     shadow = Strip(10.0, (52.0, 164.0), 0.56)
-    assert unread_mm([shadow, *rows], read) == 40.0, "fainter than all that was read"
+    assert unread_mm([shadow, *rows], read) == 40.0, "fainter than all that was read, and short"
+    assert unread_mm([replace(shadow, x_mm=(20.0, 164.0)), *rows], read) == 40.0 + 144.0, "a faint row"
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

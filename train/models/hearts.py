@@ -19,7 +19,7 @@ from train.models.unet import Fold, Unfold
 _MV = 4.0  # the input is multiplied by it: leads then have a deviation near 1
 _PADDED = 512  # samples, a multiple of the last stride
 _FOLD = (1, 4)  # samples that are folded into channels
-_WHOLE, _NARROW = 256, 48  # channels that describe the beat as a whole, and of each of its columns before
+_WHOLE, _NARROW = 192, 20  # channels that describe the beat as a whole, and of each of its columns before
 
 
 @dataclass(frozen=True, slots=True)
