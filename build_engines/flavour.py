@@ -85,24 +85,23 @@ def capabilities(
 
 def check_version_compatible(flavour: Flavour) -> None:
     """Raise `OptionError` unless the plans of a flavour can be version-compatible."""
+    _require_trt(
+        flavour, "--version-compatible",
+        "A plan of TensorRT for RTX runs on the very release that built it: leave the option out.",
+    )  # fmt: skip
+
+
+def _require_trt(flavour: Flavour, option: str, hint: str) -> None:
     if flavour is not Flavour.TRT:
-        raise OptionError(
-            "This flavour of TensorRT builds without --version-compatible",
-            got=f"--version-compatible with flavour {flavour}",
-            expected="flavour trt",
-            hint="A plan of TensorRT for RTX runs on the very release that built it: leave the option out.",
-        )
+        raise OptionError(f"This flavour of TensorRT builds without {option}", got=f"{option} with flavour {flavour}",
+                          expected="flavour trt", hint=hint)  # fmt: skip
 
 
 def _ampere_plus(flavour: Flavour, named: str | None, here: str | None) -> tuple[str, ...]:
     """Check that a trt plan for every GPU from 8.0 on can be built here."""
-    if flavour is not Flavour.TRT:
-        raise OptionError(
-            "This flavour of TensorRT builds without --hardware-compat",
-            got=f"--hardware-compat ampere+ with flavour {flavour}",
-            expected="flavour trt",
-            hint="For one plan that serves every GPU from 8.0 on, use --compute-capability any.",
-        )
+    _require_trt(
+        flavour, "--hardware-compat", "For one plan that serves every GPU from 8.0 on, use --compute-capability any."
+    )
     if here is None or not serves_any_plan(here) or named not in (None, here, ANY_CAPABILITY):
         raise _cannot(named or here or "no GPU", "a GPU of 8.0 or later, on which the plan is built",
                       "Leave --hardware-compat out, or build with --flavour rtx.")  # fmt: skip
