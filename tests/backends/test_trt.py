@@ -67,11 +67,11 @@ def tile() -> Array:
     return np.random.default_rng(0).integers(0, 256, NETWORKS["stage0"].shapes["image"], np.uint8)
 
 
-@pytest.mark.parametrize("flavour", ["rtx", "trt"])
+@pytest.mark.parametrize(("flavour", "is_old"), [("rtx", False), ("trt", False), ("trt", True)])
 def test_a_network_answers_as_on_the_cpu(
-    flavour: str, networks: dict[str, bytes], use_gpu: Any, driver: FakeDriver, tile: Array
+    flavour: str, is_old: bool, networks: dict[str, bytes], use_gpu: Any, driver: FakeDriver, tile: Array
 ) -> None:
-    trt = use_gpu(driver, name=Flavour(flavour).module)
+    trt = use_gpu(driver, name=Flavour(flavour).module, is_old=is_old)
     save_plans(networks, flavour)
     with open_runtime(flavour) as runtime, open_runtime("ort", threads=1) as cpu:
         assert runtime.name == flavour
@@ -89,6 +89,7 @@ def test_a_network_answers_as_on_the_cpu(
     with pytest.raises(BackendError, match="closed"):
         network.infer({"image": tile})
     assert trt.calls.count("create_execution_context") == len(NETWORKS)
+    assert bool(trt.given) != is_old, "contexts of an old TensorRT allocate their memory"
 
 
 def test_each_network_is_captured_once(
@@ -185,17 +186,6 @@ def test_networks_of_a_slot_run_in_one_block_of_memory(
         first.backends["stage0"].infer({"image": tile})
         del driver.calls[:]
     assert driver.calls.index("destroy_executable") < driver.calls.index("free")
-
-
-def test_contexts_of_an_old_tensorrt_allocate_their_memory(
-    networks: dict[str, bytes], use_gpu: Any, driver: FakeDriver, tile: Array
-) -> None:
-    trt = use_gpu(driver, name="tensorrt", is_old=True)
-    save_plans(networks, "trt")
-    with open_runtime("trt") as runtime, open_runtime("ort", threads=1) as cpu:
-        got, expected = (one.backends["stage0"].infer({"image": tile}) for one in (runtime, cpu))
-        assert all(np.allclose(got[name], expected[name], atol=1e-4) for name in expected)
-    assert trt.given == []
 
 
 def one_pass() -> None:
