@@ -118,7 +118,7 @@ _FLAVOURS: dict[BackendName, _Flavour] = {
 
 
 def available() -> list[tuple[str, bool, str]]:
-    """List (name, worth trying, reason if not) of each backend, in the order of "auto"; no network is loaded."""
+    """List (name, can be tried, reason if not) of each backend, in the order of "auto"; no network is loaded."""
     reasons = [(name.value, flavour.why_not()) for name, flavour in _FLAVOURS.items()]
     return [(name, reason is None, reason or "") for name, reason in reasons]
 

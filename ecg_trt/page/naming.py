@@ -39,8 +39,9 @@ DOUBTFUL_LABELS = 0.15  # Names read the right way up score 0.2 and more, the wr
 LABEL_REACHES_MM = ((-9.0, 16.0), (10.0, 32.0))
 LABEL_RISE_MM = tuple(range(-16, 13))
 _FAR_NAMES = 0.3  # Penalty on names far behind the start.
-# Distances behind the starts of segments at which these are seen, with either reach: far names are taken for starts.
-_STARTS_SEEN_MM = ((0,), (0, 8, 16, 24))
+# Distances behind the starts of segments at which these are seen: the first with near names, any with far ones, which
+# are taken for starts.
+_STARTS_SEEN_MM = (0, 8, 16, 24)
 _OFFSETS = len(LABEL_REACHES_MM) * len(LABEL_RISE_MM)
 _NAME_WEIGHT, _BREAK_WEIGHT = 1.5, 1.6  # Weights of the names that are read, and of the starts of segments.
 _LEGIBLE = 0.35  # Least response at which a name counts as read.
@@ -371,7 +372,8 @@ def _structure(strip: Strip, start: Array, widths: Widths) -> Array:
         seen = np.array([band[max(0, x - 4) : x + 5].max(initial=0) for x in borders.astype(int) + behind_mm])
         return float(np.mean([part.mean() for part in (seen[inner] - 0.3, 0.3 - seen[~inner]) if part.size]))
 
-    return np.array([max(map(score, behind)) for behind in _STARTS_SEEN_MM])
+    scores = [score(behind_mm) for behind_mm in _STARTS_SEEN_MM]
+    return np.array([scores[0], max(scores)])
 
 
 def _near_each_start(strip: Strip, tall: Array) -> Array:
