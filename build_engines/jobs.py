@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -40,11 +40,7 @@ class Request:
         capabilities: a plan of each network for each.
         precision: of all.
         store: where plans go.
-        workspace_mib: most scratch memory of a tactic, MiB; None for all there is.
-        optimization_level: how hard TensorRT searches, 0..5; None for its default.
-        is_version_compatible: whether the lean runtime of the same version can load plans, too; trt only.
-        has_layer_details: whether plans describe their layers, for `ecg-trt engines inspect`; else they name them.
-        timing_cache: TensorRT's memory of measured tactics; None for none.
+        build: options of all; the capability and the precision of each plan take the place of its own.
         exported: folder of exported programs to build from, instead of the ONNX; None for the ONNX.
         is_verified: whether all is compared with the FP32 network on ONNX Runtime: the network before it is built, the
             plan before it is kept.
@@ -58,11 +54,7 @@ class Request:
     capabilities: tuple[str, ...]
     precision: Precision
     store: PlanStore
-    workspace_mib: int | None = None
-    optimization_level: int | None = None
-    is_version_compatible: bool = False
-    has_layer_details: bool = False
-    timing_cache: Path | None = None
+    build: BuildOptions = field(default_factory=BuildOptions)
     exported: Path | None = None
     is_verified: bool = True
     open_engine: Callable[[bytes, Manifest], AbstractContextManager[Backend] | None] | None = None
@@ -70,14 +62,14 @@ class Request:
     @property
     def options(self) -> dict[str, str]:
         """Builder options that change a plan, beside its key and its shapes."""
-        workspace = "all" if self.workspace_mib is None else str(self.workspace_mib)
+        workspace = "all" if self.build.workspace_mib is None else str(self.build.workspace_mib)
         options = {"frontend": "torch" if self.exported else "onnx", "workspace_mib": workspace}
         # Defaults are left out: plans of former releases lack these entries.
-        if self.optimization_level is not None:
-            options["optimization_level"] = str(self.optimization_level)
-        if self.is_version_compatible:
+        if self.build.optimization_level is not None:
+            options["optimization_level"] = str(self.build.optimization_level)
+        if self.build.is_version_compatible:
             options[VERSION_COMPATIBLE] = "yes"
-        if self.has_layer_details:
+        if self.build.has_layer_details:
             options["layer_details"] = "yes"
         return options
 
@@ -136,19 +128,15 @@ def _build_one(request: Request, source: _Source, key: PlanKey, progress: Progre
     comparison, compared = (source.comparison, "ONNX") if request.is_verified else (None, "")
     begin = time.perf_counter()
     if request.exported is None:
-        options = BuildOptions(
+        options = replace(
+            request.build,
             capability=key.capability if request.flavour is Flavour.RTX or key.capability == ANY_CAPABILITY else None,
-            workspace_mib=request.workspace_mib,
-            timing_cache=request.timing_cache,
             is_fp16=request.precision is Precision.FP16,
-            optimization_level=request.optimization_level,
-            is_version_compatible=request.is_version_compatible,
-            has_layer_details=request.has_layer_details,
         )
         plan = build_plan(source.onnx, request.trt, options, progress)
     else:
         program = request.exported / f"{key.stage}.{key.precision}.pt2"
-        plan = plan_from_exported(program, source.path, inputs, outputs, request.workspace_mib)
+        plan = plan_from_exported(program, source.path, inputs, outputs, request.build.workspace_mib)
     progress(1.0)
     manifest = Manifest(key, inputs, outputs, request.options, hashlib.sha256(plan).hexdigest(), len(plan), _CREATED_BY)
     seconds = time.perf_counter() - begin

@@ -115,13 +115,15 @@ def _request(
     out: Path | None,
     timing_cache: Path | None,
     is_version_compatible: bool,
+    is_verified: bool,
     **options: Any,
 ) -> Request:
-    """Turn the command line into a request, to which `options` go as they are."""
+    """Turn the command line into a request; `options` are more of its `BuildOptions`."""
     try:
         import build_engines.flavour as flavours
         from build_engines.export import Precision
         from build_engines.jobs import Request
+        from build_engines.plan_from_onnx import BuildOptions
     except ModuleNotFoundError as error:
         raise BackendUnavailableError(
             "Nothing can be built",
@@ -146,11 +148,10 @@ def _request(
     if chosen is Flavour.TRT and timing_cache is None:
         here = str(flavours.gpu_capability()).replace(".", "")
         timing_cache = cache_dir() / f"timing_{trt.__version__}_sm{here}.cache"
+    how = BuildOptions(timing_cache=timing_cache, is_version_compatible=is_version_compatible, **options)
     return Request(
-        specs, chosen, trt, targets, Precision(precision), PlanStore(out),
-        timing_cache=timing_cache, exported=exported, is_version_compatible=is_version_compatible,
-        open_engine=open_plan, **options,
-    )  # fmt: skip
+        specs, chosen, trt, targets, Precision(precision), PlanStore(out), how, exported, is_verified, open_plan
+    )
 
 
 def _with_weights() -> list[str]:
