@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -134,13 +135,7 @@ def spelled(logits: Array, words: Sequence[str]) -> Array:
         logits: (CLASSES, T).
         words: of `CHARACTERS`, none empty.
     """
-    share = _softmax(logits)
-    longest = max(map(len, words))
-    path = np.zeros((len(words), 2 * longest + 1), int)  # A gap before, between and behind all characters.
-    for row, word in zip(path, words, strict=True):
-        row[1 : 2 * len(word) : 2] = class_of(word)
-    skips = np.zeros(path.shape, bool)
-    skips[:, 3::2] = (path[:, 3::2] != path[:, 1:-2:2]) & (path[:, 3::2] > 0)
+    share, (path, skips) = _softmax(logits), _paths(tuple(words))
     reached = np.zeros((len(words), path.shape[1] + 2))  # Two columns before the first, from which nothing comes.
     forward = reached[:, 2:]
     forward[:, :2] = share[path[:, :2], 0] if share.shape[1] else 0.0
@@ -149,6 +144,17 @@ def spelled(logits: Array, words: Sequence[str]) -> Array:
     ends = 2 * np.array(list(map(len, words)))
     at = np.arange(len(words))
     return np.asarray(forward[at, ends] + forward[at, ends - 1])
+
+
+@lru_cache(maxsize=32)
+def _paths(words: tuple[str, ...]) -> tuple[Array, Array]:
+    """Classes (n, 2 longest + 1) of words with a gap before, between and behind all characters; and which skip a gap."""
+    path = np.zeros((len(words), 2 * max(map(len, words)) + 1), int)
+    for row, word in zip(path, words, strict=True):
+        row[1 : 2 * len(word) : 2] = class_of(word)
+    skips = np.zeros(path.shape, bool)
+    skips[:, 3::2] = (path[:, 3::2] != path[:, 1:-2:2]) & (path[:, 3::2] > 0)
+    return path, skips
 
 
 _NUMBER = r"(\d+(?:[.,]\d+)?)"

@@ -104,7 +104,8 @@ def axis_taps(at: Array, n: int) -> AxisTaps:
     first = np.clip(cell - 1, 0, max(n - 4, 0)).astype(np.int32)
     weight = np.where(((cell > 0) & (cell < n - 2))[:, None], wide, 0.0)
     rim = np.flatnonzero((cell <= 0) | (cell >= n - 2))
-    weight[rim] = _rim_weights(cell[rim], first[rim], wide[rim], n)
+    if rim.size:
+        weight[rim] = _rim_weights(cell[rim], first[rim], wide[rim], n)
     return AxisTaps(first, weight, np.where((at < -_SLACK) | (at > n - 1 + _SLACK), -1, cell).astype(np.int32))
 
 

@@ -16,7 +16,7 @@ from ecg_trt.types import Array, GridWarp
 
 _SAMPLES_PER_ROUND = 256
 _AT_ONCE = 16  # Candidates whose errors are computed together; their arrays then stay in the processor's cache.
-_SOME_POINTS = 8  # Candidates are first scored on every eighth point.
+_SOME_POINTS = 8  # Candidates are first scored on every eighth point, and the `_AT_ONCE` cheapest then on all.
 _MAX_ROUNDS = 8
 _CONFIDENCE = 0.9999
 _TRIPLES = np.array([(0, 1, 2), (0, 1, 3), (0, 2, 3), (1, 2, 3)])
@@ -249,33 +249,25 @@ def _costs(h: Array, src: Array, dst: Array, trust: Array, limit: float) -> Arra
 
 
 def _cheapest(h: Array, src: Array, dst: Array, trust: Array, limit: float) -> tuple[float, Array]:
-    """Find the homography of least cost among (M, 3, 3): its cost, and the homography."""
+    """Find a homography of least cost among (M, 3, 3), or nearly so: its cost, and the homography."""
     every = slice(None, None, _SOME_POINTS)
-    partial = _costs(h, src[every], dst[every], trust[every], limit)
-    first = int(partial.argmin())
-    # A cost over all points is no less than over some of them. So a candidate that costs more on some points than
-    # another one costs on all points cannot be the best.
-    most = float(_costs(h[first : first + 1], src, dst, trust, limit)[0]) + 1e-9 * limit**2 * float(trust.max())
-    rest = h[partial <= most]
+    rest = h[np.argsort(_costs(h, src[every], dst[every], trust[every], limit), kind="stable")[:_AT_ONCE]]
     cost = _costs(rest, src, dst, trust, limit)
     k = int(cost.argmin())
     return float(cost[k]), rest[k]
 
 
-def _samples(keys: Array) -> Array:
-    """Indices (M, 4) of the least four of each row of random keys (M, N) in [0, 1); the keys are overwritten."""
-    sample = np.empty((len(keys), 4), np.int64)
-    every = np.arange(len(keys))
-    for k in range(4):
-        sample[:, k] = keys.argmin(1)
-        keys[every, sample[:, k]] = 1.0
-    return sample
+def _samples(rng: np.random.Generator, n: int) -> Array:
+    """Draw samples (M, 4) of four different ones of n > 4 points."""
+    drawn = rng.integers(n, size=(_SAMPLES_PER_ROUND, 4))
+    ordered = np.sort(drawn, axis=1)
+    return np.asarray(drawn[(ordered[:, 1:] != ordered[:, :-1]).all(1)])
 
 
 def _consensus(src: Array, dst: Array, trust: Array, limit: float, rng: np.random.Generator) -> Array:
     n, best_cost, best = len(src), np.inf, None
     for done in range(1, _MAX_ROUNDS + 1):
-        sample = _samples(rng.random((_SAMPLES_PER_ROUND, n))) if n > 4 else np.array([[0, 1, 2, 3]])
+        sample = _samples(rng, n) if n > 4 else np.array([[0, 1, 2, 3]])
         candidates = _four_point(src[sample], dst[sample])
         if len(candidates):
             cost, candidate = _cheapest(candidates, src, dst, trust, limit)

@@ -277,8 +277,8 @@ def _cubic(nodes: Array, measured: Array, mm_per_cell: float) -> Array:
     seen, wanted = terms[measured], nodes[measured]
     weight = np.ones(len(seen))
     for _ in range(8):
-        root = np.sqrt(weight)[:, None]
-        factors = np.linalg.lstsq(seen * root, wanted * root, rcond=None)[0]
+        weighted = (seen * weight[:, None]).T
+        factors = np.linalg.solve(weighted @ seen, weighted @ wanted)
         miss = np.linalg.norm(seen @ factors - wanted, axis=1) * mm_per_cell / pitch
         weight = cauchy_weight(miss, _OFF_MM)
     return np.asarray(terms @ factors)

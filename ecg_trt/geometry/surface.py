@@ -355,9 +355,11 @@ def _perspective(index: Array, xy: Array, affine: Array) -> Array | None:
         base = np.column_stack([p, ones]) / depth[:, None]
         zero = np.zeros_like(base)
         slope = -base[:, :2]
-        rows_x = np.hstack([base, zero, slope * q[:, :1]])
-        rows_y = np.hstack([zero, base, slope * q[:, 1:]])
-        step = np.linalg.lstsq(np.vstack([rows_x, rows_y]), (xy - q).T.ravel(), rcond=None)[0]
+        rows = np.vstack([np.hstack([base, zero, slope * q[:, :1]]), np.hstack([zero, base, slope * q[:, 1:]])])
+        try:  # Normal equations: points are scaled to the unit square, and nodes of a grid determine all of them well.
+            step = np.linalg.solve(rows.T @ rows, rows.T @ (xy - q).T.ravel())
+        except np.linalg.LinAlgError:
+            return None
         h += np.append(step, 0.0).reshape(3, 3)
     back = np.array([[1 / scale, 0, -centre[0] / scale], [0, 1 / scale, -centre[1] / scale], [0, 0, 1]])
     return np.asarray(h @ back)

@@ -73,7 +73,7 @@ def reduction_of_homography(dst_from_src: Array, out_hw: tuple[int, int]) -> int
 
 def sparse_step(out_hw: tuple[int, ...]) -> int:
     """Choose the step in pixels at which `reduction_of_map` samples a map."""
-    return max(1, min(out_hw) // 64)
+    return max(1, max(out_hw) // 64)
 
 
 def reduction_of_map(places: Array, seen: Array) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ecg_trt.layout import LEAD_WORDS
-from ecg_trt.page.naming import LABEL_REACHES_MM, LABEL_RISE_MM
+from ecg_trt.page.name_evidence import LABEL_REACHES_MM, LABEL_RISE_MM
 from ecg_trt.types import Array, Strip
 
 # Response at the centre of a name that counts as seen, and number of names that give the offset of the others.

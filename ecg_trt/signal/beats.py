@@ -14,7 +14,7 @@ from ecg_trt.types import Array
 _HALF_S = 0.08  # Half the window in which a beat is compared with the others of its lead.
 _SMOOTH_S, _REFRACTORY_S = 0.1, 0.3  # Window over which steepness is averaged, and least distance between two beats.
 _STEEP = 0.45  # Least steepness of a beat, as a share of the 99th percentile.
-_ROUNDS = 6  # Gauss-Newton steps.
+_ROUNDS, _CONVERGED = 6, 1e-3  # Gauss-Newton steps at most, and samples by which the last one moves a beat.
 _MOST_MM = 0.27  # A beat that seems to be shifted by more is a different one.
 _UNLIKE = 0.15  # Energy of the difference to the median beat, as a share of that beat's, beyond which a beat differs.
 _MEASURED_MM = 0.015  # Standard error of a delay at best.
@@ -128,7 +128,9 @@ def _lags(row: Array, at: Array, fs: float, mm: float) -> tuple[Array, Array]:
         median_beat = np.median(beats, axis=0)
         slope = np.gradient(median_beat)
         power = max(float(taper @ slope**2), 1e-12)
-        shift = np.clip(shift + (median_beat - beats) @ (taper * slope) / power, -most, most)
+        before, shift = shift, np.clip(shift + (median_beat - beats) @ (taper * slope) / power, -most, most)
+        if np.abs(shift - before).max() < _CONVERGED:
+            break
     off = (beats - median_beat) ** 2 @ taper
     alike = (off < _UNLIKE * (taper @ median_beat**2)) & (np.abs(shift) < most)
     lag[whole[alike]] = shift[alike]

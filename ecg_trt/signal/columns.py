@@ -160,10 +160,12 @@ def _likeness(first: Array, other: Array, fs: float) -> float:
     n, most = min(len(first), len(other)), round(_LEAD_S * fs)
     if n <= 4 * most or not (np.ptp(first) > 0 and np.ptp(other) > 0):
         return 0.0
-    return max(
-        float(np.corrcoef(first[max(0, lag) : n + min(0, lag)], other[max(0, -lag) : n - max(0, lag)])[0, 1])
-        for lag in np.unique(np.linspace(-most, most, _LAGS).round().astype(int)).tolist()
-    )
+    lags = np.unique(np.linspace(0, 2 * most, _LAGS).round().astype(int))
+    shifted = np.lib.stride_tricks.sliding_window_view(other[:n], n - 2 * most)[lags]
+    middle = first[most : n - most] - first[most : n - most].mean()
+    shifted = shifted - shifted.mean(1, keepdims=True)
+    size = np.linalg.norm(middle) * np.linalg.norm(shifted, axis=1)
+    return float((shifted @ middle / np.maximum(size, 1e-12)).max())
 
 
 def _from_one_start(height: Array, page: RectifiedPage, strips: Sequence[Strip]) -> Array:

@@ -13,7 +13,7 @@ from ecg_trt.thresholds import RunThresholds, load_thresholds
 from ecg_trt.types import Array
 
 _HALF_TAPS = 16
-_PHASES = 256  # Fractions of a sample for which the filter is tabulated.
+_PHASES = 2048  # Fractions of a sample for which the filter is tabulated; the nearest one is taken.
 
 
 def valid_columns(confidence: Array, px_per_mm: float, thresholds: RunThresholds | None = None) -> Array:
@@ -186,14 +186,7 @@ def _resample_run(y: Array, x_s: Array, fs_out: float, out: Array, passband_hz: 
     half = int(np.ceil(_HALF_TAPS / cutoff))
     padded = _reflected(y, half + 1)
     cell = np.floor(at).astype(np.int64)
-    phase = (at - cell) * _PHASES
-    row = np.minimum(phase.astype(np.int64), _PHASES - 1)
-    blend = (phase - row)[:, None]
-    table = _kernel(half, round(cutoff, 4))
-    weights, following = table.take(row, 0), table.take(row + 1, 0)
-    weights *= 1 - blend
-    following *= blend
-    weights += following
+    weights = _kernel(half, round(cutoff, 4)).take(np.rint((at - cell) * _PHASES).astype(np.int64), 0)
     # The window of each cell holds the samples cell - half + 1 .. cell + half.
     taps = np.lib.stride_tricks.sliding_window_view(padded, 2 * half)
     out[first : last + 1] = np.einsum("nk,nk->n", taps[cell + 2], weights)

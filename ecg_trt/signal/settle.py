@@ -24,6 +24,7 @@ _REPEATED, _DIFFERENT = 0.15, 0.4
 _SHIFTS_MM = np.arange(-2.0, 2.25, 0.25)  # Between two prints of one time.
 _LEAST_MM = 10.0  # Length that two prints must share to be compared.
 _ONE_COLUMN_MM = 2.0  # Difference of the ends of leads that are printed in one column; rows may be slightly oblique.
+_EVERY = 4  # Columns, 0.2 mm, from one that is compared to the next.
 _END_MM = 1.5  # Left out at the ends of leads, where the neighbouring lead may reach in.
 
 
@@ -131,7 +132,7 @@ def _difference(page: RectifiedPage, strips: Sequence[Strip], seen: Array, a: in
 def _relative_difference(first: Array, other: Array, page: RectifiedPage) -> float:
     pair = np.stack([first, other])
     pair = pair[:, np.isfinite(pair).all(0)]
-    least = pair.var(1).min() if pair.shape[1] >= _LEAST_MM * page.px_per_mm[0] else 0.0
+    least = pair.var(1).min() if pair.shape[1] >= _LEAST_MM * page.px_per_mm[0] / _EVERY else 0.0
     return float(np.diff(pair, axis=0).var() / least) if least > 0 else 9.0
 
 
@@ -166,8 +167,8 @@ def _heights(page: RectifiedPage, strips: Sequence[Strip], seen: Array, rows: di
 
 
 def _inside(page: RectifiedPage, x_mm: tuple[float, float]) -> Array:
-    """Columns of the page within a span, except at its ends."""
-    return np.arange(page.column(x_mm[0] + _END_MM), page.column(x_mm[1] - _END_MM))
+    """Every fourth column of the page within a span, except at its ends."""
+    return np.arange(page.column(x_mm[0] + _END_MM), page.column(x_mm[1] - _END_MM), _EVERY)
 
 
 def _seen_rows(page: RectifiedPage, trace: TraceMap) -> Array:
