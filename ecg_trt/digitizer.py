@@ -12,7 +12,7 @@ from ecg_trt.backends.runtime import Runtime
 from ecg_trt.backends.select import open_runtime
 from ecg_trt.blas import one_blas_thread
 from ecg_trt.closeable import Closeable
-from ecg_trt.config import AUTO, ReadOptions, RuntimeOptions
+from ecg_trt.config import ReadOptions, RuntimeOptions
 from ecg_trt.corrections import Corrections
 from ecg_trt.errors import DeviceError, EcgTrtError
 from ecg_trt.inference.views import Views
@@ -24,8 +24,9 @@ from ecg_trt.networks import READING_NETWORKS
 from ecg_trt.ops.photo_view import view_of
 from ecg_trt.page.calibration import CalibrationReader
 from ecg_trt.page.candidate import LocatedPage
-from ecg_trt.page.lead_names import named_log_odds, read_names, with_shared_name
+from ecg_trt.page.lead_names import named_log_odds
 from ecg_trt.page.locator import PageLocator
+from ecg_trt.page.page_print import PagePrint
 from ecg_trt.page.scales import ScaleSigns
 from ecg_trt.page.strips import part_columns, shift_to_borders, split_rows
 from ecg_trt.quality.model import Calibration, load_calibration
@@ -47,7 +48,6 @@ _log = logging.getLogger(__name__)
 Source: TypeAlias = PhotoSource
 
 _LEAST_COLUMNS = -20.0  # Log-odds of columns by their borders, below which no names are searched for.
-_CALIBRATION_TEXT, _OTHER_WAY = 4.0, 2.0  # Log-odds of legible calibration text, and against another way up.
 
 
 def reading_weights() -> dict[str, str]:
@@ -96,6 +96,7 @@ class Digitizer(Closeable):
         self._rectify, self._trace = Rectify(stage1, ops), Trace(stage2, ops)
         self._find = PageLocator(Align(stage0, ops), self._rectify, ops)
         self._caption, self._calibration_reader = Caption(caption, ops), CalibrationReader(ops)
+        self._print = PagePrint(self._find, self._caption)
 
     @property
     def slots(self) -> int:
@@ -234,7 +235,7 @@ class Digitizer(Closeable):
         photo = self._opened(source, options, clock)
         traced = None
         if corrections.corners is None:
-            located = self._upright(photo, self._find(photo, options, clock), options, clock)
+            located = self._print.upright(photo, self._find(photo, options, clock), options, clock)
             traced = self._traced_page(photo, located, options, clock)
         if traced is None or corrections.of_page != Corrections():
             traced = self._anew(traced, corrections.of_page, photo, options, clock)
@@ -281,7 +282,7 @@ class Digitizer(Closeable):
             first = None if traced is None else traced.located.alignment
             photo, located = self._find.locate_anew(photo, first, corrections, options, clock)
         with clock("names"):
-            located = self._named(photo, located, options)
+            located = self._print.named(photo, located, options)
         return self._traced_page(photo, located, options, clock)
 
     def _traced_page(self, photo: Photo, located: LocatedPage, options: ReadOptions, clock: StepTimer) -> TracedPage:
@@ -328,43 +329,7 @@ class Digitizer(Closeable):
         log_odds += named_log_odds(parted, located.heatmaps.label, line_at)
         if log_odds <= 0:
             return replace(located, naming=located.naming.with_strips(strips))
-        return self._named(photo, replace(located, naming=located.naming.with_strips(parted)), options)
-
-    def _upright(self, photo: Photo, located: LocatedPage, options: ReadOptions, clock: StepTimer) -> LocatedPage:
-        """Take a page the way up, mirrored or not, in which most of its print is legible, and read its names.
-
-        Another way than that in which stage 1 sees the page upright is tried where its names are not legible, or make
-        no known layout.
-        """
-        with clock("names"):
-            named = self._named(photo, located, options)
-            has_names = named.naming.legible > 0 and (named.naming.is_known or options.layout != AUTO)
-            if has_names or self._has_calibration_text(photo, named):
-                return named
-        best, most = named, named.naming.upright_log_odds + _OTHER_WAY
-        for way in self._find.other_ways(photo, located, options, clock):
-            with clock("names"):
-                other = self._named(photo, way, options)
-                log_odds = other.naming.upright_log_odds + _CALIBRATION_TEXT * self._has_calibration_text(photo, other)
-            if log_odds > most:
-                best, most = other, log_odds
-        return best
-
-    def _has_calibration_text(self, photo: Photo, located: LocatedPage) -> bool:
-        """Tell if calibration text is legible on a page or around it."""
-        if self._caption(photo, located.grid, located.heatmaps.label):
-            return True
-        margins = self._find.search_margins(photo, located)
-        return margins is not None and bool(self._caption(photo, margins[0], margins[1].label))
-
-    def _named(self, photo: Photo, located: LocatedPage, options: ReadOptions) -> LocatedPage:
-        """Read the names of the leads; on a GPU, this uses the flat page's memory."""
-        label, is_given = located.heatmaps.label, options.layout != AUTO
-        line_at = partial(self._caption.line_at, photo, located.grid)
-        naming = read_names(located.naming, label, line_at, is_given=is_given)
-        if naming.is_nameless and not is_given:
-            naming = with_shared_name(naming, self._caption.lead_in_text(photo, located.grid, label))
-        return replace(located, naming=naming)
+        return self._print.named(photo, replace(located, naming=located.naming.with_strips(parted)), options)
 
     def _signs_of_scales(self, photo: Photo, located: LocatedPage, options: ReadOptions) -> ScaleSigns:
         """Find what the page shows of its scales; where it lacks one, print is searched for farther from the rows."""

@@ -148,7 +148,7 @@ def spelled(logits: Array, words: Sequence[str]) -> Array:
 
 @lru_cache(maxsize=32)
 def _paths(words: tuple[str, ...]) -> tuple[Array, Array]:
-    """Classes (n, 2 longest + 1) of words with a gap before, between and behind all characters; and which skip a gap."""
+    """Classes (n, 2 longest + 1) of words with gaps before, between and behind all characters; and which skip a gap."""
     path = np.zeros((len(words), 2 * max(map(len, words)) + 1), int)
     for row, word in zip(path, words, strict=True):
         row[1 : 2 * len(word) : 2] = class_of(word)

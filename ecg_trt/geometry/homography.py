@@ -14,10 +14,10 @@ import numpy as np
 from ecg_trt.errors import OptionError, PageError
 from ecg_trt.types import Array, GridWarp
 
-_SAMPLES_PER_ROUND = 256
+_SAMPLES_PER_ROUND = 64
 _AT_ONCE = 16  # Candidates whose errors are computed together; their arrays then stay in the processor's cache.
 _SOME_POINTS = 8  # Candidates are first scored on every eighth point, and the `_AT_ONCE` cheapest then on all.
-_MAX_ROUNDS = 8
+_MAX_ROUNDS = 32
 _CONFIDENCE = 0.9999
 _TRIPLES = np.array([(0, 1, 2), (0, 1, 3), (0, 2, 3), (1, 2, 3)])
 

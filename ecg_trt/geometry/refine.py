@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from ecg_trt.geometry.offsets import LineOffsets, LinePlaces, darkness
-from ecg_trt.geometry.surface import cauchy_weight, robust_plate, without_noise
+from ecg_trt.geometry.surface import cauchy_weight, median_of_finite, robust_plate, without_noise
 from ecg_trt.geometry.unwrap import unwrapped
 from ecg_trt.layout import standard_row_length
 from ecg_trt.types import Array, GridWarp, RectifiedPage, Strip
@@ -258,7 +258,7 @@ def _off_neighbours(nodes: Array, seen: Array) -> Array:
     miss = ((windows[..., reach] - value) * slope).sum(-1) / (slope**2).sum(-1)
     crossed = known.all(-1)
     enough = crossed.sum(0) >= _LEAST_CROSSED
-    off[reach:-reach][enough] = np.nanmedian(np.where(crossed, miss, np.nan)[:, enough], axis=0)
+    off[reach:-reach][enough] = median_of_finite(np.where(crossed, miss, np.nan)[:, enough])
     return off
 
 
@@ -288,7 +288,7 @@ def _unrounded(off: Array, seen: Array, mm_per_cell: float) -> Array:
     """Remove from the distances (m, n) of n lines from a surface what a whole line has and its neighbours lack."""
     whole = np.zeros(off.shape[1])
     some = np.asarray(seen.any(0))
-    whole[some] = np.nanmedian(np.where(seen, off, np.nan)[:, some], axis=0)
+    whole[some] = median_of_finite(np.where(seen, off, np.nan)[:, some])
     sigma = (_ROUGH_MM / mm_per_cell, 0.1)
     around = _average(whole[None], some[None].astype(np.float32), sigma)[0]
     return np.asarray(off - (whole - around))

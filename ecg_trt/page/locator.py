@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -29,7 +28,7 @@ from ecg_trt.page.candidate import LocatedPage, PageCandidate
 from ecg_trt.page.corrected import aligned_by_corners, with_way_up, without_surroundings
 from ecg_trt.page.name_places import name_boxes
 from ecg_trt.page.naming import DOUBTFUL_LABELS, Naming, name_strips
-from ecg_trt.page.realignment import may_extend_beyond_view, mirror, refine_alignment, rotate90, scale
+from ecg_trt.page.realignment import may_extend_beyond_view, mirror, refine_alignment, rotate90, scale, turned_alike
 from ecg_trt.page.rejection import reject_without_signs, reject_without_strips
 from ecg_trt.page.sheets import sheets_of
 from ecg_trt.page.strips import agree_on_span, find_strips, slant_of, unread_mm
@@ -46,7 +45,8 @@ _LEAST_MARGIN_MM = 10.0  # Least margin above or below the view before that make
 # Least gain in score of each refined candidate over the one before; refinement ends when rows grow by less than 10 %.
 _LAST_GAINS, _GROWN = (0.0, 0.1, 0.1), 1.1
 _FURTHER_ROW = 0.05  # Gain in score that only a further row brings.
-_TURNED = 0.05  # Gain in score that a page turned by a quarter must bring.
+_TURNED = 0.05  # Gain in score that a page turned by a quarter, or seen again, must bring.
+_SAME_VIEW = 0.1  # Share of the page's diagonal by which two alignments that show the same differ at most.
 
 
 class PageLocator:
@@ -81,8 +81,8 @@ class PageLocator:
 
     def other_ways(
         self, photo: Photo, located: LocatedPage, options: ReadOptions, clock: StepTimer
-    ) -> Iterator[LocatedPage]:
-        """Locate a page upside down, mirrored, and both, as far as it shows strips then.
+    ) -> Iterator[PageCandidate]:
+        """Look at a page upside down, mirrored, and both, as far as it shows strips then.
 
         Args:
             photo: the photo.
@@ -92,8 +92,9 @@ class PageLocator:
         """
         found = located.alignment
         for alignment in (rotate90(found, 2), mirror(found), rotate90(mirror(found), 2)):
-            with suppress(PageError):
-                yield self._refined(photo, self._candidate(photo, alignment, options.layout, clock), options, clock)
+            candidate = self._candidate(photo, alignment, options.layout, clock)
+            if candidate.naming is not None:
+                yield candidate
 
     def locate_anew(
         self, photo: Photo, first: PageAlignment | None, corrections: Corrections, options: ReadOptions,
@@ -126,7 +127,7 @@ class PageLocator:
         ]
         # At a wrong scale, lines are taken for one another, and few of them fit.
         best = max(candidates, key=lambda candidate: candidate.score + float(candidate.grid.measured.mean()))
-        located = self._refined(photo, best, options, clock)
+        located = self.refined(photo, best, options, clock)
         check_resolution(px_per_mm_of(located.grid), options.min_px_per_mm, photo.source)
         return photo, located
 
@@ -155,8 +156,12 @@ class PageLocator:
             raise reject_without_strips(source)
         return replace(located, naming=naming, text_mask=name_boxes(naming.strips, located.heatmaps.label))
 
-    def _refined(self, photo: Photo, candidate: PageCandidate, options: ReadOptions, clock: StepTimer) -> LocatedPage:
-        """Refine a candidate, at another scale if no grid is seen, to a located page."""
+    def refined(self, photo: Photo, candidate: PageCandidate, options: ReadOptions, clock: StepTimer) -> LocatedPage:
+        """Refine a candidate, at another scale if no grid is seen, to a located page.
+
+        Raises:
+            NoEcgFoundError: no strips are found.
+        """
         candidate = self._on_scale(photo, candidate, options.layout, clock)
         candidate = self._refine_candidate(photo, candidate, options.layout, clock)
         if candidate.naming is None:
@@ -177,19 +182,23 @@ class PageLocator:
     def _most_legible(self, photo: Photo, options: ReadOptions, clock: StepTimer) -> PageCandidate:
         found: list[PageCandidate] = []
         aligned: list[PageAlignment] = []
+        looks: list[PageCandidate] = []
         rejected: list[PageError] = []
         for align in self._views(photo, options, found, aligned, clock):
             try:
                 with clock("align"):
                     aligned.append(align())
-                found.append(self.locate(photo, aligned[-1], options.layout, clock))
+                candidate = self.locate(photo, aligned[-1], options.layout, looks, clock)
             except PageError as error:
                 if isinstance(error, ResolutionError) and not (found or rejected):
                     raise
                 # A traceback would keep this frame, and so the photo, alive.
                 rejected.append(error.with_traceback(None))
-            if found and found[-1].is_confident:
-                return found[-1]
+                continue
+            if candidate is not None:
+                found.append(candidate)
+                if candidate.is_confident:
+                    return candidate
         if not found:
             raise rejected.pop(0)
         return max(found, key=lambda candidate: candidate.score)
@@ -219,22 +228,22 @@ class PageLocator:
         moved_mask = name_boxes(moved_strips, candidate.heatmaps.warped(source_mm, grid.mm_per_cell).label)
         return Refined(smoothed(moved_grid), moved_strips, moved_mask, source_mm)
 
-    def search_margins(self, photo: Photo, located: LocatedPage) -> tuple[GridWarp, PageHeatmaps] | None:
+    def search_margins(self, photo: Photo, page: LocatedPage | PageCandidate) -> tuple[GridWarp, PageHeatmaps] | None:
         """Find the heatmaps of the page farther from its rows.
 
         The result has a grid and a frame of its own. None where no grid shows how the page goes on, or where the photo
         shows no more of it.
         """
-        grid, strips = located.grid, located.naming.strips
-        if not grid.is_seen:
+        if page.naming is None or not page.grid.is_seen:
             return None
+        grid, strips = page.grid, page.naming.strips
         try:
-            alignment = refine_alignment(located.alignment, grid, strips, more_rows=True)
+            alignment = refine_alignment(page.alignment, grid, strips, more_rows=True)
         except PageError:
             return None
         assert alignment is not None
-        w, h = located.alignment.size_mm
-        before = alignment.page_from_photo @ np.linalg.inv(located.alignment.page_from_photo)
+        w, h = page.alignment.size_mm
+        before = alignment.page_from_photo @ np.linalg.inv(page.alignment.page_from_photo)
         top, *_, bottom = sorted(apply_homography(before, np.array([[0, 0], [w, 0], [0, h], [w, h]]))[:, 1])
         if max(top, alignment.size_mm[1] - bottom) < _LEAST_MARGIN_MM:
             return None
@@ -280,14 +289,59 @@ class PageLocator:
         for sheet in sheets:
             yield partial(align, sheet=sheet)
 
-    def locate(self, photo: Photo, alignment: PageAlignment, layout: str, clock: StepTimer) -> PageCandidate:
+    def locate(
+        self, photo: Photo, alignment: PageAlignment, layout: str, looks: list[PageCandidate], clock: StepTimer
+    ) -> PageCandidate | None:
         """Find the best candidate near one alignment.
 
-        Where lead names cannot be read, the page is rotated by quarters. Where no grid is seen, slanted rows are made
-        level, and other scales are tried. Where grid, strips or names are still uncertain, the alignment is refined by
-        the best candidate.
+        Where no grid is seen, other scales are tried. Where grid, strips or names are still uncertain, the alignment is
+        refined by the best candidate.
+
+        Args:
+            photo: the photo.
+            alignment: from stage 0.
+            layout: name of a layout, or "auto".
+            looks: earlier looks at the photo by other alignments; this one is added.
+            clock: timer of the steps.
+
+        Returns:
+            None where an earlier look showed as much.
+
+        Raises:
+            PageError: no ECG is seen.
         """
-        best = self._candidate(photo, alignment, layout, clock)
+        look = self._look(photo, alignment, layout, looks, clock)
+        if look is None:
+            return None
+        looks.append(look)
+        if look.label_score < _HARDLY_LABELS and not look.grid.is_seen:
+            raise (reject_without_strips if look.naming is None else reject_without_signs)(photo.source)
+        best = self._on_scale(photo, look, layout, clock)
+        best = self._refine_candidate(photo, best, layout, clock)
+        if best.naming is None:
+            raise reject_without_strips(photo.source)
+        if best.label_score < DOUBTFUL_LABELS and not best.grid.is_seen:
+            raise reject_without_signs(photo.source)
+        return best
+
+    def _look(
+        self, photo: Photo, alignment: PageAlignment, layout: str, looks: Sequence[PageCandidate], clock: StepTimer
+    ) -> PageCandidate | None:
+        """Look at the photo by one alignment, in all four directions until lead names can be read.
+
+        Where no grid is seen, slanted rows are made level first. An alignment that hardly differs from an earlier look
+        is tried in the direction that was best then, and in others only if it shows more; None where it does not.
+        """
+        for earlier in looks:
+            turned, apart = turned_alike(alignment, earlier.alignment)
+            if apart < _SAME_VIEW:
+                best = self._candidate(photo, turned, layout, clock)
+                if best.score <= earlier.score + _TURNED:
+                    return None
+                break
+        else:
+            best = self._candidate(photo, alignment, layout, clock)
+        alignment = best.alignment
         slant = 0.0 if best.grid.is_seen else slant_of(best.heatmaps.zero)
         if slant:
             candidate = self._candidate(photo, rotate(alignment, -slant), layout, clock)
@@ -298,14 +352,6 @@ class PageLocator:
                 break
             candidate = self._candidate(photo, rotate90(alignment, quarters), layout, clock)
             best = candidate if candidate.score > best.score + _TURNED else best
-        if best.label_score < _HARDLY_LABELS and not best.grid.is_seen:
-            raise (reject_without_strips if best.naming is None else reject_without_signs)(photo.source)
-        best = self._on_scale(photo, best, layout, clock)
-        best = self._refine_candidate(photo, best, layout, clock)
-        if best.naming is None:
-            raise reject_without_strips(photo.source)
-        if best.label_score < DOUBTFUL_LABELS and not best.grid.is_seen:
-            raise reject_without_signs(photo.source)
         return best
 
     def _on_scale(self, photo: Photo, first: PageCandidate, layout: str, clock: StepTimer) -> PageCandidate:

@@ -38,6 +38,7 @@ _LINE_SHARE = 0.28  # Quantile along a line of the paper that measures its darkn
 # side, where that is the given quantile of its columns.
 _LINE_DARK, _LINE_COLUMNS, _LINE_ALIKE = 0.6, 0.9, 1.3
 _PAPER_MM, _SMOOTH_MM = 1.2, 3.0  # Wider dark areas are paper and no ink; sigma of the light's changes on the paper.
+_SMOOTH_PX_PER_MM = 2.0  # Scale at which light is smoothed.
 _PEN_SHARE, _LEAST_PEN = 0.985, 30.0  # Quantile of darkness that counts as the pen's, and its least value.
 
 
@@ -115,11 +116,13 @@ def _darkness(windows: Array, px_per_mm: tuple[float, float]) -> Array:
     """Darkness (n, h, w) float32 of each pixel relative to the paper around it."""
     sx, sy = px_per_mm
     paper = np.ones((_odd(_PAPER_MM * sy), _odd(_PAPER_MM * sx)), np.uint8)
+    small = [round(n / s * _SMOOTH_PX_PER_MM) for n, s in zip(windows.shape[2:0:-1], px_per_mm, strict=True)]
     found = []
     for window in windows:
         grey = cv2.cvtColor(window, cv2.COLOR_RGB2GRAY)
-        light = cv2.dilate(grey, paper).astype(np.float32)
-        found.append(cv2.GaussianBlur(light, (0, 0), _SMOOTH_MM * sx, None, _SMOOTH_MM * sy) - grey)
+        light = cv2.resize(cv2.dilate(grey, paper).astype(np.float32), small, interpolation=cv2.INTER_AREA)
+        smooth = cv2.GaussianBlur(light, (0, 0), _SMOOTH_MM * _SMOOTH_PX_PER_MM)
+        found.append(cv2.resize(smooth, grey.shape[::-1], interpolation=cv2.INTER_LINEAR) - grey)
     return np.stack(found)
 
 

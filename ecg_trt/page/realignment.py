@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ecg_trt.geometry.homography import fit_homography, grid_homography
+from ecg_trt.geometry.homography import apply_homography, fit_homography, grid_homography
 from ecg_trt.layout import standard_row_length
 from ecg_trt.page.naming import Naming
 from ecg_trt.types import GridWarp, PageAlignment, Strip
@@ -45,6 +45,31 @@ def scale(alignment: PageAlignment, factor: float) -> PageAlignment:
     w, h = alignment.size_mm
     larger = np.diag([factor, factor, 1.0]) @ alignment.page_from_photo
     return replace(alignment, page_from_photo=larger, size_mm=(factor * w, factor * h))
+
+
+def turned_alike(alignment: PageAlignment, other: PageAlignment) -> tuple[PageAlignment, float]:
+    """Turn an alignment by quarters so that it is most like another.
+
+    Args:
+        alignment: that is turned.
+        other: of the same photo.
+
+    Returns:
+        The alignment as turned, and how far its corners lie from those of the other, at most, as a share of the
+        diagonal, or how much longer or shorter its sides are said to be, where that is more.
+    """
+    turned = [rotate90(alignment, quarters) for quarters in range(4)]
+    apart = [_apart(one, other) for one in turned]
+    best = int(np.argmin(apart))
+    return turned[best], apart[best]
+
+
+def _apart(alignment: PageAlignment, other: PageAlignment) -> float:
+    ends = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+    size, other_size = np.array(alignment.size_mm), np.array(other.size_mm)
+    corners = apply_homography(other.page_from_photo @ np.linalg.inv(alignment.page_from_photo), ends * size)
+    off = np.linalg.norm(corners - ends * other_size, axis=1) / np.linalg.norm(other_size)
+    return float(max(off.max(), np.abs(np.log(size / other_size)).max()))
 
 
 def refine_alignment(

@@ -25,6 +25,7 @@ _SHIFTS_MM = np.arange(-2.0, 2.25, 0.25)  # Between two prints of one time.
 _LEAST_MM = 10.0  # Length that two prints must share to be compared.
 _ONE_COLUMN_MM = 2.0  # Difference of the ends of leads that are printed in one column; rows may be slightly oblique.
 _EVERY = 4  # Columns, 0.2 mm, from one that is compared to the next.
+_UNLIKE = 9.0  # Most that two prints are said to differ by.
 _END_MM = 1.5  # Left out at the ends of leads, where the neighbouring lead may reach in.
 
 
@@ -32,7 +33,7 @@ def settle_avr(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) ->
     """Rename aVR to -aVR, or back, where the limb leads printed beside it are clearly consistent only then."""
     seen = _seen_rows(page, trace)
     for rows, x_mm in _columns(strips):
-        limb = _heights(page, strips, seen, rows, x_mm, 0.0)
+        limb = _heights(page, strips, seen, rows, x_mm)[0]
         turned = limb * np.where(np.array(LEADS[:LIMB]) == "aVR", -1.0, 1.0)[:, None]
         residual = einthoven_residual(turned)
         if "aVR" in rows and residual < min(_MOST_RESIDUAL, _CLEARLY * einthoven_residual(limb)):
@@ -68,7 +69,7 @@ def settle_order(
     def residual(shift: int) -> float:
         rows = {upright(order[k + shift])[0]: (row, upright(order[k + shift])[1]) for row, k in enumerate(own)}
         limb = {lead: place for lead, place in rows.items() if lead in LEADS[:LIMB]}
-        return einthoven_residual(_heights(page, strips, seen, limb, inside[::-1], 0.0)) if len(limb) > 3 else np.inf
+        return einthoven_residual(_heights(page, strips, seen, limb, inside[::-1])[0]) if len(limb) > 3 else np.inf
 
     shifts = [shift for shift in (-1, 1) if min(own) + shift >= 0 and max(own) + shift < len(order)]
     best = min(shifts, key=residual, default=0)
@@ -84,10 +85,8 @@ def settle_slant(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap) 
     upper ones.
     """
     columns, seen = list(_columns(strips)), _seen_rows(page, trace)
-    residual = np.array([
-        np.sum([einthoven_residual(_heights(page, strips, seen, *column, slant)) for column in columns])
-        for slant in _SLANTS
-    ])  # fmt: skip
+    heights = [_heights(page, strips, seen, *column, _SLANTS) for column in columns]
+    residual = np.sum([[einthoven_residual(limb) for limb in of_column] for of_column in heights], 0)
     if not columns or not np.isfinite(residual).all():
         return tuple(strips)
     if residual.min() > _STRAIGHTER * residual[len(_SLANTS) // 2]:
@@ -117,23 +116,21 @@ def settle_rhythm(page: RectifiedPage, strips: Sequence[Strip], trace: TraceMap)
 
 def _difference(page: RectifiedPage, strips: Sequence[Strip], seen: Array, a: int, b: int,
                 x_mm: tuple[float, float]) -> float:  # fmt: skip
-    """Variance of the difference of two strips within a span, over the smaller of their variances; 9 if unseen.
+    """Variance of the difference of two strips within a span, over the smaller of the two; at most 9, as if unseen.
 
     It is that of the shift at which it is least, as rows may run obliquely.
     """
     at = _inside(page, x_mm)
-    first = _row(seen[a], strips[a].zero_y_mm, at)
-    return min(
-        _relative_difference(first, _row(seen[b], strips[b].zero_y_mm, at + shift * page.px_per_mm[0]), page)
-        for shift in _SHIFTS_MM
+    shifted = at + _SHIFTS_MM[:, None] * page.px_per_mm[0]
+    first, other = np.broadcast_arrays(
+        _row(seen[a], strips[a].zero_y_mm, at), _row(seen[b], strips[b].zero_y_mm, shifted)
     )
-
-
-def _relative_difference(first: Array, other: Array, page: RectifiedPage) -> float:
-    pair = np.stack([first, other])
-    pair = pair[:, np.isfinite(pair).all(0)]
-    least = pair.var(1).min() if pair.shape[1] >= _LEAST_MM * page.px_per_mm[0] / _EVERY else 0.0
-    return float(np.diff(pair, axis=0).var() / least) if least > 0 else 9.0
+    both = np.isfinite(first) & np.isfinite(other)
+    is_enough = both.sum(1) >= _LEAST_MM * page.px_per_mm[0] / _EVERY
+    first, other, both = (rows[is_enough] for rows in (first, other, both))
+    least = np.minimum(first.var(1, where=both), other.var(1, where=both))
+    ratio = (first - other).var(1, where=both)[least > 0] / least[least > 0]
+    return float(ratio.min(initial=_UNLIKE))
 
 
 def _middle(strips: Sequence[Strip]) -> float:
@@ -155,14 +152,14 @@ def _columns(strips: Sequence[Strip]) -> Iterator[tuple[dict[str, tuple[int, flo
 
 
 def _heights(page: RectifiedPage, strips: Sequence[Strip], seen: Array, rows: dict[str, tuple[int, float]],
-             x_mm: tuple[float, float], slant: float) -> Array:  # fmt: skip
-    """Heights (6, n) of the limb leads of one column, mm, made simultaneous for rows of that slant; NaN = not seen."""
-    at = _inside(page, x_mm)
-    limb = np.full((LIMB, len(at)), np.nan)
+             x_mm: tuple[float, float], slants: Array | float = 0.0) -> Array:  # fmt: skip
+    """Heights (slants, 6, n) of one column's limb leads, mm, simultaneous for rows of each slant; NaN = not seen."""
+    at, slant = _inside(page, x_mm), np.atleast_1d(slants)[:, None]
+    limb = np.full((len(slant), LIMB, len(at)), np.nan)
     middle = _middle(strips)
     for lead, (k, sign) in rows.items():
         zero = strips[k].zero_y_mm
-        limb[LEADS.index(lead)] = sign * _row(seen[k], zero, at + slant * (zero - middle) * page.px_per_mm[0])
+        limb[:, LEADS.index(lead)] = sign * _row(seen[k], zero, at + slant * (zero - middle) * page.px_per_mm[0])
     return limb
 
 
@@ -178,5 +175,5 @@ def _seen_rows(page: RectifiedPage, trace: TraceMap) -> Array:
 
 
 def _row(row: Array, zero_y_mm: float, at: Array) -> Array:
-    """Heights (n,) above the zero line of a strip at some columns of its `_seen_rows`, mm, NaN = not seen."""
+    """Heights above the zero line of a strip at some columns of its `_seen_rows`, mm, NaN = not seen."""
     return np.asarray(zero_y_mm - np.interp(at, np.arange(len(row), dtype=np.float64), row))

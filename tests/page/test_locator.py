@@ -22,6 +22,7 @@ from ecg_trt.page.candidate import LocatedPage, PageCandidate
 from ecg_trt.page.locator import PageLocator
 from ecg_trt.page.naming import Naming
 from ecg_trt.page.pulses import PulseSigns
+from ecg_trt.page.realignment import rotate90, scale, turned_alike
 from ecg_trt.page.scales import ScaleSigns
 from ecg_trt.printed import Quantity
 from ecg_trt.step_timer import StepTimer
@@ -118,7 +119,7 @@ def test_rows_that_run_aslant_are_looked_at_level_if_that_shows_more() -> None:
             return replace(_look(is_seen=False, names=names), alignment=alignment, heatmaps=marks)
 
         find._candidate, find._refine_candidate = look, lambda photo, best, layout, clock: best
-        return find.locate(PHOTO, _alignment(), "auto", StepTimer()), asked
+        return find.locate(PHOTO, _alignment(), "auto", [], StepTimer()), asked
 
     best, asked = located(0.6)
     ends = apply_homography(best.alignment.page_from_photo, np.array([[20.0, 61.0], [270.0, 79.0]]))
@@ -135,3 +136,30 @@ def test_a_closer_look_counts_in_the_times() -> None:
     find._candidate = lambda photo, alignment, layout, clock: replace(unsettled, alignment=alignment)
     find._refine_candidate(PHOTO, unsettled, "auto", clock)
     assert set(clock.ms) == {"refine"}
+
+
+def test_a_view_that_shows_the_same_is_looked_at_once_the_way_up_that_was_best() -> None:
+    find: Any = PageLocator(NOTHING, NOTHING, open_ops())
+    asked: list[PageAlignment] = []
+
+    def located(names: list[float], alignment: PageAlignment, looks: list[PageCandidate]) -> PageCandidate | None:
+        asked.clear()
+
+        def look(photo: Photo, alignment: PageAlignment, layout: str, clock: StepTimer) -> PageCandidate:
+            asked.append(alignment)
+            return replace(_look(names=names[len(asked) - 1]), alignment=alignment)
+
+        find._candidate, find._refine_candidate = look, lambda photo, best, layout, clock: best
+        return find.locate(PHOTO, alignment, "auto", looks, StepTimer())
+
+    looks: list[PageCandidate] = []
+    best = located([0.05, 0.1, 0.14, 0.05], _alignment(), looks)
+    assert len(asked) == 4 and looks == [best], "upright, upside down, and to both sides"
+    again = scale(rotate90(_alignment(), 3), 1.05)
+    assert located([0.14], again, looks) is None and len(asked) == 1 and len(looks) == 1
+    assert turned_alike(asked[0], asked[0])[1] == pytest.approx(0, abs=1e-9)
+    assert asked[0].quarter_turns == looks[0].alignment.quarter_turns, "the way up that was best"
+    better = located([0.5], again, looks)
+    assert better is not None and len(asked) == 1 and looks == [best, better], "it shows more"
+    other = located([0.05] * 4, scale(_alignment(), 1.3), looks)
+    assert other is not None and len(asked) == 4, "a view of its own"

@@ -96,7 +96,7 @@ class _Sought:
         self.seen: list[str] = []
         ops = open_ops()
         self.finder = PageLocator(self, Rectify(FakeBackend(lambda feed: {}), ops), ops)  # type: ignore[arg-type]
-        self.finder.locate = lambda photo, alignment, layout, clock: self.answer()  # type: ignore[method-assign]
+        self.finder.locate = lambda photo, alignment, layout, looks, clock: self.answer()  # type: ignore[method-assign]
 
     def sheets(self, photo: Photo, ops: ImageOps, most: int) -> list[str]:
         return [name for name in self.shows if name.startswith("sheet")][:most]
