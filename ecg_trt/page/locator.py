@@ -273,8 +273,8 @@ class PageLocator:
     ) -> Iterator[Callable[[], PageAlignment]]:
         """Yield alignments to try, one after the other.
 
-        First the whole photo, then with stretched contrast, then from near; where the page stays illegible, each sheet
-        of paper. `found` and `aligned` grow while the caller tries them.
+        First the whole photo, then with stretched contrast, then from near; where neither print nor a grid is seen so,
+        each sheet of paper. `found` and `aligned` grow while the caller tries them.
         """
         align = partial(self.align, photo, min_px_per_mm=options.min_px_per_mm)
         yield align
@@ -282,7 +282,7 @@ class PageLocator:
         if aligned:
             near = max(found, key=lambda candidate: candidate.score).alignment if found else aligned[-1]
             yield partial(align, near=near)
-        if any(candidate.is_legible for candidate in found):
+        if any(candidate.is_legible or candidate.grid.is_seen for candidate in found):
             return
         with clock("align"):
             sheets = sheets_of(photo, self.ops, _MOST_SHEETS)

@@ -50,12 +50,16 @@ class PagePrint:
                 return named
         best, most = named, named.naming.upright_log_odds + _OTHER_WAY
         for way in self._find.other_ways(photo, located, options, clock):
-            with clock("names"):
-                log_odds = self._log_odds(photo, way, options, most)
-            if log_odds > most:
-                with suppress(PageError):
-                    refined = self._find.refined(photo, way, options, clock)
+            with suppress(PageError):
+                # Mirrored pages are rare: such a look is refined only where its print is more legible as it is.
+                if way.alignment.is_mirrored != located.alignment.is_mirrored:
                     with clock("names"):
+                        if self._log_odds(photo, way, options, most) <= most:
+                            continue
+                refined = self._find.refined(photo, way, options, clock)
+                with clock("names"):
+                    log_odds = self._log_odds(photo, refined, options, most)
+                    if log_odds > most:
                         best, most = self.named(photo, refined, options), log_odds
         return best
 
@@ -75,7 +79,7 @@ class PagePrint:
             naming = with_shared_name(naming, self._caption.lead_in_text(photo, page.grid, label))
         return replace(page, naming=naming)
 
-    def _log_odds(self, photo: Photo, way: PageCandidate, options: ReadOptions, most: float) -> float:
+    def _log_odds(self, photo: Photo, way: _Page, options: ReadOptions, most: float) -> float:
         """Log-odds that a page is seen the right way; calibration text is read only where it decides about `most`."""
         naming = self.named(photo, way, options).naming
         assert naming is not None

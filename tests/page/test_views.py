@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
@@ -21,12 +21,16 @@ from ecg_trt.stages.align import Align, stretch_contrast
 from ecg_trt.stages.rectify import Rectify
 from ecg_trt.stages.scaling import BESIDE_GREY
 from ecg_trt.step_timer import StepTimer
-from ecg_trt.types import Array, PageAlignment, Photo
+from ecg_trt.types import Array, GridWarp, PageAlignment, Photo
 
 
 def _alignment(page_from_photo: Array, size_mm: tuple[float, float]) -> PageAlignment:
     none = np.zeros(0)
     return PageAlignment(page_from_photo, size_mm, none, none > 0, none, 0)
+
+
+def _grid(*, is_seen: bool) -> GridWarp:
+    return GridWarp(np.zeros((4, 4, 2), np.float32), 5.0, 0.1, np.full((4, 4), is_seen))
 
 
 def _blind() -> tuple[Align, list[Array]]:
@@ -85,6 +89,7 @@ class _FakeLook:
     score: float
     alignment: PageAlignment
     is_legible: bool = False
+    grid: GridWarp = field(default_factory=lambda: _grid(is_seen=False))
 
 
 class _Sought:
@@ -158,6 +163,12 @@ def test_a_page_of_no_known_layout_is_sought_in_other_views_but_not_on_other_she
     sought = _Sought(strips, DOUBTFUL, NOTHING, GOOD)
     assert sought.find() is strips and sought.seen == ["plain", "stretched", "near"]
     assert _Sought(strips, GOOD, NOTHING).find() is GOOD, "half of it was seen at first"
+
+
+def test_where_a_grid_is_seen_no_sheets_are_sought() -> None:
+    on_grid = _FakeLook(False, 0.6, HERE, grid=_grid(is_seen=True))
+    sought = _Sought(on_grid, DOUBTFUL, NOTHING, GOOD)
+    assert sought.find() is on_grid and sought.seen == ["plain", "stretched", "near"]
 
 
 def test_a_view_in_which_a_page_cannot_be_laid_flat_loses_no_other() -> None:
