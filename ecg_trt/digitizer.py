@@ -29,6 +29,7 @@ from ecg_trt.page.locator import PageLocator
 from ecg_trt.page.page_print import PagePrint
 from ecg_trt.page.scales import ScaleSigns
 from ecg_trt.page.strips import part_columns, shift_to_borders, split_rows
+from ecg_trt.page.without_grid import follow_borders
 from ecg_trt.quality.model import Calibration, load_calibration
 from ecg_trt.reading import Reading, RecordMaker, TracedPage, first_reading_needed, photo_needed, scales_of
 from ecg_trt.record import EcgRecord
@@ -292,13 +293,19 @@ class Digitizer(Closeable):
             signs = self._signs_of_scales(photo, located, options)
         with clock("flatten"):
             px_per_mm = trace_px_per_mm(scales_of(signs, options).gain_mm_per_mv)
-            flatten = partial(self._rectify.flatten_rows, photo, grid, rows, px_per_mm, trace_reach_mm(px_per_mm))
-            page = flatten()
+            reach_mm = trace_reach_mm(px_per_mm)
+            flatten = partial(self._rectify.flatten_rows, photo, strips=rows, px_per_mm=px_per_mm, row_mm=reach_mm)
+            page = flatten(grid=grid)
         with clock("trace"):
             strips, trace = self._traced(page, rows, located.text_mask)
+            followed = None if grid.is_seen else follow_borders(grid, rows, page, trace)
+            if followed is not None:
+                grid, located = followed, replace(located, grid=followed)
+                page = flatten(grid=grid)
+                strips, trace = self._traced(page, rows, located.text_mask)
             parted = self._split(photo, located, page, strips, trace, options)
             if parted is not located:
-                located, strips, page = parted, parted.naming.strips, flatten()
+                located, strips, page = parted, parted.naming.strips, flatten(grid=grid)
         with clock("signal"):
             return TracedPage.of(photo.source, located, page, strips, trace, signs)
 

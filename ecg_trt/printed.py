@@ -158,9 +158,9 @@ def _paths(words: tuple[str, ...]) -> tuple[Array, Array]:
 
 
 _NUMBER = r"(\d+(?:[.,]\d+)?)"
-# A letter of a unit may be hidden by a curve: "10 m/mV" and "10 mm/m" are no other units.
-_SPEED = re.compile(_NUMBER + r" ?mm? ?/ ?s", re.IGNORECASE)
-_GAIN = re.compile(_NUMBER + r"(?: ?/ ?" + _NUMBER + r")? ?([cm]m|m) ?/ ?m(?:v|\b)", re.IGNORECASE)
+# A letter of a unit may be hidden by a curve, or read twice: "10 m/mV", "10 mm/m" and "10 mmm/mV" are no other units.
+_SPEED = re.compile(_NUMBER + r" ?m{1,3} ?/ ?s", re.IGNORECASE)
+_GAIN = re.compile(_NUMBER + r"(?: ?/ ?" + _NUMBER + r")? ?(cm|m{1,3}) ?/ ?m(?:v|\b)", re.IGNORECASE)
 _EQUATION = re.compile(r"1 ?mv ?= ?" + _NUMBER + r" ?([cm]m)", re.IGNORECASE)
 _LIMB = re.compile(r"limb|extr|std|glied|[^a-z]ext", re.IGNORECASE)
 _CHEST = re.compile(r"chest|prec|brust|thor|[^a-z]v ?:", re.IGNORECASE)

@@ -27,6 +27,7 @@ def _stated(text: str) -> set[tuple[str, float]]:
         ("10/5mm/mV", {("limb gain", 10.0), ("chest gain", 5.0)}),
         ("6.25MM/SEC 40MM/MV", {("speed", 6.25), ("gain", 40.0)}),
         ("20 mm/m", {("gain", 20.0)}),
+        ("25mmm/sec Sens: 20 mmm/m", {("speed", 25.0), ("gain", 20.0)}),
         ("imb: 10 m/mV 25 m/s", {("gain", 10.0), ("speed", 25.0)}),
         ("37 mm/s 7 mm/mV 10 mm/min", set()),
         ("25 Hz 10 mV 0.05-150 Hz 10 s V5 25 mm", set()),

@@ -5,7 +5,7 @@ Maps are (H, W) float32 in [0, 1], pixel (x, y) is page mm (x, y).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
@@ -234,6 +234,30 @@ def _laid(starts: Array, ends: Array, length: float, reach: tuple[float, float],
     return _Laid((float(at[best]), float(at[best]) + length), float(total[best]), starts_seen)
 
 
+def border_responses(
+    strips: Sequence[Strip], page: RectifiedPage, trace: TraceMap, shift_mm: Array
+) -> Iterator[tuple[float, float, Array]]:
+    """Measure how clearly each lead begins, and each row ends, at some distances from where its strip has it.
+
+    Args:
+        strips: named strips.
+        page: frame of the trace.
+        trace: its borders and confidences.
+        shift_mm: (n,) distances.
+
+    Yields:
+        Place of a border (x, y), page mm, and the response (n,) to it, with the pen inside the lead.
+    """
+    px_per_mm = page.px_per_mm[0]
+    for strip, border, confidence in zip(strips, trace.border, trace.confidence, strict=True):
+        heat = cv2.GaussianBlur(border[None], (0, 0), _BORDER_MM * px_per_mm)[0]
+        columns, pen = np.arange(len(border)), cv2.blur(confidence[None], (2 * round(px_per_mm / 4) + 1, 1))[0]
+        for x_mm, inwards in [*((s.x_mm[0], _INSIDE_MM) for s in strip.segments), (strip.x_mm[1], -_INSIDE_MM)]:
+            at = page.column(x_mm + shift_mm)
+            response = np.interp(at, columns, heat) * np.interp(at + inwards * px_per_mm, columns, pen)
+            yield x_mm, strip.zero_y_mm, response
+
+
 def shift_to_borders(
     strips: Sequence[Strip], page: RectifiedPage, trace: TraceMap, reach_mm: float = SHIFT_REACH_MM
 ) -> tuple[Strip, ...]:
@@ -253,15 +277,9 @@ def shift_to_borders(
     """
     px_per_mm = page.px_per_mm[0]
     shift_mm = np.arange(-round(reach_mm * px_per_mm), round(reach_mm * px_per_mm) + 1) / px_per_mm
-    seen, evidence = np.zeros(len(shift_mm)), np.zeros(len(shift_mm))
-    for strip, border, confidence in zip(strips, trace.border, trace.confidence, strict=True):
-        heat = cv2.GaussianBlur(border[None], (0, 0), _BORDER_MM * px_per_mm)[0]
-        columns, pen = np.arange(len(border)), cv2.blur(confidence[None], (2 * round(px_per_mm / 4) + 1, 1))[0]
-        for x_mm, inwards in [*((s.x_mm[0], _INSIDE_MM) for s in strip.segments), (strip.x_mm[1], -_INSIDE_MM)]:
-            at = page.column(x_mm + shift_mm)
-            response = np.interp(at, columns, heat) * np.interp(at + inwards * px_per_mm, columns, pen)
-            seen += response
-            evidence += np.log1p(response / _UNCERTAIN)
+    responses = [response for *_, response in border_responses(strips, page, trace, shift_mm)]
+    seen = np.sum([np.zeros(len(shift_mm)), *responses], 0)
+    evidence = np.sum([np.zeros(len(shift_mm)), *(np.log1p(response / _UNCERTAIN) for response in responses)], 0)
     likelihood = evidence + np.logaddexp(-0.5 * (shift_mm / _SHIFT_MM) ** 2, _FAR - 0.5 * (shift_mm / _FAR_MM) ** 2)
     about = float(shift_mm[likelihood.argmax()])
     likely = seen * np.exp(-0.5 * ((shift_mm - about * (abs(about) > _NEAR_MM)) / _SHIFT_MM) ** 2)

@@ -25,7 +25,7 @@ Printed: TypeAlias = Mapping[Quantity, Mapping[float, float]]
 _MARKED, _BESIDE_STRONGEST = 0.1, 0.4  # Least response of a place that is read, and its least share of the strongest's.
 _MOST_PLACES = 6
 _APART_MM = 4  # Places nearer to each other are one.
-_LINE_MM = 4  # Difference in height of places on one line at most; devices print speed and gain on one line.
+_LARGE_PX_PER_MM = 5.0  # Scale at which a setting is read that is longer than a crop.
 _EDGE_MM, _EDGE_CHARACTERS = 1.5, 2.0  # A value that begins or ends nearer to the crop's edge may be cut.
 
 
@@ -52,17 +52,22 @@ class Caption:
         for place in marked_places(label[MARKED_WORDS.index(SETTING)]):
             whole, cut = self._settings(photo, grid, place)
             for middle in cut:
-                whole += self._settings(photo, grid, middle)[0]
+                there, large = self._settings(photo, grid, middle)
+                whole += there
+                for centre in large:
+                    whole += self._settings(photo, grid, centre, _LARGE_PX_PER_MM)[0]
             for setting, probability in whole:
                 values = printed[setting.quantity]
                 values[setting.value] = max(values.get(setting.value, 0.0), probability)
         return dict(printed)
 
-    def _settings(self, photo: Photo, grid: GridWarp, place: Array) -> tuple[list[tuple[Setting, float]], list[Array]]:
+    def _settings(
+        self, photo: Photo, grid: GridWarp, place: Array, px_per_mm: float = CAPTION_PX_PER_MM
+    ) -> tuple[list[tuple[Setting, float]], list[Array]]:
         """Read the settings around a place: those that are whole with their probabilities, the middles of others."""
-        line, whole, cut = self.line_at(photo, grid, place), [], []
+        line, whole, cut = self.line_at(photo, grid, place, px_per_mm), [], []
         for setting in settings_of(line.text):
-            middle = _middle_if_cut(line, setting, place)
+            middle = _middle_if_cut(line, setting, place, px_per_mm)
             if middle is None:
                 whole.append((setting, line.probability_of(setting)))
             else:
@@ -76,11 +81,11 @@ class Caption:
         named = (lead_in(self.line_at(photo, grid, at).text) for place in places for at in (place, place + ahead))
         return next((lead for lead in named if lead is not None), None)
 
-    def line_at(self, photo: Photo, grid: GridWarp, place: Array) -> Line:
-        """Read the line of text through one place (x, y), page mm, 16 mm to its left and right."""
+    def line_at(self, photo: Photo, grid: GridWarp, place: Array, px_per_mm: float = CAPTION_PX_PER_MM) -> Line:
+        """Read the line of text through one place (x, y), page mm; at full scale 16 mm to its left and right."""
         h, w = CAPTION_HW
-        x, y = place - (np.array([w, h]) - 1) / 2 / CAPTION_PX_PER_MM
-        scale = (CAPTION_PX_PER_MM, CAPTION_PX_PER_MM)
+        x, y = place - (np.array([w, h]) - 1) / 2 / px_per_mm
+        scale = (px_per_mm, px_per_mm)
         crop, _ = self.ops.rectify(
             photo.image, grid.node_xy, grid.mm_per_cell, (x, y), scale, (h, w), "cubic", BESIDE_GREY
         )
@@ -88,17 +93,17 @@ class Caption:
         (logits,) = self.ops.download(out["text"])
         logits = np.asarray(np.nan_to_num(logits[0, 0]), np.float64)
         text, probability, columns = decoded(logits)
-        places = x + cell_centre(np.arange(logits.shape[1]), CAPTION_STRIDE) / CAPTION_PX_PER_MM
+        places = x + cell_centre(np.arange(logits.shape[1]), CAPTION_STRIDE) / px_per_mm
         return Line(text, probability, places[columns], logits, places)
 
 
-def _middle_if_cut(line: Line, setting: Setting, place: Array) -> Array | None:
+def _middle_if_cut(line: Line, setting: Setting, place: Array, px_per_mm: float) -> Array | None:
     """Find the middle (x, y) of a setting that the crop around a place may cut, page mm; None where it is whole.
 
     A digit may stand outside where the text begins nearer to the edge than its characters are apart.
     """
     first, last, pitch = line.extent(setting.span)
-    reach = CAPTION_HW[1] / CAPTION_PX_PER_MM / 2 - max(_EDGE_MM, _EDGE_CHARACTERS * pitch)
+    reach = CAPTION_HW[1] / px_per_mm / 2 - max(_EDGE_MM, _EDGE_CHARACTERS * pitch)
     is_whole = max(abs(first - place[0]), abs(last - place[0])) <= reach
     return None if is_whole else np.array([(first + last) / 2, place[1]])
 
@@ -117,16 +122,13 @@ def greatest(*readings: Mapping[float, float]) -> dict[float, float]:
 def marked_places(heat: Array) -> Array:
     """Find calibration text in a heatmap (H, W) at 1 px/mm: at most 6 places (n, 2), page mm (x, y).
 
-    The strongest is first, and the others lie on its line, as names and dates elsewhere on the page cause faint
-    responses, too.
+    The strongest is first, and the others are not much fainter, as names and dates cause responses, too.
     """
     left = heat.copy()
     least = max(_MARKED, _BESIDE_STRONGEST * float(heat.max(initial=0)))
     places: list[tuple[int, int]] = []
     while len(places) < _MOST_PLACES and left.size and left.max() > least:
         y, x = (int(k) for k in np.unravel_index(int(left.argmax()), left.shape))
-        if not places:
-            left[: max(0, y - _LINE_MM)] = left[y + _LINE_MM + 1 :] = 0
         places.append((x, y))
         left[max(0, y - _APART_MM) : y + _APART_MM + 1, max(0, x - _APART_MM) : x + _APART_MM + 1] = 0
     return np.array(places, np.float64).reshape(-1, 2)

@@ -74,6 +74,16 @@ def test_a_value_at_the_edge_of_a_crop_may_be_cut(first: int, is_whole: bool) ->
     assert bool(printed) is is_whole
 
 
+def test_a_setting_longer_than_a_crop_is_read_at_a_smaller_scale() -> None:
+    photo, grid = _photo((62.0, 41.0))
+    large, small = _answer("10.0 mm/mV", 2), _answer("10.0 mm/mV", 50)
+    large["text"][:] = large["text"][..., np.minimum(np.arange(COLUMNS) // 5 * 2, COLUMNS - 1)]
+    answers = [small, large, large]
+    backend = FakeBackend(lambda feed: answers.pop())
+    printed = Caption(backend, open_ops())(photo, grid, _label({(62, 41): 0.5}))
+    assert printed == {Quantity.GAIN: {10.0: pytest.approx(0.98, abs=0.02)}} and not answers
+
+
 def test_a_value_at_the_edge_of_the_photo_is_read_as_far_as_it_goes() -> None:
     photo, grid = _photo((62.0, 41.0))
     backend = FakeBackend(lambda feed: _answer("5mm/s", 56))
@@ -99,11 +109,13 @@ def test_two_looks_are_joined_value_by_value() -> None:
     assert joined(near, far) == {Quantity.SPEED: {25.0: 0.95, 50.0: 0.2}, Quantity.GAIN: {5.0: 0.7}}
 
 
-def test_places_are_apart_on_one_line_and_the_strongest_come_first() -> None:
+def test_places_are_apart_and_the_strongest_come_first() -> None:
     label = _label({(20, 20): 0.5, (23, 20): 0.4, (40, 20): 0.9, (60, 20): 0.05})
     assert marked_places(label[-1]).tolist() == [[40, 20], [20, 20]]
     other_lines = _label({(20, 24): 0.5, (23, 29): 0.8, (40, 20): 0.9})
-    assert marked_places(other_lines[-1]).tolist() == [[40, 20], [20, 24]]
+    assert marked_places(other_lines[-1]).tolist() == [[40, 20], [23, 29], [20, 24]], (
+        "gain above the rows, speed below them"
+    )
     assert marked_places(_label({(20, 20): 0.9, (60, 20): 0.3})[-1]).tolist() == [[20, 20]]  # faint
     many = _label({(x, 50): 0.5 for x in range(5, 150, 10)})
     assert len(marked_places(many[-1])) == 6
