@@ -27,11 +27,11 @@ from ecg_trt.ops.base import ImageOps
 from ecg_trt.page.candidate import LocatedPage, PageCandidate
 from ecg_trt.page.corrected import aligned_by_corners, with_way_up, without_surroundings
 from ecg_trt.page.name_places import name_boxes
-from ecg_trt.page.naming import DOUBTFUL_LABELS, Naming, name_strips
+from ecg_trt.page.naming import DOUBTFUL_LABELS, name_page
 from ecg_trt.page.realignment import may_extend_beyond_view, mirror, refine_alignment, rotate90, scale, turned_alike
 from ecg_trt.page.rejection import reject_without_signs, reject_without_strips
 from ecg_trt.page.sheets import sheets_of
-from ecg_trt.page.strips import agree_on_span, find_strips, slant_of, unread_mm
+from ecg_trt.page.strips import slant_of
 from ecg_trt.page.without_grid import rectify_without_grid
 from ecg_trt.stages.align import Align, check_resolution, rotate, sheet_alignment
 from ecg_trt.stages.rectify import PageHeatmaps, Rectify, px_per_mm_of
@@ -151,7 +151,7 @@ class PageLocator:
         Raises:
             NoEcgFoundError: no strips are found.
         """
-        naming = self._naming(located.grid, located.heatmaps, layout)
+        naming = name_page(located.heatmaps, layout, is_scaled=located.grid.is_seen)
         if naming is None:
             raise reject_without_strips(source)
         return replace(located, naming=naming, text_mask=name_boxes(naming.strips, located.heatmaps.label))
@@ -254,14 +254,7 @@ class PageLocator:
         with clock("rectify"):
             grid, heatmaps = self.rectify(photo, alignment)
         with clock("layout"):
-            return PageCandidate(alignment, grid, heatmaps, self._naming(grid, heatmaps, layout))
-
-    def _naming(self, grid: GridWarp, heatmaps: PageHeatmaps, layout: str) -> Naming | None:
-        """Find and name strips, None where there are none."""
-        found = find_strips(heatmaps.zero)
-        strips = agree_on_span(found, heatmaps.start, heatmaps.end, is_scaled=grid.is_seen)
-        naming = name_strips(strips, heatmaps.label, heatmaps.start, layout=layout)
-        return naming and replace(naming, unread_mm=unread_mm(found, naming.strips))
+            return PageCandidate(alignment, grid, heatmaps, name_page(heatmaps, layout, is_scaled=grid.is_seen))
 
     def _views(
         self,

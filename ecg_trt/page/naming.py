@@ -23,12 +23,15 @@ from ecg_trt.layout import (
     upright,
 )
 from ecg_trt.page.name_evidence import NamedRow, NameEvidence
+from ecg_trt.page.strips import agree_on_span, find_strips, unread_mm
+from ecg_trt.stages.rectify import PageHeatmaps
 from ecg_trt.types import Array, PageWarning, Segment, Strip, WarningCode
 
 DOUBTFUL_LABELS = 0.15  # Names read the right way up score 0.2 and more, the wrong way up 0.1 and less.
 # Log-odds that print cannot be read whichever way it is seen, and of names that stage 1 sees with certainty.
 _ILLEGIBLE, _UPRIGHT = -2.3, 20.0
 _OTHER_LENGTH = 10.0  # Penalty on each unit of log length by which rows fit another layout's length better.
+_AS_LEGIBLE = 0.5  # Least legibility of names with faint rows among them, as a share of that of clear rows alone.
 _SHARPNESS = 5.0  # Sharpness of the softmax over scores, at which the probability is calibrated.
 
 
@@ -124,6 +127,36 @@ class Naming:
                 WarningCode.LAYOUT_UNKNOWN,
                 "The page shows no known layout of the twelve leads: each strip was read under the name it carries.",
             )
+
+
+def name_page(heatmaps: PageHeatmaps, layout: str, *, is_scaled: bool) -> Naming | None:
+    """Find and name the strips of a page.
+
+    Where a known layout prints more rows than are seen, faint ones are looked for, too.
+
+    Args:
+        heatmaps: of the page.
+        layout: as of `name_strips`.
+        is_scaled: True if a grid gives the scale of the page.
+
+    Returns:
+        None if there is no strip.
+    """
+    naming = _name_rows(heatmaps, layout, find_strips(heatmaps.zero), is_scaled)
+    if naming is None or not naming.missing:
+        return naming
+    faint = _name_rows(heatmaps, naming.layout.name, find_strips(heatmaps.zero, faint=True), is_scaled)
+    if faint is None or len(faint.missing) >= len(naming.missing):
+        return naming
+    if faint.label_score < _AS_LEGIBLE * naming.label_score:
+        return naming
+    return replace(faint, probability=naming.probability)
+
+
+def _name_rows(heatmaps: PageHeatmaps, layout: str, found: Sequence[Strip], is_scaled: bool) -> Naming | None:
+    strips = agree_on_span(found, heatmaps.start, heatmaps.end, is_scaled=is_scaled)
+    naming = name_strips(strips, heatmaps.label, heatmaps.start, layout=layout)
+    return naming and replace(naming, unread_mm=unread_mm(found, naming.strips))
 
 
 def name_strips(strips: Sequence[Strip], label: Array, start: Array, *, layout: str = "auto") -> Naming | None:

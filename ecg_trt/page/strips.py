@@ -18,6 +18,7 @@ from ecg_trt.thresholds import RunThresholds, load_thresholds
 from ecg_trt.types import Array, RectifiedPage, Segment, Strip, TraceMap
 
 _LEAST_ROW_PITCH_MM = 7
+_BESIDE_STRONGEST = (0.3, 0.1)  # Least response of a row, and of a faint one, as a share of the strongest one's.
 _UNREAD_LENGTH = 0.5  # Least length of a faint row that was not read, as a share of the shortest that was.
 _ROW_SPREAD_MM, _MEAN_SHIFTS = 1.2, 8  # Spread of the window in which a row's middle is found, and steps towards it.
 # Parts of one row lie at most 0.45 pitches apart in height, and 0.25 if they overlap by more than 3 mm. The pitch is
@@ -54,16 +55,20 @@ _UNCERTAIN = 0.05  # Least probability of a border to be missed, or to be someth
 _BORDER_SEEN, _LEAST_SEEN = 0.1, 1e-9  # Least sum of the responses to borders for each strip; of a logarithm.
 
 
-def find_strips(zero: Array, thresholds: RunThresholds | None = None) -> list[Strip]:
+def find_strips(zero: Array, thresholds: RunThresholds | None = None, *, faint: bool = False) -> list[Strip]:
     """Find the rows in the map of zero lines, from the top.
 
     Args:
         zero: (H, W).
         thresholds: of the response along a row; those of the package if None.
+        faint: find rows, too, of which no part is clearly seen, as where noise hides them.
     """
     thresholds = thresholds or load_thresholds().strip
+    if faint:
+        thresholds = replace(thresholds, upper=thresholds.lower)
     profile = cv2.GaussianBlur(zero.sum(1)[:, None].astype(np.float32), (1, 0), 0.1, sigmaY=1.0)[:, 0]
-    limit = max(thresholds.lower * thresholds.least_mm, 0.3 * float(np.sort(profile)[-max(1, len(profile) // 60)]))
+    strongest = float(np.sort(profile)[-max(1, len(profile) // 60)])
+    limit = max(thresholds.lower * thresholds.least_mm, _BESIDE_STRONGEST[faint] * strongest)
     strips: list[Strip] = []
     for y in np.argsort(-profile):
         if profile[y] < limit:
