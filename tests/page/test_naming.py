@@ -7,8 +7,9 @@ import pytest
 
 from ecg_trt.layout import LAYOUTS, LEAD_WORDS, LEADS, MARKED_WORDS, STRIPS, Layout, upright
 from ecg_trt.page.name_places import name_boxes
-from ecg_trt.page.naming import Naming, name_strips
+from ecg_trt.page.naming import Naming, name_page, name_strips
 from ecg_trt.page.strips import agree_on_span, find_strips
+from ecg_trt.stages.rectify import PageHeatmaps
 from ecg_trt.synth.page import Page
 from ecg_trt.types import Array, Strip
 from tests.geometry.true_maps import maps_of, page_of
@@ -40,6 +41,21 @@ def test_every_layout_is_recognised(name: str, seed: int) -> None:
         assert found.zero_y_mm == pytest.approx(true.zero_y_mm, abs=0.4)
         assert found.x_mm == pytest.approx(true.x_mm, abs=1.0)
         assert [upright(s.lead)[0] for s in found.segments] == [upright(s.lead)[0] for s in true.segments]
+
+
+def test_a_row_hidden_by_noise_is_read_where_a_layout_prints_it() -> None:
+    page = page_of(3, layout="12x1")
+    maps = maps_of(page)
+    y = round(page.strips[4].zero_y_mm)
+    zero = maps["zero"][0].copy()
+    zero[y - 6 : y + 7] *= 0.45
+    assert len(find_strips(zero)) == 11
+    heatmaps = PageHeatmaps(zero, maps["start"][0], maps["end"][0], np.zeros_like(zero), maps["label"])
+    naming = name_page(heatmaps, "auto", is_scaled=True)
+    assert naming is not None and naming.layout.name == "12x1" and naming.missing == ()
+    zero[y - 6 : y + 7] = 0
+    naming = name_page(heatmaps, "auto", is_scaled=True)
+    assert naming is not None and len(naming.missing) == 1, "nothing is invented"
 
 
 def test_a_hidden_row_is_missed_and_named() -> None:

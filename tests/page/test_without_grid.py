@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
+from ecg_trt.geometry.grid import photo_points
 from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.layout import LAYOUTS
 from ecg_trt.page.strips import agree_on_span, find_strips
-from ecg_trt.page.without_grid import rectify_without_grid
+from ecg_trt.page.without_grid import follow_borders, rectify_without_grid
 from ecg_trt.stages.rectify import PageHeatmaps, region_of
-from ecg_trt.types import Array, GridWarp, Segment, Strip
+from ecg_trt.types import Array, GridWarp, RectifiedPage, Segment, Strip, TraceMap
 from tests.geometry.true_maps import maps_of, page_of
 
 _ASKEW = np.array([[0.93, 0.02, 4.0], [-0.002, 0.95, 2.0], [1e-4, -1e-4, 1.0]])  # seen mm from page mm
@@ -110,3 +113,30 @@ def test_marks_that_contradict_each_other_make_no_page_square() -> None:
     places = [(g.x_mm[0] + rng.uniform(-6, 6), s.zero_y_mm + rng.uniform(-3, 3)) for s in strips for g in s.segments]
     ends = _marked([(270.0 + rng.uniform(-15, 15), s.zero_y_mm) for s in strips])
     assert rectify_without_grid(grid, strips, np.zeros((200, 300), bool), (_marked(places), ends)).grid is grid
+
+
+def test_borders_of_the_trace_take_back_what_is_left_of_a_bend() -> None:
+    px_per_mm, grid = (20.0, 4.5), _grid(np.diag([8.0, 8.0, 1.0]))
+    edges = np.linspace(20.0, 270.0, 5)
+    segments = tuple(Segment(lead, (a, b)) for lead, a, b in zip("abcd", edges[:-1], edges[1:], strict=True))
+    strips = [Strip(y, (20.0, 270.0), 1.0, segments) for y in (50.0, 90.0, 130.0)]
+    x0, width = 0.0, 5900
+
+    def seen_at(x: Array, y: float) -> Array:
+        u, v = (x - 145) / 125, (y - 90) / 40
+        return np.asarray(x + 0.6 - 0.9 * u + 0.5 * u**2 + 0.4 * v + 0.3 * u * v)
+
+    border = np.zeros((3, width), np.float32)
+    for row, strip in zip(border, strips, strict=True):
+        row[np.round((seen_at(edges, strip.zero_y_mm) - x0) * px_per_mm[0]).astype(int)] = 1.0
+    border[1, round((edges[2] + 3) * px_per_mm[0])] = 1.0  # Something else looks like a border.
+    trace = TraceMap(np.full((3, width), 300.0, np.float32), np.ones((3, width), np.float32), border)
+    image: Array = np.zeros((600, width, 3), np.uint8)
+    page = RectifiedPage(image, px_per_mm, (x0, 0.0), np.ones(image.shape[:2], bool), 8.0)
+    found = follow_borders(grid, strips, page, trace)
+    assert found is not None
+    for strip in strips:
+        for x in edges:
+            at = photo_points(found.node_xy, found.mm_per_cell, np.array([x, strip.zero_y_mm])) / 8.0
+            assert at == pytest.approx([float(seen_at(np.array(x), strip.zero_y_mm)), strip.zero_y_mm], abs=0.15)
+    assert follow_borders(grid, strips, page, replace(trace, border=np.zeros_like(border))) is None
