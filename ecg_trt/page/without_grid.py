@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from ecg_trt.errors import PageError
+from ecg_trt.geometry.grid import photo_points
 from ecg_trt.geometry.homography import apply_homography, fit_homography, grid_homography, jacobian
 from ecg_trt.geometry.refine import Refined
 from ecg_trt.geometry.surface import cauchy_weight
@@ -134,7 +135,7 @@ def follow_borders(grid: GridWarp, strips: Sequence[Strip], page: RectifiedPage,
     perspective is fitted to them by robust least squares, each term with a prior.
 
     Args:
-        grid: a grid that is exactly a homography.
+        grid: a grid that is nearly a homography, all of its nodes known.
         strips: named rows of the page.
         page: frame of the trace.
         trace: its borders and confidences.
@@ -167,4 +168,8 @@ def follow_borders(grid: GridWarp, strips: Sequence[Strip], page: RectifiedPage,
     rows, columns = grid.node_xy.shape[:2]
     mm = grid.mm_per_cell * np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float64)
     mm[..., 0] += terms(mm[..., 0], mm[..., 1]) @ factors
-    return replace(grid, node_xy=apply_homography(np.linalg.inv(grid_homography(grid)), mm).astype(np.float32))
+    inside = np.clip(mm, 0.0, grid.mm_per_cell * np.array([columns - 1, rows - 1]))
+    photo_from_page = np.linalg.inv(grid_homography(grid))  # Nearly; it continues the grid beyond its rim.
+    beyond = apply_homography(photo_from_page, mm) - apply_homography(photo_from_page, inside)
+    node_xy = photo_points(grid.node_xy, grid.mm_per_cell, inside) + beyond
+    return replace(grid, node_xy=node_xy.astype(np.float32))

@@ -140,3 +140,7 @@ def test_borders_of_the_trace_take_back_what_is_left_of_a_bend() -> None:
             at = photo_points(found.node_xy, found.mm_per_cell, np.array([x, strip.zero_y_mm])) / 8.0
             assert at == pytest.approx([float(seen_at(np.array(x), strip.zero_y_mm)), strip.zero_y_mm], abs=0.15)
     assert follow_borders(grid, strips, page, replace(trace, border=np.zeros_like(border))) is None
+    right = np.zeros_like(border)
+    right[:, np.round((edges - x0) * px_per_mm[0]).astype(int)] = 1.0
+    again = follow_borders(found, strips, page, replace(trace, border=right))
+    assert again is not None and again.node_xy == pytest.approx(found.node_xy, abs=0.3), "0.04 mm: the bend stays"
