@@ -40,6 +40,7 @@ class _ScoreWeights:
 
 _WEIGHTS = _ScoreWeights()
 _LIKELY = 0.5  # Least probability of a layout that counts as known.
+_CLEARLY = 2.0  # Score of names that are clearly read, as a multiple of that of upright ones.
 _FEW = 1.5  # Number of strips of no known layout at which their names count half.
 _BEYOND_MM = 4.0  # Distance by which a strip may reach beyond the grid that was seen.
 
@@ -123,7 +124,7 @@ class PageCandidate:
     @property
     def is_confident(self) -> bool:
         """True if names, layout and scale are read so well that no other view is needed."""
-        return self.is_legible and self.is_known_layout
+        return self.is_legible and self.is_known_layout and self.names_score > _CLEARLY * DOUBTFUL_LABELS
 
     @property
     def is_legible(self) -> bool:

@@ -323,13 +323,15 @@ class PageLocator:
         """Look at the photo by one alignment, in all four directions until lead names can be read.
 
         Where no grid is seen, slanted rows are made level first. An alignment that hardly differs from an earlier look
-        is tried in the direction that was best then, and in others only if it shows more; None where it does not.
+        is tried in the direction that was best then, and in others only if it shows more, or a grid at last; None where
+        it does not.
         """
         for earlier in looks:
             turned, apart = turned_alike(alignment, earlier.alignment)
             if apart < _SAME_VIEW:
                 best = self._candidate(photo, turned, layout, clock)
-                if best.score <= earlier.score + _TURNED:
+                shows_grid = best.grid.is_seen and not earlier.grid.is_seen
+                if not shows_grid and best.score <= earlier.score + _TURNED:
                     return None
                 break
         else:
