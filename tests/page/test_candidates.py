@@ -62,6 +62,8 @@ def test_without_a_lattice_rows_of_a_usual_length_tell_the_scale() -> None:
     assert whole.score > long.score > odd.score
     assert _look(LAYOUTS["6x2"], 0.5, length=200.0).is_confident
     assert not _look(LAYOUTS["6x2"], 0.1).is_confident
+    doubtful = _look(LAYOUTS["6x2"], 0.2)
+    assert doubtful.is_legible and not doubtful.is_confident, "another view may show its names better"
     assert _look(UNKNOWN, 0.9).is_legible and not _look(UNKNOWN, 0.9).is_confident
 
 

@@ -161,5 +161,7 @@ def test_a_view_that_shows_the_same_is_looked_at_once_the_way_up_that_was_best()
     assert asked[0].quarter_turns == looks[0].alignment.quarter_turns, "the way up that was best"
     better = located([0.5], again, looks)
     assert better is not None and len(asked) == 1 and looks == [best, better], "it shows more"
+    without_grid = [replace(best, grid=_grid(is_seen=False))]
+    assert located([0.05, 0.05, 0.05, 0.05], again, without_grid) is not None and len(asked) == 4, "a grid at last"
     other = located([0.05] * 4, scale(_alignment(), 1.3), looks)
     assert other is not None and len(asked) == 4, "a view of its own"
