@@ -154,7 +154,7 @@ def test_a_view_that_shows_the_same_is_looked_at_once_the_way_up_that_was_best()
 
     looks: list[PageCandidate] = []
     best = located([0.05, 0.1, 0.14, 0.05], _alignment(), looks)
-    assert len(asked) == 4 and looks == [best], "upright, upside down, and to both sides"
+    assert best is not None and len(asked) == 4 and looks == [best], "upright, upside down, and to both sides"
     again = scale(rotate90(_alignment(), 3), 1.05)
     assert located([0.14], again, looks) is None and len(asked) == 1 and len(looks) == 1
     assert turned_alike(asked[0], asked[0])[1] == pytest.approx(0, abs=1e-9)
