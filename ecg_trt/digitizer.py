@@ -288,24 +288,24 @@ class Digitizer(Closeable):
 
     def _traced_page(self, photo: Photo, located: LocatedPage, options: ReadOptions, clock: StepTimer) -> TracedPage:
         """Flatten a page with its names, and trace its rows."""
-        grid, rows = located.grid, located.naming.strips
+        rows = located.naming.strips
         with clock("scales"):
             signs = self._signs_of_scales(photo, located, options)
         with clock("flatten"):
             px_per_mm = trace_px_per_mm(scales_of(signs, options).gain_mm_per_mv)
             reach_mm = trace_reach_mm(px_per_mm)
             flatten = partial(self._rectify.flatten_rows, photo, strips=rows, px_per_mm=px_per_mm, row_mm=reach_mm)
-            page = flatten(grid=grid)
+            page = flatten(grid=located.grid)
         with clock("trace"):
             strips, trace = self._traced(page, rows, located.text_mask)
-            followed = None if grid.is_seen else follow_borders(grid, rows, page, trace)
+            followed = None if located.grid.is_seen else follow_borders(located.grid, rows, page, trace)
             if followed is not None:
-                grid, located = followed, replace(located, grid=followed)
-                page = flatten(grid=grid)
+                located = replace(located, grid=followed)
+                page = flatten(grid=followed)
                 strips, trace = self._traced(page, rows, located.text_mask)
             parted = self._split(photo, located, page, strips, trace, options)
             if parted is not located:
-                located, strips, page = parted, parted.naming.strips, flatten(grid=grid)
+                located, strips, page = parted, parted.naming.strips, flatten(grid=parted.grid)
         with clock("signal"):
             return TracedPage.of(photo.source, located, page, strips, trace, signs)
 

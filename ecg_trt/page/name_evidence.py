@@ -260,7 +260,7 @@ def _shapes_of(layouts: tuple[Layout, ...]) -> tuple[Widths, ...]:
 
 
 class _Responses(NamedTuple):
-    """What is seen where rows of some widths have their columns.
+    """Responses where rows of some widths have their columns.
 
     Attributes:
         seen: (strips, columns, names, offsets) response to each name.

@@ -54,13 +54,14 @@ class PagePrint:
                 # Mirrored pages are rare: such a look is refined only where its print is more legible as it is.
                 if way.alignment.is_mirrored != located.alignment.is_mirrored:
                     with clock("names"):
-                        if self._log_odds(photo, way, options, most) <= most:
+                        if self._log_odds(photo, self.named(photo, way, options), most) <= most:
                             continue
                 refined = self._find.refined(photo, way, options, clock)
                 with clock("names"):
-                    log_odds = self._log_odds(photo, refined, options, most)
-                    if log_odds > most:
-                        best, most = self.named(photo, refined, options), log_odds
+                    other = self.named(photo, refined, options)
+                    log_odds = self._log_odds(photo, other, most)
+                if log_odds > most:
+                    best, most = other, log_odds
         return best
 
     def named(self, photo: Photo, page: _Page, options: ReadOptions) -> _Page:
@@ -79,13 +80,12 @@ class PagePrint:
             naming = with_shared_name(naming, self._caption.lead_in_text(photo, page.grid, label))
         return replace(page, naming=naming)
 
-    def _log_odds(self, photo: Photo, way: _Page, options: ReadOptions, most: float) -> float:
+    def _log_odds(self, photo: Photo, named: LocatedPage | PageCandidate, most: float) -> float:
         """Log-odds that a page is seen the right way; calibration text is read only where it decides about `most`."""
-        naming = self.named(photo, way, options).naming
-        assert naming is not None
-        log_odds = naming.upright_log_odds
+        assert named.naming is not None
+        log_odds = named.naming.upright_log_odds
         is_open = most - _CALIBRATION_TEXT < log_odds <= most
-        return log_odds + _CALIBRATION_TEXT * (is_open and self._has_calibration_text(photo, way))
+        return log_odds + _CALIBRATION_TEXT * (is_open and self._has_calibration_text(photo, named))
 
     def _has_calibration_text(self, photo: Photo, page: LocatedPage | PageCandidate) -> bool:
         """Tell if calibration text is legible on a page or around it."""

@@ -7,7 +7,7 @@ the photo, through the grid, at a scale at which characters can be distinguished
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
 import numpy as np
@@ -25,7 +25,8 @@ Printed: TypeAlias = Mapping[Quantity, Mapping[float, float]]
 _MARKED, _BESIDE_STRONGEST = 0.1, 0.4  # Least response of a place that is read, and its least share of the strongest's.
 _MOST_PLACES = 6
 _APART_MM = 4  # Places nearer to each other are one.
-_LARGE_PX_PER_MM = 5.0  # Scale at which a setting is read that is longer than a crop.
+# Scales at which a setting is read: at a marked place; at its own middle, if it is cut there; if longer than a crop.
+_SCALES_PX_PER_MM = (CAPTION_PX_PER_MM, CAPTION_PX_PER_MM, 5.0)
 _EDGE_MM, _EDGE_CHARACTERS = 1.5, 2.0  # A value that begins or ends nearer to the crop's edge may be cut.
 
 
@@ -50,29 +51,22 @@ class Caption:
         """
         printed: dict[Quantity, dict[float, float]] = defaultdict(dict)
         for place in marked_places(label[MARKED_WORDS.index(SETTING)]):
-            whole, cut = self._settings(photo, grid, place)
-            for middle in cut:
-                there, large = self._settings(photo, grid, middle)
-                whole += there
-                for centre in large:
-                    whole += self._settings(photo, grid, centre, _LARGE_PX_PER_MM)[0]
-            for setting, probability in whole:
+            for setting, probability in self._settings(photo, grid, place):
                 values = printed[setting.quantity]
                 values[setting.value] = max(values.get(setting.value, 0.0), probability)
         return dict(printed)
 
     def _settings(
-        self, photo: Photo, grid: GridWarp, place: Array, px_per_mm: float = CAPTION_PX_PER_MM
-    ) -> tuple[list[tuple[Setting, float]], list[Array]]:
-        """Read the settings around a place: those that are whole with their probabilities, the middles of others."""
-        line, whole, cut = self.line_at(photo, grid, place, px_per_mm), [], []
+        self, photo: Photo, grid: GridWarp, place: Array, scales: tuple[float, ...] = _SCALES_PX_PER_MM
+    ) -> Iterator[tuple[Setting, float]]:
+        """Read the settings around a place with their probabilities; one that is cut is read at the next scale."""
+        line = self.line_at(photo, grid, place, scales[0])
         for setting in settings_of(line.text):
-            middle = _middle_if_cut(line, setting, place, px_per_mm)
+            middle = _middle_if_cut(line, setting, place, scales[0])
             if middle is None:
-                whole.append((setting, line.probability_of(setting)))
-            else:
-                cut.append(middle)
-        return whole, cut
+                yield setting, line.probability_of(setting)
+            elif scales[1:]:
+                yield from self._settings(photo, grid, middle, scales[1:])
 
     def lead_in_text(self, photo: Photo, grid: GridWarp, label: Array) -> str | None:
         """Find the lead that is named beside speed and gain; None where none is. Arguments as of `__call__`."""
