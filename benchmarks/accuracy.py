@@ -27,8 +27,9 @@ from ecg_trt.errors import EcgTrtError, NoEcgFoundError
 from ecg_trt.io.readers.photo import pages_of
 from ecg_trt.io.writers.overlay import draw_overlay
 from ecg_trt.layout import LEADS
-from ecg_trt.metrics import Score, in_order, score_record, summarise
+from ecg_trt.metrics import Score, score_record, summarise
 from ecg_trt.reading import Reading
+from ecg_trt.record import in_order
 from ecg_trt.types import Array
 
 _TILE_W, _TILE_H = 900, 640

@@ -27,8 +27,8 @@ from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import EcgTrtError
 from ecg_trt.layout import LEADS, longest_record_seconds
 from ecg_trt.merging import merge_records
-from ecg_trt.metrics import in_order, score_record
-from ecg_trt.record import EcgRecord
+from ecg_trt.metrics import score_record
+from ecg_trt.record import EcgRecord, in_order
 from ecg_trt.signal.resample import resample
 from ecg_trt.synth.capture import draw_capture, photograph
 from ecg_trt.synth.page import draw_page

@@ -24,8 +24,9 @@ from ecg_trt.config import RuntimeOptions
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import EcgTrtError
 from ecg_trt.layout import LEADS
-from ecg_trt.metrics import in_order, score_record
+from ecg_trt.metrics import score_record
 from ecg_trt.quality.model import page_snr_db
+from ecg_trt.record import in_order
 from ecg_trt.types import Array
 
 SEED = 40_000_000  # no page of these was trained on or calibrated with

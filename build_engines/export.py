@@ -12,7 +12,7 @@ import onnx
 from onnx import ModelProto, ValueInfoProto
 
 from build_engines.precision import to_float16
-from ecg_trt.errors import BuildError
+from ecg_trt.errors import BuildError, first_line
 from ecg_trt.networks import Shape
 from ecg_trt.str_enum import StrEnum
 from ecg_trt.types import TensorSpec
@@ -65,7 +65,7 @@ def _load(source: Path | bytes) -> ModelProto:
     except Exception as error:  # Errors of protobuf, checker and system share no base class.
         raise BuildError(
             "The network cannot be read",
-            got=f"{name} ({_first_line(error)})",
+            got=f"{name} ({first_line(error)})",
             expected="an ONNX file",
             hint="Name a network in FP32, as `ecg-trt info` lists them.",
         ) from error
@@ -102,7 +102,7 @@ def _checked(model: ModelProto) -> ModelProto:
         inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
         onnx.checker.check_model(inferred, full_check=True)
     except Exception as error:
-        raise _misfit(_first_line(error), "shapes that go through the network") from error
+        raise _misfit(first_line(error), "shapes that go through the network") from error
     # Only the types of inputs and outputs are kept: older parsers may not know what was inferred between.
     del inferred.graph.value_info[:]
     return inferred
@@ -113,10 +113,6 @@ def _spec(value: ValueInfoProto) -> TensorSpec:
     dtype = str(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
     sides = tuple(side.dim_value if side.HasField("dim_value") else side.dim_param or None for side in kind.shape.dim)
     return TensorSpec(value.name, dtype, sides)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _misfit(got: str, expected: str) -> BuildError:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ecg_trt.errors import BackendUnavailableError, BuildError
+from ecg_trt.errors import BackendUnavailableError, BuildError, first_line
 from ecg_trt.types import TensorSpec
 
 _TOLERANCE = 0.02  # Share of an output's greatest value; FP16 alone causes less than 0.002.
@@ -50,7 +50,7 @@ def plan_from_exported(
     try:
         exported = torch.export.load(program)
     except Exception as error:  # Errors of zip, pickle and torch share no base class.
-        raise _cannot(f"{program} ({_first_line(error)})", "an exported program", _EXPORT) from error
+        raise _cannot(f"{program} ({first_line(error)})", "an exported program", _EXPORT) from error
     check_program(exported.module(), source, inputs, program)
     feed = tuple(torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)).cuda() for spec in inputs)
     try:
@@ -64,7 +64,7 @@ def plan_from_exported(
             workspace_size=(workspace_mib or 0) << 20,
         )
     except Exception as error:
-        raise _cannot(_first_line(error), "a program that torch-tensorrt can build", "Use --frontend onnx.") from error
+        raise _cannot(first_line(error), "a program that torch-tensorrt can build", "Use --frontend onnx.") from error
     return bytes(plan)
 
 
@@ -105,7 +105,7 @@ def _import(name: str) -> Any:
     except Exception as error:  # Without a GPU torch-tensorrt fails in many ways.
         raise BackendUnavailableError(
             "--frontend torch cannot be used",
-            got=f"{name} cannot be imported ({_first_line(error)})",
+            got=f"{name} cannot be imported ({first_line(error)})",
             expected="PyTorch and torch-tensorrt 2.14 or later, and a GPU",
             hint='Run: pip install "torch-tensorrt>=2.14", or use --frontend onnx, which needs neither.',
         ) from error
@@ -113,7 +113,3 @@ def _import(name: str) -> Any:
 
 def _cannot(got: str, expected: str, hint: str) -> BuildError:
     return BuildError("The exported program cannot be built", got=got, expected=expected, hint=hint)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

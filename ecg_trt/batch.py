@@ -12,7 +12,7 @@ from functools import partial
 from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
-from ecg_trt.backends.runtime import PhotoDecoder, available_cores
+from ecg_trt.backends.runtime import PhotoDecoder
 from ecg_trt.closeable import Closeable
 from ecg_trt.config import ReadOptions, RuntimeOptions
 from ecg_trt.corrections import Corrections
@@ -20,6 +20,7 @@ from ecg_trt.errors import DeviceFaultError, EcgTrtError, InputError, OptionErro
 from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.readers.photo import PhotoSource, load_photo, pages_of, read_photo, read_recording
 from ecg_trt.merging import merge_answers, name_of
+from ecg_trt.processes import available_cores
 from ecg_trt.record import EcgRecord
 from ecg_trt.recorded import record_of
 from ecg_trt.slots import SlotPool, SlotQueue
@@ -111,7 +112,7 @@ class DigitizerPool(Closeable):
 
     Args:
         runtime_options: what runs the networks.
-        options: how photos are read that are submitted without options of their own.
+        options: how photos are read that are submitted without options of their own; as the digitizer does if None.
         waiting: photos that may wait for a slot; `submit` blocks while as many do.
         digitizer: an open one to use in place of `runtime_options`; the caller closes it.
 
@@ -132,7 +133,7 @@ class DigitizerPool(Closeable):
 
         with ExitStack() as stack:
             first = digitizer or stack.enter_context(Digitizer(runtime_options))
-            self.options = options or ReadOptions()
+            self.options = first.options if options is None else options
             self._slots = stack.enter_context(SlotPool(first.with_replicas(), waiting, "ecg-trt-pool"))
             self._stack = stack.pop_all()
 
@@ -201,7 +202,7 @@ def _many(
 
     with ExitStack() as stack:
         first = digitizer or stack.enter_context(Digitizer(runtime_options))
-        items, slots = _slots(_with_options(photos, options or first.options, groups), first)
+        items, slots = _slots(_with_options(photos, first.options if options is None else options, groups), first)
         ahead = _AHEAD if len(slots) == 1 else min(max(len(slots), available_cores() - len(slots)), _MOST_AHEAD)
         # A single photo does not justify pinned memory.
         copy_to_pinned = first.runtime.ops.copy_to_pinned if len(slots) > 1 else None

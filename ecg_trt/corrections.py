@@ -231,11 +231,11 @@ def read_corrections(path: str | os.PathLike[str]) -> Corrections:
 
 
 def _names_of(parts: Sequence[Mapping[str, Any]]) -> dict[tuple[Any, Any], Any]:
-    return {(part["row"], part["column"]): part["lead"] for part in parts}
+    return {_place((part["row"], part["column"])): part["lead"] for part in parts}
 
 
 def _zero_lines_of(parts: Sequence[Mapping[str, Any]]) -> dict[Any, Any]:
-    return {part["row"]: part["y_mm"] for part in parts}
+    return {_index("zero_lines", part["row"]): part["y_mm"] for part in parts}
 
 
 def _left_out_of(parts: Sequence[Mapping[str, Any]]) -> tuple[LeftOut, ...]:

@@ -6,6 +6,7 @@
     ├── InputError                what the user handed over
     │   ├── PhotoNotFoundError    no such file, or a directory
     │   ├── NotAnImageError       bytes that no decoder knows
+    │   │   └── UnknownFormatError    a file of a format that no reader takes
     │   ├── TruncatedImageError   an image that ends too early
     │   ├── PhotoSizeError        too few or too many pixels
     │   └── OptionError           an argument outside its range
@@ -84,6 +85,10 @@ class PhotoNotFoundError(InputError):
 
 class NotAnImageError(InputError):
     """No decoder knows these bytes."""
+
+
+class UnknownFormatError(NotAnImageError):
+    """No reader takes a file of this format."""
 
 
 class TruncatedImageError(InputError):
@@ -184,6 +189,11 @@ class PlanMismatchError(PlanError):
 
 class PlanCorruptError(PlanError):
     """The file is no plan, is truncated or altered, or its manifest cannot be read."""
+
+
+def first_line(error: Exception) -> str:
+    """Take the first line of a library's error, which may go on for pages; its class where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def install_hint(*extras: str, upgrade: bool = False) -> str:

@@ -30,7 +30,7 @@ MOST_COLUMNS = 6
 """Columns of a row at most, on a page of no known layout."""
 ROW_LENGTH_TOLERANCE = 0.06
 """Share by which a row may be longer or shorter than devices print it."""
-_SHOWN_SHARES = (0.5, 1.0)
+SHOWN_SHARES = (0.5, 1.0)
 """Shares of a layout's seconds that one page shows: devices print the whole record, or half of it."""
 
 STRIPS = "strips"
@@ -179,7 +179,7 @@ def standard_row_lengths_mm() -> tuple[float, ...]:
 def _row_lengths_mm(rows: Iterable[tuple[float, ...]]) -> frozenset[float]:
     """Compute the lengths on paper of rows, given the seconds of their columns."""
     seconds = {math.fsum(row) for row in set(rows)}
-    return frozenset(s * share * v for s in seconds for share in _SHOWN_SHARES for v in COMMON_SPEEDS_MM_PER_S)
+    return frozenset(s * share * v for s in seconds for share in SHOWN_SHARES for v in COMMON_SPEEDS_MM_PER_S)
 
 
 def standard_row_length(length_mm: float, slack: float = ROW_LENGTH_TOLERANCE) -> float | None:

@@ -6,30 +6,32 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from ecg_trt.errors import DifferentPagesError, EcgTrtError, InputError, OptionError, PageError
-from ecg_trt.layout import LAYOUTS, upright
-from ecg_trt.metrics import in_order
+from ecg_trt.layout import LAYOUTS, SHOWN_SHARES, upright
 from ecg_trt.quality.model import EVEN_DB, quality_of
-from ecg_trt.quality.warnings import reject_low_quality, unreliable
-from ecg_trt.record import EcgRecord
+from ecg_trt.quality.warnings import PART_MISSING, reject_low_quality, unreliable
+from ecg_trt.record import EcgRecord, in_order
 from ecg_trt.signal.merge import MergedLeads, correlations, merge_leads
 from ecg_trt.signal.resample import resample
-from ecg_trt.types import Array, MergedPhoto, PageWarning, WarningCode
+from ecg_trt.types import Array, LeadSpan, LimbLeadCheck, MergedPhoto, PageWarning, WarningCode
+
+_Value = TypeVar("_Value", float, str)
+_Stretch = TypeVar("_Stretch", LeadSpan, LimbLeadCheck)
 
 # Correlation from which two readings show one page. Of 12 synthetic pages, photos that were read at one layout and
 # scale correlate by 0.9 and more, those of different pages by less than 0.4.
 SAME_PAGE_CORRELATION = 0.6
 _LEAST_MAJORITY = 1.5  # Weight of the photos that agree beside that of the others, for these to be left out.
 _ASSUMED = 0.1  # Share that an assumed speed or gain counts beside one that was read.
-_PART_MISSING = 0.1  # Missing share of a lead that is warned of, as for a single photo.
 _MOST_SNR_DB = 60.0  # That counts: the SNR of a signal that was not digitized is infinite.
-_SHOWN_SHARES = (0.5, 1.0)  # Shares of a record that pages show.
 # Warnings about gaps and quality, which the merged record may have lost; they are given anew.
 _GIVEN_ANEW = frozenset((WarningCode.UNRELIABLE_PAGE, WarningCode.UNRELIABLE_LEADS, WarningCode.PARTLY_MISSING,
                         WarningCode.LEADS_MISSING))  # fmt: skip
+_DISPUTED = {"speed": WarningCode.SPEED_DISPUTED, "gain": WarningCode.GAIN_DISPUTED}
 _OTHER_CURVES = "it shows other curves than the others: another page, or one that was read wrongly."
 _TEXTS = {
     WarningCode.PHOTOS_DISAGREE: "The photos of this page disagree in {leads}: what most of them show, or the better "
@@ -74,8 +76,8 @@ def merge_answers(
             raise answer
         first = first or answer
         left_out.append((source, str(answer)))
-    if not records:
-        raise first or _no_photo()
+    if first and not records:
+        raise first
     merged = merge_records(records)
     warnings = (_warn(WarningCode.PHOTO_LEFT_OUT, photo=photo, why=why) for photo, why in left_out)
     blank = np.full(len(merged.lead_names), np.nan)
@@ -114,19 +116,21 @@ def merge_records(records: Sequence[EcgRecord]) -> EcgRecord:
         OptionError: no record, or different sampling rates.
     """
     if not records:
-        raise _no_photo()
+        raise OptionError("No photo was given", got="none", expected="at least one photo of the page",
+                          hint="Give the photos as a list.")  # fmt: skip
     if len({record.fs for record in records}) > 1:
         raise OptionError("The records cannot be merged", got=f"{sorted({r.fs for r in records})} Hz",
                           expected="one sampling rate", hint="Digitize all photos with one fs.")  # fmt: skip
     if len(records) == 1:
         return records[0]
-    scales = _Scales.of(records)
-    leads = _main_record(records).lead_names
-    signal = _on_one_clock(records, scales, leads)
-    belongs = _same_page(records, signal)
+    belongs = _same_page(records)
     members = [record for record, is_in in zip(records, belongs, strict=True) if is_in]
-    merged = merge_leads(signal[belongs], _expected_noise(members, signal[belongs], leads), records[0].fs)
-    return _record(records, belongs, scales, leads, merged, signal[belongs])
+    scales, at = _Scales.of(members), _main_index(members)
+    leads = members[at].lead_names
+    signal, stretch = _on_one_clock(members, scales, leads)
+    main, n = _stretched(members[at], stretch[at]), round(members[at].signal_mv.shape[1] * stretch[at])
+    merged = merge_leads(signal[..., :n], _expected_noise(members, signal[..., :n], leads), main.fs)
+    return _record(records, belongs, main, scales, merged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,23 +145,19 @@ class _Scales:
     @classmethod
     def of(cls, records: Sequence[EcgRecord]) -> _Scales:
         """Take what has most weight: photos count by their quality, and little where they assumed a scale."""
-        speeds, gains = [r.paper_speed_mm_per_s for r in records], [r.gain_mm_per_mv for r in records]
-        trust = {name: [_trust(r) * (_ASSUMED if name in r.assumed else 1.0) for r in records]
-                 for name in ("speed", "gain")}  # fmt: skip
-        speed, gain = _heaviest(speeds, trust["speed"]), _heaviest(gains, trust["gain"])
-        choices = {"speed": (speeds, speed), "gain": (gains, gain)}
-        known = {
-            name
-            for name, (values, chosen) in choices.items()
-            if any(v == chosen and name not in r.assumed for v, r in zip(values, records, strict=True))
-        }
-        warnings = tuple(
-            _warn(code, readings=", ".join(f"{value:g}" for value in values), chosen=f"{chosen:g}")
-            for code, values, chosen in
-            ((WarningCode.SPEED_DISPUTED, speeds, speed), (WarningCode.GAIN_DISPUTED, gains, gain))
-            if len(set(values)) > 1
-        )  # fmt: skip
-        return cls(speed, gain, tuple(name for name in ("speed", "gain") if name not in known), warnings)
+        scales = {"speed": [r.paper_speed_mm_per_s for r in records], "gain": [r.gain_mm_per_mv for r in records]}
+        chosen: dict[str, float] = {}
+        assumed, warnings = [], []
+        for name, values in scales.items():
+            is_assumed = [name in record.assumed for record in records]
+            weights = [_trust(r) * (_ASSUMED if a else 1.0) for r, a in zip(records, is_assumed, strict=True)]
+            best = chosen[name] = _heaviest(values, weights)
+            if all(a for value, a in zip(values, is_assumed, strict=True) if value == best):
+                assumed.append(name)
+            if len(set(values)) > 1:
+                readings = ", ".join(f"{value:g}" for value in values)
+                warnings.append(_warn(_DISPUTED[name], readings=readings, chosen=f"{best:g}"))
+        return cls(chosen["speed"], chosen["gain"], tuple(assumed), tuple(warnings))
 
 
 def _trust(record: EcgRecord) -> float:
@@ -166,45 +166,59 @@ def _trust(record: EcgRecord) -> float:
     return 0.01 + (quality if math.isfinite(quality) else 0.0)
 
 
-def _heaviest(values: Sequence[float], weights: Sequence[float]) -> float:
+def _heaviest(values: Sequence[_Value], weights: Sequence[float]) -> _Value:
     """Find the value whose weights add up to most; the first of equals."""
-    return max(
-        dict.fromkeys(values), key=lambda value: sum(w for v, w in zip(values, weights, strict=True) if v == value)
-    )
+    total = dict.fromkeys(values, 0.0)
+    for value, weight in zip(values, weights, strict=True):
+        total[value] += weight
+    return max(total, key=lambda value: total[value])
 
 
-def _main_record(records: Sequence[EcgRecord]) -> EcgRecord:
-    """Find the record of highest quality among those of the layout that has most weight."""
-    total: dict[str, float] = {}
-    for record in records:
-        total[record.layout] = total.get(record.layout, 0.0) + _trust(record) * record.layout_probability
-    layout = max(total, key=lambda name: total[name])
-    return max((record for record in records if record.layout == layout), key=_trust)
+def _main_index(records: Sequence[EcgRecord]) -> int:
+    """Find the record of highest quality among those of the layout that has most weight: its place in the list."""
+    layout = _heaviest([r.layout for r in records], [_trust(r) * r.layout_probability for r in records])
+    return max((k for k, record in enumerate(records) if record.layout == layout), key=lambda k: _trust(records[k]))
 
 
-def _on_one_clock(records: Sequence[EcgRecord], scales: _Scales, leads: Sequence[str]) -> Array:
-    """Bring all records to the same leads, speed and gain: (records, leads, n) mV.
+def _stretched(record: EcgRecord, factor: float) -> EcgRecord:
+    """Copy a record, its samples as they are, with all other times stretched by a factor."""
+
+    def moved(part: _Stretch) -> _Stretch:
+        return replace(part, start_s=part.start_s * factor, end_s=part.end_s * factor)
+
+    return replace(record, spans=tuple(map(moved, record.spans)), limb_leads=tuple(map(moved, record.limb_leads)))
+
+
+def _on_one_clock(records: Sequence[EcgRecord], scales: _Scales, leads: Sequence[str]) -> tuple[Array, list[float]]:
+    """Bring all records to the same leads, speed and gain, at the length of the longest.
 
     A photo that was read at another speed or gain than the one that is taken is stretched to it, unless its curves
     agree better as they are: without a legible grid the millimetre may have been misread by the same factor.
+
+    Returns:
+        (records, leads, n) mV, and the factor by which each record was stretched in time.
     """
-    fs, n = records[0].fs, _main_record(records).signal_mv.shape[1]
+    fs, stretch = records[0].fs, [record.paper_speed_mm_per_s / scales.speed for record in records]
+    n = max(round(r.signal_mv.shape[1] * max(1.0, factor)) for r, factor in zip(records, stretch, strict=True))
     rows = [_placed(in_order(record.signal_mv, record.lead_names, leads), fs, 1.0, n) for record in records]
     agreeing = [k for k, r in enumerate(records) if r.paper_speed_mm_per_s == scales.speed]
     main = rows[max(agreeing, key=lambda k: _trust(records[k]))]
     for k, record in enumerate(records):
-        stretch = record.paper_speed_mm_per_s / scales.speed
-        if stretch != 1.0:
-            stretched = _placed(in_order(record.signal_mv, record.lead_names, leads), fs, stretch, n)
-            likeness = correlations(np.stack([main, rows[k], stretched]), fs)[0]
-            rows[k] = rows[k] if likeness[1] > likeness[2] else stretched
+        if stretch[k] == 1.0:
+            continue
+        stretched = _placed(in_order(record.signal_mv, record.lead_names, leads), fs, stretch[k], n)
+        likeness = correlations(np.stack([main, rows[k], stretched]), fs)[0]
+        if likeness[1] > likeness[2]:
+            stretch[k] = 1.0
+        else:
+            rows[k] = stretched
     agreeing = [k for k, r in enumerate(records) if r.gain_mm_per_mv == scales.gain]
     height = _height(rows[max(agreeing, key=lambda k: _trust(records[k]))])
     for k, record in enumerate(records):
         factor = record.gain_mm_per_mv / scales.gain
         off = np.log(_height(rows[k]) / height)
         rows[k] = rows[k] * (factor if abs(off + math.log(factor)) < abs(off) else 1.0)
-    return np.stack(rows)
+    return np.stack(rows), stretch
 
 
 def _height(signal: Array) -> float:
@@ -223,12 +237,14 @@ def _placed(signal: Array, fs: float, stretch: float, n: int) -> Array:
     return np.pad(shown, ((0, 0), (0, n - shown.shape[1])), constant_values=np.nan)
 
 
-def _same_page(records: Sequence[EcgRecord], signal: Array) -> Array:
-    """Find the photos (records,) bool that show one page.
+def _same_page(records: Sequence[EcgRecord]) -> Array:
+    """Find the photos (records,) bool that show one page, by all leads that any of them shows.
 
     Raises:
         DifferentPagesError: those that show other curves have as much weight.
     """
+    leads = tuple(dict.fromkeys(lead for record in records for lead in record.lead_names))
+    signal, _ = _on_one_clock(records, _Scales.of(records), leads)
     agree = correlations(signal, records[0].fs) >= SAME_PAGE_CORRELATION
     trust = np.array([_trust(record) for record in records])
     belongs: Array = agree[int((agree @ trust + 1e-3 * trust).argmax())]
@@ -271,15 +287,12 @@ def _power(signal: Array) -> Array:
 def _printed(layout: str, leads: Sequence[str], signal: Array, fs: float) -> Array:
     """Mask (leads, n) of the samples that the page prints: by its layout, or all between a lead's first and last."""
     seen = np.isfinite(signal)
-    out = np.zeros(signal.shape, bool)
     if layout not in LAYOUTS:
-        for row, lead in zip(out, seen, strict=True):
-            at = np.flatnonzero(lead)
-            row[at[0] if at.size else 0 : at[-1] + 1 if at.size else 0] = True
-        return out
-    known = LAYOUTS[layout]
+        has_begun, has_more = (np.logical_or.accumulate(seen[:, ::step], 1)[:, ::step] for step in (1, -1))
+        return np.asarray(has_begun & has_more)
+    known, out = LAYOUTS[layout], np.zeros(signal.shape, bool)
     end_s = (np.flatnonzero(seen.any(0))[-1] + 1) / fs if seen.any() else 0.0
-    lengths = (share * known.seconds for share in _SHOWN_SHARES)
+    lengths = (share * known.seconds for share in SHOWN_SHARES)
     shown_s = next((length for length in lengths if end_s <= 1.05 * length), known.seconds)
     for k in range(len(known.rows)):
         for printed, start, end in known.spans(k, shown_s):
@@ -290,12 +303,11 @@ def _printed(layout: str, leads: Sequence[str], signal: Array, fs: float) -> Arr
 
 
 def _record(
-    records: Sequence[EcgRecord], belongs: Array, scales: _Scales, leads: tuple[str, ...], merged: MergedLeads,
-    signal: Array,
-) -> EcgRecord:  # fmt: skip
-    """Write the merged record."""
+    records: Sequence[EcgRecord], belongs: Array, main: EcgRecord, scales: _Scales, merged: MergedLeads
+) -> EcgRecord:
+    """Write the merged record: what its samples do not decide is that of `main`."""
     members = [record for record, is_in in zip(records, belongs, strict=True) if is_in]
-    main = _main_record(members)
+    leads = main.lead_names
     expected = _expected_snr_db(members, leads)
     on_page = _printed(main.layout, leads, merged.signal_mv, main.fs).sum(1)
     missing = 1 - np.isfinite(merged.signal_mv).sum(1) / np.maximum(on_page, 1)
@@ -303,23 +315,22 @@ def _record(
     snr_db = _snr_db(merged, missing) if len(members) > 1 else expected[0]
     snr_db = np.where(is_printed, snr_db, np.nan).astype(np.float32)
     quality = quality_of(snr_db).astype(np.float32)
-    outside = [record.source for record, is_in in zip(records, belongs, strict=True) if not is_in]
+    photos = _photos(records, belongs, merged)
     warnings = (
         *scales.warnings,
-        *(_warn(WarningCode.PHOTO_LEFT_OUT, photo=photo, why=_OTHER_CURVES) for photo in outside),
+        *(_warn(WarningCode.PHOTO_LEFT_OUT, photo=p.source, why=p.left_out) for p in photos if p.left_out),
         *unreliable(quality, leads, _TEXTS[WarningCode.UNRELIABLE_PAGE]),
         *_disagreements(members, merged, leads),
         *_gaps(np.where(is_printed, missing, np.nan), leads),
         *_common_warnings(members, np.nan_to_num(merged.weight).sum(1)),
     )
     return replace(
-        main, signal_mv=merged.signal_mv.astype(np.float32), lead_names=leads, paper_speed_mm_per_s=scales.speed,
-        gain_mm_per_mv=scales.gain,
+        main, signal_mv=merged.signal_mv.astype(np.float32),
+        paper_speed_mm_per_s=scales.speed, gain_mm_per_mv=scales.gain, assumed=scales.assumed,
         chest_gain_mm_per_mv=main.chest_gain_mm_per_mv if main.gain_mm_per_mv == scales.gain else None,
         quality=quality, snr_db=snr_db, warnings=warnings, timings_ms=_times(records),
-        assumed=scales.assumed, source=records[0].source, photos=_photos(records, belongs, merged),
-        corrected=tuple(dict.fromkeys(what for record in records for what in record.corrected)), outline_px=(),
-        px_per_mm=None,
+        source=records[0].source, photos=photos, outline_px=(), px_per_mm=None,
+        corrected=tuple(dict.fromkeys(what for record in members for what in record.corrected)),
     )  # fmt: skip
 
 
@@ -367,7 +378,7 @@ def _disagreements(records: Sequence[EcgRecord], merged: MergedLeads, leads: Seq
 def _gaps(missing: Array, leads: Sequence[str]) -> Iterator[PageWarning]:
     """Warn of what no photo shows; `missing` is NaN for leads that are not printed."""
     shares = dict(zip(leads, missing.tolist(), strict=True))
-    part = [f"{min(99, round(100 * share))} % of {lead}" for lead, share in shares.items() if _PART_MISSING < share < 1]
+    part = [f"{min(99, round(100 * share))} % of {lead}" for lead, share in shares.items() if PART_MISSING < share < 1]
     if part:
         yield _warn(WarningCode.PARTLY_MISSING, shares=", ".join(part))
     none = [lead for lead, share in shares.items() if share >= 1]
@@ -386,8 +397,3 @@ def _common_warnings(records: Sequence[EcgRecord], weight: Array) -> Iterator[Pa
 
 def _warn(code: WarningCode, **fields: object) -> PageWarning:
     return PageWarning(code, _TEXTS[code].format(**fields))
-
-
-def _no_photo() -> OptionError:
-    return OptionError("No photo was given", got="none", expected="at least one photo of the page",
-                       hint="Give the photos as a list.")  # fmt: skip

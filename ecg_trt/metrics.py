@@ -81,7 +81,8 @@ def score_record(
     Args:
         truth: (leads, n) mV, NaN where the page prints nothing.
         fs_truth: samples a second.
-        answer: (leads, m) mV, the same leads (`in_order`), NaN where nothing was read; starts when the truth does.
+        answer: (leads, m) mV, the same leads (`record.in_order`), NaN where nothing was read; starts when the truth
+            does.
         fs_answer: samples a second; brought to the truth's if it differs.
         max_lag_s: greatest lag; 0 scores the leads at the times that they were given.
 
@@ -113,15 +114,6 @@ def score_record(
     with np.errstate(divide="ignore"):
         snr = float(10 * np.log10(np.divide(signal_power, noise_power)))
     return Score(snr, signal_power, noise_power, pearson, rmse, lag, signal, noise)
-
-
-def in_order(signal: Array, names: Sequence[str], wanted: Sequence[str]) -> Array:
-    """Order the rows of a (names, n) signal by wanted lead names, as (wanted, n), NaN for those that it lacks."""
-    out = np.full((len(wanted), np.shape(signal)[1]), np.nan)
-    for row, name in zip(out, wanted, strict=True):
-        if name in names:
-            row[:] = signal[names.index(name)]
-    return out
 
 
 def summarise(scores: Sequence[Score | None]) -> Summary:

@@ -16,7 +16,6 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Generic, TypeVar
 
-from ecg_trt.backends.runtime import available_cores
 from ecg_trt.closeable import Closeable
 from ecg_trt.errors import DeviceFaultError, OptionError, WorkerCrashedError, WorkerError, WorkerTimeoutError
 from ecg_trt.slots import SlotPool
@@ -95,6 +94,13 @@ class ProcessPool(Closeable, Generic[Job, Result]):
     def close(self) -> None:
         """Cancel waiting jobs, finish those in hand, and end the processes; more than once is fine."""
         self._stack.close()
+
+
+def available_cores() -> int:
+    """Count the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def threads_each(processes: int) -> int:

@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
+def in_order(signal: Array, names: Sequence[str], wanted: Sequence[str]) -> Array:
+    """Order the rows of a (names, n) signal by wanted lead names, as (wanted, n), NaN for those that it lacks."""
+    out = np.full((len(wanted), np.shape(signal)[1]), np.nan)
+    for row, name in zip(out, wanted, strict=True):
+        if name in names:
+            row[:] = signal[names.index(name)]
+    return out
+
+
 @dataclass(frozen=True, slots=True)
 class EcgRecord:
     """Leads in millivolts: the twelve, or those that a page with other leads shows.

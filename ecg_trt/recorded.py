@@ -83,13 +83,16 @@ def _as_written(record: EcgRecord, written: Mapping[str, Any]) -> EcgRecord:
     def of_leads(values: Mapping[str, float | None]) -> Array:
         return np.array([values.get(lead) for lead in record.lead_names], np.float32)  # None becomes NaN.
 
+    gain, chest_gain = float(written["gain_mm_per_mv"]), float(written["chest_gain_mm_per_mv"])
     return replace(
         record,
         layout=str(written["layout"]),
+        layout_probability=float(written["layout_probability"]),
         quality=of_leads(written["quality"]),
         snr_db=of_leads(written["expected_snr_db"]),
         paper_speed_mm_per_s=float(written["paper_speed_mm_per_s"]),
-        gain_mm_per_mv=float(written["gain_mm_per_mv"]),
+        gain_mm_per_mv=gain,
+        chest_gain_mm_per_mv=None if chest_gain == gain else chest_gain,
         spans=tuple(LeadSpan(**span) for span in written["spans"]),
         assumed=tuple(written["assumed"]),
         warnings=tuple(PageWarning(WarningCode(w["code"]), w["text"]) for w in written["warnings"]),

@@ -7,13 +7,16 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from ecg_trt.closeable import Closeable
 from ecg_trt.errors import InputError, NoEcgFoundError, OutputError
 from ecg_trt.io.atomic import atomic_path, output_error
 from ecg_trt.io.lazy import missing_module
 from ecg_trt.str_enum import StrEnum
+
+if TYPE_CHECKING:
+    import pyarrow
 
 RESULTS_CSV, RESULTS_PARQUET = "results.csv", "results.parquet"
 
@@ -236,16 +239,22 @@ def _write_csv(results: Sequence[PageResult], path: Path) -> None:
         file.write(",".join(_NAMES) + "\n" + _csv_text(results))
 
 
+def arrow_schema() -> pyarrow.Schema:
+    """List the columns of a `PageResult` with their types, as Parquet and Arrow have them."""
+    import pyarrow
+
+    text, number, words = pyarrow.string(), pyarrow.float64(), pyarrow.list_(pyarrow.string())
+    kinds = {_number: number, float: number, _words: words, int: pyarrow.int32()}
+    return pyarrow.schema([(name, kinds.get(_PARSERS.get(name, str), text)) for name in _NAMES])
+
+
 def _write_parquet(results: Sequence[PageResult], path: Path) -> None:
     import pyarrow
     from pyarrow import parquet
 
-    text, number, words = pyarrow.string(), pyarrow.float64(), pyarrow.list_(pyarrow.string())
-    kinds = {_number: number, float: number, _words: words, int: pyarrow.int32()}
-    schema = pyarrow.schema([(name, kinds.get(_PARSERS.get(name, str), text)) for name in _NAMES])
     rows = [{name: getattr(result, name) for name in _NAMES} | {"status": str(result.status)} for result in results]
     with atomic_path(path) as temporary:
-        parquet.write_table(pyarrow.Table.from_pylist(rows, schema), temporary)
+        parquet.write_table(pyarrow.Table.from_pylist(rows, arrow_schema()), temporary)
 
 
 def _no_table(path: Path, got: str) -> InputError:

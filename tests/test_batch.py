@@ -22,9 +22,9 @@ from ecg_trt.errors import (
     DeviceMemoryError,
     EcgTrtError,
     NoEcgFoundError,
-    NotAnImageError,
     OptionError,
     PhotoNotFoundError,
+    UnknownFormatError,
 )
 from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.readers.photo import read_photo
@@ -38,7 +38,7 @@ def test_order_and_bad_photos(fake_digitizer, photo_path, tools, tmp_path):
     blank = np.full((500, 700, 3), 200, np.uint8)
     photos = [photo_path, tmp_path / "no.jpg", blank, b"no image", photo_path.read_bytes(), tools.picture()]
     results = list(digitize_many(photos, ReadOptions(fs=250)))
-    kinds = [EcgRecord, PhotoNotFoundError, NoEcgFoundError, NotAnImageError, EcgRecord, EcgRecord]
+    kinds = [EcgRecord, PhotoNotFoundError, NoEcgFoundError, UnknownFormatError, EcgRecord, EcgRecord]
     assert [type(result) for result in results] == kinds
     assert isinstance(results[0], EcgRecord)
     assert results[0].source == str(photo_path)
@@ -179,7 +179,7 @@ def test_what_the_gpu_does_not_decode_is_decoded_ahead(fake_digitizer, photo_pat
         photos = [photo_path, tools.encode(tools.picture()), tools.picture(), b"no image", tmp_path / "no.jpg"]
         results = list(digitize_many(photos, digitizer=digitizer))
     assert got == [EncodedPhoto, Photo, Photo]
-    assert [type(result) for result in results] == [EcgRecord] * 3 + [NotAnImageError, PhotoNotFoundError]
+    assert [type(result) for result in results] == [EcgRecord] * 3 + [UnknownFormatError, PhotoNotFoundError]
     assert len(seen) == 3
     assert all(name.startswith("ecg-trt-decode") for name in seen)
     fake_digitizer.opened = 0  # the subclass kept its own count
@@ -219,7 +219,7 @@ def test_photos_for_several_slots_are_staged_while_they_are_decoded(fake_digitiz
         digitizer.runtime.ops.copy_to_pinned = copy_to_pinned
         results = list(digitize_many([photo_path, b"no image", tools.picture()], digitizer=digitizer))
     expected = EcgRecord if slots == 1 else NoEcgFoundError
-    assert [type(result) for result in results] == [expected, NotAnImageError, expected]
+    assert [type(result) for result in results] == [expected, UnknownFormatError, expected]
     assert len(threads) == (0 if slots == 1 else 2)
     assert all(name.startswith("ecg-trt-decode") for name in threads)
     fake_digitizer.opened = 0  # the subclass kept its own count
@@ -352,6 +352,8 @@ def test_each_photo_may_have_options_of_its_own(fake_digitizer, tools) -> None:
     assert (first.fs, second.fs) == (250, 1000)
     with pytest.raises(ValueError, match="shorter"):
         list(digitize_many([tools.picture()] * 3, options))
+    with pytest.raises(ValueError, match="shorter"):
+        list(digitize_many([tools.picture()], []))
 
 
 def test_a_pool_answers_any_thread(fake_digitizer, tools) -> None:
@@ -368,3 +370,9 @@ def test_a_pool_answers_any_thread(fake_digitizer, tools) -> None:
         pool.submit(tools.picture())
     with pytest.raises(OptionError, match="waiting"):
         DigitizerPool(waiting=0)
+
+
+def test_a_pool_reads_as_its_digitizer_does(fake_digitizer, tools) -> None:
+    digitizer = fake_digitizer(options=ReadOptions(fs=250))
+    with DigitizerPool(digitizer=digitizer) as pool:
+        assert pool.submit(Photo(tools.picture(), "photo")).result().fs == 250  # type: ignore[arg-type]

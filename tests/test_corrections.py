@@ -97,6 +97,8 @@ def test_drawn_points_have_finite_heights(y_mm):
         {"left_out": [{"row": 0, "x_mm": [1, 2], "why": "noise"}]},
         {"redrawn": {"row": 0}},
         {"zero_lines": [3]},
+        {"zero_lines": [{"row": [1], "y_mm": 3}]},
+        {"names": [{"row": 0, "column": {}, "lead": "I"}]},
     ],
 )
 def test_what_is_wrong_in_json_is_named(wrong):

@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 
 from ecg_trt.layout import LEADS
-from ecg_trt.metrics import in_order, score_record
-from ecg_trt.record import EcgRecord
+from ecg_trt.metrics import score_record
+from ecg_trt.record import EcgRecord, in_order
 from ecg_trt.results import PageStatus, read_results
 from ecg_trt.synth.sample import make_sample
 from tests.conftest import make_record

@@ -20,7 +20,7 @@ HEAVY = {"torch", "scipy", "wfdb", "matplotlib", "PIL", "onnxruntime", "onnx", "
 # A room may import, when it is itself imported, only rooms that stand on its own level or below.
 LEVELS = [
     {"blas", "errors", "closeable", "slots", "step_timer", "str_enum", "types", "layout", "paths", "malloc", "printed"},
-    {"geometry", "io", "config", "networks", "weights"},
+    {"geometry", "io", "config", "networks", "weights", "processes"},
     {"corrections", "thresholds"},
     {"record", "results", "cuda"},
     {"ops", "engines"},
@@ -32,7 +32,7 @@ LEVELS = [
     {"reading", "recorded"},
     {"digitizer", "merging"},
     {"analysis"},
-    {"batch", "processes"},
+    {"batch"},
     {"archive", "server"},
     {"distributed"},
     {"cli", "__main__"},

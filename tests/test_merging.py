@@ -15,7 +15,7 @@ from ecg_trt.layout import LAYOUTS, LEADS
 from ecg_trt.merging import merge_answers, merge_records, name_of
 from ecg_trt.quality.model import quality_of
 from ecg_trt.record import EcgRecord
-from ecg_trt.types import Array, PageWarning, WarningCode
+from ecg_trt.types import Array, LeadSpan, LimbLeadCheck, PageWarning, WarningCode
 
 FS, N = 250.0, 2500
 
@@ -128,6 +128,20 @@ def test_another_page_among_three_is_left_out() -> None:
     assert error_mv(merged) < 0.03
 
 
+def test_a_photo_that_is_left_out_decides_nothing() -> None:
+    """Whatever it was read as, and however well: leads, length, scales and corrections are those of the others."""
+    stray = photo("x.jpg", seed=5, snr_db=30.0, layout="strips", lead_names=("I", "II", "III"), corrected=("gain",),
+                  paper_speed_mm_per_s=50.0)  # fmt: skip
+    short = {name: getattr(stray, name)[:3] for name in ("quality", "snr_db")}
+    stray = replace(stray, signal_mv=stray.signal_mv[:3, :1000], **short)
+    others = [photo(name, layout_probability=0.3) for name in ("a.jpg", "c.jpg")]
+    merged = merge_records([others[0], stray, others[1]])
+    assert (merged.layout, merged.lead_names, merged.signal_mv.shape) == ("3x4+1", LEADS, (12, N))
+    assert (merged.paper_speed_mm_per_s, merged.corrected) == (25.0, ())
+    assert codes(merged) == [WarningCode.PHOTO_LEFT_OUT] and "x.jpg" in merged.warnings[0].text
+    assert error_mv(merged) < 0.03
+
+
 def test_different_pages_are_rejected() -> None:
     with pytest.raises(DifferentPagesError, match=r"other curves in x\.jpg than in a\.jpg"):
         merge_records([photo("a.jpg"), photo("x.jpg", seed=5)])
@@ -168,6 +182,21 @@ def test_curves_that_agree_as_they_are_are_not_stretched() -> None:
     merged = merge_records([photo("a.jpg"), photo("b.jpg"), photo("c.jpg", **scales)])
     assert merged.paper_speed_mm_per_s == 25.0 and WarningCode.SPEED_DISPUTED in codes(merged)
     assert min(np.nanmean(p.weight) for p in merged.photos) > 0.2 and error_mv(merged) < 0.03
+
+
+@pytest.mark.parametrize(("is_misread", "factor"), [(True, 0.5), (False, 1.0)])
+def test_times_of_the_record_are_those_of_its_samples(is_misread: bool, factor: float) -> None:
+    """The photo that gives the spans was read at another speed; it is stretched if its curves agree better so."""
+    span, check = LeadSpan("II", 3, 0.0, 10.0), LimbLeadCheck(2.5, 5.0, ("aVR", "aVL", "aVF"), 0.1, True)
+    best = photo("a.jpg", snr_db=30.0, spans=(span,), limb_leads=(check,), assumed=("speed",))
+    others = [photo(f"{name}.jpg", paper_speed_mm_per_s=50.0) for name in "bc"]
+    if is_misread:
+        others = [replace(one, signal_mv=one.signal_mv[:, ::2]) for one in others]
+    merged = merge_records([best, *others])
+    assert merged.paper_speed_mm_per_s == 50.0 and not any(part.left_out for part in merged.photos)
+    assert merged.signal_mv.shape == (12, N * factor)
+    assert merged.spans == (replace(span, end_s=10.0 * factor),)
+    assert merged.limb_leads == (replace(check, start_s=2.5 * factor, end_s=5.0 * factor),)
 
 
 def test_warnings_of_most_of_the_weight_are_kept() -> None:
@@ -265,6 +294,8 @@ def test_a_batch_merges_its_groups(fake_digitizer, tools, tmp_path) -> None:
 
 class FakeMerger:
     """A digitizer that counts the photos that it merges."""
+
+    options = ecg_trt.ReadOptions()
 
     def with_replicas(self) -> tuple[FakeMerger, ...]:
         return (self,)

@@ -12,6 +12,7 @@ import pytest
 from ecg_trt.errors import NOTICE, OptionError, OutputError
 from ecg_trt.io.writers.array import ArraySpec, array_spec, record_as_array
 from ecg_trt.layout import LEADS
+from ecg_trt.record import in_order
 from ecg_trt.types import Array
 from tests.conftest import make_record
 
@@ -24,6 +25,13 @@ def wave(row: int, n: int, fs: float) -> Array:
 
 
 class TestLeadsByName:
+    def test_rows_are_ordered_by_their_names(self, record):
+        y = record.signal_mv
+        np.testing.assert_array_equal(in_order(y[::-1], LEADS[::-1], LEADS), y)
+        some = in_order(y[:2], ("II", "strip2"), ("I", "II"))
+        assert np.isnan(some[0]).all()
+        np.testing.assert_array_equal(some[1], y[0])
+
     def test_a_lead_is_a_row(self, record):
         np.testing.assert_array_equal(record["II"], record.signal_mv[1])
         assert record["II"].dtype == np.float32

@@ -25,8 +25,9 @@ from ecg_trt.config import RuntimeOptions
 from ecg_trt.digitizer import Digitizer, reading_weights
 from ecg_trt.errors import EcgTrtError
 from ecg_trt.layout import LEADS
-from ecg_trt.metrics import in_order, score_record
+from ecg_trt.metrics import score_record
 from ecg_trt.quality.model import FEATURES, FILE, Calibration, Line, as_dict
+from ecg_trt.record import in_order
 from ecg_trt.synth.negatives import KINDS as negative_kinds
 from ecg_trt.synth.negatives import draw_negative
 from ecg_trt.synth.recordings import KINDS as recording_kinds

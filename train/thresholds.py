@@ -27,11 +27,12 @@ from ecg_trt.digitizer import Digitizer, reading_weights
 from ecg_trt.errors import EcgTrtError
 from ecg_trt.io.atomic import atomic_path
 from ecg_trt.layout import LEADS
-from ecg_trt.metrics import in_order, score_record
+from ecg_trt.metrics import score_record
 from ecg_trt.page.scales import Scales
 from ecg_trt.page.strips import find_strips
 from ecg_trt.quality.model import load_calibration
 from ecg_trt.reading import Reading, scales_of
+from ecg_trt.record import in_order
 from ecg_trt.signal.assemble import assemble
 from ecg_trt.signal.resample import valid_columns
 from ecg_trt.synth.capture import Capture

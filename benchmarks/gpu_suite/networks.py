@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from benchmarks.common import spread
@@ -13,18 +12,14 @@ from benchmarks.gpu_suite.settings import Settings
 from benchmarks.throughput_suite.floor import cuda_rates, demand, floor_ms
 from benchmarks.throughput_suite.step_timers import LabelledBackend
 from benchmarks.throughput_suite.timed_driver import TimedDriver
-from benchmarks.throughput_suite.torch_gpu import TorchOptions, prepare_network
+from benchmarks.throughput_suite.torch_backend import prepare_network
 from build_engines.verify import compare, draw_feed
-from ecg_trt.backends.engine import Engine
 from ecg_trt.backends.ort import OrtBackend
-from ecg_trt.backends.trt import TrtBackend
+from ecg_trt.backends.trt import open_plan_alone
 from ecg_trt.cuda import select as cuda_select
-from ecg_trt.cuda.memory import DeviceBuffer
 from ecg_trt.engines.manifest import Manifest
 from ecg_trt.engines.store import PlanStore, StoredPlan, checked_plan
-from ecg_trt.engines.tensorrt_module import import_tensorrt
 from ecg_trt.networks import READING_NETWORKS
-from ecg_trt.ops.cuda_work import CudaWork, Sizes
 from ecg_trt.weights import weights_path
 
 _RUNS, _WARM_RUNS = 60, 5
@@ -39,8 +34,6 @@ _MODES = {
     "fp32 eager": ("fp32", False, False, ""),
 }
 _COMPILED = {"fp16 compiled graphs": ("fp16", True, True, "default")}
-# A plan alone needs no room for photos.
-_SMALL = Sizes(photo_px=64, view_px=64, page_px=64, tiles=1, tile_hw=(8, 8), heatmap_cells=64, heatmaps_bytes=64)
 
 
 def rates(record: PartRecord, settings: Settings) -> None:
@@ -70,9 +63,8 @@ def _torch_modes(record: PartRecord, settings: Settings, modes: dict[str, tuple[
     with torch.inference_mode():
         inputs = {stage: torch.from_numpy(draw_feed(spec)["image"]).cuda() for stage, spec in READING_NETWORKS.items()}
         _set_tf32(torch, False)
-        exact = TorchOptions("fp32")
         truth = {
-            stage: {name: value.float().clone() for name, value in prepare_network(stage, exact)(image).items()}
+            stage: {name: value.float().clone() for name, value in prepare_network(stage)(image).items()}
             for stage, image in inputs.items()
         }
         for mode in modes:
@@ -101,7 +93,7 @@ def _torch_network(
     precision, allows_tf32, uses_graph, mode = how
     _set_tf32(torch, allows_tf32)
     began = time.monotonic()
-    network = prepare_network(stage, TorchOptions(precision, compiled=mode))
+    network = prepare_network(stage, precision=precision, compiled=mode)
     answer = network(image)
     worst = max(float((answer[k].float() - v).abs().max() / v.abs().max()) for k, v in truth.items())
     ready = time.monotonic() - began
@@ -134,11 +126,12 @@ def _captured(torch: Any, network: Any, image: Any) -> Callable[[], None]:
 
 def tensorrt(record: PartRecord, settings: Settings) -> None:
     """Time each plan of the store as a CUDA graph and enqueued, and compare its answers with ONNX Runtime's."""
-    plans = [(plan, plan.manifest) for plan in PlanStore().plans() if plan.manifest is not None]
+    plans = [(plan, plan.manifest) for plan in PlanStore().plans()
+             if plan.manifest is not None and plan.manifest.key.stage in READING_NETWORKS]  # fmt: skip
     if not plans:
         raise Unavailable("no plan in the store: run `ecg-trt build` first")
+    runs = _FAKE_RUNS if settings.is_fake else _RUNS
     for plan, manifest in plans:
-        runs = _FAKE_RUNS if settings.is_fake else _RUNS
         record.step((str(manifest.key.flavour), manifest.key.stage), _plan, plan, manifest, runs)
 
 
@@ -148,7 +141,12 @@ def _plan(stored: StoredPlan, manifest: Manifest, runs: int) -> dict[str, Any]:
     spec = READING_NETWORKS[stage]
     found: dict[str, Any] = {"precision": manifest.key.precision, "version": manifest.key.version,
                              "capability": manifest.key.capability, "plan_kib": len(plan) >> 10}  # fmt: skip
-    with _opened(plan, manifest) as (whole, work, driver), OrtBackend(weights_path(stage)) as reference:
+    with (
+        TimedDriver(cuda_select.open_driver()) as driver,
+        open_plan_alone(plan, manifest, driver) as whole,
+        OrtBackend(weights_path(stage)) as reference,
+    ):
+        work = whole._work
         backend: Any = LabelledBackend(whole, stage, driver)
         found["is_captured"] = whole._is_graphed
         worst = compare(reference, backend, draw_feed(spec), spec).worst
@@ -167,17 +165,6 @@ def _plan(stored: StoredPlan, manifest: Manifest, runs: int) -> dict[str, Any]:
         took = _timed(call, driver, runs)
         found |= {"enqueued": took[stage], "enqueued_call": took["call"]}
     return found
-
-
-@contextmanager
-def _opened(plan: bytes, manifest: Manifest) -> Iterator[tuple[TrtBackend, CudaWork, TimedDriver]]:
-    with ExitStack() as stack:
-        driver: Any = stack.enter_context(TimedDriver(cuda_select.open_driver()))
-        work = stack.enter_context(CudaWork(driver, sizes=_SMALL))
-        engine = stack.enter_context(Engine(import_tensorrt(manifest.key.flavour), plan, manifest, driver))
-        nbytes = engine.activation_bytes
-        activations = stack.enter_context(DeviceBuffer(driver, nbytes)) if nbytes else None
-        yield stack.enter_context(TrtBackend(engine, work, activations)), work, driver
 
 
 def _timed(run: Callable[[], object], driver: TimedDriver, runs: int) -> dict[str, dict[str, float]]:

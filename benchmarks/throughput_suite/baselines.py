@@ -88,13 +88,14 @@ def _open_ort(stage: str) -> Any:
 @contextmanager
 def _tensorrt(name: str, is_timed: bool) -> Iterator[Entry]:
     """The package's own runtime on the GPU."""
+    names = tuple(READING_NETWORKS)
     with ExitStack() as stack:
         if not is_timed:
-            mine = stack.enter_context(open_runtime(name))
+            mine = stack.enter_context(open_runtime(name, networks=names))
             yield Entry(mine.backends, stack.enter_context(Digitizer(runtime=mine)), dict)
             return
         timed = stack.enter_context(TimedDriver(open_driver()))
-        whole = stack.enter_context(open_runtime(name, driver=timed))
+        whole = stack.enter_context(open_runtime(name, networks=names, driver=timed))
         backends = {stage: LabelledBackend(backend, stage, timed) for stage, backend in whole.backends.items()}
         mine = Runtime(whole.name, backends, whole.ops, decoder=whole.decoder)
         yield Entry(backends, stack.enter_context(Digitizer(runtime=mine)), timed.take)

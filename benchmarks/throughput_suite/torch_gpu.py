@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from benchmarks.throughput_suite.torch_backend import unavailable
+from benchmarks.throughput_suite.torch_backend import prepare_network, unavailable
 from ecg_trt.backends.base import check_feed, closed_error
 from ecg_trt.backends.runtime import Runtime
 from ecg_trt.closeable import Closeable
@@ -50,23 +50,6 @@ class TorchOptions:
     device: str = "cuda"
 
 
-def prepare_network(stage: str, options: TorchOptions) -> Any:
-    """Load a network as torch runs it fastest: channels last, cuDNN's algorithms chosen by measuring."""
-    import torch
-
-    from train.export import halve
-    from train.models.shipped import load_folded
-
-    model: Any = load_folded(stage)
-    if options.precision == "fp16":
-        halve(model)
-    model = model.to(options.device)
-    if options.device == "cuda":
-        torch.backends.cudnn.benchmark = True
-        model = model.to(memory_format=torch.channels_last)
-    return torch.compile(model, mode=options.compiled, dynamic=False) if options.compiled else model
-
-
 class TorchNetwork(Closeable):
     """One network on one slot.
 
@@ -79,7 +62,7 @@ class TorchNetwork(Closeable):
     def __init__(self, stage: str, work: CudaWork, options: TorchOptions) -> None:
         torch = _torch()
         self.name, self._stage, self._work, self._options = "torch-gpu", stage, work, options
-        self._model = prepare_network(stage, options)
+        self._model = prepare_network(stage, options.device, options.precision, options.compiled)
         shape = READING_NETWORKS[stage].shapes["image"]
         self.inputs = (TensorSpec("image", "uint8", shape),)
         is_cuda = options.device == "cuda"

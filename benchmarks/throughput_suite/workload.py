@@ -11,8 +11,8 @@ import numpy as np
 
 from ecg_trt.errors import OptionError
 from ecg_trt.layout import LEADS
-from ecg_trt.metrics import in_order, score_record
-from ecg_trt.record import EcgRecord
+from ecg_trt.metrics import score_record
+from ecg_trt.record import EcgRecord, in_order
 from ecg_trt.types import Array
 
 SEEDS = (6, 7, 9, 10)

@@ -20,7 +20,7 @@ from ecg_trt.backends.runtime import Runtime
 from ecg_trt.backends.select import open_runtime
 from ecg_trt.closeable import Closeable
 from ecg_trt.config import RuntimeOptions
-from ecg_trt.errors import NotAnImageError, OptionError
+from ecg_trt.errors import OptionError, UnknownFormatError
 from ecg_trt.record import EcgRecord
 from ecg_trt.step_timer import StepTimer
 from ecg_trt.types import PageWarning
@@ -205,7 +205,6 @@ def load_record(
 ) -> EcgRecord:
     """Load a record from a file, or digitize a photo; arguments and errors as of `analyze`."""
     from ecg_trt.digitizer import digitize
-    from ecg_trt.io.readers import format_names
     from ecg_trt.io.readers.record_files import SIGNAL_READERS
     from ecg_trt.recorded import is_record_file, record_in_file
 
@@ -214,11 +213,9 @@ def load_record(
         return record_in_file(path)
     try:
         return digitize(Path(path), None, runtime_options, page=page)
-    except NotAnImageError as error:
-        if error.expected != format_names(" or "):  # Its format is known, and cannot be read for another reason.
-            raise
+    except UnknownFormatError as error:
         expected = f"{error.expected}, or a record: {' or '.join(SIGNAL_READERS)}"
-        raise NotAnImageError(error.what, got=error.got, expected=expected, hint=error.hint) from error
+        raise UnknownFormatError(error.what, got=error.got, expected=expected, hint=error.hint) from error
 
 
 def _check_no_page(name: str | os.PathLike[str], page: int | None) -> None:

@@ -239,11 +239,12 @@ def jobs_of(number: int, item: ArchiveItem) -> Iterator[PageJob]:
     """
     files = [load_file(photo) for photo in item.photos]
     digests = ["" if file is None else hashlib.sha256(file.data).hexdigest() for file in files]
-    pages = [] if files[0] is None else list(pages_of(files[0]))
     if len(item.photos) > 1:
         together = hashlib.sha256(",".join(digests).encode()).hexdigest()
         yield PageJob(item.photos, None, item.name, item.stem, number, sha256=together)
-    elif len(pages) < 2:
+        return
+    pages = [] if files[0] is None else list(pages_of(files[0]))
+    if len(pages) < 2:
         yield PageJob(item.photos, None, item.name, item.stem, number, sha256=digests[0])
     else:
         for page in pages:

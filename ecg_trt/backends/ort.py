@@ -14,9 +14,9 @@ import onnxruntime as ort
 from onnxruntime.capi.onnxruntime_pybind11_state import EPFail, Fail, RuntimeException
 
 from ecg_trt.backends.base import check_feed, closed_error
-from ecg_trt.backends.runtime import available_cores
 from ecg_trt.closeable import Closeable
-from ecg_trt.errors import ORT_CUDA_HINT, BackendError, BackendUnavailableError, WeightsError
+from ecg_trt.errors import ORT_CUDA_HINT, BackendError, BackendUnavailableError, WeightsError, first_line
+from ecg_trt.processes import available_cores
 from ecg_trt.types import Array, TensorSpec
 
 ort.disable_telemetry_events()  # Its builds may report to their maker; a reading is no one else's concern.
@@ -75,8 +75,8 @@ class OrtBackend(Closeable):
             )
         except Exception as error:  # ONNX Runtime's errors share no base class.
             if on_gpu and isinstance(error, _PROVIDER_ERRORS):
-                raise _no_cuda(_first_line(error)) from error
-            raise _unusable(source, _first_line(error)) from error
+                raise _no_cuda(first_line(error)) from error
+            raise _unusable(source, first_line(error)) from error
         # A provider whose libraries cannot be loaded does not even raise.
         if on_gpu and session.get_providers()[0] != _CUDA:
             raise _no_cuda(f"a session of {', '.join(session.get_providers())}")
@@ -101,7 +101,7 @@ class OrtBackend(Closeable):
         except Exception as error:
             raise BackendError(
                 "The network failed",
-                got=_first_line(error),
+                got=first_line(error),
                 expected="a run of " + ", ".join(str(spec) for spec in self.inputs),
                 hint="Check the sizes of its inputs, and whether memory is short.",
             ) from error
@@ -147,10 +147,6 @@ def _spec(node: ort.NodeArg) -> TensorSpec:
         )
     shape = tuple(side if isinstance(side, (int, str)) else None for side in node.shape)
     return TensorSpec(node.name, _DTYPES[node.type], shape)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _no_cuda(got: str) -> BackendUnavailableError:

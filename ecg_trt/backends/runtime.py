@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Protocol
@@ -14,13 +13,6 @@ from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.readers.photo import PhotoSource, load_photo, read_photo
 from ecg_trt.ops.base import ImageOps
 from ecg_trt.types import Array, Photo, TensorSpec
-
-
-def available_cores() -> int:
-    """Count the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class PhotoDecoder(Protocol):

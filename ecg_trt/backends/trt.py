@@ -182,9 +182,7 @@ class Engines:
         networks: Sequence[str] | None = None,
     ) -> None:  # fmt: skip
         with ExitStack() as stack:
-            if driver is None:
-                driver = open_driver()
-                stack.callback(driver.close)
+            driver = _opened(driver, stack)
             self.driver, self.flavour = driver, flavour
             trt = import_tensorrt(flavour)
             plans = current_plans(flavour, trt, driver, store or PlanStore(), networks)
@@ -267,18 +265,25 @@ def open_trt_runtime(
 
 
 @contextmanager
-def open_plan_alone(plan: bytes, manifest: Manifest) -> Iterator[TrtBackend]:
-    """Open one plan on the GPU at hand, without the pixel work. Raises as `Engines` does."""
+def open_plan_alone(plan: bytes, manifest: Manifest, driver: Driver | None = None) -> Iterator[TrtBackend]:
+    """Open one plan on the GPU at hand, without the pixel work. `driver`, and what is raised, are as of `Engines`."""
     sizes = Sizes(
         photo_px=64, view_px=64, page_px=64, lines_px=64, tiles=1, tile_hw=(8, 8), heatmap_cells=64, heatmaps_bytes=64
     )
     with ExitStack() as stack:
-        driver = open_driver()
-        stack.callback(driver.close)
+        driver = _opened(driver, stack)
         trt = import_tensorrt(manifest.key.flavour)
         work = stack.enter_context(CudaWork(driver, sizes=sizes))
         engine = stack.enter_context(Engine(trt, plan, manifest, driver))
         yield stack.enter_context(TrtBackend(engine, work, _activations(driver, [engine], stack)))
+
+
+def _opened(driver: Driver | None, stack: ExitStack) -> Driver:
+    """Open a driver that is closed with the stack, unless the caller has one."""
+    if driver is None:
+        driver = open_driver()
+        stack.callback(driver.close)
+    return driver
 
 
 def _activations(driver: Driver, engines: Iterable[Engine], stack: ExitStack) -> DeviceBuffer | None:

@@ -10,8 +10,8 @@ from typing import Any
 
 _LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76  # CUdevice_attribute
-LEAST_DRIVER = (12, 0)  # CUDA version, the first that serves sm_89 and sm_90.
-LEAST_CAPABILITY = (7, 5)
+_LEAST_DRIVER = (12, 0)  # CUDA version, the first that serves sm_89 and sm_90.
+_LEAST_CAPABILITY = (7, 5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,42 +46,35 @@ class _UnusableError(Exception):
     """Reason why there is no usable GPU."""
 
 
-def probe(
-    ordinal: int = 0,
-    *,
-    least_driver: tuple[int, int] = LEAST_DRIVER,
-    least_capability: tuple[int, int] = LEAST_CAPABILITY,
-) -> DeviceInfo | str:
+def probe(ordinal: int = 0) -> DeviceInfo | str:
     """Look for a GPU; never raises and never creates a context.
 
     Args:
         ordinal: number among the visible GPUs.
-        least_driver: the oldest CUDA version that the driver must serve.
-        least_capability: the oldest compute capability that will do.
 
     Returns:
         The GPU, or the reason why there is none, half a sentence for a message.
     """
     try:
-        info = _ask(ctypes.CDLL(_LIBRARY), ordinal, least_driver)
+        info = _ask(ctypes.CDLL(_LIBRARY), ordinal)
     except _UnusableError as reason:
         return str(reason)
     except OSError:
         return f"no NVIDIA driver ({_LIBRARY} cannot be loaded)"
     except (AttributeError, ctypes.ArgumentError) as error:
         return f"an NVIDIA driver that cannot be queried ({error})"
-    if info.capability < least_capability:
-        return f"{info}, older than compute capability {least_capability[0]}.{least_capability[1]}"
+    if info.capability < _LEAST_CAPABILITY:
+        return f"{info}, older than compute capability {_LEAST_CAPABILITY[0]}.{_LEAST_CAPABILITY[1]}"
     return info
 
 
-def _ask(library: ctypes.CDLL, ordinal: int, least_driver: tuple[int, int]) -> DeviceInfo:
+def _ask(library: ctypes.CDLL, ordinal: int) -> DeviceInfo:
     version = ctypes.c_int()
     _call(library.cuDriverGetVersion, ctypes.byref(version))
     driver = (version.value // 1000, version.value % 1000 // 10)
-    if driver < least_driver:
+    if driver < _LEAST_DRIVER:
         raise _UnusableError(
-            f"a driver for CUDA {driver[0]}.{driver[1]}, older than {least_driver[0]}.{least_driver[1]}"
+            f"a driver for CUDA {driver[0]}.{driver[1]}, older than {_LEAST_DRIVER[0]}.{_LEAST_DRIVER[1]}"
         )
     _call(library.cuInit, 0)
     count, device, total = ctypes.c_int(), ctypes.c_int(), ctypes.c_size_t()

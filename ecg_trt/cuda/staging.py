@@ -93,11 +93,10 @@ class Staging(Closeable):
 
     Args:
         driver: of the GPU, one that serves any thread; stays open when this is closed.
-        most: photos at a time.
     """
 
-    def __init__(self, driver: Driver, most: int = _MOST) -> None:
-        self._places = [_Place(driver) for _ in range(most)]
+    def __init__(self, driver: Driver) -> None:
+        self._places = [_Place(driver) for _ in range(_MOST)]
         # A deque needs no lock, and garbage is collected at any time. The place freed last is taken first.
         self._free = deque(self._places)
 

@@ -33,7 +33,7 @@ from ecg_trt.io.lazy import missing_module
 from ecg_trt.io.readers.base import EncodedPhoto
 from ecg_trt.io.writers import WRITERS, write_record
 from ecg_trt.processes import ProcessPool
-from ecg_trt.results import PageResult, skip_pages_without_ecg
+from ecg_trt.results import PageResult, arrow_schema, skip_pages_without_ecg
 
 if TYPE_CHECKING:
     import pyarrow
@@ -218,15 +218,12 @@ def page_schema(formats: Iterable[str] = ()) -> pyarrow.Schema:
     import pyarrow as pa
 
     text, number, numbers, texts = pa.string(), pa.float64(), pa.list_(pa.float32()), pa.list_(pa.string())
-    columns = {
-        "file": text, "page": pa.int32(), "status": text, "error": text, "message": text, "layout": text,
-        "speed_mm_per_s": number, "gain_mm_per_mv": number, "chest_gain_mm_per_mv": number, "assumed": texts,
-        "quality": number, "warnings": texts, "seconds": number, "stem": text, "sha256": text, "options": text,
+    of_record = {
         "hint": text, "fs": number, "lead_names": texts, "lead_quality": numbers, "lead_snr_db": numbers,
         "signal_mv": pa.list_(numbers), "backend": text,
     }  # fmt: skip
-    suffixes = (suffix for name in formats for suffix in WRITERS[name].suffixes)
-    return pa.schema({**columns, **{suffix[1:]: pa.large_binary() for suffix in suffixes}})
+    of_files = {suffix[1:]: pa.large_binary() for name in formats for suffix in WRITERS[name].suffixes}
+    return pa.schema([*arrow_schema(), *of_record.items(), *of_files.items()])
 
 
 def record_columns(record: EcgRecord) -> dict[str, Any]:

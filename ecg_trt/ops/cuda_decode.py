@@ -32,15 +32,12 @@ _PATH_PENALTIES = tuple(np.float32(v) for v in (RIDGE_FREE_ROWS, RIDGE_JUMP_PENA
 class CudaDecoding(CudaWork):
     """Decoding of the networks' outputs on the GPU; results are host arrays."""
 
-    def ridge(
-        self, logits: AnyArray, text_mask: TextMask | None = None, *, half_window: int = RIDGE_HALF_WINDOW
-    ) -> tuple[Array, Array]:
+    def ridge(self, logits: AnyArray, text_mask: TextMask | None = None) -> tuple[Array, Array]:
         """Find the pen's row in each column, on the path that `geometry.ridge.follow_ridge` takes.
 
         Args:
             logits: (n, H, W) float32 of the trace network.
             text_mask: what the path is to be found without.
-            half_window: rows on either side of the path over which the position is averaged.
 
         Returns:
             Host arrays: position (n, W) float32 px, and share (n, W) float32 in [0, 1] of the softmax in the window;
@@ -51,7 +48,7 @@ class CudaDecoding(CudaWork):
         """
         maps = self.floats("ridge logits", logits, 3)
         n, _, width = maps.shape
-        rows, score, position, share = self._ridge_candidates(maps, text_mask, half_window)
+        rows, score, position, share = self._ridge_candidates(maps, text_mask)
         steps = self.memory.array("ridge path", (13 * n * width,), np.uint8)
         back, out = steps.part(0, (n, width), np.uint32), steps.part(4 * n * width, (2, n, width), np.float32)
         chosen = steps.part(12 * n * width, (n, width), np.uint8)
@@ -61,7 +58,7 @@ class CudaDecoding(CudaWork):
         return found[0], found[1]
 
     def _ridge_candidates(
-        self, maps: DeviceArray, text_mask: TextMask | None, half_window: int
+        self, maps: DeviceArray, text_mask: TextMask | None
     ) -> tuple[DeviceArray, DeviceArray, DeviceArray, DeviceArray]:
         """Find row int16, score, position and share float32, each (n, K, W): see `ridge_merge` in ridge.cu."""
         n, height, width = maps.shape
@@ -80,8 +77,8 @@ class CudaDecoding(CudaWork):
         score, position, share = (whole.part(4 * k * count, shape, np.float32) for k in range(3))
         rows = whole.part(12 * count, shape, np.int16)
         self.run(
-            "ridge_merge", (width, n), maps, height, width, chunks, half_window, value, row, mass, rows, score,
-            position, share, block=ROW_BLOCK,
+            "ridge_merge", (width, n), maps, height, width, chunks, RIDGE_HALF_WINDOW, value, row, mass, rows,
+            score, position, share, block=ROW_BLOCK,
         )  # fmt: skip
         return rows, score, position, share
 

@@ -86,11 +86,11 @@ class CudaOps(CudaDecoding, CudaLines):
         self.run("grey", (pixels,), source, into, pixels, block=ROW_BLOCK)
         return into
 
-    def grid_orientation(self, image: AnyArray, view: Array, hw: tuple[int, int]) -> tuple[float, float]:
+    def grid_orientation(self, image: AnyArray, view: Array, out_hw: tuple[int, int]) -> tuple[float, float]:
         """See `ImageOps.grid_orientation`; the view is `warp_homography`'s, and lies where its last result lay."""
         photo, h = self.upload(image), invertible(view)
         return self.line_orientation(
-            self.grey(self.warp_homography(photo, h, hw)), _view(np.linalg.inv(h), hw), photo.shape
+            self.grey(self.warp_homography(photo, h, out_hw)), _view(np.linalg.inv(h), out_hw), photo.shape
         )
 
     def crop_tiles(

@@ -27,7 +27,7 @@ LEAD_FEATURES = (
     "tall",  # log10 of the greatest height, mm.
     "slope_height_ratio",  # log10 of the RMS slope over the RMS height, 1/mm.
     "limb_residual",  # log10 of the residual of the limb-lead sum in which the lead takes part, over the height.
-    "seconds",  # log10 of the length of the lead's print, mm.
+    "length",  # log10 of the length of the lead's print, mm.
 )
 PAGE_FEATURES = (
     # Medians of the leads' features.

@@ -17,7 +17,8 @@ from ecg_trt.signal.shared_ink import shared_stretches
 from ecg_trt.types import Array, PageAlignment, PageWarning, WarningCode
 
 _POOR_QUALITY, _UNCERTAIN_LAYOUT = 0.5, 0.6
-_PART_MISSING, _NEARLY_MISSING = 0.1, 0.95  # Missing fractions that are warned of, and that leave nothing to rate.
+PART_MISSING = 0.1  # Missing share of a lead that is warned of.
+_NEARLY_MISSING = 0.95  # That leaves nothing to rate.
 _LONG_ROW, _SHORT_ROW = 1.1, 0.9  # Lengths of the longest row, as a share of the record's.
 _FINE_PX_PER_MM = 3.5  # At this scale a pen of 0.3 mm is a pixel wide.
 _BESIDE_MM = 20.0  # Distance from the page beyond which ECG paper is another page's.
@@ -101,7 +102,7 @@ def warnings_of(
     cut = _cut(evidence)
     if cut:
         yield _warn(WarningCode.WAVES_CUT, leads=", ".join(cut))
-    matters = (missing > _PART_MISSING) | (quality < _POOR_QUALITY) & (seen_quality >= _POOR_QUALITY)
+    matters = (missing > PART_MISSING) | (quality < _POOR_QUALITY) & (seen_quality >= _POOR_QUALITY)
     yield from _gaps(evidence, missing, matters, leads)
     if not evidence.grid.is_seen:
         yield _warn(WarningCode.NO_GRID)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from ecg_trt.io.writers.legend import GOOD_QUALITY, POOR_QUALITY
+from ecg_trt.io.writers.legend import grade_of
 from ecg_trt.io.writers.overlay import LEAST_CONFIDENCE
 from ecg_trt.layout import upright
 from ecg_trt.ops.select import open_ops
@@ -121,15 +121,8 @@ def _lead(segment: Segment, record: EcgRecord) -> dict[str, Any]:
         "x_mm": [_mm(x) for x in segment.x_mm],
         "gain_mm_per_mv": record.gain_of(segment.lead),
         "quality": round(quality, 3) if np.isfinite(quality) else None,
-        "grade": _grade(quality),
+        "grade": grade_of(quality),
     }
-
-
-def _grade(quality: float) -> str:
-    """Sort a lead's quality into the three colours of the page."""
-    if not quality >= POOR_QUALITY:
-        return "poor"
-    return "good" if quality >= GOOD_QUALITY else "fair"
 
 
 def _mm(value: float) -> float:

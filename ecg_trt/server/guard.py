@@ -150,7 +150,10 @@ class Guard:
     def _check_origin(self, method: str, headers: Headers) -> None:
         """Reject what another site's page sends: browsers name its origin."""
         origin = headers.get("origin")
-        is_own = origin is None or urlsplit(origin).netloc == headers.get("host")
+        try:
+            is_own = origin is None or urlsplit(origin).netloc == headers.get("host")
+        except ValueError:
+            is_own = False
         if method in _SAFE or (is_own and headers.get("sec-fetch-site", "none") in ("same-origin", "none")):
             return
         raise RequestError(403, "The request comes from another site", got=f"origin {origin}",

@@ -144,8 +144,7 @@ class Worker(Closeable):
 
     def _read(self, job: ReadJob) -> JobResult:
         pages, photo_px = job.page or 1, None
-        for name in (FIRST, _PLACE):
-            (job.folder / name).unlink(missing_ok=True)
+        _remove(job.folder, FIRST, RECORD, DRAWING, FLAT, _PLACE, OVERLAY)
         try:
             if job.page is None:
                 pages = sum(1 for _ in pages_of(EncodedPhoto(job.upload.read_bytes(), job.name)))
@@ -199,8 +198,7 @@ class Worker(Closeable):
         drawing = json.dumps(place | page_drawing(reading), allow_nan=False, separators=(",", ":"))
         _write_text(drawing, folder / DRAWING)
         _store(reading.record, folder / RECORD)
-        (folder / OVERLAY).unlink(missing_ok=True)
-        shutil.rmtree(folder / ANALYSIS, ignore_errors=True)
+        _remove(folder, OVERLAY)
         self._last = folder, reading
         return JobResult(summary=record_as_dict(reading.record))
 
@@ -230,6 +228,13 @@ def _decoded(job: ReadJob) -> Photo:
     photo = EncodedPhoto(job.upload.read_bytes(), job.name)
     options = job.options
     return read_photo(photo, page=job.page or 1, max_pixels=options.max_pixels, min_pixels=options.min_pixels)
+
+
+def _remove(folder: Path, *names: str) -> None:
+    """Remove the analysis of a record, and some of its files."""
+    shutil.rmtree(folder / ANALYSIS, ignore_errors=True)
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
 
 
 def _text_of(path: Path) -> str:

@@ -53,14 +53,18 @@ class Service:
         """
         self.dispatcher.check_room(len(files))
         self.store.make_room(len(files))
-        records = [self.store.add(self.store.add_upload(name), options) for name, _ in files]
+        records: list[StoredRecord] = []
         try:
+            for name, _ in files:
+                records.append(self.store.add(self.store.add_upload(name), options))
             for record, (_, file) in zip(records, files, strict=True):
                 await asyncio.to_thread(_copy, file, record.upload.path)
-        except OSError as error:
+        except BaseException as error:  # A client that leaves cancels it, too.
             for record in records:
                 self.store.remove(record)
-            raise output_error(self.store.folder, error) from error
+            if isinstance(error, OSError):
+                raise output_error(self.store.folder, error) from error
+            raise
         for record in records:
             self._start(record, Urgency.IN_TURN)
         return records

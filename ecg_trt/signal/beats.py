@@ -63,10 +63,12 @@ def _sums(rows: Array, window: int) -> Array:
 
 def find_beats(signal: Array, fs: float) -> Array:
     """Find the samples (beats,) around which the rows (rows, n) are steepest together; NaN is where none is printed."""
-    if min(signal.shape) == 0:
+    from scipy.ndimage import convolve1d
+
+    if not len(signal) or signal.shape[1] < 2:
         return np.empty(0, np.int64)
     bell = np.hanning(round(_SMOOTH_S * fs) // 2 * 2 + 3)
-    left = np.convolve(np.nan_to_num(steepness(signal)), bell / bell.sum(), "same")
+    left = convolve1d(np.nan_to_num(steepness(signal)), bell / bell.sum(), mode="constant")
     out = []
     apart, least = round(_REFRACTORY_S * fs), _STEEP * np.percentile(left, 99)
     while left.max() > least:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 
@@ -64,28 +63,29 @@ def without_end_steps(y: Array, reach: int, step: float) -> Array:
     return out
 
 
-def fill_gaps(y: Array, valid: Array, max_gap: int, *, method: Literal["linear", "cubic"] = "cubic") -> Array:
+def fill_gaps(y: Array, valid: Array, max_gap: int) -> Array:
     """Bridge short gaps between valid samples.
+
+    A gap is bridged by Hermite's cubic between its ends, with the slopes found beside it, limited as by Fritsch and
+    Carlson (1980) so that nothing overshoots.
 
     Args:
         y: (n,) samples.
         valid: (n,) bool; samples that are not finite are not valid either.
         max_gap: the longest gap that is bridged, samples.
-        method: "linear", or "cubic" for Hermite's cubic between the ends, with the slopes found beside the
-            gap, limited as by Fritsch and Carlson (1980) so that nothing overshoots.
 
     Returns:
         (n,) float64, NaN in longer gaps and before the first and after the last valid sample.
 
     Raises:
-        OptionError: shapes that do not match, or an unknown method.
+        OptionError: shapes that do not match.
     """
     samples, good = np.asarray(y, np.float64), np.asarray(valid, bool)
-    if samples.ndim != 1 or good.shape != samples.shape or method not in ("linear", "cubic"):
+    if samples.ndim != 1 or good.shape != samples.shape:
         raise OptionError(
             "Gaps cannot be filled",
-            got=f"samples {samples.shape}, valid {good.shape}, method {method!r}",
-            expected='(n,) and (n,), "linear" or "cubic"',
+            got=f"samples {samples.shape}, valid {good.shape}",
+            expected="(n,) and (n,)",
             hint="Pass one flag a sample.",
         )
     good = good & np.isfinite(samples)
@@ -101,9 +101,6 @@ def fill_gaps(y: Array, valid: Array, max_gap: int, *, method: Literal["linear",
     at = left[gap] + 1 + np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
     t = (at - left[gap]) / (right - left)[gap]
     low, high = samples[left], samples[right]
-    if method == "linear":
-        out[at] = low[gap] + (high - low)[gap] * t
-        return out
     rise = high - low
     span = (right - left).astype(np.float64)
     before, after = _side_slopes(samples, good, left, right)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from ecg_trt.archive.archive import Archive
-from ecg_trt.archive.inputs import find_items
+from ecg_trt.archive.archive import Archive, jobs_of
+from ecg_trt.archive.inputs import ArchiveItem, find_items
 from ecg_trt.archive.worker import ArchiveOptions
 from ecg_trt.cli import main
 from ecg_trt.config import ReadOptions, RuntimeOptions
@@ -375,6 +375,13 @@ def test_bugs_show_their_traceback_from_a_process(run, draw, processes, tools):
     result = run(folder, "--jobs", 2, "-v")
     assert result.exit_code == 1
     assert "Internal error: got ZeroDivisionError: a bug" in result.stderr and "Traceback" in result.stderr
+
+
+def test_pages_of_photos_that_are_merged_are_not_counted(draw, monkeypatch):
+    monkeypatch.setattr("ecg_trt.archive.archive.pages_of", None)
+    folder = draw("a.png", "b.png")
+    (job,) = jobs_of(0, ArchiveItem((folder / "a.png", folder / "b.png"), "a"))
+    assert (job.page, job.stem) == (None, "a") and len(job.photos) == 2
 
 
 def test_others_call_it_without_a_command_line(fake_digitizer, draw, out):

@@ -7,12 +7,14 @@ import json
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
 import pytest
 
 from benchmarks.common import RESULTS
+from benchmarks.gpu_suite import networks
 from benchmarks.gpu_suite.__main__ import main
 from benchmarks.gpu_suite.checks import read_junit, read_sanitizer
 from benchmarks.gpu_suite.parts import PARTS
@@ -30,8 +32,10 @@ from benchmarks.gpu_suite.record import (
 from benchmarks.gpu_suite.report import draw, markdown
 from benchmarks.gpu_suite.runner import Limit, run_parts
 from benchmarks.gpu_suite.schema import problems
+from benchmarks.gpu_suite.settings import Settings
 from benchmarks.gpu_suite.targets import outcomes
 from ecg_trt.errors import PlanMissingError
+from ecg_trt.networks import NETWORKS, READING_NETWORKS
 
 RECORDED = sorted(RESULTS.glob("gpu_suite--*.json"))
 _WRITE = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])"
@@ -201,6 +205,17 @@ def test_a_dry_run(tmp_path: Path) -> None:
     driver = parts["driver"]
     assert driver["failures"] == {} and driver["figures"]["graphs"]["seen"] == [1, 2, 2, 2]
     assert driver["figures"]["launches"]["other_thread_agrees"]
+
+
+def test_plans_of_networks_that_no_photo_goes_through_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = [SimpleNamespace(manifest=SimpleNamespace(key=SimpleNamespace(flavour="rtx", stage=s))) for s in NETWORKS]
+    monkeypatch.setattr(networks, "PlanStore", lambda: SimpleNamespace(plans=lambda: plans))
+    monkeypatch.setattr(networks, "_plan", lambda *_: {})
+    record = PartRecord(tmp_path / "part.json")
+    networks.tensorrt(record, Settings(tmp_path, 1.0, (1,), is_fake=True))
+    assert record.figures == {"rtx": {stage: {} for stage in READING_NETWORKS}}
 
 
 @pytest.mark.slow

@@ -317,7 +317,8 @@ def test_the_packages_own_runtime_is_timed_by_its_driver(is_timed: bool, monkeyp
     opened: list[Any] = []
 
     @contextmanager
-    def open_runtime(backend: str, *, driver: Any = None) -> Iterator[Any]:
+    def open_runtime(backend: str, *, networks: tuple[str, ...], driver: Any = None) -> Iterator[Any]:
+        assert networks == tuple(READING_NETWORKS), "others take memory and are not measured"
         opened.append((backend, type(driver)))
         backends = {stage: FakeBackend(lambda feed: {}, name=stage) for stage in READING_NETWORKS}
         with Runtime(backend, backends, Cv2Ops()) as runtime:

@@ -219,11 +219,18 @@ class TestRejected:
             (group(ramp(0), [channel()], fs=5.0), "1000 samples at 5 Hz"),
             (group(np.zeros((1, 400), "u1"), [channel()], kind="MB"), "8 bits, MB"),
             (group(ramp(0, n=30_001), [channel()], fs=50.0), "30001 samples"),
+            (group(ramp(0), [channel()], MultiplexGroupTimeOffset="1e9"), r"begins at 1e\+06 s"),
         ],
     )
     def test_what_is_no_resting_ecg(self, item, message):
         with pytest.raises(NotAnImageError, match=message):
             recording(file(item))
+
+    @pytest.mark.filterwarnings("ignore:Invalid value for VR DS")
+    def test_a_beginning_that_is_no_number(self):
+        data = file(group(ramp(0), [channel(ChannelTimeSkew="0.25")])).replace(b"0.25", b"nan ")
+        with pytest.raises(NotAnImageError, match="begins at nan s"):
+            recording(data)
 
     def test_other_waveforms(self):
         data = file(group(ramp(0), [channel()]), kind=HemodynamicWaveformStorage)

@@ -28,7 +28,7 @@ def test_what_was_written_is_read(tmp_path, suffix, error_mv):
 
 
 def test_the_json_beside_gives_quality_and_layout_back(tmp_path):
-    record = make_record(n=400, spans=(LeadSpan("I", 0, 0.0, 4.0),))
+    record = make_record(n=400, spans=(LeadSpan("I", 0, 0.0, 4.0),), layout_probability=0.75, chest_gain_mm_per_mv=5.0)
     record.to_json(tmp_path / "ecg.json")
     back = record_in_file(record.to_csv(tmp_path / "ecg.csv"))
     np.testing.assert_allclose(back.quality, record.quality, atol=1e-4)
@@ -36,7 +36,14 @@ def test_the_json_beside_gives_quality_and_layout_back(tmp_path):
     assert (back.layout, back.spans, back.assumed, back.warnings) == (
         record.layout, record.spans, record.assumed, record.warnings
     )  # fmt: skip
+    assert (back.layout_probability, back.gain_of("II"), back.gain_of("V2")) == (0.75, record.gain_mm_per_mv, 5.0)
     assert back.is_digitized
+
+
+def test_one_gain_of_all_leads_is_given_back_as_one(tmp_path):
+    record = make_record(n=400)
+    record.to_json(tmp_path / "ecg.json")
+    assert record_in_file(record.to_csv(tmp_path / "ecg.csv")).chest_gain_mm_per_mv is None
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"notice": 1}'])

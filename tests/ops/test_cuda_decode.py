@@ -33,7 +33,7 @@ def test_ridge(gpu: CudaOps, shape: tuple[int, int, int], priced: bool) -> None:
     agree("row", row_px, expected_row)
     agree("share", share, expected_share)
     maps = gpu.floats("ridge logits", logits, 3)
-    row, score, position, window_share = gpu.download(*gpu._ridge_candidates(maps, letters, 18))
+    row, score, position, window_share = gpu.download(*gpu._ridge_candidates(maps, letters))
     assert row.shape == (shape[0], RIDGE_CANDIDATES, shape[2])
     assert (score[:, 0] == 0).all()
     assert (np.diff(score.clip(-1e3), axis=1) <= 0).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +13,15 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from ecg_trt.config import ReadOptions
 from ecg_trt.errors import NO_DIAGNOSIS, NOTICE
 from ecg_trt.io.writers import WRITERS
+from ecg_trt.server import service
 from ecg_trt.server.jobs import AnalyzeJob
-from ecg_trt.server.record_store import RecordStore
+from ecg_trt.server.record_store import RecordStore, StoredRecord
 from tests.server.conftest import FakePool
 from tests.server.fake_worker import BUG, CRASH, GOOD, NO_ECG, THREE_PAGES
+from tests.server.running import until
 
 NONE_SET: dict[str, Any] = {
     **dict.fromkeys(("corners", "quarter_turns", "mirrored", "layout", "speed", "gain", "chest_gain")),
@@ -88,6 +92,40 @@ def test_every_page_of_a_file_is_a_record(client: TestClient) -> None:
     assert all(record["pages"] == [r["id"] for r in records] for record in records)
     export = client.get("/v1/export", params={"id": records[0]["pages"], "format": "csv"})
     assert zipfile.ZipFile(io.BytesIO(export.content)).namelist() == [f"photo_p{k}.csv" for k in (1, 2, 3)]
+
+
+def test_an_upload_that_the_disk_has_no_room_for_leaves_nothing(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = client.app.state.service.store  # type: ignore[attr-defined]
+    free, add = iter([True, False]), store.add
+
+    def add_while_free(*given: Any) -> StoredRecord:
+        if not next(free):
+            raise OSError(28, "No space left on device")
+        return add(*given)
+
+    monkeypatch.setattr(store, "add", add_while_free)
+    answer = client.post("/v1/records", files=[("files", ("photo.jpg", GOOD))] * 2)
+    assert answer.json()["type"] == "urn:ecg-trt:output"
+    assert len(store) == 0
+
+
+def test_an_upload_that_is_broken_off_leaves_nothing(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    copies, may_end = threading.Event(), threading.Event()
+
+    def copy(*_: object) -> None:
+        copies.set()
+        may_end.wait(10)
+
+    monkeypatch.setattr(service, "_copy", copy)
+    own, portal = client.app.state.service, client.portal  # type: ignore[attr-defined]
+    assert portal is not None
+    uploading = portal.start_task_soon(own.add, [("photo.jpg", io.BytesIO(GOOD))], ReadOptions())
+    assert copies.wait(10) and len(own.store) == 1
+    uploading.cancel()
+    may_end.set()
+    until(lambda: not len(own.store), 10)
 
 
 def test_pages_beyond_the_limit_are_counted_but_not_read(serve: Callable[..., TestClient]) -> None:

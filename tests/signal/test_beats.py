@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ecg_trt.signal.beats import beat_delays, time_corrected
+from ecg_trt.signal.beats import beat_delays, find_beats, time_corrected
 
 FS, SPEED = 500.0, 25.0
 TIMES_S = np.array([0.6, 1.4, 2.25, 3.0, 3.9])
@@ -68,6 +68,13 @@ def test_rows_without_beats():
     assert beat_delays(np.full((3, 500), np.nan), FS, SPEED)[1].shape == (3, 0)
     assert beat_delays(np.zeros((3, 500)), FS, SPEED)[1].shape == (3, 0)
     assert beat_delays(np.zeros((0, 500)), FS, SPEED)[1].shape == (0, 0)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 10, 40])
+def test_beats_of_a_short_signal_lie_within_it(n):
+    signal = np.random.default_rng(0).standard_normal((2, n))
+    assert (find_beats(signal, FS) < n).all()
+    assert beat_delays(signal, FS, SPEED)[1].shape[0] == 2
 
 
 def test_punctual_moves_a_late_beat_forward_and_no_end():

@@ -62,12 +62,11 @@ def test_columns_that_are_hardly_in_doubt_count_beside_sure_ones() -> None:
     assert valid_columns(np.empty(0), 10.0).shape == (0,)
 
 
-@pytest.mark.parametrize("method", ["linear", "cubic"])
-def test_gaps(method: str) -> None:
+def test_gaps() -> None:
     y = 3.0 * np.arange(30.0)
     valid = np.ones(30, bool)
     valid[[0, 1, 5, 10, 11, 12, 20, 21, 22, 23, 29]] = False
-    filled = fill_gaps(y, valid, 3, method=method)  # type: ignore[arg-type]
+    filled = fill_gaps(y, valid, 3)
     expected = y.copy()
     expected[[0, 1, 20, 21, 22, 23, 29]] = np.nan
     assert np.allclose(filled, expected, equal_nan=True)
@@ -78,8 +77,8 @@ def test_cubic_gap_is_smooth_and_does_not_overshoot() -> None:
     y = np.sin(t / 8)
     valid = np.ones(60, bool)
     valid[15:19] = False
-    cubic, linear = (np.abs(fill_gaps(y, valid, 9, method=m) - y).max() for m in ("cubic", "linear"))
-    assert cubic < 0.5 * linear
+    straight = np.interp(t, t[valid], y[valid])
+    assert np.abs(fill_gaps(y, valid, 9) - y).max() < 0.5 * np.abs(straight - y).max()
     spike = np.array([0, 9.0, np.nan, np.nan, 9.5, 0])
     filled = fill_gaps(spike, np.isfinite(spike), 5)
     assert filled[2:4].min() >= 9

@@ -22,7 +22,7 @@ from ecg_trt.reading import Reading
 from ecg_trt.signal.assemble import segment_starts_s
 from ecg_trt.signal.resample import valid_columns
 from ecg_trt.stages.scaling import TRACE_PX_PER_MM
-from ecg_trt.types import Array
+from ecg_trt.types import Array, Segment
 from train.data.kit import InvalidPageError
 from train.data.samples import Sample, steepness_weight
 
@@ -123,12 +123,11 @@ def flatten(picture: Path, record: Record, digitizer: Digitizer, least_db: float
         speed = reading.record.paper_speed_mm_per_s
         agreeing.append([])
         for segment, start in zip(strip.segments, segment_starts_s(strip, speed), strict=True):
-            span = segment.x_mm[0], segment.x_mm[1]
             lead, sign = upright(segment.lead)
             if lead not in LEADS:  # a page that was read strip by strip
                 agreeing[k].append(False)
                 continue
-            columns, row, db = _align_lead(reading, k, span, start, sign * leads[LEADS.index(lead)], fs)
+            columns, row, db = _align_lead(reading, k, segment, start, sign * leads[LEADS.index(lead)], fs)
             agreeing[k].append(db >= least_db)
             if db >= least_db:
                 truth[k, columns] = row
@@ -144,21 +143,22 @@ def flatten(picture: Path, record: Record, digitizer: Digitizer, least_db: float
     )  # fmt: skip
 
 
-def _align_lead(reading: Reading, strip: int, x_mm: tuple[float, float], start_s: float, lead: Array,
-              fs: float) -> tuple[Array, Array, float]:  # fmt: skip
+def _align_lead(
+    reading: Reading, strip: int, segment: Segment, start_s: float, lead: Array, fs: float
+) -> tuple[Array, Array, float]:
     """Columns of a segment, the record's row there, page px, and how well it agrees with what was read, dB."""
     page, record = reading.page, reading.record
     sy = page.px_per_mm[1]
-    first, last = page.columns_between(x_mm)
+    first, last = page.columns_between(segment.x_mm)
     columns = np.arange(max(0, first), min(last, page.seen.shape[1]))
     read = reading.trace.ridge_row[strip, columns]
     is_read = np.isfinite(read) & valid_columns(reading.trace.confidence[strip], page.px_per_mm[0])[columns]
-    offset_mm = page.x_mm(columns) - x_mm[0]
+    offset_mm = page.x_mm(columns) - segment.x_mm[0]
     clock = np.arange(len(lead)) / fs
     best: tuple[float, Array] = (np.inf, np.full(len(columns), np.nan))
     for lag in np.arange(-_REACH_MM, _REACH_MM + _STEP_MM / 2, _STEP_MM):
         times = start_s + (offset_mm + lag) / record.paper_speed_mm_per_s
-        row = -np.interp(times, clock, lead) * record.gain_mm_per_mv * sy
+        row = -np.interp(times, clock, lead) * record.gain_of(segment.lead) * sy
         on = is_read & np.isfinite(row)
         if on.sum() < max(40, 0.5 * len(columns)):
             continue

@@ -5,7 +5,7 @@ A new input is one file in this folder and one entry in `READERS`; the command l
 
 from __future__ import annotations
 
-from ecg_trt.errors import NotAnImageError, install_hint
+from ecg_trt.errors import NotAnImageError, UnknownFormatError, install_hint
 from ecg_trt.io.lazy import lazily, missing_module
 from ecg_trt.io.readers.base import Reader, Signature
 
@@ -141,7 +141,8 @@ def find_reader(head: bytes, size: int, name: str) -> Reader:
         name: path or description, for the message.
 
     Raises:
-        NotAnImageError: no reader takes it, or what its reader needs is not installed.
+        UnknownFormatError: no reader takes it.
+        NotAnImageError: what its reader needs is not installed.
     """
     reader = next((reader for reader in READERS if reader.sniff(head)), None)
     if reader is None:
@@ -157,7 +158,7 @@ def find_reader(head: bytes, size: int, name: str) -> Reader:
     return reader
 
 
-def unreadable(head: bytes, size: int, name: str, got: str = "") -> NotAnImageError:
+def unreadable(head: bytes, size: int, name: str, got: str = "") -> UnknownFormatError:
     """Make the error of a file that no reader takes.
 
     Args:
@@ -171,6 +172,6 @@ def unreadable(head: bytes, size: int, name: str, got: str = "") -> NotAnImageEr
     if size == 0:
         got, hint = "no bytes at all", "Copy or download it once more."
     got = got or kind or f"{size} bytes of an unknown kind, beginning with {head[:8]!r}"
-    return NotAnImageError(
+    return UnknownFormatError(
         f"{name} is not an image that can be read", got=got, expected=format_names(" or "), hint=hint
     )

@@ -33,7 +33,7 @@ _ECG_KINDS = frozenset(
 _SAMPLES = {(8, "SB"): "i1", (8, "UB"): "u1", (16, "SS"): "i2", (16, "US"): "u2", (32, "SL"): "i4", (32, "UL"): "u4"}
 _MV = {"nV": 1e-6, "uV": 1e-3, "µV": 1e-3, "mV": 1.0, "V": 1e3}
 _LEAST_FS, _MOST_FS = 50.0, 20_000.0  # Samples a second. DICOM allows an ECG 200 to 1000.
-_MOST_SECONDS, _MOST_SAMPLES = 600.0, 600_000  # Of a group; those of a resting ECG are 10 s long.
+_MOST_SECONDS, _MOST_SAMPLES = 600.0, 600_000  # Of a group, and until it begins; a resting ECG lasts 10 s.
 _BEATS = ("MEDIAN", "BEAT", "AVERAGE", "REPRESENTATIVE", "TEMPLATE")  # In labels of groups that show no rhythm.
 
 
@@ -106,6 +106,8 @@ def _leads_of(group: Dataset, order: _Order, name: str) -> Iterator[RecordedLead
         zip(group.ChannelDefinitionSequence, stored.T, is_missing.T, strict=True), 1
     ):
         skew_s = float(channel.get("ChannelTimeSkew") or 0.0) + float(channel.get("ChannelSampleSkew") or 0.0) / fs
+        if not abs(start_s + skew_s) <= _MOST_SECONDS:
+            raise _unknown(name, f"a lead that begins at {start_s + skew_s:g} s", f"at most {_MOST_SECONDS:g} s")
         values = np.where(gaps, np.nan, _in_mv(samples, channel, name))
         yield RecordedLead(_lead_name(channel, number), values, fs, start_s + skew_s)
 

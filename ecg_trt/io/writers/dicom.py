@@ -5,7 +5,6 @@ Attributes are those of PS3.3, A.34.3 and A.34.4; lead codes are those of PS3.16
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -164,11 +163,11 @@ def _code(value: str, scheme: str, meaning: str) -> Dataset:
     return code
 
 
-def _annotation(text: str, channels: Sequence[int] = (1, 0)) -> Dataset:
-    """Make a text about channels, given as multiplex group and channel from 1; channel 0 stands for all."""
+def _annotation(text: str) -> Dataset:
+    """Make a text about all channels."""
     from pydicom.dataset import Dataset
 
     annotation = Dataset()
-    annotation.ReferencedWaveformChannels = list(channels)
+    annotation.ReferencedWaveformChannels = [1, 0]  # Of the first multiplex group; channel 0 stands for all.
     annotation.UnformattedTextValue = text[:_TEXT_CHARACTERS]
     return annotation

@@ -40,9 +40,14 @@ _SAMPLES: tuple[tuple[str, str, Colour], ...] = (
 _COLUMNS = 4
 
 
+def grade_of(quality: float) -> str:
+    """Grade a quality in a word, "good", "fair" or "poor", which is also a class of the pages' style; NaN is poor."""
+    return "good" if quality >= GOOD_QUALITY else "fair" if quality >= POOR_QUALITY else "poor"
+
+
 def quality_colour(quality: float) -> Colour:
-    """Choose the colour of a quality; NaN is poor."""
-    return _GOOD if quality >= GOOD_QUALITY else _FAIR if quality >= POOR_QUALITY else _POOR
+    """Choose the colour of a quality."""
+    return {"good": _GOOD, "fair": _FAIR, "poor": _POOR}[grade_of(quality)]
 
 
 def draw_text(

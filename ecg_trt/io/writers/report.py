@@ -18,7 +18,7 @@ from ecg_trt.io.writers.html import Content, element, html_page, link, picture, 
 from ecg_trt.io.writers.image import encoded, fitted, write_image
 from ecg_trt.io.writers.json import versions
 from ecg_trt.io.writers.leads_svg import leads_svg
-from ecg_trt.io.writers.legend import GOOD_QUALITY, POOR_QUALITY
+from ecg_trt.io.writers.legend import grade_of
 from ecg_trt.io.writers.overlay import draw_overlay
 from ecg_trt.io.writers.paper import printed_rows
 from ecg_trt.io.writers.photo_picture import draw_photo
@@ -100,17 +100,11 @@ def write_report(
     return path
 
 
-def _grade(quality: float) -> str:
-    """Grade a quality in a word, which is also a class of the style; NaN is "none"."""
-    if not np.isfinite(quality):
-        return "none"
-    return "good" if quality >= GOOD_QUALITY else "fair" if quality >= POOR_QUALITY else "poor"
-
-
 def graded(quality: float) -> Element:
     """Write a quality with its grade."""
-    word = _grade(quality)
-    return element("span", f"{quality:.2f} {word}" if word != "none" else "not printed", class_=word)
+    if not np.isfinite(quality):
+        return element("span", "not printed", class_="none")
+    return element("span", f"{quality:.2f} {grade_of(quality)}", class_=grade_of(quality))
 
 
 def facts(pairs: Sequence[tuple[str, Element | str]]) -> Element:
