@@ -342,7 +342,7 @@ class Digitizer(Closeable):
         """Find what the page shows of its scales; where it lacks one, print is searched for farther from the rows."""
         printed = self._caption(photo, located.grid, located.heatmaps.label)
         page = self._rectify.flatten_rows(photo, located.grid, located.naming.strips)
-        signs = self._calibration_reader(printed, located.heatmaps, located.naming, page)
+        signs = self._calibration_reader(printed, located, page)
         margins = self._find.search_margins(photo, located) if scales_of(signs, options).assumed else None
         if margins is None:
             return signs

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -24,7 +25,10 @@ _ENOUGH_PULSES = 2  # Pulses that must be seen, since a single patch may be anyt
 _PULSE_SEEN, _MEAN_SEEN = 0.25, 0.3  # Least response at the centre of a pulse, and of their mean.
 _NARROW_MM, _NARROW_SEEN = 4.0, 0.7  # Narrower patches are letters, unless their response is so high.
 _PULSE_REACH_MM, _PULSE_SLACK_MM = 25, 2  # Distance of a pulse from a strip's end at most, and error of that end.
+ANY_PAPER_MM = (-np.inf, np.inf)
+"""Extent of paper of which no edge is known."""
 _PULSE_RISE_MM = round(max(COMMON_GAINS_MM_PER_MV)) + 3
+_EDGE_MM = 3.0  # Distance from the last nodes that are seen within which a pulse may be cut.
 _PULSE_FEET_MM = 5  # Distance by which the lower end of a pulse may miss the zero line.
 
 # Window in which strokes are sought: reach beyond a strip's end, reach within the strip, depth below its zero line.
@@ -52,17 +56,20 @@ class PulseSigns:
         width_mm: of the mean pulse on the heatmap, at half of its height; 0 where there is none.
         height_mm: likewise.
         response: of the heatmap to it, 0..1.
+        is_cut: it ends where the paper that is seen does, and may be wider.
     """
 
     ink: Array
     width_mm: float = 0.0
     height_mm: float = 0.0
     response: float = 0.0
+    is_cut: bool = False
 
 
 def find_pulses(
-    pulse: Array, strips: Sequence[Strip], strokes: tuple[Array, Array], px_per_mm: tuple[float, float]
-) -> PulseSigns:
+    pulse: Array, strips: Sequence[Strip], strokes: tuple[Array, Array], px_per_mm: tuple[float, float],
+    paper_mm: tuple[float, float] = ANY_PAPER_MM,
+) -> PulseSigns:  # fmt: skip
     """Look for calibration pulses at the ends of the strips.
 
     Args:
@@ -71,8 +78,9 @@ def find_pulses(
         strokes: (strips, h, w, 3) uint8 RGB, flat windows on the beginnings of the strips, and on their ends, as
             `stroke_windows` cuts them.
         px_per_mm: (x, y) of the windows.
+        paper_mm: page mm, along the rows, between which the paper is seen.
     """
-    return PulseSigns(ink_of_pulses(strokes, px_per_mm), *pulses_on_map(pulse, strips))
+    return PulseSigns(ink_of_pulses(strokes, px_per_mm), *pulses_on_map(pulse, strips, paper_mm))
 
 
 def stroke_windows(strips: Sequence[Strip], side: int, origin_mm: tuple[float, float],
@@ -172,17 +180,31 @@ def _outline(total: Array, wide_mm: float, high_mm: float, px_per_mm: tuple[floa
     return max(0.0, float(found.max()))
 
 
-def pulses_on_map(pulse: Array, strips: Sequence[Strip]) -> tuple[float, float, float]:
-    """Measure width and height, mm, of the mean pulse on a heatmap at half of its height, and the response there.
+def pulses_on_map(
+    pulse: Array, strips: Sequence[Strip], paper_mm: tuple[float, float] = ANY_PAPER_MM
+) -> tuple[float, float, float, bool]:
+    """Measure the mean pulse on a heatmap at half of its height.
 
-    The response to the half of a pulse next to the trace is often lower, so that it looks too narrow. Arguments are
-    those of `find_pulses`; all is 0 where there is no pulse.
+    The response to the half of a pulse next to the trace is often lower, so that it looks too narrow.
+
+    Args:
+        pulse: see `find_pulses`.
+        strips: likewise.
+        paper_mm: likewise.
+
+    Returns:
+        Width and height, mm; the response to it, 0..1; and whether it ends where the paper that is seen does. All is
+        0 where there is no pulse.
     """
-    for mean in sorted((_mean_pulse(pulse, strips, side) for side in (0, 1)), key=lambda m: -m.max()):
-        size, response = _standing(mean), float(mean.max())
-        if size is not None and (size[0] >= _NARROW_MM or response >= _NARROW_SEEN):
-            return *size, response
-    return 0.0, 0.0, 0.0
+    means = [_mean_pulse(pulse, strips, side) for side in (0, 1)]
+    for side in sorted((0, 1), key=lambda side: -means[side].max()):
+        patch, response = _standing(means[side]), float(means[side].max())
+        if patch is not None and (patch.width_mm >= _NARROW_MM or response >= _NARROW_SEEN):
+            end_mm = float(np.median([s.x_mm[side] for s in strips]))
+            is_cut = (end_mm + patch.right_mm - _PULSE_SLACK_MM > paper_mm[1] - _EDGE_MM if side
+                      else end_mm - _PULSE_REACH_MM + patch.left_mm < paper_mm[0] + _EDGE_MM)  # fmt: skip
+            return patch.width_mm, patch.height_mm, response, bool(is_cut)
+    return 0.0, 0.0, 0.0, False
 
 
 def _mean_pulse(pulse: Array, strips: Sequence[Strip], side: int) -> Array:
@@ -203,8 +225,17 @@ def _mean_pulse(pulse: Array, strips: Sequence[Strip], side: int) -> Array:
     return np.asarray(windows[strong].mean(0))
 
 
-def _standing(mean: Array) -> tuple[float, float] | None:
-    """Width and height (mm) of the greatest patch on the zero line, at half of its height; None if it is no pulse."""
+class _Patch(NamedTuple):
+    """A patch of a heatmap: its size at half of its height, and where it begins and ends, mm."""
+
+    width_mm: float
+    height_mm: float
+    left_mm: int
+    right_mm: int
+
+
+def _standing(mean: Array) -> _Patch | None:
+    """Measure the greatest patch on the zero line; None if it is no pulse."""
     if mean.max() < _MEAN_SEEN:
         return None
     lit = mean > 0.5 * mean.max()
@@ -213,4 +244,4 @@ def _standing(mean: Array) -> tuple[float, float] | None:
     # The foot of a pulse is often hidden by the beginning of the trace, its top is not.
     if not (area >= 8 and w >= 2 and h >= 3 and area > 0.5 * w * h and abs(y + h - _PULSE_RISE_MM) <= _PULSE_FEET_MM):
         return None
-    return float(np.median(lit[y : y + h, x : x + w].sum(1))), float(_PULSE_RISE_MM - y)
+    return _Patch(float(np.median(lit[y : y + h, x : x + w].sum(1))), float(_PULSE_RISE_MM - y), x, x + w)

@@ -76,7 +76,7 @@ class ScaleModel:
         cut_last: probability that the last ones were, so that 50 is read as 5; set, as no page that was fitted has it.
         ink: power of the ink along the outline of a pulse to which its likelihood is proportional.
         least_ink: ink that is seen where nothing is.
-        no_pulse: probability that what looks like a pulse by its ink is none.
+        no_pulse: probability that ink along all of a pulse's outline is none; of fainter ink, this to the power of it.
         width, height: spread of the logarithms of a pulse's width and height on the heatmap.
         wide: by which the logarithm of the width is too great.
         narrow: spread of the logarithms of smaller widths: the half of a pulse next to the trace is often faint. Set so
@@ -95,7 +95,7 @@ class ScaleModel:
     cut_last: float = 0.05
     ink: float = 4.5
     least_ink: float = 0.125
-    no_pulse: float = 0.017
+    no_pulse: float = 2.5e-5
     width: float = 0.24
     wide: float = 0.34
     narrow: float = 0.45
@@ -150,11 +150,11 @@ class ScaleModel:
         """Log-likelihood (speeds, gains) of pulses, by their outline in ink and by their place on the heatmap."""
         ink = np.full((len(_SPEEDS), len(_GAINS)), float(pulses.ink.min()))
         ink[np.ix_(np.isin(_SPEEDS, COMMON_SPEEDS_MM_PER_S), np.isin(_GAINS, COMMON_GAINS_MM_PER_MV))] = pulses.ink
-        drawn = _mixed(self.ink * np.log(ink + self.least_ink), self.no_pulse)
+        drawn = _mixed(self.ink * np.log(ink + self.least_ink), self.no_pulse ** pulses.ink.max())
         if not pulses.response > 0:
             return drawn
         width = np.log(pulses.width_mm / PULSE_SECONDS / _SPEEDS) - self.wide
-        width /= np.where(width < 0, self.narrow, self.width)
+        width /= np.where(width < 0, np.inf if pulses.is_cut else self.narrow, self.width)
         height = np.log(pulses.height_mm / _GAINS) / self.height
         patch = -0.5 * (width[:, None] ** 2 + height**2)
         return drawn + _mixed(patch, self.no_patch**pulses.response)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ecg_trt.layout import COMMON_GAINS_MM_PER_MV, COMMON_SPEEDS_MM_PER_S, PULSE_SECONDS
-from ecg_trt.page.pulses import find_pulses, ink_of_pulses, pulses_on_map, stroke_windows
+from ecg_trt.page.pulses import PulseSigns, find_pulses, ink_of_pulses, pulses_on_map, stroke_windows
 from ecg_trt.synth.page import Page, draw_page
 from ecg_trt.synth.signals import simulate
 from ecg_trt.synth.spec import draw_spec
@@ -16,7 +16,7 @@ from ecg_trt.types import Array, Strip
 from tests.geometry.true_maps import maps_of, page_of
 
 PX_PER_MM = (8.0, 8.0)
-NOTHING = (0.0, 0.0, 0.0)
+NOTHING = (0.0, 0.0, 0.0, False)
 
 
 def _drawn(seed: int, *, layout: str = "3x4+1", **look: object) -> Page:
@@ -61,7 +61,7 @@ def test_a_page_without_pulses_has_no_strokes_of_one() -> None:
     for seed in range(6):
         signs = find_pulses(np.zeros((10, 10), np.float32), (page := _drawn(seed, pulse="none")).strips,
                             _strokes(page), PX_PER_MM)  # fmt: skip
-        assert signs.ink.max() < 0.25 and (signs.width_mm, signs.height_mm, signs.response) == NOTHING, seed
+        assert signs.ink.max() < 0.25 and signs == PulseSigns(signs.ink), seed
 
 
 def test_windows_stand_around_the_ends_of_the_strips() -> None:
@@ -77,8 +77,18 @@ def test_windows_stand_around_the_ends_of_the_strips() -> None:
 @pytest.mark.parametrize("gain", [5.0, 10.0, 20.0])
 def test_pulses_tell_speed_and_gain(speed: float, gain: float) -> None:
     page = page_of(5, layout="3x4+1", paper_speed_mm_per_s=speed, gain_mm_per_mv=gain, pulse="left")
-    width, height, response = pulses_on_map(maps_of(page)["pulse"][0], page.strips)
+    width, height, response, _ = pulses_on_map(maps_of(page)["pulse"][0], page.strips)
     assert (width, height) == pytest.approx((PULSE_SECONDS * speed, gain), abs=1.5) and response > 0.9
+
+
+def test_a_pulse_where_the_paper_ends_may_be_wider() -> None:
+    pulse = np.zeros((100, 300), np.float32)
+    pulse[30:40, 10:15] = pulse[30:40, 275:280] = 0.9
+    row = [Strip(40.0, (20.0, 270.0), 1.0, ())]
+    assert pulses_on_map(pulse, row, (0.0, 290.0)) == (5.0, 10.0, pytest.approx(0.9), False)
+    assert pulses_on_map(pulse, row, (10.0, 290.0))[3]
+    pulse[:, :20] = 0
+    assert not pulses_on_map(pulse, row, (10.0, 290.0))[3] and pulses_on_map(pulse, row, (10.0, 280.0))[3]
 
 
 def test_specks_are_no_pulses() -> None:
@@ -114,5 +124,5 @@ def test_weak_pulses_are_measured_at_half_of_their_own_height(speed: float) -> N
     for strip, share in zip(page.strips, strength, strict=True):
         y = round(strip.zero_y_mm)
         pulse[y - 14 : y + 4] *= share
-    width, height, _ = pulses_on_map(pulse, page.strips)
+    width, height, *_ = pulses_on_map(pulse, page.strips)
     assert (width, height) == pytest.approx((PULSE_SECONDS * speed, 10.0), abs=1.5)

@@ -90,6 +90,14 @@ def test_a_pulse_whose_half_is_faint_is_not_one_of_slow_paper() -> None:
     assert scales.speed_mm_per_s == 25.0 and scales.warnings == ()
 
 
+def test_a_pulse_that_is_cut_is_not_one_of_slow_paper() -> None:
+    whole = PulseSigns(_pulses().ink, 5.0, 9.0, 0.9)
+    speeds = [
+        read_scales(_signs(pulses=pulses, beats=4.5)).speed_mm_per_s for pulses in (whole, replace(whole, is_cut=True))
+    ]
+    assert speeds == [25.0, 50.0]
+
+
 def test_what_is_faint_counts_less() -> None:
     sure, faint = (read_scales(_signs(pulses=_pulses(50.0, ink=ink, on_map=False))) for ink in (0.6, 0.06))
     assert sure.speed_mm_per_s == 50.0 and faint.speed_mm_per_s == 25.0
