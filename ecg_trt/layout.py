@@ -94,10 +94,6 @@ class Layout:
         """Indices of the rhythm strips."""
         return tuple(k for k, row in enumerate(self.rows) if len(row) == 1 < self.columns)
 
-    def is_repeated(self, lead: str) -> bool:
-        """Tell if a lead is printed more than once."""
-        return sum(row.count(lead) for row in self.rows) > 1
-
     @property
     def seconds(self) -> float:
         """Length of the record: that of the longest row."""

@@ -47,10 +47,6 @@ _NAME_WEIGHT, _BREAK_WEIGHT = 1.5, 1.6  # Weights of the names that are read, an
 _RIVAL = 0.5  # Weight of the strongest response to another name, as a share of that of the expected one.
 _OTHER_RHYTHM = 0.6  # Share of another name's response that counts for a rhythm strip, which may show any lead.
 _LEGIBLE = 0.35  # Least response at which a name counts as read.
-_NEARLY = 0.65  # Response, as a share of the best name's, at which a name is taken if the best is another strip's.
-# Least response at which the name of a rhythm strip replaces the standard one, and least ratio of their responses.
-_LIKELY, _RATHER = 0.2, 2.0
-_LEGIBLY_RATHER = 1.5  # Least such ratio where the name is legible.
 _SKIPPED_STRIP, _SKIPPED_ROW = 0.8, 0.9  # Penalties on leaving out a strip or a row, in units of a well-read label.
 _FAINT_RHYTHM = 0.8  # Penalty on a rhythm strip that is hardly seen.
 _OWN_NAME, _OWN_LAYOUT = 0.4, 1.0  # Penalties on a name that no layout prints there, and on a page of such names.
@@ -148,9 +144,9 @@ class NameEvidence:
     def _read(self, layout: Layout, pairs: Callable[[], list[tuple[int, int]]], offset: int) -> PageNames:
         """Name the strips that are matched with rows, and others by leads of no layout."""
         matched = pairs()
-        rows = [NamedRow(i, self._leads(layout, i, j, offset), layout.widths(j)) for i, j in matched]
+        rows = [NamedRow(i, layout.rows[j], layout.widths(j)) for i, j in matched]
         for i in sorted(set(range(len(self._penalty))) - {i for i, _ in matched}):
-            (name,) = self._names([(i, _WHOLE)], offset)[i]
+            (name,) = self._names(i, _WHOLE, offset)
             if name in OTHER_LEADS:
                 rows.append(NamedRow(i, (name,)))
         return PageNames(layout, tuple(sorted(rows)), self._label_score(rows, offset))
@@ -159,9 +155,8 @@ class NameEvidence:
         """Read each strip (index, widths) under the names it carries."""
         rows: list[NamedRow] = []
         taken: list[str] = []
-        names_of = self._names(strips, offset)
         for row, (i, widths) in enumerate(strips):
-            names = [name or unnamed(row) for name in names_of[i]]
+            names = [name or unnamed(row) for name in self._names(i, widths, offset)]
             for k, name in enumerate(names):
                 copies = taken.count(upright(name)[0])
                 taken.append(upright(name)[0])
@@ -173,35 +168,11 @@ class NameEvidence:
                 for row in rows for k in range(len(row.leads))]  # fmt: skip
         return PageNames(layout, tuple(rows), float(np.mean(read)))
 
-    def _names(self, strips: Sequence[tuple[int, Widths]], offset: int) -> dict[int, list[str]]:
-        """Read the names at the columns of strips (index, widths), "" where none is legible.
-
-        Where two read alike, the fainter one takes its second-best name, if the response to it is nearly as high.
-        """
-        names = {i: [""] * len(widths) for i, widths in strips}
-        cells = [(self._responses[widths].seen[i, k, :, offset], i, k)
-                 for i, widths in strips for k in range(len(widths))]  # fmt: skip
-        taken: set[str] = set()
-        for seen, i, k in sorted(cells, key=lambda cell: -cell[0].max()):
-            best, other = np.argsort(-seen, kind="stable")[:2]
-            if seen[best] <= _LEGIBLE:
-                continue
-            is_taken, other_is = (upright(LEAD_WORDS[word])[0] in taken for word in (best, other))
-            yields = is_taken and not other_is and seen[other] >= _NEARLY * seen[best]
-            names[i][k] = LEAD_WORDS[other if yields else best]
-            taken.add(upright(names[i][k])[0])
-        return names
-
-    def _leads(self, layout: Layout, i: int, j: int, offset: int) -> tuple[str, ...]:
-        """Name strip i as row j of a layout; a rhythm strip that repeats a lead takes the name that is read there."""
-        leads = layout.rows[j]
-        if j not in layout.rhythm_rows or leads[0] not in LEAD_WORDS or not layout.is_repeated(leads[0]):
-            return leads
-        seen = self._responses[_WHOLE].seen[i, 0, :, offset]
-        standard = seen[LEAD_WORDS.index(leads[0])]
-        is_read = any(seen.max() > max(least, ratio * standard)
-                      for least, ratio in ((_LIKELY, _RATHER), (_LEGIBLE, _LEGIBLY_RATHER)))  # fmt: skip
-        return (LEAD_WORDS[int(seen.argmax())],) if is_read else leads
+    def _names(self, i: int, widths: Widths, offset: int) -> list[str]:
+        """Read the names at the columns of strip i, "" where none is legible."""
+        found = self._responses[widths]
+        words, seen = found.word[i, :, offset].tolist(), found.strongest[i, :, offset].tolist()
+        return [LEAD_WORDS[word] if response > _LEGIBLE else "" for word, response in zip(words, seen, strict=True)]
 
     def _label_score(self, rows: Sequence[NamedRow], offset: int) -> float:
         """Mean over the strips of the response to their names, as far as the network knows them."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ecg_trt.layout import LAYOUTS, LEAD_WORDS, MARKED_WORDS, STRIPS, Layout
+from ecg_trt.layout import LAYOUTS, LEAD_WORDS, LEADS, MARKED_WORDS, STRIPS, Layout
 from ecg_trt.page.lead_names import named_log_odds, read_names, with_shared_name
 from ecg_trt.page.naming import Naming
 from ecg_trt.printed import CLASSES, Line, class_of, decoded
@@ -88,6 +88,15 @@ def test_one_odd_name_does_not_outweigh_a_layout_but_names_a_rhythm_strip() -> N
     rhythm = [*layout.rows[:3], ("V1",)]
     named = read_names(naming, label, _reader(strips, rhythm))
     assert named.layout == layout and _names(named.strips)[3] == ("V1",)
+
+
+def test_strips_of_further_leads_below_the_twelve_carry_their_names() -> None:
+    layout = LAYOUTS["3x4+3"]
+    strips, label = _page(layout.rows)
+    further = [("V3R",), ("V4R",), ("V7",)]
+    named = read_names(_naming(layout, strips), label, _reader(strips, [*layout.rows[:3], *further]))
+    assert _names(named.strips)[3:] == further and named.layout == layout
+    assert named.leads == (*layout.leads, "V3R", "V4R", "V7") and layout.leads == LEADS
 
 
 @pytest.mark.parametrize("shift", [-1, 1])

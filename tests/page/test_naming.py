@@ -11,7 +11,7 @@ from ecg_trt.page.naming import Naming, name_page, name_strips
 from ecg_trt.page.strips import agree_on_span, find_strips
 from ecg_trt.stages.rectify import PageHeatmaps
 from ecg_trt.synth.page import Page
-from ecg_trt.types import Array, Strip
+from ecg_trt.types import Array
 from tests.geometry.true_maps import maps_of, page_of
 
 
@@ -51,10 +51,10 @@ def test_a_row_hidden_by_noise_is_read_where_a_layout_prints_it() -> None:
     zero[y - 6 : y + 7] *= 0.45
     assert len(find_strips(zero)) == 11
     heatmaps = PageHeatmaps(zero, maps["start"][0], maps["end"][0], np.zeros_like(zero), maps["label"])
-    naming = name_page(heatmaps, "auto", is_scaled=True)
+    naming = name_page(heatmaps, "auto")
     assert naming is not None and naming.layout.name == "12x1" and naming.missing == ()
     zero[y - 6 : y + 7] = 0
-    naming = name_page(heatmaps, "auto", is_scaled=True)
+    naming = name_page(heatmaps, "auto")
     assert naming is not None and len(naming.missing) == 1, "nothing is invented"
 
 
@@ -68,21 +68,6 @@ def test_a_hidden_row_is_missed_and_named() -> None:
     naming = name_strips(strips, maps["label"], maps["start"][0], layout="6x2")
     assert naming is not None and len(naming.strips) == 5
     assert naming.missing == ("III", "V3")
-
-
-@pytest.mark.parametrize(("usual", "other", "named"), [(0.32, 0.4, "II"), (0.2, 0.5, "III"), (0.05, 0.3, "III")])
-def test_a_rhythm_strip_carries_another_than_the_usual_name_if_that_is_read_clearly(
-    usual: float, other: float, named: str
-) -> None:
-    page = page_of(3, layout=LAYOUTS["3x4+1"])
-    label = maps_of(page)["label"]
-    (rhythm,) = (mark for mark in page.labels if abs(mark.xy_mm[1] - page.strips[-1].zero_y_mm) < 12)
-    around = np.s_[max(0, round(rhythm.xy_mm[1]) - 4) : round(rhythm.xy_mm[1]) + 5]
-    plane = label[MARKED_WORDS.index(rhythm.word), around].copy()
-    label[MARKED_WORDS.index(rhythm.word), around] = 0
-    for word, response in (("II", usual), ("III", other)):
-        label[MARKED_WORDS.index(word), around] = response * plane
-    assert _named(page, label).strips[-1].segments[0].lead == named
 
 
 def test_the_users_layout_wins() -> None:
@@ -118,10 +103,6 @@ def test_pages_of_other_leads_are_read_under_the_names_they_carry(kind: str) -> 
 
 
 def test_leads_below_the_twelve_are_appended() -> None:
-    page = page_of(2, layout="15-lead")
-    naming = _named(page)
-    assert naming.leads == page.leads and naming.leads[:12] == LEADS and len(naming.leads) > 13
-    assert naming.layout.name == page.spec.layout.name
     rows = (*LAYOUTS["12x1"].rows, ("V7",), ("V8",), ("V9",))
     assert _named(page_of(0, layout=Layout("15x1", rows))).leads == (*LEADS, "V7", "V8", "V9")
 
@@ -187,21 +168,3 @@ def test_planes_of_settings_are_no_names() -> None:
     label = maps_of(page)["label"]
     label[len(LEAD_WORDS) :] = 1.0
     assert _named(page, label).layout.name == "3x4"
-
-
-def test_two_strips_that_read_alike_carry_two_names() -> None:
-    strips = [Strip(y, (20.0, 270.0), 1.0) for y in (40.0, 70.0, 100.0)]
-    label = np.zeros((len(MARKED_WORDS), 140, 290), np.float32)
-
-    def write(word: str, y: int, response: float) -> None:
-        label[MARKED_WORDS.index(word), y - 8, 24] = response
-
-    for y, word in ((40, "I"), (70, "II"), (100, "II")):
-        write(word, y, 0.9 if y < 100 else 0.6)
-    write("III", 100, 0.55)
-    start = np.zeros(label.shape[1:], np.float32)
-    naming = name_strips(strips, label, start, layout=STRIPS)
-    assert naming is not None and naming.leads == ("I", "II", "III")
-    write("III", 100, 0.2)
-    naming = name_strips(strips, label, start, layout=STRIPS)
-    assert naming is not None and naming.leads == ("I", "II", "II-2"), "what is read plainly may be printed twice"
