@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from benchmarks.common import write_results
 from ecg_trt.config import VIEWS, ReadOptions, RuntimeOptions
 from ecg_trt.digitizer import Digitizer
 from ecg_trt.errors import EcgTrtError, NoEcgFoundError
+from ecg_trt.io.atomic import atomic_path
 from ecg_trt.io.readers.photo import pages_of
 from ecg_trt.io.writers.overlay import draw_overlay
 from ecg_trt.layout import LEADS
@@ -33,6 +34,7 @@ from ecg_trt.record import in_order
 from ecg_trt.types import Array
 
 _TILE_W, _TILE_H = 900, 640
+_JPEG_QUALITY = 92
 _WELL_READ_DB = 12.0  # Names, speed, gain and places in time are right where the SNR is higher.
 
 
@@ -80,15 +82,45 @@ def from_manifest(path: Path, kinds: tuple[str, ...]) -> Iterator[Case]:
                 yield Case(row["image"], row["kind"], image, truth, fs, leads=leads)
 
 
-def synthetic(count: int, seed: int) -> Iterator[Case]:
-    """Draw pages of every kind that no training run has seen (their seeds lie beyond those of training)."""
+def synthetic(count: int, seed: int, folder: Path | None = None) -> Iterator[Case]:
+    """Draw pages of every kind that no training run has seen (their seeds lie beyond those of training).
+
+    Args:
+        count: of the pages.
+        seed: of the first.
+        folder: pages are kept there as JPEGs, with their truths, and taken from there the next time; they are not
+            stored, nor compressed, if None.
+    """
     from ecg_trt.synth.sample import make_sample
 
     for k in range(count):
+        stem = None if folder is None else folder / f"{seed}_{k}"
+        if stem is not None and stem.with_suffix(".npz").exists():
+            yield _kept(stem, k)
+            continue
         kind, severity, damage = _damage(np.random.default_rng((seed, k)))
         image, truth = make_sample(seed + k, kind=kind, severity=severity)
         groups = (truth.layout, f"{truth.paper_speed_mm_per_s:g} mm/s", f"{truth.gain_mm_per_mv:g} mm/mV", damage)
-        yield Case(f"{' '.join(groups)} #{k}", "synthetic", image, truth.signal_mv, truth.fs, groups)
+        if stem is None:
+            yield Case(_name(groups, k), "synthetic", image, truth.signal_mv, truth.fs, groups, truth.lead_names)
+        else:
+            stem.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(stem.with_suffix(".jpg")), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+            with atomic_path(stem.with_suffix(".npz")) as part, part.open("wb") as file:
+                np.savez(file, signal_mv=truth.signal_mv, fs=truth.fs, groups=groups, leads=truth.lead_names)
+            yield _kept(stem, k)
+
+
+def _kept(stem: Path, k: int) -> Case:
+    """Take a page that was drawn before from its folder."""
+    with np.load(stem.with_suffix(".npz")) as truth:
+        groups, leads = tuple(truth["groups"].tolist()), tuple(truth["leads"].tolist())
+        picture = str(stem.with_suffix(".jpg"))
+        return Case(_name(groups, k), "synthetic", picture, truth["signal_mv"], float(truth["fs"]), groups, leads)
+
+
+def _name(groups: Sequence[str], k: int) -> str:
+    return f"{' '.join(groups)} #{k}"
 
 
 def _damage(rng: np.random.Generator) -> tuple[str, float, str]:
@@ -206,6 +238,7 @@ def main() -> None:
     parser.add_argument("--manifest", type=Path)
     parser.add_argument("--kinds", default="photo,scan,render")
     parser.add_argument("--synthetic", type=int, default=0, help="how many synthetic pages")
+    parser.add_argument("--pages", type=Path, default=None, help="folder that keeps these pages, as JPEGs")
     parser.add_argument("--seed", type=int, default=10_000_000)
     parser.add_argument("--views", type=int, default=VIEWS[0], choices=VIEWS)
     parser.add_argument("--no-limb-blend", action="store_true", help="leave limb leads as printed")
@@ -216,7 +249,7 @@ def main() -> None:
     if args.manifest:
         cases.append(from_manifest(args.manifest, tuple(args.kinds.split(","))))
     if args.synthetic:
-        cases.append(synthetic(args.synthetic, args.seed))
+        cases.append(synthetic(args.synthetic, args.seed, args.pages))
     outcomes = []
     options = ReadOptions(limb_blend=not args.no_limb_blend)
     with Digitizer(RuntimeOptions(views=args.views), options=options) as digitizer:

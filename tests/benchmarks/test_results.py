@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
-from benchmarks.accuracy import from_manifest, read_truth
+from benchmarks.accuracy import from_manifest, read_truth, synthetic
 from benchmarks.common import RESULTS, machine, machine_name, results_path, spread, write_results
 from benchmarks.throughput_suite.schema import problems
 
@@ -73,3 +75,25 @@ def test_manifest_and_truth(tmp_path: Path) -> None:
     )
     (case,) = from_manifest(tmp_path / "m.csv", ("photo",))
     assert (case.kind, case.fs) == ("photo", 250.0) and case.truth is not None
+
+
+def test_drawn_pages_are_kept_with_their_truths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = SimpleNamespace(layout="3x1", paper_speed_mm_per_s=25.0, gain_mm_per_mv=5.0, fs=500.0,
+                            signal_mv=np.arange(6.0).reshape(3, 2), lead_names=("I", "II", "III"))  # fmt: skip
+    drawn: list[int] = []
+
+    def draw(seed: int, **_: object) -> tuple[np.ndarray, SimpleNamespace]:
+        drawn.append(seed)
+        return np.full((40, 60, 3), (250, 240, 20), np.uint8), truth
+
+    monkeypatch.setattr("ecg_trt.synth.sample.make_sample", draw)
+    (plain,) = synthetic(1, 7)
+    first, again = (list(synthetic(2, 7, tmp_path / "pages")) for _ in range(2))
+    assert drawn == [7, 7, 8] and [case.name for case in first] == [case.name for case in again]
+    for case in (*first, *again):
+        assert (case.leads, case.fs, case.groups[:3]) == (("I", "II", "III"), 500.0, ("3x1", "25 mm/s", "5 mm/mV"))
+        assert case.truth is not None and np.array_equal(case.truth, truth.signal_mv)
+        assert isinstance(case.source, str) and Path(case.source).suffix == ".jpg"
+    picture = cv2.imread(str(first[0].source))
+    assert picture is not None and np.abs(picture[..., ::-1] - np.array([250.0, 240.0, 20.0])).max() < 12
+    assert isinstance(plain.source, np.ndarray) and first[0].name == plain.name
