@@ -10,9 +10,13 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -29,6 +33,7 @@ from ecg_trt.io.readers.photo import pages_of
 from ecg_trt.io.writers.overlay import draw_overlay
 from ecg_trt.layout import LEADS
 from ecg_trt.metrics import Score, score_record, summarise
+from ecg_trt.processes import ProcessPool
 from ecg_trt.reading import Reading
 from ecg_trt.record import in_order
 from ecg_trt.types import Array
@@ -163,6 +168,28 @@ def judge(digitizer: Digitizer, case: Case, keep_view: bool) -> Outcome:
                    reading.limb_residual, view)  # fmt: skip
 
 
+def judge_all(
+    cases: Iterable[Case], jobs: int, runtime: RuntimeOptions, options: ReadOptions, *, keep_view: bool
+) -> Iterator[Outcome]:
+    """Judge pictures in their order, in so many processes; an outcome holds no pixels but those of its view."""
+    waiting: deque[Future[Outcome]] = deque()
+    with ProcessPool(partial(_open, runtime, options, keep_view), jobs, waiting=jobs) as pool:
+        for case in cases:
+            waiting.append(pool.submit(case))
+            while waiting and waiting[0].done():
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _open(runtime: RuntimeOptions, options: ReadOptions, keep_view: bool) -> Callable[[Case], Outcome]:
+    return partial(_judge, Digitizer(runtime, options=options), keep_view)
+
+
+def _judge(digitizer: Digitizer, keep_view: bool, case: Case) -> Outcome:
+    return replace(judge(digitizer, case, keep_view), case=replace(case, source=""))
+
+
 def contact_sheet(views: list[Array], path: Path, columns: int = 3) -> None:
     """Write the overlays side by side."""
     blank = np.zeros((_TILE_H, _TILE_W, 3), np.uint8)
@@ -240,6 +267,7 @@ def main() -> None:
     parser.add_argument("--synthetic", type=int, default=0, help="how many synthetic pages")
     parser.add_argument("--pages", type=Path, default=None, help="folder that keeps these pages, as JPEGs")
     parser.add_argument("--seed", type=int, default=10_000_000)
+    parser.add_argument("--jobs", type=int, default=1, help="processes (default: one, of all cores; else of one each)")
     parser.add_argument("--views", type=int, default=VIEWS[0], choices=VIEWS)
     parser.add_argument("--no-limb-blend", action="store_true", help="leave limb leads as printed")
     parser.add_argument("--json", type=Path, default=None, help="default: runs/benchmarks/accuracy--MACHINE.json")
@@ -252,15 +280,12 @@ def main() -> None:
         cases.append(synthetic(args.synthetic, args.seed, args.pages))
     outcomes = []
     options = ReadOptions(limb_blend=not args.no_limb_blend)
-    with Digitizer(RuntimeOptions(views=args.views), options=options) as digitizer:
-        for source in cases:
-            for case in source:
-                o = judge(digitizer, case, args.sheet is not None)
-                o.case.source = ""  # the pixels are not needed any more
-                outcomes.append(o)
-                snr = f"{o.score.snr_db:6.2f} dB" if o.score else " " * 9
-                reading = f"{o.layout:<14} quality {o.quality:.2f} {o.error}"
-                print(f"{case.kind:<14}{case.name:<44}{snr}  {reading}", flush=True)
+    runtime = RuntimeOptions(views=args.views, threads=0 if args.jobs == 1 else 1)
+    for o in judge_all(chain(*cases), args.jobs, runtime, options, keep_view=args.sheet is not None):
+        outcomes.append(o)
+        snr = f"{o.score.snr_db:6.2f} dB" if o.score else " " * 9
+        reading = f"{o.layout:<14} quality {o.quality:.2f} {o.error}"
+        print(f"{o.case.kind:<14}{o.case.name:<44}{snr}  {reading}", flush=True)
     if not outcomes:
         parser.error("nothing to measure: give --manifest, --synthetic or both")
     summary, groups = table(outcomes), by_group(outcomes)
