@@ -223,9 +223,10 @@ def read_corrections(path: str | os.PathLike[str]) -> Corrections:
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
+        got = "no such file" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
         raise OptionError(
-            f"The corrections in {path} cannot be read", got=f"{type(error).__name__}: {error}",
-            expected="a JSON file", hint="docs/corrections.md shows one.",
+            f"The corrections in {path} cannot be read", got=got, expected="a JSON file",
+            hint="docs/corrections.md shows one.",
         ) from error  # fmt: skip
     return Corrections.from_json(content)
 

@@ -1,6 +1,7 @@
-"""Read photos with a server of `ecg-trt serve`, correct one, and keep the results: `python examples/client.py a.jpg`.
+"""Read photos with a server of `ecg-trt serve`, and keep the leads: `python examples/client.py [--gain 10] a.jpg ..`.
 
-The standard library is enough. `$ECG_TRT_TOKEN` holds the token of a server that needs one.
+With `--gain`, mm/mV, what was read is corrected before it is kept. The standard library is enough. `$ECG_TRT_TOKEN`
+holds the token of a server that needs one. Research use only, not a medical device.
 """
 
 from __future__ import annotations
@@ -40,18 +41,25 @@ def read(photo: Path, **options: str) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Read the photos that are named, and write an EDF of each page."""
-    for photo in map(Path, sys.argv[1:]):
+    """Read the photos that are named, and write the leads of each page, mV."""
+    photos, gain = sys.argv[1:], None
+    if photos[:1] == ["--gain"]:
+        gain, photos = float(photos[1]), photos[2:]
+    if not photos:
+        sys.exit(__doc__)
+    for photo in map(Path, photos):
         for record in read(photo, fs="500"):
             name, path = f"{photo.name}, page {record['page']}", f"/v1/records/{record['id']}"
             if record["state"] != "done":
                 print(f"{name}: {(record['error'] or {}).get('detail', record['state'])}")
                 continue
-            corrected = json.loads(call("PATCH", path, json.dumps({"gain": 10}).encode()))
-            target = photo.with_suffix(f".p{record['page']}.edf")
-            target.write_bytes(call("GET", f"{path}?format=edf"))
-            print(f"{name}: quality {corrected['record']['mean_quality']:.2f}, {target}")
+            if gain is not None:
+                record = json.loads(call("PATCH", path, json.dumps({"gain": gain}).encode()))
+            target = photo.with_suffix(f".p{record['page']}.csv")
+            target.write_bytes(call("GET", f"{path}?format=csv"))
+            print(f"{name}: quality {record['record']['mean_quality']:.2f}, {target}")
             call("DELETE", path)
+    print("Research use only, not a medical device", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def test_run_writes_csv_and_json_and_one_line(run, photo_path, tmp_path):
     assert rows[0] == ["time_s", *LEADS]
     assert rows[2][0] == "0.00200"
     document = json.loads((out / "photo.json").read_text("utf-8"))
-    assert document["source"] == str(photo_path)
+    assert document["source"] == photo_path.name
     assert document["timings_ms"]["decode"] > 0
 
 

@@ -98,7 +98,9 @@ def _auto_or(values: Sequence[float]) -> click.Choice[str]:
 @click.option("--backend", default=AUTO, show_default=True, type=click.Choice(BACKENDS))
 @click.option("--views", default="1", show_default=True, type=click.Choice([str(n) for n in VIEWS]),
               help="2 or 4 show each part of a trace to its network as often, and take the mean.")  # fmt: skip
-@click.option("--min-quality", default=0.0, show_default=True, metavar="Q", help="Refuse pages read less well, 0 to 1.")
+@click.option(
+    "--min-quality", default=0.0, show_default=True, metavar="Q", help="Reject pages of lower mean quality, 0 to 1."
+)
 @click.option(
     "--limb-blend/--no-limb-blend",
     default=True,

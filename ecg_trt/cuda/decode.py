@@ -252,7 +252,7 @@ def _why_not(markers: JpegMarkers | None) -> str:
     if markers.adobe_transform not in (None, 1) or tuple(part.ident for part in markers.components) == _RGB:
         return "RGB, not YCbCr"
     if luma[1:] not in _SAMPLINGS or any(part[1:] != (1, 1) for part in chroma):
-        return "an unusual subsampling"
+        return "a subsampling that it does not decode"
     return "" if markers.whole else "it is truncated"
 
 

@@ -71,7 +71,8 @@ def _add_handlers(app: FastAPI) -> None:
         place = ".".join(map(str, first["loc"]))
         return problem_response(
             RequestError(422, "The request is not valid", got=f"{place}: {first.get('input')!r}"[:200],
-                         expected=first["msg"], hint="/openapi.json describes every request.")
+                         expected=first["msg"], hint="Send JSON with the header "
+                         "Content-Type: application/json; /openapi.json describes every request.")
         )  # fmt: skip
 
     @app.exception_handler(HTTPException)

@@ -168,7 +168,7 @@ def unreadable(head: bytes, size: int, name: str, got: str = "") -> UnknownForma
         got: what it is, if that is known; by its first bytes otherwise.
     """
     kind = next((signature.kind for signature in UNREADABLE if signature.matches(head)), None)
-    hint = f"Convert it to {format_names(' or ')}."
+    hint = "Convert it to JPEG or PNG."
     if size == 0:
         got, hint = "no bytes at all", "Copy or download it once more."
     got = got or kind or f"{size} bytes of an unknown kind, beginning with {head[:8]!r}"

@@ -110,8 +110,8 @@ def record_as_dict(record: EcgRecord, *, names_files: bool = True) -> dict[str, 
 
 
 def _source(name: str) -> dict[str, str]:
-    """Name the photo; nothing where its name was dropped."""
-    return {"source": name} if name else {}
+    """Name the photo without its folders, which may say more than its name; nothing where its name was dropped."""
+    return {"source": Path(name).name} if name else {}
 
 
 def _photo_as_dict(photo: MergedPhoto, leads: Sequence[str]) -> dict[str, Any]:
