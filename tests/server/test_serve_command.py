@@ -45,13 +45,14 @@ def test_the_client_of_the_examples_reads_corrects_and_exports(tmp_path: Path) -
     folder = tmp_path / "server"
     folder.mkdir()
     with running(folder, token="word") as address:
-        command = [sys.executable, str(ROOT / "examples" / "client.py"), str(photo), str(text)]
+        command = [sys.executable, str(ROOT / "examples" / "client.py"), "--gain", "10", str(photo), str(text)]
         client = {**os.environ, "ECG_TRT_SERVER": address, "ECG_TRT_TOKEN": "word"}
         done = subprocess.run(command, env=client, capture_output=True, text=True, check=True, timeout=120)
         wrong = subprocess.run(command, env={**client, "ECG_TRT_TOKEN": "other"}, capture_output=True, text=True)
     first, second = done.stdout.splitlines()
     assert first.startswith("page.jpg, page 1: quality 0.9")
     assert "notes.txt is not an image" in second
-    assert (tmp_path / "page.p1.edf").stat().st_size > 100_000
+    assert (tmp_path / "page.p1.csv").stat().st_size > 100_000
+    assert "not a medical device" in done.stderr
     assert wrong.returncode == 1
     assert "no valid token" in wrong.stderr
