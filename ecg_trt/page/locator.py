@@ -11,6 +11,7 @@ import numpy as np
 from ecg_trt.config import ReadOptions
 from ecg_trt.corrections import Corrections, Point
 from ecg_trt.errors import PageError, ResolutionError
+from ecg_trt.geometry.grid import node_mm
 from ecg_trt.geometry.homography import apply_homography
 from ecg_trt.geometry.offsets import LinePlaces
 from ecg_trt.geometry.refine import (
@@ -222,8 +223,7 @@ class PageLocator:
         if followed is None:
             return rectify_without_grid(grid, strips, text_mask, (candidate.heatmaps.start, candidate.heatmaps.end))
         moved_grid, move = followed
-        rows, cols = move.shape[:2]
-        source_mm = grid.mm_per_cell * np.stack(np.meshgrid(np.arange(cols), np.arange(rows)), -1) + move
+        source_mm = node_mm(*move.shape[:2], grid.mm_per_cell) + move
         moved_strips = warped(strips, move, grid.mm_per_cell)
         moved_mask = name_boxes(moved_strips, candidate.heatmaps.warped(source_mm, grid.mm_per_cell).label)
         return Refined(smoothed(moved_grid), moved_strips, moved_mask, source_mm)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from ecg_trt.errors import PageError
-from ecg_trt.geometry.grid import photo_points
+from ecg_trt.geometry.grid import node_mm, photo_points
 from ecg_trt.geometry.homography import apply_homography, fit_homography, grid_homography, jacobian
 from ecg_trt.geometry.refine import Refined
 from ecg_trt.geometry.surface import cauchy_weight
@@ -70,7 +70,7 @@ def rectify_without_grid(
     if fit.inlier.mean() < _LEAST_AGREEING or _most_stretched(move, np.array(corners)) > 1 + _MOST_SCALE:
         return same
     rows, columns = (int(np.ceil((side + 2 * _MARGIN_MM) / grid.mm_per_cell)) + 1 for side in (high - low, standard))
-    mm = grid.mm_per_cell * np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float64)
+    mm = node_mm(rows, columns, grid.mm_per_cell)
     nodes = apply_homography(np.linalg.inv(move @ grid_homography(grid)), mm).astype(np.float32)
     size = tuple(round(grid.mm_per_cell * (n - 1)) for n in (columns, rows))
     return Refined(
@@ -166,7 +166,7 @@ def follow_borders(grid: GridWarp, strips: Sequence[Strip], page: RectifiedPage,
         weighted = (design * (trust * cauchy_weight(design @ factors - off, _BORDER_ERROR_MM))[:, None]).T
         factors = np.linalg.solve(weighted @ design + prior, weighted @ off)
     rows, columns = grid.node_xy.shape[:2]
-    mm = grid.mm_per_cell * np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float64)
+    mm = node_mm(rows, columns, grid.mm_per_cell)
     mm[..., 0] += terms(mm[..., 0], mm[..., 1]) @ factors
     inside = np.clip(mm, 0.0, grid.mm_per_cell * np.array([columns - 1, rows - 1]))
     photo_from_page = np.linalg.inv(grid_homography(grid))  # Nearly; it continues the grid beyond its rim.
