@@ -96,8 +96,12 @@ def test_the_default_folder_is_here(run, photo_path, tmp_path, monkeypatch):
 
 def test_formats_and_overlay(run, photo_path, tmp_path):
     out = tmp_path / "out"
-    assert run(photo_path, "-o", out, "--format", "wfdb", "--format", "csv", "--overlay").exit_code == 0
-    assert names(out) == ["photo.csv", "photo.dat", "photo.hea", "photo.json", "photo.overlay.png"]
+    result = run(photo_path, "-o", out, "--format", "wfdb", "--format", "csv", "--overlay", "--report")
+    assert result.exit_code == 0
+    suffixes = ("csv", "dat", "hea", "json", "overlay.png", "report.html", "thumb.jpg")
+    assert names(out) == [f"photo.{suffix}" for suffix in suffixes]
+    named = [str(out / f"photo.{suffix}") for suffix in ("hea", "csv", "overlay.png", "report.html")]
+    assert result.stdout.rstrip().endswith(f"  {', '.join(named)}")
 
 
 def test_json_alone(run, photo_path, tmp_path):

@@ -173,6 +173,13 @@ def test_inspect_without_a_gpu_shows_the_manifest_and_says_why(
     assert "There is no plan missing.plan" in broken.stderr and "engines list shows the names" in broken.stderr
 
 
+def test_a_plan_that_is_not_there_is_named(fresh: Run, tmp_path: Path) -> None:
+    missing = fresh("engines", "inspect", "nosuch", "--dir", tmp_path)
+    assert missing.exit_code == 2 and missing.stdout == ""
+    assert f"There is no plan nosuch: got no such file in {tmp_path}" in missing.stderr
+    assert "ecg-trt engines list shows the names." in missing.stderr and "ecg-trt build" not in missing.stderr
+
+
 def test_plans_that_do_not_serve_the_gpu_at_hand_are_reported(fresh: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorrt_rtx")
     monkeypatch.setattr("build_engines.flavour.gpu_capability", lambda: "9.0")

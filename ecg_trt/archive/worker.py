@@ -147,7 +147,7 @@ class PageOutcome:
         warnings: texts of the record's warnings.
         timings_ms: of its steps.
         backend: that ran the networks.
-        paths: files that were written, except those that stand beside them.
+        paths: files that were written; the JSON, which stands beside every record, only where it is the one format.
         is_known: True if an earlier run did the job.
         is_last: True if nothing of its file or group is to come.
     """
@@ -301,6 +301,9 @@ def _write(
 
     The JSON comes last, so that it stands for a finished page.
 
+    Returns:
+        The record, and the files as in `PageOutcome.paths`.
+
     Raises:
         OutputError: they could not be written.
     """
@@ -312,18 +315,20 @@ def _write(
         if "/" in stem:
             make_folder((folder / stem).parent)
         paths = [_write_as(name, folder, stem, record, options) for name in options.formats if name != "json"]
-        shown = [path.name for path in paths]
+        beside: list[Path] = []
         if options.overlay and reading is not None:
-            shown.append(write_image(overlay_of(reading), folder / f"{stem}{OVERLAY_SUFFIX}").name)
+            beside.append(write_image(overlay_of(reading), folder / f"{stem}{OVERLAY_SUFFIX}"))
         analysis = None if analyzer is None else analyzer(record)
         drawn = [] if analysis is None else draw_analysis(analysis)
         if analysis is not None:
-            shown += [path.name for path in write_analysis(analysis, folder, stem, drawn)]
+            beside += write_analysis(analysis, folder, stem, drawn)
         if options.report:
-            files = [*shown, _path_of("json", folder, stem).name]
+            files = [path.name for path in (*paths, *beside, _path_of("json", folder, stem))]
             pictures = None if reading is None else pictures_of(reading)
-            write_report(record, folder / f"{stem}{REPORT_SUFFIX}", pictures=pictures, files=files,
-                         analysis=analysis, drawn=drawn)  # fmt: skip
+            beside.append(
+                write_report(record, folder / f"{stem}{REPORT_SUFFIX}", pictures=pictures, files=files,
+                             analysis=analysis, drawn=drawn)
+            )  # fmt: skip
         last = _write_as("json", folder, stem, record, options)
     except EcgTrtError:
         raise
@@ -334,7 +339,7 @@ def _write(
             expected="files",
             hint="Please report it with the traceback (-v).",
         ) from error
-    return record, paths or [last]
+    return record, [*(paths or [last]), *beside]
 
 
 def _write_as(name: str, folder: Path, stem: str, record: EcgRecord, options: ArchiveOptions) -> Path:

@@ -203,8 +203,9 @@ def photo_points(node_xy: Array, mm_per_cell: float, xy_mm: Array) -> Array:
     return taps.points().reshape(points.shape)
 
 
-def node_mm(rows: int, columns: int, mm_per_cell: float) -> Array:
-    """Places (rows, columns, 2) float64 of the nodes of a grid, page mm."""
+def node_mm(shape: tuple[int, ...], mm_per_cell: float) -> Array:
+    """Places (rows, columns, 2) float64 of the nodes of a grid of shape (rows, columns, ..), page mm."""
+    rows, columns, *_ = shape
     return mm_per_cell * np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float64)
 
 
@@ -225,7 +226,7 @@ def page_points(node_xy: Array, mm_per_cell: float, xy_px: Array) -> Array:
     """
     nodes = np.asarray(node_xy, np.float64)
     last_mm = mm_per_cell * (np.array(nodes.shape[1::-1]) - 1)
-    grid_mm = node_mm(*nodes.shape[:2], mm_per_cell)
+    grid_mm = node_mm(nodes.shape, mm_per_cell)
     plane = fit_homography(nodes.reshape(-1, 2), grid_mm.reshape(-1, 2), threshold=mm_per_cell).dst_from_src
     target = np.asarray(xy_px, np.float64)
     page = apply_homography(plane, target)

@@ -223,7 +223,7 @@ class PageLocator:
         if followed is None:
             return rectify_without_grid(grid, strips, text_mask, (candidate.heatmaps.start, candidate.heatmaps.end))
         moved_grid, move = followed
-        source_mm = node_mm(*move.shape[:2], grid.mm_per_cell) + move
+        source_mm = node_mm(move.shape, grid.mm_per_cell) + move
         moved_strips = warped(strips, move, grid.mm_per_cell)
         moved_mask = name_boxes(moved_strips, candidate.heatmaps.warped(source_mm, grid.mm_per_cell).label)
         return Refined(smoothed(moved_grid), moved_strips, moved_mask, source_mm)

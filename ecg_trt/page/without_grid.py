@@ -70,7 +70,7 @@ def rectify_without_grid(
     if fit.inlier.mean() < _LEAST_AGREEING or _most_stretched(move, np.array(corners)) > 1 + _MOST_SCALE:
         return same
     rows, columns = (int(np.ceil((side + 2 * _MARGIN_MM) / grid.mm_per_cell)) + 1 for side in (high - low, standard))
-    mm = node_mm(rows, columns, grid.mm_per_cell)
+    mm = node_mm((rows, columns), grid.mm_per_cell)
     nodes = apply_homography(np.linalg.inv(move @ grid_homography(grid)), mm).astype(np.float32)
     size = tuple(round(grid.mm_per_cell * (n - 1)) for n in (columns, rows))
     return Refined(
@@ -165,10 +165,10 @@ def follow_borders(grid: GridWarp, strips: Sequence[Strip], page: RectifiedPage,
     for _ in range(_FITS):
         weighted = (design * (trust * cauchy_weight(design @ factors - off, _BORDER_ERROR_MM))[:, None]).T
         factors = np.linalg.solve(weighted @ design + prior, weighted @ off)
-    rows, columns = grid.node_xy.shape[:2]
-    mm = node_mm(rows, columns, grid.mm_per_cell)
+    mm = node_mm(grid.node_xy.shape, grid.mm_per_cell)
+    last_mm = mm[-1, -1].copy()
     mm[..., 0] += terms(mm[..., 0], mm[..., 1]) @ factors
-    inside = np.clip(mm, 0.0, grid.mm_per_cell * np.array([columns - 1, rows - 1]))
+    inside = np.clip(mm, 0.0, last_mm)
     photo_from_page = np.linalg.inv(grid_homography(grid))  # Nearly; it continues the grid beyond its rim.
     beyond = apply_homography(photo_from_page, mm) - apply_homography(photo_from_page, inside)
     node_xy = photo_points(grid.node_xy, grid.mm_per_cell, inside) + beyond

@@ -85,7 +85,8 @@ def test_a_pulse_where_the_paper_ends_may_be_wider() -> None:
     pulse = np.zeros((100, 300), np.float32)
     pulse[30:40, 10:15] = pulse[30:40, 275:280] = 0.9
     row = [Strip(40.0, (20.0, 270.0), 1.0, ())]
-    assert pulses_on_map(pulse, row, (0.0, 290.0)) == (5.0, 10.0, pytest.approx(0.9), False)
+    *size, is_cut = pulses_on_map(pulse, row, (0.0, 290.0))
+    assert size == pytest.approx([5.0, 10.0, 0.9]) and not is_cut
     assert pulses_on_map(pulse, row, (10.0, 290.0))[3]
     pulse[:, :20] = 0
     assert not pulses_on_map(pulse, row, (10.0, 290.0))[3] and pulses_on_map(pulse, row, (10.0, 280.0))[3]

@@ -45,14 +45,19 @@ def test_the_client_of_the_examples_reads_corrects_and_exports(tmp_path: Path) -
     folder = tmp_path / "server"
     folder.mkdir()
     with running(folder, token="word") as address:
-        command = [sys.executable, str(ROOT / "examples" / "client.py"), "--gain", "10", str(photo), str(text)]
+        program = [sys.executable, str(ROOT / "examples" / "client.py")]
+        command = [*program, str(photo), str(text)]
         client = {**os.environ, "ECG_TRT_SERVER": address, "ECG_TRT_TOKEN": "word"}
         done = subprocess.run(command, env=client, capture_output=True, text=True, check=True, timeout=120)
+        as_read = (tmp_path / "page.p1.csv").read_text("utf-8").splitlines()
+        subprocess.run([*program, "--gain", "5", str(photo)], env=client, check=True, timeout=120)
         wrong = subprocess.run(command, env={**client, "ECG_TRT_TOKEN": "other"}, capture_output=True, text=True)
     first, second = done.stdout.splitlines()
     assert first.startswith("page.jpg, page 1: quality 0.9")
     assert "notes.txt is not an image" in second
-    assert (tmp_path / "page.p1.csv").stat().st_size > 100_000
+    corrected = (tmp_path / "page.p1.csv").read_text("utf-8").splitlines()
+    assert len(as_read) == len(corrected) == 5001 and as_read[0].startswith("time_s,I,II,")
+    assert as_read[0] == corrected[0] and as_read[1:] != corrected[1:], "half the gain is twice the voltage"
     assert "not a medical device" in done.stderr
     assert wrong.returncode == 1
     assert "no valid token" in wrong.stderr

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path, PurePath
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ def analysis_as_dict(analysis: Analysis) -> dict[str, Any]:
     """Convert an analysis to plain dictionaries, lists, strings and finite numbers."""
     content = {
         "notice": NO_DIAGNOSIS,
-        "source": analysis.source,
+        "source": PurePath(analysis.source).name,
         "fs": analysis.fs,
         "measurements": [{**asdict(m), "title": TITLES.get(m.name)} for m in analysis.measurements],
         "omissions": [
