@@ -152,7 +152,7 @@ class PageLocator:
         Raises:
             NoEcgFoundError: no strips are found.
         """
-        naming = name_page(located.heatmaps, layout)
+        naming = name_page(located.heatmaps, layout, is_scaled=located.grid.is_seen)
         if naming is None:
             raise reject_without_strips(source)
         return replace(located, naming=naming, text_mask=name_boxes(naming.strips, located.heatmaps.label))
@@ -254,7 +254,7 @@ class PageLocator:
         with clock("rectify"):
             grid, heatmaps = self.rectify(photo, alignment)
         with clock("layout"):
-            return PageCandidate(alignment, grid, heatmaps, name_page(heatmaps, layout))
+            return PageCandidate(alignment, grid, heatmaps, name_page(heatmaps, layout, is_scaled=grid.is_seen))
 
     def _views(
         self,

@@ -129,7 +129,7 @@ class Naming:
             )
 
 
-def name_page(heatmaps: PageHeatmaps, layout: str) -> Naming | None:
+def name_page(heatmaps: PageHeatmaps, layout: str, *, is_scaled: bool) -> Naming | None:
     """Find and name the strips of a page.
 
     Where a known layout prints more rows than are seen, faint ones are looked for, too.
@@ -137,14 +137,15 @@ def name_page(heatmaps: PageHeatmaps, layout: str) -> Naming | None:
     Args:
         heatmaps: of the page.
         layout: as of `name_strips`.
+        is_scaled: True if a grid gives the scale of the page.
 
     Returns:
         None if there is no strip.
     """
-    naming = _name_rows(heatmaps, layout, find_strips(heatmaps.zero))
+    naming = _name_rows(heatmaps, layout, find_strips(heatmaps.zero), is_scaled)
     if naming is None or not naming.missing:
         return naming
-    faint = _name_rows(heatmaps, naming.layout.name, find_strips(heatmaps.zero, faint=True))
+    faint = _name_rows(heatmaps, naming.layout.name, find_strips(heatmaps.zero, faint=True), is_scaled)
     if faint is None or len(faint.missing) >= len(naming.missing):
         return naming
     if faint.label_score < _AS_LEGIBLE * naming.label_score:
@@ -152,8 +153,8 @@ def name_page(heatmaps: PageHeatmaps, layout: str) -> Naming | None:
     return replace(faint, probability=naming.probability)
 
 
-def _name_rows(heatmaps: PageHeatmaps, layout: str, found: Sequence[Strip]) -> Naming | None:
-    strips = agree_on_span(found, heatmaps.start, heatmaps.end)
+def _name_rows(heatmaps: PageHeatmaps, layout: str, found: Sequence[Strip], is_scaled: bool) -> Naming | None:
+    strips = agree_on_span(found, heatmaps.start, heatmaps.end, is_scaled=is_scaled)
     naming = name_strips(strips, heatmaps.label, heatmaps.start, layout=layout)
     return naming and replace(naming, unread_mm=unread_mm(found, naming.strips))
 

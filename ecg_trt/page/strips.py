@@ -30,6 +30,7 @@ _CLEARLY_SLANTED, _SLANTED_MM = 1.3, 40.0
 # Some printers are a per cent fast or slow: scales of a row's length that are tried, and the sum of responses that
 # another scale must gain.
 _SCALES, _OTHER_LENGTH = (0.988, 0.99, 0.992, 0.994, 1.006, 1.008, 1.01, 1.012), 0.08
+_ANY_SCALE = tuple(np.linspace(0.92, 1.08, 41))  # Scales that are tried where no grid gives the size of the page.
 _SPAN_REACH_MM = 10.0  # Error of the ends of a row at most.
 _LONG = 0.8  # Ratio to the longest row; shorter rows may be seen in part.
 _ALIKE_MM = (25.0, 40.0)  # Greatest difference of a row's beginning and end from the others' for it to be like them.
@@ -170,7 +171,7 @@ def _extent(line: Array, thresholds: RunThresholds, gap_mm: int = 30) -> tuple[f
     return (float(run[0]), float(run[-1])) if is_row else None
 
 
-def agree_on_span(strips: Sequence[Strip], start: Array, end: Array) -> list[Strip]:
+def agree_on_span(strips: Sequence[Strip], start: Array, end: Array, *, is_scaled: bool = True) -> list[Strip]:
     """Align the strips of a page to a common beginning and end where most of them share these.
 
     The heatmap of zero lines fades at their ends; those of starts and ends are sharper, and sharpest between the
@@ -182,6 +183,7 @@ def agree_on_span(strips: Sequence[Strip], start: Array, end: Array) -> list[Str
         strips: rows of the page.
         start: (H, W) map of segment starts.
         end: (H, W) map of segment ends.
+        is_scaled: True if a grid gives the scale of the map; else other lengths of rows are tried, too.
     """
     if not strips:
         return []
@@ -200,7 +202,7 @@ def agree_on_span(strips: Sequence[Strip], start: Array, end: Array) -> list[Str
         middle = (low + high - length) / 2
         reach = middle - _SPAN_REACH_MM, middle + _SPAN_REACH_MM
         standard = _laid(starts, ends, length, reach)
-        others = [_laid(starts, ends, length * scale, reach) for scale in _SCALES]
+        others = [_laid(starts, ends, length * scale, reach) for scale in (_SCALES if is_scaled else _ANY_SCALE)]
         best = max(others, key=lambda row: row.total)
         is_other = best.starts_seen >= _ENOUGH_STARTS and best.total > standard.total + _OTHER_LENGTH
         shared = best.span if is_other else standard.span

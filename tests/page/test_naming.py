@@ -51,10 +51,10 @@ def test_a_row_hidden_by_noise_is_read_where_a_layout_prints_it() -> None:
     zero[y - 6 : y + 7] *= 0.45
     assert len(find_strips(zero)) == 11
     heatmaps = PageHeatmaps(zero, maps["start"][0], maps["end"][0], np.zeros_like(zero), maps["label"])
-    naming = name_page(heatmaps, "auto")
+    naming = name_page(heatmaps, "auto", is_scaled=True)
     assert naming is not None and naming.layout.name == "12x1" and naming.missing == ()
     zero[y - 6 : y + 7] = 0
-    naming = name_page(heatmaps, "auto")
+    naming = name_page(heatmaps, "auto", is_scaled=True)
     assert naming is not None and len(naming.missing) == 1, "nothing is invented"
 
 

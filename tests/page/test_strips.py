@@ -249,6 +249,18 @@ def test_rows_that_are_seen_in_part_are_as_long_as_the_longest(spans: list[tuple
     assert [s.x_mm for s in agree_on_span(apart, nothing, nothing)] == [s.x_mm for s in apart]
 
 
+def test_without_a_lattice_a_row_is_as_long_as_its_columns_say() -> None:
+    page = page_of(1, layout="3x4", paper_speed_mm_per_s=25.0)
+    maps = {name: cv2.resize(maps_of(page)[name][0], None, fx=0.95, fy=1.0) for name in ("zero", "start", "end")}
+    strips = find_strips(maps["zero"])
+    wanted = [0.95 * x for x in page.strips[0].x_mm]
+    (loose, *_), (strict, *_) = (
+        agree_on_span(strips, maps["start"], maps["end"], is_scaled=is_scaled) for is_scaled in (False, True)
+    )
+    assert loose.x_mm == pytest.approx(wanted, abs=1.5)
+    assert strict.x_mm[1] - strict.x_mm[0] > wanted[1] - wanted[0] + 5
+
+
 def test_a_short_strip_stays_as_short_as_it_is() -> None:
     page = page_of(2, layout="rows", paper_speed_mm_per_s=25.0)
     x0, x1 = (round(x) for x in page.strips[0].x_mm)

@@ -32,7 +32,7 @@ def test_rows_tell_how_a_page_is_seen(layout: str) -> None:
     size = tuple(int(side) + 20 for side in page.spec.size_mm)
     true_maps = maps_of(page)
     maps = {name: cv2.warpPerspective(true_maps[name][0], _ASKEW, size) for name in ("zero", "start", "end")}
-    rows = agree_on_span(find_strips(maps["zero"]), maps["start"], maps["end"])
+    rows = agree_on_span(find_strips(maps["zero"]), maps["start"], maps["end"], is_scaled=False)
     strips = []
     for row, leads in zip(rows, LAYOUTS[layout].rows, strict=True):
         edges = np.linspace(*row.x_mm, len(leads) + 1)
