@@ -136,12 +136,13 @@ def main() -> None:
     parser.add_argument("--manifest", type=Path)
     parser.add_argument("--kinds", default="photo")
     parser.add_argument("--synthetic", type=int, default=200)
+    parser.add_argument("--pages", type=Path, default=None, help="folder that keeps these pages, as JPEGs")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--threads", type=int, default=0, help="of the networks, 0 for all cores")
     parser.add_argument("--json", type=Path, default=None, help="default: runs/benchmarks/quality--MACHINE.json")
     parser.add_argument("--plot", type=Path, default=NEW_RESULTS / "quality.png", help="default: beside the JSON")
     args = parser.parse_args()
-    cases = [synthetic(args.synthetic, args.seed)]
+    cases = [synthetic(args.synthetic, args.seed, args.pages)]
     if args.manifest:
         cases.append(from_manifest(args.manifest, tuple(args.kinds.split(","))))
     readings: list[ReadQuality] = []
