@@ -25,9 +25,9 @@ from ecg_trt.errors import (
     BackendUnavailableError,
     DeviceError,
     EcgTrtError,
-    NotAnImageError,
     PhotoSizeError,
     TruncatedImageError,
+    UnknownFormatError,
 )
 from ecg_trt.io.readers.photo import read_photo
 from ecg_trt.types import Array
@@ -202,9 +202,9 @@ def test_a_jpeg_that_holds_others_and_one_with_a_tail(gpu: GpuDecoder) -> None:
 @pytest.mark.parametrize(
     ("data", "error"),
     [
-        (b"", NotAnImageError),
-        (b"PK\3\4 and so on", NotAnImageError),
-        (b"hello " * 99, NotAnImageError),
+        (b"", UnknownFormatError),
+        (b"PK\3\4 and so on", UnknownFormatError),
+        (b"hello " * 99, UnknownFormatError),
         (encode()[:30], TruncatedImageError),
         (patched(encode(), 0xC0, 4, 12), TruncatedImageError),  # 12 bits
         (encode(size=(4000, 60)), PhotoSizeError),

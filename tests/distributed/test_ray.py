@@ -176,7 +176,7 @@ class TestCluster:
         assert run.returncode == 0, run.stderr[-3000:]
         found = json.loads(run.stdout.splitlines()[-1])
         assert found["killed"] and found["seen"] >= 3, "one of the two workers was killed, and replaced"
-        assert found["errors"] == {"not there.jpg": "PhotoNotFoundError", "no picture.jpg": "NotAnImageError"}
+        assert found["errors"] == {"not there.jpg": "PhotoNotFoundError", "no picture.jpg": "UnknownFormatError"}
         rows = parquet.read_table(tmp_path / "out").to_pylist()
         assert sorted((Path(row["file"]).name, row["page"], row["status"], row["error"]) for row in rows) == [
             ("a.jpg", 1, "ok", ""),
@@ -184,8 +184,8 @@ class TestCluster:
             ("c.jpg", 1, "ok", ""),
             ("d.tif", 1, "ok", ""),
             ("d.tif", 2, "skipped", "NoEcgFoundError"),
-            ("empty.jpg", 1, "failed", "NotAnImageError"),
-            ("no picture.jpg", 1, "failed", "NotAnImageError"),
+            ("empty.jpg", 1, "failed", "UnknownFormatError"),
+            ("no picture.jpg", 1, "failed", "UnknownFormatError"),
         ]
         sound = [row for row in rows if row["status"] == "ok"]
         assert all(row["layout"] == "3x4+1" and row["csv"].count(b"\n") == 5001 for row in sound)
@@ -198,7 +198,7 @@ class TestCluster:
         assert run.returncode == 1, run.stderr[-3000:]
         assert {result.stem: (str(result.status), result.error) for result in read_results(out)} == {
             "a": ("ok", ""),
-            "empty": ("failed", "NotAnImageError"),
+            "empty": ("failed", "UnknownFormatError"),
             "not there": ("failed", "PhotoNotFoundError"),
         }
         assert sorted(path.name for path in out.glob("a.*")) == ["a.csv", "a.json"]

@@ -119,7 +119,7 @@ def test_bad_files_are_named_as_what_they_are(true_client: TestClient) -> None:
     records = true_client.post("/v1/records?wait=120", files=files).json()["records"]
     assert [record["state"] for record in records] == ["failed"] * 4
     kinds = [record["error"]["type"].rpartition(":")[2] for record in records]
-    assert kinds[:3] == ["not-an-image", "not-an-image", "truncated-image"]
+    assert kinds[:3] == ["unknown-format", "unknown-format", "truncated-image"]
     assert [record["error"]["status"] for record in records] == [415, 415, 422, 422]
     assert true_client.get(f"/v1/records/{records[3]['id']}/pictures/photo").status_code == 200
     assert true_client.patch(f"/v1/records/{records[0]['id']}", json={}).status_code == 409
