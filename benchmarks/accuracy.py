@@ -151,7 +151,7 @@ def judge(digitizer: Digitizer, case: Case, keep_view: bool) -> Outcome:
     try:
         reading = read_first(digitizer, case.source)
     except EcgTrtError as error:
-        what = error.what.replace(str(case.source), Path(case.name).name)  # A folder of this machine is no result.
+        what = error.what.replace(str(case.source), case.name)  # A folder of this machine is no result.
         return Outcome(case, None, None, "", float("nan"), f"{type(error).__name__}: {what}", float("nan"), None)
     record = reading.record
     score = in_place = None

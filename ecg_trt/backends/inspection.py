@@ -13,7 +13,7 @@ from ecg_trt.cuda.select import open_driver
 from ecg_trt.engines.manifest import Manifest, PlanKey
 from ecg_trt.engines.store import checked_plan, read_manifest, serves
 from ecg_trt.engines.tensorrt_module import import_tensorrt, loadable_versions
-from ecg_trt.errors import BackendUnavailableError, DeviceError, PlanMismatchError
+from ecg_trt.errors import BackendUnavailableError, DeviceError, PlanMismatchError, PlanMissingError
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,14 @@ def inspect_plan(path: Path) -> Inspection:
     """Check a plan against its manifest, and load it if the GPU and the TensorRT at hand can.
 
     Raises:
+        PlanMissingError: there is no such file.
         PlanError: the plan cannot be trusted.
     """
+    if not path.is_file():
+        raise PlanMissingError(
+            f"There is no plan {path.name}", got=f"no such file in {path.parent}",
+            expected="a plan's file, or its name in the store", hint="ecg-trt engines list shows the names.",
+        )  # fmt: skip
     plan, manifest = checked_plan(path, read_manifest(path).key)
     try:
         with ExitStack() as stack:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ecg_trt.cli.console import EXIT_FAILED, EXIT_SOME_FAILED, MIB, NOTICE, print_columns, report
-from ecg_trt.errors import EcgTrtError, PlanError, PlanMissingError
+from ecg_trt.errors import EcgTrtError, PlanError
 
 if TYPE_CHECKING:
     from ecg_trt.backends.inspection import Inspection
@@ -77,12 +77,6 @@ def inspect(names: Sequence[str], folder: Path | None, as_json: bool) -> None:
     paths = [Path(name) if Path(name).is_file() else store.root / name for name in names]
     good = bad = 0
     for path in paths if names else [plan.path for plan in store.plans()]:
-        if not path.is_file():
-            bad += 1
-            report(PlanMissingError(f"There is no plan {path.name}", got=f"no such file in {path.parent}",
-                                    expected="a plan's file, or its name in the store",
-                                    hint="ecg-trt engines list shows the names."))  # fmt: skip
-            continue
         try:
             inspection = inspect_plan(path)
         except PlanError as error:

@@ -25,6 +25,7 @@ _ENOUGH_PULSES = 2  # Pulses that must be seen, since a single patch may be anyt
 _PULSE_SEEN, _MEAN_SEEN = 0.25, 0.3  # Least response at the centre of a pulse, and of their mean.
 _NARROW_MM, _NARROW_SEEN = 4.0, 0.7  # Narrower patches are letters, unless their response is so high.
 _PULSE_REACH_MM, _PULSE_SLACK_MM = 25, 2  # Distance of a pulse from a strip's end at most, and error of that end.
+_BEFORE_MM = (_PULSE_REACH_MM, _PULSE_SLACK_MM)  # From the left of a window to the beginning, or end, of its strip.
 ANY_PAPER_MM = (-np.inf, np.inf)
 """Extent of paper of which no edge is known."""
 _PULSE_RISE_MM = round(max(COMMON_GAINS_MM_PER_MV)) + 3
@@ -200,10 +201,10 @@ def pulses_on_map(
     for side in sorted((0, 1), key=lambda side: -means[side].max()):
         patch, response = _standing(means[side]), float(means[side].max())
         if patch is not None and (patch.width_mm >= _NARROW_MM or response >= _NARROW_SEEN):
-            end_mm = float(np.median([s.x_mm[side] for s in strips]))
-            is_cut = (end_mm + patch.right_mm - _PULSE_SLACK_MM > paper_mm[1] - _EDGE_MM if side
-                      else end_mm - _PULSE_REACH_MM + patch.left_mm < paper_mm[0] + _EDGE_MM)  # fmt: skip
-            return patch.width_mm, patch.height_mm, response, bool(is_cut)
+            left_mm = float(np.median([s.x_mm[side] for s in strips])) - _BEFORE_MM[side]
+            begins_early = left_mm + patch.left_mm < paper_mm[0] + _EDGE_MM
+            ends_late = left_mm + patch.right_mm > paper_mm[1] - _EDGE_MM
+            return patch.width_mm, patch.height_mm, response, ends_late if side else begins_early
     return 0.0, 0.0, 0.0, False
 
 
@@ -215,7 +216,7 @@ def _mean_pulse(pulse: Array, strips: Sequence[Strip], side: int) -> Array:
     windows = np.zeros((len(strips), height, width), np.float32)
     for window, strip in zip(windows, strips, strict=True):
         top = round(strip.zero_y_mm) - _PULSE_RISE_MM + border
-        left = round(strip.x_mm[side]) - (_PULSE_SLACK_MM if side else _PULSE_REACH_MM) + border
+        left = round(strip.x_mm[side]) - _BEFORE_MM[side] + border
         part = padded[max(0, top) : max(0, top + height), max(0, left) : max(0, left + width)]
         window[: part.shape[0], : part.shape[1]] = part
     strength = windows.max((1, 2), initial=0)
