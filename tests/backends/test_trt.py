@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,7 @@ def one_pass() -> None:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
     """Networks and memory so small that all can be opened hundreds of times."""
+    import_module("ecg_trt.backends.trt")  # Else it would keep the sizes that are patched here.
     monkeypatch.setattr("ecg_trt.ops.cuda_work.Sizes", lambda: SMALL)
     return {name: as_float((1, 8, 8, 3)) for name in NETWORKS}
 
